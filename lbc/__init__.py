@@ -1,0 +1,63 @@
+"""Learning Best Combination: train networks whose weights obey an N:M sparsity pattern.
+
+    >>> from lbc import Schedule, sparsify
+    >>> sparsifier = sparsify(model, "2:4", scores="per_weight")
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> for epoch in range(12):
+    ...     train(model, optimizer)
+    ...     sparsifier.follow(Schedule(end=8), epoch + 1, optimizer)
+    >>> sparsifier.finalize()
+
+Names are loaded on first use, so that ``import lbc`` does not wait for torch.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lbc.config import Experiment, load_experiment
+    from lbc.pattern import Pattern
+    from lbc.schedule import Schedule
+    from lbc.semi_structured import to_sparse_semi_structured
+    from lbc.sparsify import Sparsifier, sparsify
+
+__all__ = [
+    "Experiment",
+    "Pattern",
+    "Schedule",
+    "Sparsifier",
+    "load_experiment",
+    "sparsify",
+    "to_sparse_semi_structured",
+]
+
+_HOMES = {
+    "Experiment": "lbc.config",
+    "Pattern": "lbc.pattern",
+    "Schedule": "lbc.schedule",
+    "Sparsifier": "lbc.sparsify",
+    "load_experiment": "lbc.config",
+    "sparsify": "lbc.sparsify",
+    "to_sparse_semi_structured": "lbc.semi_structured",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lbc' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+class _Package(ModuleType):
+    # Importing the module lbc.sparsify would otherwise put it in the place of the function, and
+    # whether lbc.sparsify(model, "2:4") works would depend on what was imported before.
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,1 @@
+"""Methods, patterns and seeds trained alike, and what the difference is worth."""

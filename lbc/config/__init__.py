@@ -1,0 +1,39 @@
+"""An experiment: everything that decides a training run, as frozen values and as a YAML file."""
+
+from lbc.config.augmentation import Augment
+from lbc.config.data import Cifar10, Cifar100, Data, Digits, IdxFiles, ImageFolder, NpzFile, Source
+from lbc.config.experiment import VERSION, Experiment
+from lbc.config.files import dump_experiment, load_experiment, parse_experiment
+from lbc.config.foreign import FOREIGN, Imported, Timm, Torchvision
+from lbc.config.model import CifarResNet, ConvNet, DeiT, Mlp, Model, ResNet
+from lbc.config.training import Optimizer, RemovalSchedule, Training
+
+__all__ = [
+    "FOREIGN",
+    "VERSION",
+    "Augment",
+    "Cifar10",
+    "Cifar100",
+    "CifarResNet",
+    "ConvNet",
+    "Data",
+    "DeiT",
+    "Digits",
+    "Experiment",
+    "IdxFiles",
+    "ImageFolder",
+    "Imported",
+    "Mlp",
+    "Model",
+    "NpzFile",
+    "Optimizer",
+    "RemovalSchedule",
+    "ResNet",
+    "Source",
+    "Timm",
+    "Torchvision",
+    "Training",
+    "dump_experiment",
+    "load_experiment",
+    "parse_experiment",
+]

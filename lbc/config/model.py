@@ -1,0 +1,69 @@
+"""Settings of the network: one section a family."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lbc.config.foreign import FOREIGN, Imported, Timm, Torchvision
+from lbc.config.values import Section
+
+
+class ConvNet(Section):
+    """A small plain convolutional network."""
+
+    name: Literal["convnet"] = Field(default="convnet", description="Small convolutional network.")
+    width: int = Field(default=32, ge=1, le=8192, description="Channels of the first layer.")
+    depth: int = Field(default=3, ge=1, le=100, description="Number of convolutions.")
+
+
+class Mlp(Section):
+    """A network of fully connected layers."""
+
+    name: Literal["mlp"] = Field(default="mlp", description="Fully connected layers.")
+    width: int = Field(default=256, ge=1, le=65536, description="Units in each hidden layer.")
+    depth: int = Field(default=3, ge=1, le=100, description="Number of linear layers.")
+
+
+class CifarResNet(Section):
+    """The residual networks for 32×32 images."""
+
+    name: Literal["resnet20", "resnet32", "resnet56"] = Field(
+        default="resnet20", description="ResNet for small images, of 20, 32 or 56 layers."
+    )
+    width: int = Field(
+        default=16, ge=1, le=4096, description="Channels of the first stage; 16 as published."
+    )
+
+
+class ResNet(Section):
+    """The residual networks for ImageNet."""
+
+    name: Literal["resnet18", "resnet34", "resnet50"] = Field(
+        default="resnet18", description="ResNet for large images, of 18, 34 or 50 layers."
+    )
+
+
+class DeiT(Section):
+    """The data-efficient vision transformers."""
+
+    name: Literal["deit-tiny", "deit-small"] = Field(
+        default="deit-tiny", description="Vision transformer of 192 or 384 channels."
+    )
+    patch: int = Field(
+        default=16, ge=1, le=1024, description="Side of a patch in pixels; must divide the image's."
+    )
+    drop_path: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Chance that training skips the last block, of the first none.",
+    )
+
+
+Model = Annotated[
+    ConvNet | Mlp | CifarResNet | ResNet | DeiT | Imported | Timm | Torchvision,
+    Field(discriminator="name"),
+]
+FAMILIES: tuple[type[Section], ...] = (ConvNet, Mlp, CifarResNet, ResNet, DeiT, *FOREIGN)

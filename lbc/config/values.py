@@ -1,0 +1,115 @@
+"""What settings are made of: patterns, paths, amounts of memory, and the section they stand in."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+)
+from pydantic.fields import FieldInfo
+
+from lbc.methods import check_method
+from lbc.pattern import Pattern
+from lbc.yaml_file import KeyPath, shown
+
+
+class ElsewhereError(ValueError):
+    """Two settings contradict each other; ``path`` is the one the reader should look at."""
+
+    def __init__(self, path: KeyPath, sentence: str) -> None:
+        super().__init__(sentence)
+        self.path = path
+
+
+def _read_pattern(value: object) -> Pattern:
+    return value if isinstance(value, Pattern) else Pattern.parse(str(value))
+
+
+def _read_layer(value: object) -> Pattern | Literal["dense"]:
+    return "dense" if value == "dense" else _read_pattern(value)
+
+
+def _read_bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    amount = r"\s*(\d{1,16}(?:\.\d{1,6})?)\s*(?:([KMGT])(I?))?B\s*"
+    match = re.fullmatch(amount, value.upper(), re.ASCII)
+    if match is None:
+        raise ValueError(f"{shown(value)} is no amount of memory: write it like 4 GiB or 500 MB.")
+    return int(Fraction(match[1]) * (1024 if match[3] else 1000) ** "_KMGT".index(match[2] or "_"))
+
+
+def _write_bytes(count: int) -> str:
+    power = next(power for power in (4, 3, 2, 1, 0) if count % 1024**power == 0)
+    return f"{count // 1024**power} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+def _safe_name(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?", name) is None:
+        raise ValueError(
+            f"{shown(name)} cannot name a folder: use up to 64 letters, digits, '-', '_' and '.', "
+            "beginning with a letter or digit and not ending in '.'."
+        )
+    return name
+
+
+def _device(name: str) -> str:
+    if re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?", name) is None:
+        raise ValueError(f"{shown(name)} is not a device: write cpu, cuda, cuda:0 or mps.")
+    return name
+
+
+def _read_file(value: object) -> object:
+    if value == "":
+        raise ValueError("The path is empty: name a file or a folder.")
+    return Path(value) if isinstance(value, str) else value
+
+
+PatternText = Annotated[
+    Pattern, PlainValidator(_read_pattern), PlainSerializer(str, return_type=str)
+]
+LayerText = Annotated[
+    Pattern | Literal["dense"], PlainValidator(_read_layer), PlainSerializer(str, return_type=str)
+]
+FilePath = Annotated[Path, BeforeValidator(_read_file)]
+LayerName = Annotated[str, Field(min_length=1)]
+LayerPatterns = dict[LayerName, LayerText]
+LayerNames = Annotated[tuple[LayerName, ...], Field(strict=False)]
+SafeName = Annotated[str, AfterValidator(_safe_name)]
+MethodName = Annotated[str, AfterValidator(check_method)]
+Device = Annotated[str, AfterValidator(_device)]
+Bytes = Annotated[
+    int,
+    Field(ge=1, le=1 << 50),
+    BeforeValidator(_read_bytes),
+    PlainSerializer(_write_bytes, return_type=str),
+]
+
+
+class Section(BaseModel):
+    """Settings under one key: frozen, strict, and without unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True,
+        serialize_by_alias=True,
+    )  # fmt: skip
+
+
+def keys(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A section's fields by the keys that a file writes: ``import`` is no name for a variable."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def names(variant: type[BaseModel]) -> tuple[str, ...]:
+    """The values of ``name`` that choose this variant of ``data`` or ``model``."""
+    return get_args(variant.model_fields["name"].annotation)

@@ -1,0 +1,49 @@
+"""The images an experiment trains on."""
+
+from __future__ import annotations
+
+from lbc import config
+from lbc.data import cifar, digits, folder, idx, npz
+from lbc.data.batches import batch_sizes, batches
+from lbc.data.dataset import DataError, Dataset
+from lbc.data.loader import Batch, Loader
+
+__all__ = ["Batch", "DataError", "Dataset", "Loader", "batch_sizes", "batches", "describe", "load"]
+
+
+def load(data: config.Data) -> Dataset:
+    """Read the data an experiment names, in two splits.
+
+    Raises DataError with one sentence that names the file.
+    """
+    match data:
+        case config.Digits():
+            return digits.load_digits()
+        case config.NpzFile():
+            return npz.load_npz(data.file, data.test_share)
+        case config.IdxFiles():
+            return idx.load_idx(data)
+        case config.Cifar10() | config.Cifar100():
+            return cifar.load_cifar(data)
+        case config.ImageFolder():
+            return folder.load_folder(data)
+
+
+def describe(data: config.Data) -> tuple[tuple[int, int, int], int]:
+    """Channels, height and width of the images, and the number of classes, without the images.
+
+    Costs next to nothing: it reads headers, labels and the names of folders.
+
+    Raises DataError with one sentence that names the file.
+    """
+    match data:
+        case config.Digits():
+            return digits.IN_SHAPE, digits.CLASSES
+        case config.NpzFile():
+            return npz.in_shape_and_classes(data.file)
+        case config.IdxFiles():
+            return idx.in_shape_and_classes(data)
+        case config.Cifar10() | config.Cifar100():
+            return cifar.in_shape_and_classes(data)
+        case config.ImageFolder():
+            return folder.in_shape_and_classes(data)

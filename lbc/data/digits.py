@@ -1,0 +1,37 @@
+"""The 5,000 handwritten digits that come with the package."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import torch
+
+from lbc.data.dataset import DataError, Dataset, split_in_two
+from lbc.resources import resource
+
+IN_SHAPE = (1, 28, 28)
+CLASSES = 10
+TEST_SHARE = 0.2
+
+
+def load_digits() -> Dataset:
+    """4,000 digits to train on and 1,000 to test, 400 and 100 of each class.
+
+    Raises DataError where the shipped file is missing or damaged.
+    """
+    try:
+        path = resource("data/mnist_5k.npz")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            images, labels = arrays["images"], arrays["labels"]
+    except FileNotFoundError as error:
+        raise DataError(str(error)) from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"The shipped {path} is damaged: install the package again.") from error
+    return split_in_two(
+        "digits",
+        torch.from_numpy(images)[:, None],
+        torch.from_numpy(labels),
+        test_share=TEST_SHARE,
+        classes=CLASSES,
+    )

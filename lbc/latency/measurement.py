@@ -1,0 +1,198 @@
+"""What a measurement says, as validated values.
+
+Every value comes from outside (a worker, a server, a file), so all of it is checked here; a figure
+that cannot be true is refused rather than shown.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+SCHEMA: Final = 1
+A_A: Final = "A/A"
+"""The way that measures the first dense one again: the noise floor."""
+
+Backend = Literal["cpu", "cusparselt", "cutlass"]
+Dtype = Literal["float32", "float16", "bfloat16", "int8"]
+Mode = Literal["graph", "eager"]
+
+AnyTold = TypeVar("AnyTold", bound=BaseModel)
+
+Seconds = Annotated[float, Field(ge=0, le=1e7)]
+Microseconds = Annotated[float, Field(gt=0, le=1e10)]
+Text = Annotated[str, Field(max_length=2000)]
+Count = Annotated[int, Field(ge=0, le=1 << 50)]
+Size = Annotated[int, Field(ge=1, le=1 << 31)]
+
+
+class MeasurementError(ValueError):
+    """A file or a worker's answer that is no measurement; the text says what to do."""
+
+
+class Told(BaseModel):
+    """Frozen values told by a worker; later versions may tell more, which is ignored."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+class Device(Told):
+    """The machine that measured: kind cpu or cuda, versions, limits (bytes, MHz, W)."""
+
+    kind: Literal["cpu", "cuda"]
+    name: Text
+    torch: Text
+    python: Text = ""
+    system: Text = ""
+    threads: Count | None = None
+    cuda: Text | None = None
+    capability: tuple[int, int] | None = None
+    multiprocessors: Count | None = None
+    l2_bytes: Count | None = None
+    memory_bytes: Count | None = None
+    cublas: Text | None = None
+    cusparselt: Count | None = None
+    driver_version: Text | float | None = None
+    power_limit: Text | float | None = None
+    clocks_max_sm: Text | float | None = None
+    clocks_max_mem: Text | float | None = None
+
+
+class Time(Told):
+    """One way to compute a case, in one mode: microseconds a call, and whether it was right."""
+
+    way: Text
+    mode: Mode
+    dense: bool
+    median_us: Microseconds
+    p10_us: Microseconds
+    p90_us: Microseconds
+    samples: Annotated[int, Field(ge=1)]
+    right: bool
+    error: Annotated[float, Field(ge=0)] | None = None
+    unfolded: bool = False
+    compress_ms: Annotated[float, Field(ge=0)] | None = None
+    bytes: Count | None = None
+    algorithm: dict[Text, int] | None = None
+
+
+class Ratio(Told):
+    """Speed-up of ``way`` over ``over``, with its 95 % bootstrap interval."""
+
+    way: Text
+    over: Text
+    mode: Mode
+    ratio: Annotated[float, Field(gt=0, le=1e6)]
+    low: Annotated[float, Field(gt=0, le=1e6)]
+    high: Annotated[float, Field(gt=0, le=1e6)]
+
+
+class Refused(Told):
+    """A way that could not be tried here, and why."""
+
+    what: Text
+    why: Text
+
+
+class Result(Told):
+    """One case, X (n, k) times W (m, k) transposed; without times, ``why`` says what happened.
+
+    ``share`` is the layer's part of its network's multiply-adds, 0 where it stands alone;
+    ``convolution`` says that the product stands for a k×k convolution.
+    """
+
+    index: Count
+    name: Text
+    m: Size
+    n: Size
+    k: Size
+    pattern: Text = "2:4"
+    share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    convolution: bool = False
+    status: Literal["measured", "refused", "failed"]
+    kind: Text = Field(default="", alias="class")
+    why: Text = ""
+    times: tuple[Time, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    share_valid: Annotated[float, Field(ge=0, le=1)] | None = None
+    padded: tuple[int, int] = (0, 0)
+    bytes_dense: Count = 0
+    clocks: dict[Text, float | Text] = {}
+    seconds: Seconds = 0.0
+
+    @property
+    def operations(self) -> int:
+        """Floating-point operations of the dense product."""
+        return 2 * self.m * self.n * self.k
+
+    def dense(self, mode: Mode = "graph") -> Time | None:
+        """The fastest dense way; of the other mode where this one was not measured."""
+        return _fastest([t for t in self._gemms(mode) if t.dense])
+
+    def sparse(self, mode: Mode = "graph") -> Time | None:
+        """The fastest way that uses the sparsity and passed its check."""
+        return _fastest([t for t in self._gemms(mode) if not t.dense and t.right])
+
+    def ratio_of(self, time: Time | None) -> Ratio | None:
+        """The speed-up that was measured of a way."""
+        found = (r for r in self.ratios if time and (r.way, r.mode) == (time.way, time.mode))
+        return next(found, None)
+
+    def noise(self, mode: Mode = "graph") -> Ratio | None:
+        """The A/A control: what the same code gives against itself."""
+        return next((r for r in self.ratios if r.way == A_A and r.mode == self.mode(mode)), None)
+
+    def mode(self, wanted: Mode) -> Mode:
+        """``wanted`` where it was measured, else the other."""
+        modes = {time.mode for time in self.times}
+        return wanted if wanted in modes or not modes else next(iter(modes))
+
+    def _gemms(self, mode: Mode) -> list[Time]:
+        mode = self.mode(mode)
+        return [t for t in self.times if t.mode == mode and not t.unfolded and t.way != A_A]
+
+
+class Measurement(Told):
+    """All results of one worker: one device, type and backend. ``source`` names where it ran."""
+
+    source: Text = "this machine"
+    time: float
+    device: Device
+    backend: Backend
+    dtype: Dtype
+    baseline: bool = False
+    results: tuple[Result, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"{self.device.name} · {self.dtype} · {BACKEND_NAMES[self.backend]}"
+
+
+BACKEND_NAMES: dict[Backend, str] = {
+    "cpu": "processor",
+    "cusparselt": "cuSPARSELt",
+    "cutlass": "CUTLASS",
+}
+
+
+def checked(kind: type[AnyTold], content: Any) -> AnyTold:
+    """Validate what was told. Raises MeasurementError with the first thing that is wrong."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise MeasurementError(f"{where}: {first['msg']}.") from error
+
+
+def _fastest(times: list[Time]) -> Time | None:
+    return min(times, key=lambda time: time.median_us, default=None)

@@ -1,0 +1,82 @@
+"""Measurements as text, for the terminal."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lbc.latency.measurement import Device, Measurement, Result
+from lbc.latency.network import estimate
+from lbc.latency.why import why_slow
+
+CPU_WARNING = "A processor's own figures: they say nothing about 2:4 on a GPU."
+
+
+def print_measurement(measurement: Measurement) -> None:
+    """Print one table, its device above and the whole network's estimate below."""
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console.print(f"[bold]{escape(measurement.title)}[/bold] ({escape(measurement.source)})")
+    if measurement.device.kind == "cpu":
+        console.print(CPU_WARNING)
+    table = Table("case", "m × n × k", "dense µs", "sparse µs", "way", "speed-up", "why")
+    for result in measurement.results:
+        table.add_row(*map(escape, _row(result, measurement)))
+    console.print(table)
+    whole = estimate(measurement)
+    if whole is not None:
+        console.print(whole.sentence(), markup=False)
+
+
+def _row(result: Result, measurement: Measurement) -> tuple[str, ...]:
+    shape = f"{result.m} × {result.n} × {result.k}"
+    dense, sparse = result.dense(), result.sparse()
+    return (
+        result.name,
+        shape,
+        f"{dense.median_us:,.1f}" if dense else "",
+        f"{sparse.median_us:,.1f}" if sparse else "",
+        sparse.way if sparse else "",
+        speed_up(result),
+        why_slow(result, measurement),
+    )
+
+
+def speed_up(result: Result) -> str:
+    """The best sparse way's ratio with its interval, like 1.52 (1.50–1.53)."""
+    ratio = result.ratio_of(result.sparse())
+    return f"{ratio.ratio:.2f} ({ratio.low:.2f}–{ratio.high:.2f})" if ratio else ""
+
+
+def device_lines(device: Device) -> list[str]:
+    """What a device is, a fact a line."""
+    facts = [device.name]
+    if device.capability:
+        facts[0] += f", compute capability {device.capability[0]}.{device.capability[1]}"
+    if device.multiprocessors:
+        facts.append(f"{device.multiprocessors} multiprocessors")
+    if device.l2_bytes:
+        facts.append(f"L2 cache {device.l2_bytes / 2**20:.0f} MiB")
+    if device.memory_bytes:
+        facts.append(f"memory {device.memory_bytes / 2**30:.0f} GiB")
+    if device.threads and device.kind == "cpu":
+        facts.append(f"{device.threads} threads")
+    facts.append(f"torch {device.torch}")
+    for label, value in (
+        ("CUDA", device.cuda),
+        ("driver", device.driver_version),
+        ("cuBLAS", device.cublas),
+        ("cuSPARSELt", _version(device.cusparselt)),
+        ("power limit W", device.power_limit),
+        ("highest clock MHz", device.clocks_max_sm),
+    ):
+        if value is not None:
+            facts.append(f"{label} {value}")
+    return facts
+
+
+def _version(number: int | None) -> str | None:
+    """cuSPARSELt's number as its version: 801 is 0.8.1."""
+    return None if number is None else f"{number // 1000}.{number // 100 % 10}.{number % 100}"

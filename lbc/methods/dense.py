@@ -1,0 +1,33 @@
+"""Dense: nothing is removed; what the others are measured against."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lbc.magnitude import MagnitudeLayer
+from lbc.pattern import Pattern
+from lbc.schedule import Schedule
+from lbc.scores import Form, SparseLayer
+
+
+class DenseLayer(MagnitudeLayer):
+    """W̃ = W. Its scores, Σ|w| of each combination, only show what magnitude would choose."""
+
+    @property
+    def searching(self) -> bool:
+        return False
+
+    def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
+        return self.pattern.count
+
+    def remove(self, _live: int, /) -> None:
+        """Nothing is ever removed."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        self.seen = weight.detach()
+        return weight
+
+
+def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:
+    """A layer that stays dense."""
+    return DenseLayer(name, weight, pattern)

@@ -1,0 +1,79 @@
+"""SR-STE: the largest magnitudes of every block, chosen anew in every step.
+
+Zhou et al., "Learning N:M Fine-grained Structured Sparse Neural Networks From Scratch", ICLR 2021.
+Forward W̃ = b ⊙ W with b = top-N |w| of the present weights; backward straight through, with a pull
+on what is masked: g = ∂L/∂W̃ + λ (1 − b) ⊙ W, λ = 2·10⁻⁴. The pull is part of the gradient, so it
+enters the momentum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lbc.live import keep_best, pack
+from lbc.magnitude import MagnitudeLayer
+from lbc.pattern import Pattern
+from lbc.schedule import Schedule
+from lbc.scores import Form, SparseLayer
+
+PULL = 2e-4
+"""λ of the paper."""
+
+
+class SrSteLayer(MagnitudeLayer):
+    """One combination lives in every block: the largest; which one may change with each step."""
+
+    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
+        super().__init__(name, weight, pattern)
+        self.remove(1)
+
+    @property
+    def searching(self) -> bool:
+        return True
+
+    def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
+        return 1
+
+    @torch.no_grad()
+    def remove(self, _live: int, /) -> None:
+        """Bring the live set in line with the present weights."""
+        self._choose(self.seen)
+        winners = torch.cat([self.block_scores(rows).argmax(dim=1) for rows in self._chunks()])
+        one_hot = torch.nn.functional.one_hot
+        self.packed = torch.cat(
+            [pack(one_hot(winners[rows], self.pattern.count).bool()) for rows in self._chunks()]
+        )
+
+    @torch.no_grad()
+    def _choose(self, weight: Tensor) -> Tensor:
+        best = keep_best(self.pattern.to_blocks(weight.abs()), self.pattern.n)
+        self.mask.copy_(self.pattern.from_blocks(best, self.shape))
+        return self.mask
+
+    def forward(self, weight: Tensor) -> Tensor:
+        self.seen = weight.detach()
+        masked: Tensor = _StraightThrough.apply(weight, self._choose(self.seen))  # type: ignore[no-untyped-call]
+        return masked
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, mask: Tensor) -> Tensor:
+        masked = weight * mask.view(torch.uint8)
+        ctx.save_for_backward(weight, masked)
+        return masked
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        weight, masked = ctx.saved_tensors
+        return grad + PULL * (weight - masked), None
+
+
+def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:
+    """A layer whose mask follows its weights."""
+    return SrSteLayer(name, weight, pattern)

@@ -1,0 +1,28 @@
+"""The colours of the score heatmaps: perceptually uniform and safe for colour-blind eyes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from cmap import Colormap
+
+from lbc.heatmap import BLANK, HIGHEST, LOWEST, REMOVED, Colour
+
+MAPS: dict[Colour, str] = {
+    "difference": "crameri:vik",
+    "score": "viridis",
+    "rank": "crameri:batlow",
+}
+
+REMOVED_COLOUR = (58, 61, 67)
+"""A dark neutral that none of the maps holds: what is gone reads as gone."""
+
+
+def lookup_table(colour: Colour, background: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """RGB of every colour code: uint8 (256, 3). Blank cells take the ``background``."""
+    table = np.empty((256, 3), dtype=np.uint8)
+    shades = Colormap(MAPS[colour]).lut(HIGHEST - LOWEST + 1)[:, :3]
+    table[LOWEST : HIGHEST + 1] = np.round(shades * 255)
+    table[REMOVED] = REMOVED_COLOUR
+    table[BLANK] = background
+    return table

@@ -1,0 +1,138 @@
+"""The N:M pattern: its combinations, and the way a weight divides into blocks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from math import comb
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+LARGEST_M = 4096
+"""The widest block; beyond it even counting the combinations takes noticeable time."""
+
+LARGEST_COUNT = 1 << 20
+"""The most combinations that are ever written out, one row each (16:24 has 735,471)."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """At most ``n`` of every ``m`` consecutive weights are non-zero.
+
+    Raises ValueError unless 1 <= n < m <= 4096.
+    """
+
+    n: int
+    m: int
+
+    def __post_init__(self) -> None:
+        for name, value in (("N", self.n), ("M", self.m)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ValueError(f"{name} of an N:M pattern must be a whole number, not {value!r}.")
+        if self.m < 2:
+            raise ValueError(f"{self} is impossible: a block needs at least two weights (M >= 2).")
+        if self.m > LARGEST_M:
+            raise ValueError(f"{self} is too wide: a block may have up to {LARGEST_M:,} weights.")
+        if self.n < 1:
+            raise ValueError(
+                f"{self} is impossible: a block must keep at least one weight (N >= 1)."
+            )
+        if self.n > self.m:
+            raise ValueError(
+                f"{self} is impossible: a block of {self.m} cannot keep {self.n} weights."
+            )
+        if self.n == self.m:
+            raise ValueError(f"{self} keeps every weight, which is dense: choose N below {self.m}.")
+
+    def __str__(self) -> str:
+        return f"{self.n}:{self.m}"
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Read ``"N:M"``, for example ``"2:4"``. Raises ValueError with a sentence."""
+        match = re.fullmatch(r"\s*(-?\d{1,9})\s*:\s*(-?\d{1,9})\s*", str(text), re.ASCII)
+        if match is None:
+            raise ValueError(f"{text!r} is not an N:M pattern: write two whole numbers, like 2:4.")
+        return cls(int(match[1]), int(match[2]))
+
+    @property
+    def count(self) -> int:
+        """C = C(M, N), the number of combinations a block has."""
+        return comb(self.m, self.n)
+
+    @property
+    def density(self) -> float:
+        """N / M, the share of weights kept when one combination is left."""
+        return self.n / self.m
+
+    @property
+    def initial_score(self) -> float:
+        """1 / C(M−1, N−1), the score every combination starts from (Zhang et al., NeurIPS 2022)."""
+        return 1.0 / comb(self.m - 1, self.n - 1)
+
+    @cached_property
+    def members(self) -> Tensor:
+        """The positions each combination holds: int64 (C, N), ascending, in lexicographic order.
+
+        Raises ValueError where C is above ``LARGEST_COUNT``.
+        """
+        import torch  # here, so that the window can count combinations before torch is loaded
+
+        if self.count > LARGEST_COUNT:
+            raise ValueError(
+                f"{self} has {self.count:,} combinations in every block, more than the "
+                f"{LARGEST_COUNT:,} that can be enumerated: choose a smaller M."
+            )
+        return torch.tensor(list(combinations(range(self.m), self.n)), dtype=torch.int64)
+
+    @cached_property
+    def combinations(self) -> Tensor:
+        """The incidence A: bool (C, M), row c true at the positions combination c holds.
+
+        Rows are in the order of ``itertools.combinations(range(M), N)``.
+        """
+        return self.incidence("cpu")
+
+    def incidence(self, device: torch.device | str) -> Tensor:
+        """A fresh copy of ``combinations`` on a device: bool (C, M)."""
+        members = self.members.to(device)
+        return members.new_zeros((self.count, self.m)).scatter_(1, members, 1).bool()
+
+    def to_blocks(self, weight: Tensor) -> Tensor:
+        """Divide a weight into its blocks: (blocks, M).
+
+        Linear (O, I): M consecutive along I. Conv (O, I/groups, *kernel): permuted to
+        (O, *kernel, I/groups), then M consecutive along the input channels, the order sparse
+        tensor cores read.
+
+        Raises ValueError where the input width is not a multiple of M.
+        """
+        width = self.input_width(tuple(weight.shape))
+        return weight.movedim(1, -1).reshape(weight.numel() // width * (width // self.m), self.m)
+
+    def from_blocks(self, blocks: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
+        """The inverse of ``to_blocks``: (blocks, M) → a contiguous tensor of ``shape``.
+
+        Raises ValueError where the input width is not a multiple of M.
+        """
+        width = self.input_width(tuple(shape))
+        out, _, *kernel = shape
+        return blocks.reshape(out, *kernel, width).movedim(-1, 1).contiguous()
+
+    def input_width(self, shape: tuple[int, ...]) -> int:
+        """The input width of a weight of ``shape``; ValueError where blocks do not fit it."""
+        if len(shape) < 2:
+            raise ValueError(
+                f"A weight of shape {shape} has no input dimension to divide into blocks."
+            )
+        if shape[1] % self.m or not shape[1]:
+            raise ValueError(
+                f"The input width {shape[1]} of a weight of shape {shape} is not a multiple "
+                f"of {self.m}, so {self} blocks do not fit."
+            )
+        return shape[1]

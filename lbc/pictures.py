@@ -1,0 +1,108 @@
+"""PNG pictures of a finished or unfinished run, from its folder alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lbc.heatmap import Fold, difference, levels, quantise
+from lbc.palette import lookup_table
+from lbc.pattern import Pattern
+from lbc.runs.history import Moment, read_history, read_layers
+from lbc.runs.records import read_records
+
+PANELS = 4
+"""Moments shown side by side for each layer."""
+
+Columns = dict[str, npt.NDArray[np.float64]]
+
+
+def draw_run(folder: Path) -> list[Path]:
+    """Draw the curves and the score heatmap of every layer into ``folder/pictures``."""
+    pictures = folder / "pictures"
+    pictures.mkdir(exist_ok=True)
+    title = json.loads((folder / "run.json").read_text())["name"]
+    paths = [pictures / "curves.png"]
+    _save(_curves(read_records(folder / "steps.records"), read_records(folder / "epochs.records"),
+                  title), paths[0])  # fmt: skip
+    moments = [m for m in read_history(folder / "scores.history") if m.scores]
+    for name, shape, pattern in read_layers(folder / "scores.history"):
+        chosen = [m for m in _choose(moments) if name in m.scores]
+        if chosen:
+            paths.append(pictures / f"scores-{name or 'model'}.png")
+            _save(_heatmaps(name, shape, pattern, chosen), paths[-1])
+    return paths
+
+
+def _choose(moments: list[Moment]) -> list[Moment]:
+    """From the first epoch, where competition begins, to the decision, evenly."""
+    trained = moments[1:] or moments
+    decided = [k for k, moment in enumerate(trained) if _live(moment) == 1]
+    trained = trained[: decided[0] + 1] if decided else trained
+    picks = np.linspace(0, len(trained) - 1, min(PANELS, len(trained))).round().astype(int)
+    return [trained[k] for k in picks]
+
+
+def _live(moment: Moment) -> int:
+    """The most combinations any block has left."""
+    return max(int((scores[0] > -np.inf).sum()) for scores in moment.scores.values())
+
+
+def _curves(steps: Columns, epochs: Columns, title: str) -> Figure:
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    (loss, accuracy), (live, density) = figure.subplots(2, 2, sharex=True)
+    loss.plot(steps["epoch"], steps["loss"], lw=0.6, alpha=0.45, color="C0", label="step")
+    loss.plot(epochs["epoch"], epochs["train_loss"], "o-", ms=3, color="C0", label="training")
+    loss.plot(epochs["epoch"], epochs["test_loss"], "o-", ms=3, color="C1", label="test")
+    loss.set(ylabel="cross-entropy loss", yscale="log")
+    loss.legend(frameon=False)
+    accuracy.plot(epochs["epoch"], 100 * epochs["accuracy"], "o-", ms=3, color="C1")
+    accuracy.set(ylabel="test accuracy (%)")
+    live.step(epochs["epoch"], epochs["live"], where="post", color="C2")
+    live.set(ylabel="live combinations per block", xlabel="epoch", ylim=(0, None))
+    density.plot(epochs["epoch"], 100 * epochs["density"], "o-", ms=3, color="C3")
+    density.set(ylabel="density (% of weights kept)", xlabel="epoch", ylim=(0, 103))
+    for axes in (loss, accuracy, live, density):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _heatmaps(name: str, shape: tuple[int, ...], pattern: Pattern, moments: list[Moment]) -> Figure:
+    figure = Figure(figsize=(3.2 * len(moments) + 0.8, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{name} · {pattern} · score less the mean of its block")
+    table = lookup_table("difference", (255, 255, 255))
+    for axes, moment in zip(np.atleast_1d(figure.subplots(1, len(moments))), moments, strict=True):
+        _heatmap(axes, moment, name, Fold(shape[0], len(moment.scores[name]), pattern.count), table)
+    return figure
+
+
+def _heatmap(
+    axes: Axes, moment: Moment, name: str, fold: Fold, table: npt.NDArray[np.uint8]
+) -> None:
+    shown = difference(moment.scores[name].astype(np.float32))
+    low, high = levels(shown, "difference")
+    picture = fold.apply(quantise(shown, low, high))
+    axes.imshow(table[picture], interpolation="nearest", aspect="auto")
+    live = int((moment.scores[name][0] > -np.inf).sum())
+    state = "decided" if live == 1 else f"{live} live, ±{high:.2g}"
+    axes.set_title(f"epoch {moment.epoch:g}: {state}", fontsize=9)
+    rows, columns = fold.grid
+    axes.set_xlabel("block", fontsize=8)
+    axes.set_ylabel("output channel", fontsize=8)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / columns:.0f}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value / rows:.0f}")
+    axes.tick_params(labelsize=7)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=150)

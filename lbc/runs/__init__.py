@@ -1,0 +1,1 @@
+"""A run on disk: one folder is the truth."""

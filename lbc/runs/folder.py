@@ -1,0 +1,185 @@
+"""The folder of one run.
+
+experiment.yaml      the experiment, every default written out
+run.json             status, versions, seed, final accuracy, density, seconds
+steps.records        loss and learning rate of every step
+epochs.records       losses, accuracy, live combinations and density of every epoch
+scores.history       winners and live sets of every epoch, scores as often as room allows
+checkpoint.pt        everything needed to go on
+model.safetensors    the finished weights, dense with zeros
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save as encode_safetensors
+from torch import Tensor
+
+from lbc.config import Experiment, dump_experiment
+from lbc.runs.atomic import write_atomically
+from lbc.runs.history import HistoryWriter
+from lbc.runs.lock import PATIENCE_SECONDS
+from lbc.runs.records import RecordWriter
+from lbc.runs.resuming import read_state
+from lbc.sparsify import Sparsifier
+from lbc.training.events import EpochDone, LayerInfo, StepDone
+
+Status = Literal["running", "finished", "stopped", "failed"]
+
+STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds")
+EPOCH_COLUMNS = (
+    "epoch", "train_loss", "test_loss", "accuracy", "live", "density", "seconds",
+)  # fmt: skip
+PACKAGES = ("lbc-explorer", "torch", "numpy", "safetensors")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What ``run.json`` says beside versions and times. ``seconds`` leaves pauses out."""
+
+    status: Status
+    epoch: int = 0
+    accuracy: float | None = None
+    density: float = 1.0
+    seconds: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Position:
+    """How much of a run had been written when a checkpoint was made: rows and moments.
+
+    ``decided`` says whether the search had ended at the last moment.
+    """
+
+    steps: int = 0
+    epochs: int = 0
+    moments: int = 0
+    decided: bool = False
+
+
+class RunFolder:
+    """Writes one run. Where a method fails it raises OSError, and all that was kept is intact."""
+
+    def __init__(
+        self,
+        path: Path,
+        experiment: Experiment,
+        layers: Sequence[LayerInfo],
+        position: Position | None = None,
+    ) -> None:
+        """Begin a run in an empty folder or, with a ``position``, go on there in one that exists.
+
+        Raises FileExistsError where a new run's folder holds anything already, BlockingIOError
+        where another process writes the run, and ValueError where a file holds less than
+        ``position`` says.
+        """
+        self.path = path
+        self._experiment = experiment
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        with ExitStack() as undo:
+            if position is None:
+                self._begin(undo)
+            else:
+                self._started = str(read_state(path).get("started", self._started))
+            patience = 0.0 if position is None else PATIENCE_SECONDS
+            self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, patience)
+            undo.callback(self._steps.close)
+            self._epochs = RecordWriter(path / "epochs.records", EPOCH_COLUMNS)
+            undo.callback(self._epochs.close)
+            self._history = HistoryWriter(
+                path / "scores.history", layers, experiment.training.epochs + 1
+            )
+            undo.callback(self._history.close)
+            if position is not None:
+                self._go_on(position)
+            undo.pop_all()
+
+    @property
+    def position(self) -> Position:
+        """How much is written now."""
+        return Position(self._steps.rows, self._epochs.rows, *self._history.place)
+
+    def _begin(self, undo: ExitStack) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        if any(self.path.iterdir()):
+            raise FileExistsError(17, "the run folder is not empty: choose another", str(self.path))
+        # A folder left half made could not be opened again once there is room.
+        undo.callback(self._empty)
+        text = dump_experiment(self._experiment).encode()
+        write_atomically(self.path / "experiment.yaml", lambda file: file.write(text))
+        self.write_state(RunState("running"))
+
+    def _go_on(self, position: Position) -> None:
+        self._steps.cut(position.steps)
+        self._epochs.cut(position.epochs)
+        self._history.cut(position.moments, position.decided)
+        for leftover in self.path.glob(".*.tmp"):  # of a write that was killed
+            leftover.unlink()
+
+    def _empty(self) -> None:
+        for file in self.path.iterdir():
+            file.unlink()
+
+    def write_state(self, state: RunState) -> None:
+        """Replace ``run.json``."""
+        document = {
+            **asdict(state),
+            "name": self._experiment.name,
+            "pattern": str(self._experiment.pattern),
+            "seed": self._experiment.seed,
+            "device": self._experiment.device,
+            "threads": torch.get_num_threads(),
+            "started": self._started,
+            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {
+                "python": platform.python_version(),
+                **{package: version(package) for package in PACKAGES},
+            },
+        }
+        text = json.dumps(document, indent=2) + "\n"
+        write_atomically(self.path / "run.json", lambda file: file.write(text.encode()))
+
+    def add_step(self, done: StepDone) -> None:
+        self._steps.append([done.step, done.epoch, done.loss, done.lr, done.seconds])
+
+    def add_epoch(self, done: EpochDone) -> None:
+        self._epochs.append([
+            done.epoch, done.train_loss, done.test_loss, done.accuracy,
+            max(done.live), done.density, done.seconds,
+        ])  # fmt: skip
+
+    def add_moment(self, epoch: float, sparsifier: Sparsifier) -> None:
+        self._history.append(epoch, sparsifier)
+
+    def write_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Replace ``checkpoint.pt``; tensors and plain values only, so it loads without pickle."""
+        # What the checkpoint counts on must not be lost with the power when it is not.
+        for written in (self._steps, self._epochs, self._history):
+            written.sync()
+        # By way of memory: where a file refuses, torch.save raises RuntimeError and hides why.
+        memory = BytesIO()
+        torch.save({**state, "position": asdict(self.position)}, memory)
+        write_atomically(self.path / "checkpoint.pt", lambda file: file.write(memory.getbuffer()))
+
+    def write_model(self, weights: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
+        """Replace ``model.safetensors``; ``layers`` goes into its metadata, for ``lbc inspect``."""
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        data = encode_safetensors(plain, metadata={"lbc": json.dumps(layers)})
+        write_atomically(self.path / "model.safetensors", lambda file: file.write(data))
+
+    def close(self) -> None:
+        self._steps.close()
+        self._epochs.close()
+        self._history.close()

@@ -1,0 +1,79 @@
+"""Metrics as fixed binary records: a JSON line that names the columns, then float64 rows.
+
+A hundred thousand rows load in milliseconds, and a run killed in mid-write loses at most the row
+it was writing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.runs.appending import AppendFile
+
+
+class RecordWriter:
+    """Appends rows to a new or existing record file; a torn last row is cut off first.
+
+    The file is locked as long as it is open. ``patience``: seconds to wait for another's lock,
+    after which BlockingIOError is raised.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], patience: float = 0.0) -> None:
+        self.columns = tuple(columns)
+        self._header = (json.dumps({"columns": self.columns}) + "\n").encode()
+        self._width = 8 * len(columns)
+        self._file = AppendFile(path)
+        if not self._file.lock(patience):
+            self._file.close()
+            raise BlockingIOError(11, "another process is writing it", str(path))
+        if self._file.size < len(self._header):
+            self._file.cut(0)
+            self._file.begin(self._header)
+        else:
+            self.cut(self.rows)
+
+    @property
+    def rows(self) -> int:
+        """How many whole rows the file holds."""
+        return (self._file.size - len(self._header)) // self._width
+
+    def cut(self, rows: int) -> None:
+        """Forget all rows but the first ``rows``. Raises ValueError where there are fewer."""
+        if self.rows < rows:
+            raise ValueError(f"{self._file.path} holds {self.rows} rows, and {rows} are needed.")
+        self._file.cut(len(self._header) + rows * self._width)
+
+    def append(self, row: Sequence[float]) -> None:
+        """Write one row. Raises OSError, leaving only whole rows, where the disk is full."""
+        self._file.append(np.asarray(row, dtype="<f8").tobytes())
+
+    def sync(self) -> None:
+        """Force every row to the disk."""
+        self._file.sync()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_records(path: Path) -> dict[str, npt.NDArray[np.float64]]:
+    """The columns of a record file, each (rows,); a torn last row is left out.
+
+    Raises ValueError where the file is not one.
+    """
+    data = path.read_bytes()
+    head, newline, body = data.partition(b"\n")
+    try:
+        columns = [str(name) for name in json.loads(head)["columns"]] if newline else []
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not a metrics file: its first line names no columns."
+        ) from error
+    width = len(columns)
+    rows = len(body) // (8 * width) if width else 0
+    table = np.frombuffer(body[: rows * 8 * width], dtype="<f8").reshape(rows, width)
+    return {name: table[:, k].copy() for k, name in enumerate(columns)}

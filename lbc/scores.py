@@ -1,0 +1,276 @@
+"""Scores of combinations, attached to one weight through torch's parametrizations.
+
+Both forms give b ⊙ W forward, ∂L/∂W = b ⊙ ∂L/∂W̃ backward and ∂L/∂s_c = Σ_{j∈c} W_j ∂L/∂W̃_j for
+every live combination c (Zhang et al., NeurIPS 2022); they differ in what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from math import prod
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from lbc.live import keep_best, pack, unpack
+from lbc.pattern import Pattern
+from lbc.schedule import Schedule
+
+Form = Literal["per_weight", "per_combination"]
+
+CHUNK_CELLS = 1 << 22
+"""Scores written out at a time while combinations are removed: 16 MiB in float32."""
+
+
+@lru_cache(maxsize=64)
+def _incidence(pattern: Pattern, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return pattern.incidence(device).to(dtype)
+
+
+class SparseLayer(nn.Module):
+    """One weight under an N:M pattern: its mask, its live set and its scores.
+
+    ``mask`` is a bool buffer shaped like the weight. ``packed`` holds the live bits; while
+    nothing has been removed one row of it stands for all blocks, so that a pattern with thousands
+    of combinations costs nothing before its first removal.
+    """
+
+    mask: Tensor
+    packed: Tensor
+
+    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
+        super().__init__()
+        self.name = name
+        self.pattern = pattern
+        self.shape = tuple(weight.shape)
+        self.blocks = weight.numel() // pattern.m
+        everything = torch.ones((1, pattern.count), dtype=torch.bool, device=weight.device)
+        self.register_buffer("packed", pack(everything))
+        self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
+
+    def score_parameter(self) -> nn.Parameter:
+        """The trained tensor behind the scores."""
+        raise NotImplementedError
+
+    def score_parameters(self) -> tuple[nn.Parameter, ...]:
+        """The trained tensors behind the scores: none where scores are not trained."""
+        return (self.score_parameter(),)
+
+    def wanted(self, schedule: Schedule, epoch: float, /) -> int:
+        """How many combinations of every block are to live at ``epoch``."""
+        return schedule.live(self.pattern, epoch)
+
+    @property
+    def searching(self) -> bool:
+        """Whether the mask may still change."""
+        return self.live_count > 1
+
+    def block_scores(self, rows: slice | Tensor) -> Tensor:
+        """Scores of some blocks, removed combinations included: (rows, C)."""
+        raise NotImplementedError
+
+    def position_scores(self) -> Tensor:
+        """What each position adds to the scores of its combinations: (blocks, M)."""
+        raise NotImplementedError
+
+    @property
+    def live_count(self) -> int:
+        """How many combinations live in each block."""
+        return int(unpack(self.packed[:1], self.pattern.count).sum())
+
+    @property
+    def density(self) -> float:
+        """Share of this layer's weights that the mask keeps."""
+        return float(self.mask.sum()) / self.mask.numel()
+
+    @torch.no_grad()
+    def live(self, rows: slice | Tensor = slice(None)) -> Tensor:
+        """The live set: bool (rows, C)."""
+        if len(self.packed) == self.blocks:
+            return unpack(self.packed[rows], self.pattern.count)
+        size = len(torch.arange(self.blocks)[rows])
+        return unpack(self.packed, self.pattern.count).expand(size, -1)
+
+    @torch.no_grad()
+    def scores(self, rows: slice | Tensor = slice(None)) -> Tensor:
+        """Scores with −inf where removed: (rows, C)."""
+        scores = self.block_scores(rows)
+        return scores.masked_fill(~self.live(rows), -torch.inf)
+
+    @torch.no_grad()
+    def winners(self) -> Tensor:
+        """The best live combination of every block, the earliest among equals: int64 (blocks,)."""
+        return torch.cat([self.scores(rows).argmax(dim=1) for rows in self._chunks()])
+
+    @torch.no_grad()
+    def remove(self, live: int, /) -> None:
+        """Keep the ``live`` best combinations of every block; what is removed stays removed.
+
+        With one left the scores freeze. Nothing happens where no more than ``live`` are left.
+        """
+        if live >= self.live_count:
+            return
+        packed = self.packed.new_empty((self.blocks, self.packed.shape[1]))
+        kept = self.mask.new_empty((self.blocks, self.pattern.m))
+        incidence = _incidence(self.pattern, self.mask.device, torch.float32)
+        for rows in self._chunks():
+            chunk = keep_best(self.scores(rows), live)
+            packed[rows] = pack(chunk)
+            kept[rows] = chunk.float() @ incidence > 0
+        self.packed = packed
+        self.mask = self.pattern.from_blocks(kept, self.shape)
+        self._freeze_when_decided()
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """Assigning to the module's weight assigns the dense weight below the mask."""
+        return weight
+
+    def _chunks(self) -> Iterator[slice]:
+        size = max(1, CHUNK_CELLS // self.pattern.count)
+        for first in range(0, self.blocks, size):
+            yield slice(first, min(first + size, self.blocks))
+
+    def _freeze_when_decided(self) -> None:
+        for scores in self.score_parameters():
+            scores.requires_grad_(self.live_count > 1)
+            if self.live_count == 1:
+                scores.grad = None
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        stored = state_dict.get(prefix + "packed")
+        if isinstance(stored, Tensor) and stored.shape[0] in (1, self.blocks):
+            self.packed = self.packed.new_empty((len(stored), self.packed.shape[1]))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._freeze_when_decided()
+
+
+class AdditiveLayer(SparseLayer):
+    """Scores that are sums over positions: ``position_scores`` says it all."""
+
+    def block_scores(self, rows: slice | Tensor) -> Tensor:
+        positions = self.position_scores()[rows]
+        members = self.pattern.members.to(positions.device)
+        # Added in ascending order of position, never by a matrix product: equal accumulators must
+        # give equal scores to the last bit on every device, or ties would not be ties.
+        total = positions[:, members[:, 0]]
+        for k in range(1, self.pattern.n):
+            total += positions[:, members[:, k]]
+        return total
+
+
+class PerWeight(AdditiveLayer):
+    """One accumulator β per weight; the score of a combination is the sum of its members'.
+
+    Exact under SGD with any momentum, Nesterov and weight decay: those recurrences are linear and
+    ∂L/∂s_c is a sum over positions, so s_c(t) = Σ_{j∈c} β_j(t) where β has the gradient
+    W ⊙ ∂L/∂W̃ and starts at 1 / (N · C(M−1, N−1)).
+    """
+
+    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
+        super().__init__(name, weight, pattern)
+        start = pattern.initial_score / pattern.n
+        self.beta = nn.Parameter(torch.full_like(weight, start, dtype=_score_dtype(weight)))
+
+    def score_parameter(self) -> nn.Parameter:
+        return self.beta
+
+    def position_scores(self) -> Tensor:
+        return self.pattern.to_blocks(self.beta.detach())
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if not self.beta.requires_grad:
+            return weight * self.mask.view(torch.uint8)
+        masked: Tensor = _PerWeightMask.apply(weight, self.beta, self.mask)  # type: ignore[no-untyped-call]
+        return masked
+
+
+class PerCombination(SparseLayer):
+    """One score per combination and block, as published: right for every optimiser.
+
+    Costs C / M times the weight; ``scores`` starts at 1 / C(M−1, N−1).
+    """
+
+    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
+        super().__init__(name, weight, pattern)
+        shape = (self.blocks, pattern.count)
+        start = weight.new_full(shape, pattern.initial_score, dtype=_score_dtype(weight))
+        self.all_scores = nn.Parameter(start)
+
+    def score_parameter(self) -> nn.Parameter:
+        return self.all_scores
+
+    def position_scores(self) -> Tensor:
+        live = self.live().to(self.all_scores.dtype)
+        holding = _incidence(self.pattern, live.device, live.dtype)
+        total = (self.all_scores.detach() * live) @ holding
+        return total / (live @ holding).clamp_min(1)
+
+    def block_scores(self, rows: slice | Tensor) -> Tensor:
+        return self.all_scores.detach()[rows]
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if not self.all_scores.requires_grad:
+            return weight * self.mask.view(torch.uint8)
+        masked: Tensor = _PerCombinationMask.apply(weight, self.all_scores, self)  # type: ignore[no-untyped-call]
+        return masked
+
+
+class _PerWeightMask(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, beta: Tensor, mask: Tensor) -> Tensor:
+        # As bytes: torch multiplies a float by a byte three times faster than by a bool.
+        masked = weight * mask.view(torch.uint8)
+        ctx.save_for_backward(masked, mask)
+        ctx.dtype = beta.dtype
+        return masked
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        masked, mask = ctx.saved_tensors
+        return grad * mask.view(torch.uint8), (masked * grad).to(ctx.dtype), None
+
+
+class _PerCombinationMask(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, scores: Tensor, layer: PerCombination) -> Tensor:
+        ctx.save_for_backward(weight, layer.mask)
+        ctx.layer, ctx.dtype = layer, scores.dtype
+        return weight * layer.mask.view(torch.uint8)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        weight, mask = ctx.saved_tensors
+        layer: PerCombination = ctx.layer
+        masked = grad * mask.view(torch.uint8)
+        by_position = layer.pattern.to_blocks((weight * masked).to(ctx.dtype))
+        by_score = by_position @ _incidence(layer.pattern, grad.device, ctx.dtype).T
+        if len(layer.packed) == layer.blocks:
+            by_score.mul_(layer.live())
+        return masked, by_score, None
+
+
+def _score_dtype(weight: Tensor) -> torch.dtype:
+    return torch.float32 if weight.dtype in (torch.float16, torch.bfloat16) else weight.dtype
+
+
+def score_memory(shape: tuple[int, ...], pattern: Pattern, form: Form, copies: int) -> int:
+    """Bytes that scores, gradients and optimiser state of one layer take in float32.
+
+    ``copies`` counts the float tensors as large as the scores: the scores, their gradient and the
+    optimiser's moments (3 for SGD with momentum, 4 for Adam). Live bits and the byte mask are in.
+    """
+    weights = prod(shape)
+    cells = weights if form == "per_weight" else weights // pattern.m * pattern.count
+    return 4 * cells * copies + live_memory(shape, pattern) + weights
+
+
+def live_memory(shape: tuple[int, ...], pattern: Pattern) -> int:
+    """Bytes of one layer's live bits, once something has been removed."""
+    return prod(shape) // pattern.m * -(-pattern.count // 8)

@@ -1,0 +1,1 @@
+"""The training loop, the commands it obeys and the events it emits."""

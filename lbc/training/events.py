@@ -1,0 +1,104 @@
+"""What a training run tells the world, in the order it happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lbc.pattern import Pattern
+
+if TYPE_CHECKING:
+    from lbc.layer_table import LayerTable
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One sparse layer: its weight's shape, pattern and number of blocks."""
+
+    name: str
+    shape: tuple[int, ...]
+    pattern: Pattern
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data and model are loaded; no step has been taken and nothing is on disk yet."""
+
+    layers: tuple[LayerInfo, ...]
+    skipped: tuple[tuple[str, str], ...]
+    parameters: int
+    form: str | None
+    score_memory: int
+    steps_per_epoch: int
+    epochs: int
+    table: LayerTable
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.epochs
+
+
+@dataclass(frozen=True)
+class Started:
+    """The first step is about to be taken; ``folder`` is where the run is kept."""
+
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimiser step. ``epoch`` counts finished steps in epochs; pauses are not in seconds."""
+
+    step: int
+    epoch: float
+    loss: float
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch has ended: combinations were removed, then the test split was evaluated."""
+
+    epoch: int
+    train_loss: float
+    test_loss: float
+    accuracy: float
+    live: tuple[int, ...]
+    density: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run goes on where it was left: what had been done by then, oldest first.
+
+    Of an earlier epoch only the largest layer's live combinations are known.
+    """
+
+    folder: Path
+    steps: tuple[StepDone, ...]
+    epochs: tuple[EpochDone, ...]
+
+
+@dataclass(frozen=True)
+class StorageProblem:
+    """The run folder could not be written; training pauses and tries again when resumed."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run has ended, completely or because it was stopped."""
+
+    status: Literal["finished", "stopped"]
+    accuracy: float | None
+    density: float
+    seconds: float
+    folder: Path | None
+
+
+Event = Prepared | Resumed | Started | StepDone | EpochDone | StorageProblem | Finished

@@ -1,0 +1,73 @@
+"""The optimiser and learning-rate schedule an experiment asks for."""
+
+from __future__ import annotations
+
+from math import cos, pi
+
+import torch
+from torch import nn
+
+from lbc import config
+
+NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def build_optimizer(model: nn.Module, settings: config.Optimizer) -> torch.optim.Optimizer:
+    """SGD, Adam or AdamW over the weights, biases and scores of ``model``.
+
+    Weight decay applies to weights and scores alike, not to normalisation layers (told by module
+    type, wherever they stand) nor to biases.
+    """
+    seen: set[nn.Parameter] = set()
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter in seen:
+                continue  # modules may share one
+            seen.add(parameter)
+            spared = isinstance(module, NORMS) or name.endswith("bias")
+            (plain if spared else decayed).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    match settings.name:
+        case "sgd":
+            return torch.optim.SGD(
+                groups,
+                lr=settings.lr,
+                momentum=settings.momentum,
+                nesterov=settings.nesterov,
+                fused=True,
+            )
+        case "adam":
+            return torch.optim.Adam(groups, lr=settings.lr, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+
+
+def learning_rate(settings: config.Optimizer, epoch: float, epochs: int) -> float:
+    """The rate at ``epoch`` ∈ [0, epochs], which counts steps as fractions of an epoch.
+
+    Cosine (Loshchilov and Hutter, 2017) spans all epochs, from lr down to final_lr; a step schedule
+    multiplies lr by its factor at every milestone. During the warm-up (Goyal et al., 2017) the rate
+    rises linearly from warmup_lr to what the schedule says at the warm-up's end.
+    """
+    if epoch >= settings.warmup_epochs:
+        return _scheduled(settings, epoch, epochs)
+    target = _scheduled(settings, settings.warmup_epochs, epochs)
+    share = epoch / settings.warmup_epochs
+    return settings.warmup_lr + (target - settings.warmup_lr) * share
+
+
+def _scheduled(settings: config.Optimizer, epoch: float, epochs: int) -> float:
+    match settings.lr_schedule:
+        case "constant":
+            return settings.lr
+        case "step":
+            passed = sum(epoch >= milestone for milestone in settings.lr_milestones)
+            return settings.lr * settings.lr_factor**passed
+        case "cosine":
+            above = settings.lr - settings.final_lr
+            return settings.final_lr + above * (1 + cos(pi * epoch / epochs)) / 2

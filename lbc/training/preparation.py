@@ -1,0 +1,135 @@
+"""What an experiment implies before its first step: layers, form of the scores, memory."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+
+from torch import nn
+
+from lbc.config import FOREIGN, Experiment, Model
+from lbc.data import Dataset, batch_sizes
+from lbc.data.batches import FEWEST
+from lbc.layer_table import LayerTable, ModelCost, layer_table, model_cost
+from lbc.layers import LayerPlan, plan_layers
+from lbc.models import build, lay_out
+from lbc.scores import Form
+from lbc.sparsify import ADAM_COPIES, Sparsifier, check_memory, plan_memory, sparsify
+from lbc.training.events import LayerInfo, Prepared
+
+SGD_COPIES = 3
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The layers of an experiment's model, and what their scores will take in bytes."""
+
+    plans: tuple[LayerPlan, ...]
+    form: Form | None
+    score_memory: int
+    parameters: int
+    table: LayerTable
+
+
+def score_form(experiment: Experiment) -> tuple[Form | None, int]:
+    """The form of the scores and how many float copies of them training holds.
+
+    ``auto`` takes the exact per-weight form under SGD and one score per combination otherwise.
+    Methods other than lbc train no scores: None, whatever form is written.
+    """
+    if experiment.method != "lbc":
+        return None, 0
+    sgd = experiment.optimizer.name == "sgd"
+    copies = SGD_COPIES if sgd else ADAM_COPIES
+    if experiment.scores == "auto":
+        return ("per_weight" if sgd else "per_combination"), copies
+    return experiment.scores, copies
+
+
+def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int) -> Preview:
+    """Look at the model without allocating it, where it can be laid out so.
+
+    Raises ValueError where the model cannot be built or take the images, an override or the score
+    memory is impossible, or nothing qualifies.
+    """
+    model = lay_out(experiment.model, in_shape, classes)
+    if isinstance(experiment.model, FOREIGN):
+        return _preview(experiment, model, model_cost(model, in_shape))
+    return _preview(experiment, model, _own_cost(experiment.model, in_shape, classes))
+
+
+@lru_cache(maxsize=16)
+def _own_cost(model: Model, in_shape: tuple[int, int, int], classes: int) -> ModelCost:
+    # The window asks again after every edit, and few of them change the network.
+    return model_cost(lay_out(model, in_shape, classes), in_shape)
+
+
+def fewest_images(experiment: Experiment, processes: int) -> int:
+    """How many images a batch must hold for every part of every process to have two."""
+    return FEWEST * processes * experiment.training.accumulate
+
+
+def prepare(
+    experiment: Experiment, data: Dataset, processes: int = 1
+) -> tuple[nn.Module, Sparsifier, Prepared]:
+    """Build the model from torch's present random state and give it scores.
+
+    Raises ValueError as ``preview`` does, and where a batch is too small for the processes.
+    """
+    fewest, size = fewest_images(experiment, processes), experiment.training.batch_size
+    count = len(data.train.labels)
+    if min(size, count) < fewest and fewest > FEWEST:
+        raise ValueError(
+            f"A batch of {min(size, count)} images cannot be shared by {processes} process(es) in "
+            f"{experiment.training.accumulate} part(s) each: every part needs {FEWEST}."
+        )
+    model, sparsifier, seen = build_sparse(experiment, data.in_shape, data.classes)
+    prepared = Prepared(
+        layers=tuple(
+            LayerInfo(name, layer.shape, layer.pattern, layer.blocks)
+            for name, layer in sparsifier.layers.items()
+        ),
+        skipped=tuple(sparsifier.skipped.items()),
+        parameters=seen.parameters,
+        form=seen.form,
+        score_memory=seen.score_memory,
+        steps_per_epoch=len(batch_sizes(count, size, fewest)),
+        epochs=experiment.training.epochs,
+        table=seen.table,
+    )
+    return model, sparsifier, prepared
+
+
+def build_sparse(
+    experiment: Experiment, in_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, Sparsifier, Preview]:
+    """The experiment's model with its scores, for images of ``in_shape``.
+
+    Raises ValueError as ``preview`` does.
+    """
+    model = build(experiment.model, in_shape, classes)
+    seen = _preview(experiment, model, model_cost(model, in_shape))
+    sparsifier = sparsify(
+        model,
+        experiment.pattern,
+        experiment.method,
+        scores=seen.form or "auto",
+        skip=experiment.skip,
+        overrides=experiment.layers,
+        # Checked just above, with the copies this very optimiser keeps.
+        memory_limit=sys.maxsize,
+    )
+    return model, sparsifier, seen
+
+
+def _preview(experiment: Experiment, model: nn.Module, cost: ModelCost) -> Preview:
+    form, copies = score_form(experiment)
+    plans = plan_layers(model, experiment.pattern, experiment.skip, experiment.layers)
+    if not any(plan.pattern for plan in plans):
+        reasons = "; ".join(f"{plan.name}: {plan.reason}" for plan in plans)
+        raise ValueError(f"No layer of the model can take {experiment.pattern} ({reasons}).")
+    kept = form or "per_weight"
+    check_memory(plans, kept, experiment.score_memory_limit, copies)
+    table = layer_table(model, plans, cost)
+    return Preview(plans, form, plan_memory(plans, kept, copies), table.parameters, table)

@@ -1,0 +1,1 @@
+"""The desktop explorer: a window over ``lbc``."""

@@ -1,0 +1,92 @@
+"""The ``lbc-gui`` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from platformdirs import user_data_path
+
+from lbc.config import Experiment, load_experiment
+from lbc.resources import resource
+from lbc.yaml_file import ExperimentError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Open the window; without a display, train the same experiment in the terminal."""
+    options = _parser().parse_args(arguments)
+    try:
+        path = options.experiment or resource("experiments/digits.yaml")
+        experiment = load_experiment(path)
+    except (ExperimentError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    from lbc_gui.display import why_no_window
+
+    reason = why_no_window()
+    if reason is None:
+        return show_window(experiment, options.runs, options.start)
+    print(reason, file=sys.stderr)
+    if not options.start:
+        return 1
+    print("Training in the terminal instead.", file=sys.stderr)
+    from lbc.cli import train_and_draw
+    from lbc.runs.naming import new_run_path
+
+    return train_and_draw(experiment, new_run_path(options.runs, experiment.name))
+
+
+def show_window(experiment: Experiment, runs: Path, start: bool) -> int:
+    """Run the application until its window is closed."""
+    from PySide6.QtWidgets import QApplication
+
+    from lbc_gui.main_window import MainWindow
+    from lbc_gui.settings import Settings
+
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("lbc-explorer")
+    application.setStyle("Fusion")
+    window = MainWindow(experiment, runs, Settings(), start)
+    _report_exceptions_in(window)
+    window.show()
+    window.begin()
+    return application.exec()
+
+
+def _report_exceptions_in(window: object) -> None:
+    """An error nobody foresaw becomes a message; the window stays alive."""
+    from lbc_gui.main_window import MainWindow
+
+    assert isinstance(window, MainWindow)
+
+    def report(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        sys.__excepthook__(kind, error, trace)
+        details = "".join(traceback.format_exception(kind, error, trace))
+        window.show_failure(f"Something went wrong here: {kind.__name__}: {error}", details)
+
+    sys.excepthook = report
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lbc-gui", description="N:M sparse training, seen live.")
+    parser.add_argument(
+        "experiment", nargs="?", type=Path, help="experiment file (default: the bundled example)"
+    )
+    parser.add_argument("--start", action="store_true", help="start training at once")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=user_data_path("lbc-explorer") / "runs",
+        help="folder that keeps the runs",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

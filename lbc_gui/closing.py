@@ -1,0 +1,57 @@
+"""Closing the window: what runs ends first, and a training is not cut short unasked."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, Qt, QTimer, Slot
+from PySide6.QtWidgets import QMessageBox, QWidget
+
+from lbc_gui.latency.measuring import Measuring
+from lbc_gui.session import Session
+
+
+class Closing(QObject):
+    """Asks, ends the threads, and closes the window once they have gone."""
+
+    def __init__(self, window: QWidget, session: Session, measuring: Measuring) -> None:
+        super().__init__(window)
+        self._window, self._session, self._measuring = window, session, measuring
+        self._begun = False
+        session.ended.connect(self._thread_ended)
+        measuring.running_changed.connect(self._thread_ended)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing runs any more and the window may go."""
+        return self._begun and not self._session.live and not self._measuring.running
+
+    def ask(self) -> None:
+        """End everything, after a question where a training is under way."""
+        if self._begun:
+            return
+        if not self._session.training:
+            self.begin()
+            return
+        box = QMessageBox(self._window)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Close while training?")
+        box.setText("Training is under way. Stop it and close the window?")
+        box.setInformativeText("The run is kept on disk and can be resumed.")
+        stop = box.addButton("Stop and close", QMessageBox.ButtonRole.AcceptRole)
+        box.addButton("Go on training", QMessageBox.ButtonRole.RejectRole)
+        box.setDefaultButton(stop)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.accepted.connect(self.begin)
+        box.open()
+
+    @Slot()
+    def begin(self) -> None:
+        """End the threads; the window closes by itself after the last."""
+        self._begun = True
+        self._window.setEnabled(False)
+        self._measuring.cancel()
+        self._session.close()
+
+    @Slot()
+    def _thread_ended(self) -> None:
+        if self._begun:
+            QTimer.singleShot(0, self._window, self._window.close)

@@ -1,0 +1,156 @@
+"""Loss, accuracy, live combinations and density of the present run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent
+from PySide6.QtWidgets import QWidget
+
+from lbc.training.events import EpochDone, Prepared, Resumed, StepDone
+from lbc_gui.curves.series import Series
+from lbc_gui.theme import PlotColours, compact, plot_colours, style_plot
+
+TITLES = {
+    "loss": "Loss",
+    "accuracy": "Test accuracy (%)",
+    "live": "Live combinations",
+    "density": "Density (% kept)",
+}
+
+
+class LogAxis(pg.AxisItem):  # type: ignore[misc]
+    """A logarithmic axis with ticks at 1, 2 and 5 of every decade, or at the decades alone."""
+
+    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
+        decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+        steps = (1, 2, 5) if high - low < 2 else (1,)
+        ticks = [decade + float(np.log10(step)) for decade in decades for step in steps]
+        return [(1.0, [tick for tick in ticks if low <= tick <= high])]
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        return [f"{10**value:g}" for value in values]
+
+
+class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
+    """Four small plots over epochs, side by side."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumHeight(120)
+        compact(self)
+        self._plots: dict[str, pg.PlotItem] = {}
+        for name in TITLES:
+            axes = {"left": LogAxis("left")} if name == "loss" else None
+            plot = self.addPlot(axisItems=axes)
+            plot.setMenuEnabled(False)
+            plot.hideButtons()
+            plot.setMouseEnabled(x=True, y=False)
+            plot.getAxis("left").setWidth(38)
+            self._plots[name] = plot
+        self._plots["loss"].setLogMode(y=True)
+        self._plots["accuracy"].setLimits(yMin=0, yMax=100, minYRange=4)
+        self._curves: dict[str, pg.PlotDataItem] = {}
+        for name, plot in (
+            ("step_loss", "loss"),
+            ("train_loss", "loss"),
+            ("test_loss", "loss"),
+            ("accuracy", "accuracy"),
+            ("live", "live"),
+            ("density", "density"),
+        ):
+            self._curves[name] = self._plots[plot].plot()
+        self._curves["step_loss"].setDownsampling(auto=True, method="peak")
+        self._series = {name: Series() for name in self._curves}
+        self._restyle()
+
+    def begin(self, prepared: Prepared) -> None:
+        """Empty plots, as long as the run will be."""
+        for series in self._series.values():
+            series.clear()
+        largest = max(layer.pattern.count for layer in prepared.layers)
+        for plot in self._plots.values():
+            plot.setXRange(0, prepared.epochs, padding=0.02)
+            plot.setLimits(xMin=-0.02 * prepared.epochs, xMax=1.02 * prepared.epochs)
+        self._series["live"].append(0, largest)
+        self._series["density"].append(0, 100)
+        self._plots["density"].setYRange(0, 100, padding=0.03)
+        self._plots["live"].setYRange(0, largest, padding=0.03)
+        self._draw(self._series)
+
+    def add(self, events: Sequence[object]) -> None:
+        """Draw what has arrived."""
+        touched: set[str] = set()
+        for event in _with_the_past(events):
+            if isinstance(event, StepDone):
+                self._series["step_loss"].append(event.epoch, event.loss)
+                touched.add("step_loss")
+            elif isinstance(event, EpochDone):
+                for name, value in (
+                    ("train_loss", event.train_loss),
+                    ("test_loss", event.test_loss),
+                    ("accuracy", 100 * event.accuracy),
+                    ("live", max(event.live)),
+                    ("density", 100 * event.density),
+                ):
+                    self._series[name].append(event.epoch, value)
+                    touched.add(name)
+        self._draw(touched)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_series"):
+            self._restyle()
+
+    def _draw(self, names: Any) -> None:
+        for name in names:
+            series = self._series[name]
+            # What was removed at an epoch holds until the next one.
+            step = "right" if name in ("live", "density") else None
+            self._curves[name].setData(series.x, series.y, stepMode=step)
+
+    def _title(self, name: str, colours: PlotColours) -> str:
+        if name != "loss":
+            return TITLES[name]
+        training = f'<span style="color: {colours.blue.name()}">training</span>'
+        test = f'<span style="color: {colours.orange.name()}">test</span>'
+        return f"Loss: {training}, {test}"
+
+    def _restyle(self) -> None:
+        colours = plot_colours()
+        self.setBackground(colours.background)
+        for name, plot in self._plots.items():
+            style_plot(plot, colours)
+            plot.setTitle(self._title(name, colours), color=colours.text.name(), size="9pt")
+            plot.getAxis("bottom").setLabel("epoch", color=colours.text.name())
+            plot.showGrid(x=True, y=True, alpha=0.15)
+        faint = pg.mkColor(colours.blue)
+        faint.setAlpha(110)
+        pens = {
+            "step_loss": (faint, 1.0),
+            "train_loss": (colours.blue, 2.0),
+            "test_loss": (colours.orange, 2.0),
+            "accuracy": (colours.orange, 2.0),
+            "live": (colours.green, 2.0),
+            "density": (colours.red, 2.0),
+        }
+        for name, (colour, width) in pens.items():
+            self._curves[name].setPen(pg.mkPen(colour, width=width))
+            if name not in ("step_loss", "live"):
+                self._curves[name].setSymbol("o")
+                self._curves[name].setSymbolSize(5)
+                self._curves[name].setSymbolBrush(colour)
+                self._curves[name].setSymbolPen(None)
+
+
+def _with_the_past(events: Sequence[object]) -> Iterator[object]:
+    """The events, and in the place of a resumed run all that it had done before."""
+    for event in events:
+        if isinstance(event, Resumed):
+            yield from event.steps
+            yield from event.epochs
+        else:
+            yield event

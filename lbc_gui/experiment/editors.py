@@ -1,0 +1,233 @@
+"""One widget for each kind of setting, all read and written alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import QLocale, Slot
+from PySide6.QtGui import QValidator, QWheelEvent
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QSpinBox,
+    QToolButton,
+    QWidget,
+)
+
+from lbc.yaml_file import ExperimentError, dump_yaml, parse_yaml
+from lbc_gui.experiment.fields import Row
+
+LARGEST_WHOLE = 2**31 - 1
+ARGUMENT_LINES = 3
+
+
+class WholeBox(QSpinBox):
+    """Whole numbers; the wheel scrolls the form, not the value, unless the box has the focus."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setRange(0, LARGEST_WHOLE)
+        self.setKeyboardTracking(True)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class NumberBox(QDoubleSpinBox):
+    """Any number at or above 0, written the short way: 0.1, 1e-4, 60."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLocale(QLocale.c())
+        self.setDecimals(12)
+        self.setRange(0.0, 1e9)
+        self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
+
+    def textFromValue(self, value: float) -> str:
+        return f"{value:g}"
+
+    def valueFromText(self, text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            return self.value()
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        try:
+            float(text)
+        except ValueError:
+            typing = all(character in "0123456789.eE+-" for character in text)
+            state = QValidator.State.Intermediate if typing else QValidator.State.Invalid
+            return state, text, position
+        return QValidator.State.Acceptable, text, position
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class ChoiceBox(QComboBox):
+    """A choice, or with ``editable`` a text with suggestions."""
+
+    def __init__(self, choices: tuple[str, ...], editable: bool) -> None:
+        super().__init__()
+        self.addItems(list(choices))
+        self.setEditable(editable)
+        self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+class NumbersBox(QLineEdit):
+    """Several numbers with commas between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setPlaceholderText("6, 9")
+
+    def numbers(self) -> list[float | str]:
+        """What is written; what is no number stays text, which the schema will refuse."""
+        return [_number(part.strip()) for part in self.text().split(",") if part.strip()]
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+class ArgumentsBox(QPlainTextEdit):
+    """Arguments by name, as YAML."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(ARGUMENT_LINES * self.fontMetrics().lineSpacing() + 12)
+        self.setTabChangesFocus(True)
+        self.setPlaceholderText("depth: 3")
+
+    def arguments(self) -> object:
+        """What is written; what is no YAML stays text, which the schema will refuse."""
+        text = self.toPlainText()
+        try:
+            value, _ = parse_yaml(text, "")
+        except ExperimentError:
+            return text
+        return {} if value is None else value
+
+
+class FileBox(QWidget):
+    """A path of a file or folder, typed or chosen."""
+
+    def __init__(self, folder: bool) -> None:
+        super().__init__()
+        self._folder = folder
+        self.edit = QLineEdit()
+        browse = QToolButton()
+        browse.setText("…")
+        browse.setToolTip("Choose a folder" if folder else "Choose a file")
+        browse.clicked.connect(self._browse)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.edit)
+        layout.addWidget(browse)
+
+    @Slot()
+    def _browse(self) -> None:
+        if self._folder:
+            path = QFileDialog.getExistingDirectory(self, "Folder of the data", self.edit.text())
+        else:
+            path, _ = QFileDialog.getOpenFileName(self, "Images and labels", "", "NumPy (*.npz)")
+        if path:
+            self.edit.setText(path)
+
+
+def build(row: Row, changed: Callable[[], None]) -> QWidget:
+    """The editor of a row; ``changed`` is called after every change."""
+    widget: QWidget
+    match row.editor:
+        case "whole":
+            widget = WholeBox()
+            widget.valueChanged.connect(changed)
+        case "number":
+            widget = NumberBox()
+            widget.valueChanged.connect(changed)
+        case "choice" | "editable choice":
+            widget = ChoiceBox(row.choices, row.editor == "editable choice")
+            widget.currentTextChanged.connect(changed)
+        case "numbers":
+            widget = NumbersBox()
+            widget.textChanged.connect(changed)
+        case "yes/no":
+            widget = QCheckBox()
+            widget.toggled.connect(changed)
+        case "file" | "folder":
+            widget = FileBox(row.editor == "folder")
+            widget.edit.textChanged.connect(changed)
+        case "arguments":
+            widget = ArgumentsBox()
+            widget.textChanged.connect(changed)
+        case "text":
+            widget = QLineEdit()
+            widget.textChanged.connect(changed)
+    widget.setObjectName(row.path)
+    widget.setToolTip(row.description)
+    widget.setAccessibleName(row.label)
+    return widget
+
+
+def read(widget: QWidget) -> Any:
+    """The value an editor holds, as YAML would give it."""
+    match widget:
+        case QSpinBox() | QDoubleSpinBox():
+            return widget.value()
+        case QComboBox():
+            return widget.currentText()
+        case QCheckBox():
+            return widget.isChecked()
+        case FileBox():
+            return widget.edit.text()
+        case NumbersBox():
+            return widget.numbers()
+        case ArgumentsBox():
+            return widget.arguments()
+        case QLineEdit():
+            return widget.text()
+    raise TypeError(f"{widget!r} is no editor of the form.")
+
+
+def write(widget: QWidget, value: Any) -> None:
+    """Show a value."""
+    match widget:
+        case QSpinBox():
+            widget.setValue(min(int(value), LARGEST_WHOLE))
+        case QDoubleSpinBox():
+            widget.setValue(float(value))
+        case QComboBox():
+            widget.setCurrentText(str(value))
+        case QCheckBox():
+            widget.setChecked(bool(value))
+        case FileBox():
+            widget.edit.setText(str(value))
+        case NumbersBox():
+            widget.setText(", ".join(f"{number:g}" for number in value))
+        case ArgumentsBox():
+            widget.setPlainText(dump_yaml(value).strip() if value else "")
+        case QLineEdit():
+            widget.setText(str(value))

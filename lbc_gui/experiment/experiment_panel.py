@@ -1,0 +1,178 @@
+"""The Experiment dock: N:M and schedule with what they imply, then everything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtWidgets import QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+
+from lbc.config import FOREIGN, Experiment
+from lbc.training.events import Prepared
+from lbc_gui.experiment.form import ExperimentForm
+from lbc_gui.experiment.layer_table import LayerTable
+from lbc_gui.experiment.schedule_preview import SchedulePreview
+
+if TYPE_CHECKING:
+    from lbc.training.preparation import Preview
+
+SETTLE_MILLISECONDS = 200
+"""How long the form must be still before the model is looked at."""
+
+PANEL_WIDTH = 290
+"""Pixels below which labels and editors would be cut."""
+
+
+class ExperimentPanel(QWidget):
+    """Edits an experiment and shows at once what it implies."""
+
+    edited = Signal()
+    """The user changed something; ``experiment`` says whether it is valid."""
+    settled = Signal(object)
+    """The Experiment a moment after the last change; None where something is impossible."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.form = ExperimentForm(self)
+        self.form.hide()
+        self.preview = SchedulePreview()
+        self.layers = LayerTable()
+        self.facts = QLabel()
+        self.facts.setWordWrap(True)
+        self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.problem = QLabel()
+        self.problem.setWordWrap(True)
+        self.problem.setStyleSheet("color: #cc3311;")
+        self._refused = ""
+        self._prepared: tuple[Experiment, Prepared] | None = None
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MILLISECONDS)
+        self._settle.timeout.connect(self._settled)
+        self.form.edited.connect(self._form_edited)
+        self.layers.overridden.connect(self.form.set_layer)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self.form.other_box)
+        tabs = QTabWidget()
+        tabs.setDocumentMode(True)
+        tabs.addTab(scroll, "Settings")
+        tabs.addTab(self.layers, "Layers")
+        self.setMinimumWidth(PANEL_WIDTH)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setSpacing(4)
+        for widget in (self.form.pattern_box, self.preview, self.facts, self.problem):
+            layout.addWidget(widget)
+        layout.addWidget(tabs, 1)
+
+    @property
+    def experiment(self) -> Experiment | None:
+        """The experiment as edited; None while something in it is impossible."""
+        return None if self._refused else self.form.experiment
+
+    def show_experiment(self, experiment: Experiment) -> None:
+        self.form.show_experiment(experiment)
+        self._show_implications()
+
+    def show_prepared(self, experiment: Experiment, prepared: Prepared) -> None:
+        """A run stands ready: from now on models can be looked at, and a foreign one is known."""
+        self._prepared = experiment, prepared
+        self._show_implications()
+
+    @Slot()
+    def _form_edited(self) -> None:
+        self._refused = ""
+        self._show_schedule()
+        self._show_problems()
+        self._settle.start()
+        self.edited.emit()
+
+    @Slot()
+    def _settled(self) -> None:
+        self._show_implications()
+        self.settled.emit(self.experiment)
+
+    def _show_implications(self) -> None:
+        self._show_schedule()
+        self._show_model()
+        self._show_problems()
+
+    def _show_schedule(self) -> None:
+        experiment = self.form.experiment
+        if experiment is not None:
+            schedule = experiment.schedule.as_schedule()
+            self.preview.show_schedule(experiment.pattern, schedule, experiment.training.epochs)
+
+    def _show_problems(self) -> None:
+        problems = [*self.form.problems, *([self._refused] if self._refused else [])]
+        self.problem.setText("\n".join(problems))
+        self.problem.setVisible(bool(problems))
+
+    def _show_model(self) -> None:
+        experiment = self.form.experiment
+        self._refused = ""
+        if experiment is None:
+            return
+        count = experiment.pattern.count
+        said = f"{experiment.pattern}: {count:,} combinations in every block."
+        if isinstance(experiment.model, FOREIGN):
+            said += self._describe_foreign(experiment)
+        elif self._prepared is not None:
+            try:
+                said += self._describe_own(experiment)
+            except (ValueError, OSError) as error:
+                self._refused = str(error)
+        self.facts.setText(said)
+
+    def _describe_foreign(self, experiment: Experiment) -> str:
+        if self._prepared is None or _implied(self._prepared[0]) != _implied(experiment):
+            self.layers.clear_rows()
+            return " The network is built, and its layers listed, when you press Run or Reset."
+        return self._describe(self._prepared[1])
+
+    def _describe_own(self, experiment: Experiment) -> str:
+        # Here, because they load torch, which the first window does not wait for.
+        from lbc.data import DataError, describe
+        from lbc.training.preparation import preview
+
+        try:
+            seen = preview(experiment, *describe(experiment.data))
+        except DataError as error:
+            raise ValueError(str(error)) from error
+        return self._describe(seen)
+
+    def _describe(self, seen: Preview | Prepared) -> str:
+        rows = seen.table.rows
+        self.layers.show_rows(rows)
+        sparse = sum(row.plan.pattern is not None for row in rows)
+        return (
+            f" {sparse} sparse and {len(rows) - sparse} dense layers, "
+            f"{seen.parameters:,} parameters. {_scores(seen)}"
+        )
+
+
+def _scores(seen: Preview | Prepared) -> str:
+    if seen.form is None:
+        return f"No scores are trained; masks take {_memory(seen.score_memory)}."
+    return (
+        f"Scores {seen.form.replace('_', ' ')}: {_memory(seen.score_memory)} with gradients and "
+        "optimiser state."
+    )
+
+
+def _implied(experiment: Experiment) -> tuple[object, ...]:
+    """The settings that decide what ``Prepared`` says of the network."""
+    return (
+        *(experiment.data, experiment.model, experiment.pattern, experiment.layers),
+        *(experiment.skip, experiment.scores, experiment.optimizer.name, experiment.method),
+    )
+
+
+def _memory(count: int) -> str:
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"

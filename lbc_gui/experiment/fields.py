@@ -1,0 +1,170 @@
+"""The rows of the experiment form: which setting, under which label, with which editor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel
+
+from lbc.config import Experiment
+from lbc.config.data import SOURCES
+from lbc.config.model import FAMILIES
+from lbc.config.values import keys, names
+from lbc.methods import method_names
+from lbc.schedule import KINDS
+
+Editor = Literal[
+    "text",
+    "choice",
+    "editable choice",
+    "whole",
+    "number",
+    "numbers",
+    "yes/no",
+    "file",
+    "folder",
+    "arguments",
+]
+
+EMNIST = ("none", "balanced", "byclass", "bymerge", "digits", "letters", "mnist")
+PATTERNS = ("2:4", "1:4", "1:2", "2:8", "4:8", "1:16", "2:16", "4:16", "8:16")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting. ``when`` names another setting and the values under which this one exists."""
+
+    path: str
+    label: str
+    editor: Editor
+    choices: tuple[str, ...] = ()
+    when: tuple[str, tuple[str, ...]] | None = None
+
+    @property
+    def description(self) -> str:
+        """The setting's own sentence, from the experiment's schema."""
+        return describe(self.path)
+
+
+VARIANTS: dict[str, dict[str, type[BaseModel]]] = {
+    "model": {name: family for family in FAMILIES for name in names(family)},
+    "data": {name: source for source in SOURCES for name in names(source)},
+}
+
+
+def _of_variants(path: str, label: str, editor: Editor, choices: tuple[str, ...] = ()) -> Row:
+    """A row that exists under each ``name`` of its section whose variant has the setting."""
+    section, _, key = path.partition(".")
+    having = tuple(name for name, variant in VARIANTS[section].items() if key in keys(variant))
+    return Row(path, label, editor, choices, when=(f"{section}.name", having))
+
+
+PATTERN_ROWS = (
+    Row("pattern", "N:M", "editable choice", PATTERNS),
+    Row("method", "Method", "choice", method_names()),
+    Row("schedule.kind", "Removal schedule", "choice", KINDS),
+    Row("schedule.start", "from epoch", "number"),
+    Row("schedule.end", "to epoch", "number"),
+    Row("schedule.exponent", "exponent", "number", when=("schedule.kind", ("polynomial",))),
+    Row("schedule.steps", "stairs", "whole", when=("schedule.kind", ("step",))),
+)
+
+_COSINE = ("optimizer.lr_schedule", ("cosine",))
+_PADDED = ("data.augment.crop", ("pad",))
+_RESIZED = ("data.augment.crop", ("resized",))
+_STEP = ("optimizer.lr_schedule", ("step",))
+
+GROUPS: dict[str, tuple[Row, ...]] = {
+    "Model and data": (
+        Row("model.name", "Model", "choice", tuple(VARIANTS["model"])),
+        _of_variants("model.width", "width", "whole"),
+        _of_variants("model.depth", "depth", "whole"),
+        _of_variants("model.patch", "patch", "whole"),
+        _of_variants("model.drop_path", "drop path", "number"),
+        _of_variants("model.import", "function", "text"),
+        _of_variants("model.model", "its name", "text"),
+        _of_variants("model.kwargs", "arguments", "arguments"),
+        Row("data.name", "Data", "choice", tuple(VARIANTS["data"])),
+        _of_variants("data.file", "file", "file"),
+        _of_variants("data.folder", "folder", "folder"),
+        _of_variants("data.test_share", "test share", "number"),
+        _of_variants("data.emnist", "part of EMNIST", "choice", EMNIST),
+        _of_variants("data.labels", "labels", "choice", ("fine", "coarse")),
+        _of_variants("data.size", "image side", "whole"),
+        _of_variants("data.resize", "resized to", "whole"),
+        _of_variants("data.interpolation", "resizing", "choice", ("bilinear", "bicubic")),
+        Row("data.workers", "worker processes", "whole"),
+    ),
+    "Training": (
+        Row("training.epochs", "Epochs", "whole"),
+        Row("training.batch_size", "Batch size", "whole"),
+        Row("training.accumulate", "in parts", "whole"),
+        Row("training.label_smoothing", "Label smoothing", "number"),
+        Row("training.ema_decay", "Averaging", "number"),
+        Row("training.clip_norm", "Clip gradients", "number"),
+        Row("training.precision", "Precision", "choice", ("float32", "bfloat16", "float16")),
+        Row("seed", "Seed", "whole"),
+        Row("device", "Device", "editable choice", ("cpu", "cuda", "mps")),
+        Row("name", "Name of the run", "text"),
+    ),
+    "Optimiser": (
+        Row("optimizer.name", "Optimiser", "choice", ("sgd", "adam", "adamw")),
+        Row("optimizer.lr", "Learning rate", "number"),
+        Row("optimizer.lr_schedule", "over the epochs", "choice", ("cosine", "step", "constant")),
+        Row(
+            "optimizer.final_lr",
+            "at the end",
+            "number",
+            when=("optimizer.lr_schedule", ("cosine",)),
+        ),
+        Row(
+            "optimizer.lr_milestones",
+            "falls at",
+            "numbers",
+            when=("optimizer.lr_schedule", ("step",)),
+        ),
+        Row("optimizer.lr_factor", "by", "number", when=("optimizer.lr_schedule", ("step",))),
+        Row("optimizer.warmup_epochs", "Warm-up epochs", "number"),
+        Row("optimizer.momentum", "Momentum", "number", when=("optimizer.name", ("sgd",))),
+        Row("optimizer.nesterov", "Nesterov", "yes/no", when=("optimizer.name", ("sgd",))),
+        Row("optimizer.weight_decay", "Weight decay", "number"),
+        Row(
+            "scores",
+            "Scores",
+            "choice",
+            ("auto", "per_weight", "per_combination"),
+            when=("method", ("lbc",)),
+        ),
+    ),
+    "Augmentation": (
+        Row("data.augment.crop", "Crop", "choice", ("none", "pad", "resized")),
+        Row("data.augment.padding", "padding", "whole", when=_PADDED),
+        Row("data.augment.smallest_area", "smallest area", "number", when=_RESIZED),
+        Row("data.augment.flip", "Flip", "yes/no"),
+        Row("data.augment.color_jitter", "Colour jitter", "number"),
+        Row("data.augment.lighting", "Lighting", "number"),
+        Row("data.augment.rand_augment", "RandAugment", "number"),
+        Row("data.augment.rand_augment_std", "its deviation", "number"),
+        Row("data.augment.erasing", "Random erasing", "number"),
+        Row("data.augment.mixup", "Mixup", "number"),
+        Row("data.augment.cutmix", "CutMix", "number"),
+        Row("data.augment.repeats", "Repeats", "whole"),
+    ),
+}
+
+
+def describe(path: str) -> str:
+    """The description of a setting, looked up in whichever variant has it."""
+    *sections, name = path.split(".")
+    owners: list[type[BaseModel]] = [Experiment]
+    for key in sections:
+        owners = [*VARIANTS.get(key, {}).values()] or [_section(owners[0], key)]
+    found = [keys(owner)[name] for owner in owners if name in keys(owner)]
+    return found[0].description or ""
+
+
+def _section(owner: type[BaseModel], key: str) -> type[BaseModel]:
+    annotation = keys(owner)[key].annotation
+    assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation

@@ -1,0 +1,84 @@
+"""What a measurement was made on, and what to beware of."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from lbc.latency.measurement import Measurement
+from lbc.latency.network import estimate
+from lbc.latency.table import CPU_WARNING, device_lines
+
+NOBODY = (
+    "Choose cases and press Measure, or import a file. Without an NVIDIA GPU the processor's own "
+    "row can be measured, and a server can be reached by ssh."
+)
+OLD_CUSPARSELT = "cuSPARSELt 0.8.0 has known regressions on H100; 0.8.1 mends them."
+
+
+class DeviceCard(QWidget):
+    """Name, versions, limits; clocks and power as sampled; warnings."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        self._text.setTextFormat(Qt.TextFormat.RichText)
+        self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2, 2, 2, 2)
+        layout.addWidget(self._text)
+        layout.addStretch(1)
+        self.show_measurement(None)
+
+    @property
+    def text(self) -> str:
+        return self._text.text()
+
+    def show_measurement(self, measurement: Measurement | None) -> None:
+        if measurement is None:
+            self._text.setText(NOBODY)
+            return
+        first, *facts = (_safe(line) for line in device_lines(measurement.device))
+        lines = [f"<b>{first}</b>", _safe(measurement.source), *facts, *_clocks(measurement)]
+        warnings = [f"<b>{_safe(line)}</b>" for line in _warnings(measurement)]
+        self._text.setText("<br>".join([*lines, *warnings]))
+
+
+def _clocks(measurement: Measurement) -> list[str]:
+    """Ranges over the cases of what was sampled while they ran."""
+    labels = {"clocks_sm": "clock MHz", "power_draw": "power W", "temperature_gpu": "°C"}
+    found = []
+    for key, label in labels.items():
+        values = [
+            value
+            for result in measurement.results
+            if isinstance(value := result.clocks.get(key), float)
+        ]
+        if values:
+            found.append(f"{label} {min(values):.0f}–{max(values):.0f}")
+    return found
+
+
+def _warnings(measurement: Measurement) -> list[str]:
+    warnings = []
+    device = measurement.device
+    if device.kind == "cpu":
+        warnings.append(CPU_WARNING)
+    if measurement.backend == "cusparselt" and device.cusparselt == 800:
+        warnings.append(OLD_CUSPARSELT)
+    wrong = [r.name for r in measurement.results if any(not t.right for t in r.times)]
+    if wrong:
+        warnings.append(f"Wrong results in {', '.join(wrong)}.")
+    return warnings
+
+
+def network_sentence(measurement: Measurement | None) -> str:
+    """The whole-network estimate, empty where the cases are no network's layers."""
+    whole = estimate(measurement) if measurement else None
+    return whole.sentence() if whole else ""
+
+
+def _safe(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -1,0 +1,270 @@
+"""The Latency page: choices above, measurements at the left, plots and cases beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lbc.config import Experiment
+from lbc.latency.files import as_csv, load_measurements, save_measurements
+from lbc.latency.measurement import Measurement, MeasurementError
+from lbc.latency.place import command_for_server
+from lbc.latency.run import CaseDone, CaseStarted, Ready, Said, WorkerFailed
+from lbc.resources import resource
+from lbc.runs.atomic import write_atomically
+from lbc_gui.latency.cases_table import CasesModel, CasesTable
+from lbc_gui.latency.device_card import DeviceCard, network_sentence
+from lbc_gui.latency.measurements_list import MeasurementsList
+from lbc_gui.latency.measuring import Measuring
+from lbc_gui.latency.measuring_thread import MeasuringFailed, Prepared
+from lbc_gui.latency.plots import LatencyPlots
+from lbc_gui.latency.request_bar import RequestBar
+
+REDRAW_MILLISECONDS = 250
+"""Plots are drawn anew this often at most while results stream in."""
+
+FILES = "Measurements (*.json *.ndjson)"
+
+
+class LatencyPage(QWidget):
+    """Sparse against dense latency of the open model's layers."""
+
+    said = Signal(str)
+    """A sentence for the log."""
+    failed = Signal(str, str)
+    """A sentence for the message bar, and details."""
+
+    def __init__(
+        self,
+        experiment: Callable[[], Experiment | None],
+        run_folder: Callable[[], Path | None],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.request = RequestBar(experiment, run_folder)
+        self.measurements = MeasurementsList()
+        self.card = DeviceCard()
+        self.cases = CasesModel(self)
+        self.plots = LatencyPlots()
+        self.measuring = Measuring(self)
+        self._names: tuple[str, ...] = ()
+        self._growing: Measurement | None = None
+        self._progress = QLabel()
+        self._progress.hide()
+        self._network = QLabel()
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.setInterval(REDRAW_MILLISECONDS)
+        self._redraw.timeout.connect(self._draw)
+        self._lay_out()
+        self._connect()
+        self._show_current()
+
+    # -- commands -------------------------------------------------------------------------------
+
+    @Slot()
+    def measure(self) -> None:
+        """Measure what the choices say; what is wrong with them is told."""
+        try:
+            prepare = self.request.prepare()
+        except ValueError as error:
+            self.failed.emit(str(error), "")
+            return
+        self._names = ()
+        self._progress.setText("Loading torch…")
+        self._progress.show()
+        self.measuring.start(prepare)
+
+    @Slot()
+    def copy_command(self) -> None:
+        """Put a line on the clipboard that measures the same on any server."""
+        try:
+            request = self.request.prepare()().request
+        except ValueError as error:
+            self.failed.emit(str(error), "")
+            return
+        lines = [
+            command_for_server(request.job(dtype, backend), f"latency-{dtype}-{backend}.ndjson")
+            for dtype in request.dtypes
+            for backend in request.backends
+        ]
+        QGuiApplication.clipboard().setText("\n".join(lines))
+        self.said.emit(
+            f"Copied: {len(lines)} line(s) to paste into a shell with Python and torch. Import the "
+            "latency-….ndjson files they write."
+        )
+
+    def open_files(self, paths: Sequence[Path]) -> None:
+        """Add the measurements in files; one that is none is told, and the others still open."""
+        for path in paths:
+            try:
+                self.measurements.add(load_measurements(path))
+            except MeasurementError as error:
+                self.failed.emit(str(error), "")
+
+    def save_file(self, path: Path) -> None:
+        """Write the ticked measurements: as a table where the name ends in .csv, else as JSON."""
+        shown = tuple(measurement for _, measurement in self.measurements.drawn)
+        try:
+            if path.suffix == ".csv":
+                text = as_csv(shown).encode()
+                write_atomically(path, lambda file: file.write(text))
+            else:
+                save_measurements(path, shown)
+        except OSError as error:
+            self.failed.emit(f"{path} could not be written: {error.strerror}.", "")
+        else:
+            self.said.emit(f"Saved {path}.")
+
+    @Slot()
+    def _import(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Import measurements", "", FILES)
+        self.open_files([Path(name) for name in names])
+
+    @Slot()
+    def _open_recorded(self) -> None:
+        self.open_files(sorted(resource("measurements").glob("*.json")))
+
+    @Slot()
+    def _export(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Export the ticked measurements", "latency.json", "JSON (*.json);;CSV (*.csv)"
+        )
+        if name:
+            self.save_file(Path(name))
+
+    # -- what arrives ---------------------------------------------------------------------------
+
+    @Slot(object)
+    def add(self, events: Sequence[object]) -> None:
+        """Show what the measurement under way has said."""
+        for event in events:
+            match event:
+                case Prepared():
+                    self._names = tuple(case.name for case in event.request.cases)
+                    for name, reason in event.left_out:
+                        self.said.emit(f"{name} is left out: {reason}.")
+                case Ready():
+                    self._growing = event.measurement
+                    self.measurements.grow(event.measurement)
+                case CaseStarted():
+                    name = self._names[event.index] if event.index < len(self._names) else ""
+                    done = f"{event.index + 1} of {len(self._names)}"
+                    self._progress.setText(f"{event.dtype} {event.backend}, {done}: {name}")
+                case CaseDone():
+                    self._growing = event.measurement
+                case WorkerFailed():
+                    sentence = f"{event.dtype}, {event.backend}: {event.message}"
+                    self.failed.emit(sentence, "")
+                case MeasuringFailed():
+                    self.failed.emit(event.message, event.details)
+                case Said():
+                    self.said.emit(event.text)
+        if self._growing is not None:
+            self.measurements.grow(self._growing)
+
+    @Slot(bool)
+    def _running_changed(self, running: bool) -> None:
+        self.request.show_running(running)
+        if not running:
+            self._progress.hide()
+            self._growing = None
+            self._names = ()
+            self._show_current()
+
+    @Slot()
+    def _show_current(self) -> None:
+        shown = self.measurements.current
+        growing = self._growing is not None and shown is self._growing
+        done = {result.index for result in shown.results} if shown else set()
+        waiting = [n for at, n in enumerate(self._names) if at not in done] if growing else []
+        self.cases.show_measurement(shown, tuple(waiting))
+        self.cases.show_baseline(self.measurements.baseline)
+        self.card.show_measurement(shown)
+        sentence = network_sentence(shown)
+        self._network.setText(sentence)
+        self._network.setVisible(bool(sentence))
+        for button in (self._pin, self._remove, self._save):
+            button.setEnabled(shown is not None)
+        if not self._redraw.isActive():
+            self._redraw.start()
+
+    @Slot()
+    def _draw(self) -> None:
+        self.plots.show_measurements(self.measurements.drawn)
+
+    # -- construction ---------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self.request.measure_asked.connect(self.measure)
+        self.request.cancel_asked.connect(self.measuring.cancel)
+        self.request.copy_asked.connect(self.copy_command)
+        self.measuring.arrived.connect(self.add)
+        self.measuring.running_changed.connect(self._running_changed)
+        self.measurements.changed.connect(self._show_current)
+
+    def _lay_out(self) -> None:
+        self._pin = _button("Pin", "Compare others with this one, as the baseline")
+        self._pin.clicked.connect(self.measurements.pin_baseline)
+        self._remove = _button("Remove", "Take it off the list; files stay")
+        self._remove.clicked.connect(self.measurements.remove_current)
+        recorded = _button("Recorded", "Open the measurements that come with this program")
+        recorded.clicked.connect(self._open_recorded)
+        self._load = _button("Import…", "Open measurements, or what a worker on a server wrote")
+        self._load.clicked.connect(self._import)
+        self._save = _button("Export…", "Save the ticked ones as JSON or CSV")
+        self._save.clicked.connect(self._export)
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.measurements, 1)
+        for pair in ((self._pin, self._remove), (self._load, self._save), (recorded,)):
+            row = QHBoxLayout()
+            for button in pair:
+                row.addWidget(button)
+            column.addLayout(row)
+        card = QScrollArea()
+        card.setWidgetResizable(True)
+        card.setFrameShape(QScrollArea.Shape.NoFrame)
+        card.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        card.setWidget(self.card)
+        card.viewport().setAutoFillBackground(False)
+        self.card.setAutoFillBackground(False)
+        column.addWidget(card, 1)
+        right = QSplitter(Qt.Orientation.Vertical)
+        right.addWidget(self.plots)
+        right.addWidget(CasesTable(self.cases))
+        right.setSizes([320, 240])
+        right.setChildrenCollapsible(False)
+        middle = QSplitter(Qt.Orientation.Horizontal)
+        middle.addWidget(left)
+        middle.addWidget(right)
+        middle.setStretchFactor(1, 1)
+        middle.setSizes([210, 700])
+        middle.setChildrenCollapsible(False)
+        self._network.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self.request)
+        layout.addWidget(self._progress)
+        layout.addWidget(middle, 1)
+        layout.addWidget(self._network)
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button

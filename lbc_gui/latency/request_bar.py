@@ -1,0 +1,222 @@
+"""What to measure and where: the choices above the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
+
+from lbc.config import Experiment
+from lbc.latency.cases import SHAPES, chosen
+from lbc.latency.measurement import Backend, Dtype
+from lbc.latency.place import Place
+from lbc.latency.run import Request
+from lbc_gui.latency.measuring_thread import Prepared
+
+MODEL, RUN, TYPED = "open model, random masks", "open run, its own masks", "typed shapes"
+HERE_CPU, HERE_GPU, SERVER = "this processor", "this machine's GPU", "a server by ssh"
+
+TYPES: dict[str, tuple[Dtype, ...]] = {
+    "bf16": ("bfloat16",),
+    "fp16": ("float16",),
+    "int8": ("int8",),
+    "fp32": ("float32",),
+    "bf16, fp16, int8": ("bfloat16", "float16", "int8"),
+}
+BACKENDS: dict[str, tuple[Backend, ...]] = {
+    "cuSPARSELt and CUTLASS": ("cusparselt", "cutlass"),
+    "cuSPARSELt": ("cusparselt",),
+    "CUTLASS": ("cutlass",),
+}
+CPU_TYPES = ("fp32", "bf16")
+
+
+class RequestBar(QWidget):
+    """Choices, and the buttons that start, end and export a measurement."""
+
+    measure_asked = Signal()
+    cancel_asked = Signal()
+    copy_asked = Signal()
+
+    def __init__(
+        self,
+        experiment: Callable[[], Experiment | None],
+        run_folder: Callable[[], Path | None],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._experiment, self._run_folder = experiment, run_folder
+        self.cases = _combo(
+            [MODEL, RUN, *SHAPES, TYPED],
+            "The products to measure: the layers of the open model, those of a published network, "
+            "or shapes of your own",
+        )
+        self.cases.setMinimumContentsLength(20)
+        self.shapes = QLineEdit("4096x4096x4096, 4096x16x4096")
+        self.shapes.setToolTip("Outputs x tokens x inputs, several with commas between them")
+        self.batch = _spin(64, "Images at a time, for networks of convolutions")
+        self.tokens = _spin(4096, "Tokens at a time, for the linear layers of transformers")
+        self.image = _spin(0, "Side of the images in pixels, or as large as the data's own")
+        self.image.setSpecialValueText("data's own")
+        self.place = _combo([HERE_CPU, HERE_GPU, SERVER], "Where to measure")
+        self.place.setMinimumContentsLength(14)
+        self.host = QLineEdit()
+        self.host.setPlaceholderText("user@server")
+        self.host.setToolTip("A server as ssh knows it; it needs only Python and torch")
+        self.dtype = _combo(list(CPU_TYPES), "Type of weights and activations")
+        self.backend = _combo(list(BACKENDS), "Library that multiplies sparse weights")
+        self.measure = QPushButton("Measure")
+        self.measure.setToolTip("Measure every case (Ctrl+M)")
+        self.measure.setShortcut("Ctrl+M")
+        self.measure.clicked.connect(self.measure_asked)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("End the measurement, here or on its server; results so far stay")
+        self.cancel.clicked.connect(self.cancel_asked)
+        self.copy = QPushButton("Copy command")
+        self.copy.setToolTip("Copy a line that measures this on a server beyond ssh's reach")
+        self.copy.clicked.connect(self.copy_asked)
+        self._lay_out()
+        self.cases.currentTextChanged.connect(self._choices_changed)
+        self.place.currentTextChanged.connect(self._place_changed)
+        self._place_changed()
+        self.show_running(False)
+
+    def prepare(self) -> Callable[[], Prepared]:
+        """The choices as they are now, to be made a request in another thread.
+
+        Raises ValueError with a sentence where they are none.
+        """
+        which, batch, tokens = self.cases.currentText(), self.batch.value(), self.tokens.value()
+        request = self._request
+        image = self.image.value() or None
+        if which == MODEL:
+            experiment = self._experiment()
+            if experiment is None:
+                raise ValueError("The experiment has mistakes: mend the form on the left first.")
+            return lambda: _of_model(request(), experiment, batch, image)
+        if which == RUN:
+            folder = self._run_folder()
+            if folder is None:
+                raise ValueError("No run is finished yet: its masks are known at its end.")
+            return lambda: _of_run(request(), folder, batch, image)
+        texts = self.shapes.text().split(",") if which == TYPED else [which]
+        cases = chosen([text.strip() for text in texts if text.strip()], tokens, batch)
+        if not cases:
+            raise ValueError("No shape is typed: write outputs x tokens x inputs.")
+        made = Prepared(request()(cases), ())
+        return lambda: made
+
+    @Slot(bool)
+    def show_running(self, running: bool) -> None:
+        """Enable what can be done."""
+        self.measure.setEnabled(not running)
+        self.cancel.setEnabled(running)
+
+    def _request(self) -> Callable[..., Request]:
+        place = self.place.currentText()
+        host = self.host.text().strip()
+        if place == SERVER and not host:
+            raise ValueError("Which server? Write it as ssh does, like user@server.")
+        where = Place(host if place == SERVER else "")
+        device = "cpu" if place == HERE_CPU else "cuda"
+        more = {"place": where, "dtypes": TYPES[self.dtype.currentText()]}
+        if device != "cpu":
+            more["backends"] = BACKENDS[self.backend.currentText()]
+        return lambda cases: Request.on(cases, device, **more)
+
+    @Slot()
+    def _choices_changed(self) -> None:
+        which = self.cases.currentText()
+        model = which in (MODEL, RUN)
+        self.shapes.setVisible(which == TYPED)
+        for widget in (self._batch_label, self.batch):
+            widget.setVisible(model or which in ("resnet-50", "default"))
+        for widget in (self._image_label, self.image):
+            widget.setVisible(model)
+        tokens = not model and which not in ("resnet-50", "squares", TYPED)
+        for widget in (self._tokens_label, self.tokens):
+            widget.setVisible(tokens)
+
+    @Slot()
+    def _place_changed(self) -> None:
+        processor = self.place.currentText() == HERE_CPU
+        self.host.setVisible(self.place.currentText() == SERVER)
+        self.backend.setVisible(not processor)
+        before = self.dtype.currentText()
+        types = CPU_TYPES if processor else tuple(name for name in TYPES if name != "fp32")
+        self.dtype.clear()
+        self.dtype.addItems(list(types))
+        self.dtype.setCurrentText(before if before in types else types[0])
+        self._choices_changed()
+
+    def _lay_out(self) -> None:
+        self._batch_label, self._tokens_label = QLabel("Batch:"), QLabel("Tokens:")
+        self._image_label = QLabel("Image:")
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        what: tuple[QWidget, ...] = (
+            self.cases, self.shapes, self._batch_label, self.batch, self._image_label, self.image,
+            self._tokens_label, self.tokens,
+        )  # fmt: skip
+        where: tuple[QWidget, ...] = (self.place, self.host, self.dtype, self.backend, self.copy)
+        for line, widgets in enumerate((what, where)):
+            row = QHBoxLayout()
+            for widget in widgets:
+                row.addWidget(widget, 1 if widget in (self.shapes, self.host) else 0)
+            row.addStretch(1)
+            grid.addLayout(row, line, 1)
+        grid.addWidget(QLabel("Cases:"), 0, 0)
+        grid.addWidget(QLabel("On:"), 1, 0)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self.measure, 0, 2)
+        grid.addWidget(self.cancel, 1, 2)
+
+
+def _of_model(
+    request: Callable[..., Request], experiment: Experiment, batch: int, image: int | None
+) -> Prepared:
+    # Imported here: torch takes seconds to load, and this is not the window's thread.
+    from lbc.latency.model_cases import cases_of_experiment
+
+    cases, left_out = cases_of_experiment(experiment, batch, image)
+    return Prepared(request(cases), tuple(left_out.items()))
+
+
+def _of_run(
+    request: Callable[..., Request], folder: Path, batch: int, image: int | None
+) -> Prepared:
+    from lbc.latency.model_cases import cases_of_run
+
+    cases, left_out = cases_of_run(folder, batch, image)
+    return Prepared(request(cases), tuple(left_out.items()))
+
+
+def _combo(items: list[str], tip: str) -> QComboBox:
+    combo = QComboBox()
+    combo.addItems(items)
+    combo.setToolTip(tip)
+    # A combo box as wide as its longest entry would widen the whole window.
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(9)
+    combo.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+    return combo
+
+
+def _spin(value: int, tip: str) -> QSpinBox:
+    spin = QSpinBox()
+    spin.setRange(min(1, value), 1_000_000)
+    spin.setValue(value)
+    spin.setToolTip(tip)
+    return spin

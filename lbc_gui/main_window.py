@@ -1,0 +1,394 @@
+"""The window: panels, actions, and the wires between them and the session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt, QTimer, QUrl, Slot
+from PySide6.QtGui import QAction, QCloseEvent, QDesktopServices
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QFileDialog,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QSplitter,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lbc.config import FOREIGN, Experiment, dump_experiment, load_experiment
+from lbc.runs.resuming import UnfinishedRun
+from lbc.training.events import Prepared, StorageProblem
+from lbc.yaml_file import ExperimentError
+from lbc_gui.actions import Actions
+from lbc_gui.closing import Closing
+from lbc_gui.curves.curves_panel import CurvesPanel
+from lbc_gui.experiment.experiment_panel import ExperimentPanel
+from lbc_gui.housekeeping import Housekeeping
+from lbc_gui.latency.latency_page import LatencyPage
+from lbc_gui.resuming import Resuming
+from lbc_gui.scores.block_panel import BlockPanel
+from lbc_gui.scores.score_view import ScoreView
+from lbc_gui.session import Session, State
+from lbc_gui.settings import Settings
+from lbc_gui.snapshot import Snapshot
+from lbc_gui.theme import apply_theme
+from lbc_gui.training_thread import Failed
+from lbc_gui.widgets.log_panel import LogPanel
+from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.widgets.run_progress import RunProgress
+
+TITLE = "LBC Explorer"
+
+FRAME = QSize(4, 36)
+"""What a window manager may add around the window; all of it should fit the screen."""
+
+FIRST_PAINT_MILLISECONDS = 60
+"""Torch begins to load this long after the window is shown, so that it is painted first."""
+
+
+class MainWindow(QMainWindow):
+    """One experiment, one run, every view of it."""
+
+    def __init__(
+        self, experiment: Experiment, runs: Path, settings: Settings, start: bool = False
+    ) -> None:
+        super().__init__()
+        self.session = Session(runs, self)
+        self.experiment_panel = ExperimentPanel()
+        self.scores = ScoreView()
+        self.curves = CurvesPanel()
+        self.block = BlockPanel()
+        self.log = LogPanel()
+        self.latency = LatencyPage(
+            lambda: self.experiment_panel.experiment, lambda: self.session.finished_folder
+        )
+        self.message = MessageBar()
+        self.progress = RunProgress()
+        self.actions_ = Actions.create(self)
+        self._settings = settings
+        self._start = start
+        self.closing = Closing(self, self.session, self.latency.measuring)
+        self._asked: object = None
+        self._note = QLabel()
+        self._hover = QLabel()
+        self._housekeeping = Housekeeping(self)
+        self._resuming = Resuming(self.message, settings, runs, self)
+        self._lay_out()
+        self._connect()
+        self.experiment_panel.show_experiment(experiment)
+        self._enable_actions()
+        self._first = experiment
+
+    def begin(self) -> None:
+        """Prepare the first experiment, once the window has been painted."""
+        QTimer.singleShot(FIRST_PAINT_MILLISECONDS, self, self._load_first)
+
+    @Slot()
+    def _load_first(self) -> None:
+        self._resuming.offer()
+        experiment = self.experiment_panel.experiment or self._first
+        if self._start:
+            self._load_asked(experiment, run=True)
+        else:
+            self._prepare(experiment)
+
+    def _prepare(self, experiment: Experiment) -> None:
+        """Make a run ready; one that needs foreign code only if it was asked for with just that."""
+        model = experiment.model
+        if isinstance(model, FOREIGN) and model != self._asked:
+            self.session.hold(experiment)
+        else:
+            self.session.load(experiment)
+
+    def _load_asked(self, experiment: Experiment, run: bool = False) -> None:
+        self._asked = experiment.model
+        self.session.load(experiment, run)
+
+    def sizeHint(self) -> QSize:
+        return QSize(1280, 800)
+
+    # -- commands -------------------------------------------------------------------------------
+
+    @Slot()
+    def run(self) -> None:
+        """Train; what the form says counts where no step has been taken yet."""
+        experiment = self.experiment_panel.experiment
+        state = self.session.state
+        fresh = state in (State.READY, State.WAITING) or state.over
+        changed = experiment != self.session.experiment or state is not State.READY
+        self.message.hide()
+        if experiment is not None and fresh and changed:
+            self._load_asked(experiment, run=True)
+        else:
+            self.session.run()
+
+    @Slot()
+    def reset(self) -> None:
+        """Discard the run and stand at the start of what the form says."""
+        experiment = self.experiment_panel.experiment
+        if experiment is not None:
+            self.message.hide()
+            self._load_asked(experiment)
+
+    def resume_path(self, folder: Path) -> None:
+        """Go on with the run in a folder; why that cannot be is shown."""
+        self._resuming.open(folder)
+
+    @Slot(object)
+    def _resume(self, run: UnfinishedRun) -> None:
+        self.message.hide()
+        self.experiment_panel.show_experiment(run.experiment)
+        self._asked = run.experiment.model
+        self.session.load(run.experiment, run=True, resume=run.path)
+
+    @Slot()
+    def open_experiment(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Open an experiment", "", "Experiments (*.yaml *.yml)"
+        )
+        if path:
+            self.open_path(Path(path))
+
+    def open_path(self, path: Path) -> None:
+        """Load an experiment file; problems are shown, and the present one stays."""
+        try:
+            experiment = load_experiment(path)
+        except ExperimentError as error:
+            self.message.show_message(str(error))
+            self.log.say(str(error))
+            return
+        self.message.hide()
+        self.experiment_panel.show_experiment(experiment)
+        self._prepare(experiment)
+
+    @Slot()
+    def save_experiment(self) -> None:
+        experiment = self.experiment_panel.experiment
+        if experiment is None:
+            return
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save the experiment", f"{experiment.name}.yaml", "Experiments (*.yaml)"
+        )
+        if path:
+            self.save_path(experiment, Path(path))
+
+    def save_path(self, experiment: Experiment, path: Path) -> None:
+        """Write an experiment file; a full disk is told, the old file stays."""
+        from lbc.runs.atomic import write_atomically
+
+        text = dump_experiment(experiment).encode()
+        try:
+            write_atomically(path, lambda file: file.write(text))
+        except OSError as error:
+            self.message.show_message(f"{path} could not be written: {error.strerror}.")
+        else:
+            self.log.say(f"Saved {path}.")
+
+    def show_failure(self, sentence: str, details: str) -> None:
+        """Say what went wrong, in the bar and in the log."""
+        self.message.show_message(sentence, details)
+        self.log.say(sentence)
+
+    # -- what arrives from the session ----------------------------------------------------------
+
+    @Slot(object)
+    def _state_changed(self, state: State) -> None:
+        self.progress.show_state(state)
+        name = self.session.experiment.name if self.session.experiment else ""
+        self.setWindowTitle(f"{name} · {state.value} — {TITLE}")
+        self._enable_actions()
+
+    @Slot()
+    def _loaded(self) -> None:
+        self.scores.clear()
+        self.block.clear()
+        self._note.clear()
+
+    @Slot(object)
+    def _events_arrived(self, events: Sequence[object]) -> None:
+        for event in events:
+            match event:
+                case Prepared():
+                    self._prepared(event)
+                case Failed():
+                    self.message.show_message(event.message, event.details)
+                case StorageProblem():
+                    self.message.show_message(event.message)
+            self.log.add(event)  # type: ignore[arg-type]
+        self.curves.add(events)
+        self.progress.add(events)
+
+    def _prepared(self, prepared: Prepared) -> None:
+        self._housekeeping.settle()
+        assert self.session.experiment is not None
+        self.experiment_panel.show_prepared(self.session.experiment, prepared)
+        self.progress.begin(prepared)
+        self.curves.begin(prepared)
+        self.scores.show_layers(prepared)
+        self._enable_actions()
+
+    @Slot(object)
+    def _snapshot_arrived(self, snapshot: Snapshot) -> None:
+        self.scores.show_snapshot(snapshot)
+        if snapshot.request == self.scores.request:
+            self.block.show_snapshot(snapshot)
+
+    @Slot()
+    def _edited(self) -> None:
+        self._enable_actions()
+        if self.session.training and self.experiment_panel.experiment != self.session.experiment:
+            self._note.setText("Changes apply after Reset")
+        else:
+            self._note.clear()
+
+    @Slot(object)
+    def _settled(self, experiment: Experiment | None) -> None:
+        self._enable_actions()
+        if experiment is None:
+            return
+        idle = self.session.state in (State.READY, State.LOADING, State.WAITING)
+        failed_at_once = self.session.state is State.FAILED and self.session.prepared is None
+        if (idle or failed_at_once) and experiment != self.session.experiment:
+            self.message.hide()
+            self._prepare(experiment)
+
+    @Slot(int)
+    def _page_changed(self, _page: int) -> None:
+        # The pinned block belongs to the scores; elsewhere it would be empty room.
+        self._block_dock.setVisible(self.pages.currentWidget() is not self.latency)
+
+    def _enable_actions(self) -> None:
+        valid = self.experiment_panel.experiment is not None
+        self.actions_.enable(self.session.state, valid)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if self.closing.over:
+            self._settings.save_layout(self.saveGeometry(), self.saveState())
+            self._housekeeping.close()
+            event.accept()
+        else:
+            event.ignore()
+            self.closing.ask()
+
+    # -- construction ---------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        actions, session = self.actions_, self.session
+        for action, slot in (
+            (actions.run, self.run),
+            (actions.pause, session.pause),
+            (actions.step, session.step),
+            (actions.stop, session.stop),
+            (actions.reset, self.reset),
+            (actions.resume, self._resuming.choose),
+            (actions.open, self.open_experiment),
+            (actions.save, self.save_experiment),
+            (actions.open_runs, self._open_runs),
+            (actions.quit, self.close),
+            (actions.fit, self.scores.heatmap.fit),
+            (actions.reset_layout, self._reset_layout),
+            (actions.about, self._about),
+        ):
+            action.triggered.connect(slot)
+        actions.themes.triggered.connect(self._theme_chosen)
+        self._resuming.chosen.connect(self._resume)
+        session.state_changed.connect(self._state_changed)
+        session.loaded.connect(self._loaded)
+        session.events_arrived.connect(self._events_arrived)
+        session.snapshot_arrived.connect(self._snapshot_arrived)
+        self.scores.request_changed.connect(session.look)
+        self.scores.hover_text.connect(self._hover.setText)
+        self.experiment_panel.edited.connect(self._edited)
+        self.experiment_panel.settled.connect(self._settled)
+        self.latency.failed.connect(self.show_failure)
+        self.latency.said.connect(self.log.say)
+        self.pages.currentChanged.connect(self._page_changed)
+
+    def _lay_out(self) -> None:
+        self.setWindowTitle(TITLE)
+        middle = QSplitter(Qt.Orientation.Vertical)
+        middle.addWidget(self.scores)
+        middle.addWidget(self.curves)
+        middle.setStretchFactor(0, 1)
+        middle.setSizes([420, 160])
+        middle.setChildrenCollapsible(False)
+        central = QWidget()
+        layout = QVBoxLayout(central)
+        layout.setContentsMargins(4, 4, 4, 0)
+        layout.addWidget(self.message)
+        self.pages = QTabWidget()
+        self.pages.addTab(middle, "Scores")
+        self.pages.addTab(self.latency, "Latency")
+        layout.addWidget(self.pages, 1)
+        self.setCentralWidget(central)
+        docks = [
+            self._dock("Experiment", self.experiment_panel, Qt.DockWidgetArea.LeftDockWidgetArea),
+            self._dock("Block", self.block, Qt.DockWidgetArea.RightDockWidgetArea),
+            self._dock("Log", self.log, Qt.DockWidgetArea.BottomDockWidgetArea),
+        ]
+        self._block_dock = docks[1]
+        self.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        self.resizeDocks(docks[:2], [300, 262], Qt.Orientation.Horizontal)
+        self.resizeDocks(docks[2:], [96], Qt.Orientation.Vertical)
+        bar = self.addToolBar("Run")
+        bar.setObjectName("run_bar")
+        bar.setMovable(False)
+        bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.actions_.fill_toolbar(bar)
+        bar.addWidget(self.progress)
+        self.actions_.fill_menus(self.menuBar(), [dock.toggleViewAction() for dock in docks])
+        self.statusBar().addWidget(self._hover, 1)
+        self.statusBar().addPermanentWidget(self._note)
+        self._original_layout = self.saveState()
+        self._restore_settings()
+
+    def _dock(self, title: str, widget: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:
+        dock = QDockWidget(title, self)
+        dock.setObjectName(title.lower())
+        dock.setWidget(widget)
+        self.addDockWidget(area, dock)
+        return dock
+
+    def _restore_settings(self) -> None:
+        theme = self._settings.theme
+        apply_theme(theme)
+        for action in self.actions_.themes.actions():
+            action.setChecked(action.data() == theme)
+        layout = self._settings.layout()
+        if layout is None:
+            room = self.screen().availableSize() - FRAME
+            self.resize(self.sizeHint().boundedTo(room))
+        else:
+            self.restoreGeometry(layout[0])
+            self.restoreState(layout[1])
+
+    @Slot()
+    def _reset_layout(self) -> None:
+        self._settings.clear_layout()
+        self.restoreState(self._original_layout)
+
+    @Slot(QAction)
+    def _theme_chosen(self, action: QAction) -> None:
+        self._settings.theme = action.data()
+        apply_theme(action.data())
+
+    @Slot()
+    def _open_runs(self) -> None:
+        self.session.runs.mkdir(parents=True, exist_ok=True)
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.session.runs.resolve())))
+
+    @Slot()
+    def _about(self) -> None:
+        QMessageBox.about(
+            self,
+            "LBC Explorer",
+            "<b>LBC Explorer</b><p>Trains networks in which at most N of every M consecutive "
+            "weights are non-zero, and shows how the best combination of each block is learned."
+            "<p>Method: Zhang et al., <i>Learning Best Combination for Efficient N:M Sparsity</i>, "
+            "NeurIPS 2022.",
+        )

@@ -1,0 +1,222 @@
+"""The heatmap of one layer: zoom, pan, hover, pin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QGraphicsRectItem, QWidget
+
+from lbc.heatmap import Fold
+from lbc.palette import lookup_table
+from lbc_gui.scores.detail import detail
+from lbc_gui.snapshot import Snapshot
+from lbc_gui.theme import plot_colours, style_plot
+
+_ZOOM = 0.7
+_PAN = 0.15
+
+
+class _CellAxis(pg.AxisItem):  # type: ignore[misc]
+    """An axis in blocks or channels over a picture in cells."""
+
+    cells = 1
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        if spacing < self.cells:
+            return [f"{v / self.cells:.0f}" if v % self.cells == 0 else "" for v in values]
+        return [f"{v / self.cells:.0f}" for v in values]
+
+    def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
+        blocks = [
+            (s, 0.0) for s, _ in super().tickSpacing(low / self.cells, high / self.cells, size)
+        ]
+        whole = sorted({max(1.0, float(round(s))) for s, _ in blocks}, reverse=True)
+        return [(s * self.cells, 0.0) for s in whole[:1]]
+
+
+class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
+    """Draws snapshots; only as many cells as there are pixels are ever handed to Qt."""
+
+    hovered = Signal(object)
+    """(block, cell), or None outside."""
+    pinned = Signal(int)
+    """Block that was clicked."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._snapshot: Snapshot | None = None
+        self._fold: Fold | None = None
+        self._layer = ""
+        self._pinned: int | None = None
+        self._axes = {name: _CellAxis(name) for name in ("left", "bottom")}
+        self._plot = self.addPlot(axisItems=self._axes)
+        self._plot.setMenuEnabled(False)
+        self._plot.hideButtons()
+        self._plot.setLabel("left", "output channel")
+        self._plot.setLabel("bottom", "block of the channel")
+        self._box = self._plot.getViewBox()
+        self._box.invertY(True)
+        self._box.setDefaultPadding(0)
+        self._image = pg.ImageItem(axisOrder="row-major")
+        self._box.addItem(self._image)
+        self._frame = QGraphicsRectItem()
+        self._frame.setZValue(10)
+        self._frame.hide()
+        self._box.addItem(self._frame, ignoreBounds=True)
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.setInterval(0)
+        self._redraw.timeout.connect(self._draw)
+        self._box.sigRangeChanged.connect(self._redraw_soon)
+        self._box.sigResized.connect(self._redraw_soon)
+        self.scene().sigMouseMoved.connect(self._mouse_moved)
+        self.scene().sigMouseClicked.connect(self._mouse_clicked)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName("Score heatmap")
+        self._restyle()
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """Draw a new frame; the zoom stays where the layer is the same."""
+        self._snapshot = snapshot
+        if snapshot.fold != self._fold or snapshot.request.layer != self._layer:
+            self._fold = snapshot.fold
+            self._layer = snapshot.request.layer
+            height, width = snapshot.fold.size
+            rows, columns = snapshot.fold.grid
+            self._axes["left"].cells, self._axes["bottom"].cells = rows, columns
+            self._box.setLimits(
+                xMin=0, xMax=width, yMin=0, yMax=height, minXRange=columns, minYRange=rows
+            )
+            self.fit()
+        self._place_frame()
+        self._draw()
+
+    def clear_picture(self) -> None:
+        """Nothing to show: a new run begins."""
+        self._snapshot = self._fold = None
+        self._image.clear()
+        self.show_pin(None)
+
+    def show_pin(self, block: int | None) -> None:
+        """Frame a block."""
+        self._pinned = block
+        self._place_frame()
+
+    @Slot()
+    def fit(self) -> None:
+        """Show the whole layer."""
+        if self._fold is not None:
+            height, width = self._fold.size
+            self._box.setRange(QRectF(0, 0, width, height), padding=0)
+
+    def zoom(self, factor: float) -> None:
+        """Scale the visible range about its middle; below 1 zooms in."""
+        self._box.scaleBy((factor, factor))
+
+    def block_centre(self, block: int) -> QPointF:
+        """Where the middle of a block is drawn, in this widget's pixels."""
+        assert self._fold is not None
+        row, column = self._fold.corner(block)
+        rows, columns = self._fold.grid
+        point = self._box.mapViewToScene(QPointF(column + columns / 2, row + rows / 2))
+        return QPointF(self.mapFromScene(point))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        match event.key():
+            case Qt.Key.Key_Plus | Qt.Key.Key_Equal:
+                self.zoom(_ZOOM)
+            case Qt.Key.Key_Minus:
+                self.zoom(1 / _ZOOM)
+            case Qt.Key.Key_Home | Qt.Key.Key_0:
+                self.fit()
+            case Qt.Key.Key_Left | Qt.Key.Key_Right | Qt.Key.Key_Up | Qt.Key.Key_Down:
+                self._pan(event.key())
+            case _:
+                super().keyPressEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_frame"):
+            self._restyle()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self.hovered.emit(None)
+
+    def _pan(self, key: int) -> None:
+        (x0, x1), (y0, y1) = self._box.viewRange()
+        step = {
+            Qt.Key.Key_Left: (-_PAN, 0.0),
+            Qt.Key.Key_Right: (_PAN, 0.0),
+            Qt.Key.Key_Up: (0.0, -_PAN),
+            Qt.Key.Key_Down: (0.0, _PAN),
+        }[Qt.Key(key)]
+        self._box.translateBy(x=step[0] * (x1 - x0), y=step[1] * (y1 - y0))
+
+    @Slot()
+    def _redraw_soon(self, *_: Any) -> None:
+        self._redraw.start()
+
+    @Slot()
+    def _draw(self) -> None:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        (x0, x1), (y0, y1) = self._box.viewRange()
+        ratio = self.devicePixelRatioF()
+        size = self._box.size()
+        width, height = int(size.width() * ratio), int(size.height() * ratio)
+        part = detail(snapshot.codes, x0, y0, x1, y1, width, height)
+        if part.codes.size == 0:
+            return
+        colour = snapshot.request.colour
+        base = plot_colours().background
+        table = lookup_table(colour, (base.red(), base.green(), base.blue()))
+        self._image.setImage(part.codes, levels=(0, 255), lut=table, autoDownsample=False)
+        self._image.setRect(QRectF(part.x, part.y, part.width, part.height))
+
+    def _place_frame(self) -> None:
+        if self._fold is None or self._pinned is None or self._pinned >= self._fold.blocks:
+            self._frame.hide()
+            return
+        row, column = self._fold.corner(self._pinned)
+        rows, columns = self._fold.grid
+        self._frame.setRect(QRectF(column, row, columns, rows))
+        self._frame.show()
+
+    def _cell_at(self, scene_position: QPointF) -> tuple[int, int] | None:
+        if self._fold is None or not self._box.sceneBoundingRect().contains(scene_position):
+            return None
+        point = self._box.mapSceneToView(scene_position)
+        if point.x() < 0 or point.y() < 0:
+            return None
+        return self._fold.locate(int(point.y()), int(point.x()))
+
+    @Slot(object)
+    def _mouse_moved(self, position: QPointF) -> None:
+        self.hovered.emit(self._cell_at(position))
+
+    @Slot(object)
+    def _mouse_clicked(self, event: Any) -> None:
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        if event.double():
+            self.fit()
+            return
+        cell = self._cell_at(event.scenePos())
+        if cell is not None:
+            self.pinned.emit(cell[0])
+
+    def _restyle(self) -> None:
+        colours = plot_colours()
+        self.setBackground(colours.background)
+        style_plot(self._plot, colours)
+        for name in ("left", "bottom"):
+            axis = self._plot.getAxis(name)
+            axis.labelStyle["color"] = colours.text.name()
+            axis.setLabel(axis.labelText)
+        self._frame.setPen(pg.mkPen("#ffd400", width=2.5, cosmetic=True))
+        self._redraw_soon()

@@ -1,0 +1,72 @@
+"""What the colours of the heatmap mean: a bar with its levels, and the removed look."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import QRect, QSize, Qt
+from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from lbc.heatmap import HIGHEST, LOWEST, NOTHING, Codes, Colour
+from lbc.palette import REMOVED_COLOUR, lookup_table
+
+_BAR_WIDTH = 96
+_BAR_HEIGHT = 12
+
+
+class Legend(QWidget):
+    """A horizontal colour bar between its lowest and highest level."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
+        self._texts = ("", "")
+        self._bar = QImage()
+        self.show_levels("difference", -1.0, 1.0)
+
+    def show_levels(self, colour: Colour, low: float, high: float) -> None:
+        """The bar of ``colour`` from ``low`` to ``high``."""
+        if colour == "difference" and high <= NOTHING:
+            self._texts = ("", "all equal")
+        elif colour == "rank":
+            self._texts = (f"{-low:.0f}th", "1st")
+        elif colour == "difference":
+            self._texts = (f"−{-low:.2g}", f"+{high:.2g}")
+        else:
+            self._texts = (f"{low:.4g}", f"{high:.4g}")
+        table: Codes = np.ascontiguousarray(
+            lookup_table(colour, (0, 0, 0))[LOWEST : HIGHEST + 1].reshape(1, -1, 3)
+        )
+        image = QImage(
+            table.tobytes(), table.shape[1], 1, table.nbytes, QImage.Format.Format_RGB888
+        )
+        self._bar = image.copy()
+        self.updateGeometry()
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        metrics = self.fontMetrics()
+        texts = sum(metrics.horizontalAdvance(text) for text in (*self._texts, "removed"))
+        return QSize(texts + _BAR_WIDTH + 52, max(20, metrics.height() + 4))
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(self.palette().text().color())
+        x, middle = 2, self.height() // 2
+        x = self._text(painter, x, self._texts[0])
+        bar = QRect(x, middle - _BAR_HEIGHT // 2, _BAR_WIDTH, _BAR_HEIGHT)
+        painter.drawImage(bar, self._bar)
+        x = self._text(painter, bar.right() + 6, self._texts[1])
+        swatch = QRect(x + 6, middle - _BAR_HEIGHT // 2, _BAR_HEIGHT, _BAR_HEIGHT)
+        painter.fillRect(swatch, QColor(*REMOVED_COLOUR))
+        painter.drawRect(swatch)
+        self._text(painter, swatch.right() + 6, "removed")
+
+    def _text(self, painter: QPainter, x: int, text: str) -> int:
+        width = painter.fontMetrics().horizontalAdvance(text)
+        flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+        painter.drawText(QRect(x, 0, width + 2, self.height()), flags, text)
+        return x + width + 6

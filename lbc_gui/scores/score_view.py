@@ -1,0 +1,198 @@
+"""The Scores page: layers on the left, the open layer's heatmap, what the mouse is over."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QSplitter,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lbc.heatmap import Colour
+from lbc.training.events import LayerInfo, Prepared
+from lbc_gui.scores.heatmap_view import HeatmapView
+from lbc_gui.scores.legend import Legend
+from lbc_gui.scores.wording import glyphs, members_of, place, score_text
+from lbc_gui.snapshot import LayerState, Snapshot, ViewRequest
+
+COLOURS: dict[Colour, str] = {
+    "difference": "difference from mean",
+    "score": "score",
+    "rank": "rank in block",
+}
+assert tuple(COLOURS) == get_args(Colour)
+
+
+class ScoreView(QWidget):
+    """Shows one layer at a time and says which one, how, and which block is pinned."""
+
+    request_changed = Signal(object)
+    """ViewRequest."""
+    hover_text = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._snapshot: Snapshot | None = None
+        self._hovered: tuple[int, int] | None = None
+        self._pinned: int | None = None
+        self._layers: dict[str, LayerInfo] = {}
+        self.layers = QListWidget()
+        self.layers.setAccessibleName("Layers")
+        self.layers.setToolTip("The sparse layers; choose one to see its scores")
+        self.layers.setMinimumWidth(120)
+        self.layers.currentRowChanged.connect(self._layer_chosen)
+        self.colour = QComboBox()
+        self.colour.addItems(list(COLOURS.values()))
+        self.colour.setToolTip(
+            "What the colours mean: each score less the mean of its block, the score itself, or "
+            "its rank among the block's live combinations"
+        )
+        self.colour.currentIndexChanged.connect(self._ask)
+        self.heatmap = HeatmapView()
+        self.heatmap.hovered.connect(self._hover)
+        self.heatmap.pinned.connect(self.pin)
+        self._legend = Legend()
+        self._title = QLabel("The scores appear here as soon as torch and the data are loaded.")
+        self._title.setMinimumWidth(1)
+        self._lay_out()
+
+    @property
+    def request(self) -> ViewRequest | None:
+        item = self.layers.currentItem()
+        if item is None:
+            return None
+        name: str = item.data(Qt.ItemDataRole.UserRole)
+        return ViewRequest(name, list(COLOURS)[self.colour.currentIndex()], self._pinned)
+
+    def show_layers(self, prepared: Prepared) -> None:
+        """List the layers of a new run; the one that was open stays open where it is there."""
+        item = self.layers.currentItem()
+        before = item.data(Qt.ItemDataRole.UserRole) if item else None
+        same = {layer.name: layer for layer in prepared.layers}
+        if same != self._layers:
+            self._pinned = None
+            self._layers = same
+            self.layers.blockSignals(True)
+            self.layers.clear()
+            for layer in prepared.layers:
+                entry = QListWidgetItem(f"{layer.name or 'model'}\n{layer.pattern}")
+                entry.setData(Qt.ItemDataRole.UserRole, layer.name)
+                entry.setSizeHint(QSize(0, 42))
+                self.layers.addItem(entry)
+            names = list(same)
+            self.layers.setCurrentRow(names.index(before) if before in names else 0)
+            self.layers.blockSignals(False)
+        self._ask()
+
+    def clear(self) -> None:
+        """A new run begins."""
+        self._snapshot = None
+        self.heatmap.clear_picture()
+        self.hover_text.emit("")
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        if snapshot.request != self.request:
+            return
+        self._snapshot = snapshot
+        self.heatmap.show_snapshot(snapshot)
+        self.heatmap.show_pin(snapshot.request.block)
+        self._legend.show_levels(snapshot.request.colour, *snapshot.levels)
+        per_block = "positions" if snapshot.by_position else "combinations"
+        self._title.setText(
+            f"<b>{snapshot.request.layer or 'model'}</b> · {snapshot.fold.blocks:,} blocks of "
+            f"{snapshot.fold.cells} {per_block} · epoch {snapshot.epoch:.2f}"
+        )
+        for row, state in enumerate(snapshot.layers):
+            self._describe(row, state)
+        self._say_hovered()
+
+    @Slot(int)
+    def pin(self, block: int | None) -> None:
+        """Pin a block of the open layer, or None."""
+        self._pinned = block
+        self.heatmap.show_pin(block)
+        self._ask()
+
+    def _describe(self, row: int, state: LayerState) -> None:
+        item = self.layers.item(row)
+        if item is None or item.data(Qt.ItemDataRole.UserRole) != state.name:
+            return
+        pattern = self._layers[state.name].pattern
+        live = "decided" if state.live == 1 else f"{state.live:,} live"
+        text = f"{state.name or 'model'}\n{pattern} · {live} · {state.density:.0%}"
+        if item.text() != text:
+            item.setText(text)
+            item.setToolTip(
+                f"{state.name}: {pattern}, {state.live:,} of {pattern.count:,} combinations live "
+                f"in each block, density {state.density:.1%}"
+            )
+
+    @Slot()
+    def _layer_chosen(self, _row: int) -> None:
+        self._pinned = None
+        self.heatmap.show_pin(None)
+        self._ask()
+
+    @Slot()
+    def _ask(self, _index: int = 0) -> None:
+        if self.request is not None:
+            self.request_changed.emit(self.request)
+
+    @Slot(object)
+    def _hover(self, cell: tuple[int, int] | None) -> None:
+        self._hovered = cell
+        self._say_hovered()
+
+    def _say_hovered(self) -> None:
+        snapshot, cell = self._snapshot, self._hovered
+        if snapshot is None or cell is None:
+            self.hover_text.emit("")
+            return
+        block, member = cell
+        if block >= len(snapshot.scores):
+            return
+        where = place(snapshot.shape, snapshot.pattern, block)
+        if snapshot.by_position:
+            what = f"position {member}"
+        else:
+            what = glyphs(members_of(snapshot.pattern, member), snapshot.pattern.m)
+        said = score_text(snapshot.scores[block], member)
+        self.hover_text.emit(f"block {block} · {where} · {what} · {said}")
+
+    def _lay_out(self) -> None:
+        fit = QToolButton()
+        fit.setText("Fit")
+        fit.setToolTip("Show the whole layer (Home, or double-click the picture)")
+        fit.clicked.connect(self.heatmap.fit)
+        bar = QHBoxLayout()
+        bar.addWidget(QLabel("Colour:"))
+        bar.addWidget(self.colour)
+        bar.addWidget(self._legend)
+        bar.addStretch(1)
+        head = QHBoxLayout()
+        head.addWidget(self._title, 1)
+        head.addWidget(fit)
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(head)
+        column.addLayout(bar)
+        column.addWidget(self.heatmap, 1)
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.addWidget(self.layers)
+        splitter.addWidget(page)
+        splitter.setStretchFactor(1, 1)
+        splitter.setSizes([136, 560])
+        splitter.setChildrenCollapsible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(splitter)

@@ -1,0 +1,58 @@
+"""What the window remembers between launches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast, get_args
+
+from platformdirs import user_config_path
+from PySide6.QtCore import QByteArray, QSettings
+
+from lbc_gui.theme import Theme
+
+LAYOUT_VERSION = 1
+"""Raised when docks change so much that an older arrangement would only confuse."""
+
+
+class Settings:
+    """Window arrangement and theme, in an INI file of the user's configuration folder."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        path = path or user_config_path("lbc-explorer") / "window.ini"
+        self._store = QSettings(str(path), QSettings.Format.IniFormat)
+
+    @property
+    def theme(self) -> Theme:
+        stored = self._store.value("theme", "system")
+        return cast(Theme, stored) if stored in get_args(Theme) else "system"
+
+    @theme.setter
+    def theme(self, theme: Theme) -> None:
+        self._store.setValue("theme", theme)
+
+    @property
+    def declined_run(self) -> str:
+        """The folder of the run that the user last chose not to go on with."""
+        return str(self._store.value("runs/declined", ""))
+
+    @declined_run.setter
+    def declined_run(self, folder: str) -> None:
+        self._store.setValue("runs/declined", folder)
+
+    def save_layout(self, geometry: QByteArray, docks: QByteArray) -> None:
+        self._store.setValue("layout/version", LAYOUT_VERSION)
+        self._store.setValue("layout/geometry", geometry)
+        self._store.setValue("layout/docks", docks)
+        self._store.sync()
+
+    def layout(self) -> tuple[QByteArray, QByteArray] | None:
+        """Geometry and docks as last saved, where they fit this version of the window."""
+        geometry = self._store.value("layout/geometry")
+        docks = self._store.value("layout/docks")
+        fits = self._store.value("layout/version") in (LAYOUT_VERSION, str(LAYOUT_VERSION))
+        if fits and isinstance(geometry, QByteArray) and isinstance(docks, QByteArray):
+            return geometry, docks
+        return None
+
+    def clear_layout(self) -> None:
+        self._store.remove("layout")

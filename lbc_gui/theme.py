@@ -1,0 +1,101 @@
+"""Light, dark or the system's own look, and the colours that plots take from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyqtgraph as pg
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication
+
+Theme = Literal["system", "light", "dark"]
+
+_SCHEMES: dict[str, Qt.ColorScheme] = {
+    "system": Qt.ColorScheme.Unknown,
+    "light": Qt.ColorScheme.Light,
+    "dark": Qt.ColorScheme.Dark,
+}
+
+
+@dataclass(frozen=True)
+class PlotColours:
+    """Colours of the plots under one palette; the series are Okabe and Ito's, for any eyes."""
+
+    background: QColor
+    text: QColor
+    grid: QColor
+    blue: QColor
+    orange: QColor
+    green: QColor
+    red: QColor
+
+
+def apply_theme(theme: Theme) -> None:
+    """Take a light or dark palette; the palette change reaches every widget by itself."""
+    QApplication.setPalette(QPalette())
+    QGuiApplication.styleHints().setColorScheme(_SCHEMES[theme])
+    if theme == "dark" and _lightness() >= 128:
+        # Bare X11 desktops have no dark palette to offer.
+        QApplication.setPalette(_dark_palette())
+
+
+def _lightness() -> int:
+    return QGuiApplication.palette().color(QPalette.ColorRole.Base).lightness()
+
+
+def _dark_palette() -> QPalette:
+    role, group = QPalette.ColorRole, QPalette.ColorGroup
+    palette = QPalette(QColor("#44484e"), QColor("#383b40"))
+    for which, colour in (
+        (role.Base, "#1f2124"),
+        (role.AlternateBase, "#2b2d31"),
+        (role.Text, "#e4e6e9"),
+        (role.WindowText, "#e4e6e9"),
+        (role.ButtonText, "#e4e6e9"),
+        (role.BrightText, "#ffffff"),
+        (role.ToolTipBase, "#3a3d43"),
+        (role.ToolTipText, "#e4e6e9"),
+        (role.PlaceholderText, "#8d9198"),
+        (role.Highlight, "#2f6fb3"),
+        (role.HighlightedText, "#ffffff"),
+        (role.Link, "#6cb2f7"),
+    ):
+        palette.setColor(which, QColor(colour))
+    for which in (role.Text, role.WindowText, role.ButtonText):
+        palette.setColor(group.Disabled, which, QColor("#7b7f86"))
+    return palette
+
+
+def plot_colours() -> PlotColours:
+    """The plot colours that fit the application's present palette."""
+    palette = QGuiApplication.palette()
+    background = palette.color(QPalette.ColorRole.Base)
+    text = palette.color(QPalette.ColorRole.Text)
+    dark = background.lightness() < 128
+    grid = QColor(text)
+    grid.setAlpha(60)
+    return PlotColours(
+        background=background,
+        text=text,
+        grid=grid,
+        blue=QColor("#56b4e9" if dark else "#0072b2"),
+        orange=QColor("#e69f00" if dark else "#d55e00"),
+        green=QColor("#2fbf8f" if dark else "#009e73"),
+        red=QColor("#ee8866" if dark else "#cc3311"),
+    )
+
+
+def style_plot(plot: pg.PlotItem, colours: PlotColours) -> None:
+    """Give a plot's axes and title the text colour."""
+    for name in ("left", "bottom"):
+        axis = plot.getAxis(name)
+        axis.setTextPen(colours.text)
+        axis.setPen(colours.grid)
+
+
+def compact(plots: pg.GraphicsLayoutWidget) -> None:
+    """Small margins, for several plots in little room."""
+    plots.ci.setContentsMargins(2, 2, 6, 2)
+    plots.ci.setSpacing(2)

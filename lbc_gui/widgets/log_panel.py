@@ -1,0 +1,69 @@
+"""What happened, with the time; a line an event, none for single steps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from PySide6.QtWidgets import QPlainTextEdit, QWidget
+
+from lbc.training.events import (
+    EpochDone,
+    Event,
+    Finished,
+    Prepared,
+    Resumed,
+    Started,
+    StorageProblem,
+)
+from lbc_gui.training_thread import Failed
+
+MOST_LINES = 5000
+
+
+class LogPanel(QPlainTextEdit):
+    """Read-only; the newest line stays in view."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setReadOnly(True)
+        self.setMaximumBlockCount(MOST_LINES)
+        self.setAccessibleName("Log")
+
+    def say(self, sentence: str) -> None:
+        self.appendPlainText(f"{datetime.now():%H:%M:%S}  {sentence}")
+
+    def add(self, event: Event | Failed) -> None:
+        """Log one event, where it is worth a line."""
+        sentence = describe(event)
+        if sentence:
+            self.say(sentence)
+
+
+def describe(event: Event | Failed) -> str:
+    """An event as a sentence; empty for single steps."""
+    match event:
+        case Prepared():
+            dense = ", ".join(f"{name} ({reason})" for name, reason in event.skipped)
+            return (
+                f"Ready: {len(event.layers)} sparse layers, {event.steps:,} steps in "
+                f"{event.epochs} epochs. Dense: {dense or 'none'}."
+            )
+        case Started():
+            return f"Training starts; the run is kept in {event.folder}."
+        case Resumed():
+            return f"The run in {event.folder} goes on after {len(event.steps):,} steps."
+        case EpochDone():
+            return (
+                f"Epoch {event.epoch}: loss {event.train_loss:.4f}, test accuracy "
+                f"{event.accuracy:.2%}, {max(event.live):,} live, density {event.density:.1%}."
+            )
+        case StorageProblem() | Failed():
+            return event.message
+        case Finished():
+            accuracy = "" if event.accuracy is None else f" Test accuracy {event.accuracy:.2%}."
+            kept = f" Kept in {event.folder}." if event.folder else ""
+            return (
+                f"{event.status.capitalize()} after {event.seconds:.0f} s.{accuracy} "
+                f"Density {event.density:.1%}.{kept}"
+            )
+    return ""

@@ -1,0 +1,88 @@
+"""One sentence above the views, with what can be done about it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QStyle, QWidget
+
+
+class MessageBar(QFrame):
+    """Hidden until there is something to say; never in the way of the rest of the window."""
+
+    accepted = Signal()
+    """The offer's button was pressed; the bar is hidden again."""
+    declined = Signal()
+    """An offer was dismissed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("message_bar")
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setStyleSheet(
+            "#message_bar { background: #fbe4dc; border: 1px solid #cc3311; border-radius: 4px; }"
+            "#message_bar QLabel { color: #3a1208; }"
+        )
+        icon = QLabel()
+        pixmap = self.style().standardIcon(QStyle.StandardPixmap.SP_MessageBoxWarning).pixmap(18)
+        icon.setPixmap(pixmap)
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._details = ""
+        self._copy = QPushButton("Copy details")
+        self._copy.setToolTip("Copy the technical details, for a bug report")
+        self._copy.clicked.connect(self._copy_details)
+        self._accept = QPushButton()
+        self._accept.clicked.connect(self._accepted)
+        self._dismiss = QPushButton("Dismiss")
+        self._dismiss.clicked.connect(self._dismissed)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(8, 4, 8, 4)
+        layout.addWidget(icon)
+        layout.addWidget(self._text, 1)
+        layout.addWidget(self._accept)
+        layout.addWidget(self._copy)
+        layout.addWidget(self._dismiss)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        return self._text.text()
+
+    def show_message(self, sentence: str, details: str = "") -> None:
+        """Show ``sentence``; ``details``, where there are any, can be copied."""
+        self._show(sentence, details, "")
+
+    def offer(self, sentence: str, button: str) -> None:
+        """Show ``sentence`` with a button that takes up what it offers."""
+        self._show(sentence, "", button)
+
+    @property
+    def offering(self) -> bool:
+        """Whether an offer is on screen."""
+        return self.isVisible() and not self._accept.isHidden()
+
+    def _show(self, sentence: str, details: str, button: str) -> None:
+        self._text.setText(sentence)
+        self._details = details
+        self._copy.setVisible(bool(details))
+        self._accept.setText(button)
+        self._accept.setVisible(bool(button))
+        self.show()
+
+    @Slot()
+    def _accepted(self) -> None:
+        self.hide()
+        self.accepted.emit()
+
+    @Slot()
+    def _dismissed(self) -> None:
+        offering = self.offering
+        self.hide()
+        if offering:
+            self.declined.emit()
+
+    @Slot()
+    def _copy_details(self) -> None:
+        QGuiApplication.clipboard().setText(f"{self.text}\n\n{self._details}")

@@ -1,0 +1,93 @@
+"""How far the run is and how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtWidgets import QProgressBar, QWidget
+
+from lbc.training.events import Prepared, Resumed, StepDone
+from lbc_gui.session import State
+
+_RECENT = 200
+"""Steps over which the speed is averaged, so that the estimate follows the machine."""
+
+_WORDS = {
+    State.LOADING: "loading torch and the data …",
+    State.WAITING: "waiting for Run",
+    State.READY: "ready",
+    State.STOPPING: "stopping …",
+    State.FINISHED: "finished",
+    State.STOPPED: "stopped",
+    State.FAILED: "failed",
+}
+
+
+class RunProgress(QProgressBar):
+    """A bar over all steps that says epoch and time left."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumWidth(260)
+        self.setTextVisible(True)
+        self.setToolTip("Progress of the run, and the time left at the present speed")
+        self._prepared: Prepared | None = None
+        self._recent: list[tuple[int, float]] = []
+        self._last: StepDone | None = None
+        self._state = State.LOADING
+        self.show_state(State.LOADING)
+
+    def begin(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        self._recent.clear()
+        self._last = None
+        self.setRange(0, prepared.steps)
+        self.setValue(0)
+        self._say()
+
+    def show_state(self, state: State) -> None:
+        self._state = state
+        if state is State.LOADING:
+            self._last = None
+            self.setRange(0, 0)
+        elif self._prepared is not None:
+            self.setRange(0, self._prepared.steps)
+        else:
+            self.setRange(0, 1)
+            self.setValue(0)  # without a value the bar would not say its word
+        self._say()
+
+    def add(self, events: Sequence[object]) -> None:
+        for event in events:
+            if isinstance(event, Resumed) and event.steps:
+                self._reach(event.steps[-1:])
+        self._reach([event for event in events if isinstance(event, StepDone)])
+
+    def _reach(self, steps: Sequence[StepDone]) -> None:
+        if not steps:
+            return
+        self._recent.extend((step.step, step.seconds) for step in steps)
+        del self._recent[:-_RECENT]
+        self._last = steps[-1]
+        self.setValue(self._last.step)
+        self._say()
+
+    def _say(self) -> None:
+        parts = []
+        if self._prepared is not None and self._last is not None:
+            parts.append(f"epoch {self._last.epoch:.1f} of {self._prepared.epochs}")
+        if self._state in (State.RUNNING, State.PAUSED):
+            left = self._seconds_left()
+            if left is not None:
+                parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
+            if self._state is State.PAUSED:
+                parts.append("paused")
+        else:
+            parts.append(_WORDS[self._state])
+        self.setFormat(" · ".join(parts))
+
+    def _seconds_left(self) -> float | None:
+        if self._prepared is None or len(self._recent) < 2:
+            return None
+        (first, began), (last, ended) = self._recent[0], self._recent[-1]
+        return (ended - began) / (last - first) * (self._prepared.steps - last)

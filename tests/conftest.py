@@ -1,0 +1,34 @@
+"""What many tests share: a quick experiment, and settings for a machine that may be busy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+
+from lbc.config import Experiment, parse_experiment
+
+# On small nets several threads mostly wait for each other, and all of them for other programs.
+# Set before torch is loaded; the processes that tests start inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+settings.register_profile("lbc", deadline=None)
+settings.load_profile("lbc")
+
+
+@pytest.fixture
+def quick() -> Callable[..., Experiment]:
+    """An experiment of eight steps an epoch; keyword arguments replace whole sections."""
+
+    def make(**sections: object) -> Experiment:
+        base: dict[str, object] = {
+            "name": "quick",
+            "model": {"name": "mlp", "width": 32},
+            "schedule": {"end": 2},
+            "training": {"epochs": 2, "batch_size": 500},
+        }
+        return parse_experiment(base | sections)
+
+    return make

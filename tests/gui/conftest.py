@@ -1,0 +1,94 @@
+"""A window for every test, closed with its thread; what is left over fails the test."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QPoint, QThread
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+from shiboken6 import isValid
+
+from lbc.config import Experiment, parse_experiment
+from lbc_gui.main_window import MainWindow
+from lbc_gui.scores.heatmap_view import HeatmapView
+from lbc_gui.session import State
+from lbc_gui.settings import Settings
+
+SECONDS = 60_000
+
+
+def small_experiment(**changes: object) -> Experiment:
+    """Ten quick epochs of a small perceptron on the digits."""
+    return parse_experiment({
+        "name": "small",
+        "model": {"name": "mlp", "width": 32, "depth": 3},
+        "training": {"epochs": 10, "batch_size": 200},
+        "schedule": {"end": 6},
+        **changes,
+    })  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(tmp_path / "window.ini")
+
+
+@pytest.fixture
+def open_window(
+    qtbot: QtBot, tmp_path: Path, settings: Settings
+) -> Iterator[Callable[..., MainWindow]]:
+    """Opens windows on an experiment and waits until it is prepared."""
+    opened: list[MainWindow] = []
+
+    def open_one(experiment: Experiment | None = None, start: bool = False) -> MainWindow:
+        window = MainWindow(experiment or small_experiment(), tmp_path / "runs", settings, start)
+        opened.append(window)
+        window.resize(1280, 800)
+        window.show()
+        window.begin()
+        qtbot.waitUntil(lambda: window.session.state is not State.LOADING, timeout=SECONDS)
+        return window
+
+    yield open_one
+    for window in opened:
+        if isValid(window):
+            close_window(qtbot, window)
+
+
+@pytest.fixture
+def window(open_window: Callable[..., MainWindow]) -> MainWindow:
+    """The window, standing at the start of the small experiment."""
+    return open_window()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_over() -> Iterator[None]:
+    """No thread still runs and no window is still open once a test is over."""
+    yield
+    gc.collect()
+    running = [at for at in gc.get_objects() if issubclass(type(at), QThread) and at.isRunning()]
+    assert not running, "a training thread is still running"
+    shown = [at for at in QApplication.topLevelWidgets() if at.isVisible()]
+    for widget in shown:
+        widget.close()
+    assert not shown, f"still open: {shown}"
+
+
+def settled_centre(qtbot: QtBot, heatmap: HeatmapView, block: int) -> QPoint:
+    """Where a block is drawn, once the panels around the picture have come to rest."""
+    while True:
+        before = heatmap.block_centre(block)
+        qtbot.wait(200)
+        if heatmap.block_centre(block) == before:
+            return before.toPoint()
+
+
+def close_window(qtbot: QtBot, window: MainWindow) -> None:
+    """End the run and close the window, as its own dialog would on "Stop and close"."""
+    window.closing.begin()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
+    window.deleteLater()

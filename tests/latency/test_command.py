@@ -1,0 +1,151 @@
+"""``lbc latency``, as a shell runs it: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lbc.latency.files import load_measurements
+from tests.latency.conftest import STREAMS, answer, gone, hello, stream
+
+LATENCY = [sys.executable, "-m", "lbc.cli", "latency"]
+CPU_RUN = ("run", "--device", "cpu", "--shapes")
+
+
+def lbc(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command; whatever happens, no traceback reaches the user."""
+    done = subprocess.run(
+        [*LATENCY, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=os.environ | environment,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def test_run_measures_this_processor_and_show_prints_the_same(tmp_path: Path) -> None:
+    path, table = tmp_path / "found.json", tmp_path / "found.csv"
+    done = lbc(*CPU_RUN, "16x8x32", "--json", path, "--csv", table)
+    assert done.returncode == 0, done.stderr
+    assert "they say nothing about 2:4 on a GPU" in done.stdout
+    assert "16 × 8 × 32" in done.stdout
+    assert lbc("show", path).stdout == done.stdout
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    assert {row["way"] for row in rows} >= {"dense", "masked dense", "A/A"}
+    assert json.loads(path.read_text())["schema"] == 1
+
+
+def test_the_printed_command_measures_elsewhere_and_show_reads_its_file(tmp_path: Path) -> None:
+    done = lbc(*CPU_RUN, "16x8x32", "--print-command", "--python", sys.executable)
+    assert done.returncode == 0
+    (line,) = done.stdout.splitlines()
+    subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True, capture_output=True)
+    shown = lbc("show", tmp_path / "latency-float32-cpu.ndjson")
+    assert (shown.returncode, "16 × 8 × 32" in shown.stdout) == (0, True)
+
+
+def test_a_recorded_gpu_is_shown_with_its_reasons() -> None:
+    shown = lbc("show", STREAMS / "h100-synthetic.ndjson").stdout
+    assert "NVIDIA H100 80GB HBM3 (synthetic) · bfloat16 · cuSPARSELt" in shown
+    assert "1.50 (1.49–1.51)" in shown
+    assert "known regressions" in shown
+
+
+def test_cases_that_were_not_measured_give_1_and_the_others_are_kept(
+    tmp_path: Path, recorded: Callable[..., str]
+) -> None:
+    python = recorded(
+        hello() + answer("start", index=0) + answer("timeout", what="case", index=0, seconds=1)
+    )
+    done = lbc(*CPU_RUN, "16x8x32", "--python", python, "--json", tmp_path / "found.json")
+    assert done.returncode == 1
+    assert "The case took too long." in done.stdout
+    (measurement,) = load_measurements(tmp_path / "found.json")
+    assert measurement.results[0].kind == "hung"
+
+
+def test_a_backend_that_the_gpu_cannot_run_is_missed_only_by_name(
+    recorded: Callable[..., str],
+) -> None:
+    refusal = answer("failed", **{"class": "GPU", "message": "CUTLASS runs on 8.x only."})
+    shapes = ("--shapes", "4096", "1024", "1000x2048x4096")
+    for named, status in (((), 0), (("--backend", "cusparselt", "--backend", "cutlass"), 1)):
+        python = recorded(stream("h100-synthetic"), refusal)
+        done = lbc("run", *shapes, *named, "--python", python)
+        assert (done.returncode, "CUTLASS runs on 8.x only." in done.stderr) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((*CPU_RUN, "5x5x5"), "which 2:4 cannot divide"),
+        ((*CPU_RUN, "no-such-net"), "'no-such-net' is not known: choose"),
+        ((*CPU_RUN, "8x8x0"), "is out of range"),
+        (("show", __file__), "holds no measurement"),
+        (("show", "/no/such/file"), "cannot be read: No such file"),
+        (("probe", "--host=-oProxyCommand=x"), "is no host"),
+    ],
+)
+def test_wrong_input_gives_2_and_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    done = lbc(*arguments)
+    assert (done.returncode, sentence in done.stderr) == (2, True)
+
+
+def test_without_a_gpu_it_says_what_is_missing_and_how_to_measure_elsewhere() -> None:
+    done = lbc("run", "--shapes", "4096", "--backend", "cusparselt", CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 3
+    assert "on this machine." in done.stderr
+    assert "--host user@server" in done.stderr
+    assert "--print-command" in done.stderr
+
+
+def test_a_torch_that_is_too_old_gives_3_and_the_version_to_install(
+    recorded: Callable[..., str],
+) -> None:
+    sentence = "torch 2.10.1 is too old: install 2.11 or newer."
+    python = recorded(answer("failed", **{"class": "torch", "message": sentence}))
+    done = lbc("probe", "--python", python)
+    assert (done.returncode, sentence in done.stderr) == (3, True)
+
+
+def test_a_server_that_cannot_be_reached_gives_4(tmp_path: Path) -> None:
+    assert lbc("probe", "--host", "server", PATH=str(tmp_path)).returncode == 4
+    assert lbc("run", "--python", "/no/such/python").returncode == 4
+
+
+def test_probe_says_what_this_processor_is() -> None:
+    done = lbc("probe", "--device", "cpu")
+    assert done.returncode == 0
+    assert "torch 2." in done.stdout
+    assert "cpu: ready" in done.stdout
+
+
+def test_ctrl_c_twice_stops_the_worker_once_and_gives_130(
+    tmp_path: Path, counting_python: str, pids: Callable[[], list[int]]
+) -> None:
+    process = subprocess.Popen(
+        [*LATENCY, *CPU_RUN, "4096", "2048", "--python", counting_python],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "pids").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in out + errors
+    assert gone(pids()[0])

@@ -1,0 +1,137 @@
+"""Measurements survive the disk; whatever else a file holds is a sentence, and never runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+from lbc.latency.answers import measurements_in
+from lbc.latency.files import CSV_COLUMNS, as_csv, load_measurements, save_measurements
+from lbc.latency.measurement import Measurement, MeasurementError
+from tests.latency.conftest import STREAMS, stream
+
+
+@pytest.fixture
+def measured() -> tuple[Measurement, ...]:
+    return measurements_in(stream("h100-synthetic").splitlines(), source="gpu-07")
+
+
+def test_a_saved_file_gives_the_same_measurements(
+    tmp_path: Path, measured: tuple[Measurement, ...]
+) -> None:
+    path = tmp_path / "measured.json"
+    save_measurements(path, measured)
+    assert load_measurements(path) == measured
+    assert json.loads(path.read_text())["schema"] == 1
+
+
+def test_what_a_worker_printed_is_read_as_it_is(measured: tuple[Measurement, ...]) -> None:
+    (told,) = load_measurements(STREAMS / "h100-synthetic.ndjson")
+    assert told.results == measured[0].results
+
+
+def test_a_byte_order_mark_is_no_obstacle(
+    tmp_path: Path, measured: tuple[Measurement, ...]
+) -> None:
+    save_measurements(tmp_path / "plain", measured)
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "plain").read_bytes())
+    assert load_measurements(tmp_path / "marked") == measured
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("ran"),)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "holds no measurement"),
+        (b"\x80\xff\x00", "is no text file"),
+        (pickle.dumps(Bomb()), "is no text file"),
+        (pickle.dumps(Bomb(), protocol=0), "holds no measurement"),
+        (b"[]", "is no measurement of version 1"),
+        (b"null", "is no measurement of version 1"),
+        (b'{"schema": 2, "measurements": []}', "is no measurement of version 1: schema"),
+        (b'{"schema": 1}', "measurements: Field required"),
+        (b'{"dependencies": {"left-pad": "1.0"}}', "is no measurement of version 1"),
+        (b"[" * 200_000, "holds no measurement"),
+        (b"MZ\n\n@lbc-latency {\n", "holds no measurement"),
+    ],
+)
+def test_other_files_are_named_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(MeasurementError) as error:
+        load_measurements(path)
+    assert sentence in str(error.value)
+    assert str(path) in str(error.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_file_cut_anywhere_is_a_sentence(
+    tmp_path: Path, measured: tuple[Measurement, ...]
+) -> None:
+    path = tmp_path / "measured.json"
+    save_measurements(path, measured)
+    text = path.read_text()
+    for end in range(0, len(text) - 3, 97):
+        path.write_text(text[:end])
+        with pytest.raises(MeasurementError):
+            load_measurements(path)
+
+
+def test_files_that_are_missing_or_folders_are_sentences(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(MeasurementError, match="cannot be read"):
+            load_measurements(path)
+
+
+def test_a_figure_above_the_peak_is_doubted_in_a_file_too(
+    tmp_path: Path, measured: tuple[Measurement, ...]
+) -> None:
+    path = tmp_path / "measured.json"
+    save_measurements(path, measured)
+    content = json.loads(path.read_text())
+    times = content["measurements"][0]["results"][0]["times"]
+    times[0] |= {"median_us": 1.0, "p10_us": 1.0, "p90_us": 1.0}
+    path.write_text(json.dumps(content))
+    first, second, *_ = load_measurements(path)[0].results
+    assert (first.status, first.kind) == ("failed", "impossible")
+    assert second.status == "measured"
+
+
+def test_a_table_has_a_row_for_each_way_and_no_formula(measured: tuple[Measurement, ...]) -> None:
+    (told,) = measured
+    result = told.results[0]
+    ways = [time.model_copy(update={"way": f"{sign}cmd|' /C calc'!A0"})
+            for sign, time in zip("=+-@\t\r\n", result.times, strict=False)]  # fmt: skip
+    hostile = told.model_copy(
+        update={
+            "source": "@SUM(A1)",
+            "device": told.device.model_copy(update={"name": "=1+1", "torch": "+1"}),
+            "results": (result.model_copy(update={"name": "-2", "times": tuple(ways)}),),
+        }
+    )
+    rows = list(csv.reader(io.StringIO(as_csv((hostile, told)))))
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert len(rows) == 1 + len(ways) + sum(len(result.times) for result in told.results)
+    for row in rows:
+        assert len(row) == len(CSV_COLUMNS)
+        assert not any(cell[:1] in tuple("=+-@\t\r\n") for cell in row)
+    assert [row[10] for row in rows[5 : 1 + len(ways)]] == ["cmd|' /C calc'!A0"] * (len(ways) - 4)
+
+
+def test_a_table_gives_figures_as_they_are(measured: tuple[Measurement, ...]) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(measured))))
+    time = measured[0].results[0].times[1]
+    row = next(row for row in rows if row["way"] == time.way)
+    assert (float(row["median_us"]), row["m"], row["right"]) == (time.median_us, "4096", "True")

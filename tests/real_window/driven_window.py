@@ -1,0 +1,105 @@
+"""The application in a process of its own, answering questions about itself on a pipe.
+
+Each line of standard input is a question as JSON, each line of standard output its answer. It only
+looks: every command reaches the window through the X server, as a user's would.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QPoint, QPointF, QTimer
+from PySide6.QtWidgets import QApplication, QLabel, QMessageBox, QToolButton, QWidget
+
+from lbc.config import load_experiment
+from lbc.training.events import StepDone
+from lbc_gui.main_window import MainWindow
+from lbc_gui.settings import Settings
+
+
+def main(folder: Path) -> int:
+    application = QApplication(sys.argv[:1])
+    application.setStyle("Fusion")
+    experiment = load_experiment(folder / "experiment.yaml")
+    window = MainWindow(experiment, folder / "runs", Settings(folder / "window.ini"))
+    losses: list[float] = []
+    window.session.events_arrived.connect(
+        lambda events: losses.extend(e.loss for e in events if isinstance(e, StepDone))
+    )
+    window.session.loaded.connect(losses.clear)
+    questions: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            questions.put(line)
+
+    threading.Thread(target=listen, daemon=True).start()
+
+    def answer() -> None:
+        while not questions.empty():
+            question = json.loads(questions.get())
+            print(json.dumps(_answer(window, losses, question)), flush=True)
+
+    timer = QTimer()
+    timer.timeout.connect(answer)
+    timer.start(20)
+    window.show()
+    window.begin()
+    return application.exec()
+
+
+def _answer(window: MainWindow, losses: list[float], question: dict[str, Any]) -> Any:
+    match question:
+        case {"ask": "state"}:
+            return _state(window, losses)
+        case {"ask": "button", "text": text}:
+            buttons = [b for b in window.findChildren(QToolButton) if b.text() == text]
+            return _centre(next(b for b in buttons if b.isVisible()))
+        case {"ask": "editor", "path": path}:
+            return _centre(window.experiment_panel.form.editor(path))
+        case {"ask": "block", "index": index}:
+            heatmap = window.scores.heatmap
+            if heatmap._fold is None:
+                return None
+            return _screen(heatmap, heatmap.block_centre(index))
+        case {"ask": "dialog button", "text": text}:
+            boxes = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox)]
+            found = [b for box in boxes for b in box.buttons() if b.text().replace("&", "") == text]
+            return _centre(found[0]) if found else None
+    return None
+
+
+def _state(window: MainWindow, losses: list[float]) -> dict[str, Any]:
+    model = window.block.model
+    return {
+        "state": window.session.state.value,
+        "losses": losses,
+        "pattern": str(window.session.experiment.pattern) if window.session.experiment else "",
+        "problem": window.experiment_panel.problem.text(),
+        "facts": window.experiment_panel.facts.text(),
+        "block": window.block.title,
+        "rows": [
+            [model.data(model.index(row, column)) for column in range(model.columnCount())]
+            for row in range(model.rowCount())
+        ],
+        "hover": " ".join(label.text() for label in window.statusBar().findChildren(QLabel)),
+        "size": [window.width(), window.height()],
+    }
+
+
+def _centre(widget: QWidget) -> list[int]:
+    return _screen(widget, QPointF(widget.rect().center()))
+
+
+def _screen(widget: QWidget, point: QPointF) -> list[int]:
+    place = widget.mapToGlobal(QPoint(int(point.x()), int(point.y())))
+    return [place.x(), place.y()]
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,87 @@
+"""A user with mouse and keyboard: every test looks at a real window on a real X server."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.real_window.conftest import SECONDS, Desktop
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_start_pause_go_on_and_stop(desktop: Desktop) -> None:
+    desktop.press("Run")
+    desktop.until(lambda state: state["state"] == "running" and len(state["losses"]) > 10)
+    desktop.press("Pause")
+    desktop.until(lambda state: state["state"] == "paused")
+    standing = len(desktop.until(lambda state: True)["losses"])
+    desktop.keys("F5")
+    desktop.until(lambda state: len(state["losses"]) > standing + 10)
+    desktop.keys("shift+F5")
+    desktop.until(lambda state: state["state"] == "stopped")
+    assert desktop.run_file()["status"] == "stopped"
+
+
+def test_single_steps_and_reset_to_the_same_start(desktop: Desktop) -> None:
+    def three_steps() -> list[float]:
+        for count in (1, 2, 3):
+            desktop.press("Step")
+            desktop.until(lambda state, count=count: len(state["losses"]) == count)  # type: ignore[misc]
+        losses: list[float] = desktop.ask("state")["losses"]
+        return losses
+
+    first = three_steps()
+    desktop.press("Reset")
+    desktop.until(lambda state: state["state"] == "ready" and not state["losses"])
+    assert three_steps() == first
+
+
+def test_another_pattern_typed_into_the_form_is_what_runs(desktop: Desktop) -> None:
+    desktop.mouse(desktop.ask("editor", path="pattern"), 1)
+    desktop.keys("ctrl+a")
+    desktop.type("5:4")
+    refused = desktop.until(lambda state: bool(state["problem"]))
+    assert "cannot keep 5" in refused["problem"]
+    desktop.keys("ctrl+a")
+    desktop.type("4:8")
+    state = desktop.until(lambda state: state["pattern"] == "4:8" and state["state"] == "ready")
+    assert "70 combinations" in state["facts"]
+    desktop.press("Run")
+    desktop.until(lambda state: len(state["losses"]) > 3)
+    assert desktop.run_file()["pattern"] == "4:8"
+
+
+def test_a_pinned_block_is_read_as_training_goes_on(desktop: Desktop) -> None:
+    desktop.mouse(desktop.place("block", index=1234), 1)
+    state = desktop.until(lambda state: "block 1234" in state["block"])
+    assert [row[0] for row in state["rows"]] == ["■■□□", "■□■□", "■□□■", "□■■□", "□■□■", "□□■■"]
+    assert {row[1] for row in state["rows"]} == {"0.33333"}
+    assert re.search(r"block 1234 · output \d+ · inputs \d+–\d+ · [■□]{4} ·", state["hover"])
+    desktop.press("Run")
+    trained = desktop.until(lambda state: len({row[1] for row in state["rows"]}) == 6)
+    best = max(trained["rows"], key=lambda row: float(row[1]))
+    assert best[3] == "1st"
+
+
+def test_the_wheel_zooms_to_the_block_under_the_mouse(desktop: Desktop) -> None:
+    place = desktop.place("block", index=1000)
+    neighbour = desktop.place("block", index=1001)
+    desktop.mouse(place, 4, 4, 4, 4, 4, 4)
+    desktop.until(
+        lambda _: (
+            desktop.place("block", index=1001)[0] - desktop.place("block", index=1000)[0]
+            > 2 * (neighbour[0] - place[0])
+        )
+    )
+    assert "block 1000 " in desktop.until(lambda state: "block 1000 " in state["hover"])["hover"]
+
+
+def test_closing_while_training_asks_ends_the_run_and_keeps_it(desktop: Desktop) -> None:
+    desktop.press("Run")
+    desktop.until(lambda state: len(state["losses"]) > 10)
+    desktop.keys("ctrl+q")
+    desktop.mouse(desktop.place("dialog button", text="Stop and close"), 1)
+    assert desktop.application.wait(SECONDS) == 0
+    assert desktop.run_file()["status"] == "stopped"

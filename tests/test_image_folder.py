@@ -1,0 +1,182 @@
+"""Pictures in ImageNet's layout are found in one order, read by any format, and named if bad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lbc import config
+from lbc.data import DataError, Loader, describe, load
+from lbc.data.dataset import Box
+
+FORMATS = ["png", "jpg", "bmp", "webp", "gif", "tif"]
+
+
+def picture(path: Path, width: int = 20, height: int = 12, mode: str = "RGB") -> Path:
+    """A picture of one colour, which its name decides, so that any format keeps it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    level = 40 + 10 * (sum(path.stem.encode()) % 16)
+    colour = (level, 255 - level, 90) if mode == "RGB" else level
+    Image.new(mode, (width, height), colour).save(path)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for split, count in (("train", 6), ("val", 2)):
+        for name in ("dog", "cat", "eel"):
+            for number in range(count):
+                picture(tmp_path / split / name / f"{name}{number}.{FORMATS[number]}")
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("not a picture")
+    (tmp_path / "train" / "cat" / ".hidden.png").write_text("not a picture")
+    (tmp_path / "train" / "read me").write_text("no class")
+    return tmp_path
+
+
+def folder(root: Path, **settings: int | str) -> config.ImageFolder:
+    values = {"size": 8, "resize": 10, "workers": 0} | settings
+    return config.ImageFolder.model_validate({"folder": root, **values})
+
+
+def refusal(root: Path) -> str:
+    """The sentence a folder is refused with, when it is loaded or when its pictures are read."""
+    with pytest.raises(DataError) as caught:
+        source = folder(root)
+        loader = Loader(load(source), source, 4)
+        list(loader.batches(0))
+        list(loader.test_batches())
+    sentence = str(caught.value)
+    assert str(root) in sentence and "\n" not in sentence and sentence.endswith(".")
+    return sentence
+
+
+def test_pictures_of_every_format_are_found_in_the_order_of_names(root: Path) -> None:
+    source = folder(root)
+    data = load(source)
+    assert (data.name, data.classes, data.in_shape) == (root.name, 3, (3, 8, 8))
+    assert data.train.labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert data.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    images = data.train.read(torch.arange(18))
+    assert images.dtype == torch.uint8 and images.shape == (18, 3, 8, 8)
+    for row, name in ((1, "cat1"), (6, "dog0"), (17, "eel5")):
+        level = 40 + 10 * (sum(name.encode()) % 16)
+        seen = images[row].float().mean((1, 2))
+        assert torch.allclose(seen, torch.tensor([level, 255.0 - level, 90.0]), atol=4)
+    assert describe(source) == ((3, 8, 8), 3)
+
+
+def test_the_middle_is_that_of_the_resized_picture(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(200, dtype=np.uint8), (100, 1))  # 100 high, 200 wide
+    for split in ("train", "val"):
+        for name in "ab":
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.fromarray(ramp).save(tmp_path / split / name / "x.png")
+    data = load(folder(tmp_path, size=40, resize=50))
+    (image,) = data.test.read(torch.tensor([0]))
+    with Image.open(tmp_path / "val" / "a" / "x.png") as opened:
+        resized = opened.resize((100, 50), Image.Resampling.BILINEAR)
+    whole = torch.from_numpy(np.array(resized))
+    assert torch.equal(image[0], whole[5:45, 30:70])
+    assert torch.equal(image[0], image[2])
+
+
+def test_a_crop_is_cut_out_and_resized(root: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    Image.fromarray(image).save(root / "train" / "cat" / "cat0.png")
+    (cut,) = load(folder(root)).train.read(torch.tensor([0]), lambda *_: Box(2, 3, 8, 8))
+    assert torch.equal(cut, torch.from_numpy(image[2:10, 3:11].copy()).permute(2, 0, 1))
+
+
+def test_grey_transparent_and_indexed_pictures_become_colour(root: Path) -> None:
+    for number, mode in enumerate(("L", "1", "P", "LA", "RGBA", "CMYK")):
+        Image.new("L", (9, 9), 255).convert(mode).save(
+            root / "train" / "cat" / f"z{number}.{'tif' if mode == 'CMYK' else 'png'}"
+        )
+    images = load(folder(root)).train.read(torch.arange(6, 12))
+    assert bool((images == 255).all())
+
+
+def test_normalised_by_imagenets_statistics(root: Path) -> None:
+    data = load(folder(root))
+    grey = data.normalised(torch.full((1, 3, 1, 1), 255 * 0.5))
+    expected = [(0.5 - m) / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
+    assert torch.allclose(grey.flatten(), torch.tensor(expected), atol=1e-6)
+
+
+def read_all(root: Path, workers: int) -> Tensor:
+    augment = {"crop": "resized", "flip": True, "erasing": 0.5, "rand_augment": 9.0, "mixup": 0.8}
+    source = folder(root).model_copy(
+        update={"workers": workers, "augment": config.Augment.model_validate(augment)}
+    )
+    loader = Loader(load(source), source, 4, seed=1)
+    found = torch.cat([batch.images for batch in loader.batches(epoch=3)])
+    tested = torch.cat([batch.images for batch in loader.test_batches()])
+    loader.close()
+    return torch.cat([found, tested])
+
+
+def test_worker_processes_change_nothing(root: Path) -> None:
+    assert torch.equal(read_all(root, workers=0), read_all(root, workers=2))
+
+
+def test_a_bad_picture_is_named_from_a_worker_too(root: Path) -> None:
+    (root / "train" / "eel" / "eel3.webp").write_bytes(b"nothing")
+    source = folder(root, workers=1)
+    loader = Loader(load(source), source, 4)
+    with pytest.raises(DataError, match=r"eel3\.webp is no picture: remove it") as caught:
+        list(loader.batches(0))
+    assert "\n" not in str(caught.value)
+    loader.close()
+
+
+@pytest.mark.parametrize("name", ["dog0.png", "dog1.jpg", "dog3.webp", "dog5.tif"])
+def test_a_picture_cut_off_is_named(root: Path, name: str) -> None:
+    file = root / "train" / "dog" / name
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(image).save(file)
+    file.write_bytes(file.read_bytes()[:-400])
+    assert f"{file} is " in refusal(root)
+
+
+def test_what_is_not_8_bits_or_would_run_a_program_is_refused(root: Path) -> None:
+    file = root / "train" / "dog" / "dog0.png"
+    Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(file)
+    assert "more than 8 bits" in refusal(root)
+    Image.new("RGB", (9, 9)).save(file, format="EPS")
+    assert "is no picture" in refusal(root)
+
+
+def test_a_picture_that_vanishes_is_named(root: Path) -> None:
+    data = load(folder(root))
+    (root / "train" / "cat" / "cat0.png").unlink()
+    with pytest.raises(DataError, match=r"cat0\.png is gone"):
+        data.train.read(torch.tensor([0]))
+
+
+def test_bad_layouts_are_told(root: Path) -> None:
+    (root / "val" / "fox").mkdir()
+    assert f"{root / 'val' / 'fox'} is a class that" in refusal(root)
+    (root / "train" / "fox").mkdir()
+    assert f"{root / 'train' / 'fox'} holds no pictures" in refusal(root)
+    (root / "val").rename(root / "test")
+    picture(root / "train" / "fox" / "a.png")
+    assert f"{root / 'test' / 'fox'} holds no pictures" in refusal(root)
+    (root / "test").rename(root / "other")
+    assert "holds no folder val" in refusal(root)
+    (root / "train").rename(root / "val")
+    with pytest.raises(DataError, match="holds no folder train"):
+        describe(folder(root))
+
+
+def test_an_empty_folder_and_a_single_class_are_told(tmp_path: Path) -> None:
+    assert "holds no folder train" in refusal(tmp_path)
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+    assert "holds 0 class folder(s)" in refusal(tmp_path)
+    picture(tmp_path / "train" / "cat" / "a.png")
+    assert "holds 1 class folder(s)" in refusal(tmp_path)

@@ -1,0 +1,185 @@
+"""Several processes train one model: equal to the last bit, and equal to one process alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from lbc.config import Experiment, dump_experiment
+from lbc.runs.records import read_records
+from lbc.runs.resuming import read_state
+from lbc.sparsify import sparsify
+from lbc.training.failures import TrainingError
+from lbc.training.preparation import prepare
+from lbc.training.ranks import ALONE, Ranks, digest, from_environment
+from lbc.training.trainer import Trainer
+
+if sys.platform != "linux":
+    pytest.skip("needs torchrun's processes as /proc shows them", allow_module_level=True)
+
+MakeExperiment = Callable[..., Experiment]
+
+FORKING = """
+import os, sys, torch
+from pathlib import Path
+from lbc.config import load_experiment
+from lbc.training.ranks import from_environment, together
+from lbc.training.trainer import Trainer
+
+rank, folder = 0, Path(sys.argv[2])
+if os.fork() == 0:
+    rank, folder = 1, None
+os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+
+def spoil(sparsifier, epoch):
+    if rank == 1 and epoch > 0.1:
+        with torch.no_grad():
+            sparsifier.model.head.bias[0] += 1e-6
+
+with together(from_environment()) as ranks:
+    experiment = load_experiment(sys.argv[1])
+    Trainer(experiment, folder, ranks=ranks).train()
+    try:
+        Trainer(experiment, None, watch=spoil, ranks=ranks).train()
+    except Exception as error:
+        os.write(1, f"{error}\\n".encode())
+if rank == 0:
+    os.wait()
+"""
+"""Two processes train a run undisturbed, then another in which the second drifts away."""
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def pair(*command: object) -> list[subprocess.Popen[str]]:
+    """Two processes of one run, as torchrun would start them."""
+    port = free_port()
+    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [
+        subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            env=os.environ | together | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+
+def ended(processes: list[subprocess.Popen[str]]) -> tuple[list[int], list[str]]:
+    said = [process.communicate(timeout=100)[0] for process in processes]
+    return [process.returncode for process in processes], said
+
+
+def test_two_processes_are_one_run_also_when_one_of_them_is_killed(
+    quick: MakeExperiment, tmp_path: Path
+) -> None:
+    training = {"epochs": 3, "batch_size": 200, "checkpoint_minutes": 1e-3}
+    experiment = quick(training=training, optimizer={"lr": 0.05})
+    file, script = tmp_path / "quick.yaml", tmp_path / "forking.py"
+    file.write_text(dump_experiment(experiment))
+    script.write_text(FORKING)
+    whole, broken, alone = (tmp_path / name for name in ("whole", "broken", "alone"))
+    undisturbed = subprocess.Popen(
+        [sys.executable, script, file, whole],
+        env=os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    kill_one_rank("train", file, "--out", broken, run=broken)
+    assert read_state(broken)["status"] in ("running", "failed")
+    codes, said = ended(pair("-m", "lbc", "train", "--resume", broken))
+    assert codes == [0, 0] and "Going on after step" in said[0] and said[1] == ""
+    Trainer(experiment, alone).train()
+    (code,), (output,) = ended([undisturbed])
+    assert code == 0
+    assert output.count("live sets of process 1 differ from those of process 0") == 2
+
+    for name in ("model.safetensors", "scores.history"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes()
+    ours, theirs = load_file(whole / "model.safetensors"), load_file(alone / "model.safetensors")
+    for name, weight in ours.items():
+        # Sums in another order: a block may be decided otherwise where two scores were equal.
+        assert ((weight - theirs[name]).abs() < 1e-4).double().mean() > 0.99, name
+    losses = [read_records(at / "steps.records")["loss"] for at in (whole, alone, broken)]
+    assert losses[0].tolist() == losses[2].tolist()
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+
+    with pytest.raises(TrainingError, match=r"a run in 2 process\(es\), and this is 1"):
+        Trainer(experiment, broken, resume=True).train()
+
+
+def kill_one_rank(*arguments: object, run: Path) -> None:
+    """Start torchrun, kill its second process in mid-run, and wait for the end of all."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    agent = subprocess.Popen(
+        [*torchrun, "-m", "lbc", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 90
+    records = run / "steps.records"
+    while not records.exists() or len(read_records(records).get("step", ())) < 10:
+        assert agent.poll() is None and time.monotonic() < end
+        time.sleep(0.001)
+    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+    second = [pid for pid in children if b"RANK=1" in environment(pid)]
+    os.kill(int(second[0]), signal.SIGKILL)
+    assert agent.wait(timeout=60) != 0
+
+
+def environment(pid: str) -> list[bytes]:
+    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+
+def test_a_digest_sees_a_single_bit() -> None:
+    head = nn.Linear(8, 2)
+    model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), head)
+    sparsifier = sparsify(model, "2:4")
+    before = digest(model)
+    assert digest(model) == before
+    with torch.no_grad():
+        head.bias[0] = torch.nextafter(head.bias[0], torch.tensor(9.0))
+    changed = digest(model)
+    sparsifier.remove(3)
+    assert len({before, changed, digest(model)}) == 3
+
+
+def test_each_process_of_a_machine_takes_a_gpu_of_its_own() -> None:
+    assert Ranks(5, 8, 1).device("cuda") == "cuda:1"
+    assert Ranks(5, 8, 1).device("cuda:3") == "cuda:3"
+    assert Ranks(5, 8, 1).device("cpu") == "cpu"
+    assert ALONE.device("cuda") == "cuda"
+
+
+def test_torchrun_says_who_is_who(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert from_environment() == ALONE
+    for name, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    assert from_environment() == Ranks(3, 4, 1)
+
+
+def test_a_batch_too_small_for_its_processes_is_refused(quick: MakeExperiment) -> None:
+    from lbc.data import load
+
+    experiment = quick(training={"epochs": 2, "batch_size": 8, "accumulate": 2})
+    data = load(experiment.data)
+    prepare(experiment, data, processes=2)
+    with pytest.raises(ValueError, match=r"A batch of 8 images cannot be shared by 3 process"):
+        prepare(experiment, data, processes=3)
