@@ -21,5 +21,5 @@ class MagnitudeLayer(AdditiveLayer):
     def score_parameters(self) -> tuple[nn.Parameter, ...]:
         return ()
 
-    def position_scores(self) -> Tensor:
-        return self.pattern.to_blocks(self.seen.abs())
+    def stored_scores(self) -> tuple[Tensor, bool]:
+        return self.seen.abs(), True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 from cmap import Colormap
@@ -12,17 +14,29 @@ MAPS: dict[Colour, str] = {
     "difference": "crameri:vik",
     "score": "viridis",
     "rank": "crameri:batlow",
+    "margin": "crameri:vik",
 }
+"""The colour map that suits each colour."""
+
+OTHERS = ("crameri:berlin", "cividis", "magma", "crameri:grayC")
+"""More maps to choose from, as uniform and as safe."""
 
 REMOVED_COLOUR = (58, 61, 67)
 """A dark neutral that none of the maps holds: what is gone reads as gone."""
 
 
-def lookup_table(colour: Colour, background: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """RGB of every colour code: uint8 (256, 3). Blank cells take the ``background``."""
+@lru_cache(maxsize=64)
+def lookup_table(
+    colour: Colour, background: tuple[int, int, int], name: str = ""
+) -> npt.NDArray[np.uint8]:
+    """RGB of every colour code: uint8 (256, 3). Blank cells take the ``background``.
+
+    ``name`` is a colour map to use in place of the one that suits ``colour``.
+    """
     table = np.empty((256, 3), dtype=np.uint8)
-    shades = Colormap(MAPS[colour]).lut(HIGHEST - LOWEST + 1)[:, :3]
+    shades = Colormap(name or MAPS[colour]).lut(HIGHEST - LOWEST + 1)[:, :3]
     table[LOWEST : HIGHEST + 1] = np.round(shades * 255)
     table[REMOVED] = REMOVED_COLOUR
     table[BLANK] = background
+    table.flags.writeable = False  # shared by whoever asks for the same
     return table

@@ -76,6 +76,11 @@ class SparseLayer(nn.Module):
         """What each position adds to the scores of its combinations: (blocks, M)."""
         raise NotImplementedError
 
+    def stored_scores(self) -> tuple[Tensor, bool]:
+        """The scores as they are kept, not to be changed: (blocks, C), or, where the flag is True,
+        what each position adds, shaped like the weight."""
+        raise NotImplementedError
+
     @property
     def live_count(self) -> int:
         """How many combinations live in each block."""
@@ -150,7 +155,10 @@ class SparseLayer(nn.Module):
 
 
 class AdditiveLayer(SparseLayer):
-    """Scores that are sums over positions: ``position_scores`` says it all."""
+    """Scores that are sums over positions: ``stored_scores`` says it all."""
+
+    def position_scores(self) -> Tensor:
+        return self.pattern.to_blocks(self.stored_scores()[0])
 
     def block_scores(self, rows: slice | Tensor) -> Tensor:
         positions = self.position_scores()[rows]
@@ -179,8 +187,8 @@ class PerWeight(AdditiveLayer):
     def score_parameter(self) -> nn.Parameter:
         return self.beta
 
-    def position_scores(self) -> Tensor:
-        return self.pattern.to_blocks(self.beta.detach())
+    def stored_scores(self) -> tuple[Tensor, bool]:
+        return self.beta.detach(), True
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.beta.requires_grad:
@@ -209,6 +217,9 @@ class PerCombination(SparseLayer):
         holding = _incidence(self.pattern, live.device, live.dtype)
         total = (self.all_scores.detach() * live) @ holding
         return total / (live @ holding).clamp_min(1)
+
+    def stored_scores(self) -> tuple[Tensor, bool]:
+        return self.all_scores.detach(), False
 
     def block_scores(self, rows: slice | Tensor) -> Tensor:
         return self.all_scores.detach()[rows]

@@ -26,6 +26,7 @@ from lbc.yaml_file import ExperimentError
 from lbc_gui.actions import Actions
 from lbc_gui.closing import Closing
 from lbc_gui.curves.curves_panel import CurvesPanel
+from lbc_gui.drawing import Snapshot
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.housekeeping import Housekeeping
 from lbc_gui.latency.latency_page import LatencyPage
@@ -34,7 +35,6 @@ from lbc_gui.scores.block_panel import BlockPanel
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.session import Session, State
 from lbc_gui.settings import Settings
-from lbc_gui.snapshot import Snapshot
 from lbc_gui.theme import apply_theme
 from lbc_gui.training_thread import Failed
 from lbc_gui.widgets.log_panel import LogPanel

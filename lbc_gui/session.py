@@ -11,8 +11,9 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from lbc.config import Experiment
 from lbc.runs.naming import new_run_path
 from lbc.training.events import Event, Finished, Prepared, Resumed, Started, StorageProblem
-from lbc_gui.snapshot import ViewRequest
-from lbc_gui.training_thread import Failed, TrainingThread
+from lbc_gui.desk import Desk
+from lbc_gui.drawing import ViewRequest
+from lbc_gui.training_thread import DrawingThread, Failed, TrainingThread
 
 DRAIN_MILLISECONDS = 40
 CLOSE_SECONDS = 20.0
@@ -67,8 +68,9 @@ class Session(QObject):
         self._thread: TrainingThread | None = None
         self._next: tuple[Experiment, bool, Path | None] | None = None
         self._held: Experiment | None = None
-        self._request: ViewRequest | None = None
         self._closing = False
+        self._desk = Desk()
+        self._drawing = DrawingThread(self._desk)
         self._drain_timer = QTimer(self)
         self._drain_timer.setInterval(DRAIN_MILLISECONDS)
         self._drain_timer.timeout.connect(self.drain)
@@ -122,9 +124,7 @@ class Session(QObject):
 
     def look(self, request: ViewRequest) -> None:
         """Ask for snapshots of ``request`` from now on."""
-        self._request = request
-        if self._thread is not None:
-            self._thread.desk.ask(request)
+        self._desk.ask(request)
 
     @property
     def training(self) -> bool:
@@ -141,13 +141,16 @@ class Session(QObject):
         self._closing = True
         self._next = self._held = None
         if self._thread is None:
-            self.ended.emit()
+            self._end()
         else:
             self._thread.control.discard()
 
     def wait_until_closed(self) -> bool:
-        """The backstop of ``close``: block until the thread has gone; False after 20 s."""
-        return self._thread is None or self._thread.wait(int(CLOSE_SECONDS * 1000))
+        """The backstop of ``close``: block until the threads have gone; False after 20 s."""
+        patience = int(CLOSE_SECONDS * 1000)
+        self._desk.close()
+        trained = self._thread is None or self._thread.wait(patience)
+        return trained and self._drawing.wait(patience)
 
     @Slot()
     def drain(self) -> None:
@@ -161,7 +164,7 @@ class Session(QObject):
         if events:
             self._follow(events)
             self.events_arrived.emit(events)
-        snapshot = thread.desk.take()
+        snapshot = self._desk.take()
         if snapshot is not None:
             self.snapshot_arrived.emit(snapshot)
 
@@ -191,14 +194,13 @@ class Session(QObject):
         self.prepared = self.finished_folder = None
         folder = resume or new_run_path(self.runs, self.experiment.name)
         self._thread = TrainingThread(
-            self.experiment, folder, paused=not run, resume=resume is not None
+            self.experiment, folder, self._desk, paused=not run, resume=resume is not None
         )
         self._thread.finished.connect(self._thread_finished)
         self._set_state(State.LOADING)
         self.loaded.emit()
-        if self._request is not None:
-            self._thread.desk.ask(self._request)
         self._thread.start()
+        self._drawing.start()  # once; later it runs already
         self._drain_timer.start()
 
     def _wait(self) -> None:
@@ -220,7 +222,12 @@ class Session(QObject):
         elif self._held is not None:
             self._wait()
         elif self._closing:
-            self.ended.emit()
+            self._end()
+
+    def _end(self) -> None:
+        self._desk.close()
+        self._drawing.wait()
+        self.ended.emit()
 
     def _set_state(self, state: State) -> None:
         if state is not self.state:

@@ -13,7 +13,7 @@ from PySide6.QtCore import QThread
 from lbc.config import Experiment
 from lbc.training.control import Control
 from lbc.training.events import Event
-from lbc_gui.snapshot import SnapshotDesk
+from lbc_gui.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,23 @@ class TrainingThread(QThread):
     """Runs one trainer; after its end it goes on serving snapshots until stopped.
 
     Events are appended to ``events`` in the training thread and drained in the window's. Commands
-    go through ``control``, what the window looks at through ``desk``.
+    go through ``control``, what the window looks at through the desk.
     """
 
     def __init__(
-        self, experiment: Experiment, folder: Path | None, paused: bool, resume: bool = False
+        self,
+        experiment: Experiment,
+        folder: Path | None,
+        desk: Desk,
+        paused: bool,
+        resume: bool = False,
     ) -> None:
         super().__init__()
         self.experiment = experiment
         self.control = Control(paused)
         self.events: deque[Event | Failed] = deque()
-        self.desk = SnapshotDesk(self.control)
+        self._desk = desk
+        desk.begin(self.control)
         self._folder = folder
         self._resume = resume
 
@@ -63,7 +69,7 @@ class TrainingThread(QThread):
             self._folder,
             self.control,
             self.events.append,
-            self.desk.watch,
+            self._desk.watch,
             attended=True,
             resume=self._resume,
         )
@@ -76,3 +82,14 @@ class TrainingThread(QThread):
 
 def _sentence(error: Exception) -> str:
     return f"Training could not go on: {type(error).__name__}: {error}"
+
+
+class DrawingThread(QThread):
+    """Turns the moments on a desk into pictures until the desk is closed."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+
+    def run(self) -> None:
+        self._desk.serve()

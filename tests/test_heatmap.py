@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,10 +19,13 @@ from lbc.heatmap import (
     Colour,
     Floats,
     Fold,
+    Summary,
     difference,
     levels,
+    margin,
     quantise,
     rank,
+    summarise,
     values,
 )
 from lbc.palette import MAPS, REMOVED_COLOUR, lookup_table
@@ -146,10 +151,36 @@ def test_ties_rank_the_earlier_first_and_removed_ones_last() -> None:
     assert values(scores, "difference").tolist() == [[-0.5, 0.5, -np.inf, 0.5, -0.5, -np.inf]]
 
 
-@given(score_tables(), st.sampled_from(sorted(MAPS)))
-def test_removed_cells_and_only_they_have_the_removed_code(scores: Floats, colour: Colour) -> None:
+@given(score_tables())
+def test_margin_is_the_distance_to_the_best_other(scores: Floats) -> None:
+    for row, result in zip(scores.tolist(), margin(scores).tolist(), strict=True):
+        for c, score in enumerate(row):
+            rivals = [s for other, s in enumerate(row) if other != c and s > -np.inf]
+            if score == -np.inf:
+                assert result[c] == -np.inf
+            else:
+                assert result[c] == (score - max(rivals) if rivals else np.inf)
+
+
+@given(score_tables())
+def test_a_summary_speaks_for_the_live_cells_of_a_block(scores: Floats) -> None:
+    spoken: dict[Summary, Floats] = {
+        summary: summarise(scores, summary) for summary in get_args(Summary)
+    }
+    for block, row in enumerate(scores.tolist()):
+        live = sorted((score for score in row if score > -np.inf), reverse=True)
+        assert spoken["best"][block] == live[0]
+        assert spoken["worst"][block] == live[-1]
+        assert spoken["mean"][block] == pytest.approx(sum(live) / len(live), abs=1e-5)
+        assert spoken["margin"][block] == (live[0] - live[1] if len(live) > 1 else np.inf)
+
+
+@given(score_tables(), st.sampled_from(sorted(MAPS)), st.booleans())
+def test_removed_cells_and_only_they_have_the_removed_code(
+    scores: Floats, colour: Colour, log: bool
+) -> None:
     shown = values(scores, colour)
-    codes = quantise(shown, *levels(shown, colour))
+    codes = quantise(shown, *levels(shown, colour), log)
     assert codes.dtype == np.uint8
     assert np.array_equal(codes == REMOVED, scores == -np.inf)
     assert not (codes == BLANK).any()
@@ -161,6 +192,19 @@ def test_removed_cells_and_only_they_have_the_removed_code(scores: Floats, colou
 def test_codes_run_from_the_lowest_level_to_the_highest() -> None:
     shown = np.array([[-9, -1, -0.5, 0, 0.5, 1, 9, -np.inf]], dtype=np.float32)
     assert quantise(shown, -1, 1).tolist() == [[2, 2, 65, 129, 192, 255, 255, REMOVED]]
+
+
+def test_a_logarithmic_scale_keeps_the_ends_and_the_middle_and_spreads_what_is_small() -> None:
+    shown = np.array([[-1, -0.01, 0, 0.01, 0.1, 1]], dtype=np.float32)
+    codes = quantise(shown, -1, 1, log=True)[0].tolist()
+    assert (codes[0], codes[2], codes[-1]) == (LOWEST, 129, HIGHEST)
+    assert codes[3] - codes[2] > 40  # a hundredth of the level, a third of the colours
+    assert abs((codes[-1] - codes[4]) - (codes[4] - codes[3])) <= 3  # equal ratios, equal steps
+    assert quantise(np.array([[0, 0.01, 1]], np.float32), 0, 1, log=True)[0].tolist() == [
+        2,
+        90,
+        255,
+    ]
 
 
 def test_the_middle_of_the_difference_means_average() -> None:

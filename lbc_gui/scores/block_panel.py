@@ -18,8 +18,8 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.heatmap import Floats, rank
+from lbc_gui.drawing import BlockState, Snapshot
 from lbc_gui.scores.wording import glyphs, members_of, ordinal, place
-from lbc_gui.snapshot import BlockState, Snapshot
 from lbc_gui.theme import plot_colours
 
 Index = QModelIndex | QPersistentModelIndex

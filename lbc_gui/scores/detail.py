@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from lbc.heatmap import Codes
+from lbc.heatmap import Codes, Summary
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,33 @@ class Detail:
     height: int
 
 
-def reduce_best(codes: Codes, rows: int, columns: int) -> Codes:
-    """The greatest code of every rows × columns cells: (H, W) → (⌈H/rows⌉, ⌈W/columns⌉)."""
-    return _along_columns(_along_rows(codes, rows), columns)
+def reduce_codes(codes: Codes, rows: int, columns: int, summary: Summary = "best") -> Codes:
+    """One code for every rows × columns codes: (H, W) → (⌈H/rows⌉, ⌈W/columns⌉).
+
+    The greatest, the least, or the rounded mean; margins are averaged too. A mean or a least takes
+    every code for a level, so it is for pictures without blank and removed cells.
+    """
+    if summary == "best":
+        return _along(np.maximum, _along(np.maximum, codes, rows), columns, axis=1)
+    if summary == "worst":
+        return _along(np.minimum, _along(np.minimum, codes, rows), columns, axis=1)
+    total = _along(np.add, _along(np.add, codes.astype(np.uint32), rows), columns, axis=1)
+    high = np.diff(np.minimum(np.arange(0, len(codes) + rows, rows)[: len(total) + 1], len(codes)))
+    wide = codes.shape[1]
+    across = np.diff(np.minimum(np.arange(0, wide + columns, columns)[: total.shape[1] + 1], wide))
+    count = np.multiply.outer(high, across)
+    return np.asarray((total + count // 2) // count, dtype=np.uint8)
 
 
 def detail(
-    codes: Codes, x0: float, y0: float, x1: float, y1: float, width: int, height: int
+    codes: Codes,
+    x0: float,
+    y0: float,
+    x1: float,
+    y1: float,
+    width: int,
+    height: int,
+    summary: Summary = "best",
 ) -> Detail:
     """The cells within x0 … x1 and y0 … y1, reduced to at most ``width`` × ``height``.
 
@@ -42,26 +64,21 @@ def detail(
     rows = -(-(bottom - top) // max(1, height))
     left, top = left // columns * columns, top // rows * rows
     right, bottom = min(wide, -(-right // columns) * columns), min(high, -(-bottom // rows) * rows)
-    part = reduce_best(codes[top:bottom, left:right], rows, columns)
+    part = reduce_codes(codes[top:bottom, left:right], rows, columns, summary)
     shape = (part.shape[1] * columns, part.shape[0] * rows)
     return Detail(np.ascontiguousarray(part), left, top, *shape)
 
 
-def _along_rows(codes: Codes, step: int) -> Codes:
-    whole = len(codes) // step * step
-    best = codes[0:whole:step]
+def _along(ufunc: np.ufunc, codes: npt.NDArray[Any], step: int, axis: int = 0) -> npt.NDArray[Any]:
+    """Strided passes over the array: an order of magnitude faster than ``ufunc.reduceat``."""
+    if step == 1:
+        return codes
+    lines = np.moveaxis(codes, axis, 0)
+    whole = len(lines) // step * step
+    reduced = lines[0:whole:step]
     for k in range(1, step):
-        best = np.maximum(best, codes[k:whole:step])
-    if whole == len(codes):
-        return best
-    return np.concatenate([best, codes[whole:].max(axis=0, keepdims=True)])
-
-
-def _along_columns(codes: Codes, step: int) -> Codes:
-    whole = codes.shape[1] // step * step
-    best = codes[:, 0:whole:step]
-    for k in range(1, step):
-        best = np.maximum(best, codes[:, k:whole:step])
-    if whole == codes.shape[1]:
-        return best
-    return np.concatenate([best, codes[:, whole:].max(axis=1, keepdims=True)], axis=1)
+        reduced = ufunc(reduced, lines[k:whole:step])
+    if whole < len(lines):
+        rest = ufunc.reduce(lines[whole:], axis=0, dtype=codes.dtype)
+        reduced = np.concatenate([reduced, rest[None]])
+    return np.moveaxis(reduced, 0, axis)

@@ -11,8 +11,10 @@ from PySide6.QtWidgets import QGraphicsRectItem, QWidget
 
 from lbc.heatmap import Fold
 from lbc.palette import lookup_table
-from lbc_gui.scores.detail import detail
-from lbc_gui.snapshot import Snapshot
+from lbc_gui.drawing import Picture, Scale, Snapshot
+from lbc_gui.scores.cell_labels import CellLabels
+from lbc_gui.scores.detail import Detail, detail
+from lbc_gui.scores.zoom_history import ZoomHistory
 from lbc_gui.theme import plot_colours, style_plot
 
 _ZOOM = 0.7
@@ -44,6 +46,8 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """(block, cell), or None outside."""
     pinned = Signal(int)
     """Block that was clicked."""
+    scale_shown = Signal(object)
+    """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -62,6 +66,10 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._box.setDefaultPadding(0)
         self._image = pg.ImageItem(axisOrder="row-major")
         self._box.addItem(self._image)
+        self._labels = CellLabels()
+        self._box.addItem(self._labels, ignoreBounds=True)
+        self._scale: Scale | None = None
+        self.zooms = ZoomHistory(self._box, self)
         self._frame = QGraphicsRectItem()
         self._frame.setZValue(10)
         self._frame.hide()
@@ -91,6 +99,8 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 xMin=0, xMax=width, yMin=0, yMax=height, minXRange=columns, minYRange=rows
             )
             self.fit()
+            self.zooms.clear()
+        self._labels.show_snapshot(snapshot)
         self._place_frame()
         self._draw()
 
@@ -98,6 +108,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """Nothing to show: a new run begins."""
         self._snapshot = self._fold = None
         self._image.clear()
+        self._labels.show_snapshot(None)
         self.show_pin(None)
 
     def show_pin(self, block: int | None) -> None:
@@ -111,10 +122,21 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if self._fold is not None:
             height, width = self._fold.size
             self._box.setRange(QRectF(0, 0, width, height), padding=0)
+            self.zooms.moved()
 
     def zoom(self, factor: float) -> None:
         """Scale the visible range about its middle; below 1 zooms in."""
         self._box.scaleBy((factor, factor))
+        self.zooms.moved()
+
+    def show_block(self, block: int) -> None:
+        """Zoom to a block and its neighbours, so that its combinations can be read."""
+        if self._fold is None or not 0 <= block < self._fold.blocks:
+            return
+        row, column = self._fold.corner(block)
+        rows, columns = self._fold.grid
+        self._box.setRange(QRectF(column, row, columns, rows), padding=0)
+        self.zooms.moved()
 
     def block_centre(self, block: int) -> QPointF:
         """Where the middle of a block is drawn, in this widget's pixels."""
@@ -132,6 +154,8 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 self.zoom(1 / _ZOOM)
             case Qt.Key.Key_Home | Qt.Key.Key_0:
                 self.fit()
+            case Qt.Key.Key_Backspace:
+                self.zooms.back()
             case Qt.Key.Key_Left | Qt.Key.Key_Right | Qt.Key.Key_Up | Qt.Key.Key_Down:
                 self._pan(event.key())
             case _:
@@ -155,6 +179,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             Qt.Key.Key_Down: (0.0, _PAN),
         }[Qt.Key(key)]
         self._box.translateBy(x=step[0] * (x1 - x0), y=step[1] * (y1 - y0))
+        self.zooms.moved()
 
     @Slot()
     def _redraw_soon(self, *_: Any) -> None:
@@ -165,18 +190,35 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         snapshot = self._snapshot
         if snapshot is None:
             return
+        picture, part = self._visible(snapshot)
+        if part.codes.size == 0:
+            return
+        scale = picture.scale
+        base = plot_colours().background
+        background = (base.red(), base.green(), base.blue())
+        table = lookup_table(scale.colour, background, scale.colour_map)
+        self._image.setImage(part.codes, levels=(0, 255), lut=table, autoDownsample=False)
+        self._image.setRect(QRectF(part.x, part.y, part.width, part.height))
+        if scale != self._scale:
+            self._scale = scale
+            self.scale_shown.emit(scale)
+
+    def _visible(self, snapshot: Snapshot) -> tuple[Picture, Detail]:
+        """What of the range is drawn: cells where each has a pixel, else blocks."""
         (x0, x1), (y0, y1) = self._box.viewRange()
         ratio = self.devicePixelRatioF()
         size = self._box.size()
         width, height = int(size.width() * ratio), int(size.height() * ratio)
-        part = detail(snapshot.codes, x0, y0, x1, y1, width, height)
-        if part.codes.size == 0:
-            return
-        colour = snapshot.request.colour
-        base = plot_colours().background
-        table = lookup_table(colour, (base.red(), base.green(), base.blue()))
-        self._image.setImage(part.codes, levels=(0, 255), lut=table, autoDownsample=False)
-        self._image.setRect(QRectF(part.x, part.y, part.width, part.height))
+        if width >= x1 - x0 and height >= y1 - y0:
+            picture = snapshot.cells
+            return picture, detail(picture.codes, x0, y0, x1, y1, width, height)
+        rows, columns = snapshot.fold.grid
+        picture, summary = snapshot.summary, snapshot.request.look.summary
+        x0, x1, y0, y1 = x0 / columns, x1 / columns, y0 / rows, y1 / rows
+        part = detail(picture.codes, x0, y0, x1, y1, width, height, summary)
+        return picture, Detail(
+            part.codes, part.x * columns, part.y * rows, part.width * columns, part.height * rows
+        )
 
     def _place_frame(self) -> None:
         if self._fold is None or self._pinned is None or self._pinned >= self._fold.blocks:

@@ -7,8 +7,9 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from lbc.heatmap import HIGHEST, LOWEST, NOTHING, Codes, Colour
+from lbc.heatmap import HIGHEST, LOWEST, NOTHING, SYMMETRIC, Codes
 from lbc.palette import REMOVED_COLOUR, lookup_table
+from lbc_gui.drawing import Scale
 
 _BAR_WIDTH = 96
 _BAR_HEIGHT = 12
@@ -22,20 +23,25 @@ class Legend(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         self._texts = ("", "")
         self._bar = QImage()
-        self.show_levels("difference", -1.0, 1.0)
+        self.show_scale(Scale("difference", -1.0, 1.0))
 
-    def show_levels(self, colour: Colour, low: float, high: float) -> None:
-        """The bar of ``colour`` from ``low`` to ``high``."""
-        if colour == "difference" and high <= NOTHING:
+    def show_scale(self, scale: Scale) -> None:
+        """The bar of ``scale``, from its lowest to its highest level."""
+        low, high = scale.low, scale.high
+        if scale.colour in SYMMETRIC and high <= NOTHING:
             self._texts = ("", "all equal")
-        elif colour == "rank":
+        elif scale.colour == "rank":
             self._texts = (f"{-low:.0f}th", "1st")
-        elif colour == "difference":
+        elif scale.colour in SYMMETRIC:
             self._texts = (f"−{-low:.2g}", f"+{high:.2g}")
         else:
             self._texts = (f"{low:.4g}", f"{high:.4g}")
+        if scale.log:
+            self._texts = (self._texts[0], f"{self._texts[1]} log")
         table: Codes = np.ascontiguousarray(
-            lookup_table(colour, (0, 0, 0))[LOWEST : HIGHEST + 1].reshape(1, -1, 3)
+            lookup_table(scale.colour, (0, 0, 0), scale.colour_map)[LOWEST : HIGHEST + 1].reshape(
+                1, -1, 3
+            )
         )
         image = QImage(
             table.tobytes(), table.shape[1], 1, table.nbytes, QImage.Format.Format_RGB888

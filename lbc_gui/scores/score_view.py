@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtWidgets import (
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QListWidget,
@@ -17,19 +14,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.heatmap import Colour
 from lbc.training.events import LayerInfo, Prepared
+from lbc_gui.drawing import Snapshot, ViewRequest
+from lbc_gui.moment import LayerState
 from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.scores.legend import Legend
+from lbc_gui.scores.look_bar import LookBar
 from lbc_gui.scores.wording import glyphs, members_of, place, score_text
-from lbc_gui.snapshot import LayerState, Snapshot, ViewRequest
-
-COLOURS: dict[Colour, str] = {
-    "difference": "difference from mean",
-    "score": "score",
-    "rank": "rank in block",
-}
-assert tuple(COLOURS) == get_args(Colour)
 
 
 class ScoreView(QWidget):
@@ -50,17 +41,13 @@ class ScoreView(QWidget):
         self.layers.setToolTip("The sparse layers; choose one to see its scores")
         self.layers.setMinimumWidth(120)
         self.layers.currentRowChanged.connect(self._layer_chosen)
-        self.colour = QComboBox()
-        self.colour.addItems(list(COLOURS.values()))
-        self.colour.setToolTip(
-            "What the colours mean: each score less the mean of its block, the score itself, or "
-            "its rank among the block's live combinations"
-        )
-        self.colour.currentIndexChanged.connect(self._ask)
+        self.look = LookBar()
+        self.look.changed.connect(self._ask)
         self.heatmap = HeatmapView()
         self.heatmap.hovered.connect(self._hover)
         self.heatmap.pinned.connect(self.pin)
         self._legend = Legend()
+        self.heatmap.scale_shown.connect(self._legend.show_scale)
         self._title = QLabel("The scores appear here as soon as torch and the data are loaded.")
         self._title.setMinimumWidth(1)
         self._lay_out()
@@ -71,7 +58,7 @@ class ScoreView(QWidget):
         if item is None:
             return None
         name: str = item.data(Qt.ItemDataRole.UserRole)
-        return ViewRequest(name, list(COLOURS)[self.colour.currentIndex()], self._pinned)
+        return ViewRequest(name, self.look.look, self._pinned)
 
     def show_layers(self, prepared: Prepared) -> None:
         """List the layers of a new run; the one that was open stays open where it is there."""
@@ -105,7 +92,7 @@ class ScoreView(QWidget):
         self._snapshot = snapshot
         self.heatmap.show_snapshot(snapshot)
         self.heatmap.show_pin(snapshot.request.block)
-        self._legend.show_levels(snapshot.request.colour, *snapshot.levels)
+        self.look.show_scale(snapshot.cells.scale)
         per_block = "positions" if snapshot.by_position else "combinations"
         self._title.setText(
             f"<b>{snapshot.request.layer or 'model'}</b> · {snapshot.fold.blocks:,} blocks of "
@@ -169,18 +156,14 @@ class ScoreView(QWidget):
         self.hover_text.emit(f"block {block} · {where} · {what} · {said}")
 
     def _lay_out(self) -> None:
-        fit = QToolButton()
-        fit.setText("Fit")
-        fit.setToolTip("Show the whole layer (Home, or double-click the picture)")
-        fit.clicked.connect(self.heatmap.fit)
-        bar = QHBoxLayout()
-        bar.addWidget(QLabel("Colour:"))
-        bar.addWidget(self.colour)
-        bar.addWidget(self._legend)
-        bar.addStretch(1)
         head = QHBoxLayout()
         head.addWidget(self._title, 1)
-        head.addWidget(fit)
+        for button in self._zoom_buttons():
+            head.addWidget(button)
+        bar = QHBoxLayout()
+        bar.addWidget(self.look)
+        bar.addStretch(1)
+        bar.addWidget(self._legend)
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
@@ -196,3 +179,25 @@ class ScoreView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(splitter)
+
+    def _zoom_buttons(self) -> list[QToolButton]:
+        buttons = []
+        for text, tip, slot in (
+            ("◀", "The view before (Backspace)", self.heatmap.zooms.back),
+            ("▶", "The view gone back from", self.heatmap.zooms.forward),
+            ("Fit", "Show the whole layer (Home, or double-click the picture)", self.heatmap.fit),
+        ):
+            button = QToolButton()
+            button.setText(text)
+            button.setToolTip(tip)
+            button.clicked.connect(slot)
+            buttons.append(button)
+        self._back, self._forward, _ = buttons
+        self.heatmap.zooms.changed.connect(self._enable_zooms)
+        self._enable_zooms()
+        return buttons
+
+    @Slot()
+    def _enable_zooms(self) -> None:
+        self._back.setEnabled(self.heatmap.zooms.can_go_back)
+        self._forward.setEnabled(self.heatmap.zooms.can_go_forward)

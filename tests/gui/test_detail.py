@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lbc_gui.scores.detail import detail, reduce_best
+from lbc.heatmap import Summary
+from lbc_gui.scores.detail import detail, reduce_codes
 
 Codes = npt.NDArray[np.uint8]
 pictures = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
 
 
-@given(pictures, st.integers(1, 9), st.integers(1, 9))
-def test_a_reduced_cell_is_the_best_of_its_cells(codes: Codes, rows: int, columns: int) -> None:
+@given(pictures, st.integers(1, 9), st.integers(1, 9), st.sampled_from(get_args(Summary)))
+def test_a_reduced_cell_speaks_for_its_cells(
+    codes: Codes, rows: int, columns: int, summary: Summary
+) -> None:
     height, width = codes.shape
-    expected = [
-        [codes[y : y + rows, x : x + columns].max() for x in range(0, width, columns)]
-        for y in range(0, height, rows)
-    ]
-    assert np.array_equal(reduce_best(codes, rows, columns), np.array(expected, dtype=np.uint8))
+    reduced = reduce_codes(codes, rows, columns, summary)
+    assert reduced.dtype == np.uint8
+    assert reduced.shape == (-(-height // rows), -(-width // columns))
+    for (y, x), code in np.ndenumerate(reduced):
+        cells = codes[y * rows : (y + 1) * rows, x * columns : (x + 1) * columns]
+        match summary:
+            case "best":
+                assert code == cells.max()
+            case "worst":
+                assert code == cells.min()
+            case "mean" | "margin":
+                assert abs(code - cells.mean()) <= 0.5
 
 
 @given(

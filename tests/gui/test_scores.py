@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
+import pytest
 import torch
 from PySide6.QtCore import QPoint, QPointF, Qt
 from pytestqt.qtbot import QtBot
 
-from lbc.heatmap import REMOVED, Fold
-from lbc.sparsify import sparsify
+from lbc.heatmap import REMOVED, Fold, Summary, summarise
+from lbc.sparsify import Sparsifier, sparsify
 from lbc.training.control import Control
+from lbc_gui.desk import Desk
+from lbc_gui.drawing import Look, Snapshot, ViewRequest, draw
 from lbc_gui.main_window import MainWindow
+from lbc_gui.moment import Watch, copy_moment
 from lbc_gui.scores.block_panel import HINT
 from lbc_gui.scores.wording import glyphs, ordinal, place
-from lbc_gui.snapshot import Snapshot, SnapshotDesk, ViewRequest, take_snapshot
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 
 Open = Callable[..., MainWindow]
@@ -32,71 +36,152 @@ def searched_layer(pattern: str = "2:4", live: int = 3, form: str = "per_weight"
     return sparsifier
 
 
+def drawn(sparsifier: Sparsifier, request: ViewRequest, epoch: float = 0.0) -> Snapshot:
+    moment = copy_moment(sparsifier, request.watch, epoch)
+    assert moment is not None
+    return draw(moment, request)
+
+
 def test_a_snapshot_is_a_copy_of_the_librarys_scores() -> None:
     sparsifier = searched_layer()
-    snapshot = take_snapshot(sparsifier, ViewRequest("", "difference", 5), 1.5)
-    assert snapshot is not None
+    snapshot = drawn(sparsifier, ViewRequest("", block=5), 1.5)
     scores = sparsifier.scores("").numpy()
     assert np.array_equal(snapshot.scores, scores)
     assert not snapshot.scores.flags.writeable
-    assert not snapshot.codes.flags.writeable
+    assert not snapshot.cells.codes.flags.writeable
+    weight = sparsifier.model.parametrizations.weight.original
+    weights = sparsifier.layers[""].pattern.to_blocks(weight.detach().clone())
     with torch.no_grad():
         sparsifier.layers[""].score_parameter().zero_()
+        weight.zero_()
     assert np.array_equal(snapshot.scores, scores)
     assert snapshot.block is not None
     assert np.array_equal(snapshot.block.scores, scores[5])
+    assert np.array_equal(snapshot.block.weights, weights[5].numpy())
     mask = sparsifier.layers[""].pattern.to_blocks(sparsifier.mask(""))
     assert np.array_equal(snapshot.block.kept, mask[5].numpy())
     removed = Fold(8, 32, 6).apply(np.where(scores == -np.inf, 1, 9).astype(np.uint8)) == 1
-    assert np.array_equal(snapshot.codes == REMOVED, removed)
+    assert np.array_equal(snapshot.cells.codes == REMOVED, removed)
+
+
+@pytest.mark.parametrize("form", ["per_weight", "per_combination"])
+@pytest.mark.parametrize("shape", [(6, 8), (4, 8, 3), (4, 8, 3, 2)])
+def test_scores_of_any_layer_are_the_librarys_to_the_last_bit(
+    form: str, shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(1)
+    kinds = {2: torch.nn.Linear, 3: torch.nn.Conv1d, 4: torch.nn.Conv2d}
+    layer = kinds[len(shape)](shape[1], shape[0], *([shape[2:]] if len(shape) > 2 else []))
+    sparsifier = sparsify(layer, "4:8", scores=form)  # type: ignore[arg-type]
+    parameter = sparsifier.layers[""].score_parameter()
+    with torch.no_grad():
+        parameter.add_(torch.randn_like(parameter))
+    sparsifier.remove(9)
+    moment = copy_moment(sparsifier, Watch(""), 0.0)
+    assert moment is not None
+    assert np.array_equal(moment.scores(), sparsifier.scores("").numpy())  # type: ignore[arg-type]
+    assert np.array_equal(moment.live(), sparsifier.live("").numpy())
+    kept = sparsifier.layers[""].pattern.to_blocks(sparsifier.mask(""))
+    assert np.array_equal(moment.kept(), kept.numpy())
+    positions = moment.positions()
+    assert positions is not None
+    np.testing.assert_allclose(positions, sparsifier.layers[""].position_scores(), rtol=1e-6)
 
 
 def test_too_many_combinations_are_drawn_by_position() -> None:
     sparsifier = searched_layer("4:16", live=100)
-    snapshot = take_snapshot(sparsifier, ViewRequest("", "difference"), 0.0)
-    assert snapshot is not None
+    snapshot = drawn(sparsifier, ViewRequest(""))
     assert snapshot.by_position
-    assert snapshot.scores.shape == (8, 16)
     kept = snapshot.scores > -np.inf
     assert np.array_equal(kept, sparsifier.mask("").numpy())
 
 
-def test_the_desk_holds_one_snapshot_and_the_newest_request_wins() -> None:
-    control = Control(paused=True)
-    desk = SnapshotDesk(control)
+@pytest.mark.parametrize("summary", get_args(Summary))
+def test_the_summary_has_one_cell_for_every_block(summary: Summary) -> None:
+    sparsifier = searched_layer()
+    snapshot = drawn(sparsifier, ViewRequest("", Look("score", summary)))
+    assert snapshot.summary.codes.shape == (8, 4)
+    spoken = summarise(snapshot.scores, summary).reshape(8, 4)
+    order = np.argsort(spoken, axis=None)
+    assert (np.diff(snapshot.summary.codes.ravel()[order].astype(int)) >= 0).all()
+
+
+def test_held_levels_stay_while_scores_move() -> None:
+    look = Look("score", held=(0.1, 0.9))
+    scale = drawn(searched_layer(), ViewRequest("", look)).cells.scale
+    assert (scale.low, scale.high) == (0.1, 0.9)
+
+
+def served(desk: Desk) -> Snapshot | None:
+    """What the drawing thread makes of the work that is there now."""
+    if desk._work():
+        job = desk._wait_for_job()
+        assert job is not None
+        desk._put(*job, draw(*job))
+    return desk.take()
+
+
+def test_the_desk_holds_one_moment_and_the_newest_request_wins() -> None:
+    desk = Desk()
+    desk.begin(Control(paused=True))
     sparsifier = searched_layer()
     desk.watch(sparsifier, 0.0)
-    assert desk.take() is None  # nobody asked
-    desk.ask(ViewRequest("", "difference"))
+    assert served(desk) is None  # nobody asked
+    desk.ask(ViewRequest(""))
     desk.watch(sparsifier, 0.0)
     desk.watch(sparsifier, 1.0)
-    first = desk.take()
+    first = served(desk)
     assert first is not None
     assert first.epoch == 0.0  # the second found the desk full
-    assert desk.take() is None
+    assert served(desk) is None
     desk.watch(sparsifier, 1.0)
-    desk.ask(ViewRequest("", "rank", 2))  # what waits for the old request is void
-    assert desk.take() is None
+    desk.ask(ViewRequest("", Look("rank"), 2))  # what waits for the old wish is void
+    assert served(desk) is None
     desk.watch(sparsifier, 1.0)
-    second = desk.take()
-    assert second is not None
-    assert second.request.colour == "rank"
+    second = served(desk)
+    assert second is not None and second.block is not None
+    assert second.request.look.colour == "rank"
     desk.watch(sparsifier, 1.0)
-    assert desk.take() is None  # nothing has moved
+    assert served(desk) is None  # nothing has moved
     desk.watch(sparsifier, 2.0)
-    desk.ask(ViewRequest("", "rank", 2))  # asking the same again does not void what waits
-    assert desk.take() is not None
+    desk.ask(ViewRequest("", Look("rank"), 2))  # asking the same again does not void what waits
+    assert served(desk) is not None
 
 
-def test_a_running_trainer_gives_snapshots_a_small_share_of_its_time() -> None:
-    desk = SnapshotDesk(Control())
-    desk.ask(ViewRequest("", "difference"))
+def test_another_look_is_drawn_without_the_trainer() -> None:
+    desk = Desk()
+    desk.begin(Control(paused=True))
+    desk.ask(ViewRequest(""))
+    desk.watch(searched_layer(), 3.0)
+    assert served(desk) is not None
+    desk.ask(ViewRequest("", Look("rank")))
+    again = served(desk)
+    assert again is not None
+    assert (again.epoch, again.cells.scale.colour) == (3.0, "rank")
+
+
+def test_nothing_of_the_run_before_is_shown() -> None:
+    desk = Desk()
+    desk.begin(Control(paused=True))
+    desk.ask(ViewRequest(""))
+    desk.watch(searched_layer(), 3.0)
+    job = desk._wait_for_job()
+    assert job is not None
+    desk.begin(Control(paused=True))
+    desk._put(*job, draw(*job))  # drawn too late
+    assert desk.take() is None
+
+
+def test_a_running_trainer_gives_moments_a_small_share_of_its_time() -> None:
+    desk = Desk()
+    desk.begin(Control())
+    desk.ask(ViewRequest(""))
     sparsifier = searched_layer()
     made = 0
     for step in range(2000):
         desk.watch(sparsifier, float(step))
-        made += desk.take() is not None
-    assert 1 <= made <= 3  # 2,000 steps pass here in well under three tenths of a second
+        made += served(desk) is not None
+    assert 1 <= made <= 8  # not 2,000: one in a tenth of a second
 
 
 def test_clicking_a_block_pins_it_with_the_librarys_numbers(
@@ -170,9 +255,32 @@ def test_zoom_pan_and_fit_with_the_keyboard(qtbot: QtBot, open_window: Open) -> 
     assert width() >= heatmap._fold.grid[1]  # never further than one block
 
 
-def test_every_colour_is_drawn(qtbot: QtBot, open_window: Open) -> None:
+def test_every_look_is_drawn(qtbot: QtBot, open_window: Open) -> None:
     window = open_window(small_experiment(pattern="4:8"))
-    for row in (1, 2, 0):
+    look = window.scores.look
+    for box in (look.colour, look.summary):
+        for row in (1, 2, 3, 0):
+            with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+                box.setCurrentIndex(row)
+            assert got.args[0].cells.codes.max() > REMOVED
+    for action in (look.log, look.hold):
         with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-            window.scores.colour.setCurrentIndex(row)
-        assert got.args[0].codes.max() > REMOVED
+            action.trigger()
+    assert got.args[0].cells.scale.log
+    assert got.args[0].request.look.held is not None
+
+
+def test_zooms_can_be_gone_back_through(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window()
+    heatmap = window.scores.heatmap
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+    whole = heatmap._box.viewRect()
+    heatmap.show_block(9)
+    heatmap.zooms.note()
+    near = heatmap._box.viewRect()
+    assert near != whole
+    qtbot.keyClick(heatmap, Qt.Key.Key_Backspace)
+    assert heatmap._box.viewRect() == whole
+    heatmap.zooms.forward()
+    assert heatmap._box.viewRect() == near
+    assert not heatmap.zooms.can_go_forward

@@ -1,0 +1,138 @@
+"""Chooses how scores are coloured."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+from PySide6.QtCore import QSize, Signal, Slot
+from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
+
+from lbc.heatmap import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
+from lbc.palette import MAPS, OTHERS, lookup_table
+from lbc_gui.drawing import Look, Scale
+
+COLOURS: dict[Colour, str] = {
+    "difference": "difference from mean",
+    "score": "score",
+    "rank": "rank in block",
+    "margin": "lead over the next best",
+}
+assert tuple(COLOURS) == get_args(Colour)
+
+SUMMARIES: dict[Summary, str] = {
+    "best": "best of block",
+    "worst": "worst of block",
+    "mean": "mean of block",
+    "margin": "best minus second",
+}
+assert tuple(SUMMARIES) == get_args(Summary)
+
+CLIPS = (0.0, USUAL_CLIP, 2.0, 5.0)
+"""Per cent of the cells at each end that may lie beyond the levels."""
+
+
+class LookBar(QWidget):
+    """Colour, what stands for a block that is too small for its cells, and the rest in a menu."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._shown: Scale | None = None
+        self._held: tuple[float, float] | None = None
+        self.colour = QComboBox()
+        self.colour.addItems(list(COLOURS.values()))
+        self.colour.setToolTip(
+            "What the colours mean: each score less the mean of its block, the score itself, its "
+            "rank among the block's live combinations, or its distance to the best other one"
+        )
+        self.summary = QComboBox()
+        self.summary.addItems(list(SUMMARIES.values()))
+        self.summary.setToolTip("What stands for a block that has too few pixels for its cells")
+        self._maps = QActionGroup(self)
+        self._clips = QActionGroup(self)
+        self.log = QAction("&Logarithmic", self, checkable=True)
+        self.hold = QAction("&Hold levels", self, checkable=True)
+        self.hold.setToolTip("Keep the present levels, so that moments can be compared")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (QLabel("Colour:"), self.colour, self.summary, self._menu_button()):
+            layout.addWidget(widget)
+        layout.addStretch(1)
+        self.colour.currentIndexChanged.connect(self._colour_chosen)
+        self.summary.currentIndexChanged.connect(self._changed)
+        self._maps.triggered.connect(self._changed)
+        self._clips.triggered.connect(self._changed)
+        self.log.toggled.connect(self._changed)
+        self.hold.toggled.connect(self._hold_toggled)
+
+    @property
+    def look(self) -> Look:
+        """What is chosen."""
+        return Look(
+            colour=list(COLOURS)[self.colour.currentIndex()],
+            summary=list(SUMMARIES)[self.summary.currentIndex()],
+            colour_map=self._maps.checkedAction().data(),
+            log=self.log.isChecked(),
+            clip=self._clips.checkedAction().data(),
+            held=self._held,
+        )
+
+    def show_scale(self, scale: Scale) -> None:
+        """The scale on screen, whose levels can be held."""
+        self._shown = scale
+
+    @Slot()
+    def _changed(self) -> None:
+        self.changed.emit()
+
+    @Slot()
+    def _colour_chosen(self) -> None:
+        # Levels of another quantity would mean nothing.
+        self._held = None
+        self.hold.blockSignals(True)
+        self.hold.setChecked(False)
+        self.hold.blockSignals(False)
+        self.changed.emit()
+
+    @Slot(bool)
+    def _hold_toggled(self, held: bool) -> None:
+        shown = self._shown
+        self._held = (shown.low, shown.high) if held and shown is not None else None
+        self.changed.emit()
+
+    def _menu_button(self) -> QToolButton:
+        menu = QMenu(self)
+        maps = menu.addMenu("Colour &map")
+        for name in ("", *dict.fromkeys(MAPS.values()), *OTHERS):
+            text = name.rpartition(":")[2] if name else "Suits the colour"
+            action = self._choice(self._maps, text, name, chosen=not name)
+            if name:
+                action.setIcon(_icon(name))
+            maps.addAction(action)
+        clips = menu.addMenu("&Clip")
+        for clip in CLIPS:
+            text = f"{clip:g} % at each end" if clip else "Nothing: show the extremes"
+            clips.addAction(self._choice(self._clips, text, clip, chosen=clip == USUAL_CLIP))
+        menu.addActions([self.log, self.hold])
+        button = QToolButton()
+        button.setText("Levels")
+        button.setToolTip("Colour map, clipping, logarithmic or held levels")
+        button.setMenu(menu)
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        return button
+
+    def _choice(self, group: QActionGroup, text: str, data: object, chosen: bool) -> QAction:
+        action = QAction(text, group, checkable=True, checked=chosen)
+        action.setData(data)
+        return action
+
+
+def _icon(name: str) -> QIcon:
+    shades = lookup_table("score", (0, 0, 0), name)[LOWEST : HIGHEST + 1][:, None]
+    image = np.ascontiguousarray(shades.transpose(1, 0, 2))
+    width = image.shape[1]
+    picture = QImage(image.tobytes(), width, 1, 3 * width, QImage.Format.Format_RGB888)
+    return QIcon(QPixmap.fromImage(picture.scaled(QSize(48, 12))))

@@ -1,0 +1,85 @@
+"""Back and forward through the ranges a picture was looked at in."""
+
+from __future__ import annotations
+
+import pyqtgraph as pg
+from PySide6.QtCore import QObject, QRectF, QTimer, Signal, Slot
+
+SETTLED_MILLISECONDS = 350
+"""A range counts once it has stood this long: a turn of the wheel is one step, not ten."""
+
+LONGEST = 100
+
+
+class ZoomHistory(QObject):
+    """Remembers the settled ranges of one view box."""
+
+    changed = Signal()
+
+    def __init__(self, box: pg.ViewBox, parent: QObject) -> None:
+        super().__init__(parent)
+        self._box = box
+        self._ranges: list[QRectF] = []
+        self._at = -1
+        self._settling = QTimer(self)
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(SETTLED_MILLISECONDS)
+        self._settling.timeout.connect(self.note)
+        box.sigRangeChangedManually.connect(self._moved)
+
+    def clear(self) -> None:
+        """Another picture: begin with its present range."""
+        self._settling.stop()
+        self._ranges = [self._range()]
+        self._at = 0
+        self.changed.emit()
+
+    @property
+    def can_go_back(self) -> bool:
+        return self._at > 0 or self._settling.isActive()
+
+    @property
+    def can_go_forward(self) -> bool:
+        return self._at + 1 < len(self._ranges)
+
+    @Slot()
+    def back(self) -> None:
+        """To the range before."""
+        if self._settling.isActive():
+            self.note()
+        if self._at > 0:
+            self._go(self._at - 1)
+
+    @Slot()
+    def forward(self) -> None:
+        """To the range that was gone back from."""
+        if self.can_go_forward:
+            self._go(self._at + 1)
+
+    @Slot()
+    def note(self) -> None:
+        """Remember the present range, unless it is the one at hand; what lay ahead is forgotten."""
+        self._settling.stop()
+        now = self._range()
+        if self._at >= 0 and now == self._ranges[self._at]:
+            return
+        self._ranges = [*self._ranges[: self._at + 1], now][-LONGEST:]
+        self._at = len(self._ranges) - 1
+        self.changed.emit()
+
+    def moved(self) -> None:
+        """The range was changed by key or button."""
+        self._settling.start()
+        self.changed.emit()
+
+    @Slot()
+    def _moved(self, *_: object) -> None:
+        self.moved()
+
+    def _go(self, to: int) -> None:
+        self._at = to
+        self._box.setRange(self._ranges[to], padding=0)
+        self.changed.emit()
+
+    def _range(self) -> QRectF:
+        return QRectF(self._box.viewRect())
