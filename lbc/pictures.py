@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,8 @@ from matplotlib.figure import Figure
 
 from lbc.heatmap import Fold, difference, levels, quantise
 from lbc.palette import lookup_table
-from lbc.pattern import Pattern
-from lbc.runs.history import Moment, read_history, read_layers
 from lbc.runs.records import read_records
+from lbc.runs.replay import LayerMoment, MomentInfo, Replay
 
 PANELS = 4
 """Moments shown side by side for each layer."""
@@ -31,27 +31,24 @@ def draw_run(folder: Path) -> list[Path]:
     paths = [pictures / "curves.png"]
     _save(_curves(read_records(folder / "steps.records"), read_records(folder / "epochs.records"),
                   title), paths[0])  # fmt: skip
-    moments = [m for m in read_history(folder / "scores.history") if m.scores]
-    for name, shape, pattern in read_layers(folder / "scores.history"):
-        chosen = [m for m in _choose(moments) if name in m.scores]
-        if chosen:
-            paths.append(pictures / f"scores-{name or 'model'}.png")
-            _save(_heatmaps(name, shape, pattern, chosen), paths[-1])
+    replay = Replay(folder)
+    chosen = _choose(replay.moments)
+    for info in replay.layers:
+        moments = [replay.layer(info.name, k) for k in chosen]
+        if moments and all(moment.scores is not None for moment in moments):
+            paths.append(pictures / f"scores-{info.name or 'model'}.png")
+            _save(_heatmaps(info.name, moments), paths[-1])
     return paths
 
 
-def _choose(moments: list[Moment]) -> list[Moment]:
-    """From the first epoch, where competition begins, to the decision, evenly."""
-    trained = moments[1:] or moments
-    decided = [k for k, moment in enumerate(trained) if _live(moment) == 1]
+def _choose(moments: Sequence[MomentInfo]) -> list[int]:
+    """Of those with scores, from the first trained to the decision, evenly."""
+    kept = [k for k, moment in enumerate(moments) if moment.scores]
+    trained = kept[1:] or kept
+    decided = [at for at, k in enumerate(trained) if max(moments[k].live) == 1]
     trained = trained[: decided[0] + 1] if decided else trained
     picks = np.linspace(0, len(trained) - 1, min(PANELS, len(trained))).round().astype(int)
     return [trained[k] for k in picks]
-
-
-def _live(moment: Moment) -> int:
-    """The most combinations any block has left."""
-    return max(int((scores[0] > -np.inf).sum()) for scores in moment.scores.values())
 
 
 def _curves(steps: Columns, epochs: Columns, title: str) -> Figure:
@@ -76,24 +73,24 @@ def _curves(steps: Columns, epochs: Columns, title: str) -> Figure:
     return figure
 
 
-def _heatmaps(name: str, shape: tuple[int, ...], pattern: Pattern, moments: list[Moment]) -> Figure:
+def _heatmaps(name: str, moments: list[LayerMoment]) -> Figure:
     figure = Figure(figsize=(3.2 * len(moments) + 0.8, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
+    pattern = moments[0].pattern
     figure.suptitle(f"{name} · {pattern} · score less the mean of its block")
     table = lookup_table("difference", (255, 255, 255))
     for axes, moment in zip(np.atleast_1d(figure.subplots(1, len(moments))), moments, strict=True):
-        _heatmap(axes, moment, name, Fold(shape[0], len(moment.scores[name]), pattern.count), table)
+        _heatmap(axes, moment, Fold(moment.shape[0], moment.blocks, pattern.count), table)
     return figure
 
 
-def _heatmap(
-    axes: Axes, moment: Moment, name: str, fold: Fold, table: npt.NDArray[np.uint8]
-) -> None:
-    shown = difference(moment.scores[name].astype(np.float32))
+def _heatmap(axes: Axes, moment: LayerMoment, fold: Fold, table: npt.NDArray[np.uint8]) -> None:
+    assert moment.scores is not None
+    shown = difference(moment.scores)
     low, high = levels(shown, "difference")
     picture = fold.apply(quantise(shown, low, high))
     axes.imshow(table[picture], interpolation="nearest", aspect="auto")
-    live = int((moment.scores[name][0] > -np.inf).sum())
+    live = int((moment.scores[0] > -np.inf).sum())
     state = "decided" if live == 1 else f"{live} live, ±{high:.2g}"
     axes.set_title(f"epoch {moment.epoch:g}: {state}", fontsize=9)
     rows, columns = fold.grid

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from lbc.config import Experiment, load_experiment
-from lbc.live import pack
 from lbc.pattern import Pattern
 from lbc.runs.appending import AppendFile
 from lbc.runs.atomic import write_atomically
 from lbc.runs.folder import RunFolder, RunState
-from lbc.runs.history import (
-    LARGEST_LIVE_COUNT,
-    HistoryWriter,
-    read_history,
-    read_layers,
-    score_interval,
-)
+from lbc.runs.history import HistoryWriter
+from lbc.runs.history_file import read_layers
 from lbc.runs.naming import new_run_path
 from lbc.runs.records import RecordWriter, read_records
-from lbc.sparsify import Sparsifier, sparsify
+from lbc.runs.replay import Replay
 from lbc.training.events import LayerInfo
 
 REFUSED = r"No space|too large"
@@ -110,7 +101,7 @@ def test_a_file_that_is_none_of_ours_is_refused_with_a_sentence(
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
-    for read in (read_records, lambda path: list(read_history(path)), read_layers):
+    for read in (read_records, Replay, read_layers):
         try:
             read(path)
         except ValueError as error:
@@ -165,103 +156,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
 
 
-def searched(pattern: str) -> tuple[Sparsifier, list[LayerInfo]]:
-    model = nn.Sequential(nn.Linear(16, 8), nn.Conv2d(16, 4, 3), nn.Linear(16, 8), nn.Linear(8, 2))
-    sparsifier = sparsify(model, pattern, scores="per_weight", overrides={"2": "1:4"})
-    infos = [LayerInfo(n, at.shape, at.pattern, at.blocks) for n, at in sparsifier.layers.items()]
-    return sparsifier, infos
-
-
-@real_files
-@given(
-    pattern=st.sampled_from(["2:4", "4:8", "1:16", "4:16", "8:16"]),
-    lives=st.lists(st.integers(1, 30), min_size=1, max_size=6),
-    seed=st.integers(0, 2**31),
-    torn=st.integers(0, 40),
-)
-def test_a_history_reads_back_what_was_appended(
-    tmp_path: Path, pattern: str, lives: list[int], seed: int, torn: int
-) -> None:
-    torch.manual_seed(seed)
-    sparsifier, infos = searched(pattern)
-    path = tmp_path / "scores.history"
-    path.unlink(missing_ok=True)
-    writer = HistoryWriter(path, infos, len(lives) + 1)
-    expected = []
-    for epoch, live in enumerate([10_000_000, *sorted(lives, reverse=True)]):
-        for at in sparsifier.layers.values():
-            with torch.no_grad():
-                at.score_parameter().add_(0.1 * torch.randn_like(at.score_parameter()))
-        sparsifier.remove(live)
-        writer.append(epoch / 2, sparsifier)
-        now = {
-            name: (at.winners(), at.live(), at.scores()) for name, at in sparsifier.layers.items()
-        }
-        expected.append(now)
-    writer.close()
-    with path.open("ab") as file:
-        file.write(os.urandom(torn))
-
-    assert read_layers(path) == [(at.name, at.shape, at.pattern) for at in infos]
-    moments = list(read_history(path))
-    assert [moment.epoch for moment in moments] == [k / 2 for k in range(len(lives) + 1)]
-    for moment, now in zip(moments, expected, strict=True):
-        for info in infos:
-            winners, live_set, scores = now[info.name]
-            assert np.array_equal(moment.winners[info.name], winners.numpy())
-            if info.pattern.count > LARGEST_LIVE_COUNT:
-                assert info.name not in moment.live and info.name not in moment.scores
-                continue
-            rows = np.broadcast_to(moment.live[info.name], (info.blocks, pack(live_set).shape[1]))
-            assert np.array_equal(rows, pack(live_set).numpy())
-            gained = (scores - info.pattern.initial_score).half().numpy()
-            assert np.array_equal(moment.scores[info.name], gained)
-
-
-@posix
-def test_a_history_goes_on_after_a_moment_that_did_not_fit(tmp_path: Path) -> None:
-    sparsifier, infos = searched("2:4")
-    path = tmp_path / "scores.history"
-    writer = HistoryWriter(path, infos, 3)
-    writer.append(0, sparsifier)
-    sparsifier.remove(3)
-    with room(path.stat().st_size + 30), pytest.raises(OSError, match=REFUSED):
-        writer.append(1, sparsifier)
-    assert [moment.epoch for moment in read_history(path)] == [0]
-    writer.append(1, sparsifier)
-    sparsifier.remove(1)
-    writer.append(2, sparsifier)
-    writer.close()
-    last = list(read_history(path))[-1]
-    assert last.epoch == 2
-    for name in sparsifier.layers:
-        assert np.array_equal(last.live[name], pack(sparsifier.live(name)).numpy())
-
-
-def test_a_damaged_moment_ends_the_history(tmp_path: Path) -> None:
-    sparsifier, infos = searched("2:4")
-    path = tmp_path / "scores.history"
-    writer = HistoryWriter(path, infos, 3)
-    writer.append(0, sparsifier)
-    whole = path.stat().st_size
-    writer.append(1, sparsifier)
-    writer.close()
-    data = bytearray(path.read_bytes())
-    data[whole + 20] ^= 0xFF
-    path.write_bytes(data)
-    assert [moment.epoch for moment in read_history(path)] == [0]
-
-
-def test_scores_are_kept_as_often_as_the_budget_allows() -> None:
-    layer = LayerInfo("a", (1000, 4000), Pattern(2, 4), 1_000_000)
-    assert score_interval([layer], 20) == 1
-    assert score_interval([layer], 100) == 5  # 12 MB a moment, 268 MB in all
-    unlisted = LayerInfo("a", (1000, 4000), Pattern(4, 16), 250_000)
-    assert score_interval([unlisted], 100_000) == 1
-
-
 def folder_of(path: Path, experiment: Experiment) -> RunFolder:
-    return RunFolder(path, experiment, searched("2:4")[1])
+    return RunFolder(path, experiment, [LayerInfo("0", (8, 16), Pattern(2, 4), 32)])
 
 
 def test_a_new_folder_says_what_is_run(tmp_path: Path, quick: Callable[..., Experiment]) -> None:
@@ -293,7 +189,7 @@ def test_a_folder_that_could_not_be_begun_can_be_begun_later(
         RunFolder(tmp_path, quick(), [layer])
     assert list(tmp_path.iterdir()) == []
     RunFolder(tmp_path, quick(), [layer]).close()
-    assert read_layers(tmp_path / "scores.history")[0][0] == name
+    assert read_layers(tmp_path / "scores.history")[0].name == name
 
 
 @posix

@@ -15,8 +15,8 @@ from lbc.config import Experiment
 from lbc.data import load
 from lbc.inspection import inspect_checkpoint
 from lbc.pattern import Pattern
-from lbc.runs.history import read_history
 from lbc.runs.records import read_records
+from lbc.runs.replay import Replay
 from lbc.sparsify import Sparsifier
 from lbc.training.control import Control
 from lbc.training.events import (
@@ -140,7 +140,8 @@ def test_the_folder_holds_what_the_events_said(quick: MakeExperiment, tmp_path: 
     assert epochs["live"].tolist() == [2, 1]
     for name in ("epoch", "train_loss", "test_loss", "accuracy", "density", "seconds"):
         assert epochs[name].tolist() == [getattr(done, name) for done in of(EpochDone, events)]
-    assert [moment.epoch for moment in read_history(tmp_path / "scores.history")] == [0, 1, 2]
+    kept = [moment.epoch for moment in Replay(tmp_path).moments]
+    assert kept == [step / 8 for step in range(17)]  # 60 are wanted, and there are 16 steps
     state = status(tmp_path)
     assert (state["status"], state["epoch"], state["density"]) == ("finished", 2, 0.25)
     report = inspect_checkpoint(tmp_path, Pattern(1, 4))

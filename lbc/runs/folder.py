@@ -4,7 +4,7 @@ experiment.yaml      the experiment, every default written out
 run.json             status, versions, seed, final accuracy, density, seconds
 steps.records        loss and learning rate of every step
 epochs.records       losses, accuracy, live combinations and density of every epoch
-scores.history       winners and live sets of every epoch, scores as often as room allows
+scores.history       winners and live sets of 60 moments or more, scores as often as room allows
 checkpoint.pt        everything needed to go on
 model.safetensors    the finished weights, dense with zeros
 """
@@ -98,9 +98,8 @@ class RunFolder:
             undo.callback(self._steps.close)
             self._epochs = RecordWriter(path / "epochs.records", EPOCH_COLUMNS)
             undo.callback(self._epochs.close)
-            self._history = HistoryWriter(
-                path / "scores.history", layers, experiment.training.epochs + 1
-            )
+            epochs = experiment.training.epochs
+            self._history = HistoryWriter(path / "scores.history", layers, epochs)
             undo.callback(self._history.close)
             if position is not None:
                 self._go_on(position)

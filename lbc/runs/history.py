@@ -1,75 +1,72 @@
-"""How scores and live sets went, moment by moment, in one append-only file.
+"""Keeps how scores and live sets went, moment by moment, in one append-only file.
 
-A JSON line names the layers. Each moment is a frame: length and CRC-32, then zstd-compressed
-arrays. Winners and live bits are XORed with the moment before, which is what makes them small.
-Half-precision scores are kept as often as ``SCORE_BUDGET`` allows.
+Winners and live sets are kept exactly, at every moment; scores in half precision, as often as
+``SCORE_BUDGET`` allows. ``lbc.runs.replay`` reads them.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
-import struct
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zstandard
 
+from lbc.live import pack
 from lbc.pattern import Pattern
 from lbc.runs.appending import AppendFile
-from lbc.scores import SparseLayer
+from lbc.runs.history_file import (
+    KEY_INTERVAL,
+    Frame,
+    first_part,
+    follow,
+    frame,
+    header,
+    read_frames,
+)
+from lbc.runs.history_parts import (
+    CHANGED,
+    KEY,
+    LARGEST_LIVE_COUNT,
+    POSITIONS,
+    REMOVED,
+    Coded,
+    State,
+    compress,
+    encode,
+)
+from lbc.scores import AdditiveLayer, SparseLayer
 from lbc.sparsify import Sparsifier
 from lbc.training.events import LayerInfo
 
 SCORE_BUDGET = 256 << 20
 """Bytes of half-precision scores one run may keep, before compression."""
 
-LARGEST_LIVE_COUNT = 1024
-"""Above this many combinations live bits are not kept at every moment (4:16 has 1,820)."""
+FEWEST_MOMENTS = 60
+"""How many moments a run keeps at least, the start not counted, where steps and cells allow."""
 
-_FRAME = struct.Struct("<II")
+LARGEST_CELLS = 1 << 28
+"""Combinations of all blocks above which finding the winners inside epochs would take too long."""
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Moment:
-    """The state of every layer after ``epoch`` epochs.
-
-    ``winners``: best combination of each block, (blocks,). ``live``: packed bits
-    (blocks, ⌈C / 8⌉), as ``lbc.live.pack`` makes them; one row, which stands for all blocks, until
-    something is removed. ``scores``: float16 (blocks, C), what each score has gained since the
-    start, −inf where removed, at the moments that have them.
-    """
-
-    epoch: float
-    winners: Mapping[str, Array]
-    live: Mapping[str, Array]
-    scores: Mapping[str, Array]
-
-
 class HistoryWriter:
-    """Appends the moments of one run to its history file, new or existing."""
+    """Appends the moments of a run of ``epochs`` epochs to its history file, new or existing."""
 
-    def __init__(self, path: Path, layers: Sequence[LayerInfo], moments: int) -> None:
+    def __init__(self, path: Path, layers: Sequence[LayerInfo], epochs: float) -> None:
         self._layers = layers
-        self._before: dict[str, bytes] = {}
-        self._count = 0
+        self._epochs = epochs
+        self._before: list[State | None] = [None] * len(layers)
+        self._chain = [0] * len(layers)
+        self._count = self._kept = 0
         self._decided = False
-        self.score_interval = score_interval(layers, moments)
-        described = [
-            {"name": at.name, "shape": at.shape, "pattern": str(at.pattern)} for at in layers
-        ]
-        header = (json.dumps({"version": 1, "layers": described}) + "\n").encode()
+        first = header(layers)
         self._file = AppendFile(path)
-        if self._file.size < len(header):
+        if self._file.size < len(first):
             self._file.cut(0)
-            self._file.begin(header)
+            self._file.begin(first)
 
     @property
     def place(self) -> tuple[int, bool]:
@@ -81,16 +78,16 @@ class HistoryWriter:
 
         Raises ValueError where it holds fewer, or is no history.
         """
-        with self._file.path.open("rb") as file:
-            _layers(file.readline(), self._file.path)
-            end, count = file.tell(), 0
-            before: dict[str, bytes] = {}
-            for _, _, raw in itertools.islice(_frames(file), moments):
-                end, count, before = file.tell(), count + 1, raw
-        if count < moments:
-            raise ValueError(f"{self._file.path} holds {count} moments, and {moments} are needed.")
-        self._file.cut(end)
-        self._before, self._count, self._decided = before, count, decided
+        path = self._file.path
+        frames = read_frames(path)[:moments]
+        if len(frames) < moments:
+            raise ValueError(f"{path} holds {len(frames)} moments, and {moments} are needed.")
+        before = [self._last(frames, at) for at in range(len(self._layers))] if moments else None
+        self._file.cut(frames[-1].end if frames else len(header(self._layers)))
+        self._before = list(before) if before else [None] * len(self._layers)
+        self._chain = [_chain(frames, at) for at in range(len(self._layers))]
+        self._count, self._decided = moments, decided
+        self._kept = sum(bool(one.records["scores"].any()) for one in frames)
 
     def sync(self) -> None:
         """Force every moment to the disk."""
@@ -98,114 +95,119 @@ class HistoryWriter:
 
     def append(self, epoch: float, sparsifier: Sparsifier) -> None:
         """Add the sparsifier's present state. Raises OSError, leaving whole frames only."""
+        layers = [sparsifier.layers[info.name] for info in self._layers]
+        states = [_state(layer) for layer in layers]
+        coded = [self._encode(at, state) for at, state in enumerate(states)]
         decided = not sparsifier.searching
-        with_scores = self._count % self.score_interval == 0 or (decided and not self._decided)
-        parts: dict[str, Array] = {}
-        for info in self._layers:
-            layer = sparsifier.layers[info.name]
-            parts[f"winner/{info.name}"] = layer.winners().cpu().numpy().astype(_index_type(info))
-            if info.pattern.count <= LARGEST_LIVE_COUNT:
-                parts[f"live/{info.name}"] = np.ascontiguousarray(layer.packed.cpu().numpy())
-                if with_scores:
-                    parts[f"score/{info.name}"] = _halves(layer)
-        raw = {key: array.tobytes() for key, array in parts.items()}
-        payload = _encode(epoch, parts, raw, self._before)
-        self._file.append(_FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
-        self._before = raw
+        removed = any(code.flags & REMOVED for code in coded)
+        kept = self._keeps_scores(epoch, layers, removed, decided)
+        parts = []
+        for info, layer, state, before, code in zip(
+            self._layers, layers, states, self._before, coded, strict=True
+        ):
+            flags, scores = _scores(layer, before) if kept else (0, b"")
+            live = _most_live(info.pattern, state, layer)
+            parts.append((Coded(code.flags | flags, code.winners, code.bits), live, scores))
+        self._file.append(frame(epoch, parts))
+        for at, code in enumerate(coded):
+            so_far = 0 if code.flags & KEY else self._chain[at]
+            self._chain[at] = so_far + bool(code.flags & CHANGED)
+        self._before = list(states)
         self._count += 1
+        self._kept += bool(any(scores for _, _, scores in parts))
         self._decided = decided
 
     def close(self) -> None:
         self._file.close()
 
+    def _encode(self, at: int, state: State) -> Coded:
+        pattern = self._layers[at].pattern
+        coded = encode(pattern, state, self._before[at])
+        if coded.flags & CHANGED and self._chain[at] >= KEY_INTERVAL:
+            alone = encode(pattern, state, None)
+            return Coded(alone.flags | coded.flags & REMOVED, alone.winners, alone.bits)
+        return coded
 
-def score_interval(layers: Sequence[LayerInfo], moments: int) -> int:
-    """Every how many moments scores are kept, so that ``SCORE_BUDGET`` holds."""
-    cells = sum(
-        at.blocks * at.pattern.count for at in layers if at.pattern.count <= LARGEST_LIVE_COUNT
-    )
-    return max(1, -(-2 * cells * moments // SCORE_BUDGET))
+    def _keeps_scores(
+        self, epoch: float, layers: Sequence[SparseLayer], removed: bool, decided: bool
+    ) -> bool:
+        """Whether this moment is one with scores: evenly spread, sooner where some are removed.
+
+        The first and the last always are, and the one at which all is decided.
+        """
+        if self._count == 0 or epoch >= self._epochs or (decided and not self._decided):
+            return True
+        spare = SCORE_BUDGET // max(1, sum(_score_bytes(layer) for layer in layers)) - 4
+        return spare > 0 and self._kept < 1 + spare * epoch / self._epochs + removed
+
+    def _last(self, frames: Sequence[Frame], at: int) -> State:
+        last = len(frames) - 1
+        moments = range(first_part(frames, at, last), last + 1)
+        with self._file.path.open("rb") as file:
+            *_, state = follow(file, self._layers[at], at, frames, moments, None)
+        return state
 
 
-def read_layers(path: Path) -> list[tuple[str, tuple[int, ...], Pattern]]:
-    """Name, weight shape and pattern of every layer in a history.
+def moments_per_epoch(layers: Sequence[LayerInfo], epochs: int) -> int:
+    """How many moments of each epoch are kept, its end among them, for ``FEWEST_MOMENTS`` in all.
 
-    Raises ValueError where the file is no history.
+    Only the ends where the layers have more than ``LARGEST_CELLS`` combinations, blocks times C.
     """
-    with path.open("rb") as file:
-        return _layers(file.readline(), path)
+    cells = sum(at.blocks * at.pattern.count for at in layers)
+    return -(-FEWEST_MOMENTS // epochs) if cells <= LARGEST_CELLS else 1
 
 
-def read_history(path: Path) -> Iterator[Moment]:
-    """The moments of a run, oldest first; a torn last frame is left out.
+def _chain(frames: Sequence[Frame], at: int) -> int:
+    if not frames:
+        return 0
+    first = first_part(frames, at, len(frames) - 1)
+    return sum(bool(one.records[at]["flags"] & CHANGED) for one in frames[first:])
 
-    Raises ValueError where the file is no history.
+
+def _state(layer: SparseLayer) -> State:
+    winners = layer.winners().cpu().numpy()
+    if layer.pattern.count <= LARGEST_LIVE_COUNT:
+        return State(winners, layer.packed.cpu().numpy().copy())
+    everywhere = len(layer.packed) != layer.blocks
+    mask = layer.pattern.to_blocks(layer.mask)[: 1 if everywhere else None]
+    return State(winners, pack(mask).cpu().numpy())
+
+
+def _most_live(pattern: Pattern, state: State, layer: SparseLayer) -> int:
+    if pattern.count > LARGEST_LIVE_COUNT:
+        return layer.live_count
+    return int(np.bitwise_count(state.bits).sum(axis=1, dtype=np.int64).max())
+
+
+def _score_bytes(layer: SparseLayer) -> int:
+    """What the halves of a layer take at one moment."""
+    if isinstance(layer, AdditiveLayer):
+        return 2 * layer.blocks * layer.pattern.m
+    listed = layer.pattern.count <= LARGEST_LIVE_COUNT
+    return 2 * layer.blocks * layer.pattern.count if listed else 0
+
+
+def _scores(layer: SparseLayer, before: State | None) -> tuple[int, bytes]:
+    """Flags and halves of what positions or combinations have gained since the start.
+
+    Less the score all began with, since a half keeps 11 bits and scores differ by little. What was
+    removed just now is still in, so that its rank can be told; what went before is −inf.
     """
-    with path.open("rb") as file:
-        names = [name for name, _, _ in _layers(file.readline(), path)]
-        for epoch, arrays, _ in _frames(file):
-            kinds = {
-                kind: {n: arrays[f"{kind}/{n}"] for n in names if f"{kind}/{n}" in arrays}
-                for kind in ("winner", "live", "score")
-            }
-            yield Moment(epoch, kinds["winner"], kinds["live"], kinds["score"])
+    if not _score_bytes(layer):
+        return 0, b""
+    start = layer.pattern.initial_score
+    if isinstance(layer, AdditiveLayer):
+        gained = layer.position_scores() - start / layer.pattern.n
+        return POSITIONS, _compressed(gained.half().cpu().numpy())
+    gained = layer.block_scores(slice(None)) - start
+    halves = gained.half().cpu().numpy()
+    if before is not None:
+        live = np.unpackbits(before.bits, axis=1, count=layer.pattern.count, bitorder="little")
+        halves = np.where(live.astype(bool), halves, np.float16(-np.inf))
+    return 0, _compressed(halves)
 
 
-def _frames(file: IO[bytes]) -> Iterator[tuple[float, dict[str, Array], dict[str, bytes]]]:
-    """Epoch, arrays and their bytes, frame by frame from the present place in the file."""
-    before: dict[str, bytes] = {}
-    while len(head := file.read(_FRAME.size)) == _FRAME.size:
-        length, checksum = _FRAME.unpack(head)
-        payload = file.read(length)
-        if len(payload) < length or zlib.crc32(payload) != checksum:
-            return
-        epoch, arrays, before = _decode(payload, before)
-        yield epoch, arrays, before
-
-
-def _layers(line: bytes, path: Path) -> list[tuple[str, tuple[int, ...], Pattern]]:
-    try:
-        described = json.loads(line)["layers"]
-        return [(at["name"], tuple(at["shape"]), Pattern.parse(at["pattern"])) for at in described]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a score history: its first line is not one.") from error
-
-
-def _halves(layer: SparseLayer) -> Array:
-    # Less the score all began with: a half keeps 11 bits, and scores differ by little.
-    above = layer.scores() - layer.pattern.initial_score
-    return np.asarray(above.half().cpu().numpy())
-
-
-def _index_type(layer: LayerInfo) -> np.dtype[Any]:
-    return np.min_scalar_type(layer.pattern.count - 1).newbyteorder("<")
-
-
-def _encode(
-    epoch: float, parts: dict[str, Array], raw: dict[str, bytes], before: dict[str, bytes]
-) -> bytes:
-    index = [[key, array.dtype.str, array.shape] for key, array in parts.items()]
-    head = json.dumps({"epoch": epoch, "parts": index}).encode() + b"\n"
-    body = b"".join(_xor(data, before.get(key)) for key, data in raw.items())
-    return zstandard.ZstdCompressor(level=3).compress(head + body)
-
-
-def _decode(
-    payload: bytes, before: dict[str, bytes]
-) -> tuple[float, dict[str, Array], dict[str, bytes]]:
-    data = zstandard.ZstdDecompressor().decompress(payload)
-    head, _, body = data.partition(b"\n")
-    described = json.loads(head)
-    arrays, raw, start = {}, {}, 0
-    for key, dtype, shape in described["parts"]:
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        raw[key] = _xor(body[start : start + size], before.get(key))
-        arrays[key] = np.frombuffer(raw[key], dtype=dtype).reshape(shape)
-        start += size
-    return described["epoch"], arrays, raw
-
-
-def _xor(data: bytes, before: bytes | None) -> bytes:
-    if before is None or len(before) != len(data):
-        return data
-    return np.bitwise_xor(np.frombuffer(data, np.uint8), np.frombuffer(before, np.uint8)).tobytes()
+def _compressed(halves: Array) -> bytes:
+    # All low bytes, then all high ones: the two compress better apart.
+    octets = np.ascontiguousarray(halves.astype("<f2")).view(np.uint8)
+    return compress(octets.reshape(-1, 2).T.tobytes())

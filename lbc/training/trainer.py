@@ -15,6 +15,7 @@ from torch import nn
 from lbc.config import Experiment, dump_experiment
 from lbc.data import Batch, Loader, load
 from lbc.runs.folder import Position, RunState, Status
+from lbc.runs.history import moments_per_epoch
 from lbc.sparsify import Sparsifier
 from lbc.training import checkpoint as saved
 from lbc.training.averaging import WeightAverage
@@ -186,6 +187,7 @@ class Trainer:
                 self._start()
             self._loss_sum += self._train_step(batch) * batch.size
             self._seen += batch.size
+            self._keep_now_and_then()
             self._save_now_and_then()
             self._look()
         self._end_epoch(epoch + 1, self._loss_sum / self._seen)
@@ -217,6 +219,15 @@ class Trainer:
         self._recorder.add_step(done)
         self._emit(done)
         return value
+
+    def _keep_now_and_then(self) -> None:
+        """Keep moments inside epochs where epochs are few, evenly spread over their steps."""
+        steps = self._prepared.steps_per_epoch
+        count = moments_per_epoch(self._prepared.layers, self._prepared.epochs)
+        step = self._step % steps
+        # The moment of an epoch's end waits for what is removed then.
+        if step and step * count // steps > (step - 1) * count // steps:
+            self._recorder.add_moment(self._epoch, self._sparsifier)
 
     def _save_now_and_then(self) -> None:
         minutes = (self._seconds - self._saved_at) / 60

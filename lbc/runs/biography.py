@@ -1,0 +1,102 @@
+"""The whole life of one block: its winners, live sets and scores, and every removal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.pattern import Pattern
+from lbc.runs.history_parts import (
+    LARGEST_LIVE_COUNT,
+    Array,
+    Bools,
+    Floats,
+    combined,
+    incidence,
+    unpack,
+)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A combination of one block was removed at a moment.
+
+    ``rank`` among those that lived until then, 1 the best, and ``margin``, its score less that of
+    the worst one kept; None where no scores were kept at the moment.
+    """
+
+    moment: int
+    epoch: float
+    combination: int
+    rank: int | None
+    margin: float | None
+
+
+@dataclass(frozen=True)
+class Biography:
+    """One block over T moments.
+
+    ``winners`` (T,); ``live`` bool (T, C), None above ``LARGEST_LIVE_COUNT``; ``mask`` bool (T, M).
+    ``scores`` float32 (T, C): nan at moments without scores, and where a combination had gone
+    before the moment; ``position_scores`` float32 (T, M), nan likewise. None where never kept.
+    """
+
+    epochs: npt.NDArray[np.float64]
+    winners: Array
+    live: Bools | None
+    mask: Bools
+    scores: Floats | None
+    position_scores: Floats | None
+    removals: tuple[Removal, ...]
+
+
+def biography(
+    pattern: Pattern,
+    epochs: npt.NDArray[np.float64],
+    winners: Array,
+    bits: npt.NDArray[np.uint8],
+    kept: Mapping[int, tuple[bool, Floats]],
+) -> Biography:
+    """One block's, from its winners (T,), packed bits (T, bytes) and what scores were kept.
+
+    ``kept`` holds, by moment, whether they are by position, and (M,) or (C,) of what was gained.
+    """
+    if pattern.count > LARGEST_LIVE_COUNT:
+        live, mask = None, unpack(bits, pattern.m)
+    else:
+        live = unpack(bits, pattern.count)
+        mask = live.astype(np.float32) @ incidence(pattern) > 0
+    scores = positions = None
+    if any(by_position for by_position, _ in kept.values()):
+        positions = np.full((len(epochs), pattern.m), np.nan, np.float32)
+        for moment, (_, gained) in kept.items():
+            positions[moment] = gained + np.float32(pattern.initial_score / pattern.n)
+    if kept and live is not None:
+        scores = np.full((len(epochs), pattern.count), np.nan, np.float32)
+        for moment, (by_position, gained) in kept.items():
+            all_scores = combined(pattern, by_position, gained)
+            before = live[moment - 1] if moment else live[0]
+            scores[moment] = np.where(before | live[moment], all_scores, np.nan)
+    removals = () if live is None else tuple(_removals(epochs, live, scores))
+    return Biography(epochs, winners, live, mask, scores, positions, removals)
+
+
+def _removals(
+    epochs: npt.NDArray[np.float64], live: Bools, scores: Floats | None
+) -> Iterator[Removal]:
+    for moment in range(1, len(epochs)):
+        before, now = live[moment - 1], live[moment]
+        if (now & ~before).any():  # chosen anew, as SR-STE does, and nothing removed for good
+            continue
+        known = None if scores is None else scores[moment]
+        for combination in np.flatnonzero(before & ~now).tolist():
+            rank = margin = None
+            if known is not None and not np.isnan(known[combination]):
+                order = np.flatnonzero(before)
+                order = order[np.argsort(-known[order], kind="stable")]
+                rank = int(np.flatnonzero(order == combination)[0]) + 1
+                margin = float(known[combination] - known[now].min())
+            yield Removal(moment, float(epochs[moment]), combination, rank, margin)
