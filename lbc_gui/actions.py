@@ -35,6 +35,7 @@ class Actions:
     stop: QAction
     reset: QAction
     resume: QAction
+    open_run: QAction
     open: QAction
     save: QAction
     open_runs: QAction
@@ -72,6 +73,9 @@ class Actions:
             resume=_action(
                 parent, "R&esume a run…", "Ctrl+Shift+R", "Go on with an unfinished run"
             ),
+            open_run=_action(
+                parent, "Open a &run…", "Ctrl+Shift+O", "Look at a run on disk, moment by moment"
+            ),
             open=_action(parent, "&Open experiment…", "Ctrl+O", "Open an experiment file"),
             save=_action(parent, "&Save experiment as…", "Ctrl+S", "Save the form as a YAML file"),
             open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
@@ -88,7 +92,7 @@ class Actions:
 
     def fill_menus(self, bar: QMenuBar, panels: list[QAction]) -> None:
         file = bar.addMenu("&File")
-        file.addActions([self.open, self.save, self.open_runs])
+        file.addActions([self.open, self.save, self.open_run, self.open_runs])
         file.addSeparator()
         file.addAction(self.quit)
         run = bar.addMenu("&Run")

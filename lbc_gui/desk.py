@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lbc_gui.drawing import Snapshot, ViewRequest, draw
-from lbc_gui.moment import LayerMoment, LayerState, copy_moment
+from lbc.runs.replay import MomentInfo, Replay
+from lbc_gui.drawing import Look, Snapshot, Thumbnail, ViewRequest, draw, draw_thumbnail
+from lbc_gui.moment import LayerMoment, LayerState, copy_moment, copy_sample, past_moment
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +21,13 @@ SHORTEST_INTERVAL = 0.1
 """Seconds between two copies of a training run's open layer."""
 
 LARGEST_SHARE = 0.03
-"""Share of the training thread's time that copying may take."""
+"""Share of the training thread's time that copying the open layer may take."""
+
+SAMPLE_INTERVAL = 1.0
+"""Seconds between two looks at all layers for their thumbnails."""
+
+SAMPLE_SHARE = 0.01
+"""Share of the training thread's time that these looks may take."""
 
 
 class Desk:
@@ -41,16 +49,31 @@ class Desk:
         self._served: tuple[object, float] | None = None
         self._not_before = 0.0
         self._states_of: dict[str, tuple[Tensor, LayerState]] = {}
+        self._samples: tuple[LayerMoment, ...] = ()
+        self._sampled_at: tuple[float, float] = (-1.0, 0.0)
+        self._thumbnails: dict[str, Thumbnail] = {}
+        self._new_thumbnails = False
+        self._history: Path | None = None
+        self._replay: Replay | None = None
+        self._stale = False
+        self._moments: tuple[MomentInfo, ...] | None = None
         self._closed = False
 
     # -- from the window ------------------------------------------------------------------------
 
-    def begin(self, control: Control) -> None:
-        """A new run: what was copied and drawn of the one before is void."""
+    def begin(self, control: Control | None) -> None:
+        """A new run: what was copied and drawn of the one before is void.
+
+        Without ``control`` it is a run on disk that nobody trains.
+        """
         with self._changed:
             self._control = control
+            self._history = self._replay = self._moments = None
+            self._stale = False
             self._incoming = self._moment = self._snapshot = None
             self._served, self._not_before, self._states_of = None, 0.0, {}
+            self._samples, self._sampled_at = (), (-1.0, 0.0)
+            self._thumbnails, self._new_thumbnails = {}, False
 
     def ask(self, request: ViewRequest) -> None:
         """Show this from now on."""
@@ -71,6 +94,24 @@ class Desk:
             self._changed.notify_all()
             return snapshot
 
+    def take_thumbnails(self) -> tuple[Thumbnail, ...]:
+        """The newest thumbnails of all layers, once."""
+        with self._changed:
+            new, self._new_thumbnails = self._new_thumbnails, False
+            return tuple(self._thumbnails.values()) if new else ()
+
+    def read_history(self, folder: Path) -> None:
+        """Look into a run folder for moments, new ones where it was looked into before."""
+        with self._changed:
+            self._history, self._stale = folder, True
+            self._changed.notify_all()
+
+    def take_moments(self) -> tuple[MomentInfo, ...] | None:
+        """The moments of the run's history where they have changed, once."""
+        with self._changed:
+            moments, self._moments = self._moments, None
+            return moments
+
     def close(self) -> None:
         """Nothing will be drawn any more."""
         with self._changed:
@@ -81,9 +122,25 @@ class Desk:
 
     def watch(self, sparsifier: Sparsifier, epoch: float) -> None:
         """Between steps: copy what is wanted where that is due."""
+        self._copy_layer(sparsifier, epoch)
+        self._copy_samples(sparsifier, epoch)
+
+    def _copy_samples(self, sparsifier: Sparsifier, epoch: float) -> None:
+        sampled, not_before = self._sampled_at
+        began = time.monotonic()
+        if self._request is None or self._samples or sampled == epoch or began < not_before:
+            return
+        samples = tuple(copy_sample(layer, epoch) for layer in sparsifier.layers.values())
+        ended = time.monotonic()
+        rest = max(SAMPLE_INTERVAL, (ended - began) / SAMPLE_SHARE)
+        with self._changed:
+            self._samples, self._sampled_at = samples, (epoch, ended + rest)
+            self._changed.notify_all()
+
+    def _copy_layer(self, sparsifier: Sparsifier, epoch: float) -> None:
         with self._changed:
             request, waiting, control = self._request, self._incoming is not None, self._control
-        if request is None or control is None or waiting:
+        if request is None or request.moment is not None or control is None or waiting:
             return
         wanted = request.watch
         if self._served == (wanted, epoch):
@@ -114,26 +171,79 @@ class Desk:
 
     def serve(self) -> None:
         """Draw until the desk is closed."""
-        while (job := self._wait_for_job()) is not None:
-            self._put(*job, draw(*job))
+        while self._wait_for_work():
+            if self._stale:
+                self._look_into_history()
+            elif (request := self._take_request()) is not None:
+                self._draw(request)
+            elif self._samples:
+                self._draw_thumbnails()
 
-    def _put(self, moment: LayerMoment, request: ViewRequest, snapshot: Snapshot) -> None:
+    def _draw(self, request: ViewRequest) -> None:
+        now = self._moment
+        moment = now if request.moment is None else self._past(request.layer, request.moment)
+        if moment is None:
+            return
+        snapshot = draw(moment, request)
         with self._changed:
-            if request == self._request and moment is self._moment:
+            if request == self._request and now is self._moment:
                 self._snapshot = snapshot
 
-    def _wait_for_job(self) -> tuple[LayerMoment, ViewRequest] | None:
+    def _wait_for_work(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._work())
-            if self._closed:
+            self._changed.wait_for(
+                lambda: self._closed or self._stale or self._work() or bool(self._samples)
+            )
+            return not self._closed
+
+    def _take_request(self) -> ViewRequest | None:
+        with self._changed:
+            if not self._work():
                 return None
             if self._incoming is not None:
                 self._moment, self._incoming = self._incoming, None
             self._redraw = False
-            assert self._moment is not None and self._request is not None
-            return self._moment, self._request
+            return self._request
 
     def _work(self) -> bool:
+        if self._request is not None and self._request.moment is not None:
+            return self._redraw and self._replay is not None
         if self._incoming is not None:
             return self._redraw or self._snapshot is None
         return self._redraw and self._moment is not None
+
+    def _look_into_history(self) -> None:
+        with self._changed:
+            folder, replay, self._stale = self._history, self._replay, False
+        assert folder is not None
+        try:
+            if replay is None:
+                replay, grown = Replay(folder), True
+            else:
+                grown = replay.refresh()
+        except (OSError, ValueError):
+            return  # not written yet, or gone: there is no moment to travel to
+        with self._changed:
+            if self._history == folder:
+                self._replay = replay
+                if grown:
+                    self._moments = replay.moments
+
+    def _past(self, name: str, at: int) -> LayerMoment | None:
+        replay = self._replay
+        if replay is None or at >= len(replay.moments):
+            return None
+        return past_moment(replay, name, at)
+
+    def _draw_thumbnails(self) -> None:
+        with self._changed:
+            samples, self._samples = self._samples, ()
+            before, request = self._thumbnails, self._request
+        look = request.look if request is not None else Look()
+        drawn = {
+            sample.name: draw_thumbnail(sample, look).since(before.get(sample.name))
+            for sample in samples
+        }
+        with self._changed:
+            if before is self._thumbnails:
+                self._thumbnails, self._new_thumbnails = drawn, True

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from lbc.heatmap import (
     USUAL_CLIP,
@@ -19,7 +20,11 @@ from lbc.heatmap import (
     values,
 )
 from lbc.pattern import Pattern
+from lbc_gui.detail import reduce_codes
 from lbc_gui.moment import Flags, LayerMoment, LayerState, Watch
+
+THUMBNAIL_WIDTH = 48
+"""The most cells in a row of a thumbnail."""
 
 LARGEST_DRAWN_COUNT = 128
 """Above this many combinations a block draws one cell per position instead (4:16 has 1,820)."""
@@ -39,11 +44,15 @@ class Look:
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """What the window is looking at: a layer, how, and a pinned block."""
+    """What the window is looking at: a layer, how, a pinned block, and when.
+
+    ``moment`` is the index of a moment in the run's history, None for now.
+    """
 
     layer: str
     look: Look = Look()
     block: int | None = None
+    moment: int | None = None
 
     @property
     def watch(self) -> Watch:
@@ -71,11 +80,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class BlockState:
-    """One block: weights (M,), mask (M,), scores (C,) with −inf where removed, pattern."""
+    """One block: weights (M,), mask (M,), scores (C,) with −inf where removed, pattern.
+
+    Weights are None in the past: a history does not keep them.
+    """
 
     index: int
     pattern: Pattern
-    weights: Floats
+    weights: Floats | None
     kept: Flags
     scores: Floats
 
@@ -100,13 +112,33 @@ class Snapshot:
     summary: Picture
     block: BlockState | None
     layers: tuple[LayerState, ...]
+    scores_epoch: float | None = None
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A layer's picture in little: some output channels, ``THUMBNAIL_WIDTH`` cells a row.
+
+    ``winners`` are the best combinations of their blocks, ``flips`` the share of them that differ
+    from the thumbnail before.
+    """
+
+    name: str
+    picture: Picture
+    winners: npt.NDArray[np.int64]
+    flips: float | None = None
+
+    def since(self, before: Thumbnail | None) -> Thumbnail:
+        """The same, with the flips since ``before``."""
+        if before is None or len(before.winners) != len(self.winners):
+            return self
+        return replace(self, flips=float((before.winners != self.winners).mean()))
 
 
 def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
     """Everything the views show of ``moment``."""
     by_position = moment.count > LARGEST_DRAWN_COUNT
-    scores = _positions(moment) if by_position else moment.scores()
-    assert scores is not None
+    scores = _positions(moment) if by_position else _scores(moment)
     look = request.look
     shown = values(scores, look.colour)
     fold = Fold(moment.shape[0], moment.blocks, scores.shape[1])
@@ -124,8 +156,20 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
         fold=fold,
         cells=Picture(cells, scale),
         summary=_summary(shown, scores, fold, look, scale),
-        block=_block(moment, None if by_position else scores),
+        block=_block(moment, request.block, None if by_position else scores),
         layers=moment.layers,
+        scores_epoch=moment.scores_epoch,
+    )
+
+
+def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
+    """A sample of a layer, as ``copy_sample`` takes it, in the same colours as the layer."""
+    snapshot = draw(sample, ViewRequest(sample.name, replace(look, held=None)))
+    codes = snapshot.summary.codes
+    step = -(-codes.shape[1] // THUMBNAIL_WIDTH)
+    codes = reduce_codes(codes, 1, step, look.summary)
+    return Thumbnail(
+        sample.name, Picture(codes, snapshot.summary.scale), snapshot.scores.argmax(axis=1)
     )
 
 
@@ -142,19 +186,32 @@ def _summary(shown: Floats, scores: Floats, fold: Fold, look: Look, scale: Scale
     return Picture(codes, scale)
 
 
-def _positions(moment: LayerMoment) -> Floats | None:
+def _scores(moment: LayerMoment) -> Floats:
+    scores = moment.scores()
+    if scores is not None:
+        return scores
+    # No scores kept: the winner stands out from the others that live.
+    live = moment.live()
+    assert live is not None and moment.winners is not None
+    scores = np.where(live, np.float32(0), np.float32(-np.inf))
+    scores[np.arange(len(scores)), moment.winners] = 1
+    return scores
+
+
+def _positions(moment: LayerMoment) -> Floats:
     positions = moment.positions()
+    kept = moment.kept()
     if positions is None:
-        return None
-    return np.where(moment.kept(), positions, np.float32(-np.inf))
+        positions = np.zeros(kept.shape, np.float32)
+    return np.where(kept, positions, np.float32(-np.inf))
 
 
-def _block(moment: LayerMoment, scores: Floats | None) -> BlockState | None:
-    block = moment.block
-    if block is None or moment.block_weights is None:
+def _block(moment: LayerMoment, block: int | None, scores: Floats | None) -> BlockState | None:
+    if block is None or block >= moment.blocks:
         return None
     rows = slice(block, block + 1)
     of_block = moment.scores(rows) if scores is None else scores[rows]
-    assert of_block is not None
+    if of_block is None:
+        return None
     kept = moment.kept(rows)[0]
     return BlockState(block, moment.pattern, moment.block_weights, kept, of_block[0])

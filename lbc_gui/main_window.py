@@ -20,7 +20,9 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.config import FOREIGN, Experiment, dump_experiment, load_experiment
-from lbc.runs.resuming import UnfinishedRun
+from lbc.runs.opening import OpenedRun, open_run
+from lbc.runs.replay import MomentInfo
+from lbc.runs.resuming import RunError, UnfinishedRun
 from lbc.training.events import Prepared, StorageProblem
 from lbc.yaml_file import ExperimentError
 from lbc_gui.actions import Actions
@@ -36,6 +38,7 @@ from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.session import Session, State
 from lbc_gui.settings import Settings
 from lbc_gui.theme import apply_theme
+from lbc_gui.timeline import Timeline
 from lbc_gui.training_thread import Failed
 from lbc_gui.widgets.log_panel import LogPanel
 from lbc_gui.widgets.message_bar import MessageBar
@@ -63,6 +66,7 @@ class MainWindow(QMainWindow):
         self.curves = CurvesPanel()
         self.block = BlockPanel()
         self.log = LogPanel()
+        self.timeline = Timeline()
         self.latency = LatencyPage(
             lambda: self.experiment_panel.experiment, lambda: self.session.finished_folder
         )
@@ -134,6 +138,24 @@ class MainWindow(QMainWindow):
             self.message.hide()
             self._load_asked(experiment)
 
+    @Slot()
+    def open_run(self) -> None:
+        runs = self.session.runs
+        folder = QFileDialog.getExistingDirectory(
+            self, "Open a run", str(runs) if runs.is_dir() else ""
+        )
+        if folder:
+            self.open_run_path(Path(folder))
+
+    def open_run_path(self, folder: Path) -> None:
+        """Look at the run in a folder; why that cannot be is shown."""
+        try:
+            run = open_run(folder)
+        except RunError as error:
+            self.message.show_message(str(error))
+        else:
+            self.session.open(run)
+
     def resume_path(self, folder: Path) -> None:
         """Go on with the run in a folder; why that cannot be is shown."""
         self._resuming.open(folder)
@@ -204,6 +226,7 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def _loaded(self) -> None:
+        self.timeline.clear(live=self.session.state is not State.OPENED)
         self.scores.clear()
         self.block.clear()
         self._note.clear()
@@ -227,13 +250,32 @@ class MainWindow(QMainWindow):
         assert self.session.experiment is not None
         self.experiment_panel.show_prepared(self.session.experiment, prepared)
         self.progress.begin(prepared)
-        self.curves.begin(prepared)
-        self.scores.show_layers(prepared)
+        self.curves.begin(prepared.layers, prepared.epochs)
+        self.scores.show_layers(prepared.layers)
         self._enable_actions()
+
+    @Slot(object)
+    def _opened(self, run: OpenedRun) -> None:
+        self.message.hide()
+        self.experiment_panel.show_experiment(run.experiment)
+        epochs = run.experiment.training.epochs
+        self.curves.begin(run.layers, epochs)
+        self.curves.add([*run.steps, *run.epochs])
+        self.scores.show_layers(run.layers)
+        self.log.say(f"Opened {run.folder}, a run that is {run.status}.")
+
+    @Slot(object)
+    def _moments_arrived(self, moments: Sequence[MomentInfo]) -> None:
+        experiment = self.session.experiment
+        first = self.timeline.at is None and self.session.state is State.OPENED
+        self.timeline.show_moments(moments, experiment.training.epochs if experiment else 0)
+        if first:
+            self.timeline.follow()
 
     @Slot(object)
     def _snapshot_arrived(self, snapshot: Snapshot) -> None:
         self.scores.show_snapshot(snapshot)
+        self.timeline.show_epoch(snapshot.epoch)
         if snapshot.request == self.scores.request:
             self.block.show_snapshot(snapshot)
 
@@ -259,7 +301,9 @@ class MainWindow(QMainWindow):
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
         # The pinned block belongs to the scores; elsewhere it would be empty room.
-        self._block_dock.setVisible(self.pages.currentWidget() is not self.latency)
+        of_run = self.pages.currentWidget() is not self.latency
+        self._block_dock.setVisible(of_run)
+        self.timeline.setVisible(of_run)
 
     def _enable_actions(self) -> None:
         valid = self.experiment_panel.experiment is not None
@@ -285,6 +329,7 @@ class MainWindow(QMainWindow):
             (actions.stop, session.stop),
             (actions.reset, self.reset),
             (actions.resume, self._resuming.choose),
+            (actions.open_run, self.open_run),
             (actions.open, self.open_experiment),
             (actions.save, self.save_experiment),
             (actions.open_runs, self._open_runs),
@@ -300,6 +345,10 @@ class MainWindow(QMainWindow):
         session.loaded.connect(self._loaded)
         session.events_arrived.connect(self._events_arrived)
         session.snapshot_arrived.connect(self._snapshot_arrived)
+        session.moments_arrived.connect(self._moments_arrived)
+        session.opened.connect(self._opened)
+        self.timeline.travelled.connect(self.scores.travel)
+        session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
         self.scores.request_changed.connect(session.look)
         self.scores.hover_text.connect(self._hover.setText)
         self.experiment_panel.edited.connect(self._edited)
@@ -324,6 +373,7 @@ class MainWindow(QMainWindow):
         self.pages.addTab(middle, "Scores")
         self.pages.addTab(self.latency, "Latency")
         layout.addWidget(self.pages, 1)
+        layout.addWidget(self.timeline)
         self.setCentralWidget(central)
         docks = [
             self._dock("Experiment", self.experiment_panel, Qt.DockWidgetArea.LeftDockWidgetArea),

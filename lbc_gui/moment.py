@@ -12,6 +12,8 @@ import numpy.typing as npt
 from lbc.heatmap import Floats
 from lbc.masks import block_coordinates
 from lbc.pattern import Pattern
+from lbc.runs.replay import LayerMoment as PastMoment
+from lbc.runs.replay import Replay
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 Bits = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
+
+
+SAMPLED_OUTPUTS = 16
+"""Output channels of a layer's thumbnail."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,11 @@ class Watch:
 
 @dataclass(frozen=True)
 class LayerState:
-    """How far one layer's search has come."""
+    """How far one layer's search has come; the density of past moments is not counted."""
 
     name: str
     live: int
-    density: float
+    density: float | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,9 @@ class LayerMoment:
 
     ``raw`` is what the layer stores: one score per weight, shaped like it, where ``additive``, else
     (blocks, C), of removed combinations too; None where a history kept none. ``packed`` holds the
-    live bits, (blocks, ⌈C / 8⌉) or one row for all blocks. ``mask`` is shaped like the weight.
+    live bits, (blocks, ⌈C / 8⌉) or one row for all blocks, None where a history kept only the mask.
+    ``mask`` is shaped like the weight. ``winners`` (blocks,) are the best combinations, where they
+    were kept. ``scores_epoch`` says when the scores are from, where that is another moment.
     ``weights`` is shaped like the weight where asked for, ``block_weights`` (M,) for one block.
     """
 
@@ -57,19 +65,23 @@ class LayerMoment:
     shape: tuple[int, ...]
     additive: bool
     raw: Floats | None
-    packed: Bits
+    packed: Bits | None
     mask: Flags
     weights: Floats | None = None
     block: int | None = None
     block_weights: Floats | None = None
     layers: tuple[LayerState, ...] = ()
+    winners: npt.NDArray[Any] | None = None
+    scores_epoch: float | None = None
 
     @property
     def blocks(self) -> int:
         return int(np.prod(self.shape)) // self.pattern.m
 
-    def live(self, rows: slice = slice(None)) -> Flags:
-        """The live set: bool (rows, C)."""
+    def live(self, rows: slice = slice(None)) -> Flags | None:
+        """The live set: bool (rows, C); None where only the mask is known."""
+        if self.packed is None:
+            return None
         if len(self.packed) == 1:
             size = len(range(self.blocks)[rows])
             return np.broadcast_to(_unpack(self.packed, self.count), (size, self.count))
@@ -84,8 +96,8 @@ class LayerMoment:
         return _to_blocks(self.mask, self.pattern)[rows]
 
     def scores(self, rows: slice = slice(None)) -> Floats | None:
-        """Scores, −inf where removed: (rows, C); None where none are kept."""
-        if self.raw is None:
+        """Scores, −inf where removed: (rows, C); None where they or the live set are not kept."""
+        if self.raw is None or self.packed is None:
             return None
         if self.additive:
             positions = self.positions(rows)
@@ -93,8 +105,9 @@ class LayerMoment:
             scores = _sums(positions, self.pattern)
         else:
             scores = self.raw[rows].copy()
-        if len(self.packed) > 1:
-            scores[~self.live(rows)] = -np.inf
+        live = self.live(rows)
+        if live is not None and len(self.packed) > 1:
+            scores[~live] = -np.inf
         return scores
 
     def positions(self, rows: slice = slice(None)) -> Floats | None:
@@ -108,7 +121,10 @@ class LayerMoment:
         if self.additive:
             positions = _to_blocks(self.raw, self.pattern)[rows]
         else:
-            live = self.live(rows).astype(np.float32)
+            flags = self.live(rows)
+            if flags is None:
+                return None
+            live = flags.astype(np.float32)
             holding = np.asarray(self.pattern.combinations.numpy(), dtype=np.float32)
             total = (self.raw[rows] * live) @ holding
             positions = total / np.maximum(live @ holding, 1)
@@ -153,6 +169,61 @@ def copy_moment(
         block_weights=None if block is None else _copy(_of_block(dense, layer, block).float()),
         layers=layers,
     )
+
+
+def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
+    """Copy up to ``SAMPLED_OUTPUTS`` output channels, evenly spread, as a layer of their own."""
+    outputs = layer.shape[0]
+    chosen = np.unique(np.linspace(0, outputs - 1, min(SAMPLED_OUTPUTS, outputs)).round())
+    rows = chosen.astype(np.int64)
+    per_output = layer.blocks // outputs
+    blocks = (rows[:, None] * per_output + np.arange(per_output)).ravel()
+    raw, additive = layer.stored_scores()
+    return LayerMoment(
+        name=layer.name,
+        epoch=epoch,
+        pattern=layer.pattern,
+        shape=(len(rows), *layer.shape[1:]),
+        additive=additive,
+        raw=_copy(raw[rows if additive else blocks].float()),
+        packed=_copy(layer.packed if len(layer.packed) == 1 else layer.packed[blocks]),
+        mask=_copy(layer.mask[rows]),
+    )
+
+
+def past_moment(replay: Replay, name: str, at: int) -> LayerMoment:
+    """One layer as a run's history knows it. Raises as ``Replay.layer``."""
+    past = replay.layer(name, at)
+    shape = past.shape
+    live = replay.moments[at].live
+    densities = zip(replay.layers, live, strict=True)
+    return LayerMoment(
+        name=name,
+        epoch=past.epoch,
+        pattern=past.pattern,
+        shape=shape,
+        additive=past.by_position,
+        raw=_past_scores(past),
+        packed=past.packed,
+        mask=_from_blocks(past.mask, shape),
+        layers=tuple(LayerState(info.name, count, None) for info, count in densities),
+        winners=past.winners,
+        scores_epoch=past.scores_epoch,
+    )
+
+
+def _past_scores(past: PastMoment) -> Floats | None:
+    if past.position_scores is not None:
+        return _from_blocks(past.position_scores, past.shape)
+    return None if past.gained is None else past.scores_of(slice(None))
+
+
+def _from_blocks(blocks: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The inverse of ``_to_blocks``."""
+    out, width, *kernel = shape
+    array = np.ascontiguousarray(np.moveaxis(blocks.reshape(out, *kernel, width), -1, 1))
+    array.flags.writeable = False
+    return array
 
 
 def _of_block(weight: Tensor, layer: SparseLayer, block: int) -> Tensor:

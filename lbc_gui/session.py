@@ -10,12 +10,15 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from lbc.config import Experiment
 from lbc.runs.naming import new_run_path
+from lbc.runs.opening import OpenedRun
 from lbc.training.events import Event, Finished, Prepared, Resumed, Started, StorageProblem
 from lbc_gui.desk import Desk
 from lbc_gui.drawing import ViewRequest
 from lbc_gui.training_thread import DrawingThread, Failed, TrainingThread
 
 DRAIN_MILLISECONDS = 40
+HISTORY_MILLISECONDS = 1000
+"""How often a run's history is looked into for new moments."""
 CLOSE_SECONDS = 20.0
 
 
@@ -23,6 +26,7 @@ class State(Enum):
     """Where the run is. READY: prepared, no step taken, nothing on disk.
 
     WAITING: nothing is prepared yet, because that would run code which nobody has asked for.
+    OPENED: a run on disk, which is looked at and not trained here.
     """
 
     LOADING = "loading"
@@ -34,10 +38,11 @@ class State(Enum):
     FINISHED = "finished"
     STOPPED = "stopped"
     FAILED = "failed"
+    OPENED = "opened"
 
     @property
     def over(self) -> bool:
-        return self in (State.FINISHED, State.STOPPED, State.FAILED)
+        return self in (State.FINISHED, State.STOPPED, State.FAILED, State.OPENED)
 
 
 class Session(QObject):
@@ -53,6 +58,12 @@ class Session(QObject):
     """Sequence of events, oldest first."""
     snapshot_arrived = Signal(object)
     """Snapshot."""
+    thumbnails_arrived = Signal(object)
+    """Tuple of Thumbnail, one for each layer."""
+    moments_arrived = Signal(object)
+    """Tuple of MomentInfo: the moments of the run that can be shown again."""
+    opened = Signal(object)
+    """OpenedRun: a run on disk takes the place of the one before."""
     loaded = Signal()
     """A new run begins; what was drawn of the one before is void."""
     ended = Signal()
@@ -65,15 +76,20 @@ class Session(QObject):
         self.experiment: Experiment | None = None
         self.prepared: Prepared | None = None
         self.finished_folder: Path | None = None
+        self.folder: Path | None = None
         self._thread: TrainingThread | None = None
         self._next: tuple[Experiment, bool, Path | None] | None = None
         self._held: Experiment | None = None
+        self._to_open: OpenedRun | None = None
         self._closing = False
         self._desk = Desk()
         self._drawing = DrawingThread(self._desk)
         self._drain_timer = QTimer(self)
         self._drain_timer.setInterval(DRAIN_MILLISECONDS)
         self._drain_timer.timeout.connect(self.drain)
+        self._history_timer = QTimer(self)
+        self._history_timer.setInterval(HISTORY_MILLISECONDS)
+        self._history_timer.timeout.connect(self._look_into_history)
 
     def load(self, experiment: Experiment, run: bool = False, resume: Path | None = None) -> None:
         """Discard the present run and prepare ``experiment``; with ``run``, train at once.
@@ -81,7 +97,7 @@ class Session(QObject):
         ``resume`` is the folder of a run of this experiment to go on with.
         """
         self._next = (experiment, run, resume)
-        self._held = None
+        self._held = self._to_open = None
         if self._thread is None:
             self._begin()
         else:
@@ -89,19 +105,25 @@ class Session(QObject):
 
     def hold(self, experiment: Experiment) -> None:
         """Discard the present run and prepare nothing until ``load`` asks for it."""
-        self._next, self._held = None, experiment
+        self._next, self._held, self._to_open = None, experiment, None
         if self._thread is None:
             self._wait()
         else:
             self._thread.control.discard()
 
+    def open(self, run: OpenedRun) -> None:
+        """Discard the present run and look at one on disk."""
+        self._next, self._held, self._to_open = None, None, run
+        if self._thread is None:
+            self._show_opened()
+        else:
+            self._thread.control.discard()
+
     def run(self) -> None:
         """Train on; a run that is over begins again from its seed."""
-        if self._thread is None or self.experiment is None:
-            return
-        if self.state.over:
+        if self.experiment is not None and self.state.over:
             self.load(self.experiment, run=True)
-        else:
+        elif self._thread is not None:
             self._thread.control.run()
             self._set_state(State.RUNNING if self.prepared else State.LOADING)
 
@@ -139,7 +161,7 @@ class Session(QObject):
     def close(self) -> None:
         """End the run and the thread; ``ended`` follows."""
         self._closing = True
-        self._next = self._held = None
+        self._next = self._held = self._to_open = None
         if self._thread is None:
             self._end()
         else:
@@ -155,18 +177,22 @@ class Session(QObject):
     @Slot()
     def drain(self) -> None:
         """Hand on what the thread has left since the last time."""
-        thread = self._thread
-        if thread is None:
-            return
-        events: list[Event | Failed] = []
-        while thread.events:
-            events.append(thread.events.popleft())
-        if events:
-            self._follow(events)
-            self.events_arrived.emit(events)
+        if self._thread is not None:
+            events: list[Event | Failed] = []
+            while self._thread.events:
+                events.append(self._thread.events.popleft())
+            if events:
+                self._follow(events)
+                self.events_arrived.emit(events)
+        moments = self._desk.take_moments()
+        if moments is not None:
+            self.moments_arrived.emit(moments)
         snapshot = self._desk.take()
         if snapshot is not None:
             self.snapshot_arrived.emit(snapshot)
+        thumbnails = self._desk.take_thumbnails()
+        if thumbnails:
+            self.thumbnails_arrived.emit(thumbnails)
 
     def _follow(self, events: Sequence[Event | Failed]) -> None:
         for event in events:
@@ -185,13 +211,14 @@ class Session(QObject):
                 case Failed():
                     self._set_state(State.FAILED)
                 case Started() | Resumed():
-                    pass
+                    self.folder = event.folder
+                    self._look_into_history()
 
     def _begin(self) -> None:
         assert self._next is not None
         self.experiment, run, resume = self._next
         self._next = None
-        self.prepared = self.finished_folder = None
+        self.prepared = self.finished_folder = self.folder = None
         folder = resume or new_run_path(self.runs, self.experiment.name)
         self._thread = TrainingThread(
             self.experiment, folder, self._desk, paused=not run, resume=resume is not None
@@ -200,12 +227,35 @@ class Session(QObject):
         self._set_state(State.LOADING)
         self.loaded.emit()
         self._thread.start()
+        self._start_timers()
+
+    def _start_timers(self) -> None:
         self._drawing.start()  # once; later it runs already
         self._drain_timer.start()
+        self._history_timer.start()
+
+    @Slot()
+    def _look_into_history(self) -> None:
+        if self.folder is not None:
+            self._desk.read_history(self.folder)
+
+    def _show_opened(self) -> None:
+        run, self._to_open = self._to_open, None
+        assert run is not None
+        self.experiment = run.experiment
+        self.prepared = None
+        self.folder = run.folder
+        self.finished_folder = run.folder if run.status == "finished" else None
+        self._desk.begin(None)
+        self._set_state(State.OPENED)
+        self.loaded.emit()
+        self.opened.emit(run)
+        self._start_timers()
+        self._look_into_history()
 
     def _wait(self) -> None:
         self.experiment, self._held = self._held, None
-        self.prepared = self.finished_folder = None
+        self.prepared = self.finished_folder = self.folder = None
         self._set_state(State.WAITING)
         self.loaded.emit()
 
@@ -217,8 +267,11 @@ class Session(QObject):
             thread.wait()
             thread.deleteLater()
         self._drain_timer.stop()
+        self._history_timer.stop()
         if self._next is not None:
             self._begin()
+        elif self._to_open is not None:
+            self._show_opened()
         elif self._held is not None:
             self._wait()
         elif self._closing:

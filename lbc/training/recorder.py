@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from lbc.config import Experiment
 from lbc.runs.folder import Position, RunFolder, RunState
-from lbc.runs.records import read_records
+from lbc.runs.metrics import read_epochs, read_steps
 from lbc.sparsify import Sparsifier
 from lbc.training.events import EpochDone, LayerInfo, Resumed, StepDone
 from lbc.training.failures import TrainingError
@@ -54,13 +51,7 @@ class Recorder:
             self._folder = self._insist(lambda: RunFolder(path, experiment, layers, position))
         except ValueError as error:
             raise TrainingError(f"The run cannot go on: {error}") from error
-        steps = read_records(path / "steps.records")
-        epochs = read_records(path / "epochs.records")
-        return Resumed(
-            path,
-            tuple(StepDone(int(row[0]), *row[1:]) for row in _rows(steps)),
-            tuple(_epoch_done(*row) for row in _rows(epochs)),
-        )
+        return Resumed(path, read_steps(path), read_epochs(path))
 
     def add_step(self, done: StepDone) -> None:
         if folder := self._folder:
@@ -112,19 +103,3 @@ class Recorder:
                     raise TrainingError(f"{message} What was written before is kept.") from error
                 if not self._ask_room(f"{message} Make room, then press Run to go on."):
                     raise TrainingError(f"{message} The run was stopped.") from error
-
-
-def _rows(columns: dict[str, npt.NDArray[np.float64]]) -> Iterator[tuple[float, ...]]:
-    return zip(*(column.tolist() for column in columns.values()), strict=True)
-
-
-def _epoch_done(
-    epoch: float,
-    train_loss: float,
-    test_loss: float,
-    accuracy: float,
-    live: float,
-    density: float,
-    seconds: float,
-) -> EpochDone:
-    return EpochDone(int(epoch), train_loss, test_loss, accuracy, (int(live),), density, seconds)

@@ -10,7 +10,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QWidget
 
-from lbc.training.events import EpochDone, Prepared, Resumed, StepDone
+from lbc.training.events import EpochDone, LayerInfo, Resumed, StepDone
 from lbc_gui.curves.series import Series
 from lbc_gui.theme import PlotColours, compact, plot_colours, style_plot
 
@@ -67,14 +67,14 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._series = {name: Series() for name in self._curves}
         self._restyle()
 
-    def begin(self, prepared: Prepared) -> None:
+    def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
         """Empty plots, as long as the run will be."""
         for series in self._series.values():
             series.clear()
-        largest = max(layer.pattern.count for layer in prepared.layers)
+        largest = max(layer.pattern.count for layer in layers)
         for plot in self._plots.values():
-            plot.setXRange(0, prepared.epochs, padding=0.02)
-            plot.setLimits(xMin=-0.02 * prepared.epochs, xMax=1.02 * prepared.epochs)
+            plot.setXRange(0, epochs, padding=0.02)
+            plot.setLimits(xMin=-0.02 * epochs, xMax=1.02 * epochs)
         self._series["live"].append(0, largest)
         self._series["density"].append(0, 100)
         self._plots["density"].setYRange(0, 100, padding=0.03)

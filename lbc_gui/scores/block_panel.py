@@ -48,18 +48,19 @@ class WeightBars(QWidget):
 
     def show_block(self, block: BlockState | None) -> None:
         self._block = block
+        weights = None if block is None else block.weights
         self.setToolTip(
             ""
-            if block is None
+            if block is None or weights is None
             else "\n".join(
                 f"position {j}: {weight:+.5f}{'' if kept else ' (masked)'}"
-                for j, (weight, kept) in enumerate(zip(block.weights, block.kept, strict=True))
+                for j, (weight, kept) in enumerate(zip(weights, block.kept, strict=True))
             )
         )
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        if self._block is None:
+        if self._block is None or self._block.weights is None:
             return
         painter = QPainter(self)
         weights, kept = self._block.weights, self._block.kept
@@ -230,6 +231,8 @@ class BlockPanel(QWidget):
     def _show(self, block: BlockState | None) -> None:
         for widget in (self._bars, self._summary, self._table):
             widget.setVisible(block is not None)
+        # A history keeps no weights.
+        self._bars.setVisible(block is not None and block.weights is not None)
         self._bars.show_block(block)
         self._model.show_block(block)
 

@@ -45,7 +45,7 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
         snapshot, view = self._snapshot, self.viewRect()
         if snapshot is None or view is None:
             return
-        transform = painter.deviceTransform()
+        transform = painter.worldTransform()
         cell = transform.mapRect(QRectF(0, 0, 1, 1))
         metrics = QFontMetricsF(self._font)
         room = metrics.horizontalAdvance(_first_line(snapshot, 0)) + 6

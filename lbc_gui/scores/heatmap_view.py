@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QGraphicsRectItem, QWidget
 
 from lbc.heatmap import Fold
 from lbc.palette import lookup_table
+from lbc_gui.detail import Detail, detail
 from lbc_gui.drawing import Picture, Scale, Snapshot
 from lbc_gui.scores.cell_labels import CellLabels
-from lbc_gui.scores.detail import Detail, detail
 from lbc_gui.scores.zoom_history import ZoomHistory
 from lbc_gui.theme import plot_colours, style_plot
 

@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 from PySide6.QtCore import QSize, Signal, Slot
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from lbc.heatmap import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
 from lbc.palette import MAPS, OTHERS, lookup_table
@@ -58,7 +58,7 @@ class LookBar(QWidget):
         self.hold.setToolTip("Keep the present levels, so that moments can be compared")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (QLabel("Colour:"), self.colour, self.summary, self._menu_button()):
+        for widget in (self.colour, self.summary, self._menu_button()):
             layout.addWidget(widget)
         layout.addStretch(1)
         self.colour.currentIndexChanged.connect(self._colour_chosen)

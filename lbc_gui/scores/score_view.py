@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QListWidget,
-    QListWidgetItem,
     QSplitter,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from lbc.training.events import LayerInfo, Prepared
+from lbc.training.events import LayerInfo
 from lbc_gui.drawing import Snapshot, ViewRequest
-from lbc_gui.moment import LayerState
 from lbc_gui.scores.heatmap_view import HeatmapView
+from lbc_gui.scores.layer_list import LayerList
 from lbc_gui.scores.legend import Legend
 from lbc_gui.scores.look_bar import LookBar
 from lbc_gui.scores.wording import glyphs, members_of, place, score_text
@@ -35,12 +34,10 @@ class ScoreView(QWidget):
         self._snapshot: Snapshot | None = None
         self._hovered: tuple[int, int] | None = None
         self._pinned: int | None = None
-        self._layers: dict[str, LayerInfo] = {}
-        self.layers = QListWidget()
-        self.layers.setAccessibleName("Layers")
-        self.layers.setToolTip("The sparse layers; choose one to see its scores")
-        self.layers.setMinimumWidth(120)
-        self.layers.currentRowChanged.connect(self._layer_chosen)
+        self._moment: int | None = None
+        self._infos: tuple[LayerInfo, ...] = ()
+        self.list = LayerList()
+        self.list.chosen.connect(self._layer_chosen)
         self.look = LookBar()
         self.look.changed.connect(self._ask)
         self.heatmap = HeatmapView()
@@ -54,35 +51,32 @@ class ScoreView(QWidget):
 
     @property
     def request(self) -> ViewRequest | None:
-        item = self.layers.currentItem()
-        if item is None:
-            return None
-        name: str = item.data(Qt.ItemDataRole.UserRole)
-        return ViewRequest(name, self.look.look, self._pinned)
+        name = self.list.open_layer
+        return (
+            None if name is None else ViewRequest(name, self.look.look, self._pinned, self._moment)
+        )
 
-    def show_layers(self, prepared: Prepared) -> None:
+    @property
+    def layers(self) -> QListWidget:
+        return self.list.layers
+
+    def show_layers(self, layers: tuple[LayerInfo, ...]) -> None:
         """List the layers of a new run; the one that was open stays open where it is there."""
-        item = self.layers.currentItem()
-        before = item.data(Qt.ItemDataRole.UserRole) if item else None
-        same = {layer.name: layer for layer in prepared.layers}
-        if same != self._layers:
+        if layers != self._infos:
             self._pinned = None
-            self._layers = same
-            self.layers.blockSignals(True)
-            self.layers.clear()
-            for layer in prepared.layers:
-                entry = QListWidgetItem(f"{layer.name or 'model'}\n{layer.pattern}")
-                entry.setData(Qt.ItemDataRole.UserRole, layer.name)
-                entry.setSizeHint(QSize(0, 42))
-                self.layers.addItem(entry)
-            names = list(same)
-            self.layers.setCurrentRow(names.index(before) if before in names else 0)
-            self.layers.blockSignals(False)
+            self._infos = layers
+            self.list.show_layers(layers)
+        self._ask()
+
+    @Slot(object)
+    def travel(self, moment: int | None) -> None:
+        """Show another moment of the run, or None for now."""
+        self._moment = moment
         self._ask()
 
     def clear(self) -> None:
         """A new run begins."""
-        self._snapshot = None
+        self._snapshot = self._moment = None
         self.heatmap.clear_picture()
         self.hover_text.emit("")
 
@@ -94,12 +88,14 @@ class ScoreView(QWidget):
         self.heatmap.show_pin(snapshot.request.block)
         self.look.show_scale(snapshot.cells.scale)
         per_block = "positions" if snapshot.by_position else "combinations"
-        self._title.setText(
-            f"<b>{snapshot.request.layer or 'model'}</b> · {snapshot.fold.blocks:,} blocks of "
-            f"{snapshot.fold.cells} {per_block} · epoch {snapshot.epoch:.2f}"
+        title = f"<b>{snapshot.request.layer or 'model'}</b>"
+        if snapshot.scores_epoch is not None and snapshot.scores_epoch != snapshot.epoch:
+            title += f" · scores of epoch {snapshot.scores_epoch:.2f}"
+        self._title.setText(title)
+        self._title.setToolTip(
+            f"{snapshot.fold.blocks:,} blocks of {snapshot.fold.cells} {per_block}"
         )
-        for row, state in enumerate(snapshot.layers):
-            self._describe(row, state)
+        self.list.show_states(snapshot.layers)
         self._say_hovered()
 
     @Slot(int)
@@ -109,22 +105,8 @@ class ScoreView(QWidget):
         self.heatmap.show_pin(block)
         self._ask()
 
-    def _describe(self, row: int, state: LayerState) -> None:
-        item = self.layers.item(row)
-        if item is None or item.data(Qt.ItemDataRole.UserRole) != state.name:
-            return
-        pattern = self._layers[state.name].pattern
-        live = "decided" if state.live == 1 else f"{state.live:,} live"
-        text = f"{state.name or 'model'}\n{pattern} · {live} · {state.density:.0%}"
-        if item.text() != text:
-            item.setText(text)
-            item.setToolTip(
-                f"{state.name}: {pattern}, {state.live:,} of {pattern.count:,} combinations live "
-                f"in each block, density {state.density:.1%}"
-            )
-
     @Slot()
-    def _layer_chosen(self, _row: int) -> None:
+    def _layer_chosen(self) -> None:
         self._pinned = None
         self.heatmap.show_pin(None)
         self._ask()
@@ -158,12 +140,11 @@ class ScoreView(QWidget):
     def _lay_out(self) -> None:
         head = QHBoxLayout()
         head.addWidget(self._title, 1)
-        for button in self._zoom_buttons():
-            head.addWidget(button)
+        head.addWidget(self._legend)
         bar = QHBoxLayout()
-        bar.addWidget(self.look)
-        bar.addStretch(1)
-        bar.addWidget(self._legend)
+        bar.addWidget(self.look, 1)
+        for button in self._zoom_buttons():
+            bar.addWidget(button)
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
@@ -171,10 +152,10 @@ class ScoreView(QWidget):
         column.addLayout(bar)
         column.addWidget(self.heatmap, 1)
         splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.addWidget(self.layers)
+        splitter.addWidget(self.list)
         splitter.addWidget(page)
         splitter.setStretchFactor(1, 1)
-        splitter.setSizes([136, 560])
+        splitter.setSizes([172, 524])
         splitter.setChildrenCollapsible(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)

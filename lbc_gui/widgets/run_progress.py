@@ -20,6 +20,7 @@ _WORDS = {
     State.FINISHED: "finished",
     State.STOPPED: "stopped",
     State.FAILED: "failed",
+    State.OPENED: "a run on disk",
 }
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lbc.heatmap import Summary
-from lbc_gui.scores.detail import detail, reduce_codes
+from lbc_gui.detail import detail, reduce_codes
 
 Codes = npt.NDArray[np.uint8]
 pictures = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))

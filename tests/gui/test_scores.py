@@ -55,7 +55,7 @@ def test_a_snapshot_is_a_copy_of_the_librarys_scores() -> None:
         sparsifier.layers[""].score_parameter().zero_()
         weight.zero_()
     assert np.array_equal(snapshot.scores, scores)
-    assert snapshot.block is not None
+    assert snapshot.block is not None and snapshot.block.weights is not None
     assert np.array_equal(snapshot.block.scores, scores[5])
     assert np.array_equal(snapshot.block.weights, weights[5].numpy())
     mask = sparsifier.layers[""].pattern.to_blocks(sparsifier.mask(""))
@@ -79,8 +79,10 @@ def test_scores_of_any_layer_are_the_librarys_to_the_last_bit(
     sparsifier.remove(9)
     moment = copy_moment(sparsifier, Watch(""), 0.0)
     assert moment is not None
-    assert np.array_equal(moment.scores(), sparsifier.scores("").numpy())  # type: ignore[arg-type]
-    assert np.array_equal(moment.live(), sparsifier.live("").numpy())
+    scores, live = moment.scores(), moment.live()
+    assert scores is not None and live is not None
+    assert np.array_equal(scores, sparsifier.scores("").numpy())
+    assert np.array_equal(live, sparsifier.live("").numpy())
     kept = sparsifier.layers[""].pattern.to_blocks(sparsifier.mask(""))
     assert np.array_equal(moment.kept(), kept.numpy())
     positions = moment.positions()
@@ -114,10 +116,9 @@ def test_held_levels_stay_while_scores_move() -> None:
 
 def served(desk: Desk) -> Snapshot | None:
     """What the drawing thread makes of the work that is there now."""
-    if desk._work():
-        job = desk._wait_for_job()
-        assert job is not None
-        desk._put(*job, draw(*job))
+    request = desk._take_request()
+    if request is not None:
+        desk._draw(request)
     return desk.take()
 
 
@@ -165,11 +166,10 @@ def test_nothing_of_the_run_before_is_shown() -> None:
     desk.begin(Control(paused=True))
     desk.ask(ViewRequest(""))
     desk.watch(searched_layer(), 3.0)
-    job = desk._wait_for_job()
-    assert job is not None
+    assert served(desk) is not None
+    desk.ask(ViewRequest("", Look("rank")))
     desk.begin(Control(paused=True))
-    desk._put(*job, draw(*job))  # drawn too late
-    assert desk.take() is None
+    assert served(desk) is None
 
 
 def test_a_running_trainer_gives_moments_a_small_share_of_its_time() -> None:

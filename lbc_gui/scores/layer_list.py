@@ -1,0 +1,188 @@
+"""The sparse layers, each with its live picture in little: find, sort, open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtGui import QIcon, QImage, QPixmap
+from PySide6.QtWidgets import (
+    QComboBox,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lbc.palette import lookup_table
+from lbc.training.events import LayerInfo
+from lbc_gui.drawing import Thumbnail
+from lbc_gui.moment import LayerState
+
+THUMBNAIL = QSize(44, 44)
+ROW_HEIGHT = 54
+
+ORDERS = ("network order", "name", "size", "density", "live", "flips")
+_FEWEST_TO_FIND = 6
+"""With fewer layers nobody needs to search or sort."""
+
+
+class _Entry(QListWidgetItem):
+    """One layer; ``key`` decides its place."""
+
+    def __init__(self, place: int, info: LayerInfo) -> None:
+        super().__init__()
+        self.place = place
+        self.info = info
+        self.state: LayerState | None = None
+        self.flips: float | None = None
+        self.key: tuple[float | str, int] = (0.0, place)
+        self.setData(Qt.ItemDataRole.UserRole, info.name)
+        self.setSizeHint(QSize(0, ROW_HEIGHT))
+        self.describe()
+
+    def __lt__(self, other: object) -> bool:
+        assert isinstance(other, _Entry)
+        return self.key < other.key
+
+    def order_by(self, order: str) -> None:
+        state = self.state
+        first: dict[str, float | str] = {
+            "name": self.info.name,
+            "size": -self.info.blocks * self.info.pattern.m,
+            "density": state.density or 1.0 if state else 1.0,
+            "live": -state.live if state else -self.info.pattern.count,
+            "flips": -(self.flips or 0.0),
+        }
+        self.key = (first.get(order, 0.0), self.place)
+
+    def describe(self) -> None:
+        info, state = self.info, self.state
+        lines = [info.name or "model", str(info.pattern), ""]
+        tip = f"{lines[0]}: {info.pattern}, {info.blocks:,} blocks"
+        if state is not None:
+            live = "decided" if state.live == 1 else f"{state.live:,} live"
+            lines[1] += f" · {live}"
+            if state.density is not None:
+                lines[2] = f"{state.density:.0%} kept"
+            tip += f", {state.live:,} of {info.pattern.count:,} combinations live in each block"
+        if self.flips is not None:
+            tip += f"; {self.flips:.1%} of the blocks drawn changed their best combination"
+            if self.flips >= 0.005:
+                lines[2] += f" · {self.flips:.0%} flip"
+        text = "\n".join(lines)
+        if text != self.text():
+            self.setText(text)
+        self.setToolTip(tip)
+
+
+class LayerList(QWidget):
+    """Lists layers and says which is open."""
+
+    chosen = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Find a layer")
+        self.search.setClearButtonEnabled(True)
+        self.search.textChanged.connect(self._filter)
+        self.order = QComboBox()
+        self.order.addItems(list(ORDERS))
+        self.order.setToolTip("Order of the layers; flips are changes of the best combination")
+        self.order.currentIndexChanged.connect(self._sort)
+        self.layers = QListWidget()
+        self.layers.setAccessibleName("Layers")
+        self.layers.setToolTip("The sparse layers; choose one to see its scores")
+        self.layers.setIconSize(THUMBNAIL)
+        small = self.layers.font()
+        small.setPointSizeF(small.pointSizeF() * 0.9)
+        self.layers.setFont(small)
+        self.layers.setMinimumWidth(132)
+        self.layers.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.layers.currentItemChanged.connect(self._chosen)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.search, self.order, self.layers):
+            layout.addWidget(widget)
+        self._show_tools()
+
+    @property
+    def open_layer(self) -> str | None:
+        """The name of the open layer; None where there is none."""
+        item = self.layers.currentItem()
+        return None if item is None else str(item.data(Qt.ItemDataRole.UserRole))
+
+    def show_layers(self, infos: Iterable[LayerInfo]) -> None:
+        """List other layers; the one that was open stays open where it is there."""
+        before = self.open_layer
+        self.layers.blockSignals(True)
+        self.layers.clear()
+        for place, info in enumerate(infos):
+            self.layers.addItem(_Entry(place, info))
+        names = [entry.info.name for entry in self._entries()]
+        if names:
+            self.layers.setCurrentRow(names.index(before) if before in names else 0)
+        self.layers.blockSignals(False)
+        self._show_tools()
+        self._filter()
+
+    def show_states(self, states: Iterable[LayerState]) -> None:
+        """How far each search has come."""
+        found = {state.name: state for state in states}
+        for entry in self._entries():
+            state = found.get(entry.info.name)
+            if state is not None and state != entry.state:
+                entry.state = state
+                entry.describe()
+
+    @Slot(object)
+    def show_thumbnails(self, thumbnails: Iterable[Thumbnail]) -> None:
+        """New pictures in little."""
+        found = {thumbnail.name: thumbnail for thumbnail in thumbnails}
+        for entry in self._entries():
+            thumbnail = found.get(entry.info.name)
+            if thumbnail is not None:
+                entry.setIcon(_icon(thumbnail))
+                entry.flips = thumbnail.flips
+                entry.describe()
+        if self.order.currentText() in ("density", "live", "flips"):
+            self._sort()
+
+    def _entries(self) -> list[_Entry]:
+        items = (self.layers.item(row) for row in range(self.layers.count()))
+        return [item for item in items if isinstance(item, _Entry)]
+
+    def _show_tools(self) -> None:
+        many = self.layers.count() >= _FEWEST_TO_FIND
+        self.search.setVisible(many)
+        self.order.setVisible(many)
+
+    @Slot()
+    def _chosen(self, *_: object) -> None:
+        self.chosen.emit()
+
+    @Slot()
+    def _filter(self, _text: str = "") -> None:
+        wanted = self.search.text().strip().lower()
+        for entry in self._entries():
+            entry.setHidden(wanted not in entry.info.name.lower())
+
+    @Slot()
+    def _sort(self, _index: int = 0) -> None:
+        for entry in self._entries():
+            entry.order_by(self.order.currentText())
+        self.layers.blockSignals(True)
+        self.layers.sortItems()
+        self.layers.blockSignals(False)
+
+
+def _icon(thumbnail: Thumbnail) -> QIcon:
+    scale = thumbnail.picture.scale
+    table = lookup_table(scale.colour, (0, 0, 0), scale.colour_map)
+    pixels = np.ascontiguousarray(table[thumbnail.picture.codes])
+    height, width, _ = pixels.shape
+    image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    return QIcon(QPixmap.fromImage(image.scaled(THUMBNAIL)))
