@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lbc.runs.replay import MomentInfo, Replay
 from lbc_gui.drawing import Look, Snapshot, Thumbnail, ViewRequest, draw, draw_thumbnail
-from lbc_gui.moment import LayerMoment, LayerState, copy_moment, copy_sample, past_moment
+from lbc_gui.moment import LayerMoment, LayerState, copy_moment, copy_sample, past_moment, sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +53,7 @@ class Desk:
         self._sampled_at: tuple[float, float] = (-1.0, 0.0)
         self._thumbnails: dict[str, Thumbnail] = {}
         self._new_thumbnails = False
+        self._pictured: tuple[int, Look] | None = None
         self._history: Path | None = None
         self._replay: Replay | None = None
         self._stale = False
@@ -73,7 +74,7 @@ class Desk:
             self._incoming = self._moment = self._snapshot = None
             self._served, self._not_before, self._states_of = None, 0.0, {}
             self._samples, self._sampled_at = (), (-1.0, 0.0)
-            self._thumbnails, self._new_thumbnails = {}, False
+            self._thumbnails, self._new_thumbnails, self._pictured = {}, False, None
 
     def ask(self, request: ViewRequest) -> None:
         """Show this from now on."""
@@ -128,7 +129,9 @@ class Desk:
     def _copy_samples(self, sparsifier: Sparsifier, epoch: float) -> None:
         sampled, not_before = self._sampled_at
         began = time.monotonic()
-        if self._request is None or self._samples or sampled == epoch or began < not_before:
+        if self._request is None or self._request.moment is not None or self._samples:
+            return
+        if sampled == epoch or began < not_before:
             return
         samples = tuple(copy_sample(layer, epoch) for layer in sparsifier.layers.values())
         ended = time.monotonic()
@@ -178,6 +181,8 @@ class Desk:
                 self._draw(request)
             elif self._samples:
                 self._draw_thumbnails()
+            else:
+                self._draw_past_thumbnails()
 
     def _draw(self, request: ViewRequest) -> None:
         now = self._moment
@@ -191,10 +196,18 @@ class Desk:
 
     def _wait_for_work(self) -> bool:
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or self._stale or self._work() or bool(self._samples)
-            )
+            self._changed.wait_for(lambda: self._closed or self._busy())
             return not self._closed
+
+    def _busy(self) -> bool:
+        return self._stale or self._work() or bool(self._samples) or self._past_pictured_late()
+
+    def _past_pictured_late(self) -> bool:
+        """Whether the thumbnails are of another moment than the one in the past on screen."""
+        request = self._request
+        if request is None or request.moment is None or self._replay is None:
+            return False
+        return self._pictured != (request.moment, request.look)
 
     def _take_request(self) -> ViewRequest | None:
         with self._changed:
@@ -240,10 +253,25 @@ class Desk:
             samples, self._samples = self._samples, ()
             before, request = self._thumbnails, self._request
         look = request.look if request is not None else Look()
-        drawn = {
-            sample.name: draw_thumbnail(sample, look).since(before.get(sample.name))
-            for sample in samples
-        }
+        self._pictured = None
+        drawn = {at.name: draw_thumbnail(at, look).since(before.get(at.name)) for at in samples}
         with self._changed:
             if before is self._thumbnails:
                 self._thumbnails, self._new_thumbnails = drawn, True
+
+    def _draw_past_thumbnails(self) -> None:
+        replay, request = self._replay, self._request
+        if replay is None or request is None or request.moment is None:
+            return
+        drawn: dict[str, Thumbnail] = {}
+        for info in replay.layers:
+            moment = self._past(info.name, request.moment)
+            if self._request != request:
+                return  # the user has gone on
+            if moment is not None:
+                before = self._thumbnails.get(info.name)
+                drawn[info.name] = draw_thumbnail(sample(moment), request.look).since(before)
+        with self._changed:
+            if replay is self._replay:
+                self._thumbnails, self._new_thumbnails = drawn, True
+                self._pictured = (request.moment, request.look)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Bits = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.int64]
 
 
 SAMPLED_OUTPUTS = 16
@@ -173,22 +174,43 @@ def copy_moment(
 
 def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
     """Copy up to ``SAMPLED_OUTPUTS`` output channels, evenly spread, as a layer of their own."""
-    outputs = layer.shape[0]
-    chosen = np.unique(np.linspace(0, outputs - 1, min(SAMPLED_OUTPUTS, outputs)).round())
-    rows = chosen.astype(np.int64)
-    per_output = layer.blocks // outputs
-    blocks = (rows[:, None] * per_output + np.arange(per_output)).ravel()
+    outputs, blocks = _sampled(layer.shape, layer.blocks)
     raw, additive = layer.stored_scores()
     return LayerMoment(
         name=layer.name,
         epoch=epoch,
         pattern=layer.pattern,
-        shape=(len(rows), *layer.shape[1:]),
+        shape=(len(outputs), *layer.shape[1:]),
         additive=additive,
-        raw=_copy(raw[rows if additive else blocks].float()),
+        raw=_copy(raw[outputs if additive else blocks].float()),
         packed=_copy(layer.packed if len(layer.packed) == 1 else layer.packed[blocks]),
-        mask=_copy(layer.mask[rows]),
+        mask=_copy(layer.mask[outputs]),
     )
+
+
+def sample(moment: LayerMoment) -> LayerMoment:
+    """What ``copy_sample`` takes of a layer, of one that is at hand."""
+    outputs, blocks = _sampled(moment.shape, moment.blocks)
+    raw, packed = moment.raw, moment.packed
+    return replace(
+        moment,
+        shape=(len(outputs), *moment.shape[1:]),
+        raw=None if raw is None else raw[outputs if moment.additive else blocks],
+        packed=packed if packed is None or len(packed) == 1 else packed[blocks],
+        mask=moment.mask[outputs],
+        weights=None,
+        block=None,
+        block_weights=None,
+        winners=None if moment.winners is None else moment.winners[blocks],
+    )
+
+
+def _sampled(shape: tuple[int, ...], blocks: int) -> tuple[Indices, Indices]:
+    """Output channels, and the blocks they hold."""
+    few = min(SAMPLED_OUTPUTS, shape[0])
+    outputs = np.unique(np.linspace(0, shape[0] - 1, few).round().astype(np.int64))
+    per_output = blocks // shape[0]
+    return outputs, (outputs[:, None] * per_output + np.arange(per_output)).ravel()
 
 
 def past_moment(replay: Replay, name: str, at: int) -> LayerMoment:

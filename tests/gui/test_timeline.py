@@ -88,6 +88,22 @@ def test_every_moment_shows_what_the_history_holds(qtbot: QtBot, open_window: Op
         assert np.array_equal(snapshot.block.kept, past.mask[3])
 
 
+def test_thumbnails_follow_the_slider(qtbot: QtBot, open_window: Open) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    assert window.session.folder is not None
+    replay = Replay(window.session.folder)
+    with qtbot.waitSignal(window.session.thumbnails_arrived, timeout=SECONDS) as got:
+        window.timeline.go(2)
+    thumbnails = got.args[0]
+    assert [one.name for one in thumbnails] == [info.name for info in replay.layers]
+    scores = replay.layer(thumbnails[0].name, 2).scores
+    assert scores is not None and len(scores) % len(thumbnails[0].winners) == 0
+    outputs = replay.layers[0].shape[0]
+    chosen = np.unique(np.linspace(0, outputs - 1, 16).round().astype(int))
+    best = scores.argmax(axis=1).reshape(outputs, -1)[chosen].ravel()
+    assert np.array_equal(thumbnails[0].winners, best)
+
+
 def test_live_comes_back_to_the_training(qtbot: QtBot, open_window: Open) -> None:
     window = open_window(start=True)
     qtbot.waitUntil(lambda: len(window.timeline._moments) > 3, timeout=SECONDS)
