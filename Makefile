@@ -20,7 +20,7 @@ run: $(venv)/installed
 	@$(venv)/bin/lbc-gui --start --runs runs
 
 test: $(venv)/installed-dev
-	@QT_QPA_PLATFORM=offscreen PYTHONFAULTHANDLER=1 $(python) -m pytest
+	@QT_QPA_PLATFORM=offscreen PYTHONFAULTHANDLER=1 $(python) -m pytest -n 2 --dist loadfile
 
 check: $(venv)/installed-dev
 	$(venv)/bin/ruff check
