@@ -4,7 +4,7 @@ experiment.yaml      the experiment, every default written out
 run.json             status, versions, seed, final accuracy, density, seconds
 steps.records        loss and learning rate of every step
 epochs.records       losses, accuracy, live combinations and density of every epoch
-scores.history       winners and live sets of every epoch, scores as often as room allows
+scores.history       winners and live sets after every removal, scores as often as room allows
 checkpoint.pt        everything needed to go on
 model.safetensors    the finished weights, dense with zeros
 """
@@ -98,9 +98,8 @@ class RunFolder:
             undo.callback(self._steps.close)
             self._epochs = RecordWriter(path / "epochs.records", EPOCH_COLUMNS)
             undo.callback(self._epochs.close)
-            self._history = HistoryWriter(
-                path / "scores.history", layers, experiment.training.epochs + 1
-            )
+            moments = _most_moments(experiment, layers)
+            self._history = HistoryWriter(path / "scores.history", layers, moments)
             undo.callback(self._history.close)
             if position is not None:
                 self._go_on(position)
@@ -183,3 +182,9 @@ class RunFolder:
         self._steps.close()
         self._epochs.close()
         self._history.close()
+
+
+def _most_moments(experiment: Experiment, layers: Sequence[LayerInfo]) -> int:
+    """At how many moments something may be removed, the beginning and all epochs' ends included."""
+    patterns = {at.pattern for at in layers} if experiment.schedule.every == "step" else set()
+    return experiment.training.epochs + 1 + sum(pattern.count - 1 for pattern in patterns)
