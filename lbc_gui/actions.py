@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QKeySequence
 from PySide6.QtWidgets import QApplication, QMenuBar, QStyle, QToolBar, QWidget
 
+from lbc.resources import resource
 from lbc_gui.session import State
 
 Pixmap = QStyle.StandardPixmap
@@ -36,6 +37,7 @@ class Actions:
     reset: QAction
     resume: QAction
     open: QAction
+    examples: QActionGroup
     save: QAction
     open_runs: QAction
     quit: QAction
@@ -52,6 +54,10 @@ class Actions:
             action = QAction(text, themes)
             action.setCheckable(True)
             action.setData(name)
+        examples = QActionGroup(parent)
+        for path in sorted(resource("experiments").glob("*.yaml")):
+            example = QAction(path.stem, examples)
+            example.setData(str(path))
         return cls(
             run=_action(parent, "Run", "F5", "Train, or go on training", Pixmap.SP_MediaPlay),
             pause=_action(
@@ -73,6 +79,7 @@ class Actions:
                 parent, "R&esume a run…", "Ctrl+Shift+R", "Go on with an unfinished run"
             ),
             open=_action(parent, "&Open experiment…", "Ctrl+O", "Open an experiment file"),
+            examples=examples,
             save=_action(parent, "&Save experiment as…", "Ctrl+S", "Save the form as a YAML file"),
             open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
             quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
@@ -88,7 +95,10 @@ class Actions:
 
     def fill_menus(self, bar: QMenuBar, panels: list[QAction]) -> None:
         file = bar.addMenu("&File")
-        file.addActions([self.open, self.save, self.open_runs])
+        file.addAction(self.open)
+        examples = file.addMenu("Open e&xample")
+        examples.addActions(self.examples.actions())
+        file.addActions([self.save, self.open_runs])
         file.addSeparator()
         file.addAction(self.quit)
         run = bar.addMenu("&Run")
