@@ -6,7 +6,7 @@ every live combination c (Zhang et al., NeurIPS 2022); they differ in what is st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from math import prod
 from typing import Any, Literal
@@ -116,8 +116,18 @@ class SparseLayer(nn.Module):
 
         With one left the scores freeze. Nothing happens where no more than ``live`` are left.
         """
+        self.take(*self.choose(live))
+
+    @torch.no_grad()
+    def choose(
+        self, live: int, /, scored: Callable[[int], object] = lambda _: None
+    ) -> tuple[Tensor, Tensor]:
+        """Live bits and mask as ``remove`` would leave them; the layer stays as it is.
+
+        ``scored`` is told how many candidate scores were compared, chunk by chunk.
+        """
         if live >= self.live_count:
-            return
+            return self.packed, self.mask
         packed = self.packed.new_empty((self.blocks, self.packed.shape[1]))
         kept = self.mask.new_empty((self.blocks, self.pattern.m))
         incidence = _incidence(self.pattern, self.mask.device, torch.float32)
@@ -125,8 +135,12 @@ class SparseLayer(nn.Module):
             chunk = keep_best(self.scores(rows), live)
             packed[rows] = pack(chunk)
             kept[rows] = chunk.float() @ incidence > 0
-        self.packed = packed
-        self.mask = self.pattern.from_blocks(kept, self.shape)
+            scored(chunk.numel())
+        return packed, self.pattern.from_blocks(kept, self.shape)
+
+    def take(self, packed: Tensor, mask: Tensor, /) -> None:
+        """Make what ``choose`` gave the layer's own."""
+        self.packed, self.mask = packed, mask
         self._freeze_when_decided()
 
     def right_inverse(self, weight: Tensor) -> Tensor:

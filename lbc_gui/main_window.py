@@ -175,6 +175,10 @@ class MainWindow(QMainWindow):
         if path:
             self.open_path(Path(path))
 
+    @Slot(QAction)
+    def _example_chosen(self, action: QAction) -> None:
+        self.open_path(Path(action.data()))
+
     def open_path(self, path: Path) -> None:
         """Load an experiment file; problems are shown, and the present one stays."""
         try:
@@ -340,6 +344,7 @@ class MainWindow(QMainWindow):
         ):
             action.triggered.connect(slot)
         actions.themes.triggered.connect(self._theme_chosen)
+        actions.examples.triggered.connect(self._example_chosen)
         self._resuming.chosen.connect(self._resume)
         session.state_changed.connect(self._state_changed)
         session.loaded.connect(self._loaded)

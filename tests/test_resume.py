@@ -152,6 +152,7 @@ RECIPES: dict[str, dict[str, object]] = {
     "averaged, clipped, in parts": {
         "training": SOMETIMES | {"ema_decay": 0.9, "clip_norm": 0.5, "accumulate": 2},
     },
+    "removed between steps": {"schedule": {"end": 2, "every": "step"}, "pattern": "4:8"},
     "half precision, channels last": {
         "training": SOMETIMES | {"precision": "float16", "channels_last": True},
     },

@@ -8,11 +8,13 @@ enters the momentum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import one_hot
 
 from lbc.live import keep_best, pack
 from lbc.magnitude import MagnitudeLayer
@@ -39,24 +41,25 @@ class SrSteLayer(MagnitudeLayer):
         return 1
 
     @torch.no_grad()
-    def remove(self, _live: int, /) -> None:
-        """Bring the live set in line with the present weights."""
-        self._choose(self.seen)
-        winners = torch.cat([self.block_scores(rows).argmax(dim=1) for rows in self._chunks()])
-        one_hot = torch.nn.functional.one_hot
-        self.packed = torch.cat(
-            [pack(one_hot(winners[rows], self.pattern.count).bool()) for rows in self._chunks()]
-        )
+    def choose(
+        self, _live: int, /, scored: Callable[[int], object] = lambda _: None
+    ) -> tuple[Tensor, Tensor]:
+        """The live set in line with the present weights."""
+        packed = self.packed.new_empty((self.blocks, self.packed.shape[1]))
+        for rows in self._chunks():
+            winners = self.block_scores(rows).argmax(dim=1)
+            packed[rows] = pack(one_hot(winners, self.pattern.count).bool())
+            scored(len(winners) * self.pattern.count)
+        return packed, self._largest()
 
     @torch.no_grad()
-    def _choose(self, weight: Tensor) -> Tensor:
-        best = keep_best(self.pattern.to_blocks(weight.abs()), self.pattern.n)
-        self.mask.copy_(self.pattern.from_blocks(best, self.shape))
-        return self.mask
+    def _largest(self) -> Tensor:
+        best = keep_best(self.pattern.to_blocks(self.seen.abs()), self.pattern.n)
+        return self.pattern.from_blocks(best, self.shape)
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()
-        masked: Tensor = _StraightThrough.apply(weight, self._choose(self.seen))  # type: ignore[no-untyped-call]
+        masked: Tensor = _StraightThrough.apply(weight, self.mask.copy_(self._largest()))  # type: ignore[no-untyped-call]
         return masked
 
 
