@@ -169,11 +169,13 @@ class Replay:
         elif len(frames) == known:
             return False
         self._frames = frames
-        self.moments = self.moments[:known] + tuple(_told(one) for one in frames[known:])
+        before = [*frames[:1], *frames]
+        new = tuple(_told(frames[k], before[k]) for k in range(known, len(frames)))
+        self.moments = self.moments[:known] + new
         return True
 
-    def layer(self, name: str, moment: int) -> LayerMoment:
-        """One layer at ``moment``, counted from 0, or from −1 for the last.
+    def layer(self, name: str, moment: int, scores: bool = True) -> LayerMoment:
+        """One layer at ``moment``, counted from 0, or back from −1; without scores it is quicker.
 
         Raises KeyError or IndexError where there is none such, ValueError where it is damaged.
         """
@@ -182,7 +184,7 @@ class Replay:
         moment = range(len(self._frames))[moment]
         with self.path.open("rb") as file:
             state = self._state(file, at, moment)
-            scored = self._scored(at, moment)
+            scored = self._scored(at, moment) if scores else None
             by_position, gained = False, None
             if scored is not None:
                 by_position, halves = read_scores(file, info, at, self._frames[scored])
@@ -256,11 +258,12 @@ class Replay:
         return next(kept, None)
 
 
-def _told(one: Frame) -> MomentInfo:
+def _told(one: Frame, before: Frame) -> MomentInfo:
     records = one.records
+    fewer = records["live"] < before.records["live"]
     return MomentInfo(
         epoch=one.epoch,
-        removal=bool((records["flags"] & REMOVED).any()),
+        removal=bool((records["flags"] & REMOVED).any() or fewer.any()),
         scores=bool(records["scores"].any()),
         live=tuple(records["live"].tolist()),
     )
