@@ -33,7 +33,7 @@ from lbc.training.events import LayerInfo
 from lbc.training.trainer import Trainer
 from tests.test_runs import REFUSED, posix, room
 
-real_files = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+real_files = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 
 Form = str
 PATTERNS = ["2:4", "4:8", "1:16", "4:16"]
@@ -125,7 +125,7 @@ def test_every_moment_comes_back_in_any_order(
     assert [moment.removal for moment in replay.moments] == [False, *fewer]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     pattern=st.sampled_from(["2:4", "1:8", "4:8", "4:16"]),
     blocks=st.integers(1, 40),
@@ -247,8 +247,8 @@ def flipped(data: bytes, place: int) -> bytes:
     return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize("at", [0, 1, 3, 25])
+@pytest.mark.parametrize("pattern", ["2:4", "4:16"])
+@pytest.mark.parametrize("at", [0, 3, 25])
 def test_going_on_from_a_place_gives_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, at: int
 ) -> None:
@@ -295,7 +295,7 @@ def test_going_on_from_a_place_gives_the_same_bytes(
 def test_a_reader_beside_the_writer_sees_whole_moments_only(tmp_path: Path) -> None:
     sparsifier, infos = searched("4:8")
     path = tmp_path / "scores.history"
-    writer = HistoryWriter(path, infos, 150)
+    writer = HistoryWriter(path, infos, 60)
     writer.append(0, sparsifier)
     expected = [{name: seen(at) for name, at in sparsifier.layers.items()}]
     failures: list[BaseException] = []
@@ -317,7 +317,7 @@ def test_a_reader_beside_the_writer_sees_whole_moments_only(tmp_path: Path) -> N
 
     reader = threading.Thread(target=read)
     reader.start()
-    for moment in range(1, 151):
+    for moment in range(1, 61):
         disturb(sparsifier)
         sparsifier.remove(max(1, 70 - moment))
         expected.append({name: seen(at) for name, at in sparsifier.layers.items()})
@@ -325,7 +325,7 @@ def test_a_reader_beside_the_writer_sees_whole_moments_only(tmp_path: Path) -> N
     done.set()
     reader.join(60)
     writer.close()
-    assert not failures and counts[-1] == 151 and len(set(counts)) > 2
+    assert not failures and counts[-1] == 61 and len(set(counts)) > 2
 
 
 @pytest.mark.parametrize("form", ["per_weight", "per_combination"])

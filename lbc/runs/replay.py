@@ -56,7 +56,7 @@ class MomentInfo:
     live: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerMoment:
     """One layer at one moment; arrays are read-only.
 
@@ -64,6 +64,7 @@ class LayerMoment:
     makes them, one row standing for all blocks until something is removed; None where C is above
     ``LARGEST_LIVE_COUNT``. ``kept_bits`` is then the mask by blocks, (blocks, ⌈M / 8⌉), else None.
     ``scores_epoch``: when the scores are from, the last that were kept; None where none were.
+    ``gained``: what they had gained since the start, (blocks, M) ``by_position`` or (blocks, C).
     """
 
     epoch: float

@@ -42,6 +42,7 @@ def train(
     """Write the history of one run; ms of every append, and the longest training step beside it."""
     torch.manual_seed(0)
     data = load_digits().train
+    order = torch.Generator().manual_seed(0)
     model = ResNet18(classes=10, in_channels=1)
     sparsifier = sparsify(model, pattern, method, scores="per_weight")
     settings = config.Optimizer(lr=0.1, momentum=0.9, weight_decay=1e-4, warmup_epochs=2)
@@ -56,11 +57,12 @@ def train(
             rate = learning_rate(settings, moment - 1 + step / steps, moments)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            chosen = torch.randint(len(data.labels), (BATCH,))
-            images = data.images[chosen].float() / 255
+            chosen = torch.randint(len(data.labels), (BATCH,), generator=order)
+            images = data.read(chosen).float() / 255
             began = perf_counter()
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images), data.labels[chosen]).backward()
+            loss = nn.functional.cross_entropy(model(images), data.labels[chosen])
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             spent["step"].append(1000 * (perf_counter() - began))
         sparsifier.follow(schedule, moment, optimizer)
