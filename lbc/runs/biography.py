@@ -35,7 +35,7 @@ class Removal:
     margin: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Biography:
     """One block over T moments.
 

@@ -56,7 +56,7 @@ class MomentInfo:
     live: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerMoment:
     """One layer at one moment; arrays are read-only.
 
@@ -64,6 +64,7 @@ class LayerMoment:
     makes them, one row standing for all blocks until something is removed; None where C is above
     ``LARGEST_LIVE_COUNT``. ``kept_bits`` is then the mask by blocks, (blocks, ⌈M / 8⌉), else None.
     ``scores_epoch``: when the scores are from, the last that were kept; None where none were.
+    ``gained``: what they had gained since the start, (blocks, M) ``by_position`` or (blocks, C).
     """
 
     epoch: float
@@ -169,11 +170,13 @@ class Replay:
         elif len(frames) == known:
             return False
         self._frames = frames
-        self.moments = self.moments[:known] + tuple(_told(one) for one in frames[known:])
+        before = [*frames[:1], *frames]
+        new = tuple(_told(frames[k], before[k]) for k in range(known, len(frames)))
+        self.moments = self.moments[:known] + new
         return True
 
-    def layer(self, name: str, moment: int) -> LayerMoment:
-        """One layer at ``moment``, counted from 0, or from −1 for the last.
+    def layer(self, name: str, moment: int, scores: bool = True) -> LayerMoment:
+        """One layer at ``moment``, counted from 0, or back from −1; without scores it is quicker.
 
         Raises KeyError or IndexError where there is none such, ValueError where it is damaged.
         """
@@ -182,7 +185,7 @@ class Replay:
         moment = range(len(self._frames))[moment]
         with self.path.open("rb") as file:
             state = self._state(file, at, moment)
-            scored = self._scored(at, moment)
+            scored = self._scored(at, moment) if scores else None
             by_position, gained = False, None
             if scored is not None:
                 by_position, halves = read_scores(file, info, at, self._frames[scored])
@@ -256,11 +259,12 @@ class Replay:
         return next(kept, None)
 
 
-def _told(one: Frame) -> MomentInfo:
+def _told(one: Frame, before: Frame) -> MomentInfo:
     records = one.records
+    fewer = records["live"] < before.records["live"]
     return MomentInfo(
         epoch=one.epoch,
-        removal=bool((records["flags"] & REMOVED).any()),
+        removal=bool((records["flags"] & REMOVED).any() or fewer.any()),
         scores=bool(records["scores"].any()),
         live=tuple(records["live"].tolist()),
     )
