@@ -36,6 +36,7 @@ class Actions:
     reset: QAction
     resume: QAction
     open: QAction
+    inspect: QAction
     save: QAction
     open_runs: QAction
     quit: QAction
@@ -73,6 +74,9 @@ class Actions:
                 parent, "R&esume a run…", "Ctrl+Shift+R", "Go on with an unfinished run"
             ),
             open=_action(parent, "&Open experiment…", "Ctrl+O", "Open an experiment file"),
+            inspect=_action(
+                parent, "&Inspect a checkpoint…", "Ctrl+I", "See which N:M a saved model obeys"
+            ),
             save=_action(parent, "&Save experiment as…", "Ctrl+S", "Save the form as a YAML file"),
             open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
             quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
@@ -88,7 +92,7 @@ class Actions:
 
     def fill_menus(self, bar: QMenuBar, panels: list[QAction]) -> None:
         file = bar.addMenu("&File")
-        file.addActions([self.open, self.save, self.open_runs])
+        file.addActions([self.open, self.save, self.inspect, self.open_runs])
         file.addSeparator()
         file.addAction(self.quit)
         run = bar.addMenu("&Run")

@@ -28,6 +28,8 @@ from lbc_gui.closing import Closing
 from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.housekeeping import Housekeeping
+from lbc_gui.inspector.dropping import Dropping
+from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.latency.latency_page import LatencyPage
 from lbc_gui.resuming import Resuming
 from lbc_gui.scores.block_panel import BlockPanel
@@ -66,12 +68,13 @@ class MainWindow(QMainWindow):
         self.latency = LatencyPage(
             lambda: self.experiment_panel.experiment, lambda: self.session.finished_folder
         )
+        self.inspector = InspectorPage()
         self.message = MessageBar()
         self.progress = RunProgress()
         self.actions_ = Actions.create(self)
         self._settings = settings
         self._start = start
-        self.closing = Closing(self, self.session, self.latency.measuring)
+        self.closing = Closing(self, self.session, self.latency.measuring, self.inspector.reading)
         self._asked: object = None
         self._note = QLabel()
         self._hover = QLabel()
@@ -164,6 +167,17 @@ class MainWindow(QMainWindow):
         self.message.hide()
         self.experiment_panel.show_experiment(experiment)
         self._prepare(experiment)
+
+    @Slot()
+    def inspect(self) -> None:
+        self.pages.setCurrentWidget(self.inspector)
+        self.inspector.choose_file()
+
+    @Slot(object)
+    def inspect_files(self, paths: Sequence[Path]) -> None:
+        """Show a checkpoint's N:M; a second one is compared with it."""
+        self.pages.setCurrentWidget(self.inspector)
+        self.inspector.open(paths)
 
     @Slot()
     def save_experiment(self) -> None:
@@ -259,7 +273,8 @@ class MainWindow(QMainWindow):
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
         # The pinned block belongs to the scores; elsewhere it would be empty room.
-        self._block_dock.setVisible(self.pages.currentWidget() is not self.latency)
+        elsewhere = self.pages.currentWidget() in (self.inspector, self.latency)
+        self._block_dock.setVisible(not elsewhere)
 
     def _enable_actions(self) -> None:
         valid = self.experiment_panel.experiment is not None
@@ -286,6 +301,7 @@ class MainWindow(QMainWindow):
             (actions.reset, self.reset),
             (actions.resume, self._resuming.choose),
             (actions.open, self.open_experiment),
+            (actions.inspect, self.inspect),
             (actions.save, self.save_experiment),
             (actions.open_runs, self._open_runs),
             (actions.quit, self.close),
@@ -306,6 +322,10 @@ class MainWindow(QMainWindow):
         self.experiment_panel.settled.connect(self._settled)
         self.latency.failed.connect(self.show_failure)
         self.latency.said.connect(self.log.say)
+        self.inspector.failed.connect(self.show_failure)
+        self.inspector.said.connect(self.log.say)
+        self.inspector.hover_text.connect(self._hover.setText)
+        Dropping(self).dropped.connect(self.inspect_files)
         self.pages.currentChanged.connect(self._page_changed)
 
     def _lay_out(self) -> None:
@@ -322,6 +342,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.message)
         self.pages = QTabWidget()
         self.pages.addTab(middle, "Scores")
+        self.pages.addTab(self.inspector, "Inspect")
         self.pages.addTab(self.latency, "Latency")
         layout.addWidget(self.pages, 1)
         self.setCentralWidget(central)

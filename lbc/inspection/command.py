@@ -15,7 +15,7 @@ from rich.table import Table
 from lbc.inspection.comparison import CheckpointComparison, LayerComparison, compare_checkpoints
 from lbc.inspection.errors import InspectionError
 from lbc.inspection.report import Layer, Report, inspect_checkpoint
-from lbc.inspection.survey import Finding, Survey, survey_checkpoint, violations_in
+from lbc.inspection.survey import Survey, describe, survey_checkpoint, violations_in
 from lbc.inspection.violations import save_violations
 from lbc.pattern import Pattern
 
@@ -137,23 +137,12 @@ def _print_survey(survey: Survey) -> None:
             _shape(layer.detection.shape),
             layer.detection.headline,
             f"{layer.detection.density:.1%}",
-            " ".join(str(pattern) for pattern in layer.detection.obeyed),
+            " ".join(str(pattern) for pattern in layer.detection.independent),
             escape(layer.stated),
         )
     console = _console()
     console.print(table)
-    console.print(summary(survey.layers))
-
-
-def summary(layers: tuple[Finding, ...]) -> str:
-    """One sentence: how many layers are what, and how many blocks break it."""
-    counted: dict[str, int] = {}
-    for layer in layers:
-        kind = str(layer.pattern) if layer.pattern else layer.detection.headline
-        counted[kind] = counted.get(kind, 0) + 1
-    parts = ", ".join(f"{count} {kind}" for kind, count in counted.items())
-    broken = sum(layer.broken for layer in layers)
-    return f"{len(layers)} layers: {parts}; {broken:,} blocks break the N:M of their layer."
+    console.print(describe(survey.layers))
 
 
 def _print_comparison(comparison: CheckpointComparison) -> None:

@@ -64,6 +64,15 @@ class Detection:
         return tuple(Pattern(max(1, n), m) for m in self.blocks if (n := self._smallest(m, 0)) < m)
 
     @property
+    def independent(self) -> tuple[Pattern, ...]:
+        """What is ``obeyed`` without being implied by another, as 4:8 is by 2:4."""
+        return tuple(
+            pattern
+            for pattern in self.obeyed
+            if not any(_implies(other, pattern) for other in self.obeyed if other != pattern)
+        )
+
+    @property
     def strictest(self) -> Pattern | None:
         return min(self.obeyed, key=_strictness, default=None)
 
@@ -133,6 +142,10 @@ def detect(kept: Kept, shape: tuple[int, ...], more: Sequence[int] = ()) -> Dete
 def detect_weight(weight: Tensor, more: Sequence[int] = ()) -> Detection:
     """``detect`` for a weight (O, I, *kernel)."""
     return detect(kept_rows(weight), tuple(weight.shape), more)
+
+
+def _implies(one: Pattern, other: Pattern) -> bool:
+    return other.m % one.m == 0 and one.n * (other.m // one.m) <= other.n
 
 
 def _strictness(pattern: Pattern) -> tuple[float, int]:

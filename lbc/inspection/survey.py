@@ -110,3 +110,21 @@ def stated_pattern(stated: str, shape: tuple[int, ...]) -> Pattern | None:
     except ValueError:
         return None
     return pattern
+
+
+def describe(layers: Sequence[Finding]) -> str:
+    """One sentence: how many layers are what, and how many blocks break it."""
+    counted: dict[str, int] = {}
+    for layer in layers:
+        kind = str(layer.pattern) if layer.pattern else layer.detection.headline
+        counted[kind] = counted.get(kind, 0) + 1
+    parts = ", ".join(f"{count} {kind}" for kind, count in counted.items())
+    broken = sum(layer.broken for layer in layers)
+    breaking = (
+        f"{broken:,} {'block breaks its' if broken == 1 else 'blocks break their'} layer's N:M"
+    )
+    if not any(layer.pattern for layer in layers):
+        breaking = "none has an N:M"
+    elif not broken:
+        breaking = "no block breaks its layer's N:M"
+    return f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'}: {parts}; {breaking}."
