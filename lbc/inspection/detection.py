@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,19 +53,19 @@ class Detection:
 
     @property
     def weights(self) -> int:
-        return int(np.prod(self.shape))
+        return prod(self.shape)
 
     @property
     def density(self) -> float:
         """The share of weights that are not zero."""
         return self.kept / self.weights
 
-    @property
+    @cached_property
     def obeyed(self) -> tuple[Pattern, ...]:
         """The smallest N that holds everywhere, for each M where it is below M."""
         return tuple(Pattern(max(1, n), m) for m in self.blocks if (n := self._smallest(m, 0)) < m)
 
-    @property
+    @cached_property
     def independent(self) -> tuple[Pattern, ...]:
         """What is ``obeyed`` without being implied by another, as 4:8 is by 2:4."""
         return tuple(
@@ -72,11 +74,11 @@ class Detection:
             if not any(_implies(other, pattern) for other in self.obeyed if other != pattern)
         )
 
-    @property
+    @cached_property
     def strictest(self) -> Pattern | None:
         return min(self.obeyed, key=_strictness, default=None)
 
-    @property
+    @cached_property
     def pattern(self) -> Pattern | None:
         """The N:M the weight was evidently made for."""
         if not self.kept:
@@ -90,7 +92,7 @@ class Detection:
         made = [pattern for pattern in nearly if self._full(pattern) >= FULL]
         return min(made, key=_strictness, default=None)
 
-    @property
+    @cached_property
     def headline(self) -> str:
         """``2:4``, ``2:4 but for 3 blocks``, ``dense``, ``unstructured`` or ``all zero``."""
         if not self.kept:
@@ -108,9 +110,13 @@ class Detection:
 
     def _smallest(self, m: int, share: float) -> int:
         """The smallest N that at most a share of the blocks of M breaks."""
-        counted = np.array(self.blocks[m])
-        above = counted.sum() - np.cumsum(counted)
-        return int(np.argmax(above <= share * counted.sum()))
+        counted = self.blocks[m]
+        total = above = sum(counted)
+        for n, blocks in enumerate(counted):
+            above -= blocks
+            if above <= share * total:
+                return n
+        return m
 
     def _full(self, pattern: Pattern) -> float:
         counted = self.blocks[pattern.m]
@@ -126,7 +132,7 @@ def detect(kept: Kept, shape: tuple[int, ...], more: Sequence[int] = ()) -> Dete
     blocks = {m: np.zeros(m + 1, dtype=np.int64) for m in widths}
     total = 0
     for part in in_chunks(*kept.shape):
-        total += int(np.count_nonzero(kept[part]))
+        total += int(np.count_nonzero(kept[part].view(np.bool_)))
         counts: dict[int, Counts] = {1: kept[part]}
         for m in widths:
             known = max(k for k in counts if m % k == 0)

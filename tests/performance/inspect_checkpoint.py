@@ -95,7 +95,7 @@ class Painted(QObject):
     def _look(self, events: list[object]) -> None:
         self._arrived |= any(isinstance(event, LayerPicture) for event in events)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: ARG002
         if event.type() == QEvent.Type.Paint and self._arrived and self.at is None:
             self.at = time.perf_counter()
         return False
