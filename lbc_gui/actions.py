@@ -39,6 +39,7 @@ class Actions:
     open_run: QAction
     open: QAction
     examples: QActionGroup
+    inspect: QAction
     save: QAction
     open_runs: QAction
     quit: QAction
@@ -84,6 +85,9 @@ class Actions:
             ),
             open=_action(parent, "&Open experiment…", "Ctrl+O", "Open an experiment file"),
             examples=examples,
+            inspect=_action(
+                parent, "&Inspect a checkpoint…", "Ctrl+I", "See which N:M a saved model obeys"
+            ),
             save=_action(parent, "&Save experiment as…", "Ctrl+S", "Save the form as a YAML file"),
             open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
             quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
@@ -102,7 +106,7 @@ class Actions:
         file.addAction(self.open)
         examples = file.addMenu("Open e&xample")
         examples.addActions(self.examples.actions())
-        file.addActions([self.save, self.open_run, self.open_runs])
+        file.addActions([self.save, self.open_run, self.inspect, self.open_runs])
         file.addSeparator()
         file.addAction(self.quit)
         run = bar.addMenu("&Run")

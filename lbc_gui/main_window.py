@@ -31,6 +31,8 @@ from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.drawing import Snapshot
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.housekeeping import Housekeeping
+from lbc_gui.inspector.dropping import Dropping
+from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.latency.latency_page import LatencyPage
 from lbc_gui.resuming import Resuming
 from lbc_gui.scores.block_panel import BlockPanel
@@ -70,12 +72,13 @@ class MainWindow(QMainWindow):
         self.latency = LatencyPage(
             lambda: self.experiment_panel.experiment, lambda: self.session.finished_folder
         )
+        self.inspector = InspectorPage()
         self.message = MessageBar()
         self.progress = RunProgress()
         self.actions_ = Actions.create(self)
         self._settings = settings
         self._start = start
-        self.closing = Closing(self, self.session, self.latency.measuring)
+        self.closing = Closing(self, self.session, self.latency.measuring, self.inspector.reading)
         self._asked: object = None
         self._note = QLabel()
         self._hover = QLabel()
@@ -192,6 +195,17 @@ class MainWindow(QMainWindow):
         self._prepare(experiment)
 
     @Slot()
+    def inspect(self) -> None:
+        self.pages.setCurrentWidget(self.inspector)
+        self.inspector.choose_file()
+
+    @Slot(object)
+    def inspect_files(self, paths: Sequence[Path]) -> None:
+        """Show a checkpoint's N:M; a second one is compared with it."""
+        self.pages.setCurrentWidget(self.inspector)
+        self.inspector.open(paths)
+
+    @Slot()
     def save_experiment(self) -> None:
         experiment = self.experiment_panel.experiment
         if experiment is None:
@@ -305,7 +319,7 @@ class MainWindow(QMainWindow):
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
         # The pinned block belongs to the scores; elsewhere it would be empty room.
-        of_run = self.pages.currentWidget() is not self.latency
+        of_run = self.pages.currentWidget() not in (self.inspector, self.latency)
         self._block_dock.setVisible(of_run)
         self.timeline.setVisible(of_run)
 
@@ -335,6 +349,7 @@ class MainWindow(QMainWindow):
             (actions.resume, self._resuming.choose),
             (actions.open_run, self.open_run),
             (actions.open, self.open_experiment),
+            (actions.inspect, self.inspect),
             (actions.save, self.save_experiment),
             (actions.open_runs, self._open_runs),
             (actions.quit, self.close),
@@ -360,6 +375,10 @@ class MainWindow(QMainWindow):
         self.experiment_panel.settled.connect(self._settled)
         self.latency.failed.connect(self.show_failure)
         self.latency.said.connect(self.log.say)
+        self.inspector.failed.connect(self.show_failure)
+        self.inspector.said.connect(self.log.say)
+        self.inspector.hover_text.connect(self._hover.setText)
+        Dropping(self).dropped.connect(self.inspect_files)
         self.pages.currentChanged.connect(self._page_changed)
 
     def _lay_out(self) -> None:
@@ -376,6 +395,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.message)
         self.pages = QTabWidget()
         self.pages.addTab(middle, "Scores")
+        self.pages.addTab(self.inspector, "Inspect")
         self.pages.addTab(self.latency, "Latency")
         layout.addWidget(self.pages, 1)
         layout.addWidget(self.timeline)
