@@ -37,6 +37,7 @@ class Actions:
     resume: QAction
     open: QAction
     save: QAction
+    save_report: QAction
     open_runs: QAction
     quit: QAction
     fit: QAction
@@ -74,6 +75,10 @@ class Actions:
             ),
             open=_action(parent, "&Open experiment…", "Ctrl+O", "Open an experiment file"),
             save=_action(parent, "&Save experiment as…", "Ctrl+S", "Save the form as a YAML file"),
+            save_report=_action(
+                parent, "Save re&port of the run…", "Ctrl+Shift+S",
+                "Save the run with its pictures as one HTML file",
+            ),
             open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
             quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
             fit=_action(parent, "&Fit heatmap", "Ctrl+0", "Show the whole layer"),
@@ -88,7 +93,7 @@ class Actions:
 
     def fill_menus(self, bar: QMenuBar, panels: list[QAction]) -> None:
         file = bar.addMenu("&File")
-        file.addActions([self.open, self.save, self.open_runs])
+        file.addActions([self.open, self.save, self.save_report, self.open_runs])
         file.addSeparator()
         file.addAction(self.quit)
         run = bar.addMenu("&Run")

@@ -6,23 +6,29 @@ from PySide6.QtCore import QObject, Qt, QTimer, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from lbc_gui.latency.measuring import Measuring
+from lbc_gui.reporting import Reporting
 from lbc_gui.session import Session
 
 
 class Closing(QObject):
     """Asks, ends the threads, and closes the window once they have gone."""
 
-    def __init__(self, window: QWidget, session: Session, measuring: Measuring) -> None:
+    def __init__(
+        self, window: QWidget, session: Session, measuring: Measuring, reporting: Reporting
+    ) -> None:
         super().__init__(window)
-        self._window, self._session, self._measuring = window, session, measuring
+        self._window, self._session = window, session
+        self._measuring, self._reporting = measuring, reporting
         self._begun = False
         session.ended.connect(self._thread_ended)
         measuring.running_changed.connect(self._thread_ended)
+        reporting.running_changed.connect(self._thread_ended)
 
     @property
     def over(self) -> bool:
         """Whether nothing runs any more and the window may go."""
-        return self._begun and not self._session.live and not self._measuring.running
+        live = self._session.live or self._measuring.running or self._reporting.running
+        return self._begun and not live
 
     def ask(self) -> None:
         """End everything, after a question where a training is under way."""
@@ -49,6 +55,7 @@ class Closing(QObject):
         self._begun = True
         self._window.setEnabled(False)
         self._measuring.cancel()
+        self._reporting.cancel()
         self._session.close()
 
     @Slot()

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from lbc.config import FOREIGN, Experiment, dump_experiment, load_experiment
 from lbc.runs.resuming import UnfinishedRun
-from lbc.training.events import Prepared, StorageProblem
+from lbc.training.events import Prepared, Resumed, Started, StorageProblem
 from lbc.yaml_file import ExperimentError
 from lbc_gui.actions import Actions
 from lbc_gui.closing import Closing
@@ -29,6 +29,7 @@ from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.housekeeping import Housekeeping
 from lbc_gui.latency.latency_page import LatencyPage
+from lbc_gui.reporting import Reporting
 from lbc_gui.resuming import Resuming
 from lbc_gui.scores.block_panel import BlockPanel
 from lbc_gui.scores.score_view import ScoreView
@@ -71,7 +72,8 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions.create(self)
         self._settings = settings
         self._start = start
-        self.closing = Closing(self, self.session, self.latency.measuring)
+        self.reporting = Reporting(self.session, self)
+        self.closing = Closing(self, self.session, self.latency.measuring, self.reporting)
         self._asked: object = None
         self._note = QLabel()
         self._hover = QLabel()
@@ -214,6 +216,8 @@ class MainWindow(QMainWindow):
             match event:
                 case Prepared():
                     self._prepared(event)
+                case Started() | Resumed():
+                    self._enable_actions()
                 case Failed():
                     self.message.show_message(event.message, event.details)
                 case StorageProblem():
@@ -261,9 +265,11 @@ class MainWindow(QMainWindow):
         # The pinned block belongs to the scores; elsewhere it would be empty room.
         self._block_dock.setVisible(self.pages.currentWidget() is not self.latency)
 
+    @Slot()
     def _enable_actions(self) -> None:
         valid = self.experiment_panel.experiment is not None
         self.actions_.enable(self.session.state, valid)
+        self.actions_.save_report.setEnabled(self.reporting.possible)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.closing.over:
@@ -287,6 +293,7 @@ class MainWindow(QMainWindow):
             (actions.resume, self._resuming.choose),
             (actions.open, self.open_experiment),
             (actions.save, self.save_experiment),
+            (actions.save_report, self.reporting.choose),
             (actions.open_runs, self._open_runs),
             (actions.quit, self.close),
             (actions.fit, self.scores.heatmap.fit),
@@ -306,6 +313,9 @@ class MainWindow(QMainWindow):
         self.experiment_panel.settled.connect(self._settled)
         self.latency.failed.connect(self.show_failure)
         self.latency.said.connect(self.log.say)
+        self.reporting.failed.connect(self.show_failure)
+        self.reporting.said.connect(self.log.say)
+        self.reporting.running_changed.connect(self._enable_actions)
         self.pages.currentChanged.connect(self._page_changed)
 
     def _lay_out(self) -> None:

@@ -63,6 +63,7 @@ class Session(QObject):
         self.state = State.LOADING
         self.experiment: Experiment | None = None
         self.prepared: Prepared | None = None
+        self.folder: Path | None = None
         self.finished_folder: Path | None = None
         self._thread: TrainingThread | None = None
         self._next: tuple[Experiment, bool, Path | None] | None = None
@@ -182,13 +183,13 @@ class Session(QObject):
                 case Failed():
                     self._set_state(State.FAILED)
                 case Started() | Resumed():
-                    pass
+                    self.folder = event.folder
 
     def _begin(self) -> None:
         assert self._next is not None
         self.experiment, run, resume = self._next
         self._next = None
-        self.prepared = self.finished_folder = None
+        self.prepared = self.folder = self.finished_folder = None
         folder = resume or new_run_path(self.runs, self.experiment.name)
         self._thread = TrainingThread(
             self.experiment, folder, paused=not run, resume=resume is not None
@@ -203,7 +204,7 @@ class Session(QObject):
 
     def _wait(self) -> None:
         self.experiment, self._held = self._held, None
-        self.prepared = self.finished_folder = None
+        self.prepared = self.folder = self.finished_folder = None
         self._set_state(State.WAITING)
         self.loaded.emit()
 
