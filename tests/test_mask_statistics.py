@@ -43,7 +43,7 @@ def random_winners(layer: Layer) -> Tensor:
     return torch.randint(pattern.count, (blocks_of(shape, pattern),), generator=generator)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(layers())
 def test_winners_give_the_mask_of_their_members(layer: Layer) -> None:
     pattern, shape, _ = layer
@@ -57,7 +57,7 @@ def test_winners_give_the_mask_of_their_members(layer: Layer) -> None:
     assert torch.equal(statistics.mask_of_winners(winners, pattern, shape), expected)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(layers(), st.booleans())
 def test_live_bits_give_the_union_of_what_lives(layer: Layer, undivided: bool) -> None:
     pattern, shape, generator = layer
@@ -79,7 +79,7 @@ def test_live_bits_are_written_out_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
     assert torch.equal(statistics.mask_of_live(pack(live), Pattern(2, 4), (10, 20)), whole)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(layers())
 def test_winners_and_the_positions_they_hold_are_counted(layer: Layer) -> None:
     pattern, shape, _ = layer
@@ -102,7 +102,7 @@ def test_the_uniform_expectation_is_that_of_a_multinomial(pattern: Pattern, bloc
     assert deviation**2 == pytest.approx(variance)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(layers(), st.floats(0, 0.4))
 def test_dead_rows_and_columns_hold_nothing(layer: Layer, share: float) -> None:
     _, shape, generator = layer
@@ -113,7 +113,7 @@ def test_dead_rows_and_columns_hold_nothing(layer: Layer, share: float) -> None:
     assert statistics.dead_inputs(mask).tolist() == inputs
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(layers())
 def test_flips_are_counted_in_both_directions(layer: Layer) -> None:
     _, shape, generator = layer
@@ -126,7 +126,7 @@ def test_flips_are_counted_in_both_directions(layer: Layer) -> None:
     assert flips.share == flips.count / len(pairs)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(layers(), st.booleans())
 def test_magnitude_keeps_the_largest_and_the_earlier_of_equals(layer: Layer, nan: bool) -> None:
     pattern, shape, generator = layer
@@ -157,7 +157,7 @@ def test_magnitude_agrees_with_the_layers_that_train_by_it(layer: Layer) -> None
     assert torch.equal(statistics.magnitude_mask(weight, pattern), trained.mask)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(layers())
 def test_agreement_counts_positions_and_whole_blocks(layer: Layer) -> None:
     pattern, shape, _ = layer

@@ -26,7 +26,7 @@ from lbc.cli import main
 from lbc.config import Experiment, parse_experiment
 from lbc.mask_statistics import mask_of_winners
 from lbc.pattern import Pattern
-from lbc.report import charts, pixels
+from lbc.report import charts, layer_section, pixels
 from lbc.report.layer_story import StoryTeller
 from lbc.report.reading import ReportCancelled, moments, read_run
 from lbc.report.writing import write_report
@@ -142,6 +142,19 @@ def test_the_pictured_mask_is_that_of_the_finished_weights(trained: Path, tmp_pa
     assert kept.shape == tuple(weight.shape)
     assert kept[(weight != 0).numpy()].all()
     assert kept.mean() == 0.5
+
+
+def test_a_wide_layer_shows_its_corner_cell_by_cell(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(report_of(trained, tmp_path / "report.html").images) == ["Scores", "Mask"]
+    monkeypatch.setattr(layer_section, "COLUMN", 784 // 2 - 1)
+    page = report_of(trained, tmp_path / "report.html")
+    mask = read_run(trained).layers[0].mask
+    corner = np.asarray(page.picture("Mask of the first blocks").convert("RGBA"))[..., 3] > 0
+    assert mask is not None
+    assert (corner == mask[:32, :176].numpy()).all()
+    assert page.picture("Scores of the first blocks").size == (44 * 3, 32 * 2)
 
 
 def test_the_bars_count_every_block_once(trained: Path, tmp_path: Path) -> None:
@@ -376,7 +389,7 @@ def test_a_reduced_mask_shows_the_mean_of_its_cells(rows: int, groups: int, seed
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pixels, "TALLEST", 4)
         patch.setattr(pixels, "WIDEST", 6)
-        picture = pixels.mask_picture(mask, pattern)
+        picture = pixels.mask_picture(pixels.mask_cells(mask, pattern))
     data = base64.b64decode(picture.uri.partition(",")[2])
     alpha = np.asarray(Image.open(BytesIO(data)).convert("RGBA"))[..., 3]
     down, across = picture.cells
@@ -388,7 +401,8 @@ def test_a_reduced_mask_shows_the_mean_of_its_cells(rows: int, groups: int, seed
 
 def test_a_score_picture_has_the_colours_of_the_window() -> None:
     scores = np.array([[0.3, 0.1, -np.inf, -np.inf, -np.inf, 0.2]] * 2, dtype=np.float16)
-    picture, level = pixels.score_picture(scores, 1, Pattern(2, 4))
+    level = pixels.score_level(scores)
+    picture = pixels.score_picture(scores, 1, level)
     assert (picture.width, picture.height) == (6, 2)
     assert level == pytest.approx(0.1, rel=0.01)
     data = base64.b64decode(picture.uri.partition(",")[2])

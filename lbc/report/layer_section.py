@@ -14,7 +14,14 @@ from lbc.mask_statistics import kept_at_positions, uniform_expectation
 from lbc.pattern import Pattern
 from lbc.report.charts import Axis, Line, bar_chart, line_chart, small_bars
 from lbc.report.layer_story import LayerStory
-from lbc.report.pixels import Picture, colour_bar, mask_picture, score_picture
+from lbc.report.pixels import (
+    Picture,
+    colour_bar,
+    mask_cells,
+    mask_picture,
+    score_level,
+    score_picture,
+)
 
 MOST_BARS = 128
 """With more combinations the positions that winners hold are counted instead."""
@@ -27,6 +34,9 @@ COLUMN = 530
 LOWEST, HIGHEST = 160, 420
 """Its height; shallow and tall layers are stretched to fit, both pictures of a layer alike."""
 
+
+CORNER_ROWS, CORNER_COLUMNS = 32, 176
+"""Of wide layers so many outputs and weights are also shown at full detail."""
 
 NAMED_BARS = 16
 """More bars carry their numbers only."""
@@ -59,6 +69,8 @@ def layer_section(number: int, layer: LayerStory, decided: bool) -> str:
     else:
         height = _height(layer)
         shown = [_scores(layer, height), _mask(layer, layer.mask, height, decided)]
+        if prod(layer.shape[1:]) > 2 * COLUMN:
+            shown += _corner(layer, layer.mask)
         shown += [_winners(layer, layer.counts), _changes(layer)]
         figures = f'<div class="two">{"".join(shown)}</div>'
     return (
@@ -137,7 +149,8 @@ def _scores(layer: LayerStory, height: float) -> str:
     pattern, scores = layer.pattern, layer.scores
     if scores is None:
         return ""
-    picture, level = score_picture(scores.values, layer.shape[0], pattern)
+    level = score_level(scores.values)
+    picture = score_picture(scores.values, layer.shape[0], level)
     state = "decided" if scores.live <= 1 else f"{scores.live} of {pattern.count} live"
     caption = (
         f"Scores after epoch {scores.epoch:g} ({state}), less the mean of their block. Rows: "
@@ -153,7 +166,7 @@ def _scores(layer: LayerStory, height: float) -> str:
 
 
 def _mask(layer: LayerStory, mask: Tensor, height: float, decided: bool) -> str:
-    picture = mask_picture(mask, layer.pattern)
+    picture = mask_picture(mask_cells(mask, layer.pattern))
     epoch = f"{layer.epochs[-1]:g}"
     what = f"The mask after epoch {epoch}"
     if not layer.mask_is_exact and not decided:
@@ -169,6 +182,27 @@ def _mask(layer: LayerStory, mask: Tensor, height: float, decided: bool) -> str:
     wide = ' class="both"' if alone else ""
     image = _image(picture, 2 * COLUMN if alone else COLUMN, height, "Mask")
     return f"<figure{wide}>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def _corner(layer: LayerStory, mask: Tensor) -> list[str]:
+    """The first blocks of the first outputs once more, large enough to see every cell."""
+    outputs, m = min(CORNER_ROWS, layer.shape[0]), layer.pattern.m
+    blocks = min(CORNER_COLUMNS // m, layer.blocks // layer.shape[0])
+    where = f"first {blocks} blocks of the first {outputs} output channels, cell by cell."
+    figures = []
+    if layer.scores is not None:
+        values = layer.scores.values
+        part = values.reshape(layer.shape[0], -1, layer.pattern.count)[:outputs, :blocks]
+        picture = score_picture(part.reshape(-1, layer.pattern.count), outputs, score_level(values))
+        figures.append((picture, "Scores of the first blocks", "Scores"))
+    cells = mask_cells(mask, layer.pattern)[:outputs, : blocks * m]
+    figures.append((mask_picture(cells), "Mask of the first blocks", "Mask"))
+    wide = ' class="both"' if len(figures) == 1 else ""
+    return [
+        f"<figure{wide}>{_image(picture, picture.width, LOWEST, alt)}"
+        f"<figcaption>{what} of the {where}</figcaption></figure>"
+        for picture, alt, what in figures
+    ]
 
 
 def _winners(layer: LayerStory, counts: Tensor) -> str:

@@ -35,26 +35,34 @@ class Picture:
     cells: tuple[int, int]
 
 
-def score_picture(scores: Array, outputs: int, pattern: Pattern) -> tuple[Picture, float]:
-    """Scores less the mean of their block, folded, and the level ± at which the colours end.
+def score_level(scores: Array) -> float:
+    """The difference from a block's mean, ±, at which the colours end. ``scores``: (blocks, C)."""
+    return levels(difference(scores.astype(np.float32)), "difference")[1]
+
+
+def score_picture(scores: Array, outputs: int, level: float) -> Picture:
+    """Scores less the mean of their block, folded.
 
     ``scores``: (blocks, C), −inf where removed. Where cells are reduced the best one is shown.
     """
     shown = difference(scores.astype(np.float32))
-    low, high = levels(shown, "difference")
-    codes = Fold(outputs, len(scores), pattern.count).apply(quantise(shown, low, high))
+    codes = Fold(outputs, *scores.shape).apply(quantise(shown, -level, level))
     steps = _steps(codes.shape)
     best = _reduced(np.maximum, codes, steps)
     alpha = bytes(0 if code == BLANK else 255 for code in range(256))
-    return _picture(best, lookup_table("difference", (0, 0, 0)), alpha, steps), high
+    return _picture(best, lookup_table("difference", (0, 0, 0)), alpha, steps)
 
 
-def mask_picture(mask: Tensor, pattern: Pattern) -> Picture:
-    """A mask, bool (O, I, *kernel): rows are outputs, columns stand in the order of blocks.
+def mask_cells(mask: Tensor, pattern: Pattern) -> Array:
+    """A mask, bool (O, I, *kernel), with its columns in the order of blocks: bool (O, columns)."""
+    return np.asarray(pattern.to_blocks(mask).numpy().reshape(len(mask), -1))
 
-    What is kept is drawn, the rest is see-through. Where cells are reduced their mean is shown.
+
+def mask_picture(cells: Array) -> Picture:
+    """Cells, bool (rows, columns), drawn where true; the rest is see-through.
+
+    Where cells are reduced their mean is shown.
     """
-    cells = pattern.to_blocks(mask).numpy().reshape(len(mask), -1)
     steps = _steps(cells.shape)
     total = _reduced(np.add, cells.astype(np.int64), steps)
     area = _reduced(np.add, np.ones(cells.shape, dtype=np.int64), steps)
