@@ -230,6 +230,7 @@ def test_a_run_stopped_at_its_first_step_has_a_report(
     Trainer(quick(), tmp_path / "run", control, see).train()
     page = report_of(tmp_path / "run", tmp_path / "report.html")
     assert "Stopped by the user after 0 of 2 epochs" in page.words
+    assert "No epoch had ended." in page.words
     for name in ("steps.records", "epochs.records", "scores.history"):
         (tmp_path / "run" / name).unlink()
     page = report_of(tmp_path / "run", tmp_path / "report.html")

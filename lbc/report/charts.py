@@ -19,6 +19,10 @@ MOST_POINTS = 1000
 """Longer lines are drawn as the lowest and highest value of so many halves as this."""
 
 
+LOG_FROM = 5
+"""Values that span less than this are drawn on a linear axis, where more ticks fit."""
+
+
 @dataclass(frozen=True, eq=False)
 class Line:
     """Values over x; what is not finite leaves a gap. ``style`` is a class of the page's style."""
@@ -33,7 +37,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis says and where it ends; ``low`` and ``high`` None: where the values end."""
+    """What an axis says and where it ends; ``low`` and ``high`` None: where the values end.
+
+    ``log``: logarithmic where positive values span enough for it; the others then leave gaps.
+    """
 
     label: str
     low: float | None = None
@@ -143,14 +150,15 @@ def _scale(axis: Axis, values: Sequence[Floats], start: float, end: float) -> _S
     good = together[np.isfinite(together) & ((together > 0) | (not axis.log))]
     low = axis.low if axis.low is not None else float(good.min()) if len(good) else 0.1
     high = axis.high if axis.high is not None else float(good.max()) if len(good) else 1.0
-    if axis.high is None and axis.log:
+    log = axis.log and high >= LOG_FROM * low
+    if axis.high is None and log:
         low, high = low / 1.1, high * 1.1
     elif axis.high is None:
         margin = 0.05 * (high - low)
         low, high = low if axis.low is not None else low - margin, high + margin
     if high <= low:
-        high = low * 2 if axis.log else low + max(1e-9, abs(low), 1.0)
-    return _Scale(low, high, start, end, axis.log)
+        high = low + max(1e-9, abs(low), 1.0)
+    return _Scale(low, high, start, end, log)
 
 
 def _frame(horizontal: _Scale | None, vertical: _Scale, x_label: str, y_label: str) -> str:

@@ -64,8 +64,8 @@ def layer_section(number: int, layer: LayerStory, decided: bool) -> str:
         f"{_shape(layer)}, {layer.pattern}: {layer.blocks:,} blocks, "
         f"{layer.pattern.count:,} combinations each."
     )
-    if layer.winners is None or layer.mask is None or layer.counts is None:
-        figures = "<p>Nothing had been written of this layer yet.</p>"
+    if not layer.begun or layer.mask is None or layer.counts is None:
+        figures = "<p>No epoch had ended, and at the start all combinations are equal.</p>"
     else:
         height = _height(layer)
         shown = [_scores(layer, height), _mask(layer, layer.mask, height, decided)]
@@ -98,7 +98,7 @@ def _row(number: int, layer: LayerStory, decided: bool) -> str:
     dead = layer.dead or (unknown, unknown)
     kept = unknown if layer.mask is None else f"{float(layer.mask.float().mean()):.1%}"
     top = winners = unknown
-    if layer.counts is not None:
+    if layer.begun and layer.counts is not None:
         best = int(layer.counts.argmax())
         share = int(layer.counts[best]) / layer.blocks
         top = f"{squares(best, layer.pattern)} {share:.2%}"
@@ -243,7 +243,7 @@ def _changes(layer: LayerStory) -> str:
     if np.isfinite(layer.flipped).any():
         lines.append(Line("mask flips", layer.epochs, 100 * layer.flipped, "blue", dots=True))
         caption += ", and weights that the mask let in or out since then"
-    end = float(max(layer.epochs[-1], 1e-9))
+    end = float(layer.epochs[-1])
     unit = "% of blocks" if len(lines) == 1 else "% of blocks, of weights"
     chart = line_chart("Flips", lines, Axis("epoch", 0, end), Axis(unit, 0))
     return f"<figure>{chart}<figcaption>{caption}.</figcaption></figure>"

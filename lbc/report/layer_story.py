@@ -59,6 +59,11 @@ class LayerStory:
     kept: Tensor | None
 
     @property
+    def begun(self) -> bool:
+        """Whether there is a moment after the start, where all combinations are equal."""
+        return len(self.epochs) > 0 and self.epochs[-1] > 0
+
+    @property
     def blocks(self) -> int:
         return prod(self.shape) // self.pattern.m
 

@@ -79,17 +79,19 @@ def _curves(story: RunStory) -> str:
     steps, epochs = story.steps, story.epochs
     if not len(steps["epoch"]):
         return "<h2>Curves</h2><p>No step had been taken.</p>"
-    end = float(max(steps["epoch"][-1], epochs["epoch"][-1] if len(epochs["epoch"]) else 0))
-    x, at = Axis("epoch", 0, end), epochs["epoch"]
+    at = epochs["epoch"]
+    x = Axis("epoch", 0, float(max(steps["epoch"][-1], *at[-1:], 0)))
+    losses = [Line("step", steps["epoch"], steps["loss"], "faint" if len(at) else "blue")]
+    y = Axis("cross-entropy loss", log=True)
+    if not len(at):
+        chart = line_chart("Loss", losses, x, y)
+        return f'<h2>Curves</h2><p>No epoch had ended.</p><div class="two">{chart}</div>'
+    losses += [
+        Line("training", at, epochs["train_loss"], "blue", dots=True),
+        Line("test", at, epochs["test_loss"], "orange", dots=True),
+    ]
     charts = [
-        line_chart(
-            "Loss", [
-                Line("step", steps["epoch"], steps["loss"], "faint"),
-                Line("training", at, epochs["train_loss"], "blue", dots=True),
-                Line("test", at, epochs["test_loss"], "orange", dots=True),
-            ],
-            x, Axis("cross-entropy loss", log=True),
-        ),
+        line_chart("Loss", losses, x, y),
         line_chart(
             "Accuracy", [Line("test", at, 100 * epochs["accuracy"], "orange", dots=True)],
             x, Axis("test accuracy (%)"),
