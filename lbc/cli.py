@@ -20,6 +20,7 @@ from lbc.config import Experiment, load_experiment
 from lbc.download import command as download
 from lbc.inspection import command as inspect
 from lbc.latency import command as latency
+from lbc.report import command as report
 from lbc.resources import resource
 from lbc.runs.naming import new_run_path
 from lbc.runs.resuming import RunError, RunFinishedError, open_unfinished
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return compare.command(options, errors)
         if options.command == "layers":
             return layers.command(options, errors)
+        if options.command == "report":
+            return report.command(options, errors)
         return inspect.command(options, errors)
     except ExperimentError as error:
         errors.print(str(error))
@@ -187,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_parser(commands)
     compare.add_parser(commands)
     layers.add_parser(commands)
+    report.add_parser(commands)
     download.add_parser(commands)
     latency.add_parser(commands)
     return parser

@@ -41,6 +41,7 @@ class Actions:
     examples: QActionGroup
     inspect: QAction
     save: QAction
+    save_report: QAction
     open_runs: QAction
     quit: QAction
     fit: QAction
@@ -89,6 +90,10 @@ class Actions:
                 parent, "&Inspect a checkpoint…", "Ctrl+I", "See which N:M a saved model obeys"
             ),
             save=_action(parent, "&Save experiment as…", "Ctrl+S", "Save the form as a YAML file"),
+            save_report=_action(
+                parent, "Save re&port of the run…", "Ctrl+Shift+S",
+                "Save the run with its pictures as one HTML file",
+            ),
             open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
             quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
             fit=_action(parent, "&Fit heatmap", "Ctrl+0", "Show the whole layer"),
@@ -106,7 +111,7 @@ class Actions:
         file.addAction(self.open)
         examples = file.addMenu("Open e&xample")
         examples.addActions(self.examples.actions())
-        file.addActions([self.save, self.open_run, self.inspect, self.open_runs])
+        file.addActions([self.save, self.open_run, self.save_report, self.inspect, self.open_runs])
         file.addSeparator()
         file.addAction(self.quit)
         run = bar.addMenu("&Run")

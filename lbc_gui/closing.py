@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QMessageBox, QWidget
 
 from lbc_gui.inspector.reading import Reading
 from lbc_gui.latency.measuring import Measuring
+from lbc_gui.reporting import Reporting
 from lbc_gui.session import Session
 
 
@@ -14,21 +15,20 @@ class Closing(QObject):
     """Asks, ends the threads, and closes the window once they have gone."""
 
     def __init__(
-        self, window: QWidget, session: Session, measuring: Measuring, reading: Reading
+        self, window: QWidget, session: Session, *others: Measuring | Reading | Reporting
     ) -> None:
         super().__init__(window)
-        self._window, self._session = window, session
-        self._measuring, self._reading = measuring, reading
+        self._window, self._session, self._others = window, session, others
         self._begun = False
         session.ended.connect(self._thread_ended)
-        measuring.running_changed.connect(self._thread_ended)
-        reading.running_changed.connect(self._thread_ended)
+        for other in others:
+            other.running_changed.connect(self._thread_ended)
 
     @property
     def over(self) -> bool:
         """Whether nothing runs any more and the window may go."""
-        reading = self._measuring.running or self._reading.running
-        return self._begun and not self._session.live and not reading
+        others = any(other.running for other in self._others)
+        return self._begun and not self._session.live and not others
 
     def ask(self) -> None:
         """End everything, after a question where a training is under way."""
@@ -54,8 +54,8 @@ class Closing(QObject):
         """End the threads; the window closes by itself after the last."""
         self._begun = True
         self._window.setEnabled(False)
-        self._measuring.cancel()
-        self._reading.cancel()
+        for other in self._others:
+            other.cancel()
         self._session.close()
 
     @Slot()

@@ -23,7 +23,7 @@ from lbc.config import FOREIGN, Experiment, dump_experiment, load_experiment
 from lbc.runs.opening import OpenedRun, open_run
 from lbc.runs.replay import MomentInfo
 from lbc.runs.resuming import RunError, UnfinishedRun
-from lbc.training.events import Prepared, StorageProblem
+from lbc.training.events import Prepared, Resumed, Started, StorageProblem
 from lbc.yaml_file import ExperimentError
 from lbc_gui.actions import Actions
 from lbc_gui.closing import Closing
@@ -34,6 +34,7 @@ from lbc_gui.housekeeping import Housekeeping
 from lbc_gui.inspector.dropping import Dropping
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.latency.latency_page import LatencyPage
+from lbc_gui.reporting import Reporting
 from lbc_gui.resuming import Resuming
 from lbc_gui.scores.block_panel import BlockPanel
 from lbc_gui.scores.score_view import ScoreView
@@ -78,7 +79,10 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions.create(self)
         self._settings = settings
         self._start = start
-        self.closing = Closing(self, self.session, self.latency.measuring, self.inspector.reading)
+        self.reporting = Reporting(self.session, self)
+        self.closing = Closing(
+            self, self.session, self.latency.measuring, self.inspector.reading, self.reporting
+        )
         self._asked: object = None
         self._note = QLabel()
         self._hover = QLabel()
@@ -255,6 +259,8 @@ class MainWindow(QMainWindow):
             match event:
                 case Prepared():
                     self._prepared(event)
+                case Started() | Resumed():
+                    self._enable_actions()
                 case Failed():
                     self.message.show_message(event.message, event.details)
                 case StorageProblem():
@@ -323,9 +329,11 @@ class MainWindow(QMainWindow):
         self._block_dock.setVisible(of_run)
         self.timeline.setVisible(of_run)
 
+    @Slot()
     def _enable_actions(self) -> None:
         valid = self.experiment_panel.experiment is not None
         self.actions_.enable(self.session.state, valid)
+        self.actions_.save_report.setEnabled(self.reporting.possible)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.closing.over:
@@ -351,6 +359,7 @@ class MainWindow(QMainWindow):
             (actions.open, self.open_experiment),
             (actions.inspect, self.inspect),
             (actions.save, self.save_experiment),
+            (actions.save_report, self.reporting.choose),
             (actions.open_runs, self._open_runs),
             (actions.quit, self.close),
             (actions.fit, self.scores.heatmap.fit),
@@ -379,6 +388,9 @@ class MainWindow(QMainWindow):
         self.inspector.said.connect(self.log.say)
         self.inspector.hover_text.connect(self._hover.setText)
         Dropping(self).dropped.connect(self.inspect_files)
+        self.reporting.failed.connect(self.show_failure)
+        self.reporting.said.connect(self.log.say)
+        self.reporting.running_changed.connect(self._enable_actions)
         self.pages.currentChanged.connect(self._page_changed)
 
     def _lay_out(self) -> None:

@@ -75,8 +75,8 @@ class Session(QObject):
         self.state = State.LOADING
         self.experiment: Experiment | None = None
         self.prepared: Prepared | None = None
-        self.finished_folder: Path | None = None
         self.folder: Path | None = None
+        self.finished_folder: Path | None = None
         self._thread: TrainingThread | None = None
         self._next: tuple[Experiment, bool, Path | None] | None = None
         self._held: Experiment | None = None
