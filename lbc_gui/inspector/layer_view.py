@@ -56,6 +56,8 @@ class LayerView(QWidget):
         before = self.picture
         same = before is not None and before.name == picture.name
         same = same and before is not None and before.codes.shape == picture.codes.shape
+        if before is not None and before.pattern != picture.pattern:
+            self.view.frame(None)
         self.picture = picture
         self._title.setText(title(picture))
         self._title.setToolTip(self._title.text())

@@ -35,7 +35,7 @@ TIPS = (
     "Greatest difference of a weight from the other checkpoint's",
     "Positions that are zero in one of the two checkpoints alone",
 )
-WIDTHS = (124, 86, 80, 44, 56, 84, 66)
+WIDTHS = (124, 86, 76, 44, 52, 76, 60)
 ALONE, COMPARED = (1, 3), (5, 6)
 """The columns that give way to, and that need, another checkpoint."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from lbc.masks import weight_place
 from lbc_gui.inspector.reading_thread import LayerPicture
 
@@ -9,7 +11,7 @@ from lbc_gui.inspector.reading_thread import LayerPicture
 def title(picture: LayerPicture) -> str:
     """Name, shape, what it obeys, and how it compares."""
     found, comparison = picture.finding.detection, picture.comparison
-    parts = [f"<b>{picture.name}</b>", "×".join(map(str, picture.shape)), found.headline]
+    parts = [f"<b>{escape(picture.name)}</b>", "×".join(map(str, picture.shape)), found.headline]
     if comparison is None:  # there is not room for everything
         parts.append(f"{found.density:.1%} kept")
     pattern = picture.pattern
