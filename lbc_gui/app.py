@@ -57,7 +57,7 @@ def show_window(
     window.show()
     window.begin()
     if inspect:
-        window.inspect_files(inspect)
+        window.inspecting.open(inspect)
     return application.exec()
 
 

@@ -31,7 +31,7 @@ from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.drawing import Snapshot
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.housekeeping import Housekeeping
-from lbc_gui.inspector.dropping import Dropping
+from lbc_gui.inspector.inspecting import Inspecting
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.latency.latency_page import LatencyPage
 from lbc_gui.reporting import Reporting
@@ -89,6 +89,7 @@ class MainWindow(QMainWindow):
         self._housekeeping = Housekeeping(self)
         self._resuming = Resuming(self.message, settings, runs, self)
         self._lay_out()
+        self.inspecting = Inspecting(self, self.inspector, self.pages, self.message, self.log)
         self._connect()
         self.experiment_panel.show_experiment(experiment)
         self._enable_actions()
@@ -197,17 +198,6 @@ class MainWindow(QMainWindow):
         self.message.hide()
         self.experiment_panel.show_experiment(experiment)
         self._prepare(experiment)
-
-    @Slot()
-    def inspect(self) -> None:
-        self.pages.setCurrentWidget(self.inspector)
-        self.inspector.choose_file()
-
-    @Slot(object)
-    def inspect_files(self, paths: Sequence[Path]) -> None:
-        """Show a checkpoint's N:M; a second one is compared with it."""
-        self.pages.setCurrentWidget(self.inspector)
-        self.inspector.open(paths)
 
     @Slot()
     def save_experiment(self) -> None:
@@ -357,7 +347,7 @@ class MainWindow(QMainWindow):
             (actions.resume, self._resuming.choose),
             (actions.open_run, self.open_run),
             (actions.open, self.open_experiment),
-            (actions.inspect, self.inspect),
+            (actions.inspect, self.inspecting.choose),
             (actions.save, self.save_experiment),
             (actions.save_report, self.reporting.choose),
             (actions.open_runs, self._open_runs),
@@ -385,9 +375,7 @@ class MainWindow(QMainWindow):
         self.latency.failed.connect(self.show_failure)
         self.latency.said.connect(self.log.say)
         self.inspector.failed.connect(self.show_failure)
-        self.inspector.said.connect(self.log.say)
         self.inspector.hover_text.connect(self._hover.setText)
-        Dropping(self).dropped.connect(self.inspect_files)
         self.reporting.failed.connect(self.show_failure)
         self.reporting.said.connect(self.log.say)
         self.reporting.running_changed.connect(self._enable_actions)

@@ -163,12 +163,13 @@ def test_a_checkpoint_is_surveyed_and_its_violations_written(tmp_path: Path) -> 
     path = tmp_path / "a.safetensors"
     broken = made(Pattern(1, 4), 8, 8, 3, 3)
     broken[3, 4:, 0, 1] = 1
-    stated = '{"layers": {"stated": "2:4", "odd": "7:9"}}'
+    stated = '{"layers": {"stated": "6:12", "odd": "7:9"}, "skipped": {"head": "classifier"}}'
     save_file(
         {
             "sparse.weight": made(Pattern(2, 4), 16, 32),
             "broken.weight": broken,
-            "stated.weight": torch.ones(1, 8),
+            "stated.weight": torch.ones(2, 12),
+            "head.weight": torch.ones(2, 8),
             "odd.weight": torch.ones(2, 2),
         },
         path,
@@ -179,13 +180,16 @@ def test_a_checkpoint_is_surveyed_and_its_violations_written(tmp_path: Path) -> 
     assert found == {
         "sparse": ("2:4", 0),
         "broken": ("1:4", 1),
-        "stated": ("2:4", 2),
+        "stated": ("6:12", 2),
+        "head": ("None", 0),
         "odd": ("None", 0),
     }
+    said = {layer.name: layer.as_dict()["stated"] for layer in survey.layers}
+    assert said["head"] == "dense: classifier" and said["sparse"] is None
     lines = tmp_path / "violations.csv"
     assert save_violations(lines, violations_in(path, None, ["broken", "odd"])) == 1
     assert lines.read_text().splitlines() == [
         "layer,pattern,block,kept,coordinates",
         'broken,1:4,57,4,"(3,4,0,1) (3,5,0,1) (3,6,0,1) (3,7,0,1)"',
     ]
-    assert [layer.name for layer in survey_checkpoint(path, ["[bs]*"]).layers] == ["odd"]
+    assert [layer.name for layer in survey_checkpoint(path, ["[bs]*"]).layers] == ["head", "odd"]

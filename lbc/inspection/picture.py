@@ -57,14 +57,19 @@ def difference_codes(rows: Rows, others: Rows, top: float) -> Codes:
     return codes
 
 
+def sampled(rows: Rows) -> Rows:
+    """Weights at regular distances, enough of them to find a level by."""
+    sample: Rows = rows.ravel()[:: max(1, rows.size // _SAMPLE)]
+    return sample
+
+
 def top_level(magnitudes: Rows) -> float:
     """The level of the brightest shade: the 99.5th percentile of what is finite and not zero.
 
-    Of a sample, and not the extreme, so that one weight cannot dim all others; 1 where all is zero.
+    Not the extreme, so that one weight cannot dim all others; 1 where all is zero.
     """
-    sample = magnitudes.ravel()[:: max(1, magnitudes.size // _SAMPLE)]
-    sample = sample[np.isfinite(sample) & (sample != 0)]
-    return float(np.percentile(sample, 99.5)) if len(sample) else 1.0
+    lit = magnitudes[np.isfinite(magnitudes) & (magnitudes != 0)]
+    return float(np.percentile(lit, 99.5)) if len(lit) else 1.0
 
 
 def _shades(magnitudes: Rows, top: float) -> Codes:

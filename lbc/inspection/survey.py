@@ -10,7 +10,7 @@ from typing import Any
 
 from lbc.inspection.checkpoint import Checkpoint, open_checkpoint
 from lbc.inspection.detection import Detection, detect
-from lbc.inspection.rows import kept_rows
+from lbc.inspection.rows import Kept, kept_rows
 from lbc.inspection.violations import Violations, find_violations
 from lbc.pattern import Pattern
 
@@ -79,11 +79,17 @@ def survey_checkpoint(path: str | Path, skip: Iterable[str] = ()) -> Survey:
 
 def survey_layer(checkpoint: Checkpoint, name: str, more: Sequence[int] = ()) -> Finding:
     """Detect the N:M of one layer; ``more`` are further M to count. LayerProblem if unreadable."""
-    weight = checkpoint.weight(name)
+    return find(checkpoint, name, kept_rows(checkpoint.weight(name)), more)
+
+
+def find(checkpoint: Checkpoint, name: str, kept: Kept, more: Sequence[int] = ()) -> Finding:
+    """The same for a layer whose ``kept_rows`` are known."""
+    shape = checkpoint.layers[name].shape
     stated = checkpoint.statement.layers.get(name, "")
-    pattern = stated_pattern(stated, tuple(weight.shape))
-    widths = [*more, pattern.m] if pattern else more
-    return Finding(name, detect(kept_rows(weight), tuple(weight.shape), widths), stated)
+    if name in checkpoint.statement.skipped:
+        stated = f"dense: {checkpoint.statement.skipped[name]}"
+    pattern = stated_pattern(stated, shape)
+    return Finding(name, detect(kept, shape, [*more, pattern.m] if pattern else more), stated)
 
 
 def violations_in(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -50,6 +50,7 @@ class Head(QWidget):
             "The N:M that every layer is held against; type any other, such as 3:6"
         )
         self._files = QLabel()
+        self._files.setTextFormat(Qt.TextFormat.PlainText)
         self._files.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._progress = QProgressBar()
         self._progress.setRange(0, STEPS)

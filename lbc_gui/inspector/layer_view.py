@@ -56,6 +56,8 @@ class LayerView(QWidget):
         before = self.picture
         same = before is not None and before.name == picture.name
         same = same and before is not None and before.codes.shape == picture.codes.shape
+        if before is not None and before.pattern != picture.pattern:
+            self.view.frame(None)
         self.picture = picture
         self._title.setText(title(picture))
         self._title.setToolTip(self._title.text())
@@ -119,7 +121,8 @@ class LayerView(QWidget):
         if found is not None and len(found):
             of = picture.rows.size // found.pattern.m
             blocks = "block keeps" if len(found) == 1 else "blocks keep"
-            text = f"{len(found):,} of {of:,} {blocks} more than {found.pattern.n} weights"
+            weights = "weight" if found.pattern.n == 1 else "weights"
+            text = f"{len(found):,} of {of:,} {blocks} more than {found.pattern.n} {weights}"
             text += f"; the first {MOST_ROWS:,} are listed" if len(found) > MOST_ROWS else ""
             self._listed.setText(f"{text}. Choose one to zoom to it.")
 

@@ -16,7 +16,7 @@ from PySide6.QtCore import (
     Signal,
     Slot,
 )
-from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from lbc.inspection.comparison import LayerComparison
 from lbc.inspection.survey import Finding
@@ -35,7 +35,7 @@ TIPS = (
     "Greatest difference of a weight from the other checkpoint's",
     "Positions that are zero in one of the two checkpoints alone",
 )
-WIDTHS = (124, 86, 80, 44, 56, 84, 66)
+WIDTHS = (124, 86, 84, 44, 56, 76, 60)
 ALONE, COMPARED = (1, 3), (5, 6)
 """The columns that give way to, and that need, another checkpoint."""
 
@@ -214,6 +214,7 @@ class LayersTable(QTableView):
         self.horizontalHeader().setMinimumSectionSize(36)
         for column, width in enumerate(WIDTHS):
             self.horizontalHeader().resizeSection(column, width)
+        self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.show_comparison(False)
         self.selectionModel().currentRowChanged.connect(self._current_changed)
 

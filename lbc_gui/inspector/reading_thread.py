@@ -21,11 +21,10 @@ from lbc.inspection.comparison import (
     compare_weights,
     distances,
 )
-from lbc.inspection.detection import detect
 from lbc.inspection.errors import InspectionError, errors_named
-from lbc.inspection.picture import Codes, difference_codes, mask_codes, top_level
+from lbc.inspection.picture import Codes, difference_codes, mask_codes, sampled, top_level
 from lbc.inspection.rows import Rows, weight_rows
-from lbc.inspection.survey import Finding, survey_layer
+from lbc.inspection.survey import Finding, find, survey_layer
 from lbc.inspection.violations import Violations, find_violations
 from lbc.pattern import Pattern
 
@@ -181,13 +180,12 @@ class Pair:
             rows = weight_rows(holder.weight(name))
             shape = holder.layers[name].shape
             kept = (rows != 0).view(np.uint8)
-            stated = holder.statement.layers.get(name, "")
-            finding = Finding(name, detect(kept, shape), stated)
+            finding = find(holder, name, kept)
             pattern = request.pattern or finding.pattern
             violations = None
             if pattern is not None and shape[1] % pattern.m == 0:
                 violations = find_violations(kept, shape, pattern)
-            top = top_level(np.abs(rows))
+            top = top_level(np.abs(sampled(rows)))
             codes = mask_codes(rows, top, violations)
             drawn = LayerPicture(
                 request, name, finding, pattern, violations, rows, codes, top, None
@@ -204,7 +202,7 @@ class Pair:
                 return replace(drawn, comparison=comparison)
             others = weight_rows(self._other.weight(drawn.name))
             comparison = compare_weights(drawn.name, drawn.shape, drawn.rows, others)
-            top = top_level(distances(drawn.rows, others))
+            top = top_level(distances(sampled(drawn.rows), sampled(others)))
             codes = difference_codes(drawn.rows, others, top)
         return replace(
             drawn, comparison=comparison, others=others, difference=codes, difference_top=top

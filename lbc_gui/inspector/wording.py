@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from lbc.masks import weight_place
 from lbc_gui.inspector.reading_thread import LayerPicture
 
@@ -9,18 +11,16 @@ from lbc_gui.inspector.reading_thread import LayerPicture
 def title(picture: LayerPicture) -> str:
     """Name, shape, what it obeys, and how it compares."""
     found, comparison = picture.finding.detection, picture.comparison
-    parts = [f"<b>{picture.name}</b>", "×".join(map(str, picture.shape)), found.headline]
-    if comparison is None:  # there is not room for everything
-        parts.append(f"{found.density:.1%} kept")
+    parts = [f"<b>{escape(picture.name)}</b>", "×".join(map(str, picture.shape)), found.headline]
     pattern = picture.pattern
     if pattern is not None and picture.violations is None:
         parts.append(f"{pattern} does not fit {picture.shape[1]} inputs")
-    elif pattern is not None and picture.violations is not None:
+    elif pattern is not None and picture.violations is not None and pattern != found.pattern:
+        stated = "stated " if str(pattern) == picture.finding.stated else ""
         count = len(picture.violations)
-        stated = "stated" if str(pattern) == picture.finding.stated else "held against"
-        if pattern != found.pattern or count == 0:
-            said = f"{count:,} violations" if count else "no violation"
-            parts.append(f"{stated} {pattern}: {said}")
+        parts.append(f"{stated}{pattern} " + (f"broken {count:,} times" if count else "obeyed"))
+    elif comparison is None:
+        parts.append(f"{found.density:.1%} kept")
     if comparison is not None and comparison.agreement is not None:
         parts.append(f"{comparison.flipped:,} flipped ({1 - comparison.agreement:.2%})")
     elif comparison is not None:

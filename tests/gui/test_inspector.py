@@ -190,7 +190,7 @@ def test_a_real_mouse_hits_the_cell_it_points_at(
     open_window: Open, checkpoint: Path, qtbot: QtBot
 ) -> None:
     window = open_window()
-    window.inspect_files([checkpoint])
+    window.inspecting.open([checkpoint])
     assert window.pages.currentWidget() is window.inspector
     page = window.inspector
     finished(qtbot, page)
@@ -409,8 +409,20 @@ def test_the_command_line_names_checkpoints() -> None:
 
 def test_the_window_closes_while_it_reads(open_window: Open, large: Path, qtbot: QtBot) -> None:
     window = open_window()
-    window.inspect_files([large])
+    window.inspecting.open([large])
     assert window.inspector.reading.running
     window.close()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
     assert not window.inspector.reading.running
+
+
+def test_a_message_goes_once_a_good_file_is_open(
+    open_window: Open, checkpoint: Path, qtbot: QtBot
+) -> None:
+    window = open_window()
+    window.inspecting.open([checkpoint.with_name("absent.pt")])
+    finished(qtbot, window.inspector)
+    assert window.message.isVisible()
+    window.inspecting.open([checkpoint])
+    finished(qtbot, window.inspector)
+    assert not window.message.isVisible()

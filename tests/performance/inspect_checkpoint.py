@@ -124,7 +124,7 @@ def measure_opening(window: MainWindow, file: Path) -> tuple[float, float, list[
     page.reading.running_changed.connect(changed)
     timer.start(int(TICK * 1000))
     start = last = time.perf_counter()
-    window.inspect_files([file])
+    window.inspecting.open([file])
     loop.exec()
     finished = time.perf_counter() - start
     timer.stop()
