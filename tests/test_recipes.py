@@ -47,7 +47,7 @@ def test_resnet50_on_imagenet() -> None:
             size=224,
             resize=256,
             interpolation="bilinear",
-            workers=16,
+            workers=8,
             augment=Augment(crop="resized", smallest_area=0.08, flip=True, lighting=0.1),
         ),
         model=ResNet(name="resnet50"),
@@ -78,7 +78,7 @@ def test_deit_small_on_imagenet() -> None:
             size=224,
             resize=256,
             interpolation="bicubic",
-            workers=16,
+            workers=8,
             augment=Augment(
                 crop="resized",
                 smallest_area=0.08,

@@ -51,7 +51,7 @@ class RunProgress(QProgressBar):
     def show_state(self, state: State) -> None:
         self._state = state
         if state is State.LOADING:
-            self._last = None
+            self._prepared = self._last = None
             self.setRange(0, 0)
         elif self._prepared is not None:
             self.setRange(0, self._prepared.steps)
@@ -92,7 +92,7 @@ class RunProgress(QProgressBar):
                 parts.append("paused")
         else:
             parts.append(_WORDS[self._state])
-        self.setFormat(" · ".join(parts))
+        self.setFormat(" · ".join(parts or ["starting …"]))
 
     def _seconds_left(self) -> float | None:
         if self._prepared is None or len(self._recent) < 2:

@@ -76,6 +76,7 @@ def test_every_example_opens_and_says_what_it_lacks_here(qtbot: QtBot, open_wind
     assert "/data/imagenet" in window.experiment_panel.problem.text().replace("\\", "/")
     qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
     assert "set device to cpu" in window.message.text or "holds no folder" in window.message.text
+    assert window.progress.text() == "failed"
 
 
 def test_a_folder_that_refuses_the_file_is_told(open_window: Open, tmp_path: Path) -> None:
