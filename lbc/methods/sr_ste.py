@@ -42,11 +42,13 @@ class SrSteLayer(MagnitudeLayer):
     def remove(self, _live: int, /) -> None:
         """Bring the live set in line with the present weights."""
         self._choose(self.seen)
-        winners = torch.cat([self.block_scores(rows).argmax(dim=1) for rows in self._chunks()])
-        one_hot = torch.nn.functional.one_hot
-        self.packed = torch.cat(
-            [pack(one_hot(winners[rows], self.pattern.count).bool()) for rows in self._chunks()]
-        )
+        positions = self.position_scores()
+        packed = self.packed.new_empty((self.blocks, self.packed.shape[1]))
+        for rows in self._chunks():
+            winners = self._sums(positions[rows]).argmax(dim=1, keepdim=True)
+            live = winners == torch.arange(self.pattern.count, device=winners.device)
+            packed[rows] = pack(live)
+        self.packed = packed
 
     @torch.no_grad()
     def _choose(self, weight: Tensor) -> Tensor:
@@ -71,7 +73,7 @@ class _StraightThrough(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         weight, masked = ctx.saved_tensors
-        return grad + PULL * (weight - masked), None
+        return torch.add(grad, weight - masked, alpha=PULL), None
 
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:
