@@ -191,17 +191,3 @@ def test_a_removal_tells_how_far_it_is_and_the_terminal_shows_it(
         assert progress.tasks[0].description == "training"
     console.file.close()
     assert isinstance(events[-1], Finished)
-
-
-def test_scores_of_many_removals_keep_within_the_budget(
-    quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    experiment = quick(**BY_STEP)
-    cells = 2 * 48 * 48 // PATTERN.m * PATTERN.count  # of both hidden layers that 6 divides
-    monkeypatch.setattr("lbc.runs.history.SCORE_BUDGET", 5 * 2 * cells)
-    Trainer(experiment, tmp_path / "run").train()
-    moments = list(read_history(tmp_path / "run" / "scores.history"))
-    kept = [moment for moment in moments if moment.scores]
-    assert len(moments) > 9
-    # One more than the budget's five is kept where the search ends.
-    assert 2 <= len(kept) <= 6

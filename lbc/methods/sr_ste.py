@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import one_hot
 
 from lbc.live import keep_best, pack
 from lbc.magnitude import MagnitudeLayer
@@ -46,10 +45,12 @@ class SrSteLayer(MagnitudeLayer):
     ) -> tuple[Tensor, Tensor]:
         """The live set in line with the present weights."""
         packed = self.packed.new_empty((self.blocks, self.packed.shape[1]))
+        positions = self.position_scores()
         for rows in self._chunks():
-            winners = self.block_scores(rows).argmax(dim=1)
-            packed[rows] = pack(one_hot(winners, self.pattern.count).bool())
-            scored(len(winners) * self.pattern.count)
+            winners = self._sums(positions[rows]).argmax(dim=1, keepdim=True)
+            live = winners == torch.arange(self.pattern.count, device=winners.device)
+            packed[rows] = pack(live)
+            scored(live.numel())
         return packed, self._largest()
 
     @torch.no_grad()
@@ -74,7 +75,7 @@ class _StraightThrough(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         weight, masked = ctx.saved_tensors
-        return grad + PULL * (weight - masked), None
+        return torch.add(grad, weight - masked, alpha=PULL), None
 
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from lbc.allocator import keep_freed_memory
 from lbc.config import Experiment, dump_experiment
 from lbc.data import Batch, Loader, load
 from lbc.runs.folder import Position, RunState, Status
@@ -88,6 +89,7 @@ class Trainer:
     def train(self) -> Finished:
         """Prepare, train, finish. Raises TrainingError; the last good checkpoint stays."""
         failure: RunState | None = None
+        keep_freed_memory()
         try:
             self._prepare()
             finished = self._finish("finished" if self._train_epochs() else "stopped")
