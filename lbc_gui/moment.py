@@ -153,6 +153,7 @@ def copy_moment(
     layer = sparsifier.layers.get(watch.layer)
     if layer is None:
         return None
+    layer.settle()
     dense = _dense(sparsifier, layer)
     block = watch.block if watch.block is not None and watch.block < layer.blocks else None
     raw, additive = layer.stored_scores()
@@ -174,6 +175,7 @@ def copy_moment(
 
 def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
     """Copy up to ``SAMPLED_OUTPUTS`` output channels, evenly spread, as a layer of their own."""
+    layer.settle()
     outputs, blocks = _sampled(layer.shape, layer.blocks)
     raw, additive = layer.stored_scores()
     return LayerMoment(

@@ -39,6 +39,9 @@ class SrSteLayer(MagnitudeLayer):
     def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
         return 1
 
+    def settle(self) -> None:
+        self.remove(1)
+
     @torch.no_grad()
     def choose(
         self, _live: int, /, scored: Callable[[int], object] = lambda _: None
