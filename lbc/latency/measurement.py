@@ -6,6 +6,7 @@ that cannot be true is refused rather than shown.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -180,7 +181,7 @@ class Measurement(Told):
     """All results of one worker: one device, type and backend. ``source`` names where it ran."""
 
     source: Text = "this machine"
-    time: float
+    time: Annotated[float, Field(ge=0, le=4e9)]
     device: Device
     backend: Backend
     dtype: Dtype
@@ -190,6 +191,11 @@ class Measurement(Told):
     @property
     def title(self) -> str:
         return f"{self.device.name} · {self.dtype} · {BACKEND_NAMES[self.backend]}"
+
+    @property
+    def when(self) -> str:
+        """Minute at which it began, in this machine's time zone."""
+        return datetime.fromtimestamp(self.time).strftime("%Y-%m-%d %H:%M")
 
 
 BACKEND_NAMES: dict[Backend, str] = {

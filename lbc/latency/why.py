@@ -95,6 +95,26 @@ def _reasons(result: Result, measurement: Measurement, sparse_us: float, best: R
     return reasons
 
 
+THROTTLED = {
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x20: "heat",
+    0x40: "heat",
+    0x80: "power brake",
+}
+"""NVML's bits for clocks below what was asked for; idling and a user's settings are left out."""
+
+
+def throttle_reasons(result: Result) -> list[str]:
+    """Why the GPU ran below its clocks while the case was measured."""
+    told = result.clocks.get("throttle_reasons")
+    try:
+        bits = int(told, 16) if isinstance(told, str) else 0
+    except ValueError:
+        return []
+    return list(dict.fromkeys(name for bit, name in THROTTLED.items() if bits & bit))
+
+
 def _share_of_memory(result: Result, measurement: Measurement, sparse_us: float) -> float:
     peak = peak_of(measurement.device)
     if peak is None:

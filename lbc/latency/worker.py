@@ -575,6 +575,8 @@ def torch_sparse(ops: Operands, layout: str, patience: float) -> Way:
     kept = int((ops.mask != 0).sum())
     index_bytes = 8 * kept + 8 * (ops.case["m"] + 1) if layout == "CSR" else 16 * kept
 
+    if layout == "COO" and ops.dtype.itemsize < 4:
+        raise RefusedError("torch COO", "torch adds it up in 16 bits, which is too coarse.")
     weights = sparse_weights(ops, layout, patience)
     calls = [partial(times_sparse, x, w) for x, w in zip(ops.x, weights, strict=True)]
     return Way(f"torch {layout}", calls, bytes=kept * ops.dtype.itemsize + index_bytes)
@@ -921,7 +923,8 @@ def interleave(timers: list[Timer], job: dict[str, Any]) -> None:
             return
         shuffle(order)
         for timer in order:
-            slower = timer.samples[0] / timers[0].samples[0] if turn else 1.0
+            # The shortest samples: a single one says nothing on a busy machine.
+            slower = min(timer.samples) / min(timers[0].samples) if turn else 1.0
             if turn < (job["samples"] if slower < 10 else 7 if slower < 50 else 3):
                 timer.samples.append(timer.once())
 

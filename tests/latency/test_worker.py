@@ -164,6 +164,15 @@ def test_what_a_way_needs_beforehand_is_never_part_of_its_time() -> None:
     assert made == ["prepare", "call"]
 
 
+def test_a_lucky_first_sample_costs_the_other_ways_none_of_theirs() -> None:
+    timers = [worker.Timer(torch, worker.Way(name, [int]), "eager", CPU) for name in "abc"]
+    times = {"a": [1e-9] + 99 * [1e-3], "b": 50 * [1e-3, 5e-9], "c": 100 * [1.0]}
+    for timer in timers:
+        timer.once = partial(times[timer.way.name].pop, 0)  # type: ignore[method-assign]
+    worker.interleave(timers, JOB | {"samples": 30})
+    assert [len(timer.samples) for timer in timers] == [30, 30, 3]
+
+
 @given(st.lists(st.floats(1e-6, 1.0), min_size=7, max_size=40), st.floats(0.1, 10))
 def test_the_bootstrap_interval_holds_the_ratio_of_what_is_always_so_much_slower(
     samples: list[float], factor: float
