@@ -35,7 +35,15 @@ def why_slow(result: Result, measurement: Measurement) -> str:
         reasons = _on_a_processor(result, ratio)
     else:
         reasons = _reasons(result, measurement, sparse.median_us, ratio)
-    return " ".join(filter(None, (*reasons, _path(result))))
+    return " ".join(filter(None, (*reasons, _unfolded(result), _path(result))))
+
+
+def _unfolded(result: Result) -> str:
+    """What is left of a convolution's gain with the unfolding that its product needs."""
+    ratio = result.ratio_of(result.unfolded_sparse())
+    if ratio is None:
+        return ""
+    return f"With the unfolding that it needs: {ratio.ratio:.2f}× over the {ratio.over}."
 
 
 def _path(result: Result) -> str:
@@ -52,7 +60,8 @@ def _path(result: Result) -> str:
 def _on_a_processor(result: Result, best: Ratio) -> list[str]:
     if best.ratio >= SLOW and best.low > 1:
         return []
-    each = ", ".join(f"{r.way} {r.ratio:.2f}×" for r in result.ratios if r.way != A_A)
+    products = {time.way for time in result.times if not time.unfolded} - {A_A}
+    each = ", ".join(f"{r.way} {r.ratio:.2f}×" for r in result.ratios if r.way in products)
     return [f"Processors have no 2:4 instructions, masks and indices are extra work ({each})."]
 
 

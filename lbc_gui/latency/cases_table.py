@@ -51,7 +51,7 @@ TEXT = Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignVCenter
 MARGINS = 8
 """Of a cell, in pixels, left and right together."""
 
-WAITING = "waiting"
+MEASURING, WAITING = "being measured", "waiting"
 GREY = QColor(128, 128, 128)
 
 
@@ -71,12 +71,13 @@ class CasesModel(QAbstractTableModel):
         self.lines: list[Line] = []
         self._measurement: Measurement | None = None
         self._baseline: dict[tuple[int, int, int], float] = {}
+        self._reasons: dict[int, tuple[Result, str]] = {}
 
     @property
     def unused(self) -> tuple[int, ...]:
         """Columns that nothing is known for: no CUDA graphs, no baseline."""
         results = self._measurement.results if self._measurement else ()
-        graphs = any(time.mode == "graph" for result in results for time in result.times)
+        graphs = any(result.mode("graph") == "graph" for result in results if result.times)
         names = (*(() if graphs or not results else ("eager",)),
                  *(() if self._baseline else ("baseline",)))  # fmt: skip
         return tuple(HEADERS.index(name) for name in names)
@@ -84,13 +85,14 @@ class CasesModel(QAbstractTableModel):
     def show_measurement(
         self, measurement: Measurement | None, waiting: Sequence[str] = ()
     ) -> None:
-        """Show results; ``waiting`` names cases still to come."""
+        """Show results; ``waiting`` names cases still to come, the one being measured first."""
         lines = []
         for result in measurement.results if measurement else ():
             lines.append(Line(result, result.name))
-            why = why_slow(result, measurement) if measurement else ""
+            why = self._why(result, measurement) if measurement else ""
             lines += [Line(None, why)] if why else []
-        lines += [Line(None, f"{name}: {WAITING}") for name in waiting]
+        states = (MEASURING, *(WAITING for _ in waiting))
+        lines += [Line(None, f"{n}: {state}") for n, state in zip(waiting, states, strict=False)]
         same = [line.result is None for line in lines] == [at.result is None for at in self.lines]
         if not same:
             self.beginResetModel()
@@ -137,6 +139,14 @@ class CasesModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ForegroundRole and line.result.status != "measured":
             return GREY
         return None
+
+    def _why(self, result: Result, measurement: Measurement) -> str:
+        """What was found once for a result, which a growing measurement keeps as it is."""
+        known, why = self._reasons.get(result.index, (None, ""))
+        if known is not result:
+            why = why_slow(result, measurement)
+            self._reasons[result.index] = result, why
+        return why
 
     def _all_changed(self) -> None:
         if self.lines:
@@ -227,8 +237,10 @@ class CasesTable(QTableView):
 
     @Slot()
     def _hide_unused(self) -> None:
+        unused = self._cases.unused
         for column in range(len(HEADERS)):
-            self.setColumnHidden(column, column in self._cases.unused)
+            if self.isColumnHidden(column) != (column in unused):
+                self.setColumnHidden(column, column in unused)
 
     def _fit_sentences(self) -> None:
         """Qt gives a spanned cell the height that its first column alone would need."""

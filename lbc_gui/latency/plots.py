@@ -17,8 +17,8 @@ from lbc_gui.curves.curves_panel import LogAxis
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 MOST_BARS = 16
-SYMBOLS = (("o", "●", "○"), ("s", "■", "□"), ("t", "▼", "▽"), ("d", "◆", "◇"))
-"""Of pyqtgraph, and as the key writes them, filled and hollow."""
+SYMBOLS = (("o", "●"), ("s", "■"), ("t", "▼"), ("d", "◆"))
+"""Of pyqtgraph, and as the key writes them."""
 
 Numbered = tuple[int, Measurement]
 Series = tuple[str, QColor, bool, list[tuple[int, Time]]]
@@ -48,12 +48,13 @@ class LatencyPlots(QTabWidget):
         self.currentChanged.connect(self._draw)
 
     def show_measurements(self, measurements: Sequence[Numbered]) -> None:
-        """Draw these, each in the colour of its number."""
-        if measurements and not self._shown:
+        """Draw these, each in the colour of its number; what is published until there are any."""
+        shown = tuple(at for at in measurements if at[1].results)
+        if shown and not self._shown:
             self.setCurrentWidget(self.latency)
-        elif not measurements:
+        elif not shown:
             self.setCurrentWidget(self.speed_up)
-        self._shown = tuple(measurements)
+        self._shown = shown
         self._draw()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -151,10 +152,11 @@ class _Plot(QWidget):
 
 
 def colour_of(index: int) -> QColor:
-    """The colour of the measurement at this place of the list."""
+    """The colour of the measurement at this place of the list; four, and their darker shades."""
     colours = plot_colours()
     series = (colours.blue, colours.orange, colours.green, colours.red)
-    return series[index % len(series)]
+    colour = series[index % len(series)]
+    return colour.darker(190) if index // len(series) % 2 else colour
 
 
 def square_icon(colour: QColor) -> QIcon:
@@ -196,9 +198,11 @@ def _draw_latency(view: _Plot, measurements: Sequence[Numbered]) -> None:
             pg.BarGraphItem(x=x, y0=floor, height=middle - floor, width=0.92 * width, **look)
         )
         _whiskers(view, x, middle, low, high, plot_colours().text, 0.4 * width)
-        view.explain("■" if filled else "□", colour, name)
+        if filled:
+            view.explain("■", colour, name)
+    hollow = "" if all(filled for _, _, filled, _ in all_series) else "hollow: fastest dense way; "
     left_out = f", the first {MOST_BARS} of {len(found)} cases" if len(found) > MOST_BARS else ""
-    view.note(f"(medians, whiskers from the 10th to the 90th percentile{left_out})")
+    view.note(f"({hollow}medians, whiskers from the 10th to the 90th percentile{left_out})")
     _case_axis(view, results)
 
 
@@ -222,8 +226,7 @@ def _side_by_side(results: Sequence[Result], measurements: Sequence[Numbered]) -
         sparse = [(at, time) for at, result in pairs if (time := result.sparse())]
         for kind, bars in (("dense", dense), ("sparse", sparse)):
             if bars:
-                name = f"{measurement.title}, {kind}"
-                found.append((name, colour_of(number), kind == "sparse", bars))
+                found.append((measurement.title, colour_of(number), kind == "sparse", bars))
     return found if len({colour.name() for _, colour, *_ in found}) > 1 else []
 
 
@@ -239,11 +242,13 @@ def _whiskers(
 
 
 def _points(view: _Plot, x: Floats, y: Floats, number: int, name: str, filled: bool = True) -> None:
+    """Points in the look of a measurement; hollow ones are explained by those that are filled."""
     colour = colour_of(number)
-    symbol, full, hollow = SYMBOLS[number % len(SYMBOLS)]
+    symbol, glyph = SYMBOLS[number % len(SYMBOLS)]
     brush, pen = colour if filled else None, pg.mkPen(colour, width=1.5)
     view.plot.addItem(pg.ScatterPlotItem(x=x, y=y, symbol=symbol, size=8, brush=brush, pen=pen))
-    view.explain(full if filled else hollow, colour, name)
+    if filled:
+        view.explain(glyph, colour, name)
 
 
 def _case_axis(view: _Plot, results: Sequence[Result]) -> None:
@@ -300,8 +305,10 @@ def _draw_roofline(view: _Plot, measurements: Sequence[Numbered]) -> None:
             found = [_roof_point(r, measurement, kind == "sparse") for r in measurement.results]
             points = np.array([point for point in found if point is not None])
             if len(points):
-                name = f"{measurement.title}, {kind}"
-                _points(view, points[:, 0], points[:, 1], number, name, filled=kind == "sparse")
+                x, y = points.T
+                _points(view, x, y, number, measurement.title, filled=kind == "sparse")
+    if measurements:
+        view.note("(filled: fastest sparse way, hollow: fastest dense)")
 
 
 def _roof_point(
@@ -325,5 +332,5 @@ def _draw_roof(view: _Plot, measurement: Measurement, colour: QColor) -> None:
         roof = np.minimum(intensity * peak.memory_tb, ceiling)
         pen = pg.mkPen(colour, style=style)
         view.plot.addItem(pg.PlotDataItem(np.log10(intensity), np.log10(roof), pen=pen))
-        mark, kind = ("—", "2:4") if sparse else ("┄", "dense")
-        view.explain(mark, colour, f"{peak.name} peak, {kind}: {ceiling:,.0f}")
+    dense, two_four = (peak.operations(measurement.dtype, at) / 1e12 for at in (False, True))
+    view.explain("—", colour, f"{peak.name} peaks: {dense:,.0f} dense (┄), {two_four:,.0f} 2:4")
