@@ -17,6 +17,8 @@ from lbc.latency.process import WorkerProcess
 
 RECOVERIES = 3
 RECOVERY_PAUSE = 2.0
+NOWHERE = ("connection", "python", "no GPU")
+"""Failures that every type and backend would meet alike."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,13 @@ def measure(
     found = []
     for dtype in request.dtypes:
         for backend in request.backends:
-            if not cancel.is_set():
-                measurement = _Campaign(request, dtype, backend, tell, cancel).run()
-                found += [measurement] if measurement else []
+            if cancel.is_set():
+                break
+            campaign = _Campaign(request, dtype, backend, tell, cancel)
+            measurement = campaign.run()
+            found += [measurement] if measurement else []
+            if campaign.failure in NOWHERE:
+                return tuple(found)
     return tuple(found)
 
 
@@ -150,6 +156,7 @@ class _Campaign:
     open: int | None = None
     answered: set[int] = field(default_factory=set)
     unsearched: list[int] = field(default_factory=list)
+    failure: str = ""
 
     def run(self) -> Measurement | None:
         over = False
@@ -234,6 +241,7 @@ class _Campaign:
         poisoned = ended.kind == "poisoned"
         fatal = ended.how == "timeout" or ended.kind == "died" or poisoned
         if not fatal or (self.open is None and not self.answered):
+            self.failure = ended.kind
             self.tell(WorkerFailed(self.dtype, self.backend, ended.kind, ended.message))
             return True
         stuck = self.first - 1 if poisoned else self.open

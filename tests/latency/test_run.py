@@ -248,6 +248,14 @@ def test_cancelling_ends_the_worker_and_keeps_what_was_found(
     assert gone(pids()[0])
 
 
+def test_what_every_backend_would_meet_is_told_once(recorded: Callable[..., str]) -> None:
+    refusal = answer("failed", **{"class": "no GPU", "message": "No GPU here."})
+    place = Place(python=recorded(refusal, refusal))
+    events: list[Event] = []
+    assert measure(Request.on(SMALL, "cuda", place=place), events.append) == ()
+    assert [failure.message for failure in failures(events)] == ["No GPU here."]
+
+
 def test_a_python_that_is_not_there_is_said_so() -> None:
     events: list[Event] = []
     assert measure(cpu([], place=Place(python="/no/such/python")), events.append) == ()
