@@ -145,6 +145,16 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._box.setRange(QRectF(column, row, columns, rows), padding=0)
         self.zooms.moved()
 
+    def show_cells(self, x: int, y: int, width: int, height: int) -> None:
+        """Zoom to some cells of the picture."""
+        self._box.setRange(QRectF(x, y, width, height), padding=0)
+        self.zooms.moved()
+
+    def move_with(self, other: HeatmapView) -> None:
+        """Show the same part of the picture as another view of the same fold."""
+        self._box.setXLink(other._box)
+        self._box.setYLink(other._box)
+
     def block_centre(self, block: int) -> QPointF:
         """Where the middle of a block is drawn, in this widget's pixels."""
         assert self._fold is not None
