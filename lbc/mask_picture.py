@@ -29,15 +29,27 @@ def lexicographic(kept: Flags, pattern: Pattern) -> Indices | None:
     after, counted by the first position that is another. None where some block does not keep
     exactly N, or the combinations cannot be counted in 64 bits.
     """
-    if pattern.count > _LAST or (kept.sum(axis=1) != pattern.n).any():
+    if pattern.count > _LAST or (counts(kept) != pattern.n).any():
         return None
-    positions = np.nonzero(kept)[1].reshape(-1, pattern.n)
+    # Position p can be p_i for i <= p only; the numbers beside are never looked up.
+    table = np.array(
+        [[comb(pattern.m - 1 - p, pattern.n - i) if i <= p else 0 for i in range(pattern.n + 1)]
+         for p in range(pattern.m)], np.int64,
+    )  # fmt: skip
     after = np.zeros(len(kept), np.int64)
-    for i in range(pattern.n):
-        # Position p_i lies between i and M − N + i; elsewhere the numbers are never looked up.
-        table = [comb(pattern.m - 1 - p, pattern.n - i) if p >= i else 0 for p in range(pattern.m)]
-        after += np.array(table, np.int64)[positions[:, i]]
+    seen = np.zeros(len(kept), np.intp)
+    for p, column in enumerate(kept.T):
+        after += table[p][seen] * column
+        seen += column
     return pattern.count - 1 - after
+
+
+def counts(flags: Flags) -> npt.NDArray[np.int32]:
+    """How many of each block's positions are true: (blocks, M) → (blocks,)."""
+    total = np.zeros(len(flags), np.int32)
+    for column in flags.T:  # several times faster than a sum along a short axis
+        total += column
+    return total
 
 
 def held(winners: npt.NDArray[Any], pattern: Pattern) -> Flags:

@@ -15,7 +15,7 @@ from lbc.pattern import Pattern
 from lbc_gui.detail import Reduction
 from lbc_gui.drawing import BlockState, Key, Look, Picture, ViewRequest, block_state
 from lbc_gui.masks.known import Known, known_of
-from lbc_gui.masks.numbers import Numbers, by_magnitude, count
+from lbc_gui.masks.numbers import Numbers, count
 from lbc_gui.masks.pictures import (
     Coloured,
     best_combinations,
@@ -175,9 +175,8 @@ def _alone(known: Known, show: Show, like: Coloured | None = None) -> tuple[Colo
             assert known.weights is not None
             return sizes(known.weights, kept, like), ""
         case "magnitude":
-            assert known.weights is not None
-            chosen = by_magnitude(known.weights, known.moment.pattern)
-            return difference(chosen, kept, OF_MAGNITUDE), ""
+            assert known.by_magnitude is not None
+            return difference(known.by_magnitude, kept, OF_MAGNITUDE), ""
         case "beta" if known.beta is not None:
             return signed(known.beta, kept, like), ""
         case "best" if known.best is not None:

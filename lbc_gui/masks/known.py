@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,6 +29,19 @@ class Known:
     weights: Floats | None
     beta: Floats | None
     best: Indices | None
+
+    @cached_property
+    def by_magnitude(self) -> Flags | None:
+        """What the N largest |w| of every block would keep, (blocks, M)."""
+        if self.weights is None:
+            return None
+        import torch  # takes seconds to load, and the window is on screen meanwhile
+
+        from lbc.mask_statistics import magnitude_mask
+
+        weights = torch.tensor(self.weights)  # a copy: what is read-only cannot be shared
+        chosen: Flags = magnitude_mask(weights, self.moment.pattern).numpy()
+        return chosen
 
 
 def known_of(moment: LayerMoment) -> Known:

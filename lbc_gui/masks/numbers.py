@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lbc.heatmap import Floats
-from lbc.mask_picture import Flags, Indices
+from lbc.mask_picture import Indices
 from lbc.pattern import Pattern
 from lbc_gui.drawing import LARGEST_DRAWN_COUNT
 from lbc_gui.masks.known import Known
@@ -61,9 +60,8 @@ def count(now: Known, other: Known | None = None) -> Numbers:
     changed = magnitude = None
     if other is not None and now.best is not None and other.best is not None:
         changed = float((now.best != other.best).mean())
-    if now.weights is not None:
-        chosen = _tensor(by_magnitude(now.weights, pattern))
-        magnitude = statistics.agreement(kept, chosen, pattern)
+    if now.by_magnitude is not None:
+        magnitude = statistics.agreement(kept, _tensor(now.by_magnitude), pattern)
     return Numbers(
         density=float(now.moment.mask.mean()),
         decided=all(_decided(one) for one in (now, other) if one is not None),
@@ -79,14 +77,6 @@ def count(now: Known, other: Known | None = None) -> Numbers:
 
 def _decided(known: Known) -> bool:
     return int(known.kept.sum()) == len(known.kept) * known.moment.pattern.n
-
-
-def by_magnitude(weights: Floats, pattern: Pattern) -> Flags:
-    """The N largest |w| of every block: bool (blocks, M)."""
-    from lbc.mask_statistics import magnitude_mask
-
-    chosen: Flags = magnitude_mask(_tensor(weights), pattern).numpy()
-    return chosen
 
 
 def histogram(best: Indices, pattern: Pattern) -> Histogram:

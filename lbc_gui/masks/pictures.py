@@ -18,7 +18,7 @@ from lbc.heatmap import (
     quantise,
     summarise,
 )
-from lbc.mask_picture import Flags, compare, furthest, winner_codes
+from lbc.mask_picture import Flags, compare, counts, furthest, winner_codes
 from lbc.palette import DISTINCT, REMOVED_COLOUR, SAME_COLOUR
 from lbc.pattern import Pattern
 from lbc_gui.detail import Reduction
@@ -28,6 +28,9 @@ from lbc_gui.scores.wording import glyphs, members_of
 Colour = tuple[int, int, int]
 
 GREYS = "crameri:grayC_r"
+WIDEST_NAMED = 8
+"""The widest block whose combinations have room in a legend."""
+
 KEPT_COLOUR = (236, 236, 236)
 SHARES = "crameri:lajolla_r"
 
@@ -98,9 +101,10 @@ def best_combinations(winners: npt.NDArray[np.int64], held: Flags, pattern: Patt
         names = tuple(glyphs(members_of(pattern, c), pattern.m) for c in range(pattern.count))
         key = Swatches(names, DISTINCT[: pattern.count], "not held")
     else:
-        first = glyphs(tuple(range(pattern.n)), pattern.m)
-        last = glyphs(tuple(range(pattern.m - pattern.n, pattern.m)), pattern.m)
-        key = Scale("rank", 0, pattern.count - 1, texts=(first, last), removed="not held")
+        ends = (tuple(range(pattern.n)), tuple(range(pattern.m - pattern.n, pattern.m)))
+        first, last = (glyphs(members, pattern.m) for members in ends)
+        texts = (first, last) if pattern.m <= WIDEST_NAMED else ("first", "last")
+        key = Scale("rank", 0, pattern.count - 1, texts=texts, removed="not held")
     return Coloured(cells, key, of_block, key, "sample")
 
 
@@ -119,7 +123,7 @@ def difference(before: Flags, after: Flags, names: tuple[str, str, str, str]) ->
 
 
 def _share(flags: Flags) -> Floats:
-    return np.asarray(flags.mean(axis=1, dtype=np.float32))
+    return np.asarray(counts(flags) / flags.shape[1], dtype=np.float32)
 
 
 def _level(like: Coloured | None) -> float | None:
