@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from lbc.runs.replay import MomentInfo, Replay
 from lbc_gui.drawing import Look, Snapshot, Thumbnail, ViewRequest, draw, draw_thumbnail
+from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, draw_mask
+from lbc_gui.masks.others import Others
+from lbc_gui.masks.removals import Removals
 from lbc_gui.moment import LayerMoment, LayerState, copy_moment, copy_sample, past_moment, sample
 
 if TYPE_CHECKING:
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 
     from lbc.sparsify import Sparsifier
     from lbc.training.control import Control
+
+Request = ViewRequest | MaskRequest
+"""What a page wants to be drawn; it says which of the trainer's tensors that takes."""
 
 SHORTEST_INTERVAL = 0.1
 """Seconds between two copies of a training run's open layer."""
@@ -41,11 +47,11 @@ class Desk:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._control: Control | None = None
-        self._request: ViewRequest | None = None
+        self._request: Request | None = None
         self._incoming: LayerMoment | None = None
         self._moment: LayerMoment | None = None
         self._redraw = False
-        self._snapshot: Snapshot | None = None
+        self._snapshot: Snapshot | MaskSnapshot | None = None
         self._served: tuple[object, float] | None = None
         self._not_before = 0.0
         self._states_of: dict[str, tuple[Tensor, LayerState]] = {}
@@ -56,6 +62,8 @@ class Desk:
         self._pictured: tuple[int, Look] | None = None
         self._history: Path | None = None
         self._replay: Replay | None = None
+        self._others = Others()
+        self._removals = Removals()
         self._stale = False
         self._moments: tuple[MomentInfo, ...] | None = None
         self._closed = False
@@ -76,7 +84,7 @@ class Desk:
             self._samples, self._sampled_at = (), (-1.0, 0.0)
             self._thumbnails, self._new_thumbnails, self._pictured = {}, False, None
 
-    def ask(self, request: ViewRequest) -> None:
+    def ask(self, request: Request) -> None:
         """Show this from now on."""
         with self._changed:
             if request == self._request:
@@ -88,7 +96,7 @@ class Desk:
             self._redraw = True
             self._changed.notify_all()
 
-    def take(self) -> Snapshot | None:
+    def take(self) -> Snapshot | MaskSnapshot | None:
         """The newest snapshot, once."""
         with self._changed:
             snapshot, self._snapshot = self._snapshot, None
@@ -181,15 +189,24 @@ class Desk:
                 self._draw(request)
             elif self._samples:
                 self._draw_thumbnails()
+            elif self._removals.behind:
+                self._read_removals()
             else:
                 self._draw_past_thumbnails()
 
-    def _draw(self, request: ViewRequest) -> None:
+    def _draw(self, request: Request) -> None:
         now = self._moment
         moment = now if request.moment is None else self._past(request.layer, request.moment)
         if moment is None:
             return
-        snapshot = draw(moment, request)
+        snapshot: Snapshot | MaskSnapshot
+        if isinstance(request, MaskRequest):
+            other = self._others.find(request, self._replay, moment)
+            self._removals.want(self._replay, request.layer)
+            since = self._removals.epochs(request.moment)
+            snapshot = draw_mask(moment, request, other, since)
+        else:
+            snapshot = draw(moment, request)
         with self._changed:
             if request == self._request and now is self._moment:
                 self._snapshot = snapshot
@@ -200,7 +217,8 @@ class Desk:
             return not self._closed
 
     def _busy(self) -> bool:
-        return self._stale or self._work() or bool(self._samples) or self._past_pictured_late()
+        waiting = self._stale or self._work() or bool(self._samples)
+        return waiting or self._removals.behind or self._past_pictured_late()
 
     def _past_pictured_late(self) -> bool:
         """Whether the thumbnails are of another moment than the one in the past on screen."""
@@ -209,7 +227,13 @@ class Desk:
             return False
         return self._pictured != (request.moment, request.look)
 
-    def _take_request(self) -> ViewRequest | None:
+    def _read_removals(self) -> None:
+        self._removals.advance()
+        if not self._removals.behind:
+            with self._changed:  # what is on screen can now say since when
+                self._redraw = isinstance(self._request, MaskRequest)
+
+    def _take_request(self) -> Request | None:
         with self._changed:
             if not self._work():
                 return None

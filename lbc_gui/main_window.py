@@ -34,6 +34,8 @@ from lbc_gui.housekeeping import Housekeeping
 from lbc_gui.inspector.inspecting import Inspecting
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.latency.latency_page import LatencyPage
+from lbc_gui.masks.drawing import MaskSnapshot
+from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.reporting import Reporting
 from lbc_gui.resuming import Resuming
 from lbc_gui.scores.block_panel import BlockPanel
@@ -66,6 +68,7 @@ class MainWindow(QMainWindow):
         self.session = Session(runs, self)
         self.experiment_panel = ExperimentPanel()
         self.scores = ScoreView()
+        self.masks = MaskView(runs)
         self.curves = CurvesPanel()
         self.block = BlockPanel()
         self.log = LogPanel()
@@ -240,6 +243,7 @@ class MainWindow(QMainWindow):
     def _loaded(self) -> None:
         self.timeline.clear(live=self.session.state is not State.OPENED)
         self.scores.clear()
+        self.masks.clear()
         self.block.clear()
         self._note.clear()
 
@@ -282,16 +286,29 @@ class MainWindow(QMainWindow):
     def _moments_arrived(self, moments: Sequence[MomentInfo]) -> None:
         experiment = self.session.experiment
         first = self.timeline.at is None and self.session.state is State.OPENED
-        self.timeline.show_moments(moments, experiment.training.epochs if experiment else 0)
+        epochs = experiment.training.epochs if experiment else 0
+        self.timeline.show_moments(moments, epochs)
+        self.masks.show_moments(moments, epochs)
         if first:
             self.timeline.follow()
 
     @Slot(object)
-    def _snapshot_arrived(self, snapshot: Snapshot) -> None:
-        self.scores.show_snapshot(snapshot)
+    def _snapshot_arrived(self, snapshot: Snapshot | MaskSnapshot) -> None:
+        if isinstance(snapshot, MaskSnapshot):
+            self.masks.show_snapshot(snapshot)
+            self.scores.list.show_states(snapshot.layers)
+        else:
+            self.scores.show_snapshot(snapshot)
         self.timeline.show_epoch(snapshot.epoch)
-        if snapshot.request == self.scores.request:
+        if snapshot.request in (self.scores.request, self.masks.request):
             self.block.show_snapshot(snapshot)
+
+    @Slot()
+    def _look(self, _request: object = None) -> None:
+        """Ask for what the open page shows; layer, block and moment are those of the scores."""
+        page = self.masks if self.pages.currentWidget() is self.masks else self.scores
+        if page.request is not None:
+            self.session.look(page.request)
 
     @Slot()
     def _edited(self) -> None:
@@ -318,6 +335,10 @@ class MainWindow(QMainWindow):
         of_run = self.pages.currentWidget() not in (self.inspector, self.latency)
         self._block_dock.setVisible(of_run)
         self.timeline.setVisible(of_run)
+        if of_run:
+            page = self.masks if self.pages.currentWidget() is self.masks else self.scores
+            page.adopt(self.scores.list)
+            self._look()
 
     @Slot()
     def _enable_actions(self) -> None:
@@ -353,6 +374,7 @@ class MainWindow(QMainWindow):
             (actions.open_runs, self._open_runs),
             (actions.quit, self.close),
             (actions.fit, self.scores.heatmap.fit),
+            (actions.fit, self.masks.heatmap.fit),
             (actions.reset_layout, self._reset_layout),
             (actions.about, self._about),
         ):
@@ -368,8 +390,11 @@ class MainWindow(QMainWindow):
         session.opened.connect(self._opened)
         self.timeline.travelled.connect(self.scores.travel)
         session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
-        self.scores.request_changed.connect(session.look)
+        self.scores.request_changed.connect(self.masks.follow)
         self.scores.hover_text.connect(self._hover.setText)
+        self.masks.request_changed.connect(self._look)
+        self.masks.pinned.connect(self.scores.pin)
+        self.masks.hover_text.connect(self._hover.setText)
         self.experiment_panel.edited.connect(self._edited)
         self.experiment_panel.settled.connect(self._settled)
         self.latency.failed.connect(self.show_failure)
@@ -395,6 +420,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.message)
         self.pages = QTabWidget()
         self.pages.addTab(middle, "Scores")
+        self.pages.addTab(self.masks, "Masks")
         self.pages.addTab(self.inspector, "Inspect")
         self.pages.addTab(self.latency, "Latency")
         layout.addWidget(self.pages, 1)

@@ -96,6 +96,10 @@ class LayerMoment:
         """Which positions the mask keeps: bool (rows, M)."""
         return _to_blocks(self.mask, self.pattern)[rows]
 
+    def weights_by_block(self) -> Floats | None:
+        """(blocks, M); None where the weights are not known."""
+        return None if self.weights is None else _to_blocks(self.weights, self.pattern)
+
     def scores(self, rows: slice = slice(None)) -> Floats | None:
         """Scores, −inf where removed: (rows, C); None where they or the live set are not kept."""
         if self.raw is None or self.packed is None:

@@ -12,8 +12,7 @@ from lbc.config import Experiment
 from lbc.runs.naming import new_run_path
 from lbc.runs.opening import OpenedRun
 from lbc.training.events import Event, Finished, Prepared, Resumed, Started, StorageProblem
-from lbc_gui.desk import Desk
-from lbc_gui.drawing import ViewRequest
+from lbc_gui.desk import Desk, Request
 from lbc_gui.training_thread import DrawingThread, Failed, TrainingThread
 
 DRAIN_MILLISECONDS = 40
@@ -57,7 +56,7 @@ class Session(QObject):
     events_arrived = Signal(object)
     """Sequence of events, oldest first."""
     snapshot_arrived = Signal(object)
-    """Snapshot."""
+    """Snapshot or MaskSnapshot, whichever was asked for last."""
     thumbnails_arrived = Signal(object)
     """Tuple of Thumbnail, one for each layer."""
     moments_arrived = Signal(object)
@@ -144,7 +143,7 @@ class Session(QObject):
             self._thread.control.stop()
             self._set_state(State.STOPPING)
 
-    def look(self, request: ViewRequest) -> None:
+    def look(self, request: Request) -> None:
         """Ask for snapshots of ``request`` from now on."""
         self._desk.ask(request)
 

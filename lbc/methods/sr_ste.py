@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lbc.live import keep_best, pack
+from lbc.live import keep_best
 from lbc.magnitude import MagnitudeLayer
 from lbc.pattern import Pattern
 from lbc.schedule import Schedule
@@ -47,14 +47,12 @@ class SrSteLayer(MagnitudeLayer):
         self, _live: int, /, scored: Callable[[int], object] = lambda _: None
     ) -> tuple[Tensor, Tensor]:
         """The live set in line with the present weights."""
-        packed = self.packed.new_empty((self.blocks, self.packed.shape[1]))
-        positions = self.position_scores()
-        for rows in self._chunks():
-            winners = self._sums(positions[rows]).argmax(dim=1, keepdim=True)
-            live = winners == torch.arange(self.pattern.count, device=winners.device)
-            packed[rows] = pack(live)
-            scored(live.numel())
-        return packed, self._largest()
+        mask = self._largest()
+        winners = self.pattern.index_of(self.pattern.to_blocks(mask))
+        packed = self.packed.new_zeros((self.blocks, self.packed.shape[1]))
+        packed.scatter_(1, (winners // 8)[:, None], (1 << winners % 8)[:, None].to(torch.uint8))
+        scored(self.blocks * self.pattern.count)
+        return packed, mask
 
     @torch.no_grad()
     def _largest(self) -> Tensor:

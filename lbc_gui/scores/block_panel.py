@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from lbc.heatmap import Floats, rank
 from lbc_gui.drawing import BlockState, Snapshot
+from lbc_gui.masks.drawing import MaskSnapshot
 from lbc_gui.scores.wording import glyphs, members_of, ordinal, place
 from lbc_gui.theme import plot_colours
 
@@ -212,7 +213,7 @@ class BlockPanel(QWidget):
         self._summary.clear()
         self._show(None)
 
-    def show_snapshot(self, snapshot: Snapshot) -> None:
+    def show_snapshot(self, snapshot: Snapshot | MaskSnapshot) -> None:
         block = snapshot.block
         if block is None:
             self.clear()

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QListWidget,
     QListWidgetItem,
+    QSplitter,
     QVBoxLayout,
     QWidget,
 )
@@ -23,6 +24,7 @@ from lbc_gui.moment import LayerState
 
 THUMBNAIL = QSize(44, 44)
 ROW_HEIGHT = 54
+WIDTH = 172
 
 ORDERS = ("network order", "name", "size", "density", "live", "flips")
 _FEWEST_TO_FIND = 6
@@ -177,6 +179,16 @@ class LayerList(QWidget):
         self.layers.blockSignals(True)
         self.layers.sortItems()
         self.layers.blockSignals(False)
+
+
+def place_list(splitter: QSplitter, layers: LayerList) -> None:
+    """Put the list before a page, as wide as it was."""
+    width = layers.width() if layers.parent() is not None else WIDTH
+    splitter.insertWidget(0, layers)
+    layers.show()
+    splitter.setStretchFactor(0, 0)
+    splitter.setStretchFactor(1, 1)
+    splitter.setSizes([width, max(1, splitter.width() - width)])
 
 
 def _icon(thumbnail: Thumbnail) -> QIcon:
