@@ -29,8 +29,8 @@ def keep_best(scores: Tensor, live: int) -> Tensor:
     """The live set of the ``live`` best scores in every row: (blocks, C) → bool (blocks, C).
 
     Among equals the lexicographically earlier combination stays. The kth-largest value is the
-    same whichever algorithm finds it, so the answer is the same on every device. Rows must hold
-    at least ``live`` finite scores; removed combinations are −inf.
+    same whichever algorithm finds it, so the answer is the same on every device. Removed
+    combinations are −inf and stay removed; rows with fewer than ``live`` others keep all of those.
     """
     threshold = scores.topk(live, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
     better = scores > threshold
@@ -38,4 +38,4 @@ def keep_best(scores: Tensor, live: int) -> Tensor:
     if int(equal.sum()) > len(scores):
         places = live - better.sum(dim=1, keepdim=True)
         equal &= equal.cumsum(dim=1) <= places
-    return better | equal
+    return (better | equal) & (scores > -torch.inf)
