@@ -23,7 +23,7 @@ from lbc.config import FOREIGN, Experiment, dump_experiment, load_experiment
 from lbc.runs.opening import OpenedRun, open_run
 from lbc.runs.replay import MomentInfo
 from lbc.runs.resuming import RunError, UnfinishedRun
-from lbc.training.events import Prepared, StorageProblem
+from lbc.training.events import InterventionRefused, Prepared, StorageProblem
 from lbc.yaml_file import ExperimentError
 from lbc_gui.actions import Actions
 from lbc_gui.closing import Closing
@@ -239,7 +239,7 @@ class MainWindow(QMainWindow):
                     self._prepared(event)
                 case Failed():
                     self.message.show_message(event.message, event.details)
-                case StorageProblem():
+                case StorageProblem() | InterventionRefused():
                     self.message.show_message(event.message)
             self.log.add(event)  # type: ignore[arg-type]
         self.curves.add(events)
@@ -251,6 +251,7 @@ class MainWindow(QMainWindow):
         self.experiment_panel.show_prepared(self.session.experiment, prepared)
         self.progress.begin(prepared)
         self.curves.begin(prepared.layers, prepared.epochs)
+        self.block.pins.show_layers(prepared.layers)
         self.scores.show_layers(prepared.layers)
         self._enable_actions()
 
@@ -261,6 +262,7 @@ class MainWindow(QMainWindow):
         epochs = run.experiment.training.epochs
         self.curves.begin(run.layers, epochs)
         self.curves.add([*run.steps, *run.epochs])
+        self.block.pins.show_layers(run.layers)
         self.scores.show_layers(run.layers)
         self.log.say(f"Opened {run.folder}, a run that is {run.status}.")
 
@@ -308,6 +310,7 @@ class MainWindow(QMainWindow):
     def _enable_actions(self) -> None:
         valid = self.experiment_panel.experiment is not None
         self.actions_.enable(self.session.state, valid)
+        self.block.step_in.allow(self.session.state in (State.READY, State.PAUSED))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.closing.over:
@@ -351,6 +354,13 @@ class MainWindow(QMainWindow):
         session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
         self.scores.request_changed.connect(session.look)
         self.scores.hover_text.connect(self._hover.setText)
+        self.scores.picked.connect(self.block.pins.pick)
+        self.scores.left.connect(self.block.pins.leave)
+        self.block.pins.chosen.connect(self.scores.go_to)
+        self.block.pins.changed.connect(self.scores.show_pins)
+        self.block.step_in.wished.connect(session.intervene)
+        self.block.life.failed.connect(self.message.show_message)
+        session.life_arrived.connect(self.block.life.show_life)
         self.experiment_panel.edited.connect(self._edited)
         self.experiment_panel.settled.connect(self._settled)
         self.latency.failed.connect(self.show_failure)
