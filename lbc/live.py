@@ -49,8 +49,8 @@ def keep_best(scores: Tensor, live: int) -> Tensor:
     """The live set of the ``live`` best scores in every row: (blocks, C) → bool (blocks, C).
 
     Among equals the lexicographically earlier combination stays. The kth-largest value is the
-    same whichever algorithm finds it, so the answer is the same on every device. Rows must hold
-    at least ``live`` finite scores; removed combinations are −inf.
+    same whichever algorithm finds it, so the answer is the same on every device. Removed
+    combinations are −inf and stay removed; rows with fewer than ``live`` others keep all of those.
     """
     threshold = _kth_largest(scores, live)
     kept = scores >= threshold
@@ -62,6 +62,8 @@ def keep_best(scores: Tensor, live: int) -> Tensor:
         places = live - better.sum(dim=1, keepdim=True)
         equal &= equal.cumsum(dim=1, dtype=torch.int32) <= places
         kept[crowded] = better | equal
+    if bool((threshold == -torch.inf).any()):
+        kept &= scores > -torch.inf
     return kept
 
 

@@ -68,6 +68,7 @@ class SparseLayer(nn.Module):
         everything = torch.ones((1, pattern.count), dtype=torch.bool, device=weight.device)
         self.register_buffer("packed", pack(everything))
         self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
+        self._counted: tuple[Tensor, int] | None = None
 
     def score_parameter(self) -> nn.Parameter:
         """The trained tensor behind the scores."""
@@ -101,8 +102,23 @@ class SparseLayer(nn.Module):
 
     @property
     def live_count(self) -> int:
-        """How many combinations live in each block."""
-        return int(unpack(self.packed[:1], self.pattern.count).sum())
+        """The most combinations that a block has left; interventions may leave others fewer."""
+        if self._counted is None or self._counted[0] is not self.packed:
+            # Counted once for every live set there is: methods ask in every step.
+            self._counted = self.packed, int(self.live_counts().max())
+        return self._counted[1]
+
+    @torch.no_grad()
+    def live_counts(self) -> Tensor:
+        """How many combinations each block has left: int32 (blocks,), or (1,) for all of them."""
+        counts = [
+            unpack(self.packed[rows], self.pattern.count)
+            .view(torch.uint8)
+            .sum(1, dtype=torch.int32)
+            for rows in self._chunks()
+            if rows.start < len(self.packed)
+        ]
+        return torch.cat(counts)
 
     @property
     def density(self) -> float:
@@ -161,6 +177,23 @@ class SparseLayer(nn.Module):
     def take(self, packed: Tensor, mask: Tensor, /) -> None:
         """Make what ``choose`` gave the layer's own."""
         self.packed, self.mask = packed, mask
+        self._freeze_when_decided()
+
+    @torch.no_grad()
+    def restrict(self, allowed: Tensor, block: int | None = None, /) -> None:
+        """Remove, in one block or in all, what is not in ``allowed``, bool (C,), for good.
+
+        In every such block something allowed must be live.
+        """
+        rows = slice(None) if block is None else slice(block, block + 1)
+        packed = self.packed.expand(self.blocks, -1).clone()
+        packed[rows] &= pack(allowed[None].to(packed.device))
+        self.packed = packed
+        kept = self.pattern.to_blocks(self.mask).clone()
+        incidence = _incidence(self.pattern, self.mask.device, torch.float32)
+        for some in self._chunks() if block is None else (rows,):
+            kept[some] = self.live(some).float() @ incidence > 0
+        self.mask = self.pattern.from_blocks(kept, self.shape)
         self._freeze_when_decided()
 
     def right_inverse(self, weight: Tensor) -> Tensor:

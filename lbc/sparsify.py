@@ -109,6 +109,103 @@ class Sparsifier:
         for layer in self.layers.values():
             layer.settle()
 
+    def ban(
+        self,
+        name: str,
+        combination: int,
+        block: int | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> None:
+        """Remove a combination of layer ``name`` now and for good, in one block or in every one.
+
+        Blocks in which it is gone already stay as they are. Removal goes on as scheduled: a block
+        that has lost more than is asked for loses none until the schedule has caught up. With
+        ``optimizer``, the state it keeps for what was removed is dropped too.
+        Raises ValueError where there is no such layer, combination or block, where the method is
+        not ``lbc``, and where it is gone everywhere or is the last one live in a block; nothing
+        has changed then.
+        """
+        layer, lives = self._lives(name, combination, block)
+        last = int((lives & (_of(layer.live_counts(), block) == 1)).sum())
+        if last:
+            raise ValueError(
+                f"Combination {combination} is the last one live in {_where(name, block, last)}, "
+                "and each block needs one: ban it in other blocks, or another combination."
+            )
+        allowed = torch.ones(layer.pattern.count, dtype=torch.bool)
+        allowed[combination] = False
+        self._restrict(layer, allowed, block, optimizer)
+
+    def pin(
+        self,
+        name: str,
+        combination: int,
+        block: int | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> None:
+        """Let a combination of layer ``name`` win now, in one block or in every one.
+
+        All others of the block are removed for good: the block is decided, its mask is this
+        combination, and no later score can change that. ``optimizer`` as in ``ban``.
+        Raises ValueError where there is no such layer, combination or block, where the method is
+        not ``lbc``, and where the combination has been removed, or has won, already; nothing has
+        changed then.
+        """
+        layer, lives = self._lives(name, combination, block)
+        gone = int((~lives).sum())
+        if gone:
+            raise ValueError(
+                f"Combination {combination} was removed in {_where(name, block, gone)}, and what "
+                "was removed never returns: pin one that lives, or pin it block by block."
+            )
+        if int(_of(layer.live_counts(), block).max()) == 1:
+            raise ValueError(f"Combination {combination} has won already in {_where(name, block)}.")
+        allowed = torch.zeros(layer.pattern.count, dtype=torch.bool)
+        allowed[combination] = True
+        self._restrict(layer, allowed, block, optimizer)
+
+    def _lives(self, name: str, combination: int, block: int | None) -> tuple[SparseLayer, Tensor]:
+        """A layer, and where a combination lives: bool (blocks,), or (1,) for one block or all.
+
+        Raises ValueError where it cannot be stepped into.
+        """
+        layer = self.layers.get(name)
+        if layer is None:
+            raise ValueError(
+                f"There is no sparse layer {name!r}: the layers are {', '.join(self.layers)}."
+            )
+        if not layer.score_parameters():
+            raise ValueError(
+                f"Layer {name!r} chooses by magnitude, and has no live set to step into: only the "
+                "method lbc has."
+            )
+        for what, number, count in (
+            ("combination", combination, layer.pattern.count),
+            ("block", block or 0, layer.blocks),
+        ):
+            if not 0 <= number < count:
+                raise ValueError(
+                    f"Layer {name!r} has no {what} {number}: it has {count:,}, counted from 0."
+                )
+        octets = _of(layer.packed[:, combination // 8], block)
+        lives = (octets >> combination % 8 & 1).bool()
+        if not lives.any():
+            raise ValueError(
+                f"Combination {combination} was removed in {_where(name, block)} already."
+            )
+        return layer, lives
+
+    def _restrict(
+        self,
+        layer: SparseLayer,
+        allowed: Tensor,
+        block: int | None,
+        optimizer: torch.optim.Optimizer | None,
+    ) -> None:
+        layer.restrict(allowed, block)
+        if optimizer is not None:
+            _forget(optimizer, layer)
+
     def finalize(self) -> nn.Module:
         """Make the modules plain again, zeros in the weights, and return the model.
 
@@ -166,6 +263,17 @@ def _counted(total: int, progress: Progress) -> Callable[[int], None]:
             progress(min(done / total, 1.0))
 
     return scored
+
+
+def _of(rows: Tensor, block: int | None) -> Tensor:
+    """The row of one block, or all; one row may stand for every block."""
+    return rows if block is None or len(rows) == 1 else rows[block : block + 1]
+
+
+def _where(name: str, block: int | None, count: int | None = None) -> str:
+    if block is not None:
+        return f"block {block} of layer {name!r}"
+    return f"layer {name!r}" if count is None else f"{count:,} blocks of layer {name!r}"
 
 
 def _give_own_class(module: nn.Module) -> None:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lbc.runs.replay import MomentInfo, Replay
 from lbc_gui.drawing import Look, Snapshot, Thumbnail, ViewRequest, draw, draw_thumbnail
+from lbc_gui.following import Follower, Life
 from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, draw_mask
 from lbc_gui.masks.others import Others
 from lbc_gui.masks.removals import Removals
-from lbc_gui.moment import LayerMoment, LayerState, copy_moment, copy_sample, past_moment, sample
+from lbc_gui.moment import (
+    LayerMoment,
+    LayerState,
+    Watch,
+    copy_moment,
+    copy_sample,
+    past_moment,
+    sample,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +62,7 @@ class Desk:
         self._moment: LayerMoment | None = None
         self._redraw = False
         self._snapshot: Snapshot | MaskSnapshot | None = None
-        self._served: tuple[object, float] | None = None
+        self._served: tuple[Watch, float, Tensor] | None = None
         self._not_before = 0.0
         self._states_of: dict[str, tuple[Tensor, LayerState]] = {}
         self._samples: tuple[LayerMoment, ...] = ()
@@ -66,6 +76,8 @@ class Desk:
         self._removals = Removals()
         self._stale = False
         self._moments: tuple[MomentInfo, ...] | None = None
+        self._follower = Follower()
+        self._life: Life | None = None
         self._closed = False
 
     # -- from the window ------------------------------------------------------------------------
@@ -77,7 +89,7 @@ class Desk:
         """
         with self._changed:
             self._control = control
-            self._history = self._replay = self._moments = None
+            self._history = self._replay = self._moments = self._life = None
             self._stale = False
             self._incoming = self._moment = self._snapshot = None
             self._served, self._not_before, self._states_of = None, 0.0, {}
@@ -121,6 +133,12 @@ class Desk:
             moments, self._moments = self._moments, None
             return moments
 
+    def take_life(self) -> Life | None:
+        """The life of the block that is asked for, where it has grown, once."""
+        with self._changed:
+            life, self._life = self._life, None
+            return life
+
     def close(self) -> None:
         """Nothing will be drawn any more."""
         with self._changed:
@@ -153,10 +171,14 @@ class Desk:
             request, waiting, control = self._request, self._incoming is not None, self._control
         if request is None or request.moment is not None or control is None or waiting:
             return
-        wanted = request.watch
-        if self._served == (wanted, epoch):
+        wanted, layer = request.watch, sparsifier.layers.get(request.layer)
+        if layer is None:
             return
-        moved_only = self._served is not None and self._served[0] == wanted
+        before, at, packed = self._served or (None, None, None)
+        # A live set that was replaced is news, though no step was taken.
+        if before == wanted and at == epoch and packed is layer.packed:
+            return
+        moved_only = before == wanted
         hurry = control.paused or control.stopped
         if moved_only and not hurry and time.monotonic() < self._not_before:
             return
@@ -165,7 +187,7 @@ class Desk:
         with self._changed:
             if self._request is not None and self._request.watch == wanted:
                 self._incoming = moment
-                self._served = (wanted, epoch)
+                self._served = (wanted, epoch, layer.packed)
                 self._changed.notify_all()
         ended = time.monotonic()
         self._not_before = ended + max(SHORTEST_INTERVAL, (ended - began) / LARGEST_SHARE)
@@ -189,10 +211,12 @@ class Desk:
                 self._draw(request)
             elif self._samples:
                 self._draw_thumbnails()
+            elif self._past_pictured_late():
+                self._draw_past_thumbnails()
             elif self._removals.behind:
                 self._read_removals()
             else:
-                self._draw_past_thumbnails()
+                self._follow()
 
     def _draw(self, request: Request) -> None:
         now = self._moment
@@ -206,7 +230,7 @@ class Desk:
             since = self._removals.epochs(request.moment)
             snapshot = draw_mask(moment, request, other, since)
         else:
-            snapshot = draw(moment, request)
+            snapshot = replace(draw(moment, request), gone=self._follower.gone(request))
         with self._changed:
             if request == self._request and now is self._moment:
                 self._snapshot = snapshot
@@ -218,7 +242,28 @@ class Desk:
 
     def _busy(self) -> bool:
         waiting = self._stale or self._work() or bool(self._samples)
-        return waiting or self._removals.behind or self._past_pictured_late()
+        behind = self._removals.behind or self._follower.behind(self._replay, self._view)
+        return waiting or behind or self._past_pictured_late()
+
+    @property
+    def _view(self) -> ViewRequest | None:
+        request = self._request
+        return request.view if isinstance(request, MaskRequest) else request
+
+    def _follow(self) -> None:
+        """Take in one moment more of the open layer's removals, or of the pinned block's life."""
+        with self._changed:
+            replay, request = self._replay, self._view
+        if replay is None or request is None:
+            return
+        news = self._follower.step(replay, request)
+        with self._changed:
+            if replay is not self._replay or request != self._view:
+                return
+            if news is Follower.GONE:
+                self._redraw = isinstance(self._request, ViewRequest)  # the picture tells of it
+            elif isinstance(news, Life):
+                self._life = news
 
     def _past_pictured_late(self) -> bool:
         """Whether the thumbnails are of another moment than the one in the past on screen."""

@@ -22,6 +22,7 @@ from lbc.heatmap import (
 )
 from lbc.palette import lookup_table
 from lbc.pattern import Pattern
+from lbc.runs.chronicle import Gone
 from lbc_gui.detail import Reduction, reduce_codes
 from lbc_gui.moment import Flags, LayerMoment, LayerState, Watch
 
@@ -116,7 +117,7 @@ class Snapshot:
 
     ``scores`` is (blocks, K), −inf where removed: K = C combinations or, ``by_position``, the M
     positions' own scores. ``cells`` shows each of them, ``summary`` one cell per block, (outputs,
-    blocks per output).
+    blocks per output). ``gone`` says when what is removed went, as far as the history was read.
     """
 
     request: ViewRequest
@@ -131,6 +132,7 @@ class Snapshot:
     block: BlockState | None
     layers: tuple[LayerState, ...]
     scores_epoch: float | None = None
+    gone: Gone | None = None
 
     @property
     def layer(self) -> str:

@@ -23,7 +23,7 @@ from lbc.config import FOREIGN, Experiment, dump_experiment, load_experiment
 from lbc.runs.opening import OpenedRun, open_run
 from lbc.runs.replay import MomentInfo
 from lbc.runs.resuming import RunError, UnfinishedRun
-from lbc.training.events import Prepared, Resumed, Started, StorageProblem
+from lbc.training.events import InterventionRefused, Prepared, Resumed, Started, StorageProblem
 from lbc.yaml_file import ExperimentError
 from lbc_gui.actions import Actions
 from lbc_gui.closing import Closing
@@ -257,7 +257,7 @@ class MainWindow(QMainWindow):
                     self._enable_actions()
                 case Failed():
                     self.message.show_message(event.message, event.details)
-                case StorageProblem():
+                case StorageProblem() | InterventionRefused():
                     self.message.show_message(event.message)
             self.log.add(event)  # type: ignore[arg-type]
         self.curves.add(events)
@@ -269,6 +269,7 @@ class MainWindow(QMainWindow):
         self.experiment_panel.show_prepared(self.session.experiment, prepared)
         self.progress.begin(prepared)
         self.curves.begin(prepared.layers, prepared.epochs)
+        self.block.pins.show_layers(prepared.layers)
         self.scores.show_layers(prepared.layers)
         self._enable_actions()
 
@@ -279,6 +280,7 @@ class MainWindow(QMainWindow):
         epochs = run.experiment.training.epochs
         self.curves.begin(run.layers, epochs)
         self.curves.add([*run.steps, *run.epochs])
+        self.block.pins.show_layers(run.layers)
         self.scores.show_layers(run.layers)
         self.log.say(f"Opened {run.folder}, a run that is {run.status}.")
 
@@ -345,6 +347,7 @@ class MainWindow(QMainWindow):
         valid = self.experiment_panel.experiment is not None
         self.actions_.enable(self.session.state, valid)
         self.actions_.save_report.setEnabled(self.reporting.possible)
+        self.block.step_in.allow(self.session.state in (State.READY, State.PAUSED))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.closing.over:
@@ -395,6 +398,13 @@ class MainWindow(QMainWindow):
         self.masks.request_changed.connect(self._look)
         self.masks.pinned.connect(self.scores.pin)
         self.masks.hover_text.connect(self._hover.setText)
+        self.scores.picked.connect(self.block.pins.pick)
+        self.scores.left.connect(self.block.pins.leave)
+        self.block.pins.chosen.connect(self.scores.go_to)
+        self.block.pins.changed.connect(self.scores.show_pins)
+        self.block.step_in.wished.connect(session.intervene)
+        self.block.life.failed.connect(self.message.show_message)
+        session.life_arrived.connect(self.block.life.show_life)
         self.experiment_panel.edited.connect(self._edited)
         self.experiment_panel.settled.connect(self._settled)
         self.latency.failed.connect(self.show_failure)

@@ -11,7 +11,16 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from lbc.config import Experiment
 from lbc.runs.naming import new_run_path
 from lbc.runs.opening import OpenedRun
-from lbc.training.events import Event, Finished, Prepared, Resumed, Started, StorageProblem
+from lbc.training.events import (
+    Event,
+    Finished,
+    Intervened,
+    Intervention,
+    Prepared,
+    Resumed,
+    Started,
+    StorageProblem,
+)
 from lbc_gui.desk import Desk, Request
 from lbc_gui.training_thread import DrawingThread, Failed, TrainingThread
 
@@ -61,6 +70,8 @@ class Session(QObject):
     """Tuple of Thumbnail, one for each layer."""
     moments_arrived = Signal(object)
     """Tuple of MomentInfo: the moments of the run that can be shown again."""
+    life_arrived = Signal(object)
+    """Life: the biography of the pinned block, as it grows."""
     opened = Signal(object)
     """OpenedRun: a run on disk takes the place of the one before."""
     loaded = Signal()
@@ -143,6 +154,13 @@ class Session(QObject):
             self._thread.control.stop()
             self._set_state(State.STOPPING)
 
+    @Slot(object)
+    def intervene(self, wish: Intervention) -> None:
+        """Pin or ban a combination while the trainer stands; a run not begun has begun then."""
+        if self._thread is not None and self.state in (State.READY, State.PAUSED):
+            self._thread.control.intervene(wish)
+            self._set_state(State.PAUSED)
+
     def look(self, request: Request) -> None:
         """Ask for snapshots of ``request`` from now on."""
         self._desk.ask(request)
@@ -189,6 +207,9 @@ class Session(QObject):
         snapshot = self._desk.take()
         if snapshot is not None:
             self.snapshot_arrived.emit(snapshot)
+        life = self._desk.take_life()
+        if life is not None:
+            self.life_arrived.emit(life)
         thumbnails = self._desk.take_thumbnails()
         if thumbnails:
             self.thumbnails_arrived.emit(thumbnails)
@@ -211,6 +232,8 @@ class Session(QObject):
                     self._set_state(State.FAILED)
                 case Started() | Resumed():
                     self.folder = event.folder
+                    self._look_into_history()
+                case Intervened():
                     self._look_into_history()
 
     def _begin(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from lbc.runs.history_parts import (
     incidence,
     unpack,
 )
+from lbc.training.events import Intervened
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Removal:
     """A combination of one block was removed at a moment.
 
     ``rank`` among those that lived until then, 1 the best, and ``margin``, its score less that of
-    the worst one kept; None where no scores were kept at the moment.
+    the worst one kept; None where no scores were kept at the moment. ``of`` counts those that
+    lived until then. ``cause`` says who decided: the scores, or the user by a ban or a pin.
     """
 
     moment: int
@@ -33,6 +36,8 @@ class Removal:
     combination: int
     rank: int | None
     margin: float | None
+    of: int
+    cause: Literal["score", "ban", "pin"] = "score"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +47,10 @@ class Biography:
     ``winners`` (T,); ``live`` bool (T, C), None above ``LARGEST_LIVE_COUNT``; ``mask`` bool (T, M).
     ``scores`` float32 (T, C): nan at moments without scores, and where a combination had gone
     before the moment; ``position_scores`` float32 (T, M), nan likewise. None where never kept.
+    ``interventions`` are those that touched the block.
     """
 
+    pattern: Pattern
     epochs: npt.NDArray[np.float64]
     winners: Array
     live: Bools | None
@@ -51,6 +58,7 @@ class Biography:
     scores: Floats | None
     position_scores: Floats | None
     removals: tuple[Removal, ...]
+    interventions: tuple[Intervened, ...] = ()
 
 
 def biography(
@@ -59,8 +67,9 @@ def biography(
     winners: Array,
     bits: npt.NDArray[np.uint8],
     kept: Mapping[int, tuple[bool, Floats]],
+    done: Sequence[Intervened] = (),
 ) -> Biography:
-    """One block's, from its winners (T,), packed bits (T, bytes) and what scores were kept.
+    """One block's: its winners (T,), packed bits (T, bytes), what scores were kept and was done.
 
     ``kept`` holds, by moment, whether they are by position, and (M,) or (C,) of what was gained.
     """
@@ -80,12 +89,16 @@ def biography(
             all_scores = combined(pattern, by_position, gained)
             before = live[moment - 1] if moment else live[0]
             scores[moment] = np.where(before | live[moment], all_scores, np.nan)
-    removals = () if live is None else tuple(_removals(epochs, live, scores))
-    return Biography(epochs, winners, live, mask, scores, positions, removals)
+    causes = {one.moment: one.intervention.action for one in done}
+    removals = () if live is None else tuple(_removals(epochs, live, scores, causes))
+    return Biography(pattern, epochs, winners, live, mask, scores, positions, removals, tuple(done))
 
 
 def _removals(
-    epochs: npt.NDArray[np.float64], live: Bools, scores: Floats | None
+    epochs: npt.NDArray[np.float64],
+    live: Bools,
+    scores: Floats | None,
+    causes: Mapping[int, Literal["ban", "pin"]],
 ) -> Iterator[Removal]:
     for moment in range(1, len(epochs)):
         before, now = live[moment - 1], live[moment]
@@ -99,4 +112,12 @@ def _removals(
                 order = order[np.argsort(-known[order], kind="stable")]
                 rank = int(np.flatnonzero(order == combination)[0]) + 1
                 margin = float(known[combination] - known[now].min())
-            yield Removal(moment, float(epochs[moment]), combination, rank, margin)
+            yield Removal(
+                moment,
+                float(epochs[moment]),
+                combination,
+                rank,
+                margin,
+                int(before.sum()),
+                causes.get(moment, "score"),
+            )

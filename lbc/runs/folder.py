@@ -5,6 +5,7 @@ run.json             status, versions, seed, final accuracy, density, seconds
 steps.records        loss and learning rate of every step
 epochs.records       losses, accuracy, live combinations and density of every epoch
 scores.history       winners and live sets after every removal, 60 moments or more; some scores
+interventions.jsonl  what the user pinned and banned, where they did
 checkpoint.pt        everything needed to go on
 model.safetensors    the finished weights, dense with zeros
 """
@@ -29,11 +30,13 @@ from torch import Tensor
 from lbc.config import Experiment, dump_experiment
 from lbc.runs.atomic import write_atomically
 from lbc.runs.history import HistoryWriter
+from lbc.runs.interventions import FILE as INTERVENTIONS
+from lbc.runs.interventions import InterventionLog
 from lbc.runs.lock import PATIENCE_SECONDS
 from lbc.runs.records import RecordWriter
 from lbc.runs.resuming import read_state
 from lbc.sparsify import Sparsifier
-from lbc.training.events import EpochDone, LayerInfo, StepDone
+from lbc.training.events import EpochDone, Intervened, LayerInfo, StepDone
 
 Status = Literal["running", "finished", "stopped", "failed"]
 
@@ -58,7 +61,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class Position:
-    """How much of a run had been written when a checkpoint was made: rows and moments.
+    """How much of a run had been written when a checkpoint was made: rows, moments, lines.
 
     ``decided`` says whether the search had ended at the last moment.
     """
@@ -67,6 +70,7 @@ class Position:
     epochs: int = 0
     moments: int = 0
     decided: bool = False
+    interventions: int = 0
 
 
 class RunFolder:
@@ -101,6 +105,7 @@ class RunFolder:
             epochs = experiment.training.epochs
             self._history = HistoryWriter(path / "scores.history", layers, epochs)
             undo.callback(self._history.close)
+            self._interventions = InterventionLog(path / INTERVENTIONS)
             if position is not None:
                 self._go_on(position)
             undo.pop_all()
@@ -108,7 +113,12 @@ class RunFolder:
     @property
     def position(self) -> Position:
         """How much is written now."""
-        return Position(self._steps.rows, self._epochs.rows, *self._history.place)
+        return Position(
+            self._steps.rows,
+            self._epochs.rows,
+            *self._history.place,
+            self._interventions.count,
+        )
 
     def _begin(self, undo: ExitStack) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -124,6 +134,7 @@ class RunFolder:
         self._steps.cut(position.steps)
         self._epochs.cut(position.epochs)
         self._history.cut(position.moments, position.decided)
+        self._interventions.cut(position.interventions)
         for leftover in self.path.glob(".*.tmp"):  # of a write that was killed
             leftover.unlink()
 
@@ -162,10 +173,13 @@ class RunFolder:
     def add_moment(self, epoch: float, sparsifier: Sparsifier) -> None:
         self._history.append(epoch, sparsifier)
 
+    def add_intervention(self, done: Intervened) -> None:
+        self._interventions.append(done)
+
     def write_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace ``checkpoint.pt``; tensors and plain values only, so it loads without pickle."""
         # What the checkpoint counts on must not be lost with the power when it is not.
-        for written in (self._steps, self._epochs, self._history):
+        for written in (self._steps, self._epochs, self._history, self._interventions):
             written.sync()
         # By way of memory: where a file refuses, torch.save raises RuntimeError and hides why.
         memory = BytesIO()
@@ -182,3 +196,4 @@ class RunFolder:
         self._steps.close()
         self._epochs.close()
         self._history.close()
+        self._interventions.close()

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.pattern import Pattern
-from lbc.runs.biography import Biography, biography
+from lbc.runs.biography import Biography
+from lbc.runs.chronicle import CHUNK_BLOCKS, BlockWalk
 from lbc.runs.history_file import (
     Frame,
     first_part,
@@ -38,9 +39,6 @@ from lbc.runs.history_parts import (
 from lbc.training.events import LayerInfo
 
 FILE = "scores.history"
-
-CHUNK_BLOCKS = 1 << 15
-"""How many blocks' live sets are written out at a time."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +153,8 @@ class Replay:
             ) from error
         self._places = {info.name: at for at, info in enumerate(self.layers)}
         self.moments: tuple[MomentInfo, ...] = ()
+        self.restarts = 0
+        """How often moments that were known have been taken back."""
         self.refresh()
 
     def refresh(self) -> bool:
@@ -166,6 +166,7 @@ class Replay:
         known = len(self._frames)
         if known and (len(frames) < known or frames[known - 1] is not self._frames[-1]):
             known = 0  # a run that went on from an earlier place took moments back
+            self.restarts += 1
             self._states.clear()
         elif len(frames) == known:
             return False
@@ -242,33 +243,26 @@ class Replay:
 
     def blocks(self, name: str, blocks: Sequence[int]) -> tuple[Biography, ...]:
         """Several blocks of a layer over all moments, for the price of one."""
+        walk = BlockWalk(self, name, blocks)
+        while walk.advance():
+            pass
+        return walk.biographies()
+
+    def state_after(self, name: str, moment: int, before: State | None) -> State:
+        """Winners and bits at ``moment``, from those at the one before. Raises as ``layer``."""
         at = self._places[name]
-        info, frames = self.layers[at], self._frames
-        rows = np.array([range(info.blocks)[block] for block in blocks], dtype=np.intp)
-        winners, bits = [], []
-        scores: dict[int, tuple[bool, Floats]] = {}
         with self.path.open("rb") as file:
-            moments = range(len(frames))
-            for moment, state in zip(
-                moments, follow(file, info, at, frames, moments, None), strict=True
-            ):
-                winners.append(state.winners[rows])
-                everywhere = len(state.bits) == 1
-                bits.append(state.bits[np.zeros_like(rows) if everywhere else rows])
-                if frames[moment].records[at]["scores"]:
-                    by_position, halves = read_scores(file, info, at, frames[moment])
-                    scores[moment] = by_position, halves[rows].astype(np.float32)
-        epochs = np.array([one.epoch for one in frames])
-        return tuple(
-            biography(
-                info.pattern,
-                epochs,
-                np.array([one[k] for one in winners]),
-                np.array([one[k] for one in bits], np.uint8),
-                {moment: (kind, one[k]) for moment, (kind, one) in scores.items()},
-            )
-            for k in range(len(rows))
-        )
+            moments = range(moment, moment + 1)
+            (state,) = follow(file, self.layers[at], at, self._frames, moments, before)
+        return state
+
+    def scores_kept(self, name: str, moment: int) -> tuple[bool, npt.NDArray[np.float16]] | None:
+        """The scores that were kept at just that moment, as ``read_scores`` gives them, or None."""
+        at = self._places[name]
+        if not self._frames[moment].records[at]["scores"]:
+            return None
+        with self.path.open("rb") as file:
+            return read_scores(file, self.layers[at], at, self._frames[moment])
 
     def _state(self, file: IO[bytes], at: int, moment: int) -> State:
         name = self.layers[at].name

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
+
+from lbc.training.events import Intervention
 
 IDLE_SECONDS = 0.03
 """How often a paused trainer looks up, to serve whoever watches it."""
@@ -18,6 +21,7 @@ class Control:
         self._steps = 0
         self._stopped = False
         self._discarded = False
+        self._wishes: deque[Intervention] = deque()
 
     @property
     def paused(self) -> bool:
@@ -48,6 +52,16 @@ class Control:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+
+    def intervene(self, wish: Intervention) -> None:
+        """Carry this out before the next step, and while standing at once."""
+        with self._changed:
+            self._wishes.append(wish)
+            self._changed.notify_all()
+
+    def take_wish(self) -> Intervention | None:
+        """The oldest intervention that was asked for, once."""
+        return self._wishes.popleft() if self._wishes else None
 
     def discard(self) -> None:
         """Stop, and let go of the run: nobody will look at it any more."""

@@ -95,6 +95,47 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class Intervention:
+    """A user's wish that a combination wins or goes, in one block, or in every one where None."""
+
+    action: Literal["pin", "ban"]
+    layer: str
+    combination: int
+    block: int | None = None
+
+    @property
+    def described(self) -> str:
+        """What is done, in words."""
+        done = "pinned" if self.action == "pin" else "banned"
+        where = "every block" if self.block is None else f"block {self.block}"
+        return f"Combination {self.combination} was {done} in {where} of layer {self.layer!r}"
+
+    def touches(self, layer: str, block: int) -> bool:
+        """Whether it is about a block."""
+        return self.layer == layer and self.block in (None, block)
+
+
+@dataclass(frozen=True)
+class Intervened:
+    """An intervention was carried out, after ``step`` steps and ``epoch`` epochs.
+
+    ``moment`` is the first in the run's history that shows it.
+    """
+
+    intervention: Intervention
+    step: int
+    epoch: float
+    moment: int
+
+
+@dataclass(frozen=True)
+class InterventionRefused:
+    """An intervention that cannot be: why, in a sentence; nothing has changed."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class StorageProblem:
     """The run folder could not be written; training pauses and tries again when resumed."""
 
@@ -119,6 +160,8 @@ Event = (
     | StepDone
     | RemovalProgress
     | EpochDone
+    | Intervened
+    | InterventionRefused
     | StorageProblem
     | Finished
 )

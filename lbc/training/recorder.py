@@ -12,7 +12,7 @@ from lbc.config import Experiment
 from lbc.runs.folder import Position, RunFolder, RunState
 from lbc.runs.metrics import read_epochs, read_steps
 from lbc.sparsify import Sparsifier
-from lbc.training.events import EpochDone, LayerInfo, Resumed, StepDone
+from lbc.training.events import EpochDone, Intervened, LayerInfo, Resumed, StepDone
 from lbc.training.failures import TrainingError
 
 T = TypeVar("T")
@@ -65,6 +65,15 @@ class Recorder:
     def add_epoch(self, done: EpochDone) -> None:
         if folder := self._folder:
             self._insist(lambda: folder.add_epoch(done))
+
+    @property
+    def moments(self) -> int:
+        """How many moments are kept by now."""
+        return self._folder.position.moments if self._folder else 0
+
+    def add_intervention(self, done: Intervened) -> None:
+        if folder := self._folder:
+            self._insist(lambda: folder.add_intervention(done))
 
     def write_checkpoint(self, checkpoint: Callable[[], dict[str, Any]]) -> None:
         if folder := self._folder:

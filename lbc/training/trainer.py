@@ -26,6 +26,9 @@ from lbc.training.events import (
     EpochDone,
     Event,
     Finished,
+    Intervened,
+    Intervention,
+    InterventionRefused,
     Prepared,
     RemovalProgress,
     Resumed,
@@ -206,8 +209,39 @@ class Trainer:
 
     def _proceed(self) -> bool:
         """Whether to take another step; all ranks take it, or none."""
-        on = self.control.proceed(self._look)
+        on = self.control.proceed(self._attend)
+        if on:
+            self._obey()
         return self._ranks.sum([float(not on)], self._device) == [0.0]
+
+    def _attend(self) -> None:
+        self._obey()
+        self._look()
+
+    def _obey(self) -> None:
+        """Carry out what the user has asked for since the last time."""
+        while (wish := self.control.take_wish()) is not None:
+            self._intervene(wish)
+
+    def _intervene(self, wish: Intervention) -> None:
+        if not self._started:
+            self._start()
+        try:
+            if self._ranks.count > 1:
+                raise ValueError(
+                    "Several processes train this run: none of them can be stepped into."
+                )
+            act = self._sparsifier.pin if wish.action == "pin" else self._sparsifier.ban
+            act(wish.layer, wish.combination, wish.block, self._optimizer)
+        except ValueError as error:
+            self._emit(InterventionRefused(str(error)))
+            return
+        done = Intervened(wish, self._step, self._epoch, self._recorder.moments)
+        self._recorder.add_intervention(done)
+        self._recorder.add_moment(self._epoch, self._sparsifier)
+        # At once, for no schedule would do it again after a kill.
+        self._save()
+        self._emit(done)
 
     def _start(self) -> None:
         self._started = True

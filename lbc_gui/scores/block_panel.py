@@ -1,18 +1,21 @@
-"""The pinned block: its place, its weights, and every combination with score and rank."""
+"""The pinned block: its place, its weights, every combination with score and rank, its history."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Slot
 from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QHBoxLayout,
     QHeaderView,
     QLabel,
     QSizePolicy,
     QTableView,
+    QTabWidget,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -20,6 +23,9 @@ from PySide6.QtWidgets import (
 from lbc.heatmap import Floats, rank
 from lbc_gui.drawing import BlockState, Snapshot
 from lbc_gui.masks.drawing import MaskSnapshot
+from lbc_gui.scores.life_view import LifeView
+from lbc_gui.scores.pins import PinList
+from lbc_gui.scores.step_in import StepIn
 from lbc_gui.scores.wording import glyphs, members_of, ordinal, place
 from lbc_gui.theme import plot_colours
 
@@ -122,6 +128,10 @@ class CombinationsModel(QAbstractTableModel):
         self._ranks = {c: int(ranks[c]) for c in rows}
         self.endResetModel()
 
+    def combination(self, row: int) -> int | None:
+        """Which combination stands in a row."""
+        return self._rows[row] if 0 <= row < len(self._rows) else None
+
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(self._rows)
 
@@ -166,10 +176,22 @@ class CombinationsModel(QAbstractTableModel):
 
 
 class BlockPanel(QWidget):
-    """Everything about one block; follows the training."""
+    """Everything about one block, now and since the start; the other pins are at hand."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.pins = PinList()
+        self.pins.changed.connect(self._show_pins)
+        self.keep, self.unpin = QToolButton(), QToolButton()
+        for button, text, tip, slot in (
+            (self.keep, "Keep", "Keep this pin when another block is clicked", self.pins.keep),
+            (self.unpin, "✕", "Remove this pin", self.pins.remove),
+        ):
+            button.setText(text)
+            button.setToolTip(tip)
+            button.clicked.connect(slot)
+        self.life = LifeView()
+        self.step_in = StepIn()
         self._title = QLabel(HINT)
         self._title.setWordWrap(True)
         self._title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -177,7 +199,9 @@ class BlockPanel(QWidget):
         self._summary = QLabel()
         self._summary.setWordWrap(True)
         self._table = QTableView()
-        self._table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self._table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self._table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self._table.setAccessibleName("Combinations")
         self._table.setShowGrid(False)
         small = self._table.font()
         small.setPointSizeF(small.pointSizeF() * 0.9)
@@ -191,13 +215,11 @@ class BlockPanel(QWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setMinimumSectionSize(30)
         header.setSectionResizeMode(len(_HEADERS) - 1, QHeaderView.ResizeMode.Stretch)
-        layout = QVBoxLayout(self)
-        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        layout.addWidget(self._title)
-        layout.addWidget(self._bars)
-        layout.addWidget(self._summary)
-        layout.addWidget(self._table, 1)
+        self._table.selectionModel().currentRowChanged.connect(self._row_chosen)
+        self._model.modelReset.connect(self._row_chosen)
+        self._lay_out()
         self.setMinimumWidth(PANEL_WIDTH)
+        self._show_pins()
         self.clear()
 
     @property
@@ -211,6 +233,8 @@ class BlockPanel(QWidget):
     def clear(self) -> None:
         self._title.setText(HINT)
         self._summary.clear()
+        self.life.show_block(None)
+        self.step_in.show_snapshot(None)
         self._show(None)
 
     def show_snapshot(self, snapshot: Snapshot | MaskSnapshot) -> None:
@@ -228,9 +252,43 @@ class BlockPanel(QWidget):
             f"{int(block.kept.sum())} of {block.pattern.m} weights kept (filled bars)."
         )
         self._show(block)
+        self.life.show_block((snapshot.request.layer, block.index))
+        self.life.show_snapshot(snapshot)
+        self.step_in.show_snapshot(snapshot)
+
+    @Slot()
+    def _show_pins(self, *_: object) -> None:
+        self.keep.setEnabled(self.pins.current is not None and not self.pins.kept)
+        self.unpin.setEnabled(self.pins.current is not None)
+
+    @Slot()
+    def _row_chosen(self, *_: object) -> None:
+        self.step_in.choose(self._model.combination(self._table.currentIndex().row()))
+
+    def _lay_out(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(self._title, 1)
+        for button in (self.keep, self.unpin):
+            head.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+        now = QWidget()
+        column = QVBoxLayout(now)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.addWidget(self._bars)
+        column.addWidget(self._summary)
+        column.addWidget(self._table, 1)
+        column.addWidget(self.step_in)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.addTab(now, "Now")
+        self.tabs.addTab(self.life, "History")
+        layout = QVBoxLayout(self)
+        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+        layout.addWidget(self.pins)
+        layout.addLayout(head)
+        layout.addWidget(self.tabs, 1)
 
     def _show(self, block: BlockState | None) -> None:
-        for widget in (self._bars, self._summary, self._table):
+        for widget in (self.tabs, self.keep, self.unpin):
             widget.setVisible(block is not None)
         # A history keeps no weights.
         self._bars.setVisible(block is not None and block.weights is not None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QGraphicsRectItem, QWidget
+from PySide6.QtGui import QKeyEvent, QPainterPath
+from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
 
 from lbc.heatmap import Fold
 from lbc_gui.detail import Detail, detail
@@ -47,8 +47,8 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     hovered = Signal(object)
     """(block, cell), or None outside."""
-    pinned = Signal(int)
-    """Block that was clicked."""
+    pinned = Signal(int, bool)
+    """Block that was clicked, and whether with Ctrl: beside those that are pinned."""
     scale_shown = Signal(object)
     """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
@@ -81,6 +81,10 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._frame.setZValue(10)
         self._frame.hide()
         self._box.addItem(self._frame, ignoreBounds=True)
+        self._others: tuple[int, ...] = ()
+        self._other_frames = QGraphicsPathItem()
+        self._other_frames.setZValue(9)
+        self._box.addItem(self._other_frames, ignoreBounds=True)
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(0)
@@ -123,6 +127,21 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._pinned = block
         self._place_frame()
 
+    def show_others(self, blocks: Sequence[int]) -> None:
+        """Frame, more thinly, what else is pinned in this layer."""
+        self._others = tuple(blocks)
+        self._place_frame()
+
+    def reveal(self, block: int) -> None:
+        """Bring a block into view; the zoom stays."""
+        if self._fold is None or not 0 <= block < self._fold.blocks:
+            return
+        box, view = self._rect(block), self._box.viewRect()
+        if not view.contains(box):
+            view.moveCenter(box.center())
+            self._box.setRange(view, padding=0)
+            self.zooms.moved()
+
     @Slot()
     def fit(self) -> None:
         """Show the whole layer."""
@@ -140,9 +159,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """Zoom to a block and its neighbours, so that its combinations can be read."""
         if self._fold is None or not 0 <= block < self._fold.blocks:
             return
-        row, column = self._fold.corner(block)
-        rows, columns = self._fold.grid
-        self._box.setRange(QRectF(column, row, columns, rows), padding=0)
+        self._box.setRange(self._rect(block), padding=0)
         self.zooms.moved()
 
     def show_cells(self, x: int, y: int, width: int, height: int) -> None:
@@ -157,10 +174,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def block_centre(self, block: int) -> QPointF:
         """Where the middle of a block is drawn, in this widget's pixels."""
-        assert self._fold is not None
-        row, column = self._fold.corner(block)
-        rows, columns = self._fold.grid
-        point = self._box.mapViewToScene(QPointF(column + columns / 2, row + rows / 2))
+        point = self._box.mapViewToScene(self._rect(block).center())
         return QPointF(self.mapFromScene(point))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -238,13 +252,23 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         )
 
     def _place_frame(self) -> None:
+        others = QPainterPath()
+        for block in self._others:
+            if self._fold is not None and block < self._fold.blocks:
+                others.addRect(self._rect(block))
+        self._other_frames.setPath(others)
         if self._fold is None or self._pinned is None or self._pinned >= self._fold.blocks:
             self._frame.hide()
             return
-        row, column = self._fold.corner(self._pinned)
-        rows, columns = self._fold.grid
-        self._frame.setRect(QRectF(column, row, columns, rows))
+        self._frame.setRect(self._rect(self._pinned))
         self._frame.show()
+
+    def _rect(self, block: int) -> QRectF:
+        """Where a block lies, in cells."""
+        assert self._fold is not None
+        row, column = self._fold.corner(block)
+        rows, columns = self._fold.grid
+        return QRectF(column, row, columns, rows)
 
     def _cell_at(self, scene_position: QPointF) -> tuple[int, int] | None:
         if self._fold is None or not self._box.sceneBoundingRect().contains(scene_position):
@@ -267,7 +291,8 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             return
         cell = self._cell_at(event.scenePos())
         if cell is not None:
-            self.pinned.emit(cell[0])
+            beside = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+            self.pinned.emit(cell[0], beside)
 
     def _restyle(self) -> None:
         colours = plot_colours()
@@ -278,4 +303,5 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             axis.labelStyle["color"] = colours.text.name()
             axis.setLabel(axis.labelText)
         self._frame.setPen(pg.mkPen("#ffd400", width=2.5, cosmetic=True))
+        self._other_frames.setPen(pg.mkPen("#ffd400", width=1.2, cosmetic=True))
         self._redraw_soon()

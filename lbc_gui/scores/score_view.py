@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -18,7 +21,8 @@ from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.scores.layer_list import LayerList, place_list
 from lbc_gui.scores.legend import Legend
 from lbc_gui.scores.look_bar import LookBar
-from lbc_gui.scores.wording import glyphs, members_of, place, score_text
+from lbc_gui.scores.pins import Pin
+from lbc_gui.scores.wording import glyphs, gone_text, members_of, place, score_text
 from lbc_gui.scores.zoom_buttons import ZoomButtons
 
 
@@ -28,12 +32,17 @@ class ScoreView(QWidget):
     request_changed = Signal(object)
     """ViewRequest."""
     hover_text = Signal(str)
+    picked = Signal(object, bool)
+    """Pin, and whether it is to stand beside those there are."""
+    left = Signal()
+    """No block is pinned any more: another layer was opened."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._snapshot: Snapshot | None = None
         self._hovered: tuple[int, int] | None = None
         self._pinned: int | None = None
+        self._pins: tuple[Pin, ...] = ()
         self._moment: int | None = None
         self._infos: tuple[LayerInfo, ...] = ()
         self.list = LayerList()
@@ -64,6 +73,7 @@ class ScoreView(QWidget):
         """List the layers of a new run; the one that was open stays open where it is there."""
         if layers != self._infos:
             self._pinned = None
+            self.left.emit()
             self._infos = layers
             self.list.show_layers(layers)
         self._ask()
@@ -102,17 +112,43 @@ class ScoreView(QWidget):
         self.list.show_states(snapshot.layers)
         self._say_hovered()
 
-    @Slot(int)
-    def pin(self, block: int | None) -> None:
-        """Pin a block of the open layer, or None."""
+    @Slot(int, bool)
+    def pin(self, block: int | None, beside: bool = False) -> None:
+        """Pin a block of the open layer, or None; with ``beside`` what was pinned is kept."""
         self._pinned = block
         self.heatmap.show_pin(block)
+        layer = self.list.open_layer
+        if block is not None and layer is not None:
+            self.picked.emit(Pin(layer, block), beside)
         self._ask()
+
+    @Slot(object)
+    def go_to(self, pin: Pin | None) -> None:
+        """Open a pin's layer and bring its block into view; None takes the frame away."""
+        if pin is None:
+            self.pin(None)
+            return
+        rows = [self.layers.item(row) for row in range(self.layers.count())]
+        for item in rows:
+            if item.data(Qt.ItemDataRole.UserRole) == pin.layer:
+                self.layers.setCurrentItem(item)
+        if self.list.open_layer == pin.layer:
+            self.pin(pin.block)
+            self.heatmap.reveal(pin.block)
+
+    @Slot(object)
+    def show_pins(self, pins: Sequence[Pin]) -> None:
+        """Frame everything that is pinned in the open layer."""
+        self._pins = tuple(pins)
+        layer = self.list.open_layer
+        self.heatmap.show_others([pin.block for pin in self._pins if pin.layer == layer])
 
     @Slot()
     def _layer_chosen(self) -> None:
         self._pinned = None
         self.heatmap.show_pin(None)
+        self.show_pins(self._pins)
+        self.left.emit()
         self._ask()
 
     @Slot()
@@ -138,7 +174,10 @@ class ScoreView(QWidget):
             what = f"position {member}"
         else:
             what = glyphs(members_of(snapshot.pattern, member), snapshot.pattern.m)
-        said = score_text(snapshot.scores[block], member)
+        if snapshot.scores[block, member] > -np.inf:
+            said = score_text(snapshot.scores[block], member)
+        else:
+            said = gone_text(snapshot.gone, block, member)
         self.hover_text.emit(f"block {block} · {where} · {what} · {said}")
 
     def _lay_out(self) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from lbc.heatmap import Floats
 from lbc.masks import block_coordinates
 from lbc.pattern import Pattern
+from lbc.runs.chronicle import Gone
 
 ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
@@ -35,11 +36,19 @@ def place(shape: tuple[int, ...], pattern: Pattern, block: int) -> str:
     return f"output {first[0]} · inputs {first[1]}–{last[1]}{kernel}"
 
 
-def score_text(scores: Floats, cell: int) -> str:
-    """One score of a block in words; ``scores`` is (K,), −inf where removed."""
-    score = scores[cell]
-    if score == -np.inf:
+def gone_text(gone: Gone | None, block: int, cell: int) -> str:
+    """When something was removed and as which, as far as that is known."""
+    epoch = None if gone is None else gone.epoch(block, cell)
+    if gone is None or epoch is None:
         return "removed"
+    standing = gone.standing(block, cell)
+    rank = "" if standing is None else f", as {ordinal(standing[0])} of {standing[1]}"
+    return f"removed at epoch {epoch:.2f}{rank}"
+
+
+def score_text(scores: Floats, cell: int) -> str:
+    """One live score of a block in words; ``scores`` is (K,), −inf where removed."""
+    score = scores[cell]
     live = scores[scores > -np.inf]
     above = score - live.mean(dtype=np.float64)
     better = int((scores > score).sum() + (scores[:cell] == score).sum())

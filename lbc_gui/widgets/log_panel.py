@@ -10,6 +10,8 @@ from lbc.training.events import (
     EpochDone,
     Event,
     Finished,
+    Intervened,
+    InterventionRefused,
     Prepared,
     Resumed,
     Started,
@@ -57,7 +59,9 @@ def describe(event: Event | Failed) -> str:
                 f"Epoch {event.epoch}: loss {event.train_loss:.4f}, test accuracy "
                 f"{event.accuracy:.2%}, {max(event.live):,} live, density {event.density:.1%}."
             )
-        case StorageProblem() | Failed():
+        case Intervened():
+            return f"{event.intervention.described} after {event.step:,} steps."
+        case StorageProblem() | InterventionRefused() | Failed():
             return event.message
         case Finished():
             accuracy = "" if event.accuracy is None else f" Test accuracy {event.accuracy:.2%}."

@@ -1,0 +1,82 @@
+"""What a user did to a run's live sets, one JSON line each: interventions.jsonl.
+
+The file is there from the first intervention on, and only grows.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from lbc.runs.appending import AppendFile
+from lbc.training.events import Intervened
+
+FILE = "interventions.jsonl"
+
+_LINES = TypeAdapter(Intervened)
+
+
+class InterventionLog:
+    """Appends to the interventions of a run; for one writer, which holds the run's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: AppendFile | None = None
+        self.count = 0
+
+    def cut(self, count: int) -> None:
+        """Forget all but the first ``count``. Raises ValueError where there are fewer."""
+        if not self._path.exists() and not count:
+            return
+        lines = _whole_lines(self._path)
+        if len(lines) < count:
+            raise ValueError(
+                f"{self._path} holds {len(lines)} interventions, and {count} are needed."
+            )
+        self._open().cut(sum(map(len, lines[:count])))
+        self.count = count
+
+    def append(self, done: Intervened) -> None:
+        """Raises OSError, leaving whole lines only, where the disk is full."""
+        self._open().append((json.dumps(asdict(done)) + "\n").encode())
+        self.count += 1
+
+    def sync(self) -> None:
+        if self._file is not None:
+            self._file.sync()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> AppendFile:
+        if self._file is None:
+            self._file = AppendFile(self._path)
+        return self._file
+
+
+def read_interventions(folder: Path) -> tuple[Intervened, ...]:
+    """What was done to the run in a folder, oldest first; what follows a damaged line is left out.
+
+    Raises OSError where the file is there and cannot be read.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return ()
+    done = []
+    for line in _whole_lines(path):
+        try:
+            done.append(_LINES.validate_json(line))
+        except ValueError:
+            break
+    return tuple(done)
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    if not path.exists():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    return lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]

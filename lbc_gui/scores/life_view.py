@@ -1,0 +1,270 @@
+"""The biography of the pinned block: scores over time, every removal, the winner; to be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal, Slot
+from PySide6.QtGui import QFont, QFontMetrics
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QMenu,
+    QSplitter,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lbc.runs.biography import Biography, Removal
+from lbc.runs.biography_files import write_csv, write_npz
+from lbc_gui.drawing import Snapshot
+from lbc_gui.following import Life
+from lbc_gui.masks.drawing import MaskSnapshot
+from lbc_gui.scores.life_plot import LifePlot, Quantity, line_colours
+from lbc_gui.scores.wording import glyphs, members_of
+
+Index = QModelIndex | QPersistentModelIndex
+
+QUANTITIES = {
+    "behind": "Score behind the best",
+    "score": "Score",
+    "beta": "β of each position",
+    "weight": "Weights since pinned",
+}
+
+MOST_WEIGHTS = 4000
+"""Moments of a block's weights that are kept; of more, every second one."""
+
+_HEADERS = ("held", "end", "rank", "margin")
+_TIPS = (
+    "The positions the combination holds",
+    "What became of it, and at which epoch",
+    "Its rank among those that lived until then",
+    "Its score less that of the worst that was kept",
+)
+
+
+class EndsModel(QAbstractTableModel):
+    """One row for each combination: the winner, what lives, then the removed, the last first."""
+
+    def __init__(self, parent: QWidget, font: QFont) -> None:
+        super().__init__(parent)
+        self._font = font
+        self._life: Biography | None = None
+        self._rows: list[int] = []
+        self._removals: dict[int, Removal] = {}
+
+    def show_life(self, life: Biography | None) -> None:
+        self.beginResetModel()
+        self._life = life
+        self._removals = {} if life is None else {one.combination: one for one in life.removals}
+        self._rows = []
+        if life is not None and life.live is not None:
+            winner = int(life.winners[-1])
+            alive = [c for c in life.live[-1].nonzero()[0].tolist() if c != winner]
+            gone = sorted(self._removals.values(), key=lambda one: (-one.moment, one.rank or 0))
+            self._rows = [winner, *alive, *(one.combination for one in gone)]
+        self.endResetModel()
+
+    def combination(self, row: int) -> int | None:
+        return self._rows[row] if 0 <= row < len(self._rows) else None
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(_HEADERS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        if orientation == Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return _HEADERS[section]
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return _TIPS[section]
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if self._life is None:
+            return None
+        combination, column = self._rows[index.row()], index.column()
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(self._life, combination, column)
+        if role == Qt.ItemDataRole.TextAlignmentRole and column > 1:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.ForegroundRole and column == 0:
+            winner = int(self._life.winners[-1])
+            return line_colours(self._life.pattern.count, winner)[combination]
+        if role == Qt.ItemDataRole.FontRole and index.row() == 0:
+            font = QFont(self._font)
+            font.setBold(True)
+            return font
+        return None
+
+    def _text(self, life: Biography, combination: int, column: int) -> str:
+        one = self._removals.get(combination)
+        if column == 0:
+            return glyphs(members_of(life.pattern, combination), life.pattern.m)
+        if one is None:
+            decided = life.live is not None and int(life.live[-1].sum()) == 1
+            first = combination == int(life.winners[-1])
+            return ("won" if decided else "leads" if first else "lives") if column == 1 else ""
+        if column == 1:
+            what = {"score": "epoch", "ban": "banned", "pin": "pin"}[one.cause]
+            return f"{what} {one.epoch:.2f}"
+        if column == 2:
+            return f"{one.rank} of {one.of}" if one.rank else f"– of {one.of}"
+        return "–" if one.margin is None else f"{one.margin:+.2g}"
+
+
+class LifeView(QWidget):
+    """Follows one block; what arrives of another is not shown."""
+
+    failed = Signal(str)
+    """A sentence: the file could not be written."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._life: Life | None = None
+        self._block: tuple[str, int] | None = None
+        self._seen: tuple[list[float], list[Any]] = ([], [])
+        self.plot = LifePlot()
+        self.quantity = QComboBox()
+        self.quantity.addItems(list(QUANTITIES.values()))
+        self.quantity.setToolTip("What is plotted over the epochs")
+        self.quantity.currentIndexChanged.connect(self._quantity_chosen)
+        self.save = QToolButton()
+        self.save.setText("Save")
+        self.save.setToolTip("Save this block's biography")
+        self.save.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.save)
+        menu.addAction("As CSV…", self._save_csv)
+        menu.addAction("As npz…", self._save_npz)
+        self.save.setMenu(menu)
+        self.summary = QLabel()
+        self.summary.setWordWrap(True)
+        self._table = QTableView()
+        small = self._table.font()
+        small.setPointSizeF(small.pointSizeF() * 0.9)
+        self.ends = EndsModel(self, small)
+        self._prepare_table(small)
+        self._lay_out()
+        self.show_block(None)
+
+    def show_block(self, block: tuple[str, int] | None) -> None:
+        """The block that is pinned now, as layer and number."""
+        if block != self._block or block is None:
+            self._block, self._life, self._seen = block, None, ([], [])
+            self.ends.show_life(None)
+            self.plot.show_life(None)
+            self.plot.show_weights(*self._seen)
+            self.summary.setText("" if block is None else "The history of this block comes …")
+            self.save.setEnabled(False)
+
+    def show_life(self, life: Life) -> None:
+        """A biography has come, or has grown."""
+        if (life.layer, life.block) != self._block:
+            return
+        self._life = life
+        self.ends.show_life(life.biography)
+        self._table.setVisible(life.biography.live is not None)
+        self.plot.show_life(life.biography)
+        self.summary.setText(_summary(life.biography))
+        self.save.setEnabled(True)
+
+    def show_snapshot(self, snapshot: Snapshot | MaskSnapshot) -> None:
+        """Where the moment on screen lies; in the present, the weights too."""
+        self.plot.show_epoch(snapshot.epoch)
+        block = snapshot.block
+        if block is None or block.weights is None:
+            return
+        epochs, weights = self._seen
+        if not epochs or epochs[-1] < snapshot.epoch:
+            epochs.append(snapshot.epoch)
+            weights.append(block.weights)
+            if len(epochs) > MOST_WEIGHTS:
+                del epochs[::2], weights[::2]
+            self.plot.show_weights(epochs, weights)
+
+    def save_as(self, path: Path, write: Callable[[Path, Biography], None]) -> None:
+        """Write the biography on screen; a full disk is told."""
+        if self._life is None:
+            return
+        try:
+            write(path, self._life.biography)
+        except OSError as error:
+            self.failed.emit(f"{path} could not be written: {error.strerror or error}.")
+
+    @Slot()
+    def _save_csv(self) -> None:
+        self._ask("Table (*.csv)", "csv", write_csv)
+
+    @Slot()
+    def _save_npz(self) -> None:
+        self._ask("Arrays (*.npz)", "npz", write_npz)
+
+    def _ask(self, kind: str, ending: str, write: Callable[[Path, Biography], None]) -> None:
+        if self._life is None:
+            return
+        name = f"{self._life.layer or 'model'}-block-{self._life.block}.{ending}"
+        path, _ = QFileDialog.getSaveFileName(self, "Save the biography", name, kind)
+        if path:
+            self.save_as(Path(path), write)
+
+    @Slot(int)
+    def _quantity_chosen(self, row: int) -> None:
+        quantity: Quantity = get_args(Quantity)[row]
+        self.plot.show_quantity(quantity)
+
+    @Slot()
+    def _row_chosen(self, *_: object) -> None:
+        self.plot.mark(self.ends.combination(self._table.currentIndex().row()))
+
+    def _prepare_table(self, small: QFont) -> None:
+        table, header = self._table, self._table.horizontalHeader()
+        table.setFont(small)
+        header.setFont(small)
+        table.setModel(self.ends)
+        table.setAccessibleName("What became of every combination")
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setShowGrid(False)
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(QFontMetrics(small).height() + 5)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setMinimumSectionSize(30)
+        header.setSectionResizeMode(len(_HEADERS) - 1, QHeaderView.ResizeMode.Stretch)
+        table.selectionModel().currentRowChanged.connect(self._row_chosen)
+
+    def _lay_out(self) -> None:
+        bar = QHBoxLayout()
+        bar.addWidget(self.quantity, 1)
+        bar.addWidget(self.save)
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.addWidget(self.plot)
+        splitter.addWidget(self._table)
+        splitter.setSizes([190, 150])
+        splitter.setChildrenCollapsible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 4, 0, 0)
+        layout.addLayout(bar)
+        layout.addWidget(self.summary)
+        layout.addWidget(splitter, 1)
+
+
+def _summary(life: Biography) -> str:
+    winner = int(life.winners[-1])
+    changed = (life.winners != winner).nonzero()[0]
+    since = float(life.epochs[changed[-1] + 1 if len(changed) else 0])
+    held = glyphs(members_of(life.pattern, winner), life.pattern.m)
+    if life.live is not None and int(life.live[-1].sum()) == 1:
+        last = max((one.epoch for one in life.removals), default=0.0)
+        return f"<b>{held}</b> won at epoch {last:.2f}, and led since {since:.2f}."
+    return f"<b>{held}</b> leads since epoch {since:.2f}."

@@ -1,0 +1,241 @@
+"""Blocks can be pinned, read since the start of the run, saved, and stepped into."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyqtgraph as pg
+import pytest
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from lbc.pattern import Pattern
+from lbc.runs.biography_files import write_csv, write_npz
+from lbc.runs.interventions import read_interventions
+from lbc.runs.replay import Replay
+from lbc.training.events import LayerInfo
+from lbc_gui.main_window import MainWindow
+from lbc_gui.scores.pins import Pin, PinList
+from lbc_gui.scores.wording import ordinal
+from lbc_gui.session import State
+from tests.gui.conftest import SECONDS, settled_centre, small_experiment
+
+Open = Callable[..., MainWindow]
+FIRST, SECOND = "hidden.0", "hidden.1"
+
+
+def finished(qtbot: QtBot, open_window: Open) -> tuple[MainWindow, Replay]:
+    experiment = small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4})
+    window = open_window(experiment, start=True)
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    assert window.session.folder is not None
+    return window, Replay(window.session.folder)
+
+
+def standing(qtbot: QtBot, window: MainWindow, steps: int) -> None:
+    """Take some steps, then stand, with a picture of just that on screen."""
+    for _ in range(steps):
+        window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.progress.value() == steps, timeout=SECONDS)
+    qtbot.waitUntil(lambda: window.scores._snapshot is not None, timeout=SECONDS)
+
+
+def listed(pins: PinList) -> list[Pin]:
+    return list(pins.pins)
+
+
+def test_one_that_is_not_kept_gives_way_to_the_next(qtbot: QtBot) -> None:
+    pins = PinList()
+    qtbot.addWidget(pins)
+    chosen: list[Pin | None] = []
+    pins.chosen.connect(chosen.append)
+    a, b, c, d = (Pin("conv", block) for block in range(4))
+    pins.pick(a)
+    pins.pick(b)
+    assert (listed(pins), pins.current, pins.kept) == ([b], b, False)
+    pins.keep()
+    assert pins.kept
+    pins.pick(c)
+    pins.pick(d, True)
+    assert listed(pins) == [b, c, d]
+    pins.pick(a)
+    assert listed(pins) == [b, c, a]
+    assert [pins.item(row).font().italic() for row in range(3)] == [False, False, True]
+    qtbot.keyClick(pins, Qt.Key.Key_Up)
+    assert chosen == [c]
+    qtbot.keyClick(pins, Qt.Key.Key_Delete)
+    assert (listed(pins), pins.current, chosen) == ([b, a], b, [c, b])
+    pins.show_layers([LayerInfo("conv", (1, 4), Pattern(2, 4), 1)])
+    assert listed(pins) == [a]
+    pins.pick(a)
+    pins.remove()
+    assert listed(pins) == []
+    assert chosen[-1] is None
+
+
+def test_ctrl_click_pins_another_and_the_list_goes_back(qtbot: QtBot, window: MainWindow) -> None:
+    heatmap, pins = window.scores.heatmap, window.block.pins
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+    for block, modifier in ((777, Qt.KeyboardModifier.NoModifier), (40, CTRL), (900, CTRL)):
+        point = settled_centre(qtbot, heatmap, block)
+        qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, modifier, point)
+        qtbot.waitUntil(lambda: block in heatmap._others, timeout=SECONDS)  # noqa: B023
+    assert listed(pins) == [Pin(FIRST, 777), Pin(FIRST, 40), Pin(FIRST, 900)]
+    assert heatmap._others == (777, 40, 900)
+    window.scores.layers.setCurrentRow(1)
+    assert not heatmap._others
+    assert pins.current is None
+    qtbot.waitUntil(lambda: heatmap._layer == SECOND, timeout=SECONDS)
+    rectangle = pins.visualItemRect(pins.item(1))
+    qtbot.mouseClick(pins.viewport(), Qt.MouseButton.LeftButton, pos=rectangle.center())
+    qtbot.waitUntil(lambda: "block 40" in window.block.title, timeout=SECONDS)
+    assert (window.scores.list.open_layer, heatmap._pinned) == (FIRST, 40)
+
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+
+
+def test_a_pin_outside_the_view_is_brought_into_it(qtbot: QtBot, window: MainWindow) -> None:
+    heatmap = window.scores.heatmap
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+    heatmap.show_block(0)
+    before = heatmap._box.viewRect()
+    window.scores.go_to(Pin(FIRST, 5000))
+    after = heatmap._box.viewRect()
+    assert after.contains(heatmap._rect(5000))
+    assert after.size() == before.size()
+
+
+def test_the_life_of_a_block_is_the_librarys(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    window, replay = finished(qtbot, open_window)
+    window.scores.pin(300)
+    view = window.block.life
+    moments = len(replay.moments)
+
+    def complete() -> bool:
+        return view._life is not None and len(view._life.biography.epochs) == moments
+
+    qtbot.waitUntil(complete, timeout=SECONDS)
+    life = replay.block(FIRST, 300)
+    assert view._life is not None
+    assert view._life.biography.removals == life.removals
+    rows = [
+        [view.ends.data(view.ends.index(row, column)) for column in range(4)] for row in range(6)
+    ]
+    assert rows[0][1] == "won"
+    for row, one in zip(rows[:0:-1], sorted(life.removals, key=lambda at: at.moment), strict=True):
+        assert row[1] == f"epoch {one.epoch:.2f}"
+    told = {(row[1], row[2], row[3]) for row in rows[1:]}
+    assert told == {
+        (f"epoch {one.epoch:.2f}", f"{one.rank} of {one.of}", f"{one.margin:+.2g}")
+        for one in life.removals
+    }
+    view.quantity.setCurrentIndex(1)
+    assert life.scores is not None
+    curves = [at for at in view.plot._plot.listDataItems() if isinstance(at, pg.PlotDataItem)]
+    assert len(curves) == 6
+    for combination, curve in enumerate(curves):
+        known = ~np.isnan(life.scores[:, combination])
+        assert np.array_equal(curve.xData, life.epochs[known])
+        assert np.array_equal(curve.yData, life.scores[known, combination].astype(float))
+    window.timeline.go(4)
+    qtbot.waitUntil(lambda: view.plot._now.value() == replay.moments[4].epoch, timeout=SECONDS)
+    for quantity in (2, 3, 0):
+        view.quantity.setCurrentIndex(quantity)
+
+    view.save_as(tmp_path / "life.csv", write_csv)
+    with (tmp_path / "life.csv").open(newline="") as file:
+        assert len(list(csv.reader(file))) == moments + 1
+    view.save_as(tmp_path / "life.npz", write_npz)
+    with np.load(tmp_path / "life.npz") as arrays:
+        assert arrays["winners"].tolist() == life.winners.tolist()
+    view.save_as(tmp_path / "nowhere" / "life.csv", write_csv)
+    assert window.message.isVisible()
+
+
+def test_hovering_says_when_and_as_which_something_was_removed(
+    qtbot: QtBot, open_window: Open
+) -> None:
+    window, replay = finished(qtbot, open_window)
+    qtbot.waitUntil(
+        lambda: (
+            window.scores._snapshot is not None
+            and window.scores._snapshot.gone is not None
+            and (window.scores._snapshot.gone.when > 0).sum(axis=1).min() == 5
+        ),
+        timeout=SECONDS,
+    )
+    said: list[str] = []
+    window.scores.hover_text.connect(said.append)
+    for block in (0, 777):
+        for one in replay.block(FIRST, block).removals:
+            assert one.rank is not None
+            window.scores._hover((block, one.combination))
+            assert said[-1].endswith(
+                f"removed at epoch {one.epoch:.2f}, as {ordinal(one.rank)} of {one.of}"
+            )
+
+
+@pytest.mark.parametrize("action", ["pin", "ban"])
+def test_a_combination_is_pinned_or_banned_while_training_stands(
+    qtbot: QtBot, window: MainWindow, action: str
+) -> None:
+    step_in, table = window.block.step_in, window.block._table
+    standing(qtbot, window, 2)
+    window.scores.pin(12)
+    qtbot.waitUntil(lambda: "block 12" in window.block.title, timeout=SECONDS)
+    assert not step_in.ban.isEnabled()
+    assert "Choose a combination" in step_in.ban.toolTip()
+    table.selectRow(4)
+    button = step_in.pin if action == "pin" else step_in.ban
+    qtbot.waitUntil(button.isEnabled, timeout=SECONDS)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def lives() -> list[int]:
+        snapshot = window.scores._snapshot
+        assert snapshot is not None
+        return np.flatnonzero(snapshot.scores[12] > -np.inf).tolist()
+
+    expected = [4] if action == "pin" else [0, 1, 2, 3, 5]
+    qtbot.waitUntil(lambda: lives() == expected, timeout=SECONDS)
+    assert window.session.folder is not None
+    (done,) = read_interventions(window.session.folder)
+    wish = done.intervention
+    assert (wish.action, wish.layer, wish.combination, wish.block) == (action, FIRST, 4, 12)
+    assert done.step == 2
+    assert "Combination 4 was" in window.log.toPlainText()
+    view = window.block.life
+    qtbot.waitUntil(
+        lambda: view._life is not None and len(view._life.biography.interventions) == 1,
+        timeout=SECONDS,
+    )
+    causes = {view.ends.data(view.ends.index(row, 1)) for row in range(6)}
+    assert f"{'pin' if action == 'pin' else 'banned'} 0.10" in causes
+    assert not button.isEnabled()
+    window.session.run()
+    qtbot.waitUntil(lambda: "Pause" in button.toolTip(), timeout=SECONDS)
+
+
+def test_what_cannot_be_is_said_and_the_past_stays_as_it_was(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    step_in = window.block.step_in
+    window.scores.pin(3)
+    qtbot.waitUntil(lambda: "block 3" in window.block.title, timeout=SECONDS)
+    window.block._table.selectRow(1)
+    qtbot.waitUntil(step_in.pin.isEnabled, timeout=SECONDS)
+    step_in.scope.setCurrentIndex(1)
+    step_in.pin.click()  # before the first step: the run begins with it
+    assert step_in.scope.currentIndex() == 0
+    qtbot.waitUntil(lambda: len(window.timeline._moments) == 2, timeout=SECONDS)
+    assert window.session.state is State.PAUSED
+    step_in.wished.emit(next(iter(read_interventions(window.session.folder))).intervention)  # type: ignore[arg-type]
+    qtbot.waitUntil(window.message.isVisible, timeout=SECONDS)
+    window.timeline.go(0)
+    qtbot.waitUntil(lambda: "Live" in step_in.ban.toolTip(), timeout=SECONDS)
+    assert not step_in.ban.isEnabled()
