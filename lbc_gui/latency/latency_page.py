@@ -36,6 +36,11 @@ from lbc_gui.latency.request_bar import RequestBar
 REDRAW_MILLISECONDS = 250
 """Plots are drawn anew this often at most while results stream in."""
 
+ELSEWHERE = (
+    "2:4 needs an NVIDIA GPU from the A100 on and torch 2.11 to 2.13 with CUDA: choose a server by "
+    "ssh, or copy a command to paste on one."
+)
+
 FILES = "Measurements (*.json *.ndjson)"
 
 
@@ -171,7 +176,8 @@ class LatencyPage(QWidget):
                     self._growing = event.measurement
                 case WorkerFailed():
                     sentence = f"{event.dtype}, {event.backend}: {event.message}"
-                    self.failed.emit(sentence, "")
+                    missing = event.kind in ("no GPU", "torch")
+                    self.failed.emit(f"{sentence} {ELSEWHERE}" if missing else sentence, "")
                 case MeasuringFailed():
                     self.failed.emit(event.message, event.details)
                 case Said():

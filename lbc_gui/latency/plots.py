@@ -253,9 +253,14 @@ def _points(view: _Plot, x: Floats, y: Floats, number: int, name: str, filled: b
 
 def _case_axis(view: _Plot, results: Sequence[Result]) -> None:
     """Names below the bars, on two lines in turn where there are many."""
-    lines = 2 if len(results) > 6 else 1
-    room = max(6, 100 * lines // max(1, len(results)))
-    names = [(at, "\n" * (at % lines) + _short(r.name, room)) for at, r in enumerate(results)]
+    lines, count = 2 if len(results) > 6 else 1, max(1, len(results))
+    room, last = max(6, 92 * lines // count), len(results) - 1
+    # A name that would reach beyond the axis is not drawn at all.
+    edge = min(room, max(6, 100 // count + 2))
+    names = [
+        (at, "\n" * (at % lines) + _short(result.name, edge if at in (0, last) else room))
+        for at, result in enumerate(results)
+    ]
     view.plot.getAxis("bottom").setTicks([names])
     view.plot.getAxis("bottom").setHeight(20 + 14 * lines)
 

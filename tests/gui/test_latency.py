@@ -81,6 +81,7 @@ def test_without_a_gpu_the_page_says_what_is_missing(
     page.measure()
     finished(page, qtbot)
     assert len(said) == 1, "the other backend would find the same"
+    assert "choose a server by ssh" in said[0]
     assert "finds no NVIDIA GPU" in said[0] or "built without CUDA" in said[0]
     assert page.measurements.all == ()
 
