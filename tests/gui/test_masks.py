@@ -278,7 +278,15 @@ def test_another_moment_and_another_run_can_be_compared_with(
     assert first.numbers.flips is not None and first.numbers.flips.switched_off > 0
     beside = arrived(qtbot, window, lambda: compare.way.setCurrentIndex(1))
     assert beside.beside is not None
-    assert window.masks.beside.isVisible()
+    left, right = window.masks.heatmap, window.masks.beside
+    assert right.isVisible()
+    left.show_block(9)
+    qtbot.waitUntil(lambda: right._box.viewRect() == left._box.viewRect(), timeout=SECONDS)
+    near = left._box.viewRect()
+    right.setFocus()
+    qtbot.keyClick(right, Qt.Key.Key_Minus)
+    assert left._box.viewRect() != near
+    assert right._box.viewRect().width() == pytest.approx(left._box.viewRect().width())
     itself = arrived(qtbot, window, lambda: compare.compare_with(folder))
     assert itself.numbers.agreement is not None
     assert itself.numbers.agreement.blocks == 1.0
