@@ -227,7 +227,7 @@ class Desk:
         if isinstance(request, MaskRequest):
             other = self._others.find(request, self._replay, moment)
             self._removals.want(self._replay, request.layer)
-            since = self._removals.epochs(request.moment)
+            since = self._removals.since(request.moment)
             snapshot = draw_mask(moment, request, other, since)
         else:
             snapshot = replace(draw(moment, request), gone=self._follower.gone(request))

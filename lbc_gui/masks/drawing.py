@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from lbc.heatmap import Codes, Floats, Fold
 from lbc.mask_picture import Flags, Indices, held
 from lbc.pattern import Pattern
@@ -24,6 +21,7 @@ from lbc_gui.masks.pictures import (
     signed,
     sizes,
 )
+from lbc_gui.masks.removals import Since
 from lbc_gui.moment import LayerMoment, LayerState, Watch
 
 Show = Literal["weights", "sizes", "beta", "mask", "best", "magnitude"]
@@ -33,7 +31,7 @@ combinations, or where the mask is not what magnitude would have chosen."""
 Against = int | Path | None
 """What a mask is compared with: a moment of the same run, or another run by its folder."""
 
-Epochs = npt.NDArray[np.float64]
+MASKS_DIFFER = "A history keeps no weights: what differs between the masks is drawn."
 
 OF_MOMENTS = ("in both", "only then", "only now", "in neither")
 OF_RUNS = ("in both", "only there", "only here", "in neither")
@@ -117,7 +115,7 @@ class MaskSnapshot:
     other_epoch: float | None
     numbers: Numbers
     note: str
-    since: Epochs | None
+    since: Since | None
     block: BlockState | None
     layers: tuple[LayerState, ...]
 
@@ -126,11 +124,11 @@ def draw_mask(
     moment: LayerMoment,
     request: MaskRequest,
     other: Other | None = None,
-    since: Epochs | None = None,
+    since: Since | None = None,
 ) -> MaskSnapshot:
     """Everything the Masks page shows of ``moment``, held against ``other``.
 
-    ``since`` (blocks, M) are the epochs from which weights are removed, where they are known.
+    ``since`` says when weights were removed, where that is known.
     """
     now = known_of(moment)
     then = known_of(other.moment) if other is not None and other.moment is not None else None
@@ -202,7 +200,11 @@ def _between(then: Known, now: Known, request: MaskRequest) -> tuple[Coloured, s
         case "best" if now.best is not None and then.best is not None:
             return difference(held(then.best, pattern), held(now.best, pattern), names), ""
     asked_for_mask = request.show in ("mask", "best")
-    note = "" if asked_for_mask else "What differs is drawn of the masks alone."
+    note = (
+        ""
+        if asked_for_mask
+        else "A history keeps no weights: what differs between the masks is drawn."
+    )
     return difference(then.kept, now.kept, names), note
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
@@ -159,8 +158,8 @@ class MaskView(QWidget):
         if sheet is None or place[0] >= len(sheet.kept):
             return
         since = None
-        if not beside and snapshot.since is not None and np.isfinite(snapshot.since[place]):
-            since = float(snapshot.since[place])
+        if not beside and snapshot.since is not None:
+            since = snapshot.since.epoch(*place)
         self.hover_text.emit(weight_text(sheet, *place, since))
 
     @Slot(str, int)

@@ -13,12 +13,15 @@ from lbc.mask_picture import winner_codes
 from lbc.palette import DISTINCT, lookup_table
 from lbc.pattern import Pattern
 from lbc_gui.masks.numbers import Histogram, Numbers
-from lbc_gui.masks.wording import numbers_text
+from lbc_gui.masks.wording import chance_text, numbers_text
 from lbc_gui.scores.wording import glyphs, members_of
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 MOST_NAMED = 6
 """Bars that have room for their combination below them."""
+
+MOST_NUMBERED = 16
+"""Bars that have room for the position that their combination holds."""
 
 
 class NumbersPanel(QWidget):
@@ -41,7 +44,6 @@ class NumbersPanel(QWidget):
         small = self.font()
         small.setPointSizeF(small.pointSizeF() * 0.75)
         self._plot.getAxis("bottom").setTickFont(small)
-        self._plot.getAxis("bottom").setStyle(hideOverlappingLabels=False)
         self._text = QLabel()
         self._text.setWordWrap(True)
         self._text.setMargin(4)
@@ -50,8 +52,8 @@ class NumbersPanel(QWidget):
         self._text.linkActivated.connect(self._link)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._plots, 3)
-        layout.addWidget(self._text, 2)
+        layout.addWidget(self._plots, 1)
+        layout.addWidget(self._text, 1)
         self.setMinimumHeight(150)
 
     @property
@@ -66,6 +68,7 @@ class NumbersPanel(QWidget):
     def show_numbers(self, numbers: Numbers, pattern: Pattern, against: str) -> None:
         """``against`` names what the mask is compared with."""
         self._text.setText(numbers_text(numbers, against))
+        self._text.setToolTip(chance_text(numbers, pattern))
         self._shown = None if numbers.winners is None else (numbers.winners, pattern)
         self._draw()
 
@@ -120,11 +123,11 @@ def _brushes(found: Histogram, pattern: Pattern, plain: QColor) -> list[QColor]:
 
 def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:
     count = len(found.counts)
-    if found.by_position:
+    if found.by_position or (pattern.n == 1 and count <= MOST_NUMBERED):
         return [[(j, str(j)) for j in range(count)]]
     if count <= MOST_NAMED:
         return [[(c, glyphs(members_of(pattern, c), pattern.m)) for c in range(count)]]
-    return [[(c, glyphs(members_of(pattern, c), pattern.m)) for c in (0, count - 1)]]
+    return [[]]
 
 
 def _faint(colour: QColor) -> QColor:

@@ -32,7 +32,7 @@ WIDEST_NAMED = 8
 """The widest block whose combinations have room in a legend."""
 
 KEPT_COLOUR = (236, 236, 236)
-SHARES = "crameri:lajolla_r"
+SHARES = "crameri:lajolla"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ Runs in the drawing thread.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +17,21 @@ MOMENTS_AT_A_TIME = 4
 """How many moments are read before looking whether there is something to draw."""
 
 Moments = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Since:
+    """When each position of a layer was removed, as of moment ``at``: int32 (blocks, M), −1 where
+    it is kept, and the epochs of the moments."""
+
+    moments: Moments
+    epochs: tuple[float, ...]
+    at: int
+
+    def epoch(self, block: int, position: int) -> float | None:
+        """The epoch from which one position has been removed; None where it is kept."""
+        moment = int(self.moments[block, position])
+        return self.epochs[moment] if 0 <= moment <= self.at else None
 
 
 class Removals:
@@ -50,11 +67,8 @@ class Removals:
         except (KeyError, OSError, ValueError):
             self._known = len(replay.moments)
 
-    def epochs(self, moment: int | None) -> npt.NDArray[np.float64] | None:
-        """The epoch from which each position has been removed, nan where it is kept: (blocks, M).
-
-        At ``moment``, or at the last one; None where it is not known, or not yet.
-        """
+    def since(self, moment: int | None) -> Since | None:
+        """As of ``moment``, or of the last one; None where it is not known, or not yet."""
         replay, since = self._replay, self._since
         if replay is None or since is None or self.behind:
             return None
@@ -62,17 +76,16 @@ class Removals:
         at = last if moment is None else moment
         if at < last and not self._for_good:
             return None
-        times = np.array([one.epoch for one in replay.moments] + [np.nan])
-        return np.asarray(times[np.where(since <= at, since, -1)])
+        return Since(since, tuple(one.epoch for one in replay.moments), at)
 
     def _take(self, mask: Flags) -> None:
         if self._since is None or self._mask is None:
             self._since = np.where(mask, np.int32(-1), np.int32(0))
         elif mask is not self._mask:
-            self._since[self._mask & ~mask] = self._known
-            back = mask & ~self._mask
+            gone, back = self._mask & ~mask, mask & ~self._mask
             if back.any():  # chosen anew, as SR-STE does: what was before cannot be told from it
-                self._since[back] = -1
                 self._for_good = False
+            now = np.where(gone, np.int32(self._known), self._since)
+            self._since = np.where(back, np.int32(-1), now)  # others may hold the one before
         self._mask = mask
         self._known += 1

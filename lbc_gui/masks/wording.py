@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lbc.masks import block_coordinates
+from lbc.pattern import Pattern
 from lbc_gui.masks.drawing import Sheet
 from lbc_gui.masks.numbers import Numbers
 from lbc_gui.scores.wording import glyphs
@@ -12,7 +13,7 @@ from lbc_gui.scores.wording import glyphs
 if TYPE_CHECKING:
     from lbc.mask_statistics import Agreement
 
-LISTED = 6
+LISTED = 3
 """Dead channels that are named one by one."""
 
 
@@ -50,39 +51,47 @@ def weight_text(sheet: Sheet, block: int, position: int, since: float | None = N
     return " · ".join(parts)
 
 
-def dead_text(numbers: Numbers) -> str:
-    """Channels that keep nothing, as links ``o3`` and ``i12``."""
-    return "<br>".join((
-        _dead("output", "o", numbers.dead_outputs),
-        _dead("input", "i", numbers.dead_inputs),
-    ))  # fmt: skip
+def numbers_text(numbers: Numbers, against: str) -> str:
+    """Everything that is counted, in lines; ``against`` names what the mask is compared with.
+
+    Channels that keep nothing are links, ``o3`` or ``i12``.
+    """
+    lines = [
+        f"<b>{numbers.density:.1%}</b> of the weights kept",
+        _dead("outputs", "o", numbers.dead_outputs),
+        _dead("inputs", "i", numbers.dead_inputs),
+    ]
+    if numbers.magnitude is not None:
+        lines.append(_agreement("as by |w|", numbers.magnitude))
+    if numbers.agreement is not None:
+        lines.append(_agreement(f"as {against}", numbers.agreement))
+    if numbers.flips is not None:
+        flips = numbers.flips
+        lines.append(f"only here {flips.switched_on:,}, only there {flips.switched_off:,}")
+    if numbers.changed is not None:
+        lines.append(f"another best in <b>{numbers.changed:.1%}</b> of blocks")
+    return "<br>".join(lines)
+
+
+def chance_text(numbers: Numbers, pattern: Pattern) -> str:
+    """How much two masks agree that know nothing of each other; empty where nothing is compared."""
+    found = numbers.agreement or numbers.magnitude
+    if found is None:
+        return ""
+    text = (
+        f"Two {pattern} masks drawn at random agree in {found.chance_positions:.1%} of the weights "
+        f"and in {found.chance_blocks:.2%} of the blocks."
+    )
+    return text if numbers.decided else f"{text} These are not all decided yet, and keep more."
 
 
 def _dead(kind: str, letter: str, channels: tuple[int, ...]) -> str:
     if not channels:
-        return f"no dead {kind} channel"
+        return f"dead {kind}: none"
     links = ", ".join(f'<a href="{letter}{at}">{at}</a>' for at in channels[:LISTED])
     more = ", …" if len(channels) > LISTED else ""
-    plural = "" if len(channels) == 1 else "s"
-    return f"<b>{len(channels):,}</b> dead {kind} channel{plural}: {links}{more}"
+    return f"dead {kind}: <b>{len(channels):,}</b> ({links}{more})"
 
 
-def numbers_text(numbers: Numbers, against: str) -> str:
-    """Everything that is counted, in lines; ``against`` names what the mask is compared with."""
-    lines = [f"<b>{numbers.density:.1%}</b> of the weights kept", dead_text(numbers)]
-    if numbers.magnitude is not None:
-        lines.append(_agreement(numbers.magnitude, "as by |w|", numbers.decided))
-    if numbers.agreement is not None and numbers.flips is not None:
-        lines.append(_agreement(numbers.agreement, f"as {against}", numbers.decided))
-        flips = numbers.flips
-        lines.append(f"{flips.switched_on:,} kept only here, {flips.switched_off:,} only there")
-    if numbers.changed is not None:
-        lines.append(f"{numbers.changed:.1%} of blocks have another best combination")
-    return "<br>".join(lines)
-
-
-def _agreement(found: Agreement, what: str, decided: bool) -> str:
-    text = f"<b>{found.positions:.1%}</b> of positions, {found.blocks:.1%} of blocks {what}"
-    if not decided:
-        return text
-    return f"{text} (by chance {found.chance_positions:.1%}, {found.chance_blocks:.1%})"
+def _agreement(what: str, found: Agreement) -> str:
+    return f"{what}: <b>{found.positions:.1%}</b> of weights, {found.blocks:.1%} of blocks"

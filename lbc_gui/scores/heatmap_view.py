@@ -62,6 +62,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._fold: Fold | None = None
         self._layer = ""
         self._pinned: int | None = None
+        self._leader: HeatmapView | None = None
         self._axes = {name: _CellAxis(name) for name in ("left", "bottom")}
         self._plot = self.addPlot(axisItems=self._axes)
         self._plot.setMenuEnabled(False)
@@ -109,7 +110,10 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._box.setLimits(
                 xMin=0, xMax=width, yMin=0, yMax=height, minXRange=columns, minYRange=rows
             )
-            self.fit()
+            if self._leader is None:
+                self.fit()
+            else:
+                self._box.setRange(self._leader._box.viewRect(), padding=0)
             self.zooms.clear()
         self._labels.show_snapshot(snapshot)
         self._place_frame()
@@ -168,9 +172,19 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self.zooms.moved()
 
     def move_with(self, other: HeatmapView) -> None:
-        """Show the same part of the picture as another view of the same fold."""
+        """Always show the same part of the picture as another view of the same fold."""
+        self._leader = other
         self._box.setXLink(other._box)
         self._box.setYLink(other._box)
+        self.zooms.changed.connect(self._lead)
+
+    @Slot()
+    def _lead(self) -> None:
+        """Zoomed or panned here: the other view goes along."""
+        leader, range_ = self._leader, self._box.viewRect()
+        if leader is not None and self.isVisible() and leader._box.viewRect() != range_:
+            leader._box.setRange(range_, padding=0)
+            leader.zooms.moved()
 
     def block_centre(self, block: int) -> QPointF:
         """Where the middle of a block is drawn, in this widget's pixels."""

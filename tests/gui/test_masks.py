@@ -226,6 +226,9 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     qtbot.waitUntil(lambda: "block 11" in window.block.title, timeout=SECONDS)
     assert window.scores.request is not None and window.scores.request.block == 11
 
+    window.masks.numbers.channel_chosen.emit("o", 3)
+    (_, _), (top, bottom) = heatmap._box.viewRange()
+    assert (top, bottom) == (3, 4)
     past = arrived(qtbot, window, lambda: window.timeline.go(2))
     assert past.epoch == window.timeline._moments[2].epoch
     assert "keeps no weights" in window.masks.note.text()
@@ -275,7 +278,15 @@ def test_another_moment_and_another_run_can_be_compared_with(
     assert first.numbers.flips is not None and first.numbers.flips.switched_off > 0
     beside = arrived(qtbot, window, lambda: compare.way.setCurrentIndex(1))
     assert beside.beside is not None
-    assert window.masks.beside.isVisible()
+    left, right = window.masks.heatmap, window.masks.beside
+    assert right.isVisible()
+    left.show_block(9)
+    qtbot.waitUntil(lambda: right._box.viewRect() == left._box.viewRect(), timeout=SECONDS)
+    near = left._box.viewRect()
+    right.setFocus()
+    qtbot.keyClick(right, Qt.Key.Key_Minus)
+    assert left._box.viewRect() != near
+    assert right._box.viewRect().width() == pytest.approx(left._box.viewRect().width())
     itself = arrived(qtbot, window, lambda: compare.compare_with(folder))
     assert itself.numbers.agreement is not None
     assert itself.numbers.agreement.blocks == 1.0
@@ -306,13 +317,13 @@ def test_removals_are_read_moment_by_moment(trained: Path) -> None:
     removals = Removals()
     removals.want(replay, name)
     while removals.behind:
-        assert removals.epochs(None) is None
+        assert removals.since(None) is None
         removals.advance()
     for moment in (0, len(replay.moments) // 2, len(replay.moments) - 1):
-        found = removals.epochs(moment)
+        found = removals.since(moment)
         assert found is not None
         masks = np.array([replay.layer(name, k).mask for k in range(moment + 1)])
         for block, position in ((0, 0), (3, 1), (9, 2), (40, 3)):
             gone = [k for k in range(moment + 1) if not masks[k, block, position]]
-            expected = replay.moments[gone[0]].epoch if gone else np.nan
-            assert np.array_equal(found[block, position], expected, equal_nan=True)
+            expected = replay.moments[gone[0]].epoch if gone else None
+            assert found.epoch(block, position) == expected
