@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
 
 from lbc.runs.replay import MomentInfo
 from lbc_gui.masks.drawing import Against
@@ -42,6 +50,7 @@ class CompareBar(QWidget):
         self.way = QComboBox()
         self.way.addItems(["difference", "side by side"])
         self.way.setToolTip("Draw what differs, or both pictures in the same colours")
+        self.way.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.way.currentIndexChanged.connect(self._changed)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -54,12 +63,10 @@ class CompareBar(QWidget):
     @property
     def against(self) -> Against:
         """The moment's index, or the other run's folder; None where nothing is compared."""
-        match self.choice.currentIndex():
-            case 1:
-                return self._at
-            case 2:
-                return self._folder
-        return None
+        which = self.choice.currentIndex()
+        if which == MOMENT:
+            return self._at
+        return self._folder if which == RUN else None
 
     @property
     def beside(self) -> bool:

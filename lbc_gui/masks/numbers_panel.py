@@ -21,7 +21,10 @@ MOST_NAMED = 6
 """Bars that have room for their combination below them."""
 
 MOST_NUMBERED = 16
-"""Bars that have room for the position that their combination holds."""
+"""Combinations of one position that are numbered by it."""
+
+MOST_NUMBERS = 10
+"""Numbers that have room below the bars."""
 
 
 class NumbersPanel(QWidget):
@@ -103,8 +106,8 @@ class NumbersPanel(QWidget):
         self._plot.addItem(pg.InfiniteLine(found.expected, angle=0, pen=pen))
         axis = self._plot.getAxis("bottom")
         axis.setTicks(_ticks(found, pattern))
-        what = "positions held" if found.by_position else "best combination"
-        self._plot.setLabel("bottom", f"{what} (dashed: by chance)")
+        what = "positions held" if found.by_position else "winners"
+        self._plot.setLabel("bottom", f"{what} (dashed: chance)")
         self._plot.setXRange(-0.6, len(places) - 0.4, padding=0)
         top = max(int(found.counts.max()), found.expected + 2 * found.deviation)
         self._plot.setYRange(0, 1.05 * top, padding=0)
@@ -124,7 +127,7 @@ def _brushes(found: Histogram, pattern: Pattern, plain: QColor) -> list[QColor]:
 def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:
     count = len(found.counts)
     if found.by_position or (pattern.n == 1 and count <= MOST_NUMBERED):
-        return [[(j, str(j)) for j in range(count)]]
+        return [[(j, str(j)) for j in range(0, count, -(-count // MOST_NUMBERS))]]
     if count <= MOST_NAMED:
         return [[(c, glyphs(members_of(pattern, c), pattern.m)) for c in range(count)]]
     return [[]]

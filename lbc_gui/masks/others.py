@@ -18,10 +18,6 @@ class Others:
         self._runs: dict[Path, Replay] = {}
         self._last: tuple[object, LayerMoment] | None = None
 
-    def clear(self) -> None:
-        """Another run is looked at."""
-        self._runs, self._last = {}, None
-
     def find(self, request: MaskRequest, replay: Replay | None, now: LayerMoment) -> Other | None:
         """None where nothing is to be compared. ``replay`` is the history of the run itself.
 

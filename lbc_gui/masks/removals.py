@@ -38,18 +38,19 @@ class Removals:
     """Of one layer: the moment from which each position has been removed."""
 
     def __init__(self) -> None:
-        self._replay: Replay | None = None
-        self._layer = ""
-        self._known = 0
-        self._mask: Flags | None = None
-        self._since: Moments | None = None
-        self._for_good = True
+        self._begin(None, "")
 
     def want(self, replay: Replay | None, layer: str) -> None:
         """Read about this layer from now on."""
         if (replay, layer) != (self._replay, self._layer):
-            self.__init__()  # type: ignore[misc]
-            self._replay, self._layer = replay, layer
+            self._begin(replay, layer)
+
+    def _begin(self, replay: Replay | None, layer: str) -> None:
+        self._replay, self._layer = replay, layer
+        self._known = 0
+        self._mask: Flags | None = None
+        self._since: Moments | None = None
+        self._for_good = True
 
     @property
     def behind(self) -> bool:
