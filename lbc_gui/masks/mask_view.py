@@ -43,8 +43,8 @@ class MaskView(QWidget):
 
     request_changed = Signal(object)
     """MaskRequest."""
-    pinned = Signal(int)
-    """Block that was clicked."""
+    pinned = Signal(int, bool)
+    """Block that was clicked, and whether with Ctrl: beside those that are pinned."""
     hover_text = Signal(str)
 
     def __init__(self, runs: Path, parent: QWidget | None = None) -> None:
