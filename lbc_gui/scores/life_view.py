@@ -42,10 +42,10 @@ QUANTITIES = {
 MOST_WEIGHTS = 4000
 """Moments of a block's weights that are kept; of more, every second one."""
 
-_HEADERS = ("held", "end", "rank", "margin")
+_HEADERS = ("held", "epoch", "rank", "margin")
 _TIPS = (
     "The positions the combination holds",
-    "What became of it, and at which epoch",
+    "When it was removed, and whether by hand; or what became of it",
     "Its rank among those that lived until then",
     "Its score less that of the worst that was kept",
 )
@@ -116,8 +116,7 @@ class EndsModel(QAbstractTableModel):
             first = combination == int(life.winners[-1])
             return ("won" if decided else "leads" if first else "lives") if column == 1 else ""
         if column == 1:
-            what = {"score": "epoch", "ban": "banned", "pin": "pin"}[one.cause]
-            return f"{what} {one.epoch:.2f}"
+            return f"{'' if one.cause == 'score' else one.cause} {one.epoch:.2f}".lstrip()
         if column == 2:
             return f"{one.rank} of {one.of}" if one.rank else f"– of {one.of}"
         return "–" if one.margin is None else f"{one.margin:+.2g}"

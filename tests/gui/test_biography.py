@@ -129,10 +129,10 @@ def test_the_life_of_a_block_is_the_librarys(
     ]
     assert rows[0][1] == "won"
     for row, one in zip(rows[:0:-1], sorted(life.removals, key=lambda at: at.moment), strict=True):
-        assert row[1] == f"epoch {one.epoch:.2f}"
+        assert row[1] == f"{one.epoch:.2f}"
     told = {(row[1], row[2], row[3]) for row in rows[1:]}
     assert told == {
-        (f"epoch {one.epoch:.2f}", f"{one.rank} of {one.of}", f"{one.margin:+.2g}")
+        (f"{one.epoch:.2f}", f"{one.rank} of {one.of}", f"{one.margin:+.2g}")
         for one in life.removals
     }
     view.quantity.setCurrentIndex(1)
@@ -215,7 +215,7 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
         timeout=SECONDS,
     )
     causes = {view.ends.data(view.ends.index(row, 1)) for row in range(6)}
-    assert f"{'pin' if action == 'pin' else 'banned'} 0.10" in causes
+    assert f"{action} 0.10" in causes
     assert not button.isEnabled()
     window.session.run()
     qtbot.waitUntil(lambda: "Pause" in button.toolTip(), timeout=SECONDS)
