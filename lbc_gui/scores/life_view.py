@@ -263,6 +263,9 @@ def _summary(life: Biography) -> str:
     since = float(life.epochs[changed[-1] + 1 if len(changed) else 0])
     held = glyphs(members_of(life.pattern, winner), life.pattern.m)
     if life.live is not None and int(life.live[-1].sum()) == 1:
-        last = max((one.epoch for one in life.removals), default=0.0)
-        return f"<b>{held}</b> won at epoch {last:.2f}, and led since {since:.2f}."
+        last = life.removals[-1] if life.removals else None
+        if last is not None and last.cause == "pin":
+            return f"<b>{held}</b> was pinned at epoch {last.epoch:.2f}."
+        won = last.epoch if last else 0.0
+        return f"<b>{held}</b> won at epoch {won:.2f}, and led since {since:.2f}."
     return f"<b>{held}</b> leads since epoch {since:.2f}."

@@ -216,6 +216,7 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
     )
     causes = {view.ends.data(view.ends.index(row, 1)) for row in range(6)}
     assert f"{action} 0.10" in causes
+    assert ("was pinned at epoch 0.10" if action == "pin" else "leads since") in view.summary.text()
     assert not button.isEnabled()
     window.session.run()
     qtbot.waitUntil(lambda: "Pause" in button.toolTip(), timeout=SECONDS)
