@@ -1,36 +1,30 @@
 """The ``lbc`` command.
 
-Exit status: 0 done, 1 failed or pattern broken, 2 wrong input, 130 stopped. Under torchrun every
-process runs the same command; the first one writes and speaks.
+Exit status: 0 done, 1 failed, pattern broken or checkpoints different, 2 wrong input, 130 stopped.
+Under torchrun every process runs the same command; the first one writes and speaks.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from lbc import layers_command as layers
 from lbc.comparison import command as compare
 from lbc.config import Experiment, load_experiment
 from lbc.download import command as download
+from lbc.inspection import command as inspect
 from lbc.latency import command as latency
-from lbc.pattern import Pattern
+from lbc.report import command as report
 from lbc.resources import resource
 from lbc.runs.naming import new_run_path
 from lbc.runs.resuming import RunError, RunFinishedError, open_unfinished
 from lbc.yaml_file import ExperimentError
-
-if TYPE_CHECKING:
-    from lbc.inspection import Layer, Report
 
 DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
 RUNS = Path("runs")
@@ -53,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return compare.command(options, errors)
         if options.command == "layers":
             return layers.command(options, errors)
-        return _inspect(options, errors)
+        if options.command == "report":
+            return report.command(options, errors)
+        return inspect.command(options, errors)
     except ExperimentError as error:
         errors.print(str(error))
         return WRONG_INPUT
@@ -146,22 +142,6 @@ def _follow(errors: Console) -> int:
     return DONE if finished.status == "finished" else STOPPED
 
 
-def _inspect(options: argparse.Namespace, errors: Console) -> int:
-    from lbc.inspection import InspectionError, inspect_checkpoint
-
-    try:
-        pattern = Pattern.parse(options.pattern)
-        report = inspect_checkpoint(options.checkpoint, pattern, options.skip or ())
-    except (InspectionError, ValueError) as error:
-        errors.print(str(error))
-        return WRONG_INPUT
-    if options.json:
-        print(json.dumps(report.as_dict(), indent=2))
-    else:
-        _print_report(report)
-    return DONE if report.valid else FAILED
-
-
 def _export(options: argparse.Namespace, errors: Console) -> int:
     from lbc.export import ExportError, load_trained, write_onnx, write_safetensors
 
@@ -180,33 +160,6 @@ def _export(options: argparse.Namespace, errors: Console) -> int:
         print("The search was not over: the best combination so far was taken in every block.")
     print(said)
     return DONE
-
-
-def _print_report(report: Report) -> None:
-    table = Table("layer", "shape", report.pattern, "density", "first violation")
-    for layer in report.layers:
-        status = layer.status if not layer.reason else f"{layer.status}: {layer.reason}"
-        table.add_row(
-            escape(layer.name),
-            "×".join(map(str, layer.shape)),
-            status,
-            f"{layer.density:.1%}",
-            _first_violation(layer),
-        )
-    width = None if sys.stdout.isatty() else 200
-    console = Console(width=width, highlight=False)
-    console.print(table)
-    broken = sum(layer.status == "violated" for layer in report.layers)
-    console.print(f"{report.checked} layers held against {report.pattern}, {broken} broken.")
-
-
-def _first_violation(layer: Layer) -> str:
-    if layer.first is None:
-        return ""
-    where = " ".join(str(index) for index in layer.first.coordinates)
-    return (
-        f"block {layer.first.block} keeps {layer.first.kept}: {where} ({layer.violations} in all)"
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -234,15 +187,10 @@ def _parser() -> argparse.ArgumentParser:
         "--format", choices=["safetensors", "onnx"], default="safetensors", help="kind of file"
     )
     export.add_argument("--out", type=Path, metavar="FILE", help="default: model.FORMAT, here")
-    check = commands.add_parser("inspect", help="say whether a checkpoint obeys an N:M pattern")
-    check.add_argument("checkpoint", type=Path, help=".safetensors or .pt file, or a run folder")
-    check.add_argument("--pattern", required=True, help="like 2:4")
-    check.add_argument(
-        "--skip", action="append", metavar="LAYER", help="layer or glob to leave out"
-    )
-    check.add_argument("--json", action="store_true", help="print JSON")
+    inspect.add_parser(commands)
     compare.add_parser(commands)
     layers.add_parser(commands)
+    report.add_parser(commands)
     download.add_parser(commands)
     latency.add_parser(commands)
     return parser

@@ -46,16 +46,20 @@ _DECADES = 3.0
 
 @dataclass(frozen=True)
 class Fold:
-    """The geometry of one layer's picture; ``cells`` is K, what each block draws."""
+    """The geometry of one layer's picture; ``cells`` is K, what each block draws.
+
+    Cells that are the block's weights stand ``in_row``, so that the picture is the weight itself.
+    """
 
     outputs: int
     blocks: int
     cells: int
+    in_row: bool = False
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of one block's cells: near-square, at least as wide as high."""
-        rows = isqrt(self.cells)
+        rows = 1 if self.in_row else isqrt(self.cells)
         return rows, ceil(self.cells / rows)
 
     @property

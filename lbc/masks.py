@@ -65,11 +65,20 @@ def block_coordinates(shape: tuple[int, ...], pattern: Pattern, block: int) -> t
     blocks = prod(shape) // pattern.input_width(shape) * (shape[1] // pattern.m)
     if not 0 <= block < blocks:
         raise IndexError(f"There is no block {block}: a weight of shape {shape} has {blocks}.")
+    row, group = divmod(block, prod(shape[1:]) // pattern.m)
+    start = group * pattern.m
+    return tuple(weight_place(shape, row, column) for column in range(start, start + pattern.m))
+
+
+def weight_place(shape: tuple[int, ...], row: int, column: int) -> Index:
+    """The place of a weight, in a tensor of ``shape``, that stands in a row of blocks.
+
+    Rows are output channels; along a row stand kernel positions, and within each its inputs.
+    """
     _, width, *kernel = shape
-    rest, group = divmod(block, width // pattern.m)
+    rest, i = divmod(column, width)
     place: list[int] = []
     for size in reversed(kernel):
         rest, offset = divmod(rest, size)
         place.insert(0, offset)
-    start = group * pattern.m
-    return tuple((rest, i, *place) for i in range(start, start + pattern.m))
+    return (row, i, *place)

@@ -25,6 +25,22 @@ REMOVED_COLOUR = (58, 61, 67)
 """A dark neutral that none of the maps holds: what is gone reads as gone."""
 
 
+DISTINCT = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+    (217, 217, 217),
+)
+"""Okabe and Ito's colours, which any eyes tell apart, and a light grey in place of their black."""
+
+SAME_COLOUR = (190, 194, 200)
+"""What is kept on both sides of a comparison, and so is nothing to look at."""
+
+
 @lru_cache(maxsize=64)
 def lookup_table(
     colour: Colour, background: tuple[int, int, int], name: str = ""

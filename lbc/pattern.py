@@ -103,6 +103,17 @@ class Pattern:
         members = self.members.to(device)
         return members.new_zeros((self.count, self.m)).scatter_(1, members, 1).bool()
 
+    def index_of(self, held: Tensor) -> Tensor:
+        """Which combination holds just these positions: bool (rows, M) → int64 (rows,).
+
+        By counting what comes later in lexicographic order, so nothing is enumerated: after
+        p_0 < … < p_{N−1} come Σ_i C(M − 1 − p_i, N − i) combinations. Every row must hold N.
+        """
+        places = held.nonzero()[:, 1].reshape(-1, self.n)
+        later = [[comb(self.m - 1 - p, self.n - i) for p in range(self.m)] for i in range(self.n)]
+        table = places.new_tensor(later)
+        return self.count - 1 - table.T.gather(0, places).sum(dim=1)
+
     def to_blocks(self, weight: Tensor) -> Tensor:
         """Divide a weight into its blocks: (blocks, M).
 

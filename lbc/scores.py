@@ -6,7 +6,7 @@ every live combination c (Zhang et al., NeurIPS 2022); they differ in what is st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from math import prod
 from typing import Any, Literal
@@ -15,19 +15,37 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lbc.live import keep_best, pack, unpack
+from lbc.live import keep_best, only_live, pack, unpack
 from lbc.pattern import Pattern
 from lbc.schedule import Schedule
 
 Form = Literal["per_weight", "per_combination"]
 
-CHUNK_CELLS = 1 << 22
-"""Scores written out at a time while combinations are removed: 16 MiB in float32."""
+CHUNK_CELLS = 1 << 18
+"""Scores written out at a time while combinations are removed: 1 MiB, which a cache holds."""
 
 
 @lru_cache(maxsize=64)
 def _incidence(pattern: Pattern, device: torch.device, dtype: torch.dtype) -> Tensor:
     return pattern.incidence(device).to(dtype)
+
+
+@lru_cache(maxsize=64)
+def _beginnings(pattern: Pattern, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """How combinations grow from their beginnings, the first k + 1 positions of each, for every k.
+
+    Each beginning is one of k positions, told by its number, and one position more. Combinations
+    in lexicographic order with the same beginning are neighbours, so it is summed once for all.
+    """
+    members = pattern.members
+    parents = torch.zeros(len(members), dtype=torch.int64)
+    grown = []
+    for k in range(pattern.n):
+        changes = (members[1:, : k + 1] != members[:-1, : k + 1]).any(dim=1)
+        first = torch.cat([changes.new_ones(1), changes])
+        grown.append((parents[first].to(device), members[first, k].to(device)))
+        parents = first.cumsum(0) - 1
+    return grown
 
 
 class SparseLayer(nn.Module):
@@ -118,13 +136,12 @@ class SparseLayer(nn.Module):
     @torch.no_grad()
     def scores(self, rows: slice | Tensor = slice(None)) -> Tensor:
         """Scores with −inf where removed: (rows, C)."""
-        scores = self.block_scores(rows)
-        return scores.masked_fill(~self.live(rows), -torch.inf)
+        return self._without_removed(self.block_scores(rows), rows)
 
     @torch.no_grad()
     def winners(self) -> Tensor:
         """The best live combination of every block, the earliest among equals: int64 (blocks,)."""
-        return torch.cat([self.scores(rows).argmax(dim=1) for rows in self._chunks()])
+        return torch.cat([scores.argmax(dim=1) for _, scores in self._all_scores()])
 
     @torch.no_grad()
     def remove(self, live: int, /) -> None:
@@ -132,17 +149,34 @@ class SparseLayer(nn.Module):
 
         With one left the scores freeze. Nothing happens where no more than ``live`` are left.
         """
+        self.take(*self.choose(live))
+
+    @torch.no_grad()
+    def choose(
+        self, live: int, /, scored: Callable[[int], object] = lambda _: None
+    ) -> tuple[Tensor, Tensor]:
+        """Live bits and mask as ``remove`` would leave them; the layer stays as it is.
+
+        ``scored`` is told how many candidate scores were compared, chunk by chunk.
+        """
         if live >= self.live_count:
-            return
+            return self.packed, self.mask
         packed = self.packed.new_empty((self.blocks, self.packed.shape[1]))
         kept = self.mask.new_empty((self.blocks, self.pattern.m))
         incidence = _incidence(self.pattern, self.mask.device, torch.float32)
-        for rows in self._chunks():
-            chunk = keep_best(self.scores(rows), live)
+        for rows, scores in self._all_scores():
+            chunk = keep_best(scores, live)
             packed[rows] = pack(chunk)
             kept[rows] = chunk.float() @ incidence > 0
-        self.packed = packed
-        self.mask = self.pattern.from_blocks(kept, self.shape)
+            scored(chunk.numel())
+        return packed, self.pattern.from_blocks(kept, self.shape)
+
+    def settle(self) -> None:
+        """Bring the live bits in line with the mask, where forward passes choose it anew."""
+
+    def take(self, packed: Tensor, mask: Tensor, /) -> None:
+        """Make what ``choose`` gave the layer's own."""
+        self.packed, self.mask = packed, mask
         self._freeze_when_decided()
 
     @torch.no_grad()
@@ -165,6 +199,16 @@ class SparseLayer(nn.Module):
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Assigning to the module's weight assigns the dense weight below the mask."""
         return weight
+
+    def _all_scores(self) -> Iterator[tuple[slice, Tensor]]:
+        """``scores`` of all blocks, some at a time."""
+        for rows in self._chunks():
+            yield rows, self.scores(rows)
+
+    def _without_removed(self, scores: Tensor, rows: slice | Tensor) -> Tensor:
+        if len(self.packed) < self.blocks:
+            return scores  # nothing has been removed
+        return only_live(scores, self.packed[rows])
 
     def _chunks(self) -> Iterator[slice]:
         size = max(1, CHUNK_CELLS // self.pattern.count)
@@ -194,14 +238,23 @@ class AdditiveLayer(SparseLayer):
         return self.pattern.to_blocks(self.stored_scores()[0])
 
     def block_scores(self, rows: slice | Tensor) -> Tensor:
-        positions = self.position_scores()[rows]
-        members = self.pattern.members.to(positions.device)
+        return self._sums(self.position_scores()[rows])
+
+    def _sums(self, positions: Tensor) -> Tensor:
+        """What its positions add up to, for every combination: (rows, M) → (rows, C)."""
         # Added in ascending order of position, never by a matrix product: equal accumulators must
         # give equal scores to the last bit on every device, or ties would not be ties.
-        total = positions[:, members[:, 0]]
-        for k in range(1, self.pattern.n):
-            total += positions[:, members[:, k]]
+        (_, first), *rest = _beginnings(self.pattern, positions.device)
+        total = positions.index_select(1, first)
+        for parents, position in rest:
+            total = total.index_select(1, parents)
+            total += positions.index_select(1, position)
         return total
+
+    def _all_scores(self) -> Iterator[tuple[slice, Tensor]]:
+        positions = self.position_scores()  # for a convolution a copy, so once
+        for rows in self._chunks():
+            yield rows, self._without_removed(self._sums(positions[rows]), rows)
 
 
 class PerWeight(AdditiveLayer):
@@ -255,7 +308,7 @@ class PerCombination(SparseLayer):
         return self.all_scores.detach(), False
 
     def block_scores(self, rows: slice | Tensor) -> Tensor:
-        return self.all_scores.detach()[rows]
+        return self.all_scores.detach()[rows].clone()
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.all_scores.requires_grad:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -23,6 +23,9 @@ from lbc.scores import (
 
 SCORE_MEMORY_LIMIT = 4 << 30
 """Bytes that scores of combinations may take before ``sparsify`` refuses."""
+
+Progress = Callable[[float], object]
+"""Told which share of a removal is done, from 0 to 1."""
 
 ADAM_COPIES = 4
 """Scores, gradient and two moments: what an optimiser of unknown kind may need."""
@@ -63,23 +66,48 @@ class Sparsifier:
         """Whether any mask may still change."""
         return any(layer.searching for layer in self.layers.values())
 
-    def remove(self, live: int, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def remove(
+        self,
+        live: int,
+        optimizer: torch.optim.Optimizer | None = None,
+        progress: Progress = lambda _: None,
+    ) -> None:
         """Keep the ``live`` best combinations in every block of every layer, for good.
 
-        With ``optimizer``, the state it keeps for removed combinations is dropped too.
-        Raises ValueError where ``live`` < 1 and FloatingPointError where a score is not finite;
-        in both cases nothing has been removed.
+        With ``optimizer``, the state it keeps for removed combinations is dropped too. Raises
+        ValueError where ``live`` < 1, FloatingPointError where a score is not finite, and whatever
+        ``progress`` raises to call the removal off; in all cases nothing has been removed.
         """
         if live < 1:
             raise ValueError(f"{live} combinations cannot live: keep at least 1 in every block.")
-        self._remove(dict.fromkeys(self.layers, live), optimizer)
+        self._remove(dict.fromkeys(self.layers, live), optimizer, progress)
+
+    def due(self, schedule: Schedule, epoch: float) -> bool:
+        """Whether ``follow`` would remove anything at ``epoch``."""
+        return any(
+            layer.searching and layer.wanted(schedule, epoch) < layer.live_count
+            for layer in self.layers.values()
+        )
 
     def follow(
-        self, schedule: Schedule, epoch: float, optimizer: torch.optim.Optimizer | None = None
+        self,
+        schedule: Schedule,
+        epoch: float,
+        optimizer: torch.optim.Optimizer | None = None,
+        progress: Progress = lambda _: None,
     ) -> None:
-        """Remove what method and ``schedule`` ask for at ``epoch``, each layer by its pattern."""
+        """Remove what method and ``schedule`` ask for at ``epoch``, each layer by its pattern.
+
+        ``epoch`` may be a fraction: called after every step, removal goes step by step. The other
+        arguments, and what is raised, are as in ``remove``.
+        """
         wanted = {name: layer.wanted(schedule, epoch) for name, layer in self.layers.items()}
-        self._remove(wanted, optimizer)
+        self._remove(wanted, optimizer, progress)
+
+    def settle(self) -> None:
+        """Bring every live set in line with its mask, which SR-STE chooses anew in each step."""
+        for layer in self.layers.values():
+            layer.settle()
 
     def ban(
         self,
@@ -195,7 +223,9 @@ class Sparsifier:
         self.layers = {}
         return self.model
 
-    def _remove(self, wanted: dict[str, int], optimizer: torch.optim.Optimizer | None) -> None:
+    def _remove(
+        self, wanted: dict[str, int], optimizer: torch.optim.Optimizer | None, progress: Progress
+    ) -> None:
         # Of all that still compete, due or not: the sooner a diverged search ends the better.
         for layer in self.layers.values():
             finite = all(bool(torch.isfinite(at).all()) for at in layer.score_parameters())
@@ -204,12 +234,35 @@ class Sparsifier:
                     f"A score of layer {layer.name!r} is not a finite number, so nothing was "
                     "removed: lower the learning rate, or clip the gradients."
                 )
-        for name, layer in self.layers.items():
-            before = layer.live_count
-            if layer.searching and wanted[name] <= before:
-                layer.remove(wanted[name])
-            if optimizer is not None and layer.live_count < before:
+        before = {name: layer.live_count for name, layer in self.layers.items()}
+        due = {
+            name: layer
+            for name, layer in self.layers.items()
+            if layer.searching and wanted[name] <= before[name]
+        }
+        scored = _counted(
+            sum(at.blocks * at.pattern.count for n, at in due.items() if wanted[n] < before[n]),
+            progress,
+        )
+        # All is chosen before anything is taken, so that a removal called off leaves no trace.
+        chosen = {name: layer.choose(wanted[name], scored) for name, layer in due.items()}
+        for name, layer in due.items():
+            layer.take(*chosen.pop(name))
+            if optimizer is not None and layer.live_count < before[name]:
                 _forget(optimizer, layer)
+
+
+def _counted(total: int, progress: Progress) -> Callable[[int], None]:
+    """Turn numbers of scores into shares of all ``total``."""
+    done = 0
+
+    def scored(count: int) -> None:
+        nonlocal done
+        done += count
+        if total:
+            progress(min(done / total, 1.0))
+
+    return scored
 
 
 def _of(rows: Tensor, block: int | None) -> Tensor:

@@ -14,7 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.training.control import Control
-from lbc.training.events import EpochDone, Event, Finished, Prepared, Resumed, StepDone
+from lbc.training.events import (
+    EpochDone,
+    Event,
+    Finished,
+    Prepared,
+    RemovalProgress,
+    Resumed,
+    StepDone,
+)
 from lbc.training.ranks import from_environment, together
 from lbc.training.trainer import Trainer
 from lbc.yaml_file import parse_yaml
@@ -76,6 +84,9 @@ class _TerminalView:
                 self._progress.update(self._task, completed=step)
             case StepDone():
                 self._progress.update(self._task, completed=event.step)
+            case RemovalProgress():
+                removing = f"removing {event.share:.0%}" if event.share < 1 else "training"
+                self._progress.update(self._task, description=removing)
             case EpochDone():
                 self._progress.console.print(
                     f"epoch {event.epoch:3d}   loss {event.train_loss:.4f}   "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QKeySequence
 from PySide6.QtWidgets import QApplication, QMenuBar, QStyle, QToolBar, QWidget
 
+from lbc.resources import resource
 from lbc_gui.session import State
 
 Pixmap = QStyle.StandardPixmap
@@ -37,7 +38,10 @@ class Actions:
     resume: QAction
     open_run: QAction
     open: QAction
+    examples: QActionGroup
+    inspect: QAction
     save: QAction
+    save_report: QAction
     open_runs: QAction
     quit: QAction
     fit: QAction
@@ -53,6 +57,10 @@ class Actions:
             action = QAction(text, themes)
             action.setCheckable(True)
             action.setData(name)
+        examples = QActionGroup(parent)
+        for path in sorted(resource("experiments").glob("*.yaml")):
+            example = QAction(path.stem, examples)
+            example.setData(str(path))
         return cls(
             run=_action(parent, "Run", "F5", "Train, or go on training", Pixmap.SP_MediaPlay),
             pause=_action(
@@ -77,7 +85,15 @@ class Actions:
                 parent, "Open a &run…", "Ctrl+Shift+O", "Look at a run on disk, moment by moment"
             ),
             open=_action(parent, "&Open experiment…", "Ctrl+O", "Open an experiment file"),
+            examples=examples,
+            inspect=_action(
+                parent, "&Inspect a checkpoint…", "Ctrl+I", "See which N:M a saved model obeys"
+            ),
             save=_action(parent, "&Save experiment as…", "Ctrl+S", "Save the form as a YAML file"),
+            save_report=_action(
+                parent, "Save re&port of the run…", "Ctrl+Shift+S",
+                "Save the run with its pictures as one HTML file",
+            ),
             open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
             quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
             fit=_action(parent, "&Fit heatmap", "Ctrl+0", "Show the whole layer"),
@@ -92,7 +108,10 @@ class Actions:
 
     def fill_menus(self, bar: QMenuBar, panels: list[QAction]) -> None:
         file = bar.addMenu("&File")
-        file.addActions([self.open, self.save, self.open_run, self.open_runs])
+        file.addAction(self.open)
+        examples = file.addMenu("Open e&xample")
+        examples.addActions(self.examples.actions())
+        file.addActions([self.save, self.open_run, self.save_report, self.inspect, self.open_runs])
         file.addSeparator()
         file.addAction(self.quit)
         run = bar.addMenu("&Run")

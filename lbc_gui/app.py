@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     reason = why_no_window()
     if reason is None:
-        return show_window(experiment, options.runs, options.start)
+        return show_window(experiment, options.runs, options.start, options.inspect)
     print(reason, file=sys.stderr)
     if not options.start:
         return 1
@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return train_and_draw(experiment, new_run_path(options.runs, experiment.name))
 
 
-def show_window(experiment: Experiment, runs: Path, start: bool) -> int:
+def show_window(
+    experiment: Experiment, runs: Path, start: bool, inspect: Sequence[Path] = ()
+) -> int:
     """Run the application until its window is closed."""
     from PySide6.QtWidgets import QApplication
 
@@ -54,6 +56,8 @@ def show_window(experiment: Experiment, runs: Path, start: bool) -> int:
     _report_exceptions_in(window)
     window.show()
     window.begin()
+    if inspect:
+        window.inspecting.open(inspect)
     return application.exec()
 
 
@@ -79,6 +83,14 @@ def _parser() -> argparse.ArgumentParser:
         "experiment", nargs="?", type=Path, help="experiment file (default: the bundled example)"
     )
     parser.add_argument("--start", action="store_true", help="start training at once")
+    parser.add_argument(
+        "--inspect",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="CHECKPOINT",
+        help="open a checkpoint in the inspector; a second one is compared with it",
+    )
     parser.add_argument(
         "--runs",
         type=Path,

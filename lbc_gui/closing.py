@@ -5,24 +5,30 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Qt, QTimer, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
+from lbc_gui.inspector.reading import Reading
 from lbc_gui.latency.measuring import Measuring
+from lbc_gui.reporting import Reporting
 from lbc_gui.session import Session
 
 
 class Closing(QObject):
     """Asks, ends the threads, and closes the window once they have gone."""
 
-    def __init__(self, window: QWidget, session: Session, measuring: Measuring) -> None:
+    def __init__(
+        self, window: QWidget, session: Session, *others: Measuring | Reading | Reporting
+    ) -> None:
         super().__init__(window)
-        self._window, self._session, self._measuring = window, session, measuring
+        self._window, self._session, self._others = window, session, others
         self._begun = False
         session.ended.connect(self._thread_ended)
-        measuring.running_changed.connect(self._thread_ended)
+        for other in others:
+            other.running_changed.connect(self._thread_ended)
 
     @property
     def over(self) -> bool:
         """Whether nothing runs any more and the window may go."""
-        return self._begun and not self._session.live and not self._measuring.running
+        others = any(other.running for other in self._others)
+        return self._begun and not self._session.live and not others
 
     def ask(self) -> None:
         """End everything, after a question where a training is under way."""
@@ -48,7 +54,8 @@ class Closing(QObject):
         """End the threads; the window closes by itself after the last."""
         self._begun = True
         self._window.setEnabled(False)
-        self._measuring.cancel()
+        for other in self._others:
+            other.cancel()
         self._session.close()
 
     @Slot()

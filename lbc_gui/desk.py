@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from lbc.runs.replay import MomentInfo, Replay
 from lbc_gui.drawing import Look, Snapshot, Thumbnail, ViewRequest, draw, draw_thumbnail
 from lbc_gui.following import Follower, Life
+from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, draw_mask
+from lbc_gui.masks.others import Others
+from lbc_gui.masks.removals import Removals
 from lbc_gui.moment import (
     LayerMoment,
     LayerState,
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
     from lbc.sparsify import Sparsifier
     from lbc.training.control import Control
+
+Request = ViewRequest | MaskRequest
+"""What a page wants to be drawn; it says which of the trainer's tensors that takes."""
 
 SHORTEST_INTERVAL = 0.1
 """Seconds between two copies of a training run's open layer."""
@@ -51,11 +57,11 @@ class Desk:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._control: Control | None = None
-        self._request: ViewRequest | None = None
+        self._request: Request | None = None
         self._incoming: LayerMoment | None = None
         self._moment: LayerMoment | None = None
         self._redraw = False
-        self._snapshot: Snapshot | None = None
+        self._snapshot: Snapshot | MaskSnapshot | None = None
         self._served: tuple[Watch, float, Tensor] | None = None
         self._not_before = 0.0
         self._states_of: dict[str, tuple[Tensor, LayerState]] = {}
@@ -66,6 +72,8 @@ class Desk:
         self._pictured: tuple[int, Look] | None = None
         self._history: Path | None = None
         self._replay: Replay | None = None
+        self._others = Others()
+        self._removals = Removals()
         self._stale = False
         self._moments: tuple[MomentInfo, ...] | None = None
         self._follower = Follower()
@@ -88,7 +96,7 @@ class Desk:
             self._samples, self._sampled_at = (), (-1.0, 0.0)
             self._thumbnails, self._new_thumbnails, self._pictured = {}, False, None
 
-    def ask(self, request: ViewRequest) -> None:
+    def ask(self, request: Request) -> None:
         """Show this from now on."""
         with self._changed:
             if request == self._request:
@@ -100,7 +108,7 @@ class Desk:
             self._redraw = True
             self._changed.notify_all()
 
-    def take(self) -> Snapshot | None:
+    def take(self) -> Snapshot | MaskSnapshot | None:
         """The newest snapshot, once."""
         with self._changed:
             snapshot, self._snapshot = self._snapshot, None
@@ -205,15 +213,24 @@ class Desk:
                 self._draw_thumbnails()
             elif self._past_pictured_late():
                 self._draw_past_thumbnails()
+            elif self._removals.behind:
+                self._read_removals()
             else:
                 self._follow()
 
-    def _draw(self, request: ViewRequest) -> None:
+    def _draw(self, request: Request) -> None:
         now = self._moment
         moment = now if request.moment is None else self._past(request.layer, request.moment)
         if moment is None:
             return
-        snapshot = replace(draw(moment, request), gone=self._follower.gone(request))
+        snapshot: Snapshot | MaskSnapshot
+        if isinstance(request, MaskRequest):
+            other = self._others.find(request, self._replay, moment)
+            self._removals.want(self._replay, request.layer)
+            since = self._removals.since(request.moment)
+            snapshot = draw_mask(moment, request, other, since)
+        else:
+            snapshot = replace(draw(moment, request), gone=self._follower.gone(request))
         with self._changed:
             if request == self._request and now is self._moment:
                 self._snapshot = snapshot
@@ -224,21 +241,27 @@ class Desk:
             return not self._closed
 
     def _busy(self) -> bool:
-        drawing = self._work() or bool(self._samples) or self._past_pictured_late()
-        return self._stale or drawing or self._follower.behind(self._replay, self._request)
+        waiting = self._stale or self._work() or bool(self._samples)
+        behind = self._removals.behind or self._follower.behind(self._replay, self._view)
+        return waiting or behind or self._past_pictured_late()
+
+    @property
+    def _view(self) -> ViewRequest | None:
+        request = self._request
+        return request.view if isinstance(request, MaskRequest) else request
 
     def _follow(self) -> None:
         """Take in one moment more of the open layer's removals, or of the pinned block's life."""
         with self._changed:
-            replay, request = self._replay, self._request
+            replay, request = self._replay, self._view
         if replay is None or request is None:
             return
         news = self._follower.step(replay, request)
         with self._changed:
-            if replay is not self._replay or request != self._request:
+            if replay is not self._replay or request != self._view:
                 return
             if news is Follower.GONE:
-                self._redraw = True  # so that the picture on screen tells of it
+                self._redraw = isinstance(self._request, ViewRequest)  # the picture tells of it
             elif isinstance(news, Life):
                 self._life = news
 
@@ -249,7 +272,13 @@ class Desk:
             return False
         return self._pictured != (request.moment, request.look)
 
-    def _take_request(self) -> ViewRequest | None:
+    def _read_removals(self) -> None:
+        self._removals.advance()
+        if not self._removals.behind:
+            with self._changed:  # what is on screen can now say since when
+                self._redraw = isinstance(self._request, MaskRequest)
+
+    def _take_request(self) -> Request | None:
         with self._changed:
             if not self._work():
                 return None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from lbc.heatmap import Codes, Summary
+from lbc.heatmap import HIGHEST, LOWEST, Codes, Summary
+
+Reduction = Summary | Literal["furthest", "sample"]
+"""What stands for several cells: as a block is summarised, else the code furthest from the middle,
+or, of codes that have no order, the first."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,18 @@ class Detail:
     height: int
 
 
-def reduce_codes(codes: Codes, rows: int, columns: int, summary: Summary = "best") -> Codes:
+def reduce_codes(codes: Codes, rows: int, columns: int, summary: Reduction = "best") -> Codes:
     """One code for every rows × columns codes: (H, W) → (⌈H/rows⌉, ⌈W/columns⌉).
 
-    The greatest, the least, or the rounded mean; margins are averaged too. A mean or a least takes
-    every code for a level, so it is for pictures without blank and removed cells.
+    The greatest, the least, the rounded mean, the one furthest from the middle (the greater of
+    equals), or the first; margins are averaged too. All but the greatest and the first take every
+    code for a level, so they are for pictures without blank and removed cells.
     """
+    if summary == "sample":
+        return codes[::rows, ::columns]
+    if summary == "furthest":
+        high, low = (reduce_codes(codes, rows, columns, end) for end in ("best", "worst"))
+        return np.where(high >= LOWEST + HIGHEST - low.astype(np.int16), high, low)
     if summary == "best":
         return _along(np.maximum, _along(np.maximum, codes, rows), columns, axis=1)
     if summary == "worst":
@@ -48,7 +58,7 @@ def detail(
     y1: float,
     width: int,
     height: int,
-    summary: Summary = "best",
+    summary: Reduction = "best",
 ) -> Detail:
     """The cells within x0 … x1 and y0 … y1, reduced to at most ``width`` × ``height``.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,10 @@ from lbc.heatmap import (
     summarise,
     values,
 )
+from lbc.palette import lookup_table
 from lbc.pattern import Pattern
 from lbc.runs.chronicle import Gone
-from lbc_gui.detail import reduce_codes
+from lbc_gui.detail import Reduction, reduce_codes
 from lbc_gui.moment import Flags, LayerMoment, LayerState, Watch
 
 THUMBNAIL_WIDTH = 48
@@ -60,23 +62,39 @@ class ViewRequest:
         return Watch(self.layer, self.block)
 
 
+class Key(Protocol):
+    """What the colour codes of a picture mean."""
+
+    def table(self, background: tuple[int, int, int]) -> Codes:
+        """RGB of every colour code: uint8 (256, 3)."""
+
+
 @dataclass(frozen=True)
 class Scale:
-    """What the colour codes of a picture mean."""
+    """Colour codes that are levels. ``texts`` stand at the ends in place of the levels, and
+    ``removed`` is what the removed look means, empty where there is none."""
 
     colour: Colour
     low: float
     high: float
     log: bool = False
     colour_map: str = ""
+    texts: tuple[str, str] | None = None
+    removed: str = "removed"
+
+    def table(self, background: tuple[int, int, int]) -> Codes:
+        return lookup_table(self.colour, background, self.colour_map)
+
+
+K = TypeVar("K", bound=Key, covariant=True)
 
 
 @dataclass(frozen=True)
-class Picture:
+class Picture(Generic[K]):
     """Colour codes, read-only, and their scale."""
 
     codes: Codes
-    scale: Scale
+    scale: K
 
 
 @dataclass(frozen=True)
@@ -109,12 +127,36 @@ class Snapshot:
     by_position: bool
     scores: Floats
     fold: Fold
-    cells: Picture
-    summary: Picture
+    cells: Picture[Scale]
+    summary: Picture[Scale]
     block: BlockState | None
     layers: tuple[LayerState, ...]
     scores_epoch: float | None = None
     gone: Gone | None = None
+
+    @property
+    def layer(self) -> str:
+        return self.request.layer
+
+    @property
+    def reduction(self) -> Summary:
+        """What stands for several blocks where they have too few pixels."""
+        return self.request.look.summary
+
+
+class Drawn(Protocol):
+    """What a heatmap shows: ``cells``, and in ``summary`` one cell for each block of ``fold``."""
+
+    @property
+    def layer(self) -> str: ...
+    @property
+    def fold(self) -> Fold: ...
+    @property
+    def cells(self) -> Picture[Key]: ...
+    @property
+    def summary(self) -> Picture[Key]: ...
+    @property
+    def reduction(self) -> Reduction: ...
 
 
 @dataclass(frozen=True)
@@ -126,7 +168,7 @@ class Thumbnail:
     """
 
     name: str
-    picture: Picture
+    picture: Picture[Scale]
     winners: npt.NDArray[np.int64]
     flips: float | None = None
 
@@ -158,7 +200,7 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
         fold=fold,
         cells=Picture(cells, scale),
         summary=_summary(shown, scores, fold, look, scale),
-        block=_block(moment, request.block, None if by_position else scores),
+        block=block_state(moment, request.block, None if by_position else scores),
         layers=moment.layers,
         scores_epoch=moment.scores_epoch,
     )
@@ -175,7 +217,7 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     )
 
 
-def _summary(shown: Floats, scores: Floats, fold: Fold, look: Look, scale: Scale) -> Picture:
+def _summary(shown: Floats, scores: Floats, fold: Fold, look: Look, scale: Scale) -> Picture[Scale]:
     if look.summary == "margin":
         spoken = summarise(scores, "margin")
         low, high = 0.0, levels(spoken[:, None], "margin", look.clip)[1]
@@ -208,7 +250,10 @@ def _positions(moment: LayerMoment) -> Floats:
     return np.where(kept, positions, np.float32(-np.inf))
 
 
-def _block(moment: LayerMoment, block: int | None, scores: Floats | None) -> BlockState | None:
+def block_state(
+    moment: LayerMoment, block: int | None, scores: Floats | None = None
+) -> BlockState | None:
+    """One block of a layer, whose scores (blocks, C) may be at hand; None where there is none."""
     if block is None or block >= moment.blocks:
         return None
     rows = slice(block, block + 1)

@@ -23,7 +23,7 @@ from lbc.config import FOREIGN, Experiment, dump_experiment, load_experiment
 from lbc.runs.opening import OpenedRun, open_run
 from lbc.runs.replay import MomentInfo
 from lbc.runs.resuming import RunError, UnfinishedRun
-from lbc.training.events import InterventionRefused, Prepared, StorageProblem
+from lbc.training.events import InterventionRefused, Prepared, Resumed, Started, StorageProblem
 from lbc.yaml_file import ExperimentError
 from lbc_gui.actions import Actions
 from lbc_gui.closing import Closing
@@ -31,7 +31,12 @@ from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.drawing import Snapshot
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.housekeeping import Housekeeping
+from lbc_gui.inspector.inspecting import Inspecting
+from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.latency.latency_page import LatencyPage
+from lbc_gui.masks.drawing import MaskSnapshot
+from lbc_gui.masks.mask_view import MaskView
+from lbc_gui.reporting import Reporting
 from lbc_gui.resuming import Resuming
 from lbc_gui.scores.block_panel import BlockPanel
 from lbc_gui.scores.score_view import ScoreView
@@ -63,6 +68,7 @@ class MainWindow(QMainWindow):
         self.session = Session(runs, self)
         self.experiment_panel = ExperimentPanel()
         self.scores = ScoreView()
+        self.masks = MaskView(runs)
         self.curves = CurvesPanel()
         self.block = BlockPanel()
         self.log = LogPanel()
@@ -70,18 +76,23 @@ class MainWindow(QMainWindow):
         self.latency = LatencyPage(
             lambda: self.experiment_panel.experiment, lambda: self.session.finished_folder
         )
+        self.inspector = InspectorPage()
         self.message = MessageBar()
         self.progress = RunProgress()
         self.actions_ = Actions.create(self)
         self._settings = settings
         self._start = start
-        self.closing = Closing(self, self.session, self.latency.measuring)
+        self.reporting = Reporting(self.session, self)
+        self.closing = Closing(
+            self, self.session, self.latency.measuring, self.inspector.reading, self.reporting
+        )
         self._asked: object = None
         self._note = QLabel()
         self._hover = QLabel()
         self._housekeeping = Housekeeping(self)
         self._resuming = Resuming(self.message, settings, runs, self)
         self._lay_out()
+        self.inspecting = Inspecting(self, self.inspector, self.pages, self.message, self.log)
         self._connect()
         self.experiment_panel.show_experiment(experiment)
         self._enable_actions()
@@ -175,6 +186,10 @@ class MainWindow(QMainWindow):
         if path:
             self.open_path(Path(path))
 
+    @Slot(QAction)
+    def _example_chosen(self, action: QAction) -> None:
+        self.open_path(Path(action.data()))
+
     def open_path(self, path: Path) -> None:
         """Load an experiment file; problems are shown, and the present one stays."""
         try:
@@ -228,6 +243,7 @@ class MainWindow(QMainWindow):
     def _loaded(self) -> None:
         self.timeline.clear(live=self.session.state is not State.OPENED)
         self.scores.clear()
+        self.masks.clear()
         self.block.clear()
         self._note.clear()
 
@@ -237,6 +253,8 @@ class MainWindow(QMainWindow):
             match event:
                 case Prepared():
                     self._prepared(event)
+                case Started() | Resumed():
+                    self._enable_actions()
                 case Failed():
                     self.message.show_message(event.message, event.details)
                 case StorageProblem() | InterventionRefused():
@@ -270,16 +288,29 @@ class MainWindow(QMainWindow):
     def _moments_arrived(self, moments: Sequence[MomentInfo]) -> None:
         experiment = self.session.experiment
         first = self.timeline.at is None and self.session.state is State.OPENED
-        self.timeline.show_moments(moments, experiment.training.epochs if experiment else 0)
+        epochs = experiment.training.epochs if experiment else 0
+        self.timeline.show_moments(moments, epochs)
+        self.masks.show_moments(moments, epochs)
         if first:
             self.timeline.follow()
 
     @Slot(object)
-    def _snapshot_arrived(self, snapshot: Snapshot) -> None:
-        self.scores.show_snapshot(snapshot)
+    def _snapshot_arrived(self, snapshot: Snapshot | MaskSnapshot) -> None:
+        if isinstance(snapshot, MaskSnapshot):
+            self.masks.show_snapshot(snapshot)
+            self.scores.list.show_states(snapshot.layers)
+        else:
+            self.scores.show_snapshot(snapshot)
         self.timeline.show_epoch(snapshot.epoch)
-        if snapshot.request == self.scores.request:
+        if snapshot.request in (self.scores.request, self.masks.request):
             self.block.show_snapshot(snapshot)
+
+    @Slot()
+    def _look(self, _request: object = None) -> None:
+        """Ask for what the open page shows; layer, block and moment are those of the scores."""
+        page = self.masks if self.pages.currentWidget() is self.masks else self.scores
+        if page.request is not None:
+            self.session.look(page.request)
 
     @Slot()
     def _edited(self) -> None:
@@ -303,13 +334,19 @@ class MainWindow(QMainWindow):
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
         # The pinned block belongs to the scores; elsewhere it would be empty room.
-        of_run = self.pages.currentWidget() is not self.latency
+        of_run = self.pages.currentWidget() not in (self.inspector, self.latency)
         self._block_dock.setVisible(of_run)
         self.timeline.setVisible(of_run)
+        if of_run:
+            page = self.masks if self.pages.currentWidget() is self.masks else self.scores
+            page.adopt(self.scores.list)
+            self._look()
 
+    @Slot()
     def _enable_actions(self) -> None:
         valid = self.experiment_panel.experiment is not None
         self.actions_.enable(self.session.state, valid)
+        self.actions_.save_report.setEnabled(self.reporting.possible)
         self.block.step_in.allow(self.session.state in (State.READY, State.PAUSED))
 
     def closeEvent(self, event: QCloseEvent) -> None:
@@ -334,15 +371,19 @@ class MainWindow(QMainWindow):
             (actions.resume, self._resuming.choose),
             (actions.open_run, self.open_run),
             (actions.open, self.open_experiment),
+            (actions.inspect, self.inspecting.choose),
             (actions.save, self.save_experiment),
+            (actions.save_report, self.reporting.choose),
             (actions.open_runs, self._open_runs),
             (actions.quit, self.close),
             (actions.fit, self.scores.heatmap.fit),
+            (actions.fit, self.masks.heatmap.fit),
             (actions.reset_layout, self._reset_layout),
             (actions.about, self._about),
         ):
             action.triggered.connect(slot)
         actions.themes.triggered.connect(self._theme_chosen)
+        actions.examples.triggered.connect(self._example_chosen)
         self._resuming.chosen.connect(self._resume)
         session.state_changed.connect(self._state_changed)
         session.loaded.connect(self._loaded)
@@ -352,8 +393,11 @@ class MainWindow(QMainWindow):
         session.opened.connect(self._opened)
         self.timeline.travelled.connect(self.scores.travel)
         session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
-        self.scores.request_changed.connect(session.look)
+        self.scores.request_changed.connect(self.masks.follow)
         self.scores.hover_text.connect(self._hover.setText)
+        self.masks.request_changed.connect(self._look)
+        self.masks.pinned.connect(self.scores.pin)
+        self.masks.hover_text.connect(self._hover.setText)
         self.scores.picked.connect(self.block.pins.pick)
         self.scores.left.connect(self.block.pins.leave)
         self.block.pins.chosen.connect(self.scores.go_to)
@@ -365,6 +409,11 @@ class MainWindow(QMainWindow):
         self.experiment_panel.settled.connect(self._settled)
         self.latency.failed.connect(self.show_failure)
         self.latency.said.connect(self.log.say)
+        self.inspector.failed.connect(self.show_failure)
+        self.inspector.hover_text.connect(self._hover.setText)
+        self.reporting.failed.connect(self.show_failure)
+        self.reporting.said.connect(self.log.say)
+        self.reporting.running_changed.connect(self._enable_actions)
         self.pages.currentChanged.connect(self._page_changed)
 
     def _lay_out(self) -> None:
@@ -381,6 +430,8 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.message)
         self.pages = QTabWidget()
         self.pages.addTab(middle, "Scores")
+        self.pages.addTab(self.masks, "Masks")
+        self.pages.addTab(self.inspector, "Inspect")
         self.pages.addTab(self.latency, "Latency")
         layout.addWidget(self.pages, 1)
         layout.addWidget(self.timeline)

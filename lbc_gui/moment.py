@@ -96,6 +96,10 @@ class LayerMoment:
         """Which positions the mask keeps: bool (rows, M)."""
         return _to_blocks(self.mask, self.pattern)[rows]
 
+    def weights_by_block(self) -> Floats | None:
+        """(blocks, M); None where the weights are not known."""
+        return None if self.weights is None else _to_blocks(self.weights, self.pattern)
+
     def scores(self, rows: slice = slice(None)) -> Floats | None:
         """Scores, −inf where removed: (rows, C); None where they or the live set are not kept."""
         if self.raw is None or self.packed is None:
@@ -153,6 +157,7 @@ def copy_moment(
     layer = sparsifier.layers.get(watch.layer)
     if layer is None:
         return None
+    layer.settle()
     dense = _dense(sparsifier, layer)
     block = watch.block if watch.block is not None and watch.block < layer.blocks else None
     raw, additive = layer.stored_scores()
@@ -174,6 +179,7 @@ def copy_moment(
 
 def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
     """Copy up to ``SAMPLED_OUTPUTS`` output channels, evenly spread, as a layer of their own."""
+    layer.settle()
     outputs, blocks = _sampled(layer.shape, layer.blocks)
     raw, additive = layer.stored_scores()
     return LayerMoment(

@@ -21,8 +21,7 @@ from lbc.training.events import (
     Started,
     StorageProblem,
 )
-from lbc_gui.desk import Desk
-from lbc_gui.drawing import ViewRequest
+from lbc_gui.desk import Desk, Request
 from lbc_gui.training_thread import DrawingThread, Failed, TrainingThread
 
 DRAIN_MILLISECONDS = 40
@@ -66,7 +65,7 @@ class Session(QObject):
     events_arrived = Signal(object)
     """Sequence of events, oldest first."""
     snapshot_arrived = Signal(object)
-    """Snapshot."""
+    """Snapshot or MaskSnapshot, whichever was asked for last."""
     thumbnails_arrived = Signal(object)
     """Tuple of Thumbnail, one for each layer."""
     moments_arrived = Signal(object)
@@ -86,8 +85,8 @@ class Session(QObject):
         self.state = State.LOADING
         self.experiment: Experiment | None = None
         self.prepared: Prepared | None = None
-        self.finished_folder: Path | None = None
         self.folder: Path | None = None
+        self.finished_folder: Path | None = None
         self._thread: TrainingThread | None = None
         self._next: tuple[Experiment, bool, Path | None] | None = None
         self._held: Experiment | None = None
@@ -162,7 +161,7 @@ class Session(QObject):
             self._thread.control.intervene(wish)
             self._set_state(State.PAUSED)
 
-    def look(self, request: ViewRequest) -> None:
+    def look(self, request: Request) -> None:
         """Ask for snapshots of ``request`` from now on."""
         self._desk.ask(request)
 

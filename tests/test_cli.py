@@ -211,7 +211,7 @@ def test_inspect_refuses_wrong_input(
     assert captured.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["inspect", "a.pt"]])
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["inspect"]])
 def test_a_wrong_command_line_is_explained(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ import lbc
 from lbc.cli import main
 from lbc.config import Experiment
 from lbc.export import ExportError, load_trained, write_onnx, write_safetensors
+from lbc.inspection import open_checkpoint
 from lbc.masks import check
 from lbc.pattern import Pattern
 from lbc.semi_structured import two_four_layers
@@ -86,6 +87,10 @@ def test_onnxruntime_computes_what_torch_does(run: Path, tmp_path: Path) -> None
             expected = trained.model(images)
         assert torch.allclose(torch.from_numpy(logits), expected, atol=1e-4)
     assert [file.name for file in tmp_path.glob("*.onnx*")] == ["out.onnx"]
+    with open_checkpoint(tmp_path / "out.onnx") as written, open_checkpoint(run) as own:
+        assert set(written.layers) == set(own.layers)
+        for name in own.layers:  # norms may have been folded into the weights: zeros stay zeros
+            assert torch.equal(written.weight(name) != 0, own.weight(name) != 0)
 
 
 def test_a_model_that_onnx_cannot_hold_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:

@@ -349,5 +349,5 @@ def test_a_weight_whose_numbers_are_not_all_there_is_refused(
 def test_missing_files_folders_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "nowhere.pt")
     assert "without model.safetensors" in refusal(tmp_path)
-    (tmp_path / "a.onnx").write_bytes(b"x")
-    assert "no known kind" in refusal(tmp_path / "a.onnx")
+    (tmp_path / "a.bin").write_bytes(b"x")
+    assert "no known kind" in refusal(tmp_path / "a.bin")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lbc.live import keep_best, pack, unpack
+from lbc.live import keep_best, only_live, pack, unpack
 
 
 @st.composite
@@ -64,3 +64,17 @@ def test_one_row_with_ties_does_not_disturb_a_row_without() -> None:
 def test_negative_scores_beat_removed_ones() -> None:
     scores = torch.tensor([[-torch.inf, -9.0, -torch.inf, -5.0]])
     assert keep_best(scores, 1).tolist() == [[False, False, False, True]]
+
+
+@given(contests())
+def test_every_kind_of_number_keeps_the_same(contest: tuple[Tensor, int]) -> None:
+    scores, live = contest  # exact in all of them; halves take torch's way, the others NumPy's
+    kept = keep_best(scores, live)
+    for kind in (torch.float64, torch.float16, torch.bfloat16):
+        assert torch.equal(keep_best(scores.to(kind), live), kept)
+
+
+@given(live_sets())
+def test_what_is_not_live_scores_less_than_anything(live: Tensor) -> None:
+    scores = torch.randn(live.shape)
+    assert torch.equal(only_live(scores, pack(live)), scores.masked_fill(~live, -torch.inf))

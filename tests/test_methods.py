@@ -220,3 +220,18 @@ def test_a_magnitude_layer_sees_the_optimisers_own_weights() -> None:
     seen = sparsifier.layers[""]
     assert isinstance(seen, MagnitudeLayer)
     assert seen.seen.data_ptr() == dense_weight(layer).data_ptr()
+
+
+def test_sr_ste_live_set_follows_the_mask_when_asked() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(8, 4)
+    sparsifier = sparsify(layer, "2:4", method="sr-ste")
+    with torch.no_grad():
+        layer.parametrizations.weight.original.copy_(torch.randn(4, 8))  # type: ignore[union-attr, operator]
+    layer(torch.zeros(1, 8))
+    sparsifier.settle()
+    held = sparsifier.layers[""].pattern.combinations[sparsifier.layers[""].winners()]
+    assert torch.equal(held, sparsifier.layers[""].pattern.to_blocks(sparsifier.mask("")))
+    assert torch.equal(sparsifier.live("").sum(dim=1), torch.ones(8, dtype=torch.long))
+    live = sparsifier.live("").float() @ sparsifier.layers[""].pattern.combinations.float()
+    assert torch.equal(live.bool(), held)

@@ -153,3 +153,9 @@ def test_a_weight_that_blocks_do_not_fit_is_refused(shape: tuple[int, ...], said
         Pattern(2, 4).to_blocks(torch.zeros(shape))
     with pytest.raises(ValueError, match=said):
         Pattern(2, 4).from_blocks(torch.zeros(math.prod(shape) // 4, 4), shape)
+
+
+@pytest.mark.parametrize("text", ["1:2", "2:4", "1:16", "3:7", "4:8", "8:16"])
+def test_a_combination_is_found_by_what_it_holds(text: str) -> None:
+    pattern = Pattern.parse(text)
+    assert pattern.index_of(pattern.combinations).tolist() == list(range(pattern.count))

@@ -152,6 +152,7 @@ RECIPES: dict[str, dict[str, object]] = {
     "averaged, clipped, in parts": {
         "training": SOMETIMES | {"ema_decay": 0.9, "clip_norm": 0.5, "accumulate": 2},
     },
+    "removed between steps": {"schedule": {"end": 2, "every": "step"}, "pattern": "4:8"},
     "half precision, channels last": {
         "training": SOMETIMES | {"precision": "float16", "channels_last": True},
     },
@@ -280,6 +281,22 @@ def test_another_experiment_is_refused_with_the_key_that_differs(
     sentence = refusal(quick(**sections), tmp_path)
     assert said in sentence and "Set it back, or begin a new run." in sentence
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_checkpoint_older_than_a_setting_goes_on_with_its_default(
+    small: MakeExperiment, tmp_path: Path
+) -> None:
+    experiment = small()
+    stop_at(21, experiment, tmp_path / "run")
+    state = stored(tmp_path / "run")
+    assert ", every: epoch" in state["experiment"]
+    state["experiment"] = state["experiment"].replace(", every: epoch", "")
+    torch.save(state, tmp_path / "run" / "checkpoint.pt")
+    assert Trainer(experiment, tmp_path / "run", resume=True).train().status == "finished"
+    changed = small(schedule={"end": 2, "every": "step"})
+    shutil.rmtree(tmp_path / "run")
+    stop_at(21, experiment, tmp_path / "run")
+    assert "schedule.every was 'epoch' and is 'step'" in refusal(changed, tmp_path / "run")
 
 
 def test_what_changes_no_number_may_change(quick: MakeExperiment, tmp_path: Path) -> None:

@@ -250,6 +250,28 @@ def test_scores_of_some_blocks_are_rows_of_all() -> None:
         assert torch.equal(at.live(slice(2, 5)), at.live()[2:5])
 
 
+@pytest.mark.parametrize("pattern", ["1:4", "2:4", "3:5", "7:8", "4:16"])
+def test_a_score_is_the_sum_in_ascending_order_of_position(pattern: str) -> None:
+    layer = nn.Linear(80, 5)
+    at = sparsify(layer, pattern, scores="per_weight").layers[""]
+    with torch.no_grad():
+        at.score_parameter().copy_(torch.randn_like(at.score_parameter()))
+    positions = at.position_scores()
+    for c, members in enumerate(at.pattern.members.tolist()):
+        total = positions[:, members[0]]
+        for member in members[1:]:
+            total = total + positions[:, member]
+        assert torch.equal(at.scores()[:, c], total)  # to the last bit
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_that_are_handed_out_are_a_copy(form: Form) -> None:
+    sparsifier = sparsify(nn.Linear(16, 4), "2:4", scores=form)
+    before = sparsifier.scores("")
+    sparsifier.scores("").zero_()
+    assert torch.equal(sparsifier.scores(""), before)
+
+
 def test_what_a_position_adds_to_its_combinations() -> None:
     by_weight = PerWeight("", torch.zeros(1, 4), Pattern(2, 4))
     by_combination = PerCombination("", torch.zeros(1, 4), Pattern(2, 4))

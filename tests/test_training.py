@@ -27,7 +27,7 @@ from lbc.training.events import (
     Started,
     StepDone,
 )
-from lbc.training.failures import TrainingError
+from lbc.training.failures import TrainingError, sentence
 from lbc.training.preparation import prepare, preview, score_form
 from lbc.training.trainer import Trainer
 from tests.whole_split import all_tested_on
@@ -317,6 +317,40 @@ def test_the_last_good_checkpoint_outlives_a_failure(
     assert state["epoch"] == 2
     assert all(bool(value.isfinite().all()) for value in state["model"].values())
     assert (status(tmp_path)["status"], status(tmp_path)["epoch"]) == ("failed", 2)
+
+
+HUNGRY = """
+import torch
+
+class Hungry(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = torch.nn.Linear(28 * 28, 16)
+        self.head = torch.nn.Linear(16, 10)
+        self.calls = 0
+
+    def forward(self, images):
+        self.calls += 1
+        if self.training and self.calls > 10:
+            torch.empty(1 << 50)
+        return self.head(self.hidden(images.flatten(1)))
+"""
+
+
+def test_a_device_without_memory_says_what_to_lower_and_keeps_the_checkpoint(
+    quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = tmp_path / "run"
+    said = refusal(quick(model={"import": "hungry:Hungry"}), run)
+    assert "out of memory: lower training.batch_size" in said and "accumulate" in said
+    assert status(run)["message"] == said
+    assert torch.load(run / "checkpoint.pt", weights_only=True)["epoch"] == 1
+    gpu = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8 GiB"
+    assert sentence(torch.OutOfMemoryError(gpu)) == said == sentence(MemoryError())
+    cublas = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    assert sentence(RuntimeError(cublas)) == said
 
 
 def test_what_cannot_be_trained_is_refused_with_a_sentence(

@@ -21,6 +21,9 @@ class RemovalSchedule(Section):
         default=3, gt=0, le=100, description="Power of the polynomial; higher removes more early."
     )
     steps: int = Field(default=4, ge=1, le=100_000, description="Stairs of the step schedule.")
+    every: Literal["epoch", "step"] = Field(
+        default="epoch", description="Remove at the end of each epoch, or before each step."
+    )
 
     @field_validator("end")
     @classmethod

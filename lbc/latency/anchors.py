@@ -54,7 +54,7 @@ class Anchor:
     source: str
 
 
-_SLIDESPARSE = "SlideSparse, arXiv 2603.05232 (cuSPARSELt 0.8.1, best algorithm on both sides)"
+_SLIDESPARSE = "SlideSparse, arXiv 2603.05232: cuSPARSELt 0.8.1, best algorithm on both sides"
 _SIZES = (1024, 2048, 4096, 8192, 16384)
 _PUBLISHED: tuple[tuple[str, Dtype, tuple[float, ...]], ...] = (
     ("A100", "float16", (1.24, 1.08, 1.81, 1.52, 1.22)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -33,7 +33,7 @@ class Hello(Told):
     device: Device
     backend: Backend
     dtype: Dtype
-    time: float = 0.0
+    time: Annotated[float, Field(ge=0, le=4e9)] = 0.0
 
 
 class Started(Told):
@@ -116,6 +116,19 @@ def measurements_in(lines: Iterable[str], source: str = "imported") -> tuple[Mea
             case Result() if found:
                 found[-1] = with_result(found[-1], answer)
     return tuple(measurement for measurement in found if measurement.results)
+
+
+def failures_in(lines: Iterable[str]) -> tuple[str, ...]:
+    """Why the workers of an output could not measure, each sentence once."""
+    found: dict[str, None] = {}
+    for line in lines:
+        try:
+            answer = read_answer(line)
+        except MeasurementError:
+            continue
+        if isinstance(answer, Ended) and answer.message:
+            found[answer.message] = None
+    return tuple(found)
 
 
 def measurement_of(hello: Hello, source: str) -> Measurement:

@@ -8,6 +8,7 @@ cannot run is missed only where it was asked for by name.
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import threading
@@ -97,6 +98,9 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
     from lbc.latency.place import command_for_server
     from lbc.latency.table import print_measurement
 
+    for path in filter(None, (options.json, options.csv)):
+        if not path.absolute().parent.is_dir():
+            raise ValueError(f"{path} cannot be written: there is no folder {path.parent}.")
     request = _request(options, _cases(options, errors))
     if options.print_command:
         for dtype in request.dtypes:
@@ -108,8 +112,9 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
     found = watcher.measure(request)
     for measurement in found:
         print_measurement(measurement)
-    _write(options, found)
-    return watcher.status(found, len(request.cases))
+    written = _write(options, found, errors) and watcher.written
+    status = watcher.status(found, len(request.cases))
+    return status if written or status != DONE else INCOMPLETE
 
 
 def _cases(options: argparse.Namespace, errors: Console) -> tuple[Case, ...]:
@@ -133,6 +138,14 @@ def _cases(options: argparse.Namespace, errors: Console) -> tuple[Case, ...]:
 def _request(options: argparse.Namespace, cases: tuple[Case, ...]) -> Request:
     from lbc.latency.run import Request, Settings
 
+    _check_device(options.device)
+    types = ("float32", "bfloat16") if options.device == "cpu" else ("float16", "bfloat16", "int8")
+    for dtype in options.dtype or ():
+        if dtype not in types:
+            where = "A processor" if options.device == "cpu" else "2:4 on a GPU"
+            raise ValueError(f"{where} takes {', '.join(types)}, and no {dtype}.")
+    if options.backend and options.device == "cpu":
+        raise ValueError("A processor has no --backend: its own row is all that it measures.")
     more: dict[str, Any] = {"place": _place(options)}
     if options.dtype:
         more["dtypes"] = tuple(dict.fromkeys(options.dtype))
@@ -140,6 +153,11 @@ def _request(options: argparse.Namespace, cases: tuple[Case, ...]) -> Request:
         more["backends"] = tuple(dict.fromkeys(options.backend))
     more["settings"] = Settings(search=not options.no_search, compile=options.compile)
     return Request.on(cases, options.device, **more)
+
+
+def _check_device(device: str) -> None:
+    if re.fullmatch(r"cpu|cuda(:\d{1,3})?", device) is None:
+        raise ValueError(f"{device!r} is no device: write cuda, cuda:1 or cpu.")
 
 
 def _place(options: argparse.Namespace) -> Place:
@@ -156,6 +174,7 @@ class _Watcher:
 
     def __init__(self, errors: Console, json: Path | None, strict: bool) -> None:
         self._errors, self._json, self._strict = errors, json, strict
+        self.written = True
         self._measured: dict[tuple[str, str], Measurement] = {}
         self._kinds: set[str] = set()
         self._done: set[tuple[str, int]] = set()
@@ -203,8 +222,16 @@ class _Watcher:
         from lbc.latency.files import save_measurements
 
         self._measured[measurement.dtype, measurement.backend] = measurement
-        if self._json is not None:
+        if self._json is None:
+            return
+        try:
             save_measurements(self._json, tuple(self._measured.values()))
+        except OSError as error:
+            if self.written:
+                self._errors.print(f"{self._json} could not be written: {error.strerror}.")
+            self.written = False
+        else:
+            self.written = True
 
     def _follow(self, event: Event, progress: Progress, task: Any, request: Request) -> None:
         from lbc.latency.run import CaseDone, CaseStarted, Said, WorkerFailed
@@ -236,12 +263,19 @@ def _status_of_nothing(kinds: set[str], errors: Console) -> int:
     return NO_DEVICE
 
 
-def _write(options: argparse.Namespace, found: tuple[Measurement, ...]) -> None:
+def _write(options: argparse.Namespace, found: tuple[Measurement, ...], errors: Console) -> bool:
+    """Write the table that was asked for; whether that went well."""
     from lbc.latency.files import as_csv
 
-    if options.csv and found:
-        text = as_csv(found).encode()
+    if not options.csv or not found:
+        return True
+    text = as_csv(found).encode()
+    try:
         write_atomically(options.csv, lambda file: file.write(text))
+    except OSError as error:
+        errors.print(f"{options.csv} could not be written: {error.strerror}.")
+        return False
+    return True
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -258,6 +292,7 @@ def _probe(options: argparse.Namespace, errors: Console) -> int:
     from lbc.latency.run import Ready, Request, WorkerFailed, measure
     from lbc.latency.table import device_lines
 
+    _check_device(options.device)
     seen: set[str] = set()
     failed: set[str] = set()
 

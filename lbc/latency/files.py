@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lbc.latency.answers import believed, measurements_in
+from lbc.latency.answers import believed, failures_in, measurements_in
 from lbc.latency.measurement import SCHEMA, Measurement, MeasurementError, Told, checked
 from lbc.runs.atomic import write_atomically
 
@@ -31,7 +31,12 @@ def load_measurements(path: Path) -> tuple[Measurement, ...]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        found = measurements_in(text.splitlines())
+        lines = text.splitlines()
+        found = measurements_in(lines)
+        if not found and (reasons := failures_in(lines)):
+            raise MeasurementError(
+                f"{path} holds no measurement. Its worker said: {' '.join(reasons)}"
+            ) from None
         if not found:
             raise MeasurementError(
                 f"{path} holds no measurement: give a JSON file of 'lbc latency run --json' or "
@@ -62,6 +67,7 @@ def save_measurements(path: Path, measurements: tuple[Measurement, ...]) -> None
 CSV_COLUMNS = (
     "source", "device", "torch", "backend", "dtype", "case", "m", "n", "k", "mode", "way", "dense",
     "median_us", "p10_us", "p90_us", "samples", "speedup", "low", "high", "error", "right",
+    "pattern", "share_valid", "cold_l2", "tflops", "compress_ms", "bytes", "algorithm",
 )  # fmt: skip
 
 
@@ -79,10 +85,17 @@ def as_csv(measurements: tuple[Measurement, ...]) -> str:
                     result.name, result.m, result.n, result.k, time.mode, time.way, time.dense,
                     time.median_us, time.p10_us, time.p90_us, time.samples,
                     *((ratio.ratio, ratio.low, ratio.high) if ratio else ("", "", "")),
-                    "" if time.error is None else time.error, time.right,
+                    _known(time.error), time.right, result.pattern, _known(result.share_valid),
+                    _known(result.cold), result.operations / time.median_us / 1e6,
+                    _known(time.compress_ms), _known(time.bytes),
+                    "" if time.algorithm is None else json.dumps(time.algorithm),
                 )  # fmt: skip
                 writer.writerow([_plain(cell) for cell in row])
     return out.getvalue()
+
+
+def _known(figure: float | None) -> float | str:
+    return "" if figure is None else figure
 
 
 def _plain(cell: object) -> object:

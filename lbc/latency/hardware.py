@@ -30,9 +30,11 @@ def compliant_share(pattern: Pattern) -> float | None:
 
 
 def hardware_path(pattern: Pattern) -> str:
-    """What a GPU can make of the pattern, in a sentence; empty for those that run as 2:4."""
+    """What a GPU can make of the pattern, in a sentence; empty for 2:4 and 1:2."""
     if runs_as_two_four(pattern):
-        return ""
+        bound = pattern.m / pattern.n
+        more = f"{pattern} runs as 2:4: 2× is the bound in theory, not {bound:.3g}×."
+        return more if bound > 2 else ""
     share = compliant_share(pattern)
     comply = f"{share:.0%} of random blocks comply with 2:4" if share is not None else "its blocks"
     straddle = "" if share is not None else " straddle the groups of four"

@@ -6,6 +6,7 @@ that cannot be true is refused rather than shown.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -106,7 +107,8 @@ class Result(Told):
     """One case, X (n, k) times W (m, k) transposed; without times, ``why`` says what happened.
 
     ``share`` is the layer's part of its network's multiply-adds, 0 where it stands alone;
-    ``convolution`` says that the product stands for a k×k convolution.
+    ``convolution`` says that the product stands for a k×k convolution, ``cold`` that the sets of
+    operands (``copies`` of them, taken in turn) are larger together than three L2 caches.
     """
 
     index: Count
@@ -125,6 +127,8 @@ class Result(Told):
     refused: tuple[Refused, ...] = ()
     share_valid: Annotated[float, Field(ge=0, le=1)] | None = None
     padded: tuple[int, int] = (0, 0)
+    copies: Count | None = None
+    cold: bool | None = None
     bytes_dense: Count = 0
     clocks: dict[Text, float | Text] = {}
     seconds: Seconds = 0.0
@@ -141,6 +145,14 @@ class Result(Told):
     def sparse(self, mode: Mode = "graph") -> Time | None:
         """The fastest way that uses the sparsity and passed its check."""
         return _fastest([t for t in self._gemms(mode) if not t.dense and t.right])
+
+    def dense_convolution(self) -> Time | None:
+        """The k×k convolution itself, as torch computes it."""
+        return _fastest([t for t in self._unfolded() if t.dense])
+
+    def unfolded_sparse(self) -> Time | None:
+        """The sparse product with the unfolding that a convolution needs before it, if right."""
+        return _fastest([t for t in self._unfolded() if not t.dense and t.right])
 
     def ratio_of(self, time: Time | None) -> Ratio | None:
         """The speed-up that was measured of a way."""
@@ -160,12 +172,16 @@ class Result(Told):
         mode = self.mode(mode)
         return [t for t in self.times if t.mode == mode and not t.unfolded and t.way != A_A]
 
+    def _unfolded(self) -> list[Time]:
+        mode = self.mode("graph")
+        return [t for t in self.times if t.mode == mode and t.unfolded]
+
 
 class Measurement(Told):
     """All results of one worker: one device, type and backend. ``source`` names where it ran."""
 
     source: Text = "this machine"
-    time: float
+    time: Annotated[float, Field(ge=0, le=4e9)]
     device: Device
     backend: Backend
     dtype: Dtype
@@ -175,6 +191,11 @@ class Measurement(Told):
     @property
     def title(self) -> str:
         return f"{self.device.name} · {self.dtype} · {BACKEND_NAMES[self.backend]}"
+
+    @property
+    def when(self) -> str:
+        """Minute at which it began, in this machine's time zone."""
+        return datetime.fromtimestamp(self.time).strftime("%Y-%m-%d %H:%M")
 
 
 BACKEND_NAMES: dict[Backend, str] = {

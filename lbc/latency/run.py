@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from lbc.latency.process import WorkerProcess
 
 RECOVERIES = 3
 RECOVERY_PAUSE = 2.0
+NOWHERE = ("connection", "python", "no GPU")
+"""Failures that every type and backend would meet alike."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,13 @@ def measure(
     found = []
     for dtype in request.dtypes:
         for backend in request.backends:
-            if not cancel.is_set():
-                measurement = _Campaign(request, dtype, backend, tell, cancel).run()
-                found += [measurement] if measurement else []
+            if cancel.is_set():
+                break
+            campaign = _Campaign(request, dtype, backend, tell, cancel)
+            measurement = campaign.run()
+            found += [measurement] if measurement else []
+            if campaign.failure in NOWHERE:
+                return tuple(found)
     return tuple(found)
 
 
@@ -135,8 +142,9 @@ def measure(
 class _Campaign:
     """The workers of one type and backend: a case that hangs or breaks the GPU costs a restart.
 
-    ``open`` is the case that a worker began and has not answered, ``first`` the next one after
-    those answered; both of the worker that runs now, as ``hello`` is.
+    ``open`` is the case that a worker began and has not answered (at ``opened``, of the monotonic
+    clock), ``first`` the next one after those answered; all of the worker that runs now, as
+    ``hello`` is.
     """
 
     request: Request
@@ -148,8 +156,10 @@ class _Campaign:
     hello: Hello | None = None
     first: int = 0
     open: int | None = None
+    opened: float = 0.0
     answered: set[int] = field(default_factory=set)
     unsearched: list[int] = field(default_factory=list)
+    failure: str = ""
 
     def run(self) -> Measurement | None:
         over = False
@@ -170,7 +180,12 @@ class _Campaign:
         ended = self._follow(process)
         if ended is None and place.remote and self.hello is not None:
             ended = self._recover(job["keep"])
-        return ended or process.death(self.hello is not None)
+        ended = ended or process.death(self.hello is not None)
+        took = time.monotonic() - self.opened
+        if ended.kind == "died" and self.open is not None and took >= job["case_seconds"]:
+            # A library that keeps the interpreter's lock lets the worker end, but say nothing.
+            return Ended(how="timeout", message="The case took too long.", index=self.open)
+        return ended
 
     def _follow(self, process: WorkerProcess) -> Ended | None:
         """The worker's last word; None where it fell silent without one."""
@@ -202,7 +217,7 @@ class _Campaign:
             case Started(index=index) if index in known and index not in self.answered:
                 if index == self.open:
                     return  # told again after a broken connection
-                self.open = index
+                self.open, self.opened = index, time.monotonic()
                 self.tell(CaseStarted(index, self.dtype, self.backend))
             case Result(index=index) if index in known and index not in self.answered:
                 self.answered.add(index)
@@ -234,6 +249,7 @@ class _Campaign:
         poisoned = ended.kind == "poisoned"
         fatal = ended.how == "timeout" or ended.kind == "died" or poisoned
         if not fatal or (self.open is None and not self.answered):
+            self.failure = ended.kind
             self.tell(WorkerFailed(self.dtype, self.backend, ended.kind, ended.message))
             return True
         stuck = self.first - 1 if poisoned else self.open

@@ -62,19 +62,45 @@ def device_lines(device: Device) -> list[str]:
     if device.memory_bytes:
         facts.append(f"memory {device.memory_bytes / 2**30:.0f} GiB")
     if device.threads and device.kind == "cpu":
-        facts.append(f"{device.threads} threads")
+        facts.append(f"{device.threads} thread{'s' if device.threads > 1 else ''}")
     facts.append(f"torch {device.torch}")
-    for label, value in (
-        ("CUDA", device.cuda),
-        ("driver", device.driver_version),
-        ("cuBLAS", device.cublas),
-        ("cuSPARSELt", _version(device.cusparselt)),
-        ("power limit W", device.power_limit),
-        ("highest clock MHz", device.clocks_max_sm),
+    for label, value, unit in (
+        ("CUDA", device.cuda, ""),
+        ("driver", device.driver_version, ""),
+        ("cuBLAS", device.cublas, ""),
+        ("cuSPARSELt", _version(device.cusparselt), ""),
+        ("power limit", device.power_limit, " W"),
+        ("highest clock", device.clocks_max_sm, " MHz"),
     ):
         if value is not None:
-            facts.append(f"{label} {value}")
+            facts.append(f"{label} {_plain(value)}{unit}")
     return facts
+
+
+def detail_lines(result: Result) -> list[str]:
+    """All that was measured of a case, a fact a line."""
+    lines = [f"{result.name}: {result.m} outputs × {result.n} tokens or pixels × {result.k} inputs"]
+    for time in result.times:
+        ratio = result.ratio_of(time)
+        lines.append(
+            f"{time.way}, {time.mode}: {time.median_us:,.1f} µs "
+            f"({time.p10_us:,.1f} to {time.p90_us:,.1f}, {time.samples} samples)"
+            + (f", {ratio.ratio:.2f}× over {ratio.over}" if ratio else "")
+            + ("" if time.right else ", WRONG RESULT")
+        )
+        if time.compress_ms is not None:
+            lines[-1] += f", compressed in {time.compress_ms:.2f} ms"
+        if time.bytes and result.bytes_dense:
+            lines[-1] += f", weights of {time.bytes / result.bytes_dense:.0%} the bytes"
+    lines += [f"{refused.what}: not measured. {refused.why}" for refused in result.refused]
+    if result.cold is not None:
+        sets = f"{result.copies} sets of operands in turn"
+        lines.append(f"{sets}: {'cold' if result.cold else 'partly warm'} L2 cache")
+    return lines
+
+
+def _plain(value: str | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def _version(number: int | None) -> str | None:

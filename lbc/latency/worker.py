@@ -39,6 +39,11 @@ DONE, REFUSED, UNREADABLE, HUNG, CANCELLED, POISONED = 0, 2, 3, 4, 5, 6
 KEEP_DAYS = 7
 GRACE_SECONDS = 2.0
 LEAVE_SECONDS = 10.0
+MOST_COPIES = 64
+LONG_SECONDS = 4e-3
+FASTEST = 1e15
+"""Operations per second that no call exceeds by much: an H100's dense bfloat16 peak."""
+
 LONGEST_ERROR = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1e-2, "int8": 0.0}
 """Largest relative Frobenius error: a few roundings of the output's type; int8 sums are exact."""
 
@@ -46,11 +51,14 @@ Call = Callable[[], Any]
 
 
 class RefusedError(Exception):
-    """This machine, or this case, cannot be measured; ``kind`` is a word, the text a sentence."""
+    """This machine, or this case, cannot be measured; ``kind`` is a word, the text a sentence.
 
-    def __init__(self, kind: str, sentence: str) -> None:
+    ``facts`` are told beside it.
+    """
+
+    def __init__(self, kind: str, sentence: str, **facts: Any) -> None:
         super().__init__(sentence)
-        self.kind = kind
+        self.kind, self.facts = kind, facts
 
 
 # -- answers --------------------------------------------------------------------------------------
@@ -366,7 +374,9 @@ class Operands:
         m, n, k = case["m"], case["n"], case["k"]
         self.row_pad, self.k_pad = padding(job, m, k)
         size = self.dtype.itemsize
-        copies = max(1, min(20, math.ceil(3 * l2 / ((m * k + n * k) * size))))
+        one = (m * k + n * k) * size
+        copies = max(1, min(MOST_COPIES, math.ceil(3 * l2 / one)))
+        self.cold = copies * one >= 3 * l2 if l2 else None
         generator = torch.Generator(self.device).manual_seed(case.get("seed", 0))
         mask = self._mask(generator)
         self.share_valid = valid_share(mask)
@@ -479,12 +489,21 @@ def valid_share(mask: Any) -> float:
 
 
 class Way:
-    """One way to compute a case: its name, a call per set of operands, what it chose."""
+    """One way to compute a case: its name, a call per set of operands, what it chose.
+
+    ``prepare`` is called before calls are timed or captured, and never timed itself.
+    """
 
     def __init__(
-        self, name: str, calls: Sequence[Call], dense: bool = False, **chosen: Any
+        self,
+        name: str,
+        calls: Sequence[Call],
+        dense: bool = False,
+        prepare: Call | None = None,
+        **chosen: Any,
     ) -> None:
         self.name, self.calls, self.dense, self.chosen = name, calls, dense, chosen
+        self.prepare = prepare
 
 
 def ways_of(
@@ -493,12 +512,7 @@ def ways_of(
     """Every way to compute a case, and those that cannot be built here with the reason."""
     builders = gpu_builders(torch, job, ops)
     if job["backend"] == "cpu":
-        builders = {
-            "dense": partial(dense_linear, torch, ops),
-            "masked dense": partial(masked, torch, ops),
-            "torch CSR": partial(torch_sparse, ops, "CSR"),
-            "torch COO": partial(torch_sparse, ops, "COO"),
-        }
+        builders = cpu_builders(torch, job, ops)
     ways, refused = [], []
     for name, build in builders.items():
         try:
@@ -523,8 +537,22 @@ def gpu_builders(torch: Any, job: dict[str, Any], ops: Operands) -> dict[str, Ca
     if backend == "cusparselt" and ops.search:
         found["2:4, best algorithm"] = partial(searched, torch, ops)
     if ops.case.get("conv"):
-        found["cuDNN convolution"] = partial(dense_conv, torch, ops)
-        found["unfold + 2:4"] = partial(unfolded, torch, backend, ops)
+        found["cuDNN convolution"] = partial(dense_conv, torch, ops, "cuDNN convolution")
+        found["unfold + 2:4"] = partial(unfolded_two_four, torch, backend, ops)
+    return found
+
+
+def cpu_builders(torch: Any, job: dict[str, Any], ops: Operands) -> dict[str, Callable[[], Way]]:
+    patience = patience_of(job)
+    found: dict[str, Callable[[], Way]] = {
+        "dense": partial(dense_linear, torch, ops),
+        "masked dense": partial(masked, torch, ops),
+        "torch CSR": partial(torch_sparse, ops, "CSR", patience),
+        "torch COO": partial(torch_sparse, ops, "COO", patience),
+    }
+    if ops.case.get("conv"):
+        found["convolution"] = partial(dense_conv, torch, ops, "convolution")
+        found["unfold + CSR"] = partial(unfolded_csr, torch, ops, patience)
     return found
 
 
@@ -543,19 +571,38 @@ def masked(torch: Any, ops: Operands) -> Way:
     return Way("masked dense", [partial(call, x, w) for x, w in ops.pairs])
 
 
-def torch_sparse(ops: Operands, layout: str) -> Way:
+def torch_sparse(ops: Operands, layout: str, patience: float) -> Way:
     kept = int((ops.mask != 0).sum())
     index_bytes = 8 * kept + 8 * (ops.case["m"] + 1) if layout == "CSR" else 16 * kept
 
-    def call(x: Any, w: Any) -> Any:
-        return (w @ x.t()).t()
+    if layout == "COO" and ops.dtype.itemsize < 4:
+        raise RefusedError("torch COO", "torch adds it up in 16 bits, which is too coarse.")
+    weights = sparse_weights(ops, layout, patience)
+    calls = [partial(times_sparse, x, w) for x, w in zip(ops.x, weights, strict=True)]
+    return Way(f"torch {layout}", calls, bytes=kept * ops.dtype.itemsize + index_bytes)
 
+
+def times_sparse(x: Any, w: Any) -> Any:
+    return (w @ x.t()).t()
+
+
+def sparse_weights(ops: Operands, layout: str, patience: float) -> list[Any]:
+    """W in a sparse layout of torch's, unless a product with a part of X shows it hopeless.
+
+    A call cannot be broken off, and one that takes minutes would cost the other ways of the case.
+    """
+    name = f"torch {layout}"
     try:
         weights = [w.to_sparse_csr() if layout == "CSR" else w.to_sparse() for w in ops.w]
+        some = max(1, ops.case["n"] // 32)
+        began = time.perf_counter()
+        times_sparse(ops.x[0][:some], weights[0])
+        seconds = (time.perf_counter() - began) * ops.case["n"] / some
     except (RuntimeError, NotImplementedError) as error:
-        raise RefusedError(f"torch {layout}", first_line(error)) from error
-    calls = [partial(call, x, w) for x, w in zip(ops.x, weights, strict=True)]
-    return Way(f"torch {layout}", calls, bytes=kept * ops.dtype.itemsize + index_bytes)
+        raise RefusedError(name, first_line(error)) from error
+    if seconds > 2 * patience:
+        raise RefusedError(name, f"One call would take about {seconds:.1f} s: not sampled.")
+    return weights
 
 
 def dense_gpu(torch: Any, ops: Operands, library: str) -> Way:
@@ -565,11 +612,10 @@ def dense_gpu(torch: Any, ops: Operands, library: str) -> Way:
         calls = [partial(torch._int_mm, x, w.t()) for x, w in ops.pairs]
         return Way(library, calls, dense=True)
 
-    def call(x: Any, w: Any) -> Any:
-        torch.backends.cuda.preferred_blas_library(library.lower())
-        return torch.nn.functional.linear(x, w)
-
-    return Way(library, [partial(call, x, w) for x, w in ops.pairs], dense=True)
+    prepare = partial(torch.backends.cuda.preferred_blas_library, library.lower())
+    prepare()
+    linear = torch.nn.functional.linear
+    return Way(library, [partial(linear, x, w) for x, w in ops.pairs], dense=True, prepare=prepare)
 
 
 def compiled(torch: Any, ops: Operands) -> Way:
@@ -687,17 +733,30 @@ def in_own_thread(torch: Any, at: Any, call: Call) -> Any:
     return found[0]
 
 
-def dense_conv(torch: Any, ops: Operands) -> Way:
-    """The convolution as cuDNN does it: the time that the unfolded product must beat."""
+def dense_conv(torch: Any, ops: Operands, name: str) -> Way:
+    """The convolution as torch does it: the time that the unfolded product must beat."""
     torch.backends.cudnn.benchmark = True
     calls = [
         partial(ops.convolve, image, ops.filters(index)) for index, image in enumerate(ops.images())
     ]
-    return Way("cuDNN convolution", calls, dense=True, unfolded=True)
+    return Way(name, calls, dense=True, unfolded=True)
 
 
-def unfolded(torch: Any, backend: str, ops: Operands) -> Way:
-    """Columns in (kernel row, kernel column, input channel) order, then the 2:4 product."""
+def unfolded_two_four(torch: Any, backend: str, ops: Operands) -> Way:
+    def call(flat: Any, weight: Any) -> Any:
+        return torch.nn.functional.linear(with_columns(torch, ops, flat), weight)
+
+    return unfolded(torch, ops, "unfold + 2:4", semi_structured_weights(backend, ops), call)
+
+
+def unfolded_csr(torch: Any, ops: Operands, patience: float) -> Way:
+    return unfolded(torch, ops, "unfold + CSR", sparse_weights(ops, "CSR", patience), times_sparse)
+
+
+def unfolded(
+    torch: Any, ops: Operands, name: str, weights: list[Any], product: Callable[[Any, Any], Any]
+) -> Way:
+    """Columns in (kernel row, kernel column, input channel) order, then the sparse product."""
     conv = ops.case["conv"]
     if tuple(conv["dilation"]) != (1, 1):
         raise RefusedError("unfold", "Dilated convolutions are not unfolded here.")
@@ -708,11 +767,10 @@ def unfolded(torch: Any, backend: str, ops: Operands) -> Way:
     def call(image: Any, weight: Any) -> Any:
         wide = torch.nn.functional.pad(image, (columns, columns, rows, rows)).permute(0, 2, 3, 1)
         patches = wide.unfold(1, height, down).unfold(2, width, right)
-        flat = patches.permute(0, 1, 2, 4, 5, 3).reshape(-1, ops.case["k"])
-        return torch.nn.functional.linear(with_columns(torch, ops, flat), weight)
+        return product(patches.permute(0, 1, 2, 4, 5, 3).reshape(-1, ops.case["k"]), weight)
 
-    weights = zip(ops.images(), semi_structured_weights(backend, ops), strict=True)
-    return Way("unfold + 2:4", [partial(call, *pair) for pair in weights], unfolded=True)
+    pairs = zip(ops.images(), weights, strict=True)
+    return Way(name, [partial(call, *pair) for pair in pairs], unfolded=True)
 
 
 # -- the clock ------------------------------------------------------------------------------------
@@ -721,12 +779,13 @@ def unfolded(torch: Any, backend: str, ops: Operands) -> Way:
 class Timer:
     """One way in one mode: eager calls, or a CUDA graph of them; ``once`` gives seconds a call."""
 
-    def __init__(self, torch: Any, way: Way, mode: str, device: Any) -> None:
+    def __init__(self, torch: Any, way: Way, mode: str, device: Any, least: int = 10) -> None:
         self.torch, self.way, self.mode, self.device = torch, way, mode, device
         self.samples: list[float] = []
-        self.count = max(10, len(way.calls)) if device.type == "cuda" else 1
+        self.count = max(least, len(way.calls)) if device.type == "cuda" else 1
         self.out: Any = None
         self.last = (self.count - 1) % len(way.calls)
+        self._prepare()
         if mode == "graph":
             side = torch.cuda.Stream(device)
             side.wait_stream(torch.cuda.current_stream(device))
@@ -737,6 +796,10 @@ class Timer:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
                 self._calls()
+
+    def _prepare(self) -> None:
+        if self.way.prepare is not None:
+            self.way.prepare()
 
     def _calls(self) -> None:
         for index in range(self.count):
@@ -760,6 +823,7 @@ class Timer:
 
     def once(self) -> float:
         torch = self.torch
+        self._prepare()
         if self.device.type == "cpu":
             began = time.perf_counter()
             self._calls()
@@ -796,6 +860,7 @@ def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> d
             "not 2:4",
             f"{1 - ops.share_valid:.1%} of the groups of four keep more than two weights, and the "
             "2:4 kernels would drop them silently: there is no hardware path for this mask.",
+            share_valid=ops.share_valid,
         )
     ways, refused = ways_of(torch, job, ops)
     modes = ("graph", "eager") if ops.device.type == "cuda" else ("eager",)
@@ -804,9 +869,9 @@ def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> d
     for way in [*ways, *again]:
         for mode in modes:
             try:
-                timers.append(Timer(torch, way, mode, ops.device))
-                patience = job["budget_seconds"] / 7
-                timers[-1].warm_up(job["warmup_seconds"], job["warmup_calls"], patience)
+                timers.append(Timer(torch, way, mode, ops.device, least_calls(case)))
+                warm = job["warmup_seconds"], job["warmup_calls"]
+                timers[-1].warm_up(*warm, patience_of(job))
             except Exception as error:
                 if poisoned(error):
                     raise
@@ -816,13 +881,14 @@ def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> d
     if not timers:
         raise RefusedError("nothing", "; ".join(f"{r['what']}: {r['why']}" for r in refused))
     clocks = ClockReader(torch, ops.device)
-    interleave(timers, job, began)
+    interleave(timers, job)
     return {
         "times": [times_of(timer, ops, job) for timer in timers],
         "ratios": ratios_of(torch, timers),
         "refused": refused,
         "share_valid": ops.share_valid,
         "copies": len(ops.x),
+        "cold": ops.cold,
         "padded": [ops.row_pad, ops.k_pad],
         "bytes_dense": ops.w[0].nbytes,
         "clocks": clocks.read(),
@@ -830,19 +896,35 @@ def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> d
     }
 
 
-def interleave(timers: list[Timer], job: dict[str, Any], began: float) -> None:
+def patience_of(job: dict[str, Any]) -> float:
+    """Longest seconds of a call of which seven samples are within the budget."""
+    return float(job["budget_seconds"]) / 7
+
+
+def least_calls(case: dict[str, Any]) -> int:
+    """Calls a sample on a GPU: ten, and fewer where they take milliseconds each on any GPU.
+
+    Ten make the start of a graph a small part of what is timed; long calls need no such help, and
+    would leave no time for thirty samples.
+    """
+    shortest: float = 2 * case["m"] * case["n"] * case["k"] / FASTEST
+    return max(1, min(10, math.ceil(LONG_SECONDS / shortest)))
+
+
+def interleave(timers: list[Timer], job: dict[str, Any]) -> None:
     """One sample of each in turn, in changing order, so that drift falls on all alike.
 
     Seven where time runs out, and of a way ten times slower than the first, of which nobody asks
     the third digit; three of one that is slower still.
     """
-    order, shuffle = list(timers), random.Random(0).shuffle
+    order, shuffle, began = list(timers), random.Random(0).shuffle, time.monotonic()
     for turn in range(job["samples"]):
         if turn >= 7 and time.monotonic() - began > job["budget_seconds"]:
             return
         shuffle(order)
         for timer in order:
-            slower = timer.samples[0] / timers[0].samples[0] if turn else 1.0
+            # The shortest samples: a single one says nothing on a busy machine.
+            slower = min(timer.samples) / min(timers[0].samples) if turn else 1.0
             if turn < (job["samples"] if slower < 10 else 7 if slower < 50 else 3):
                 timer.samples.append(timer.once())
 
@@ -964,7 +1046,8 @@ def run_case(torch: Any, job: dict[str, Any], index: int, l2: int) -> dict[str, 
     try:
         return {**named, "status": "measured", **measure(torch, job, case, l2)}
     except RefusedError as refusal:
-        return {**named, "status": "refused", "class": refusal.kind, "why": str(refusal)}
+        told = {"status": "refused", "class": refusal.kind, "why": str(refusal)}
+        return {**named, **told, **refusal.facts}
     except Exception as error:
         if out_of_memory(torch, error):
             return {**named, "status": "failed", "class": "memory", "why":

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class Method(Protocol):
-    """How one weight is trained under a pattern."""
+    """How one weight is trained under a pattern.
+
+    Its layer says with ``wanted`` how many combinations are to live when, with ``choose`` which,
+    and with ``forward`` what the network computes with.
+    """
 
     def attach(self, name: str, weight: Tensor, pattern: Pattern, form: Form, /) -> SparseLayer:
         """The parametrization that stands for ``weight``; ``form`` matters to ``lbc`` alone."""

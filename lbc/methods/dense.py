@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from lbc.magnitude import MagnitudeLayer
@@ -20,8 +22,11 @@ class DenseLayer(MagnitudeLayer):
     def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
         return self.pattern.count
 
-    def remove(self, _live: int, /) -> None:
+    def choose(
+        self, _live: int, /, _scored: Callable[[int], object] = lambda _: None
+    ) -> tuple[Tensor, Tensor]:
         """Nothing is ever removed."""
+        return self.packed, self.mask
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()

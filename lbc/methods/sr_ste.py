@@ -8,13 +8,14 @@ enters the momentum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lbc.live import keep_best, pack
+from lbc.live import keep_best
 from lbc.magnitude import MagnitudeLayer
 from lbc.pattern import Pattern
 from lbc.schedule import Schedule
@@ -38,25 +39,29 @@ class SrSteLayer(MagnitudeLayer):
     def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
         return 1
 
-    @torch.no_grad()
-    def remove(self, _live: int, /) -> None:
-        """Bring the live set in line with the present weights."""
-        self._choose(self.seen)
-        winners = torch.cat([self.block_scores(rows).argmax(dim=1) for rows in self._chunks()])
-        one_hot = torch.nn.functional.one_hot
-        self.packed = torch.cat(
-            [pack(one_hot(winners[rows], self.pattern.count).bool()) for rows in self._chunks()]
-        )
+    def settle(self) -> None:
+        self.remove(1)
 
     @torch.no_grad()
-    def _choose(self, weight: Tensor) -> Tensor:
-        best = keep_best(self.pattern.to_blocks(weight.abs()), self.pattern.n)
-        self.mask.copy_(self.pattern.from_blocks(best, self.shape))
-        return self.mask
+    def choose(
+        self, _live: int, /, scored: Callable[[int], object] = lambda _: None
+    ) -> tuple[Tensor, Tensor]:
+        """The live set in line with the present weights."""
+        mask = self._largest()
+        winners = self.pattern.index_of(self.pattern.to_blocks(mask))
+        packed = self.packed.new_zeros((self.blocks, self.packed.shape[1]))
+        packed.scatter_(1, (winners // 8)[:, None], (1 << winners % 8)[:, None].to(torch.uint8))
+        scored(self.blocks * self.pattern.count)
+        return packed, mask
+
+    @torch.no_grad()
+    def _largest(self) -> Tensor:
+        best = keep_best(self.pattern.to_blocks(self.seen.abs()), self.pattern.n)
+        return self.pattern.from_blocks(best, self.shape)
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()
-        masked: Tensor = _StraightThrough.apply(weight, self._choose(self.seen))  # type: ignore[no-untyped-call]
+        masked: Tensor = _StraightThrough.apply(weight, self.mask.copy_(self._largest()))  # type: ignore[no-untyped-call]
         return masked
 
 
@@ -71,7 +76,7 @@ class _StraightThrough(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         weight, masked = ctx.saved_tensors
-        return grad + PULL * (weight - masked), None
+        return torch.add(grad, weight - masked, alpha=PULL), None
 
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:

@@ -142,6 +142,10 @@ class DeiT(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=STANDARD_DEVIATION)
                 nn.init.zeros_(module.bias)
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that the recipe does not decay, by name; timm asks models the same way."""
+        return {"pos_embed", "cls_token"}
+
     def forward(self, images: Tensor) -> Tensor:
         patches = self.patch_embed(images)
         first = self.cls_token.expand(len(patches), -1, -1)

@@ -40,7 +40,7 @@ class Removal:
     cause: Literal["score", "ban", "pin"] = "score"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Biography:
     """One block over T moments.
 

@@ -4,7 +4,7 @@ experiment.yaml      the experiment, every default written out
 run.json             status, versions, seed, final accuracy, density, seconds
 steps.records        loss and learning rate of every step
 epochs.records       losses, accuracy, live combinations and density of every epoch
-scores.history       winners and live sets of 60 moments or more, scores as often as room allows
+scores.history       winners and live sets after every removal, 60 moments or more; some scores
 interventions.jsonl  what the user pinned and banned, where they did
 checkpoint.pt        everything needed to go on
 model.safetensors    the finished weights, dense with zeros

@@ -34,7 +34,9 @@ from lbc.runs.history_parts import (
     Coded,
     State,
     compress,
+    decided,
     encode,
+    index_type,
 )
 from lbc.scores import AdditiveLayer, SparseLayer
 from lbc.sparsify import Sparsifier
@@ -96,11 +98,11 @@ class HistoryWriter:
     def append(self, epoch: float, sparsifier: Sparsifier) -> None:
         """Add the sparsifier's present state. Raises OSError, leaving whole frames only."""
         layers = [sparsifier.layers[info.name] for info in self._layers]
-        states = [_state(layer) for layer in layers]
+        states = [_state(*pair) for pair in zip(layers, self._before, strict=True)]
         coded = [self._encode(at, state) for at, state in enumerate(states)]
-        decided = not sparsifier.searching
+        ended = not sparsifier.searching
         removed = any(code.flags & REMOVED for code in coded)
-        kept = self._keeps_scores(epoch, layers, removed, decided)
+        kept = self._keeps_scores(epoch, layers, removed, ended)
         parts = []
         for info, layer, state, before, code in zip(
             self._layers, layers, states, self._before, coded, strict=True
@@ -115,7 +117,7 @@ class HistoryWriter:
         self._before = list(states)
         self._count += 1
         self._kept += bool(any(scores for _, _, scores in parts))
-        self._decided = decided
+        self._decided = ended
 
     def close(self) -> None:
         self._file.close()
@@ -129,13 +131,13 @@ class HistoryWriter:
         return coded
 
     def _keeps_scores(
-        self, epoch: float, layers: Sequence[SparseLayer], removed: bool, decided: bool
+        self, epoch: float, layers: Sequence[SparseLayer], removed: bool, ended: bool
     ) -> bool:
         """Whether this moment is one with scores: evenly spread, sooner where some are removed.
 
         The first and the last always are, and the one at which all is decided.
         """
-        if self._count == 0 or epoch >= self._epochs or (decided and not self._decided):
+        if self._count == 0 or epoch >= self._epochs or (ended and not self._decided):
             return True
         spare = SCORE_BUDGET // max(1, sum(_score_bytes(layer) for layer in layers)) - 4
         return spare > 0 and self._kept < 1 + spare * epoch / self._epochs + removed
@@ -164,8 +166,11 @@ def _chain(frames: Sequence[Frame], at: int) -> int:
     return sum(bool(one.records[at]["flags"] & CHANGED) for one in frames[first:])
 
 
-def _state(layer: SparseLayer) -> State:
-    winners = layer.winners().cpu().numpy()
+def _state(layer: SparseLayer, before: State | None) -> State:
+    over = layer.live_count == 1 and not layer.searching
+    if over and before is not None and decided(layer.pattern, before):
+        return before  # nothing can change any more, and finding winners takes long
+    winners = layer.winners().cpu().numpy().astype(index_type(layer.pattern))
     if layer.pattern.count <= LARGEST_LIVE_COUNT:
         return State(winners, layer.packed.cpu().numpy().copy())
     everywhere = len(layer.packed) != layer.blocks

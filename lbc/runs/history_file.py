@@ -47,7 +47,7 @@ _HEAD = struct.Struct("<IQId")
 """Bytes of the index and of the parts, CRC-32 of epochs and index, epochs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One moment, as its index tells it: ``records`` and where their parts start, (layers,)."""
 
@@ -107,7 +107,8 @@ def frame(epoch: float, coded: Sequence[tuple[Coded, int, bytes]]) -> bytes:
 
 def first_part(frames: Sequence[Frame], layer: int, moment: int) -> int:
     """From which moment on the parts of a layer are needed to know it at ``moment``."""
-    return next(k for k in range(moment, -1, -1) if frames[k].records[layer]["flags"] & KEY)
+    alone = (k for k in range(moment, -1, -1) if frames[k].records[layer]["flags"] & KEY)
+    return next(alone, 0)
 
 
 def follow(

@@ -73,9 +73,9 @@ def row_bytes(pattern: Pattern) -> int:
 def encode(pattern: Pattern, now: State, before: State | None) -> Coded:
     """What leads from ``before`` to ``now``; without ``before``, what ``now`` is by itself."""
     if before is not None and _same(now, before):
-        return Coded(DECIDED if _decided(pattern, now) else 0)
+        return Coded(DECIDED if decided(pattern, now) else 0)
     flags = CHANGED
-    if _decided(pattern, now):
+    if decided(pattern, now):
         flags |= DECIDED
     if before is None:
         winners = compress(now.winners.astype(index_type(pattern)).tobytes())
@@ -164,7 +164,8 @@ def _same(now: State, before: State) -> bool:
     return np.array_equal(now.winners, before.winners) and bool((now.bits == before.bits).all())
 
 
-def _decided(pattern: Pattern, state: State) -> bool:
+def decided(pattern: Pattern, state: State) -> bool:
+    """Whether in every block the winner alone is left."""
     if len(state.bits) != len(state.winners):
         return False
     first = winner_bits(pattern, state.winners[:1])
@@ -196,7 +197,7 @@ def _decode_flips(pattern: Pattern, coded: Coded, before: State) -> Array:
     (length,) = _LENGTH.unpack_from(coded.winners)
     bitmap = coded.winners[_LENGTH.size : _LENGTH.size + length]
     packed = np.frombuffer(decompress(bitmap, -(-blocks // 8)), np.uint8)
-    flipped = np.flatnonzero(np.unpackbits(packed, count=blocks))
+    flipped = np.flatnonzero(np.unpackbits(packed, count=blocks).view(bool))
     chosen = coded.winners[_LENGTH.size + length :]
     size = len(flipped) * index_type(pattern).itemsize
     values = np.frombuffer(decompress(chosen, size), index_type(pattern))

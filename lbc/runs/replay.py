@@ -5,7 +5,7 @@ Needs no torch, and no more of the file than what is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,7 +54,7 @@ class MomentInfo:
     live: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerMoment:
     """One layer at one moment; arrays are read-only.
 
@@ -62,6 +62,7 @@ class LayerMoment:
     makes them, one row standing for all blocks until something is removed; None where C is above
     ``LARGEST_LIVE_COUNT``. ``kept_bits`` is then the mask by blocks, (blocks, ⌈M / 8⌉), else None.
     ``scores_epoch``: when the scores are from, the last that were kept; None where none were.
+    ``gained``: what they had gained since the start, (blocks, M) ``by_position`` or (blocks, C).
     """
 
     epoch: float
@@ -170,11 +171,13 @@ class Replay:
         elif len(frames) == known:
             return False
         self._frames = frames
-        self.moments = self.moments[:known] + tuple(_told(one) for one in frames[known:])
+        before = [*frames[:1], *frames]
+        new = tuple(_told(frames[k], before[k]) for k in range(known, len(frames)))
+        self.moments = self.moments[:known] + new
         return True
 
-    def layer(self, name: str, moment: int) -> LayerMoment:
-        """One layer at ``moment``, counted from 0, or from −1 for the last.
+    def layer(self, name: str, moment: int, scores: bool = True) -> LayerMoment:
+        """One layer at ``moment``, counted from 0, or back from −1; without scores it is quicker.
 
         Raises KeyError or IndexError where there is none such, ValueError where it is damaged.
         """
@@ -183,7 +186,7 @@ class Replay:
         moment = range(len(self._frames))[moment]
         with self.path.open("rb") as file:
             state = self._state(file, at, moment)
-            scored = self._scored(at, moment)
+            scored = self._scored(at, moment) if scores else None
             by_position, gained = False, None
             if scored is not None:
                 by_position, halves = read_scores(file, info, at, self._frames[scored])
@@ -201,6 +204,38 @@ class Replay:
             gained,
             by_position,
         )
+
+    def masks(self, name: str, moments: range) -> Iterator[Bools]:
+        """A layer's mask by blocks, bool (blocks, M), at each of some consecutive moments.
+
+        Where a mask is that of the moment before, it is the same array. Raises as ``layer`` does.
+        """
+        at = self._places[name]
+        info, frames = self.layers[at], self._frames
+        listed = info.pattern.count <= LARGEST_LIVE_COUNT
+        if not moments:
+            return
+        first = first_part(frames, at, moments[0])
+        before, mask = None, None
+        with self.path.open("rb") as file:
+            states = follow(file, info, at, frames, range(first, moments.stop), None)
+            for moment, state in zip(range(first, moments.stop), states, strict=True):
+                if moment < moments.start:
+                    continue
+                if mask is None or state is not before:
+                    mask = LayerMoment(
+                        epoch=frames[moment].epoch,
+                        pattern=info.pattern,
+                        shape=info.shape,
+                        winners=state.winners,
+                        packed=state.bits if listed else None,
+                        kept_bits=None if listed else state.bits,
+                        scores_epoch=None,
+                        gained=None,
+                        by_position=False,
+                    ).mask
+                before = state
+                yield mask
 
     def block(self, name: str, block: int) -> Biography:
         """One block over all moments. Raises as ``layer`` does."""
@@ -250,11 +285,12 @@ class Replay:
         return next(kept, None)
 
 
-def _told(one: Frame) -> MomentInfo:
+def _told(one: Frame, before: Frame) -> MomentInfo:
     records = one.records
+    fewer = records["live"] < before.records["live"]
     return MomentInfo(
         epoch=one.epoch,
-        removal=bool((records["flags"] & REMOVED).any()),
+        removal=bool((records["flags"] & REMOVED).any() or fewer.any()),
         scores=bool(records["scores"].any()),
         live=tuple(records["live"].tolist()),
     )

@@ -97,9 +97,9 @@ def experiment_of(checkpoint: Checkpoint, file: Path) -> Experiment:
 
 def check_experiment(checkpoint: Checkpoint, experiment: Experiment, file: Path) -> None:
     """Raise TrainingError where the experiment is another one than was trained, naming the key."""
-    document, _ = parse_yaml(checkpoint.experiment, str(file))
-    now, _ = parse_yaml(dump_experiment(experiment), str(file))
-    old, new = dict(_flat(document)), dict(_flat(now))
+    # Written anew, so that settings younger than the checkpoint have their defaults in it.
+    texts = (dump_experiment(experiment_of(checkpoint, file)), dump_experiment(experiment))
+    old, new = (dict(_flat(parse_yaml(text, str(file))[0])) for text in texts)
     for key in dict.fromkeys([*old, *new]):
         if key not in FREE and old.get(key) != new.get(key):
             raise TrainingError(

@@ -59,6 +59,17 @@ class StepDone:
 
 
 @dataclass(frozen=True)
+class RemovalProgress:
+    """Combinations are being removed, and a ``share`` of that is done, from 0 to 1 at its end.
+
+    Only removals that take a while tell of themselves.
+    """
+
+    epoch: float
+    share: float
+
+
+@dataclass(frozen=True)
 class EpochDone:
     """An epoch has ended: combinations were removed, then the test split was evaluated."""
 
@@ -147,6 +158,7 @@ Event = (
     | Resumed
     | Started
     | StepDone
+    | RemovalProgress
     | EpochDone
     | Intervened
     | InterventionRefused

@@ -21,7 +21,7 @@ def sentence(error: Exception, processes: int = 1) -> str:
     """Any error as one sentence."""
     if isinstance(error, TrainingError | DataError | ValueError | FloatingPointError):
         return str(error)
-    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower():
+    if _is_of_memory(error):
         return (
             "The device is out of memory: lower training.batch_size, raise training.accumulate "
             "or choose a smaller model."
@@ -35,6 +35,13 @@ def sentence(error: Exception, processes: int = 1) -> str:
             "said, then go on with --resume."
         )
     return f"{type(error).__name__}: {said}"
+
+
+def _is_of_memory(error: Exception) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(error).lower()  # by the CPU's allocator, by cuDNN and cuBLAS: a plain RuntimeError
+    return any(words in said for words in ("out of memory", "allocate memory", "alloc_failed"))
 
 
 def first_bad_layer(model: nn.Module, look: Callable[[], object]) -> str:

@@ -16,17 +16,21 @@ def build_optimizer(model: nn.Module, settings: config.Optimizer) -> torch.optim
     """SGD, Adam or AdamW over the weights, biases and scores of ``model``.
 
     Weight decay applies to weights and scores alike, not to normalisation layers (told by module
-    type, wherever they stand) nor to biases.
+    type, wherever they stand) nor to biases, nor to parameters that the model itself names in
+    ``no_weight_decay()``, as timm's and DeiT's recipes do with position embeddings.
     """
+    named = getattr(model, "no_weight_decay", None)
+    exempt = frozenset(named()) if callable(named) else frozenset()
     seen: set[nn.Parameter] = set()
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
-    for module in model.modules():
+    for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter in seen:
                 continue  # modules may share one
             seen.add(parameter)
-            spared = isinstance(module, NORMS) or name.endswith("bias")
+            full = f"{path}.{name}" if path else name
+            spared = isinstance(module, NORMS) or name.endswith("bias") or full in exempt
             (plain if spared else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},

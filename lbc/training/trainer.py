@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from lbc.allocator import keep_freed_memory
 from lbc.config import Experiment, dump_experiment
 from lbc.data import Batch, Loader, load
 from lbc.runs.folder import Position, RunState, Status
@@ -29,6 +30,7 @@ from lbc.training.events import (
     Intervention,
     InterventionRefused,
     Prepared,
+    RemovalProgress,
     Resumed,
     Started,
     StepDone,
@@ -40,6 +42,13 @@ from lbc.training.preparation import fewest_images, prepare
 from lbc.training.ranks import ALONE, Ranks
 from lbc.training.recorder import Recorder
 from lbc.training.step import Place, Stepper
+
+PROGRESS_SECONDS = 0.2
+"""How often a removal tells how far it is; a shorter one does not tell at all."""
+
+
+class RemovalStoppedError(Exception):
+    """The run was stopped while combinations were being removed; none has been."""
 
 
 class Trainer:
@@ -83,6 +92,7 @@ class Trainer:
     def train(self) -> Finished:
         """Prepare, train, finish. Raises TrainingError; the last good checkpoint stays."""
         failure: RunState | None = None
+        keep_freed_memory()
         try:
             self._prepare()
             finished = self._finish("finished" if self._train_epochs() else "stopped")
@@ -188,13 +198,14 @@ class Trainer:
                 return False
             if not self._started:
                 self._start()
+            if not self._remove_between_steps():
+                return False
             self._loss_sum += self._train_step(batch) * batch.size
             self._seen += batch.size
             self._keep_now_and_then()
             self._save_now_and_then()
             self._look()
-        self._end_epoch(epoch + 1, self._loss_sum / self._seen)
-        return True
+        return self._end_epoch(epoch + 1, self._loss_sum / self._seen)
 
     def _proceed(self) -> bool:
         """Whether to take another step; all ranks take it, or none."""
@@ -270,11 +281,49 @@ class Trainer:
         if minutes >= self.experiment.training.checkpoint_minutes and not ended:
             self._save()
 
-    def _end_epoch(self, epoch: int, train_loss: float) -> None:
+    def _remove_between_steps(self) -> bool:
+        """Whether to go on. Before a step: a run stopped here begins with the same again."""
+        settings = self.experiment.schedule
+        if settings.every != "step" or not self._sparsifier.due(
+            settings.as_schedule(), self._epoch
+        ):
+            return True
+        began = time.perf_counter()
+        removed = self._remove(self._epoch)
+        self._seconds += time.perf_counter() - began
+        if removed:
+            self._recorder.add_moment(self._epoch, self._sparsifier)
+        return removed
+
+    def _remove(self, epoch: float) -> bool:
+        """Remove what the schedule asks for; False where the user stopped that."""
+        schedule = self.experiment.schedule.as_schedule()
+        told = began = time.perf_counter()
+
+        def progress(share: float) -> None:
+            nonlocal told
+            self._look()
+            # Several processes remove together or not at all: they stop before the next step.
+            if self.control.stopped and self._ranks.count == 1:
+                raise RemovalStoppedError
+            now = time.perf_counter()
+            if now - told > PROGRESS_SECONDS or (share == 1 and told > began):
+                told = now
+                self._emit(RemovalProgress(epoch, share))
+
+        try:
+            self._sparsifier.follow(schedule, epoch, self._optimizer, progress)
+        except RemovalStoppedError:
+            return False
+        return True
+
+    def _end_epoch(self, epoch: int, train_loss: float) -> bool:
+        """Whether the epoch has ended; False where the user stopped that."""
         began = time.perf_counter()
         self._ranks.share_buffers(self._model)
         # Removal comes first: what is evaluated is the mask the schedule asks for by now.
-        self._sparsifier.follow(self.experiment.schedule.as_schedule(), epoch, self._optimizer)
+        if not self._remove(epoch):
+            return False
         self._ranks.check_equal(self._model, self._device)
         test_loss, accuracy = self._evaluate()
         self._seconds += time.perf_counter() - began
@@ -294,6 +343,7 @@ class Trainer:
         self._save()
         self._recorder.write_state(self._state("running"))
         self._emit(done)
+        return True
 
     def _evaluate(self) -> tuple[float, float]:
         settings = self.experiment.training

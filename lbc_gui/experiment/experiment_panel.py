@@ -103,8 +103,12 @@ class ExperimentPanel(QWidget):
     def _show_schedule(self) -> None:
         experiment = self.form.experiment
         if experiment is not None:
-            schedule = experiment.schedule.as_schedule()
-            self.preview.show_schedule(experiment.pattern, schedule, experiment.training.epochs)
+            self.preview.show_schedule(
+                experiment.pattern,
+                experiment.schedule.as_schedule(),
+                experiment.training.epochs,
+                by_step=experiment.schedule.every == "step",
+            )
 
     def _show_problems(self) -> None:
         problems = [*self.form.problems, *([self._refused] if self._refused else [])]

@@ -68,6 +68,7 @@ PATTERN_ROWS = (
     Row("schedule.end", "to epoch", "number"),
     Row("schedule.exponent", "exponent", "number", when=("schedule.kind", ("polynomial",))),
     Row("schedule.steps", "stairs", "whole", when=("schedule.kind", ("step",))),
+    Row("schedule.every", "at every", "choice", ("epoch", "step")),
 )
 
 _COSINE = ("optimizer.lr_schedule", ("cosine",))

@@ -11,6 +11,9 @@ from lbc.pattern import Pattern
 from lbc.schedule import Schedule, density_bounds
 from lbc_gui.theme import compact, plot_colours, style_plot
 
+POINTS = 400
+"""More than a small plot has pixels."""
+
 
 class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Two small plots. Density is a band: which union of combinations lives is up to training."""
@@ -37,10 +40,14 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         )
         self._restyle()
 
-    def show_schedule(self, pattern: Pattern, schedule: Schedule, epochs: int) -> None:
-        """Redraw for ``epochs`` epochs, one point at the end of each."""
-        moments = np.unique(np.linspace(0, epochs, min(epochs, 400) + 1).round())
-        live = [schedule.live(pattern, int(epoch)) for epoch in moments]
+    def show_schedule(
+        self, pattern: Pattern, schedule: Schedule, epochs: int, by_step: bool = False
+    ) -> None:
+        """Redraw for ``epochs`` epochs: one point at the end of each, or with ``by_step`` many."""
+        moments = np.linspace(0, epochs, POINTS + 1)
+        if not by_step:
+            moments = np.unique(np.linspace(0, epochs, min(epochs, POINTS) + 1).round())
+        live = [schedule.live(pattern, float(epoch)) for epoch in moments]
         cache = {count: density_bounds(pattern, count) for count in set(live)}
         bounds = np.array([cache[count] for count in live]) * 100
         self._live.setData(moments, np.array(live, dtype=float))

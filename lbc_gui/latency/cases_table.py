@@ -11,22 +11,23 @@ from PySide6.QtCore import (
     QModelIndex,
     QObject,
     QPersistentModelIndex,
+    QRect,
     Qt,
     Slot,
 )
-from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
+from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeySequence, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from lbc.latency.anchors import peak_of
 from lbc.latency.measurement import Measurement, Mode, Result
-from lbc.latency.table import speed_up
+from lbc.latency.table import detail_lines, speed_up
 from lbc.latency.why import why_slow
 
 Index = QModelIndex | QPersistentModelIndex
 
 HEADERS = (
     "case", "m×n×k", "dense µs", "sparse µs", "speed-up (95 %)", "eager", "way", "TFLOP/s",
-    "% peak", "baseline",
+    "baseline",
 )  # fmt: skip
 TIPS = (
     "Layer or shape",
@@ -36,12 +37,21 @@ TIPS = (
     "Dense over sparse time, with its bootstrap interval",
     "The same without a CUDA graph, as eager code feels it",
     "What was fastest, with its algorithm",
-    "Operations of the dense product over the sparse time",
-    "Of the sparse peak on the data sheet",
+    "Operations of the dense product over the sparse time, and their share of the sparse peak on "
+    "the data sheet",
     "Sparse time of the pinned baseline over this one",
 )
-WIDTHS = (142, 122, 68, 68, 112, 46, 124, 58, 52)
-WAITING = "waiting"
+SAMPLES = (
+    "", "11008×4096×4096", "88,888.8", "88,888.8", "0.88 (0.88–0.88)", "0.88",
+    "cuSPARSELt best (8)", "1,888 (88%)", "0.88",
+)  # fmt: skip
+"""Texts that a column must have room for; the first takes what is left."""
+
+TEXT = Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignVCenter
+MARGINS = 8
+"""Of a cell, in pixels, left and right together."""
+
+MEASURING, WAITING = "being measured", "waiting"
 GREY = QColor(128, 128, 128)
 
 
@@ -61,17 +71,28 @@ class CasesModel(QAbstractTableModel):
         self.lines: list[Line] = []
         self._measurement: Measurement | None = None
         self._baseline: dict[tuple[int, int, int], float] = {}
+        self._reasons: dict[int, tuple[Result, str]] = {}
+
+    @property
+    def unused(self) -> tuple[int, ...]:
+        """Columns that nothing is known for: no CUDA graphs, no baseline."""
+        results = self._measurement.results if self._measurement else ()
+        graphs = any(result.mode("graph") == "graph" for result in results if result.times)
+        names = (*(() if graphs or not results else ("eager",)),
+                 *(() if self._baseline else ("baseline",)))  # fmt: skip
+        return tuple(HEADERS.index(name) for name in names)
 
     def show_measurement(
         self, measurement: Measurement | None, waiting: Sequence[str] = ()
     ) -> None:
-        """Show results; ``waiting`` names cases still to come."""
+        """Show results; ``waiting`` names cases still to come, the one being measured first."""
         lines = []
         for result in measurement.results if measurement else ():
             lines.append(Line(result, result.name))
-            why = why_slow(result, measurement) if measurement else ""
+            why = self._why(result, measurement) if measurement else ""
             lines += [Line(None, why)] if why else []
-        lines += [Line(None, f"{name}: {WAITING}") for name in waiting]
+        states = (MEASURING, *(WAITING for _ in waiting))
+        lines += [Line(None, f"{n}: {state}") for n, state in zip(waiting, states, strict=False)]
         same = [line.result is None for line in lines] == [at.result is None for at in self.lines]
         if not same:
             self.beginResetModel()
@@ -108,18 +129,24 @@ class CasesModel(QAbstractTableModel):
         if line.result is None:
             if role == Qt.ItemDataRole.ForegroundRole:
                 return GREY
-            shown = column == 0 and role in (
-                Qt.ItemDataRole.DisplayRole,
-                Qt.ItemDataRole.ToolTipRole,
-            )
-            return f"    {line.text}" if shown else None
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+            return line.text if column == 0 and role == Qt.ItemDataRole.DisplayRole else None
+        if role == Qt.ItemDataRole.DisplayRole:
             return self._text(line.result, HEADERS[column])
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return "\n".join(detail_lines(line.result))
         if role == Qt.ItemDataRole.TextAlignmentRole and column not in (0, 1, 6):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ForegroundRole and line.result.status != "measured":
             return GREY
         return None
+
+    def _why(self, result: Result, measurement: Measurement) -> str:
+        """What was found once for a result, which a growing measurement keeps as it is."""
+        known, why = self._reasons.get(result.index, (None, ""))
+        if known is not result:
+            why = why_slow(result, measurement)
+            self._reasons[result.index] = result, why
+        return why
 
     def _all_changed(self) -> None:
         if self.lines:
@@ -143,9 +170,7 @@ class CasesModel(QAbstractTableModel):
             case "way":
                 return _way(result)
             case "TFLOP/s":
-                return f"{_operations(result) / 1e12:.3g}" if sparse else ""
-            case "% peak":
-                return _share_of_peak(result, self._measurement)
+                return _rate(result, self._measurement)
             case "baseline":
                 before = self._baseline.get((result.m, result.n, result.k))
                 return f"{before / sparse.median_us:.2f}" if before and sparse else ""
@@ -153,26 +178,53 @@ class CasesModel(QAbstractTableModel):
 
 
 class CasesTable(QTableView):
-    """The model's rows; a sentence takes the whole width."""
+    """The model's rows; a sentence takes the whole width, and as many lines as it needs."""
 
     def __init__(self, model: CasesModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._cases = model
+        self._heights: dict[tuple[str, int], int] = {}
         self.setModel(model)
         self.setAccessibleName("Cases")
-        self.setWordWrap(False)
         self.setShowGrid(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(21)
         small = self.font()
         small.setPointSizeF(small.pointSizeF() * 0.9)
         self.setFont(small)
-        self.horizontalHeader().setFont(small)
-        for column, width in enumerate(WIDTHS):
-            self.horizontalHeader().resizeSection(column, width)
-        self.horizontalHeader().setStretchLastSection(True)
+        header, room = self.horizontalHeader(), self.fontMetrics().horizontalAdvance
+        header.setFont(small)
+        for column, texts in enumerate(zip(HEADERS, SAMPLES, strict=True)):
+            header.resizeSection(column, max(room(text) for text in texts) + 10)
+        header.setMinimumSectionSize(40)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        copy = QAction("Copy rows", self)
+        copy.setShortcut(QKeySequence.StandardKey.Copy)
+        copy.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.triggered.connect(self.copy_rows)
+        self.addAction(copy)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         model.modelReset.connect(self._span)
+        model.dataChanged.connect(self._hide_unused)
+        self._hide_unused()
+
+    @Slot()
+    def copy_rows(self) -> None:
+        """Put the selected rows, or all, on the clipboard with tabs between the columns."""
+        model, hidden = self._cases, self._cases.unused
+        columns = [column for column in range(len(HEADERS)) if column not in hidden]
+        chosen = sorted(index.row() for index in self.selectionModel().selectedRows())
+        lines = ["\t".join(HEADERS[column] for column in columns)]
+        for row in chosen or range(model.rowCount()):
+            cells = (model.data(model.index(row, column)) or "" for column in columns)
+            lines.append("\t".join(cells).rstrip("\t"))
+        QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_sentences()
 
     @Slot()
     def _span(self) -> None:
@@ -180,6 +232,30 @@ class CasesTable(QTableView):
         for row, line in enumerate(self._cases.lines):
             if line.result is None:
                 self.setSpan(row, 0, 1, len(HEADERS))
+        self._hide_unused()
+        self._fit_sentences()
+
+    @Slot()
+    def _hide_unused(self) -> None:
+        unused = self._cases.unused
+        for column in range(len(HEADERS)):
+            if self.isColumnHidden(column) != (column in unused):
+                self.setColumnHidden(column, column in unused)
+
+    def _fit_sentences(self) -> None:
+        """Qt gives a spanned cell the height that its first column alone would need."""
+        width, usual = self.viewport().width() - MARGINS, self.verticalHeader().defaultSectionSize()
+        for row, line in enumerate(self._cases.lines):
+            height = usual if line.result is not None else self._height(line.text, width)
+            if self.rowHeight(row) != height:
+                self.setRowHeight(row, height)
+
+    def _height(self, text: str, width: int) -> int:
+        known = self._heights.get((text, width))
+        if known is None:
+            needed = self.fontMetrics().boundingRect(QRect(0, 0, width, 10_000), TEXT, text)
+            known = self._heights[text, width] = max(21, needed.height() + 5)
+        return known
 
 
 def _ratio(result: Result, mode: Mode) -> str:
@@ -200,8 +276,12 @@ def _operations(result: Result) -> float:
     return result.operations / (sparse.median_us * 1e-6) if sparse else 0.0
 
 
-def _share_of_peak(result: Result, measurement: Measurement) -> str:
-    peak = peak_of(measurement.device)
-    if peak is None or result.sparse() is None:
+def _rate(result: Result, measurement: Measurement) -> str:
+    """TFLOP/s and, where there is a data sheet, the share of its peak."""
+    if result.sparse() is None:
         return ""
-    return f"{_operations(result) / peak.operations(measurement.dtype, sparse=True):.0%}"
+    reached, peak = _operations(result), peak_of(measurement.device)
+    text = f"{reached / 1e12:,.3g}" if reached < 1e15 else f"{reached / 1e12:,.0f}"
+    if peak is None:
+        return text
+    return f"{text} ({reached / peak.operations(measurement.dtype, sparse=True):.0%})"

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 from lbc.latency.measurement import Measurement
 from lbc.latency.network import estimate
 from lbc.latency.table import CPU_WARNING, device_lines
+from lbc.latency.why import throttle_reasons
 
 NOBODY = (
     "Choose cases and press Measure, or import a file. Without an NVIDIA GPU the processor's own "
@@ -41,23 +42,29 @@ class DeviceCard(QWidget):
             self._text.setText(NOBODY)
             return
         first, *facts = (_safe(line) for line in device_lines(measurement.device))
-        lines = [f"<b>{first}</b>", _safe(measurement.source), *facts, *_clocks(measurement)]
-        warnings = [f"<b>{_safe(line)}</b>" for line in _warnings(measurement)]
-        self._text.setText("<br>".join([*lines, *warnings]))
+        warnings = [f"<b>⚠ {_safe(line)}</b>" for line in _warnings(measurement)]
+        where = _safe(f"{measurement.source}, {measurement.when}")
+        lines = [f"<b>{first}</b>", where, *warnings, *facts, *_clocks(measurement)]
+        self._text.setText("<br>".join(lines))
 
 
 def _clocks(measurement: Measurement) -> list[str]:
     """Ranges over the cases of what was sampled while they ran."""
-    labels = {"clocks_sm": "clock MHz", "power_draw": "power W", "temperature_gpu": "°C"}
+    labels = {
+        "clocks_sm": ("clock", "MHz"),
+        "power_draw": ("power", "W"),
+        "temperature_gpu": ("temperature", "°C"),
+    }
     found = []
-    for key, label in labels.items():
+    for key, (label, unit) in labels.items():
         values = [
             value
             for result in measurement.results
             if isinstance(value := result.clocks.get(key), float)
         ]
         if values:
-            found.append(f"{label} {min(values):.0f}–{max(values):.0f}")
+            low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+            found.append(f"{label} {low if low == high else f'{low}–{high}'} {unit}")
     return found
 
 
@@ -68,10 +75,19 @@ def _warnings(measurement: Measurement) -> list[str]:
         warnings.append(CPU_WARNING)
     if measurement.backend == "cusparselt" and device.cusparselt == 800:
         warnings.append(OLD_CUSPARSELT)
+    throttled = [r.name for r in measurement.results if throttle_reasons(r)]
+    if throttled:
+        reasons = dict.fromkeys(w for r in measurement.results for w in throttle_reasons(r))
+        warnings.append(f"Clocks were held down ({', '.join(reasons)}) in {_some(throttled)}.")
     wrong = [r.name for r in measurement.results if any(not t.right for t in r.times)]
     if wrong:
-        warnings.append(f"Wrong results in {', '.join(wrong)}.")
+        warnings.append(f"Wrong results in {_some(wrong)}.")
     return warnings
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def network_sentence(measurement: Measurement | None) -> str:

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from lbc.config import Experiment
 from lbc.latency.files import as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
-from lbc.latency.place import command_for_server
+from lbc.latency.place import HERE, command_for_server
 from lbc.latency.run import CaseDone, CaseStarted, Ready, Said, WorkerFailed
 from lbc.resources import resource
 from lbc.runs.atomic import write_atomically
@@ -35,6 +35,11 @@ from lbc_gui.latency.request_bar import RequestBar
 
 REDRAW_MILLISECONDS = 250
 """Plots are drawn anew this often at most while results stream in."""
+
+ELSEWHERE = (
+    "2:4 needs an NVIDIA GPU from the A100 on and torch 2.11 to 2.13 with CUDA: choose a server by "
+    "ssh, or copy a command to paste on one."
+)
 
 FILES = "Measurements (*.json *.ndjson)"
 
@@ -92,10 +97,11 @@ class LatencyPage(QWidget):
     def copy_command(self) -> None:
         """Put a line on the clipboard that measures the same on any server."""
         try:
-            request = self.request.prepare()().request
+            request = self.request.prepare(elsewhere=True)().request
         except ValueError as error:
             self.failed.emit(str(error), "")
             return
+        what = "processor" if request.device == "cpu" else "GPU"
         lines = [
             command_for_server(request.job(dtype, backend), f"latency-{dtype}-{backend}.ndjson")
             for dtype in request.dtypes
@@ -103,15 +109,17 @@ class LatencyPage(QWidget):
         ]
         QGuiApplication.clipboard().setText("\n".join(lines))
         self.said.emit(
-            f"Copied: {len(lines)} line(s) to paste into a shell with Python and torch. Import the "
-            "latency-….ndjson files they write."
+            f"Copied: {len(lines)} line(s) that measure the {what} of the machine into whose shell "
+            "they are pasted; it needs Python and torch. Import the latency-….ndjson files they "
+            "write."
         )
 
     def open_files(self, paths: Sequence[Path]) -> None:
         """Add the measurements in files; one that is none is told, and the others still open."""
         for path in paths:
             try:
-                self.measurements.add(load_measurements(path))
+                found = load_measurements(path)
+                self.measurements.add([_from_file(measurement, path) for measurement in found])
             except MeasurementError as error:
                 self.failed.emit(str(error), "")
 
@@ -136,7 +144,7 @@ class LatencyPage(QWidget):
 
     @Slot()
     def _open_recorded(self) -> None:
-        self.open_files(sorted(resource("measurements").glob("*.json")))
+        self.open_files(_recorded())
 
     @Slot()
     def _export(self) -> None:
@@ -168,7 +176,8 @@ class LatencyPage(QWidget):
                     self._growing = event.measurement
                 case WorkerFailed():
                     sentence = f"{event.dtype}, {event.backend}: {event.message}"
-                    self.failed.emit(sentence, "")
+                    missing = event.kind in ("no GPU", "torch")
+                    self.failed.emit(f"{sentence} {ELSEWHERE}" if missing else sentence, "")
                 case MeasuringFailed():
                     self.failed.emit(event.message, event.details)
                 case Said():
@@ -223,6 +232,7 @@ class LatencyPage(QWidget):
         self._remove.clicked.connect(self.measurements.remove_current)
         recorded = _button("Recorded", "Open the measurements that come with this program")
         recorded.clicked.connect(self._open_recorded)
+        recorded.setVisible(bool(_recorded()))
         self._load = _button("Import…", "Open measurements, or what a worker on a server wrote")
         self._load.clicked.connect(self._import)
         self._save = _button("Export…", "Save the ticked ones as JSON or CSV")
@@ -262,6 +272,20 @@ class LatencyPage(QWidget):
         layout.addWidget(self._progress)
         layout.addWidget(middle, 1)
         layout.addWidget(self._network)
+
+
+def _recorded() -> list[Path]:
+    """The measurements that come with this program; a build without any has no such folder."""
+    try:
+        return sorted(resource("measurements").glob("*.json"))
+    except FileNotFoundError:
+        return []
+
+
+def _from_file(measurement: Measurement, path: Path) -> Measurement:
+    """Named after the file where it is nameless: what was "this machine" need not be this one."""
+    nameless = measurement.source in (HERE.name, "imported")
+    return measurement.model_copy(update={"source": path.name}) if nameless else measurement
 
 
 def _button(text: str, tip: str) -> QPushButton:

@@ -25,6 +25,7 @@ class MeasurementsList(QListWidget):
         self.setToolTip("Ticked measurements are drawn together; the chosen one fills the table")
         self.setIconSize(QSize(10, 10))
         self.setWordWrap(True)
+        self.setSpacing(2)
         self.currentRowChanged.connect(self._touched)
         self.itemChanged.connect(self._touched)
 
@@ -103,7 +104,8 @@ class MeasurementsList(QListWidget):
         for row, measurement in enumerate(self._measurements):
             pinned = "★ " if row == self._baseline else ""
             item = self.item(row)
-            item.setText(f"{pinned}{measurement.title}\n{measurement.source}")
+            where = f"{measurement.source}, {measurement.when}"
+            item.setText(f"{pinned}{measurement.title}\n{where}")
             item.setIcon(square_icon(colour_of(row)))
         self.blockSignals(False)
 

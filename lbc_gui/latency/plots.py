@@ -8,19 +8,22 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Slot
-from PySide6.QtGui import QColor, QIcon, QPixmap
-from PySide6.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QColor, QGuiApplication, QIcon, QPixmap
+from PySide6.QtWidgets import QFileDialog, QLabel, QTabWidget, QVBoxLayout, QWidget
 
-from lbc.latency.anchors import ANCHORS, DTYPE_BYTES, memory_bytes, peak_of
+from lbc.latency.anchors import ANCHORS, memory_bytes, peak_of
 from lbc.latency.measurement import Dtype, Measurement, Result, Time
 from lbc_gui.curves.curves_panel import LogAxis
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 MOST_BARS = 16
-SYMBOLS = ("o", "s", "t", "d", "+", "x")
-
+SYMBOLS = (("o", "●"), ("s", "■"), ("t", "▼"), ("d", "◆"))
+"""Of pyqtgraph, and as the key writes them."""
 
 Numbered = tuple[int, Measurement]
+Series = tuple[str, QColor, bool, list[tuple[int, Time]]]
+"""Bars of one look: name, colour, whether filled, the place of each and its time."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -45,12 +48,13 @@ class LatencyPlots(QTabWidget):
         self.currentChanged.connect(self._draw)
 
     def show_measurements(self, measurements: Sequence[Numbered]) -> None:
-        """Draw these, each in the colour of its number."""
-        if measurements and not self._shown:
+        """Draw these, each in the colour of its number; what is published until there are any."""
+        shown = tuple(at for at in measurements if at[1].results)
+        if shown and not self._shown:
             self.setCurrentWidget(self.latency)
-        elif not measurements:
+        elif not shown:
             self.setCurrentWidget(self.speed_up)
-        self._shown = tuple(measurements)
+        self._shown = shown
         self._draw()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -82,6 +86,7 @@ class _Plot(QWidget):
         super().__init__()
         self._labels = {"left": left, "bottom": bottom}
         self._entries: list[str] = []
+        self._notes: dict[str, None] = {}
         self._key = QLabel()
         self._key.setWordWrap(True)
         self._key.setContentsMargins(6, 2, 6, 0)
@@ -98,20 +103,42 @@ class _Plot(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self._key)
         layout.addWidget(self._graphics, 1)
+        for text, slot in (("Copy picture", self.copy), ("Save picture…", self._choose_file)):
+            action = QAction(text, self)
+            action.triggered.connect(slot)
+            self._graphics.addAction(action)
+        self._graphics.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         self.restyle()
+
+    @Slot()
+    def copy(self) -> None:
+        """Put the plot with its key on the clipboard."""
+        QGuiApplication.clipboard().setPixmap(self.grab())
+
+    @Slot()
+    def _choose_file(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save the picture", "latency.png", "Pictures (*.png)"
+        )
+        if name:
+            self.grab().save(name)
 
     def empty(self) -> None:
         self.plot.clear()
-        self._entries = []
+        self._entries, self._notes = [], {}
 
     def explain(self, symbol: str, colour: QColor, text: str) -> None:
         """Say above the plot what is drawn like this."""
         safe = text.replace("&", "&amp;").replace("<", "&lt;")
         self._entries.append(f'<span style="color: {colour.name()}">{symbol}</span>&nbsp;{safe}')
 
+    def note(self, text: str) -> None:
+        """Say more at the key's end, once however often it is told."""
+        self._notes[text.replace("&", "&amp;").replace("<", "&lt;")] = None
+
     def finish(self) -> None:
         """Everything is drawn: show all of it."""
-        self._key.setText(" &nbsp; ".join(self._entries))
+        self._key.setText(" &nbsp; ".join([*self._entries, *self._notes]))
         self._key.setVisible(bool(self._entries))
         self.plot.enableAutoRange()
 
@@ -125,10 +152,11 @@ class _Plot(QWidget):
 
 
 def colour_of(index: int) -> QColor:
-    """The colour of the measurement at this place of the list."""
+    """The colour of the measurement at this place of the list; four, and their darker shades."""
     colours = plot_colours()
     series = (colours.blue, colours.orange, colours.green, colours.red)
-    return series[index % len(series)]
+    colour = series[index % len(series)]
+    return colour.darker(190) if index // len(series) % 2 else colour
 
 
 def square_icon(colour: QColor) -> QIcon:
@@ -146,14 +174,17 @@ def ways_of(result: Result) -> list[Time]:
 
 def _draw_latency(view: _Plot, measurements: Sequence[Numbered]) -> None:
     """Bars of the first measurement's cases; whiskers from the 10th to the 90th percentile."""
-    shown = measurements[0][1] if measurements else None
-    results = [r for r in shown.results if r.times][:MOST_BARS] if shown else []
-    drawn = [(at, time) for at, result in enumerate(results) for time in ways_of(result)]
-    names = list(dict.fromkeys(time.way for _, time in drawn))
-    width = 0.8 / max(1, len(names))
-    for number, way in enumerate(names):
-        bars = [(at, time) for at, time in drawn if time.way == way]
-        x = np.array([at for at, _ in bars]) + (number - (len(names) - 1) / 2) * width
+    if not measurements:
+        _case_axis(view, [])
+        return
+    shown = measurements[0][1]
+    found = [result for result in shown.results if result.times]
+    results = found[:MOST_BARS]
+    all_series = _side_by_side(results, measurements) or _every_way(results)
+    drawn = [bar for *_, bars in all_series for bar in bars]
+    width = 0.8 / max(1, len(all_series))
+    for number, (name, colour, filled, bars) in enumerate(all_series):
+        x = np.array([at for at, _ in bars]) + (number - (len(all_series) - 1) / 2) * width
         middle, low, high = np.log10(
             [
                 [getattr(time, name) for _, time in bars]
@@ -162,15 +193,45 @@ def _draw_latency(view: _Plot, measurements: Sequence[Numbered]) -> None:
         )
         # A logarithmic axis has no zero for bars to stand on.
         floor = np.full(len(x), np.log10(0.5 * min(time.p10_us for _, time in drawn)))
-        colour, height = colour_of(number), middle - floor
+        look = {"brush": colour, "pen": None} if filled else {"brush": None, "pen": colour}
         view.plot.addItem(
-            pg.BarGraphItem(
-                x=x, y0=floor, height=height, width=0.92 * width, brush=colour, pen=None
-            )
+            pg.BarGraphItem(x=x, y0=floor, height=middle - floor, width=0.92 * width, **look)
         )
         _whiskers(view, x, middle, low, high, plot_colours().text, 0.4 * width)
-        view.explain("■", colour, way)
+        if filled:
+            view.explain("■", colour, name)
+    hollow = "" if all(filled for _, _, filled, _ in all_series) else "hollow: fastest dense way; "
+    left_out = f", the first {MOST_BARS} of {len(found)} cases" if len(found) > MOST_BARS else ""
+    view.note(f"({hollow}medians, whiskers from the 10th to the 90th percentile{left_out})")
     _case_axis(view, results)
+
+
+def _every_way(results: Sequence[Result]) -> list[Series]:
+    """All ways of one measurement, a colour each."""
+    drawn = [(at, time) for at, result in enumerate(results) for time in ways_of(result)]
+    names = dict.fromkeys(time.way for _, time in drawn)
+    return [
+        (way, colour_of(number), True, [(at, time) for at, time in drawn if time.way == way])
+        for number, way in enumerate(names)
+    ]
+
+
+def _side_by_side(results: Sequence[Result], measurements: Sequence[Numbered]) -> list[Series]:
+    """The fastest dense and sparse way of each measurement, where several have the same cases."""
+    found: list[Series] = []
+    for number, measurement in measurements:
+        same = {_shape(result): result for result in measurement.results}
+        pairs = [(at, same[_shape(r)]) for at, r in enumerate(results) if _shape(r) in same]
+        dense = [(at, time) for at, result in pairs if (time := result.dense())]
+        sparse = [(at, time) for at, result in pairs if (time := result.sparse())]
+        for kind, bars in (("dense", dense), ("sparse", sparse)):
+            if bars:
+                found.append((measurement.title, colour_of(number), kind == "sparse", bars))
+    return found if len({colour.name() for _, colour, *_ in found}) > 1 else []
+
+
+def _shape(result: Result) -> tuple[int, int, int, bool]:
+    return result.m, result.n, result.k, result.convolution
 
 
 def _whiskers(
@@ -181,17 +242,25 @@ def _whiskers(
 
 
 def _points(view: _Plot, x: Floats, y: Floats, number: int, name: str, filled: bool = True) -> None:
-    colour, symbol = colour_of(number), SYMBOLS[number % len(SYMBOLS)]
+    """Points in the look of a measurement; hollow ones are explained by those that are filled."""
+    colour = colour_of(number)
+    symbol, glyph = SYMBOLS[number % len(SYMBOLS)]
     brush, pen = colour if filled else None, pg.mkPen(colour, width=1.5)
     view.plot.addItem(pg.ScatterPlotItem(x=x, y=y, symbol=symbol, size=8, brush=brush, pen=pen))
-    view.explain("●" if filled else "○", colour, name)
+    if filled:
+        view.explain(glyph, colour, name)
 
 
 def _case_axis(view: _Plot, results: Sequence[Result]) -> None:
     """Names below the bars, on two lines in turn where there are many."""
-    lines = 2 if len(results) > 6 else 1
-    room = max(6, 100 * lines // max(1, len(results)))
-    names = [(at, "\n" * (at % lines) + _short(r.name, room)) for at, r in enumerate(results)]
+    lines, count = 2 if len(results) > 6 else 1, max(1, len(results))
+    room, last = max(6, 92 * lines // count), len(results) - 1
+    # A name that would reach beyond the axis is not drawn at all.
+    edge = min(room, max(6, 100 // count + 2))
+    names = [
+        (at, "\n" * (at % lines) + _short(result.name, edge if at in (0, last) else room))
+        for at, result in enumerate(results)
+    ]
     view.plot.getAxis("bottom").setTicks([names])
     view.plot.getAxis("bottom").setHeight(20 + 14 * lines)
 
@@ -229,8 +298,8 @@ def _draw_anchors(view: _Plot, family: str, dtype: Dtype, number: int) -> None:
         x, y = np.log10([2 * at.size**3 / 1e9 for at in near]), [at.ratio for at in near]
         pen = pg.mkPen(colour_of(number), width=1.2)
         view.plot.addItem(pg.ScatterPlotItem(x=x, y=y, symbol="star", size=11, brush=None, pen=pen))
-        name = f"published, {family} {dtype}, squares ({near[0].source})"
-        view.explain("☆", colour_of(number), name)
+        view.explain("☆", colour_of(number), f"published, {family} {dtype}, squares")
+        view.note(f"(☆ {near[0].source})")
 
 
 def _draw_roofline(view: _Plot, measurements: Sequence[Numbered]) -> None:
@@ -241,8 +310,10 @@ def _draw_roofline(view: _Plot, measurements: Sequence[Numbered]) -> None:
             found = [_roof_point(r, measurement, kind == "sparse") for r in measurement.results]
             points = np.array([point for point in found if point is not None])
             if len(points):
-                name = f"{measurement.title}, {kind}"
-                _points(view, points[:, 0], points[:, 1], number, name, filled=kind == "sparse")
+                x, y = points.T
+                _points(view, x, y, number, measurement.title, filled=kind == "sparse")
+    if measurements:
+        view.note("(filled: fastest sparse way, hollow: fastest dense)")
 
 
 def _roof_point(
@@ -260,11 +331,11 @@ def _draw_roof(view: _Plot, measurement: Measurement, colour: QColor) -> None:
     peak = peak_of(measurement.device)
     if peak is None:
         return
-    intensity = np.logspace(-1, 4.5, 200) / DTYPE_BYTES[measurement.dtype]
+    intensity = np.logspace(0, 4.2, 200)
     for sparse, style in ((False, Qt.PenStyle.DashLine), (True, Qt.PenStyle.SolidLine)):
         ceiling = peak.operations(measurement.dtype, sparse) / 1e12
         roof = np.minimum(intensity * peak.memory_tb, ceiling)
         pen = pg.mkPen(colour, style=style)
         view.plot.addItem(pg.PlotDataItem(np.log10(intensity), np.log10(roof), pen=pen))
-        mark, kind = ("—", "2:4") if sparse else ("┄", "dense")
-        view.explain(mark, colour, f"{peak.name} peak, {kind}: {ceiling:,.0f}")
+    dense, two_four = (peak.operations(measurement.dtype, at) / 1e12 for at in (False, True))
+    view.explain("—", colour, f"{peak.name} peaks: {dense:,.0f} dense (┄), {two_four:,.0f} 2:4")

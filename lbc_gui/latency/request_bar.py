@@ -76,7 +76,9 @@ class RequestBar(QWidget):
         self.host.setPlaceholderText("user@server")
         self.host.setToolTip("A server as ssh knows it; it needs only Python and torch")
         self.dtype = _combo(list(CPU_TYPES), "Type of weights and activations")
+        self.dtype.setMinimumContentsLength(12)
         self.backend = _combo(list(BACKENDS), "Library that multiplies sparse weights")
+        self.backend.setMinimumContentsLength(21)
         self.measure = QPushButton("Measure")
         self.measure.setToolTip("Measure every case (Ctrl+M)")
         self.measure.setShortcut("Ctrl+M")
@@ -93,29 +95,30 @@ class RequestBar(QWidget):
         self._place_changed()
         self.show_running(False)
 
-    def prepare(self) -> Callable[[], Prepared]:
+    def prepare(self, elsewhere: bool = False) -> Callable[[], Prepared]:
         """The choices as they are now, to be made a request in another thread.
 
-        Raises ValueError with a sentence where they are none.
+        ``elsewhere``: for a command to be pasted on a server, which needs no host's name. Raises
+        ValueError with a sentence where they are none.
         """
         which, batch, tokens = self.cases.currentText(), self.batch.value(), self.tokens.value()
-        request = self._request
+        request = self._request(elsewhere)
         image = self.image.value() or None
         if which == MODEL:
             experiment = self._experiment()
             if experiment is None:
                 raise ValueError("The experiment has mistakes: mend the form on the left first.")
-            return lambda: _of_model(request(), experiment, batch, image)
+            return lambda: _of_model(request, experiment, batch, image)
         if which == RUN:
             folder = self._run_folder()
             if folder is None:
                 raise ValueError("No run is finished yet: its masks are known at its end.")
-            return lambda: _of_run(request(), folder, batch, image)
+            return lambda: _of_run(request, folder, batch, image)
         texts = self.shapes.text().split(",") if which == TYPED else [which]
         cases = chosen([text.strip() for text in texts if text.strip()], tokens, batch)
         if not cases:
             raise ValueError("No shape is typed: write outputs x tokens x inputs.")
-        made = Prepared(request()(cases), ())
+        made = Prepared(request(cases), ())
         return lambda: made
 
     @Slot(bool)
@@ -124,12 +127,12 @@ class RequestBar(QWidget):
         self.measure.setEnabled(not running)
         self.cancel.setEnabled(running)
 
-    def _request(self) -> Callable[..., Request]:
+    def _request(self, elsewhere: bool) -> Callable[..., Request]:
         place = self.place.currentText()
         host = self.host.text().strip()
-        if place == SERVER and not host:
+        if place == SERVER and not host and not elsewhere:
             raise ValueError("Which server? Write it as ssh does, like user@server.")
-        where = Place(host if place == SERVER else "")
+        where = Place(host if place == SERVER and not elsewhere else "")
         device = "cpu" if place == HERE_CPU else "cuda"
         more = {"place": where, "dtypes": TYPES[self.dtype.currentText()]}
         if device != "cpu":

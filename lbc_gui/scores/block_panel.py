@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from lbc.heatmap import Floats, rank
 from lbc_gui.drawing import BlockState, Snapshot
+from lbc_gui.masks.drawing import MaskSnapshot
 from lbc_gui.scores.life_view import LifeView
 from lbc_gui.scores.pins import PinList
 from lbc_gui.scores.step_in import StepIn
@@ -236,7 +237,7 @@ class BlockPanel(QWidget):
         self.step_in.show_snapshot(None)
         self._show(None)
 
-    def show_snapshot(self, snapshot: Snapshot) -> None:
+    def show_snapshot(self, snapshot: Snapshot | MaskSnapshot) -> None:
         block = snapshot.block
         if block is None:
             self.clear()

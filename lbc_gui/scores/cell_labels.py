@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
-from lbc.palette import lookup_table
-from lbc_gui.drawing import Snapshot
+from lbc_gui.drawing import Drawn, Snapshot
 from lbc_gui.scores.wording import glyphs, members_of
 
 LARGEST_LABELLED = 600
@@ -19,16 +19,20 @@ LARGEST_LABELLED = 600
 
 
 class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
-    """Draws text in the visible cells of a snapshot, in pixels, whatever the zoom."""
+    """Draws text in the visible cells of a picture, in pixels, whatever the zoom.
 
-    def __init__(self) -> None:
+    ``words`` says what stands in a cell: a first line, and a second where there is room.
+    """
+
+    def __init__(self, words: Callable[[Any, int, int], tuple[str, str]]) -> None:
         super().__init__()
-        self._snapshot: Snapshot | None = None
+        self._words = words
+        self._snapshot: Drawn | None = None
         self._font = QFont()
         self._font.setPointSizeF(8.0)
         self.setZValue(5)
 
-    def show_snapshot(self, snapshot: Snapshot | None) -> None:
+    def show_snapshot(self, snapshot: Drawn | None) -> None:
         self.prepareGeometryChange()
         self._snapshot = snapshot
         self.update()
@@ -48,7 +52,7 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
         transform = painter.worldTransform()
         cell = transform.mapRect(QRectF(0, 0, 1, 1))
         metrics = QFontMetricsF(self._font)
-        room = metrics.horizontalAdvance(_first_line(snapshot, 0)) + 6
+        room = metrics.horizontalAdvance(self._words(snapshot, 0, 0)[0]) + 6
         if cell.width() < room or cell.height() < metrics.height():
             return
         painter.save()
@@ -69,16 +73,12 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
         return [(y, x) for y in rows for x in columns]
 
     def _label(
-        self, painter: QPainter, snapshot: Snapshot, y: int, x: int, box: QRectF, two_lines: bool
+        self, painter: QPainter, snapshot: Drawn, y: int, x: int, box: QRectF, two_lines: bool
     ) -> None:
         place = snapshot.fold.locate(y, x)
         if place is None:
             return
-        block, member = place
-        score = float(snapshot.scores[block, member])
-        lines = [_first_line(snapshot, member)]
-        if two_lines:
-            lines.append("removed" if score == -np.inf else f"{score:.5f}")
+        lines = self._words(snapshot, *place)[: 2 if two_lines else 1]
         painter.setPen(_ink(snapshot, y, x))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "\n".join(lines))
 
@@ -86,15 +86,17 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
         """The picture decides about the range."""
 
 
-def _first_line(snapshot: Snapshot, member: int) -> str:
+def score_words(snapshot: Snapshot, block: int, member: int) -> tuple[str, str]:
+    """A combination, or a position, and its score."""
+    score = float(snapshot.scores[block, member])
+    said = "removed" if score == -np.inf else f"{score:.5f}"
     if snapshot.by_position:
-        return f"position {member}"
-    return glyphs(members_of(snapshot.pattern, member), snapshot.pattern.m)
+        return f"position {member}", said
+    return glyphs(members_of(snapshot.pattern, member), snapshot.pattern.m), said
 
 
-def _ink(snapshot: Snapshot, y: int, x: int) -> QColor:
-    scale = snapshot.cells.scale
-    table = lookup_table(scale.colour, (255, 255, 255), scale.colour_map)
+def _ink(snapshot: Drawn, y: int, x: int) -> QColor:
+    table = snapshot.cells.scale.table((255, 255, 255))
     red, green, blue = table[snapshot.cells.codes[y, x]].tolist()
     light = 0.299 * red + 0.587 * green + 0.114 * blue > 140
     return QColor("#101418" if light else "#f2f4f6")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyqtgraph as pg
@@ -11,10 +11,9 @@ from PySide6.QtGui import QKeyEvent, QPainterPath
 from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
 
 from lbc.heatmap import Fold
-from lbc.palette import lookup_table
 from lbc_gui.detail import Detail, detail
-from lbc_gui.drawing import Picture, Scale, Snapshot
-from lbc_gui.scores.cell_labels import CellLabels
+from lbc_gui.drawing import Drawn, Key, Picture
+from lbc_gui.scores.cell_labels import CellLabels, score_words
 from lbc_gui.scores.zoom_history import ZoomHistory
 from lbc_gui.theme import plot_colours, style_plot
 
@@ -41,7 +40,10 @@ class _CellAxis(pg.AxisItem):  # type: ignore[misc]
 
 
 class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Draws snapshots; only as many cells as there are pixels are ever handed to Qt."""
+    """Draws snapshots; only as many cells as there are pixels are ever handed to Qt.
+
+    ``words`` says what stands in a cell that is large enough to be read.
+    """
 
     hovered = Signal(object)
     """(block, cell), or None outside."""
@@ -50,12 +52,17 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     scale_shown = Signal(object)
     """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        words: Callable[[Any, int, int], tuple[str, str]] = score_words,
+    ) -> None:
         super().__init__(parent)
-        self._snapshot: Snapshot | None = None
+        self._snapshot: Drawn | None = None
         self._fold: Fold | None = None
         self._layer = ""
         self._pinned: int | None = None
+        self._leader: HeatmapView | None = None
         self._axes = {name: _CellAxis(name) for name in ("left", "bottom")}
         self._plot = self.addPlot(axisItems=self._axes)
         self._plot.setMenuEnabled(False)
@@ -67,9 +74,9 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._box.setDefaultPadding(0)
         self._image = pg.ImageItem(axisOrder="row-major")
         self._box.addItem(self._image)
-        self._labels = CellLabels()
+        self._labels = CellLabels(words)
         self._box.addItem(self._labels, ignoreBounds=True)
-        self._scale: Scale | None = None
+        self._scale: Key | None = None
         self.zooms = ZoomHistory(self._box, self)
         self._frame = QGraphicsRectItem()
         self._frame.setZValue(10)
@@ -91,19 +98,22 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self.setAccessibleName("Score heatmap")
         self._restyle()
 
-    def show_snapshot(self, snapshot: Snapshot) -> None:
+    def show_snapshot(self, snapshot: Drawn) -> None:
         """Draw a new frame; the zoom stays where the layer is the same."""
         self._snapshot = snapshot
-        if snapshot.fold != self._fold or snapshot.request.layer != self._layer:
+        if snapshot.fold != self._fold or snapshot.layer != self._layer:
             self._fold = snapshot.fold
-            self._layer = snapshot.request.layer
+            self._layer = snapshot.layer
             height, width = snapshot.fold.size
             rows, columns = snapshot.fold.grid
             self._axes["left"].cells, self._axes["bottom"].cells = rows, columns
             self._box.setLimits(
                 xMin=0, xMax=width, yMin=0, yMax=height, minXRange=columns, minYRange=rows
             )
-            self.fit()
+            if self._leader is None:
+                self.fit()
+            else:
+                self._box.setRange(self._leader._box.viewRect(), padding=0)
             self.zooms.clear()
         self._labels.show_snapshot(snapshot)
         self._place_frame()
@@ -155,6 +165,26 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             return
         self._box.setRange(self._rect(block), padding=0)
         self.zooms.moved()
+
+    def show_cells(self, x: int, y: int, width: int, height: int) -> None:
+        """Zoom to some cells of the picture."""
+        self._box.setRange(QRectF(x, y, width, height), padding=0)
+        self.zooms.moved()
+
+    def move_with(self, other: HeatmapView) -> None:
+        """Always show the same part of the picture as another view of the same fold."""
+        self._leader = other
+        self._box.setXLink(other._box)
+        self._box.setYLink(other._box)
+        self.zooms.changed.connect(self._lead)
+
+    @Slot()
+    def _lead(self) -> None:
+        """Zoomed or panned here: the other view goes along."""
+        leader, range_ = self._leader, self._box.viewRect()
+        if leader is not None and self.isVisible() and leader._box.viewRect() != range_:
+            leader._box.setRange(range_, padding=0)
+            leader.zooms.moved()
 
     def block_centre(self, block: int) -> QPointF:
         """Where the middle of a block is drawn, in this widget's pixels."""
@@ -211,14 +241,14 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         scale = picture.scale
         base = plot_colours().background
         background = (base.red(), base.green(), base.blue())
-        table = lookup_table(scale.colour, background, scale.colour_map)
+        table = scale.table(background)
         self._image.setImage(part.codes, levels=(0, 255), lut=table, autoDownsample=False)
         self._image.setRect(QRectF(part.x, part.y, part.width, part.height))
         if scale != self._scale:
             self._scale = scale
             self.scale_shown.emit(scale)
 
-    def _visible(self, snapshot: Snapshot) -> tuple[Picture, Detail]:
+    def _visible(self, snapshot: Drawn) -> tuple[Picture[Key], Detail]:
         """What of the range is drawn: cells where each has a pixel, else blocks."""
         (x0, x1), (y0, y1) = self._box.viewRange()
         ratio = self.devicePixelRatioF()
@@ -228,7 +258,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             picture = snapshot.cells
             return picture, detail(picture.codes, x0, y0, x1, y1, width, height)
         rows, columns = snapshot.fold.grid
-        picture, summary = snapshot.summary, snapshot.request.look.summary
+        picture, summary = snapshot.summary, snapshot.reduction
         x0, x1, y0, y1 = x0 / columns, x1 / columns, y0 / rows, y1 / rows
         part = detail(picture.codes, x0, y0, x1, y1, width, height, summary)
         return picture, Detail(

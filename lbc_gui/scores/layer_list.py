@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QListWidget,
     QListWidgetItem,
+    QSplitter,
     QVBoxLayout,
     QWidget,
 )
@@ -23,6 +24,7 @@ from lbc_gui.moment import LayerState
 
 THUMBNAIL = QSize(44, 44)
 ROW_HEIGHT = 54
+WIDTH = 172
 
 ORDERS = ("network order", "name", "size", "density", "live", "flips")
 _FEWEST_TO_FIND = 6
@@ -60,19 +62,20 @@ class _Entry(QListWidgetItem):
 
     def describe(self) -> None:
         info, state = self.info, self.state
-        lines = [info.name or "model", str(info.pattern), ""]
-        tip = f"{lines[0]}: {info.pattern}, {info.blocks:,} blocks"
+        name, under = info.name or "model", str(info.pattern)
+        shares = []
+        tip = f"{name}: {info.pattern}, {info.blocks:,} blocks"
         if state is not None:
             live = "decided" if state.live == 1 else f"{state.live:,} live"
-            lines[1] += f" · {live}"
+            under += f" · {live}"
             if state.density is not None:
-                lines[2] = f"{state.density:.0%} kept"
+                shares.append(f"{state.density:.0%} kept")
             tip += f", {state.live:,} of {info.pattern.count:,} combinations live in each block"
         if self.flips is not None:
             tip += f"; {self.flips:.1%} of the blocks drawn changed their best combination"
             if self.flips >= 0.005:
-                lines[2] += f" · {self.flips:.0%} flip"
-        text = "\n".join(lines)
+                shares.append(f"{self.flips:.0%} flip")
+        text = f"{name}\n{under}\n{' · '.join(shares)}"
         if text != self.text():
             self.setText(text)
         self.setToolTip(tip)
@@ -177,6 +180,16 @@ class LayerList(QWidget):
         self.layers.blockSignals(True)
         self.layers.sortItems()
         self.layers.blockSignals(False)
+
+
+def place_list(splitter: QSplitter, layers: LayerList) -> None:
+    """Put the list before a page, as wide as it was."""
+    width = layers.width() if layers.parent() is not None else WIDTH
+    splitter.insertWidget(0, layers)
+    layers.show()
+    splitter.setStretchFactor(0, 0)
+    splitter.setStretchFactor(1, 1)
+    splitter.setSizes([width, max(1, splitter.width() - width)])
 
 
 def _icon(thumbnail: Thumbnail) -> QIcon:

@@ -8,7 +8,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.heatmap import HIGHEST, LOWEST, NOTHING, SYMMETRIC, Codes
-from lbc.palette import REMOVED_COLOUR, lookup_table
+from lbc.palette import REMOVED_COLOUR
 from lbc_gui.drawing import Scale
 
 _BAR_WIDTH = 96
@@ -22,13 +22,17 @@ class Legend(QWidget):
         super().__init__(parent)
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         self._texts = ("", "")
+        self._removed = ""
         self._bar = QImage()
         self.show_scale(Scale("difference", -1.0, 1.0))
 
     def show_scale(self, scale: Scale) -> None:
         """The bar of ``scale``, from its lowest to its highest level."""
         low, high = scale.low, scale.high
-        if scale.colour in SYMMETRIC and high <= NOTHING:
+        self._removed = scale.removed
+        if scale.texts is not None:
+            self._texts = scale.texts
+        elif scale.colour in SYMMETRIC and high <= NOTHING:
             self._texts = ("", "all equal")
         elif scale.colour == "rank":
             self._texts = (f"{-low:.0f}th", "1st")
@@ -39,9 +43,7 @@ class Legend(QWidget):
         if scale.log:
             self._texts = (self._texts[0], f"{self._texts[1]} log")
         table: Codes = np.ascontiguousarray(
-            lookup_table(scale.colour, (0, 0, 0), scale.colour_map)[LOWEST : HIGHEST + 1].reshape(
-                1, -1, 3
-            )
+            scale.table((0, 0, 0))[LOWEST : HIGHEST + 1].reshape(1, -1, 3)
         )
         image = QImage(
             table.tobytes(), table.shape[1], 1, table.nbytes, QImage.Format.Format_RGB888
@@ -52,7 +54,7 @@ class Legend(QWidget):
 
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
-        texts = sum(metrics.horizontalAdvance(text) for text in (*self._texts, "removed"))
+        texts = sum(metrics.horizontalAdvance(text) for text in (*self._texts, self._removed))
         return QSize(texts + _BAR_WIDTH + 52, max(20, metrics.height() + 4))
 
     def minimumSizeHint(self) -> QSize:
@@ -66,10 +68,12 @@ class Legend(QWidget):
         bar = QRect(x, middle - _BAR_HEIGHT // 2, _BAR_WIDTH, _BAR_HEIGHT)
         painter.drawImage(bar, self._bar)
         x = self._text(painter, bar.right() + 6, self._texts[1])
+        if not self._removed:
+            return
         swatch = QRect(x + 6, middle - _BAR_HEIGHT // 2, _BAR_HEIGHT, _BAR_HEIGHT)
         painter.fillRect(swatch, QColor(*REMOVED_COLOUR))
         painter.drawRect(swatch)
-        self._text(painter, swatch.right() + 6, "removed")
+        self._text(painter, swatch.right() + 6, self._removed)
 
     def _text(self, painter: QPainter, x: int, text: str) -> int:
         width = painter.fontMetrics().horizontalAdvance(text)

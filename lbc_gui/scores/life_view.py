@@ -27,6 +27,7 @@ from lbc.runs.biography import Biography, Removal
 from lbc.runs.biography_files import write_csv, write_npz
 from lbc_gui.drawing import Snapshot
 from lbc_gui.following import Life
+from lbc_gui.masks.drawing import MaskSnapshot
 from lbc_gui.scores.life_plot import LifePlot, Quantity, line_colours
 from lbc_gui.scores.wording import glyphs, members_of
 
@@ -177,7 +178,7 @@ class LifeView(QWidget):
         self.summary.setText(_summary(life.biography))
         self.save.setEnabled(True)
 
-    def show_snapshot(self, snapshot: Snapshot) -> None:
+    def show_snapshot(self, snapshot: Snapshot | MaskSnapshot) -> None:
         """Where the moment on screen lies; in the present, the weights too."""
         self.plot.show_epoch(snapshot.epoch)
         block = snapshot.block

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QListWidget,
     QSplitter,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -19,11 +18,12 @@ from PySide6.QtWidgets import (
 from lbc.training.events import LayerInfo
 from lbc_gui.drawing import Snapshot, ViewRequest
 from lbc_gui.scores.heatmap_view import HeatmapView
-from lbc_gui.scores.layer_list import LayerList
+from lbc_gui.scores.layer_list import LayerList, place_list
 from lbc_gui.scores.legend import Legend
 from lbc_gui.scores.look_bar import LookBar
 from lbc_gui.scores.pins import Pin
 from lbc_gui.scores.wording import glyphs, gone_text, members_of, place, score_text
+from lbc_gui.scores.zoom_buttons import ZoomButtons
 
 
 class ScoreView(QWidget):
@@ -83,6 +83,10 @@ class ScoreView(QWidget):
         """Show another moment of the run, or None for now."""
         self._moment = moment
         self._ask()
+
+    def adopt(self, layers: LayerList) -> None:
+        """Take the list of layers, which the pages share, from the page that was open before."""
+        place_list(self._splitter, layers)
 
     def clear(self) -> None:
         """A new run begins."""
@@ -182,42 +186,17 @@ class ScoreView(QWidget):
         head.addWidget(self._legend)
         bar = QHBoxLayout()
         bar.addWidget(self.look, 1)
-        for button in self._zoom_buttons():
-            bar.addWidget(button)
+        bar.addWidget(ZoomButtons(self.heatmap))
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(head)
         column.addLayout(bar)
         column.addWidget(self.heatmap, 1)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.addWidget(self.list)
-        splitter.addWidget(page)
-        splitter.setStretchFactor(1, 1)
-        splitter.setSizes([172, 524])
-        splitter.setChildrenCollapsible(False)
+        self._splitter = QSplitter(Qt.Orientation.Horizontal)
+        self._splitter.addWidget(page)
+        self._splitter.setChildrenCollapsible(False)
+        self.adopt(self.list)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(splitter)
-
-    def _zoom_buttons(self) -> list[QToolButton]:
-        buttons = []
-        for text, tip, slot in (
-            ("◀", "The view before (Backspace)", self.heatmap.zooms.back),
-            ("▶", "The view gone back from", self.heatmap.zooms.forward),
-            ("Fit", "Show the whole layer (Home, or double-click the picture)", self.heatmap.fit),
-        ):
-            button = QToolButton()
-            button.setText(text)
-            button.setToolTip(tip)
-            button.clicked.connect(slot)
-            buttons.append(button)
-        self._back, self._forward, _ = buttons
-        self.heatmap.zooms.changed.connect(self._enable_zooms)
-        self._enable_zooms()
-        return buttons
-
-    @Slot()
-    def _enable_zooms(self) -> None:
-        self._back.setEnabled(self.heatmap.zooms.can_go_back)
-        self._forward.setEnabled(self.heatmap.zooms.can_go_forward)
+        layout.addWidget(self._splitter)

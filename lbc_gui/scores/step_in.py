@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidg
 
 from lbc.training.events import Intervention
 from lbc_gui.drawing import Snapshot
+from lbc_gui.masks.drawing import MaskSnapshot
 from lbc_gui.scores.wording import glyphs, members_of
 
 _PIN = "It wins now: all others of the block are removed, for good"
@@ -24,7 +25,7 @@ class StepIn(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._standing = False
-        self._snapshot: Snapshot | None = None
+        self._snapshot: Snapshot | MaskSnapshot | None = None
         self._combination: int | None = None
         self._what = QLabel()
         self.pin, self.ban = QPushButton("Pin"), QPushButton("Ban")
@@ -50,7 +51,7 @@ class StepIn(QWidget):
         self._standing = standing
         self._show()
 
-    def show_snapshot(self, snapshot: Snapshot | None) -> None:
+    def show_snapshot(self, snapshot: Snapshot | MaskSnapshot | None) -> None:
         """What is on screen; only the present can be stepped into."""
         self._snapshot = snapshot
         self._show()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtWidgets import QProgressBar, QWidget
 
-from lbc.training.events import Prepared, Resumed, StepDone
+from lbc.training.events import Prepared, RemovalProgress, Resumed, StepDone
 from lbc_gui.session import State
 
 _RECENT = 200
@@ -35,6 +35,7 @@ class RunProgress(QProgressBar):
         self._prepared: Prepared | None = None
         self._recent: list[tuple[int, float]] = []
         self._last: StepDone | None = None
+        self._removed = 1.0
         self._state = State.LOADING
         self.show_state(State.LOADING)
 
@@ -42,6 +43,7 @@ class RunProgress(QProgressBar):
         self._prepared = prepared
         self._recent.clear()
         self._last = None
+        self._removed = 1.0
         self.setRange(0, prepared.steps)
         self.setValue(0)
         self._say()
@@ -49,7 +51,7 @@ class RunProgress(QProgressBar):
     def show_state(self, state: State) -> None:
         self._state = state
         if state is State.LOADING:
-            self._last = None
+            self._prepared = self._last = None
             self.setRange(0, 0)
         elif self._prepared is not None:
             self.setRange(0, self._prepared.steps)
@@ -62,6 +64,9 @@ class RunProgress(QProgressBar):
         for event in events:
             if isinstance(event, Resumed) and event.steps:
                 self._reach(event.steps[-1:])
+            elif isinstance(event, RemovalProgress):
+                self._removed = event.share
+                self._say()
         self._reach([event for event in events if isinstance(event, StepDone)])
 
     def _reach(self, steps: Sequence[StepDone]) -> None:
@@ -77,7 +82,9 @@ class RunProgress(QProgressBar):
         parts = []
         if self._prepared is not None and self._last is not None:
             parts.append(f"epoch {self._last.epoch:.1f} of {self._prepared.epochs}")
-        if self._state in (State.RUNNING, State.PAUSED):
+        if self._removed < 1 and self._state in (State.RUNNING, State.PAUSED):
+            parts.append(f"removing {self._removed:.0%}")
+        elif self._state in (State.RUNNING, State.PAUSED):
             left = self._seconds_left()
             if left is not None:
                 parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
@@ -85,7 +92,7 @@ class RunProgress(QProgressBar):
                 parts.append("paused")
         else:
             parts.append(_WORDS[self._state])
-        self.setFormat(" · ".join(parts))
+        self.setFormat(" · ".join(parts or ["starting …"]))
 
     def _seconds_left(self) -> float | None:
         if self._prepared is None or len(self._recent) < 2:

@@ -34,7 +34,7 @@ EXPERIMENTS = [
         },
         "training": {"precision": "bfloat16", "ema_decay": 0.999, "compile": True},
         "scores": "per_combination",
-        "schedule": {"kind": "step", "start": 1.5, "end": 7.25, "steps": 3},
+        "schedule": {"kind": "step", "start": 1.5, "end": 7.25, "steps": 3, "every": "step"},
         "layers": {"stages.1.conv": "dense", "stages.*": "1:4"},
         "skip": ["head"],
         "seed": 7,

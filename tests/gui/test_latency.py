@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from lbc.latency.cases import Case
-from lbc.latency.files import load_measurements
+from lbc.latency.files import load_measurements, save_measurements
 from lbc.latency.place import Place
 from lbc.latency.run import Request
-from lbc_gui.latency.cases_table import HEADERS
+from lbc.resources import resource
+from lbc_gui.latency.cases_table import HEADERS, CasesTable
 from lbc_gui.latency.latency_page import LatencyPage
 from lbc_gui.latency.measuring_thread import Prepared
 from lbc_gui.latency.request_bar import HERE_GPU, RUN, SERVER, TYPED
@@ -42,6 +44,11 @@ def play(page: LatencyPage, folder: Path, count: int, pause: float = 0.0) -> Non
 
 def finished(page: LatencyPage, qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: not page.measuring.running, timeout=SECONDS)
+
+
+def table_of(page: LatencyPage) -> CasesTable:
+    (table,) = page.findChildren(CasesTable)
+    return table
 
 
 def cell(page: LatencyPage, row: int, header: str) -> str:
@@ -73,7 +80,8 @@ def test_without_a_gpu_the_page_says_what_is_missing(
     page.request.cases.setCurrentText("squares")
     page.measure()
     finished(page, qtbot)
-    assert len(said) == 2  # one for each backend
+    assert len(said) == 1, "the other backend would find the same"
+    assert "choose a server by ssh" in said[0]
     assert "finds no NVIDIA GPU" in said[0] or "built without CUDA" in said[0]
     assert page.measurements.all == ()
 
@@ -191,6 +199,97 @@ def test_the_command_for_a_server_is_one_line_each(page: LatencyPage) -> None:
     assert all("python3 -c" in line and "latency-bfloat16-" in line for line in lines)
 
 
+def test_a_command_to_paste_needs_no_hosts_name(page: LatencyPage) -> None:
+    said: list[str] = []
+    page.said.connect(said.append)
+    page.request.place.setCurrentText(SERVER)
+    page.request.cases.setCurrentText("squares")
+    page.request.backend.setCurrentText("cuSPARSELt")
+    page.copy_command()
+    (line,) = QGuiApplication.clipboard().text().splitlines()
+    assert '"device": "cuda"' in line
+    assert said[0].startswith("Copied: 1 line(s) that measure the GPU of the machine")
+
+
+def test_devices_with_the_same_cases_are_drawn_side_by_side(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 3)
+    finished(page, qtbot)
+    first = page.measurements.all[0]
+    device = first.device.model_copy(update={"name": "NVIDIA A100"})
+    other = first.model_copy(update={"device": device, "results": first.results[1:]})
+    save_measurements(tmp_path / "a100.json", (other,))
+    page.open_files([tmp_path / "a100.json"])
+    assert page.measurements.all[1].source == "a100.json"
+    page.plots.show_measurements(page.measurements.drawn)
+    key = page.plots.latency._key.text()
+    assert "NVIDIA A100 · bfloat16 · cuSPARSELt" in key
+    assert "NVIDIA H100 (made up) · bfloat16 · cuSPARSELt" in key
+    assert "hollow: fastest dense way" in key
+    page.measurements.item(0).setCheckState(Qt.CheckState.Unchecked)
+    page.plots.show_measurements(page.measurements.drawn)
+    assert "cuSPARSELt best" in page.plots.latency._key.text(), "alone it shows every way"
+
+
+def test_the_table_fits_its_room_and_its_sentences_take_more_lines(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 3)
+    finished(page, qtbot)
+    page.measurements.pin_baseline()
+    table = table_of(page)
+    sentence = next(row for row, line in enumerate(page.cases.lines) if line.result is None)
+    table.resize(740, 300)
+    qtbot.waitUntil(lambda: table.viewport().width() <= 740, timeout=SECONDS)
+    usual = table.verticalHeader().defaultSectionSize()
+    assert table.horizontalHeader().length() <= table.viewport().width()
+    assert table.rowHeight(0) == usual
+    before = table.rowHeight(sentence)
+    table.resize(300, 300)
+    assert table.rowHeight(sentence) > before >= usual
+
+
+def test_columns_that_nothing_fills_are_hidden(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 2)
+    finished(page, qtbot)
+    table = table_of(page)
+    hidden = {name for at, name in enumerate(HEADERS) if table.isColumnHidden(at)}
+    assert hidden == {"baseline"}
+    page.measurements.pin_baseline()
+    assert not any(table.isColumnHidden(at) for at in range(len(HEADERS)))
+
+
+def test_rows_are_copied_and_a_row_tells_all_that_was_measured(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 2)
+    finished(page, qtbot)
+    table = table_of(page)
+    table.copy_rows()
+    header, first, *_ = QGuiApplication.clipboard().text().splitlines()
+    assert header.split("\t")[:3] == ["case", "m×n×k", "dense µs"]
+    assert first.split("\t")[:2] == ["layer 0", "4096×64×4096"]
+    tip = str(page.cases.data(page.cases.index(0, 0), Qt.ItemDataRole.ToolTipRole))
+    assert "cuSPARSELt best, eager: " in tip
+    assert "30 samples" in tip
+
+
+def test_shipped_measurements_are_offered_where_there_are_any(page: LatencyPage) -> None:
+    shipped = list(resource("measurements").glob("*.json"))
+    (button,) = [at for at in page.findChildren(QPushButton) if at.text() == "Recorded"]
+    assert button.isHidden() == (not shipped)
+    button.click()
+    assert len({measurement.source for measurement in page.measurements.all}) == len(shipped)
+    for row, measurement in enumerate(page.measurements.all):
+        page.measurements.setCurrentRow(row)
+        processors = "say nothing about 2:4 on a GPU" in page.card.text
+        assert processors == (measurement.device.kind == "cpu")
+        assert all(time.right for result in measurement.results for time in result.times)
+
+
 def test_each_plot_says_what_it_draws(page: LatencyPage, qtbot: QtBot, tmp_path: Path) -> None:
     plots = page.plots
     qtbot.waitUntil(lambda: "published, A100" in plots.speed_up._key.text(), timeout=SECONDS)
@@ -201,7 +300,7 @@ def test_each_plot_says_what_it_draws(page: LatencyPage, qtbot: QtBot, tmp_path:
     assert "NVIDIA H100 (made up)" in plots.speed_up._key.text()
     assert "published, H100 bfloat16" in plots.speed_up._key.text()
     plots.setCurrentWidget(plots.roofline)
-    assert "H100 peak, 2:4: 1,978" in plots.roofline._key.text()
+    assert "H100 peaks: 989 dense (┄), 1,978 2:4" in plots.roofline._key.text()
 
 
 def test_the_window_closes_while_it_measures(

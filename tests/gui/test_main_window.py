@@ -12,7 +12,8 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QDockWidget, QGraphicsView
 from pytestqt.qtbot import QtBot
 
-from lbc.config import load_experiment
+from lbc.config import Experiment, load_experiment
+from lbc.resources import resource
 from lbc_gui.main_window import MainWindow
 from lbc_gui.session import State
 from lbc_gui.settings import Settings
@@ -59,6 +60,23 @@ def test_a_file_that_cannot_be_read_leaves_everything_as_it_was(
     assert "Traceback" not in window.message.text
     assert window.experiment_panel.experiment == before
     assert window.session.state is State.READY
+
+
+def test_every_example_opens_and_says_what_it_lacks_here(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window()
+    examples = {action.text(): action for action in window.actions_.examples.actions()}
+    assert list(examples) == [
+        "cifar10-resnet32", "deit-small-imagenet", "digits", "resnet50-imagenet",
+    ]  # fmt: skip
+    examples["digits"].trigger()
+    qtbot.waitUntil(lambda: window.session.experiment == Experiment(), timeout=SECONDS)
+    examples["deit-small-imagenet"].trigger()
+    shown = window.experiment_panel.form.experiment
+    assert shown == load_experiment(resource("experiments/deit-small-imagenet.yaml"))
+    assert "/data/imagenet" in window.experiment_panel.problem.text().replace("\\", "/")
+    qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
+    assert "set device to cpu" in window.message.text or "holds no folder" in window.message.text
+    assert window.progress.text() == "failed"
 
 
 def test_a_folder_that_refuses_the_file_is_told(open_window: Open, tmp_path: Path) -> None:

@@ -119,7 +119,9 @@ def served(desk: Desk) -> Snapshot | None:
     request = desk._take_request()
     if request is not None:
         desk._draw(request)
-    return desk.take()
+    snapshot = desk.take()
+    assert snapshot is None or isinstance(snapshot, Snapshot)
+    return snapshot
 
 
 def test_the_desk_holds_one_moment_and_the_newest_request_wins() -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pytestqt.qtbot import QtBot
 
 from lbc.runs.records import read_records
-from lbc.training.events import StepDone
+from lbc.training import trainer
+from lbc.training.events import RemovalProgress, StepDone
 from lbc_gui.main_window import MainWindow
 from lbc_gui.session import State
 from tests.gui.conftest import SECONDS, close_window, small_experiment
@@ -184,3 +186,35 @@ def test_closing_while_training_ends_the_run_properly(
     close_window(qtbot, window)
     assert not window.session.live
     assert json.loads((only_run(tmp_path) / "run.json").read_text())["status"] == "stopped"
+
+
+def test_a_long_removal_is_seen_and_can_be_stopped(
+    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("lbc.scores.CHUNK_CELLS", 1 << 18)
+    window = open_window(
+        small_experiment(
+            model={"name": "mlp", "width": 192, "depth": 3},
+            pattern="4:16",
+            training={"epochs": 10, "batch_size": 4000},
+        )
+    )
+    window.actions_.run.trigger()
+    qtbot.waitUntil(lambda: "removing" in window.progress.format(), timeout=SECONDS)
+    assert window.session.state is State.RUNNING
+    window.actions_.stop.trigger()
+    reach(qtbot, window, State.STOPPED)
+    assert "removing" not in window.progress.format()
+    state = json.loads((only_run(tmp_path) / "run.json").read_text())
+    assert (state["status"], state["epoch"], state["density"]) == ("stopped", 0, 1.0)
+
+
+def test_a_removal_that_ends_gives_the_bar_back(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window(small_experiment(training={"epochs": 1000, "batch_size": 50}))
+    window.actions_.run.trigger()
+    reach(qtbot, window, State.RUNNING)
+    window.progress.add([RemovalProgress(0.5, 0.25)])
+    assert "removing 25%" in window.progress.format()
+    window.progress.add([RemovalProgress(0.5, 1.0)])
+    assert "removing" not in window.progress.format()

@@ -87,6 +87,17 @@ def test_a_backend_that_the_gpu_cannot_run_is_missed_only_by_name(
         assert (done.returncode, "CUTLASS runs on 8.x only." in done.stderr) == (status, True)
 
 
+def test_files_that_cannot_be_written_cost_no_result(
+    tmp_path: Path, recorded: Callable[..., str]
+) -> None:
+    python = recorded(stream("h100-synthetic"))
+    shapes = ("--shapes", "4096", "1024", "1000x2048x4096", "--backend", "cusparselt")
+    done = lbc("run", *shapes, "--python", python, "--json", tmp_path, "--csv", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("could not be written: Is a directory.") == 2
+    assert "1.50 (1.49–1.51)" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -96,6 +107,12 @@ def test_a_backend_that_the_gpu_cannot_run_is_missed_only_by_name(
         (("show", __file__), "holds no measurement"),
         (("show", "/no/such/file"), "cannot be read: No such file"),
         (("probe", "--host=-oProxyCommand=x"), "is no host"),
+        (("probe", "--device", "tpu"), "'tpu' is no device: write cuda, cuda:1 or cpu."),
+        ((*CPU_RUN, "8", "--dtype", "int8"), "A processor takes float32, bfloat16, and no int8."),
+        (("run", "--dtype", "float32"), "2:4 on a GPU takes float16, bfloat16, int8, and no"),
+        ((*CPU_RUN, "8", "--backend", "cutlass"), "A processor has no --backend"),
+        ((*CPU_RUN, "8", "--json", "/no/dir/x.json"), "there is no folder /no/dir."),
+        ((*CPU_RUN, "8", "--csv", "/no/dir/x.csv"), "there is no folder /no/dir."),
     ],
 )
 def test_wrong_input_gives_2_and_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from lbc.latency.answers import measurements_in
 from lbc.latency.files import CSV_COLUMNS, as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
-from tests.latency.conftest import STREAMS, stream
+from tests.latency.conftest import STREAMS, answer, stream
 
 
 @pytest.fixture
@@ -89,6 +89,15 @@ def test_a_file_cut_anywhere_is_a_sentence(
             load_measurements(path)
 
 
+def test_a_worker_that_could_not_measure_says_why_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "latency-bfloat16-cutlass.ndjson"
+    sentence = "torch 2.12.0 finds no NVIDIA GPU on this machine."
+    path.write_text(2 * answer("failed", **{"class": "no GPU", "message": sentence}))
+    with pytest.raises(MeasurementError) as error:
+        load_measurements(path)
+    assert str(error.value) == f"{path} holds no measurement. Its worker said: {sentence}"
+
+
 def test_files_that_are_missing_or_folders_are_sentences(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(MeasurementError, match="cannot be read"):
@@ -135,3 +144,5 @@ def test_a_table_gives_figures_as_they_are(measured: tuple[Measurement, ...]) ->
     time = measured[0].results[0].times[1]
     row = next(row for row in rows if row["way"] == time.way)
     assert (float(row["median_us"]), row["m"], row["right"]) == (time.median_us, "4096", "True")
+    assert float(row["tflops"]) == pytest.approx(2 * 4096**3 / time.median_us / 1e6)
+    assert row["pattern"] == "2:4"

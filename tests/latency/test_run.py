@@ -201,7 +201,7 @@ def test_a_worker_that_says_nothing_any_more_is_ended(recorded: Callable[..., st
     events: list[Event] = []
     (measurement,) = measure(cpu(SMALL[:1], settings, place=Place(python=python)), events.append)
     (result,) = measurement.results
-    assert result.why == "The worker was killed (signal 9)."
+    assert (result.kind, result.why) == ("hung", "The case took too long.")
 
 
 def test_a_child_that_keeps_the_pipe_open_delays_nothing(
@@ -246,6 +246,14 @@ def test_cancelling_ends_the_worker_and_keeps_what_was_found(
     )
     assert [measurement.results for measurement in found] == [()]
     assert gone(pids()[0])
+
+
+def test_what_every_backend_would_meet_is_told_once(recorded: Callable[..., str]) -> None:
+    refusal = answer("failed", **{"class": "no GPU", "message": "No GPU here."})
+    place = Place(python=recorded(refusal, refusal))
+    events: list[Event] = []
+    assert measure(Request.on(SMALL, "cuda", place=place), events.append) == ()
+    assert [failure.message for failure in failures(events)] == ["No GPU here."]
 
 
 def test_a_python_that_is_not_there_is_said_so() -> None:

@@ -120,6 +120,37 @@ def test_the_version_with_known_regressions_is_named_on_hopper_only() -> None:
         assert "regressions" not in why_slow(slow, told)
 
 
+def test_a_gain_whose_interval_holds_one_is_no_gain() -> None:
+    one = result_of(time_of("cuBLASLt", 600.0), time_of("cuSPARSELt best", 450.0))
+    wide = one.ratios[0].model_copy(update={"low": 0.81, "high": 1.74})
+    assert why(one) == ""
+    assert why(one.model_copy(update={"ratios": (wide,)})) == (
+        "No difference is shown: the interval goes from 0.81 to 1.74."
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "share", "sentence"),
+    [
+        ("4:8", 0.83, "83% of this mask's groups of four comply with 2:4. No hardware path for "
+         "4:8: 51% of random blocks comply with 2:4"),
+        ("8:16", None, "No hardware path for 8:16: 10% of random blocks comply"),
+        ("1:16", 1.0, "1:16 runs as 2:4: 2× is the bound in theory, not 16×."),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("backend", ["cpu", "cusparselt"])
+def test_patterns_beside_2_4_say_what_hardware_makes_of_them(
+    pattern: str, share: float | None, sentence: str, backend: str
+) -> None:
+    slow = result_of(DENSE, BEST, pattern=pattern, share_valid=share)
+    assert sentence in why(slow, backend=backend)
+    paying = result_of(DENSE, time_of("cuSPARSELt best", 400.0), pattern=pattern, share_valid=share)
+    assert why(paying, backend=backend).startswith(sentence)
+    for plain in ("2:4", "1:2"):
+        at = result_of(DENSE, time_of("cuSPARSELt best", 400.0), pattern=plain, share_valid=1.0)
+        assert why(at, backend=backend) == ""
+
+
 def test_what_was_not_measured_says_its_own_reason() -> None:
     failed = result_of(status="failed", why="The case took too long.")
     assert why(failed) == "The case took too long."
@@ -166,6 +197,41 @@ def test_convolutions_count_as_dense_today_and_are_named() -> None:
     assert "k×k convolutions (60%) have no 2:4 kernel in torch" in told.sentence()
 
 
+def test_a_convolutions_own_time_counts_and_unfolding_where_it_is_faster() -> None:
+    product = (time_of("cuBLASLt", 100.0), time_of("cuSPARSELt best", 50.0))
+    whole = (
+        time_of("cuDNN convolution", 80.0, dense=True, unfolded=True),
+        time_of("unfold + 2:4", 60.0, unfolded=True),
+    )
+    base = result_of(*product, share=1.0, convolution=True)
+    over_conv = result_of(*whole).ratios
+    found = base.model_copy(
+        update={"times": (*product, *whole), "ratios": (*base.ratios, *over_conv)}
+    )
+    told = estimate(network().model_copy(update={"results": (found,)}))
+    assert told is not None
+    assert told.today == pytest.approx(80 / 60)
+    assert told.kernels == pytest.approx(80 / 50)
+    assert why(found) == "With the unfolding that it needs: 1.33× over the cuDNN convolution."
+
+
+def test_noise_is_no_gain_for_the_network() -> None:
+    whole = network((1.0, 100.0, 90.0, False))
+    (layer,) = whole.results
+    wide = layer.ratios[0].model_copy(update={"low": 0.99})
+    noisy = whole.model_copy(update={"results": (layer.model_copy(update={"ratios": (wide,)}),)})
+    told = estimate(noisy)
+    assert told is not None
+    assert told.today == 1
+
+
+def test_a_processors_network_says_that_it_is_one() -> None:
+    told = estimate(network((0.5, 10.0, 5.0, True)).model_copy(update={"backend": "cpu"}))
+    assert told is not None
+    assert told.sentence().startswith("Whole network on this processor, not on a GPU: about ")
+    assert "2:4" not in told.sentence()
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0.01, 0.2), st.floats(1, 1e5), st.floats(1, 1e5), st.booleans()),
@@ -185,7 +251,6 @@ def test_a_network_gains_something_between_nothing_and_its_best_layer(
 def test_cases_that_are_no_network_give_no_estimate() -> None:
     assert estimate(RECORDED) is None
     assert estimate(network()) is None
-    assert estimate(network((0.5, 10.0, 5.0, False)).model_copy(update={"backend": "cpu"})) is None
 
 
 # -- anchors --------------------------------------------------------------------------------------

@@ -122,13 +122,55 @@ def test_an_unfolded_convolution_equals_the_convolution() -> None:
     shape = Convolution(2, 8, 5, 7, (3, 3), (2, 1), (1, 1))
     case = Case("conv", 16, 2 * 3 * 7, 72, convolution=shape)
     ops = operands(case)
-    dense = timed(worker.dense_conv(torch, ops), ops)
+    dense = timed(worker.dense_conv(torch, ops, "convolution"), ops)
     assert (dense["right"], dense["unfolded"], dense["dense"]) == (True, True, True)
+    sparse = timed(worker.unfolded_csr(torch, ops, 60), ops)
+    assert (sparse["right"], sparse["unfolded"], sparse["dense"]) == (True, True, False)
     image, weight = ops.images()[0], ops.w[0]
     columns = torch.nn.functional.unfold(image, (3, 3), padding=1, stride=(2, 1))  # (2, 8·9, 21)
     by_position = columns.view(2, 8, 9, 21).permute(0, 3, 2, 1).reshape(-1, 72)
     assert ops.error(by_position @ weight.t(), 0, convolution=True) < 1e-6
     assert ops.error(columns.mT.reshape(-1, 72) @ weight.t(), 0, convolution=True) > 0.1
+
+
+def test_a_convolution_is_measured_as_its_product_and_unfolded_over_the_convolution() -> None:
+    case = Case(
+        "conv", 16, 2 * 6 * 6, 72, convolution=Convolution(2, 8, 6, 6, (3, 3), (1, 1), (1, 1))
+    )
+    told = worker.measure(torch, JOB, case.as_job(), 0)
+    assert all(time["right"] for time in told["times"])
+    over = {ratio["way"]: ratio["over"] for ratio in told["ratios"]}
+    assert over["unfold + CSR"] == "convolution"
+    assert over["torch CSR"] == "dense"
+
+
+def test_a_way_that_would_take_minutes_is_refused_before_it_is_called_whole() -> None:
+    job = JOB | {"budget_seconds": 1e-6}
+    with pytest.raises(worker.RefusedError, match="One call would take about"):
+        worker.torch_sparse(operands(square(64)), "COO", worker.patience_of(job))
+
+
+@pytest.mark.parametrize(("size", "calls"), [(64, 10), (4096, 10), (8192, 4), (32768, 1)])
+def test_long_calls_leave_time_for_every_sample(size: int, calls: int) -> None:
+    assert worker.least_calls(square(size).as_job()) == calls
+
+
+def test_what_a_way_needs_beforehand_is_never_part_of_its_time() -> None:
+    made: list[str] = []
+    way = worker.Way("dense", [lambda: made.append("call")], prepare=lambda: made.append("prepare"))
+    timer = worker.Timer(torch, way, "eager", CPU)
+    made.clear()
+    timer.once()
+    assert made == ["prepare", "call"]
+
+
+def test_a_lucky_first_sample_costs_the_other_ways_none_of_theirs() -> None:
+    timers = [worker.Timer(torch, worker.Way(name, [int]), "eager", CPU) for name in "abc"]
+    times = {"a": [1e-9] + 99 * [1e-3], "b": 50 * [1e-3, 5e-9], "c": 100 * [1.0]}
+    for timer in timers:
+        timer.once = partial(times[timer.way.name].pop, 0)  # type: ignore[method-assign]
+    worker.interleave(timers, JOB | {"samples": 30})
+    assert [len(timer.samples) for timer in timers] == [30, 30, 3]
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=7, max_size=40), st.floats(0.1, 10))
@@ -187,6 +229,13 @@ def test_operands_rotate_through_more_than_three_caches() -> None:
     ops = worker.Operands(torch, JOB, square(64).as_job(), l2=100_000)
     assert len(ops.x) == len(ops.w) == 10  # 3 · 100 000 bytes in sets of 2 · 64² · 4
     assert not torch.equal(ops.w[0], ops.w[1])
+    assert ops.cold
+
+
+def test_operands_too_small_to_fill_the_caches_are_told_as_warm() -> None:
+    ops = worker.Operands(torch, JOB, square(16).as_job(), l2=1_000_000)
+    assert (len(ops.x), ops.cold) == (worker.MOST_COPIES, False)
+    assert operands(square(16)).cold is None, "a processor's caches are not asked for"
 
 
 def foreign(**facts: Any) -> Any:
@@ -245,15 +294,15 @@ def test_a_mask_that_is_not_2_4_is_refused_on_a_gpu_with_the_share_of_bad_groups
     told = worker.run_case(torch, job, 0, 0)
     assert (told["status"], told["class"]) == ("refused", "not 2:4")
     assert told["why"].startswith("50.0% of the groups of four")
+    assert told["share_valid"] == 0.5
 
 
 def test_ways_that_cannot_be_tried_are_told_with_their_reason_and_the_others_are_measured() -> None:
     job = JOB | {"backend": "cusparselt", "dtype": "bfloat16"}
     told = worker.measure(torch, job, square(64).as_job(), 0)
-    assert [refused["what"] for refused in told["refused"][:2]] == [
-        "2:4, default algorithm", "2:4, best algorithm"
-    ]  # fmt: skip
-    assert "Only CUDA tensors" in told["refused"][0]["why"]
+    why = {refused["what"]: refused["why"] for refused in told["refused"]}
+    assert "Only CUDA tensors" in why["2:4, default algorithm"]
+    assert "2:4, best algorithm" in why
     assert all(time["dense"] for time in told["times"])
 
 

@@ -1,0 +1,28 @@
+"""The tensors of a safetensors file, and what the file says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+METADATA_KEY = "lbc"
+"""The safetensors metadata entry that says what an exported checkpoint holds."""
+
+
+class LazyTensors(Mapping[str, object]):
+    """A safetensors file as a mapping that reads a tensor when it is asked for."""
+
+    def __init__(self, tensors: Any) -> None:
+        self._tensors = tensors
+        self._names = dict.fromkeys(tensors.keys())
+
+    def __getitem__(self, name: str) -> object:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._tensors.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

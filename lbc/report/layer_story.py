@@ -1,0 +1,132 @@
+"""What became of one layer, gathered from the moments of its history, oldest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lbc.mask_statistics import (
+    dead_inputs,
+    dead_outputs,
+    flips,
+    winner_counts,
+)
+from lbc.pattern import Pattern
+from lbc.runs.replay import LayerMoment
+from lbc.training.events import LayerInfo
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The scores of a layer at one moment: (blocks, C), −inf where removed."""
+
+    epoch: float
+    values: Array
+    live: int
+
+
+@dataclass(frozen=True, eq=False)
+class LayerStory:
+    """One sparse layer. ``epochs``, ``changed`` and ``flipped``: (moments,).
+
+    ``changed``: share of the blocks whose best combination is another one than a moment before;
+    ``flipped``: share of the weights that the mask let in or out. ``winners``: best combination of
+    each block at the end, (blocks,). ``live``: combinations left in a block at the end, None where
+    not kept. ``mask``: at the end, shaped like the weight. ``scores``: the last ones of which a
+    block had several, or the last of all.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    pattern: Pattern
+    epochs: npt.NDArray[np.float64]
+    changed: npt.NDArray[np.float64]
+    flipped: npt.NDArray[np.float64]
+    winners: Tensor | None
+    live: int | None
+    scores: Scores | None
+    mask: Tensor | None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a moment after the start, where all combinations are equal."""
+        return len(self.epochs) > 0 and self.epochs[-1] > 0
+
+    @property
+    def blocks(self) -> int:
+        return prod(self.shape) // self.pattern.m
+
+    @cached_property
+    def counts(self) -> Tensor | None:
+        """How many blocks each combination has won, (C,)."""
+        return None if self.winners is None else winner_counts(self.winners, self.pattern)
+
+    @cached_property
+    def dead(self) -> tuple[int, int] | None:
+        """Outputs and input columns in which the mask keeps nothing."""
+        if self.mask is None:
+            return None
+        return len(dead_outputs(self.mask)), len(dead_inputs(self.mask))
+
+
+class StoryTeller:
+    """Takes one moment after the other and keeps no more of them than the story needs."""
+
+    def __init__(self, info: LayerInfo) -> None:
+        name, shape, pattern = info.name, info.shape, info.pattern
+        self._name, self._shape, self._pattern = name, shape, pattern
+        self._rows: list[tuple[float, float, float]] = []
+        self._winners: Array | None = None
+        self._bits: Array | None = None
+        self._mask: Tensor | None = None
+        self._left: int | None = None
+        self._scored: tuple[LayerMoment, int] | None = None
+
+    def add(self, moment: LayerMoment) -> None:
+        """Follow the layer to ``moment``."""
+        winners = moment.winners
+        changed = 0.0 if self._winners is None else float((winners != self._winners).mean())
+        self._winners = winners
+        self._rows.append((moment.epoch, changed, self._follow_mask(moment)))
+        live = moment.live(slice(0, 1))
+        self._left = None if live is None else int(live.sum())
+        if moment.scores_epoch == moment.epoch and self._left is not None:
+            left, kept = self._left, self._scored
+            if left > 1 or kept is None or kept[1] <= 1:
+                self._scored = moment, left
+
+    def story(self) -> LayerStory:
+        """What became of the layer up to the last moment."""
+        epochs, changed, flipped = np.array(self._rows, dtype=np.float64).reshape(-1, 3).T
+        winners = (
+            None if self._winners is None else torch.from_numpy(self._winners.astype(np.int64))
+        )
+        scores = None
+        if self._scored is not None:
+            moment, left = self._scored
+            assert moment.scores is not None
+            scores = Scores(moment.epoch, moment.scores, left)
+        return LayerStory(
+            self._name, self._shape, self._pattern, epochs, changed, flipped,
+            winners, self._left, scores, self._mask,
+        )  # fmt: skip
+
+    def _follow_mask(self, moment: LayerMoment) -> float:
+        """Share of the weights that flip from the mask before to that of ``moment``."""
+        bits = moment.packed if moment.packed is not None else moment.kept_bits
+        assert bits is not None
+        if self._bits is not None and np.array_equal(bits, self._bits):
+            return 0.0  # as most moments are: nothing was removed
+        before = self._mask
+        kept = torch.from_numpy(np.array(moment.mask))
+        self._bits, self._mask = bits, self._pattern.from_blocks(kept, self._shape)
+        return 0.0 if before is None else flips(before, self._mask).share

@@ -1,0 +1,135 @@
+"""The HTML of a report. Whatever comes from a file goes through ``text``."""
+
+from __future__ import annotations
+
+import threading
+from html import escape
+from pathlib import Path
+
+from lbc.report.charts import Axis, Line, line_chart
+from lbc.report.layer_section import layer_section, layer_table
+from lbc.report.reading import ReportCancelled, RunStory
+
+STYLE = Path(__file__).with_name("style.css")
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""A browser fetches nothing and runs nothing, whatever a name in the file may hold."""
+
+
+def page(story: RunStory, cancel: threading.Event | None = None) -> str:
+    """The whole document. Raises ReportCancelled once ``cancel`` is set."""
+    name = text(story.state.name)
+    sections = [_head(story), _curves(story), _layers(story)]
+    for number, layer in enumerate(story.layers):
+        if cancel is not None and cancel.is_set():
+            raise ReportCancelled
+        sections.append(layer_section(number, layer))
+    sections += [_experiment(story), _footer(story)]
+    body = "\n".join(sections)
+    return (
+        "<!DOCTYPE html>\n"
+        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{name}: report of an LBC run</title>\n"
+        f"<style>\n{STYLE.read_text('utf-8')}</style>\n</head>\n<body>\n"
+        f"{body}\n</body>\n</html>\n"
+    )
+
+
+def text(value: object) -> str:
+    """Safe between tags and in quoted attributes."""
+    return escape(str(value), quote=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "3 min 36 s"."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.1f} s"
+
+
+def _head(story: RunStory) -> str:
+    state = story.state
+    epochs = f"{state.epoch} of {story.planned}" if story.planned is not None else state.epoch
+    cards = {
+        "Test accuracy": "not yet" if state.accuracy is None else f"{state.accuracy:.2%}",
+        "Weights kept": f"{state.density:.1%}",
+        "N:M": state.pattern or "none",
+        "Epochs": epochs,
+        "Training time": duration(state.seconds),
+        "Seed": "not recorded" if state.seed is None else state.seed,
+        "Device": state.device or "not recorded",
+    }
+    rows = "".join(
+        f"<div><dt>{text(key)}</dt><dd>{text(value)}</dd></div>" for key, value in cards.items()
+    )
+    style = "condition failed" if state.status == "failed" else "condition"
+    return (
+        f"<header><h1>{text(state.name)}</h1>"
+        f'<p class="{style}">{text(story.condition)}</p><dl class="cards">{rows}</dl>'
+        '<p class="quiet">Accuracy is that of the last finished epoch. “Weights kept” counts the '
+        "sparse layers only; training time leaves pauses out.</p></header>"
+    )
+
+
+def _curves(story: RunStory) -> str:
+    steps, epochs = story.steps, story.epochs
+    if not len(steps["epoch"]):
+        return "<h2>Curves</h2><p>No step had been taken.</p>"
+    at = epochs["epoch"]
+    x = Axis("epoch", 0, float(max(steps["epoch"][-1], *at[-1:], 0)))
+    losses = [Line("step", steps["epoch"], steps["loss"], "faint" if len(at) else "blue")]
+    y = Axis("cross-entropy loss", log=True)
+    if not len(at):
+        chart = line_chart("Loss", losses, x, y)
+        return f'<h2>Curves</h2><p>No epoch had ended.</p><div class="two">{chart}</div>'
+    losses += [
+        Line("training", at, epochs["train_loss"], "blue", dots=True),
+        Line("test", at, epochs["test_loss"], "orange", dots=True),
+    ]
+    charts = [
+        line_chart("Loss", losses, x, y),
+        line_chart(
+            "Accuracy", [Line("test", at, 100 * epochs["accuracy"], "orange", dots=True)],
+            x, Axis("test accuracy (%)"),
+        ),
+    ]  # fmt: skip
+    if story.layers:
+        live = Line("live", at, epochs["live"], "green", dots=True, steps=True)
+        density = Line("density", at, 100 * epochs["density"], "blue", dots=True)
+        charts += [
+            line_chart("Live combinations", [live], x, Axis("live combinations per block", 0)),
+            line_chart("Density", [density], x, Axis("density (% of weights kept)", 0, 105)),
+        ]
+    figures = "".join(f"<figure>{chart}</figure>" for chart in charts)
+    return f'<h2>Curves</h2><div class="two">{figures}</div>'
+
+
+def _layers(story: RunStory) -> str:
+    if not story.layers:
+        return "<h2>Layers</h2><p>No layer is sparse: nothing was masked in this run.</p>"
+    return (
+        "<h2>Layers</h2><p>Sparse layers only. “Winners” counts how many blocks each combination "
+        "has won (of more than 128, how many winners hold each position); the dashed line is what "
+        "a uniformly random choice would give each of them. An output or input is dead where the "
+        "mask keeps none of its weights.</p>"
+        f"{layer_table(story.layers, story.decided)}"
+    )
+
+
+def _experiment(story: RunStory) -> str:
+    return f"<h2>Experiment</h2><pre>{text(story.experiment)}</pre>"
+
+
+def _footer(story: RunStory) -> str:
+    state = story.state
+    versions = ", ".join(f"{name} {version}" for name, version in state.versions.items())
+    return (
+        f"<footer><p>Run {text(story.folder.resolve().name)}, begun {text(state.started)}, last "
+        f"written {text(state.updated)}. {text(versions)}.</p><p>Method: Zhang et al., Learning "
+        "Best Combination for Efficient N:M Sparsity, NeurIPS 2022. Written by LBC Explorer."
+        "</p></footer>"
+    )

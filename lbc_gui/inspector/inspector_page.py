@@ -1,0 +1,180 @@
+"""The Inspect page: a checkpoint's layers at the left, the chosen one's mask and violations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from lbc.inspection.checkpoint import SUFFIXES
+from lbc.pattern import Pattern
+from lbc_gui.inspector.head import Head
+from lbc_gui.inspector.invitation import Invitation
+from lbc_gui.inspector.layer_view import LayerView
+from lbc_gui.inspector.layers_panel import LayersPanel
+from lbc_gui.inspector.layers_table import LayersModel
+from lbc_gui.inspector.reading import Reading
+from lbc_gui.inspector.reading_thread import (
+    LayerPicture,
+    LayerRead,
+    LayerRequest,
+    Listed,
+    Opening,
+    ReadingFailed,
+)
+
+FILES = f"Checkpoints ({' '.join('*' + suffix for suffix in SUFFIXES)})"
+
+
+class InspectorPage(QWidget):
+    """Opens checkpoints of any origin and shows what their zeros say."""
+
+    said = Signal(str)
+    """A sentence for the log."""
+    failed = Signal(str, str)
+    """A sentence for the message bar, and details."""
+    hover_text = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.reading = Reading(self)
+        self.head = Head()
+        self.layers = LayersModel(self)
+        self.panel = LayersPanel(self.layers)
+        self.layer = LayerView()
+        self._name = ""
+        self._done = self._weights = 0
+        self._invitation = Invitation()
+        self._stack = QStackedWidget()
+        self._lay_out()
+        self._connect()
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def open(self, paths: Sequence[Path]) -> None:
+        """Read the first of the files; with a second one, compare the two."""
+        if paths:
+            against = paths[1] if len(paths) > 1 else None
+            self._read(Opening(paths[0], against), keep_layer=False)
+
+    def compare_with(self, path: Path | None) -> None:
+        """Compare what is open with another checkpoint, or with none any more."""
+        if self.reading.opening is not None:
+            self._read(Opening(self.reading.opening.file, path), keep_layer=True)
+
+    @Slot()
+    def choose_file(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Inspect a checkpoint", self._folder(), FILES)
+        if name:
+            self.open([Path(name)])
+
+    @Slot()
+    def choose_other(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Compare with another checkpoint", self._folder(), FILES
+        )
+        if name:
+            self.compare_with(Path(name))
+
+    def _folder(self) -> str:
+        return str(self.reading.opening.file.parent) if self.reading.opening else ""
+
+    def _read(self, opening: Opening, keep_layer: bool) -> None:
+        pattern = self.head.pattern
+        more = (pattern.m,) if pattern else ()
+        first = LayerRequest(self._name if keep_layer else "", pattern)
+        self._done = self._weights = 0
+        self.head.show_progress(0, 0)
+        self.reading.open(Opening(opening.file, opening.against, more), first)
+
+    @Slot()
+    def _stop_comparing(self) -> None:
+        self.compare_with(None)
+
+    @Slot(str)
+    def _layer_chosen(self, name: str) -> None:
+        self._name = name
+        self.reading.look(LayerRequest(name, self.head.pattern))
+
+    @Slot(object)
+    def _pattern_chosen(self, pattern: Pattern | None) -> None:
+        opening = self.reading.opening
+        if opening is None:
+            return
+        self.layers.hold_against(pattern)
+        if pattern is not None and not self.layers.counted(pattern.m):
+            self._read(opening, keep_layer=True)
+        else:
+            self.reading.look(LayerRequest(self._name, pattern))
+
+    # -- what arrives ---------------------------------------------------------------------------
+
+    @Slot(object)
+    def _add(self, events: Sequence[object]) -> None:
+        for event in events:
+            match event:
+                case Listed():
+                    self._begin(event)
+                case LayerRead():
+                    self.layers.fill(event.finding, event.comparison)
+                    self._done += prod(event.finding.detection.shape)
+                case LayerPicture():
+                    self._name = event.name
+                    self.panel.table.choose(event.name)
+                    self.layer.show_picture(event)
+                case ReadingFailed():
+                    self.failed.emit(event.message, event.details)
+        if self._weights:
+            self.head.show_progress(self._done, self._weights)
+
+    def _begin(self, listed: Listed) -> None:
+        self._weights = listed.weights
+        self._stack.setCurrentIndex(1)
+        self.layers.show_layers(listed.layers)
+        self.layers.hold_against(self.head.pattern)
+        self.panel.show_comparison(listed.opening.against is not None)
+        self.head.show_opening(listed.opening)
+        names = [name for name, _ in listed.layers]
+        if self._name not in names:
+            self._name = names[0]
+            self.layer.clear()
+        other = f" and {listed.opening.against}" if listed.opening.against else ""
+        self.said.emit(f"Inspecting {listed.opening.file}{other}: {len(names)} layers.")
+
+    @Slot(bool)
+    def _running_changed(self, running: bool) -> None:
+        self.head.show_running(running and self.reading.surveying)
+        if not running and self.reading.opening is not None:
+            self.panel.show_summary()
+
+    # -- construction ---------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self.reading.arrived.connect(self._add)
+        self.reading.running_changed.connect(self._running_changed)
+        self.head.open_asked.connect(self.choose_file)
+        self.head.compare_asked.connect(self.choose_other)
+        self.head.alone_asked.connect(self._stop_comparing)
+        self.head.cancel_asked.connect(self.reading.cancel)
+        self.head.pattern_chosen.connect(self._pattern_chosen)
+        self.head.failed.connect(self.failed)
+        self._invitation.open_asked.connect(self.choose_file)
+        self.panel.table.chosen.connect(self._layer_chosen)
+        self.layer.hover_text.connect(self.hover_text)
+
+    def _lay_out(self) -> None:
+        middle = QSplitter(Qt.Orientation.Horizontal)
+        middle.addWidget(self.panel)
+        middle.addWidget(self.layer)
+        middle.setStretchFactor(1, 1)
+        middle.setSizes([414, 546])
+        middle.setChildrenCollapsible(False)
+        self._stack.addWidget(self._invitation)
+        self._stack.addWidget(middle)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self.head)
+        layout.addWidget(self._stack, 1)

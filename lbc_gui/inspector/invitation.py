@@ -1,0 +1,30 @@
+"""What the Inspect page shows before anything is open."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+TEXT = (
+    "<p><b>Which N:M does a checkpoint obey?</b></p>"
+    "<p>Open a .safetensors, .pt, .pth or .onnx file, or drop one anywhere on this window;<br>"
+    "two files dropped together are compared. Nothing in a file is ever run.</p>"
+)
+
+
+class Invitation(QWidget):
+    """One sentence and one button in the middle of the page."""
+
+    open_asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        text = QLabel(TEXT)
+        text.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        button = QPushButton("Open a checkpoint…")
+        button.clicked.connect(self.open_asked)
+        layout = QVBoxLayout(self)
+        layout.addStretch(1)
+        layout.addWidget(text)
+        layout.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
+        layout.addStretch(2)

@@ -1,0 +1,179 @@
+"""One layer of the checkpoint: its picture, what the mouse is over, and its violations."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSplitter,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lbc_gui.inspector.colours import Legend, difference_table, mask_table, weight_table
+from lbc_gui.inspector.mask_view import MaskView
+from lbc_gui.inspector.reading_thread import LayerPicture
+from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationsModel, ViolationsTable
+from lbc_gui.inspector.wording import title, weight_text
+
+WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
+
+
+class LayerView(QWidget):
+    """The right half of the page."""
+
+    hover_text = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.picture: LayerPicture | None = None
+        self._hovered: tuple[int, int] | None = None
+        self._title = QLabel()
+        self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.colour = QComboBox()
+        self.colour.addItems([WEIGHTS, MASK])
+        self.colour.setToolTip("What the colours mean")
+        self.colour.currentTextChanged.connect(self._colour_chosen)
+        self._legend = Legend()
+        self.view = MaskView()
+        self.view.hovered.connect(self._hover)
+        self.view.clicked.connect(self._clicked)
+        self.violations = ViolationsModel(self)
+        self.table = ViolationsTable(self.violations)
+        self.table.chosen.connect(self.show_violation)
+        self._listed = QLabel()
+        self._listed.setWordWrap(True)
+        self._below = QWidget()
+        self._lay_out()
+
+    def show_picture(self, picture: LayerPicture) -> None:
+        """Another layer, or the same one held against something else; the zoom stays then."""
+        before = self.picture
+        same = before is not None and before.name == picture.name
+        same = same and before is not None and before.codes.shape == picture.codes.shape
+        if before is not None and before.pattern != picture.pattern:
+            self.view.frame(None)
+        self.picture = picture
+        self._title.setText(title(picture))
+        self._title.setToolTip(self._title.text())
+        self._offer_difference(picture.difference is not None)
+        self.violations.show_violations(picture.violations)
+        self._say_listed(picture)
+        self._draw(keep_zoom=same)
+
+    def clear(self) -> None:
+        """Another checkpoint is open, and no layer of it has been read."""
+        self.picture = None
+        self.view.clear_picture()
+        self.violations.show_violations(None)
+        self._title.clear()
+
+    @Slot(int)
+    def show_violation(self, at: int) -> None:
+        """Zoom to a violation's block."""
+        violations = self.picture.violations if self.picture else None
+        if violations is None or self.picture is None:
+            return
+        m = violations.pattern.m
+        row, group = divmod(int(violations.blocks[at]), self.picture.rows.shape[1] // m)
+        self.view.zoom_to(row, group * m, m)
+
+    def _offer_difference(self, offered: bool) -> None:
+        at = self.colour.findText(DIFFERENCE)
+        if offered and at < 0:
+            self.colour.addItem(DIFFERENCE)
+            self.colour.setCurrentText(DIFFERENCE)
+        elif not offered and at >= 0:
+            self.colour.removeItem(at)
+
+    def _draw(self, keep_zoom: bool) -> None:
+        picture = self.picture
+        if picture is None:
+            return
+        rows = columns = np.zeros(0, dtype=np.int64)
+        codes, colour = picture.codes, self.colour.currentText()
+        if colour == DIFFERENCE and picture.difference is not None:
+            codes, table = picture.difference, difference_table()
+            self._legend.show_difference(picture.difference_top)
+        else:
+            table = weight_table() if colour == WEIGHTS else mask_table()
+            if colour == WEIGHTS:
+                self._legend.show_weights(picture.top)
+            else:
+                self._legend.show_mask()
+            if picture.violations is not None:
+                m = picture.violations.pattern.m
+                rows, groups = np.divmod(picture.violations.blocks, codes.shape[1] // m)
+                columns = groups * m + m // 2
+        fits = picture.pattern is not None and picture.shape[1] % picture.pattern.m == 0
+        m = picture.pattern.m if fits and picture.pattern is not None else 0
+        self.view.show_codes(codes, table, m, keep_zoom)
+        self.view.show_marks(rows, columns)
+
+    def _say_listed(self, picture: LayerPicture) -> None:
+        found = picture.violations
+        self._below.setVisible(found is not None and len(found) > 0)
+        if found is not None and len(found):
+            of = picture.rows.size // found.pattern.m
+            blocks = "block keeps" if len(found) == 1 else "blocks keep"
+            weights = "weight" if found.pattern.n == 1 else "weights"
+            text = f"{len(found):,} of {of:,} {blocks} more than {found.pattern.n} {weights}"
+            text += f"; the first {MOST_ROWS:,} are listed" if len(found) > MOST_ROWS else ""
+            self._listed.setText(f"{text}. Choose one to zoom to it.")
+
+    @Slot(str)
+    def _colour_chosen(self, _text: str) -> None:
+        self._draw(keep_zoom=True)
+
+    @Slot(object)
+    def _hover(self, cell: tuple[int, int] | None) -> None:
+        self._hovered = cell
+        known = self.picture is not None and cell is not None
+        text = weight_text(self.picture, *cell) if known and self.picture and cell else ""
+        self.hover_text.emit(text)
+
+    @Slot(object)
+    def _clicked(self, cell: tuple[int, int]) -> None:
+        if self.picture is None or self.picture.pattern is None:
+            return
+        m, (row, column) = self.picture.pattern.m, cell
+        if self.picture.shape[1] % m == 0:
+            self.view.frame((row, column // m * m, m))
+
+    def _lay_out(self) -> None:
+        fit = QToolButton()
+        fit.setText("Fit")
+        fit.setToolTip("Show the whole layer (Home, or double-click the picture)")
+        fit.clicked.connect(self.view.fit)
+        head = QHBoxLayout()
+        head.addWidget(self._title, 1)
+        head.addWidget(fit)
+        bar = QHBoxLayout()
+        bar.addWidget(self.colour)
+        bar.addWidget(self._legend)
+        bar.addStretch(1)
+        above = QWidget()
+        column = QVBoxLayout(above)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(head)
+        column.addLayout(bar)
+        column.addWidget(self.view, 1)
+        column = QVBoxLayout(self._below)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._listed)
+        column.addWidget(self.table, 1)
+        self._below.hide()
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.addWidget(above)
+        splitter.addWidget(self._below)
+        splitter.setStretchFactor(0, 1)
+        splitter.setSizes([380, 160])
+        splitter.setChildrenCollapsible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(splitter)

@@ -1,0 +1,50 @@
+"""The layers of the checkpoint: a search field, the table, and one sentence on all of them."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from lbc.inspection.survey import describe
+from lbc_gui.inspector.layers_table import LayersModel, LayersTable
+
+
+class LayersPanel(QWidget):
+    """The left half of the page."""
+
+    def __init__(self, model: LayersModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self.table = LayersTable(model)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search layers")
+        self.search.setClearButtonEnabled(True)
+        self.search.textChanged.connect(self.table.search)
+        self._summary = QLabel()
+        self._summary.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.search)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self._summary)
+
+    @property
+    def summary(self) -> str:
+        return self._summary.text()
+
+    def show_comparison(self, shown: bool) -> None:
+        """A checkpoint has been opened, with another one beside it or not."""
+        self.table.show_comparison(shown)
+        self._summary.clear()
+
+    def show_summary(self) -> None:
+        """Say what has been read, now that nothing more is."""
+        findings = tuple(row.finding for row in self._model.rows if row.finding is not None)
+        unread = len(self._model.rows) - len(findings)
+        text = describe(findings) if findings else ""
+        if any(row.comparison for row in self._model.rows):
+            compared = [row.comparison for row in self._model.rows if row.comparison]
+            apart = sum(comparison.difference != "same" for comparison in compared)
+            text += f" {apart} of {len(compared)} differ from the other checkpoint."
+        if unread:
+            text += f" {unread} layers were not read."
+        self._summary.setText(text.strip())

@@ -1,0 +1,139 @@
+"""Chooses what the mask on screen is compared with: another moment, or another run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
+
+from lbc.runs.replay import MomentInfo
+from lbc_gui.masks.drawing import Against
+from lbc_gui.timeline import MomentTrack
+
+NOTHING, MOMENT, RUN = range(3)
+
+
+class CompareBar(QWidget):
+    """Shown while something is compared; ``choice``, which says whether, stands elsewhere."""
+
+    changed = Signal()
+
+    def __init__(self, runs: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._runs = runs
+        self._moments: Sequence[MomentInfo] = ()
+        self._at = 0
+        self._folder: Path | None = None
+        self.choice = QComboBox()
+        self.choice.addItems(["compare: nothing", "with a moment", "with a run…"])
+        self.choice.setToolTip("Compare the mask with that of another moment, or of another run")
+        self.choice.activated.connect(self._chosen)
+        self.track = MomentTrack()
+        self.track.setAccessibleName("Moment to compare with")
+        self.track.setToolTip("The moment to compare with; drag, or use the arrow keys")
+        self.track.moved.connect(self.go)
+        self._where = QLabel()
+        self.other = QToolButton()
+        self.other.setText("Choose…")
+        self.other.setToolTip("Choose the folder of another run")
+        self.other.clicked.connect(self.choose_run)
+        self.way = QComboBox()
+        self.way.addItems(["difference", "side by side"])
+        self.way.setToolTip("Draw what differs, or both pictures in the same colours")
+        self.way.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.way.currentIndexChanged.connect(self._changed)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.track, 1)
+        layout.addWidget(self._where)
+        layout.addWidget(self.other)
+        layout.addWidget(self.way)
+        self._show()
+
+    @property
+    def against(self) -> Against:
+        """The moment's index, or the other run's folder; None where nothing is compared."""
+        which = self.choice.currentIndex()
+        if which == MOMENT:
+            return self._at
+        return self._folder if which == RUN else None
+
+    @property
+    def beside(self) -> bool:
+        return self.against is not None and self.way.currentIndex() == 1
+
+    @property
+    def words(self) -> str:
+        """What is compared with, within a sentence."""
+        if isinstance(self.against, Path):
+            return f"in {self.against.name}"
+        if self._at < len(self._moments):
+            return f"at epoch {self._moments[self._at].epoch:.2f}"
+        return "there"
+
+    def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
+        """What the run can be compared with by now."""
+        self._moments = moments
+        self.track.show_moments(moments, epochs)
+        self._show()
+
+    def clear(self) -> None:
+        """Another run: its own moments are others, a run to compare with stays."""
+        self._moments, self._at = (), 0
+        self.track.show_moments((), 1.0)
+        self._show()
+
+    @Slot(int)
+    def go(self, at: int) -> None:
+        """Compare with a moment of the run."""
+        self._at = at
+        self._changed()
+
+    @Slot()
+    def choose_run(self) -> None:
+        start = self._folder or self._runs
+        folder = QFileDialog.getExistingDirectory(
+            self, "Compare with a run", str(start) if start.is_dir() else ""
+        )
+        if folder:
+            self.compare_with(Path(folder))
+        elif self._folder is None:
+            self.choice.setCurrentIndex(NOTHING)
+            self._changed()
+
+    def compare_with(self, folder: Path) -> None:
+        """Compare with the run in a folder."""
+        self._folder = folder
+        self.choice.setCurrentIndex(RUN)
+        self._changed()
+
+    @Slot(int)
+    def _chosen(self, index: int) -> None:
+        if index == RUN:
+            self.choose_run()
+        else:
+            self._changed()
+
+    @Slot()
+    def _changed(self, _index: int = 0) -> None:
+        self._show()
+        self.changed.emit()
+
+    def _show(self) -> None:
+        which = self.choice.currentIndex()
+        self.setVisible(which != NOTHING)
+        self.track.setVisible(which == MOMENT)
+        self.track.setEnabled(bool(self._moments))
+        self.track.show_place(self._at)
+        self.other.setVisible(which == RUN)
+        self._where.setText(self.words if which == RUN or self._moments else "no moments yet")

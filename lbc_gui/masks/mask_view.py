@@ -1,0 +1,210 @@
+"""The Masks page: the open layer's weights under their mask, and how the mask came to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lbc.runs.replay import MomentInfo
+from lbc_gui.drawing import ViewRequest
+from lbc_gui.masks.compare_bar import CompareBar
+from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, Show
+from lbc_gui.masks.mask_legend import MaskLegend
+from lbc_gui.masks.numbers_panel import NumbersPanel
+from lbc_gui.masks.wording import cell_words, weight_text
+from lbc_gui.scores.heatmap_view import HeatmapView
+from lbc_gui.scores.layer_list import LayerList, place_list
+from lbc_gui.scores.zoom_buttons import ZoomButtons
+
+SHOWS: dict[Show, str] = {
+    "weights": "weights",
+    "sizes": "|weights|",
+    "beta": "β of each position",
+    "mask": "mask",
+    "best": "best combination",
+    "magnitude": "against magnitude",
+}
+assert tuple(SHOWS) == get_args(Show)
+
+
+class MaskView(QWidget):
+    """Shows the layer, block and moment that the Scores page has open, which stay that page's."""
+
+    request_changed = Signal(object)
+    """MaskRequest."""
+    pinned = Signal(int, bool)
+    """Block that was clicked, and whether with Ctrl: beside those that are pinned."""
+    hover_text = Signal(str)
+
+    def __init__(self, runs: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._view: ViewRequest | None = None
+        self._snapshot: MaskSnapshot | None = None
+        self._hovered: tuple[bool, tuple[int, int]] | None = None
+        self.show_ = QComboBox()
+        self.show_.addItems(list(SHOWS.values()))
+        self.show_.setToolTip(
+            "Weights with their mask over them, their sizes, what training has added to each "
+            "position's share of the scores, the mask, which combination each block holds best, "
+            "or where the mask is not what the largest weights would make it"
+        )
+        self.show_.currentIndexChanged.connect(self._ask)
+        self.compare = CompareBar(runs)
+        self.compare.changed.connect(self._ask)
+        self.heatmap = HeatmapView(words=cell_words)
+        self.beside = HeatmapView(words=cell_words)
+        self.beside.move_with(self.heatmap)
+        self.heatmap.setAccessibleName("Mask")
+        self.beside.setAccessibleName("Mask compared with")
+        for heatmap, hover in ((self.heatmap, self._hover), (self.beside, self._hover_beside)):
+            heatmap.hovered.connect(hover)
+            heatmap.pinned.connect(self.pinned)
+        self.beside.hide()
+        self.legend = MaskLegend()
+        self.heatmap.scale_shown.connect(self.legend.show_key)
+        self.numbers = NumbersPanel()
+        self.numbers.channel_chosen.connect(self._show_channel)
+        self._title = QLabel("The masks appear here as soon as torch and the data are loaded.")
+        self._title.setMinimumWidth(1)
+        self.note = QLabel()
+        self.note.setWordWrap(True)
+        self.note.hide()
+        self._splitter = QSplitter(Qt.Orientation.Horizontal)
+        self._lay_out()
+
+    @property
+    def request(self) -> MaskRequest | None:
+        if self._view is None:
+            return None
+        show = list(SHOWS)[self.show_.currentIndex()]
+        return MaskRequest(self._view, show, self.compare.against, self.compare.beside)
+
+    @Slot(object)
+    def follow(self, view: ViewRequest) -> None:
+        """Show the layer, block and moment of ``view``."""
+        self._view = view
+        for heatmap in (self.heatmap, self.beside):
+            heatmap.show_pin(view.block)
+        self._ask()
+
+    def adopt(self, layers: LayerList) -> None:
+        """Take the list of layers, which the pages share, from the page that was open before."""
+        place_list(self._splitter, layers)
+
+    def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
+        self.compare.show_moments(moments, epochs)
+
+    def clear(self) -> None:
+        """A new run begins."""
+        self._snapshot = self._view = None
+        self.heatmap.clear_picture()
+        self.beside.clear_picture()
+        self.numbers.clear()
+        self.compare.clear()
+        self.hover_text.emit("")
+
+    def show_snapshot(self, snapshot: MaskSnapshot) -> None:
+        if snapshot.request != self.request:
+            return
+        self._snapshot = snapshot
+        self.heatmap.show_snapshot(snapshot.sheet)
+        self.beside.setVisible(snapshot.beside is not None)
+        if snapshot.beside is not None:
+            self.beside.show_snapshot(snapshot.beside)
+        for heatmap in (self.heatmap, self.beside):
+            heatmap.show_pin(snapshot.request.block)
+        title = f"<b>{snapshot.sheet.layer or 'model'}</b>"
+        if snapshot.beside is not None:
+            title += f" · left epoch {snapshot.epoch:.2f}, right {snapshot.beside.epoch:.2f}"
+        self._title.setText(title)
+        self.note.setText(snapshot.note)
+        self.note.setVisible(bool(snapshot.note))
+        self.numbers.show_numbers(snapshot.numbers, snapshot.pattern, self.compare.words)
+        self._say_hovered()
+
+    @Slot()
+    def _ask(self, _index: int = 0) -> None:
+        if self.request is not None:
+            self.request_changed.emit(self.request)
+
+    @Slot(object)
+    def _hover(self, cell: tuple[int, int] | None) -> None:
+        self._hovered = None if cell is None else (False, cell)
+        self._say_hovered()
+
+    @Slot(object)
+    def _hover_beside(self, cell: tuple[int, int] | None) -> None:
+        self._hovered = None if cell is None else (True, cell)
+        self._say_hovered()
+
+    def _say_hovered(self) -> None:
+        snapshot, hovered = self._snapshot, self._hovered
+        if snapshot is None or hovered is None:
+            self.hover_text.emit("")
+            return
+        beside, place = hovered
+        sheet = snapshot.beside if beside else snapshot.sheet
+        if sheet is None or place[0] >= len(sheet.kept):
+            return
+        since = None
+        if not beside and snapshot.since is not None:
+            since = snapshot.since.epoch(*place)
+        self.hover_text.emit(weight_text(sheet, *place, since))
+
+    @Slot(str, int)
+    def _show_channel(self, kind: str, channel: int) -> None:
+        """Zoom to a row of the picture, or to the first column of an input channel."""
+        if self._snapshot is None:
+            return
+        sheet = self._snapshot.sheet
+        height, width = sheet.fold.size
+        if kind == "o":
+            self.heatmap.show_cells(0, channel, width, 1)
+        else:
+            m = sheet.pattern.m
+            self.heatmap.show_cells(channel // m * m, 0, m, height)
+
+    def _lay_out(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(self._title, 1)
+        head.addWidget(self.legend)
+        bar = QHBoxLayout()
+        bar.addWidget(self.show_)
+        bar.addWidget(self.compare.choice)
+        bar.addStretch(1)
+        bar.addWidget(ZoomButtons(self.heatmap))
+        pictures = QSplitter(Qt.Orientation.Horizontal)
+        pictures.addWidget(self.heatmap)
+        pictures.addWidget(self.beside)
+        pictures.setSizes([1, 1])
+        pictures.setChildrenCollapsible(False)
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        for layout in (head, bar):
+            column.addLayout(layout)
+        column.addWidget(self.compare)
+        column.addWidget(self.note)
+        middle = QSplitter(Qt.Orientation.Vertical)
+        middle.addWidget(pictures)
+        middle.addWidget(self.numbers)
+        middle.setStretchFactor(0, 1)
+        middle.setSizes([380, 168])
+        middle.setChildrenCollapsible(False)
+        column.addWidget(middle, 1)
+        self._splitter.addWidget(page)
+        self._splitter.setChildrenCollapsible(False)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(4, 4, 4, 4)
+        whole.addWidget(self._splitter)

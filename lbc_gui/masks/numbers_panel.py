@@ -1,0 +1,139 @@
+"""A layer's mask in numbers: winners beside what chance would give, dead channels, agreement."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, Qt, Signal, Slot
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+
+from lbc.heatmap import LOWEST
+from lbc.mask_picture import winner_codes
+from lbc.palette import DISTINCT, lookup_table
+from lbc.pattern import Pattern
+from lbc_gui.masks.numbers import Histogram, Numbers
+from lbc_gui.masks.wording import chance_text, numbers_text
+from lbc_gui.scores.wording import glyphs, members_of
+from lbc_gui.theme import compact, plot_colours, style_plot
+
+MOST_NAMED = 6
+"""Bars that have room for their combination below them."""
+
+MOST_NUMBERED = 16
+"""Combinations of one position that are numbered by it."""
+
+MOST_NUMBERS = 10
+"""Numbers that have room below the bars."""
+
+
+class NumbersPanel(QWidget):
+    """Follows the layer on screen."""
+
+    channel_chosen = Signal(str, int)
+    """"o" or "i", and the channel."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._shown: tuple[Histogram, Pattern] | None = None
+        self._plots = pg.GraphicsLayoutWidget()
+        compact(self._plots)
+        self._plots.setAccessibleName("Histogram of the winning combinations")
+        self._plot = self._plots.addPlot()
+        self._plot.setMenuEnabled(False)
+        self._plot.hideButtons()
+        self._plot.setMouseEnabled(False, False)
+        self._plot.setLabel("left", "blocks")
+        small = self.font()
+        small.setPointSizeF(small.pointSizeF() * 0.75)
+        self._plot.getAxis("bottom").setTickFont(small)
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        self._text.setMargin(4)
+        self._text.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self._text.linkActivated.connect(self._link)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._plots, 1)
+        layout.addWidget(self._text, 1)
+        self.setMinimumHeight(150)
+
+    @property
+    def text(self) -> str:
+        return self._text.text()
+
+    def clear(self) -> None:
+        self._shown = None
+        self._plot.clear()
+        self._text.clear()
+
+    def show_numbers(self, numbers: Numbers, pattern: Pattern, against: str) -> None:
+        """``against`` names what the mask is compared with."""
+        self._text.setText(numbers_text(numbers, against))
+        self._text.setToolTip(chance_text(numbers, pattern))
+        self._shown = None if numbers.winners is None else (numbers.winners, pattern)
+        self._draw()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_text"):
+            self._draw()
+
+    @Slot(str)
+    def _link(self, link: str) -> None:
+        self.channel_chosen.emit(link[0], int(link[1:]))
+
+    def _draw(self) -> None:
+        colours = plot_colours()
+        self._plots.setBackground(colours.background)
+        style_plot(self._plot, colours)
+        self._plot.clear()
+        if self._shown is None:
+            return
+        found, pattern = self._shown
+        places = np.arange(len(found.counts))
+        band = pg.LinearRegionItem(
+            (found.expected - 2 * found.deviation, found.expected + 2 * found.deviation),
+            orientation="horizontal", movable=False, brush=_faint(colours.text), pen=pg.mkPen(None),
+        )  # fmt: skip
+        self._plot.addItem(band)
+        self._plot.addItem(pg.BarGraphItem(
+            x=places, height=found.counts, width=0.8, pen=pg.mkPen(None),
+            brushes=_brushes(found, pattern, colours.blue),
+        ))  # fmt: skip
+        pen = pg.mkPen(colours.text, width=1, style=Qt.PenStyle.DashLine)
+        self._plot.addItem(pg.InfiniteLine(found.expected, angle=0, pen=pen))
+        axis = self._plot.getAxis("bottom")
+        axis.setTicks(_ticks(found, pattern))
+        what = "positions held" if found.by_position else "winners"
+        self._plot.setLabel("bottom", f"{what} (dashed: chance)")
+        self._plot.setXRange(-0.6, len(places) - 0.4, padding=0)
+        top = max(int(found.counts.max()), found.expected + 2 * found.deviation)
+        self._plot.setYRange(0, 1.05 * top, padding=0)
+
+
+def _brushes(found: Histogram, pattern: Pattern, plain: QColor) -> list[QColor]:
+    """The colours that the combinations have in the picture."""
+    if found.by_position:
+        return [plain] * len(found.counts)
+    codes = winner_codes(np.arange(pattern.count), pattern)
+    if pattern.count <= len(DISTINCT):
+        return [QColor(*DISTINCT[code - LOWEST]) for code in codes]
+    table = lookup_table("rank", (0, 0, 0))
+    return [QColor(*table[code].tolist()) for code in codes]
+
+
+def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:
+    count = len(found.counts)
+    if found.by_position or (pattern.n == 1 and count <= MOST_NUMBERED):
+        return [[(j, str(j)) for j in range(0, count, -(-count // MOST_NUMBERS))]]
+    if count <= MOST_NAMED:
+        return [[(c, glyphs(members_of(pattern, c), pattern.m)) for c in range(count)]]
+    return [[]]
+
+
+def _faint(colour: QColor) -> QColor:
+    faint = QColor(colour)
+    faint.setAlpha(40)
+    return faint

@@ -1,0 +1,130 @@
+"""The pictures that a mask can be looked at in. Runs in the drawing thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.heatmap import (
+    BLANK,
+    LOWEST,
+    REMOVED,
+    USUAL_CLIP,
+    Codes,
+    Floats,
+    levels,
+    quantise,
+    summarise,
+)
+from lbc.mask_picture import Flags, compare, counts, furthest, winner_codes
+from lbc.palette import DISTINCT, REMOVED_COLOUR, SAME_COLOUR
+from lbc.pattern import Pattern
+from lbc_gui.detail import Reduction
+from lbc_gui.drawing import Key, Scale
+from lbc_gui.scores.wording import glyphs, members_of
+
+Colour = tuple[int, int, int]
+
+GREYS = "crameri:grayC_r"
+WIDEST_NAMED = 8
+"""The widest block whose combinations have room in a legend."""
+
+KEPT_COLOUR = (236, 236, 236)
+SHARES = "crameri:lajolla"
+
+
+@dataclass(frozen=True)
+class Swatches:
+    """Colour codes that are kinds: from ``LOWEST`` on a name and a colour each.
+
+    ``removed`` is what the removed look means.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+    removed: str = "removed"
+
+    def table(self, background: Colour) -> Codes:
+        table = np.zeros((256, 3), np.uint8)
+        table[LOWEST : LOWEST + len(self.colours)] = self.colours
+        table[REMOVED] = REMOVED_COLOUR
+        table[BLANK] = background
+        return table
+
+
+@dataclass(frozen=True)
+class Coloured:
+    """Codes of every weight, (blocks, M), and of every block, (blocks,), with their keys."""
+
+    cells: Codes
+    key: Key
+    blocks: Codes
+    blocks_key: Key
+    reduction: Reduction
+
+
+def signed(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured:
+    """Values about 0. A block stands for the one furthest from it; ``like`` gives the levels."""
+    shown = np.where(kept, values, np.float32(-np.inf))
+    high = _level(like) or levels(shown, "difference", USUAL_CLIP)[1]
+    key = Scale("difference", -high, high)
+    blocks = quantise(furthest(shown), -high, high)
+    return Coloured(quantise(shown, -high, high), key, blocks, key, "furthest")
+
+
+def sizes(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured:
+    """Absolute values from 0; a block stands for its largest."""
+    shown = np.where(kept, np.abs(values), np.float32(-np.inf))
+    high = _level(like) or max(levels(shown, "score", USUAL_CLIP)[1], 1e-12)
+    key = Scale("score", 0.0, high, texts=("0", f"{high:.3g}"))
+    blocks = quantise(np.maximum(summarise(shown, "best"), 0), 0.0, high)
+    return Coloured(quantise(shown, 0.0, high), key, blocks, key, "best")
+
+
+def mask_alone(kept: Flags) -> Coloured:
+    """Kept or not; blocks, and what is drawn smaller, by the share that is kept."""
+    cells = np.where(kept, np.uint8(LOWEST), np.uint8(REMOVED))
+    key = Swatches(("kept",), (KEPT_COLOUR,))
+    whole = Scale("score", 0, 1, colour_map=GREYS, texts=("0 %", "100 % kept"), removed="")
+    blocks = quantise(_share(kept), 0.0, 1.0)
+    return Coloured(cells, key, blocks, whole, "mean")
+
+
+def best_combinations(winners: npt.NDArray[np.int64], held: Flags, pattern: Pattern) -> Coloured:
+    """What each block's best combination holds, in that combination's colour."""
+    of_block = winner_codes(winners, pattern)
+    cells = np.where(held, of_block[:, None], np.uint8(REMOVED))
+    key: Key
+    if pattern.count <= len(DISTINCT):
+        names = tuple(glyphs(members_of(pattern, c), pattern.m) for c in range(pattern.count))
+        key = Swatches(names, DISTINCT[: pattern.count], "not held")
+    else:
+        ends = (tuple(range(pattern.n)), tuple(range(pattern.m - pattern.n, pattern.m)))
+        first, last = (glyphs(members, pattern.m) for members in ends)
+        texts = (first, last) if pattern.m <= WIDEST_NAMED else ("first", "last")
+        key = Scale("rank", 0, pattern.count - 1, texts=texts, removed="not held")
+    return Coloured(cells, key, of_block, key, "sample")
+
+
+def difference(before: Flags, after: Flags, names: tuple[str, str, str, str]) -> Coloured:
+    """Where two masks differ; blocks by the share of their positions that do.
+
+    ``names``: kept by both, by the first alone, by the second alone, by neither. The brightest
+    share is twice the layer's, so that a few differences are seen as well as many.
+    """
+    key = Swatches(names[:3], (SAME_COLOUR, DISTINCT[5], DISTINCT[1]), names[3])
+    share = _share(before != after)
+    high = min(1.0, 2 * float(share.mean())) or 1.0
+    texts = ("0 %", f"{100 * high:.3g} % differ")
+    whole = Scale("score", 0, high, colour_map=SHARES, texts=texts, removed="")
+    return Coloured(compare(before, after), key, quantise(share, 0.0, high), whole, "mean")
+
+
+def _share(flags: Flags) -> Floats:
+    return np.asarray(counts(flags) / flags.shape[1], dtype=np.float32)
+
+
+def _level(like: Coloured | None) -> float | None:
+    return like.key.high if like is not None and isinstance(like.key, Scale) else None

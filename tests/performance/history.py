@@ -1,0 +1,181 @@
+"""How much room does the history of a whole ResNet-18 run take, how soon is a moment back?
+
+    python tests/performance/history.py --pattern 2:4
+
+Trains on the bundled digits, with removals at every moment of the first half as in the published
+recipe, and prints JSON. Scores are counted apart: how many are kept is a budget, not a need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
+
+import torch
+from torch import Tensor, nn
+
+from lbc import Pattern, Schedule, config, sparsify
+from lbc.data.digits import load_digits
+from lbc.models import ResNet18
+from lbc.runs.history import HistoryWriter
+from lbc.runs.history_file import read_frames
+from lbc.runs.replay import Replay
+from lbc.training.events import LayerInfo
+from lbc.training.optimizer import build_optimizer, learning_rate
+
+LARGEST_BYTES_PER_WEIGHT = 1.5
+LONGEST_MS = 100.0
+BATCH = 32
+READS = 60
+
+
+def train(
+    path: Path, pattern: Pattern, method: str, moments: int, steps: int
+) -> dict[str, list[Time]]:
+    """Write the history of one run; time of every append and training step."""
+    torch.manual_seed(0)
+    data = load_digits().train
+    order = torch.Generator().manual_seed(0)
+    model = ResNet18(classes=10, in_channels=1)
+    sparsifier = sparsify(model, pattern, method, scores="per_weight")
+    settings = config.Optimizer(lr=0.1, momentum=0.9, weight_decay=1e-4, warmup_epochs=2)
+    optimizer = build_optimizer(model, settings)
+    schedule = Schedule(end=moments / 2)
+    layers = [LayerInfo(n, at.shape, at.pattern, at.blocks) for n, at in sparsifier.layers.items()]
+    writer = HistoryWriter(path, layers, moments)
+    writer.append(0, sparsifier)
+    spent: dict[str, list[Time]] = {"append": [], "step": []}
+    for moment in range(1, moments + 1):
+        for step in range(steps):
+            rate = learning_rate(settings, moment - 1 + step / steps, moments)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            chosen = torch.randint(len(data.labels), (BATCH,), generator=order)
+            images = data.read(chosen).float() / 255
+            take = partial(_step, model, optimizer, images, data.labels[chosen])
+            spent["step"].append(timed(take))
+        sparsifier.follow(schedule, moment, optimizer)
+        spent["append"].append(timed(partial(writer.append, moment, sparsifier)))
+    writer.close()
+    return spent
+
+
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor
+) -> None:
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(images), labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+@dataclass(frozen=True)
+class Time:
+    """Milliseconds by the clock, and of the processor, which other programs do not slow."""
+
+    wall: float
+    cpu: float
+
+
+def timed(act: Callable[[], object]) -> Time:
+    wall, cpu = perf_counter(), process_time()
+    act()
+    return Time(1000 * (perf_counter() - wall), 1000 * (process_time() - cpu))
+
+
+def told(times: list[Time]) -> dict[str, float]:
+    return {
+        "median_ms": round(median(time.wall for time in times), 2),
+        "longest_ms": round(max(time.wall for time in times), 2),
+        "median_cpu_ms": round(median(time.cpu for time in times), 2),
+        "longest_cpu_ms": round(max(time.cpu for time in times), 2),
+    }
+
+
+def _cold(path: Path, name: str, moment: int, scores: bool) -> None:
+    Replay(path).layer(name, moment, scores)
+
+
+def _all_layers(replay: Replay, moment: int) -> None:
+    for at in replay.layers:
+        replay.layer(at.name, moment, False)
+
+
+def measure(path: Path, pattern: Pattern, options: argparse.Namespace) -> dict[str, object]:
+    """One pattern: sizes by kind, and reading cold, by a replay that has seen nothing before."""
+    spent = train(path, pattern, options.method, options.moments, options.steps)
+    replay, frames = Replay(path), read_frames(path)
+    weights = sum(at.blocks * at.pattern.m for at in replay.layers)
+    kinds = {
+        key: sum(int(one.records[key].sum()) for one in frames)
+        for key in ("winners", "bits", "scores")
+    }
+    largest = max(replay.layers, key=lambda at: at.blocks)
+    dice = random.Random(0)
+    moments = [dice.randrange(len(frames)) for _ in range(READS)]
+    one = [timed(partial(_cold, path, largest.name, k, False)) for k in moments]
+    scored = [timed(partial(_cold, path, largest.name, k, True)) for k in moments]
+    every = [timed(partial(_all_layers, replay, k)) for k in moments]
+    dragged = [timed(partial(replay.layer, largest.name, k, False)) for k in range(len(frames))]
+    exact = (path.stat().st_size - kinds["scores"]) / weights
+    return {
+        "pattern": str(pattern),
+        "method": options.method,
+        "weights": weights,
+        "moments": len(frames),
+        "removals": sum(moment.removal for moment in replay.moments),
+        "bytes_per_weight": round(exact, 4),
+        "small_enough": exact <= LARGEST_BYTES_PER_WEIGHT,
+        "of_which": {k: round(n / weights, 4) for k, n in kinds.items() if k != "scores"},
+        "scores_bytes_per_weight": round(kinds["scores"] / weights, 4),
+        "scores_kept": sum(moment.scores for moment in replay.moments),
+        "largest_layer": {"name": largest.name, "weights": largest.blocks * pattern.m},
+        "any_moment_of_it": told(one),
+        "soon_enough": max(time.wall for time in one) <= LONGEST_MS,
+        "with_scores": told(scored),
+        "next_moment_of_it": told(dragged),
+        "any_moment_of_all_layers": told(every),
+        "biography": told([timed(partial(replay.block, largest.name, 0))]),
+        "refresh": told([timed(partial(Replay, path))]),
+        "append": told(spent["append"]),
+        "step": told(spent["step"]),
+    }
+
+
+def main() -> None:
+    """Measure every pattern asked for and print one JSON object."""
+    parser = argparse.ArgumentParser(description="Room and time that a run's history takes.")
+    parser.add_argument("--pattern", action="append", metavar="N:M", help="may be repeated")
+    parser.add_argument("--method", default="lbc", help="lbc, dense, asp or sr-ste")
+    parser.add_argument("--moments", type=int, default=60, help="moments after the start")
+    parser.add_argument("--steps", type=int, default=4, help="training steps between moments")
+    options = parser.parse_args()
+    if min(options.moments, options.steps) < 1:
+        parser.error("--moments and --steps start at 1.")
+    try:
+        patterns = [Pattern.parse(text) for text in options.pattern or ("2:4",)]
+    except ValueError as error:
+        parser.error(str(error))
+    with TemporaryDirectory() as folder:
+        report = {
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "steps_between_moments": options.steps,
+            "runs": [
+                measure(Path(folder) / f"{pattern.n}-{pattern.m}.history", pattern, options)
+                for pattern in patterns
+            ],
+        }
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""How soon a checkpoint of 100 MB is on screen in the inspector, and how late the window runs.
+
+A 10 ms precise timer in the window's thread notes how much later than 10 ms it fires, from the
+moment the file is opened until all its layers are read. Prints JSON.
+
+    QT_QPA_PLATFORM=offscreen python -m tests.performance.inspect_checkpoint --form pt
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from PySide6.QtCore import QEvent, QEventLoop, QObject, Qt, QTimer
+from PySide6.QtWidgets import QApplication
+from safetensors.torch import save_file
+
+from lbc.config import Experiment
+from lbc.pattern import Pattern
+from lbc_gui.inspector.inspector_page import InspectorPage
+from lbc_gui.inspector.reading_thread import LayerPicture
+from lbc_gui.main_window import MainWindow
+from lbc_gui.session import State
+from lbc_gui.settings import Settings
+from tests.performance.ui_lag import TICK, measure_lag, percentiles, until
+
+SHAPE = (512, 512, 3, 3)
+
+
+def main() -> int:
+    options = _options()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = write_checkpoint(folder, options.form, options.megabytes)
+        application = QApplication(sys.argv[:1])
+        application.setStyle("Fusion")
+        window = MainWindow(Experiment(), folder / "runs", Settings(folder / "window.ini"))
+        window.resize(1280, 800)
+        window.show()
+        window.begin()
+        until(application, lambda: window.session.state is State.READY)
+        window.pages.setCurrentWidget(window.inspector)
+        idle = measure_lag(2)
+        measured = [measure_opening(window, file) for _ in range(options.times)]
+        window.closing.begin()
+        until(application, lambda: not window.isVisible())
+        size = file.stat().st_size
+    report = {
+        "benchmark": "inspect_checkpoint",
+        "form": options.form,
+        "megabytes": round(size / 1e6, 1),
+        "first_picture_s": [round(first, 3) for first, _, _ in measured],
+        "all_layers_s": [round(all_, 3) for _, all_, _ in measured],
+        "idle_lag_ms": percentiles(idle),
+        "lag_ms": percentiles([lag for _, _, lags in measured for lag in lags]),
+    }
+    print(json.dumps(report))
+    return 0
+
+
+def write_checkpoint(folder: Path, form: str, megabytes: int) -> Path:
+    """Layers of a ResNet's largest shape, at 2:4, until the file is large enough."""
+    numbers = torch.Generator().manual_seed(0)
+    pattern = Pattern(2, 4)
+    count = -(-megabytes * 1_000_000 // (4 * torch.Size(SHAPE).numel()))
+    state = {}
+    for at in range(count):
+        blocks = torch.randn(torch.Size(SHAPE).numel() // 4, 4, generator=numbers)
+        blocks[:, 2:] = 0
+        state[f"layer{at}.weight"] = pattern.from_blocks(blocks, SHAPE)
+    file = folder / f"model.{form}"
+    if form == "safetensors":
+        save_file(state, file)
+    else:
+        torch.save(state, file)
+    return file
+
+
+class Painted(QObject):
+    """Notes when a picture is first painted after it has arrived."""
+
+    def __init__(self, page: InspectorPage) -> None:
+        super().__init__()
+        self.at: float | None = None
+        self._arrived = False
+        page.reading.arrived.connect(self._look)
+        self._viewport = page.layer.view.viewport()
+        self._viewport.installEventFilter(self)
+
+    def _look(self, events: list[object]) -> None:
+        self._arrived |= any(isinstance(event, LayerPicture) for event in events)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: ARG002
+        if event.type() == QEvent.Type.Paint and self._arrived and self.at is None:
+            self.at = time.perf_counter()
+        return False
+
+
+def measure_opening(window: MainWindow, file: Path) -> tuple[float, float, list[float]]:
+    """Seconds to the first picture painted and to the last layer read; lags in seconds."""
+    page, loop = window.inspector, QEventLoop()
+    painted = Painted(page)
+    lags: list[float] = []
+    last = time.perf_counter()
+
+    def tick() -> None:
+        nonlocal last
+        now = time.perf_counter()
+        lags.append(now - last - TICK)
+        last = now
+
+    def changed(running: bool) -> None:
+        if not running:
+            loop.quit()
+
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(tick)
+    page.reading.running_changed.connect(changed)
+    timer.start(int(TICK * 1000))
+    start = last = time.perf_counter()
+    window.inspecting.open([file])
+    loop.exec()
+    finished = time.perf_counter() - start
+    timer.stop()
+    page.reading.running_changed.disconnect(changed)
+    assert painted.at is not None
+    painted.deleteLater()
+    return painted.at - start, finished, lags
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--form", choices=["safetensors", "pt"], default="safetensors")
+    parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--times", type=int, default=5)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
