@@ -12,7 +12,7 @@ from torch import nn
 
 from lbc.pattern import Pattern
 from lbc.runs.biography_files import write_csv, write_npz
-from lbc.runs.chronicle import BlockWalk, GoneWalk
+from lbc.runs.chronicle import STEP_CELLS, BlockWalk, GoneWalk, Walk
 from lbc.runs.history import HistoryWriter
 from lbc.runs.interventions import FILE, InterventionLog
 from lbc.runs.replay import Replay
@@ -76,13 +76,19 @@ def whole(folder: Path, form: str = "per_weight") -> Story:
     return story
 
 
+def follow(walk: Walk) -> None:
+    assert walk.behind
+    while walk.behind:
+        assert walk.advance()
+    assert not walk.advance()
+
+
 @pytest.mark.parametrize("form", ["per_weight", "per_combination"])
 def test_the_table_of_a_layer_says_what_every_biography_says(tmp_path: Path, form: str) -> None:
     whole(tmp_path, form)
     replay = Replay(tmp_path)
     walk = GoneWalk(replay, "0")
-    while walk.advance():
-        pass
+    follow(walk)
     gone = walk.gone
     assert gone.epochs == (1.0, 1.5, 1.5, 2.0, 4.0)
     assert not gone.when.flags.writeable
@@ -104,12 +110,12 @@ def test_it_grows_with_the_history_and_begins_anew_where_that_was_taken_back(
     story = Story(tmp_path)
     replay = Replay(tmp_path)
     walk, block = GoneWalk(replay, "0"), BlockWalk(replay, "0", [5])
-    assert walk.advance() and not walk.advance()
+    follow(walk)
     story.keep(1, 4)
     assert not walk.advance()  # not looked at yet
     replay.refresh()
     before = walk.gone
-    assert walk.advance() and not walk.advance()
+    follow(walk)
     assert not before.when.any()  # what was handed out stays as it was
     assert (walk.gone.when > 0).sum() == 2 * 64
     story.writer.close()
@@ -119,9 +125,8 @@ def test_it_grows_with_the_history_and_begins_anew_where_that_was_taken_back(
     story.keep(2, 3)
     story.close()
     replay.refresh()
-    for one in (walk, block):
-        while one.advance():
-            pass
+    follow(walk)
+    follow(block)
     assert walk.gone.epochs == (2.0,)
     assert (walk.gone.when > 0).sum() == 3 * 64
     assert [removal.epoch for removal in block.biographies()[0].removals] == [2.0] * 3
@@ -134,8 +139,7 @@ def test_positions_of_a_wide_pattern_go_with_their_last_combination(tmp_path: Pa
     story.close()
     replay = Replay(tmp_path)
     walk = GoneWalk(replay, "0", by_position=True)
-    while walk.advance():
-        pass
+    follow(walk)
     masks = [replay.layer("0", at).mask for at in range(3)]
     expected = np.where(masks[2], 0, np.where(masks[1], 2, 1))
     assert (walk.gone.epochs[0], walk.gone.epochs[-1]) == (1.0, 2.0)
@@ -182,3 +186,24 @@ def test_other_programs_can_read_it(tmp_path: Path) -> None:
         assert arrays["removed_combination"].tolist() == [one.combination for one in life.removals]
         assert arrays["removed_cause"].tolist() == [one.cause for one in life.removals]
         assert arrays["done_action"].tolist() == ["ban"]
+
+
+def test_a_large_layer_is_taken_in_part_by_part(tmp_path: Path) -> None:
+    """So that pictures can be drawn in between; nothing is told before a moment is whole."""
+    model = nn.Sequential(nn.Linear(1024, 1024))
+    sparsifier = sparsify(model, "2:4", scores="per_weight", skip=[])
+    layer = sparsifier.layers["0"]
+    info = LayerInfo("0", (1024, 1024), layer.pattern, layer.blocks)
+    writer = HistoryWriter(tmp_path / "scores.history", [info], 2)
+    writer.append(0, sparsifier)
+    sparsifier.remove(4)
+    writer.append(1, sparsifier)
+    writer.close()
+    walk = GoneWalk(Replay(tmp_path), "0")
+    parts = 0
+    while walk.behind:
+        assert not walk.gone.epochs
+        walk.advance()
+        parts += 1
+    assert parts > layer.blocks * 6 // STEP_CELLS
+    assert ((walk.gone.when == 1) == ~sparsifier.live("0").numpy()).all()

@@ -5,7 +5,7 @@ Each step is short, so that whoever takes them can draw in between; what was lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 CHUNK_BLOCKS = 1 << 15
 """How many blocks' live sets are written out at a time."""
 
+STEP_CELLS = 1 << 18
+"""Combinations of how many blocks are compared in one step."""
+
 
 class Walk:
     """One layer at one moment after the other; from the start where moments were taken back."""
@@ -41,6 +44,7 @@ class Walk:
         self.info = next(info for info in replay.layers if info.name == name)
         self.moments = 0
         self._state: State | None = None
+        self._taking: tuple[State, Iterator[None]] | None = None
         self._restarts = replay.restarts
         self.begin()
 
@@ -50,23 +54,31 @@ class Walk:
         return self._restarts != self.replay.restarts or self.moments < len(self.replay.moments)
 
     def advance(self) -> bool:
-        """Take in one moment more; False where there is none. Raises as ``Replay.layer``."""
+        """Take in a moment more, or a part of it; False where there is none.
+
+        Raises as ``Replay.layer``.
+        """
         if self._restarts != self.replay.restarts:
             self.moments, self._state, self._restarts = 0, None, self.replay.restarts
+            self._taking = None
             self.begin()
         if self.moments >= len(self.replay.moments):
             return False
-        now = self.replay.state_after(self.info.name, self.moments, self._state)
-        self.take(self.moments, now, self._state)
-        self._state = now
-        self.moments += 1
+        if self._taking is None:
+            now = self.replay.state_after(self.info.name, self.moments, self._state)
+            self._taking = now, self.take(self.moments, now, self._state)
+        now, parts = self._taking
+        if next(parts, self) is self:
+            self._state, self._taking = now, None
+            self.moments += 1
         return True
 
     def begin(self) -> None:
         """Forget what was taken in."""
 
-    def take(self, moment: int, now: State, before: State | None, /) -> None:
-        """Take in one moment."""
+    def take(self, moment: int, now: State, before: State | None, /) -> Iterator[None]:
+        """Take in one moment, part by part."""
+        raise NotImplementedError
 
 
 class BlockWalk(Walk):
@@ -82,7 +94,7 @@ class BlockWalk(Walk):
         self._bits: list[Array] = []
         self._scores: dict[int, tuple[bool, Floats]] = {}
 
-    def take(self, moment: int, now: State, _before: State | None, /) -> None:
+    def take(self, moment: int, now: State, _before: State | None, /) -> Iterator[None]:
         self._winners.append(now.winners[self.blocks])
         everywhere = len(now.bits) == 1
         self._bits.append(now.bits[np.zeros_like(self.blocks) if everywhere else self.blocks])
@@ -90,6 +102,7 @@ class BlockWalk(Walk):
         if kept is not None:
             by_position, halves = kept
             self._scores[moment] = by_position, halves[self.blocks].astype(np.float32)
+        return iter(())
 
     def biographies(self) -> tuple[Biography, ...]:
         """One for each block."""
@@ -137,7 +150,10 @@ class Gone:
 
 
 class GoneWalk(Walk):
-    """When what was removed, in all blocks; little is done at moments without a removal."""
+    """When what was removed, in all blocks; little is done at moments without a removal.
+
+    ``gone`` changes once a moment has been taken in wholly.
+    """
 
     def __init__(self, replay: Replay, name: str, by_position: bool = False) -> None:
         self._by_position = by_position
@@ -150,7 +166,7 @@ class GoneWalk(Walk):
         when.flags.writeable = False
         self.gone = Gone((), when, None if self._by_position else when)
 
-    def take(self, moment: int, now: State, before: State | None, /) -> None:
+    def take(self, moment: int, now: State, before: State | None, /) -> Iterator[None]:
         if before is None or np.array_equal(before.bits, now.bits):
             return
         epochs = (*self.gone.epochs, self.replay.moments[moment].epoch)
@@ -158,8 +174,9 @@ class GoneWalk(Walk):
         when = self.gone.when.astype(kind)
         ranks = None if self.gone.ranks is None else self.gone.ranks.copy()
         kept = None if ranks is None else self.replay.scores_kept(self.info.name, moment)
-        for first in range(0, self.info.blocks, CHUNK_BLOCKS):
-            rows = slice(first, min(first + CHUNK_BLOCKS, self.info.blocks))
+        size = max(1, STEP_CELLS // self.info.pattern.count)
+        for first in range(0, self.info.blocks, size):
+            rows = slice(first, min(first + size, self.info.blocks))
             lived, lives = self._cells(before, rows), self._cells(now, rows)
             gone = lived & ~lives
             # Chosen anew, as SR-STE does, nothing is removed for good.
@@ -172,6 +189,7 @@ class GoneWalk(Walk):
                 by_position, halves = kept
                 gained = halves[rows].astype(np.float32)
                 _rank(ranks[rows], self.info.pattern, by_position, gained, lived, gone)
+            yield
         for array in (when, ranks):
             if array is not None:
                 array.flags.writeable = False

@@ -156,13 +156,19 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def _draw_intervention(self, life: Biography, epoch: float, done: Any) -> None:
         members = members_of(life.pattern, done.combination)
-        colour = plot_colours().red
+        colours = plot_colours()
         line = pg.InfiniteLine(
             epoch,
             angle=90,
-            pen=pg.mkPen(colour, width=1.4, style=Qt.PenStyle.DashLine),
+            pen=pg.mkPen(colours.red, width=1.4, style=Qt.PenStyle.DashLine),
             label=f"{done.action} {glyphs(members, life.pattern.m)}",
-            labelOpts={"position": 0.94, "color": colour, "movable": False, "anchors": _ANCHORS},
+            labelOpts={
+                "position": 0.07,
+                "color": colours.red,
+                "fill": colours.background,
+                "movable": False,
+                "anchors": _ANCHORS,
+            },
         )
         line.setZValue(10)
         self._plot.addItem(line, ignoreBounds=True)

@@ -43,10 +43,10 @@ QUANTITIES = {
 MOST_WEIGHTS = 4000
 """Moments of a block's weights that are kept; of more, every second one."""
 
-_HEADERS = ("held", "end", "rank", "margin")
+_HEADERS = ("held", "epoch", "rank", "margin")
 _TIPS = (
     "The positions the combination holds",
-    "What became of it, and at which epoch",
+    "When it was removed, and whether by hand; or what became of it",
     "Its rank among those that lived until then",
     "Its score less that of the worst that was kept",
 )
@@ -117,8 +117,7 @@ class EndsModel(QAbstractTableModel):
             first = combination == int(life.winners[-1])
             return ("won" if decided else "leads" if first else "lives") if column == 1 else ""
         if column == 1:
-            what = {"score": "epoch", "ban": "banned", "pin": "pin"}[one.cause]
-            return f"{what} {one.epoch:.2f}"
+            return f"{'' if one.cause == 'score' else one.cause} {one.epoch:.2f}".lstrip()
         if column == 2:
             return f"{one.rank} of {one.of}" if one.rank else f"– of {one.of}"
         return "–" if one.margin is None else f"{one.margin:+.2g}"
@@ -265,6 +264,9 @@ def _summary(life: Biography) -> str:
     since = float(life.epochs[changed[-1] + 1 if len(changed) else 0])
     held = glyphs(members_of(life.pattern, winner), life.pattern.m)
     if life.live is not None and int(life.live[-1].sum()) == 1:
-        last = max((one.epoch for one in life.removals), default=0.0)
-        return f"<b>{held}</b> won at epoch {last:.2f}, and led since {since:.2f}."
+        last = life.removals[-1] if life.removals else None
+        if last is not None and last.cause == "pin":
+            return f"<b>{held}</b> was pinned at epoch {last.epoch:.2f}."
+        won = last.epoch if last else 0.0
+        return f"<b>{held}</b> won at epoch {won:.2f}, and led since {since:.2f}."
     return f"<b>{held}</b> leads since epoch {since:.2f}."
