@@ -12,8 +12,11 @@ from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
 
 from lbc.latency.anchors import ANCHORS, DTYPE_BYTES, memory_bytes, peak_of
+from lbc.latency.files import as_csv
 from lbc.latency.measurement import Dtype, Measurement, Result, Time
 from lbc_gui.curves.curves_panel import LogAxis
+from lbc_gui.painting import Picture
+from lbc_gui.saving import Data
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 MOST_BARS = 16
@@ -52,6 +55,19 @@ class LatencyPlots(QTabWidget):
             self.setCurrentWidget(self.speed_up)
         self._shown = tuple(measurements)
         self._draw()
+
+    def picture_to_save(self) -> Picture | None:
+        name = self.tabText(self.currentIndex())
+        measured = ", ".join(measurement.title for _, measurement in self._shown)
+        title = f"{name} · {measured or 'published measurements'}"
+        return Picture(f"latency {name}", title, self.currentWidget())
+
+    def data_to_save(self) -> Data | None:
+        """The table of what is drawn; JSON, which can be opened again, is the page's Export."""
+        if not self._shown:
+            return None
+        text = as_csv(tuple(measurement for _, measurement in self._shown)).encode()
+        return Data("latency", {".csv": lambda file: file.write(text)})
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

@@ -55,6 +55,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._fold: Fold | None = None
         self._layer = ""
         self._pinned: int | None = None
+        self._sharpness = 1.0
         self._axes = {name: _CellAxis(name) for name in ("left", "bottom")}
         self._plot = self.addPlot(axisItems=self._axes)
         self._plot.setMenuEnabled(False)
@@ -138,6 +139,11 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._box.setRange(QRectF(column, row, columns, rows), padding=0)
         self.zooms.moved()
 
+    def sharpen(self, factor: float) -> None:
+        """Draw the detail that a device of ``factor`` times the screen's pixels a side can show."""
+        self._sharpness = factor
+        self._draw()
+
     def block_centre(self, block: int) -> QPointF:
         """Where the middle of a block is drawn, in this widget's pixels."""
         assert self._fold is not None
@@ -206,7 +212,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def _visible(self, snapshot: Snapshot) -> tuple[Picture, Detail]:
         """What of the range is drawn: cells where each has a pixel, else blocks."""
         (x0, x1), (y0, y1) = self._box.viewRange()
-        ratio = self.devicePixelRatioF()
+        ratio = self._sharpness * self.devicePixelRatioF()
         size = self._box.size()
         width, height = int(size.width() * ratio), int(size.height() * ratio)
         if width >= x1 - x0 and height >= y1 - y0:
