@@ -42,6 +42,9 @@ class Actions:
     inspect: QAction
     save: QAction
     save_report: QAction
+    save_picture: QAction
+    copy_picture: QAction
+    save_data: QAction
     open_runs: QAction
     quit: QAction
     fit: QAction
@@ -94,6 +97,17 @@ class Actions:
                 parent, "Save re&port of the run…", "Ctrl+Shift+S",
                 "Save the run with its pictures as one HTML file",
             ),
+            save_picture=_action(
+                parent, "Save &picture…", "Ctrl+Alt+P",
+                "Save the view that has the focus as PNG or SVG",
+            ),
+            copy_picture=_action(
+                parent, "&Copy picture", "Ctrl+Alt+C", "Copy the view that has the focus"
+            ),
+            save_data=_action(
+                parent, "Save &data…", "Ctrl+Alt+D",
+                "Save the numbers behind the view that has the focus",
+            ),
             open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
             quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
             fit=_action(parent, "&Fit heatmap", "Ctrl+0", "Show the whole layer"),
@@ -112,6 +126,8 @@ class Actions:
         examples = file.addMenu("Open e&xample")
         examples.addActions(self.examples.actions())
         file.addActions([self.save, self.open_run, self.save_report, self.inspect, self.open_runs])
+        file.addSeparator()
+        file.addActions([self.save_picture, self.copy_picture, self.save_data])
         file.addSeparator()
         file.addAction(self.quit)
         run = bar.addMenu("&Run")

@@ -38,6 +38,7 @@ from lbc_gui.masks.drawing import MaskSnapshot
 from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.reporting import Reporting
 from lbc_gui.resuming import Resuming
+from lbc_gui.saving import Saving
 from lbc_gui.scores.block_panel import BlockPanel
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.session import Session, State
@@ -91,6 +92,7 @@ class MainWindow(QMainWindow):
         self._hover = QLabel()
         self._housekeeping = Housekeeping(self)
         self._resuming = Resuming(self.message, settings, runs, self)
+        self.saving = Saving(self._run_name, self)
         self._lay_out()
         self.inspecting = Inspecting(self, self.inspector, self.pages, self.message, self.log)
         self._connect()
@@ -235,9 +237,11 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _state_changed(self, state: State) -> None:
         self.progress.show_state(state)
-        name = self.session.experiment.name if self.session.experiment else ""
-        self.setWindowTitle(f"{name} · {state.value} — {TITLE}")
+        self.setWindowTitle(f"{self._run_name()} · {state.value} — {TITLE}")
         self._enable_actions()
+
+    def _run_name(self) -> str:
+        return self.session.experiment.name if self.session.experiment else ""
 
     @Slot()
     def _loaded(self) -> None:
@@ -353,6 +357,7 @@ class MainWindow(QMainWindow):
         if self.closing.over:
             self._settings.save_layout(self.saveGeometry(), self.saveState())
             self._housekeeping.close()
+            self.saving.wait()
             event.accept()
         else:
             event.ignore()
@@ -374,6 +379,9 @@ class MainWindow(QMainWindow):
             (actions.inspect, self.inspecting.choose),
             (actions.save, self.save_experiment),
             (actions.save_report, self.reporting.choose),
+            (actions.save_picture, self.saving.save_picture),
+            (actions.copy_picture, self.saving.copy_picture),
+            (actions.save_data, self.saving.save_data),
             (actions.open_runs, self._open_runs),
             (actions.quit, self.close),
             (actions.fit, self.scores.heatmap.fit),
@@ -405,6 +413,8 @@ class MainWindow(QMainWindow):
         self.block.step_in.wished.connect(session.intervene)
         self.block.life.failed.connect(self.message.show_message)
         session.life_arrived.connect(self.block.life.show_life)
+        self.saving.failed.connect(self.show_failure)
+        self.saving.said.connect(self.log.say)
         self.experiment_panel.edited.connect(self._edited)
         self.experiment_panel.settled.connect(self._settled)
         self.latency.failed.connect(self.show_failure)
@@ -455,6 +465,11 @@ class MainWindow(QMainWindow):
         self.actions_.fill_menus(self.menuBar(), [dock.toggleViewAction() for dock in docks])
         self.statusBar().addWidget(self._hover, 1)
         self.statusBar().addPermanentWidget(self._note)
+        self.saving.add(self.scores, self.scores.heatmap)
+        self.saving.add(self.masks, self.masks.heatmap)
+        self.saving.add(self.inspector.layer, self.inspector.layer.view)
+        for view in (self.latency.plots, self.curves, self.block):
+            self.saving.add(view)
         self._original_layout = self.saveState()
         self._restore_settings()
 

@@ -12,6 +12,8 @@ from PySide6.QtWidgets import QWidget
 
 from lbc.training.events import EpochDone, LayerInfo, Resumed, StepDone
 from lbc_gui.curves.series import Series
+from lbc_gui.painting import Picture
+from lbc_gui.saving import Data, as_csv, as_npz
 from lbc_gui.theme import PlotColours, compact, plot_colours, style_plot
 
 TITLES = {
@@ -20,6 +22,9 @@ TITLES = {
     "live": "Live combinations",
     "density": "Density (% kept)",
 }
+
+UNITS = {"accuracy": "accuracy_percent", "density": "density_percent"}
+"""Names of columns that are not plain numbers."""
 
 
 class LogAxis(pg.AxisItem):  # type: ignore[misc]
@@ -99,6 +104,30 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                     self._series[name].append(event.epoch, value)
                     touched.add(name)
         self._draw(touched)
+
+    def picture_to_save(self) -> Picture | None:
+        if not len(self._series["live"]):
+            return None
+        last = max(float(series.x[-1]) for series in self._series.values() if len(series))
+        return Picture("curves", f"Training curves up to epoch {round(last, 2):g}", self)
+
+    def data_to_save(self) -> Data | None:
+        """Every step and epoch so far; npz holds ``NAME`` and ``NAME_epoch`` for each curve."""
+        if not len(self._series["live"]):
+            return None
+        curves = {name: (one.x.copy(), one.y.copy()) for name, one in self._series.items()}
+        arrays = {name: y for name, (_, y) in curves.items()}
+        arrays |= {f"{name}_epoch": x for name, (x, _) in curves.items()}
+        rows: dict[float, dict[str, float]] = {}
+        for name, (x, y) in curves.items():
+            for epoch, value in zip(x.tolist(), y.tolist(), strict=True):
+                rows.setdefault(epoch, {})[name] = value
+        table = [[epoch, *(row.get(name, "") for name in curves)] for epoch, row in rows.items()]
+        table.sort(key=lambda row: row[0])
+        columns = ("epoch", *(UNITS.get(name, name) for name in curves))
+        return Data("curves", {
+            ".csv": as_csv(columns, len(table), table), ".npz": as_npz(arrays),
+        })  # fmt: skip
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

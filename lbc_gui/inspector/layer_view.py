@@ -17,9 +17,12 @@ from PySide6.QtWidgets import (
 
 from lbc_gui.inspector.colours import Legend, difference_table, mask_table, weight_table
 from lbc_gui.inspector.mask_view import MaskView
+from lbc_gui.inspector.numbers import layer_data
 from lbc_gui.inspector.reading_thread import LayerPicture
 from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationsModel, ViolationsTable
 from lbc_gui.inspector.wording import title, weight_text
+from lbc_gui.painting import Picture
+from lbc_gui.saving import Data
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
 
@@ -82,6 +85,16 @@ class LayerView(QWidget):
         m = violations.pattern.m
         row, group = divmod(int(violations.blocks[at]), self.picture.rows.shape[1] // m)
         self.view.zoom_to(row, group * m, m)
+
+    def picture_to_save(self) -> Picture | None:
+        if self.picture is None:
+            return None
+        plain = title(self.picture).replace("<b>", "").replace("</b>", "")
+        said = f"{plain} · {self.colour.currentText()}"
+        return Picture(f"mask {self.picture.name}", said, self.view, (self._legend,))
+
+    def data_to_save(self) -> Data | None:
+        return None if self.picture is None else layer_data(self.picture)
 
     def _offer_difference(self, offered: bool) -> None:
         at = self.colour.findText(DIFFERENCE)

@@ -50,6 +50,7 @@ class MaskView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._codes: Codes | None = None
         self._table: Table | None = None
         self._m = 0
+        self._sharpness = 1.0
         axes = {name: _WholeAxis(name) for name in ("left", "bottom")}
         self._plot = self.addPlot(axisItems=axes)
         self._plot.setMenuEnabled(False)
@@ -134,6 +135,11 @@ class MaskView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             xRange=(column - x, column + m + x), yRange=(row - y, row + 1 + y), padding=0
         )
 
+    def sharpen(self, factor: float) -> None:
+        """Draw the detail that a device of ``factor`` times the screen's pixels a side can show."""
+        self._sharpness = factor
+        self._draw()
+
     def cell_centre(self, row: int, column: int) -> QPointF:
         """Where a weight is drawn, in pixels of this widget."""
         point = self._box.mapViewToScene(QPointF(column + 0.5, row + 0.5))
@@ -186,7 +192,7 @@ class MaskView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if self._codes is None:
             return
         (x0, x1), (y0, y1) = self._box.viewRange()
-        ratio, size = self.devicePixelRatioF(), self._box.size()
+        ratio, size = self._sharpness * self.devicePixelRatioF(), self._box.size()
         width, height = int(size.width() * ratio), int(size.height() * ratio)
         part = detail(self._codes, x0, y0, x1, y1, width, height)
         if part.codes.size == 0:

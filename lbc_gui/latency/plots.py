@@ -8,12 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Slot
-from PySide6.QtGui import QAction, QColor, QGuiApplication, QIcon, QPixmap
-from PySide6.QtWidgets import QFileDialog, QLabel, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QColor, QIcon, QPixmap
+from PySide6.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
 
 from lbc.latency.anchors import ANCHORS, memory_bytes, peak_of
+from lbc.latency.files import as_csv
 from lbc.latency.measurement import Dtype, Measurement, Result, Time
 from lbc_gui.curves.curves_panel import LogAxis
+from lbc_gui.painting import Picture
+from lbc_gui.saving import Data
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 MOST_BARS = 16
@@ -56,6 +59,19 @@ class LatencyPlots(QTabWidget):
             self.setCurrentWidget(self.speed_up)
         self._shown = shown
         self._draw()
+
+    def picture_to_save(self) -> Picture | None:
+        name = self.tabText(self.currentIndex())
+        measured = ", ".join(measurement.title for _, measurement in self._shown)
+        title = f"{name} · {measured or 'published measurements'}"
+        return Picture(f"latency {name}", title, self.currentWidget())
+
+    def data_to_save(self) -> Data | None:
+        """The table of what is drawn; JSON, which can be opened again, is the page's Export."""
+        if not self._shown:
+            return None
+        text = as_csv(tuple(measurement for _, measurement in self._shown)).encode()
+        return Data("latency", {".csv": lambda file: file.write(text)})
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -103,25 +119,7 @@ class _Plot(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self._key)
         layout.addWidget(self._graphics, 1)
-        for text, slot in (("Copy picture", self.copy), ("Save picture…", self._choose_file)):
-            action = QAction(text, self)
-            action.triggered.connect(slot)
-            self._graphics.addAction(action)
-        self._graphics.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         self.restyle()
-
-    @Slot()
-    def copy(self) -> None:
-        """Put the plot with its key on the clipboard."""
-        QGuiApplication.clipboard().setPixmap(self.grab())
-
-    @Slot()
-    def _choose_file(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save the picture", "latency.png", "Pictures (*.png)"
-        )
-        if name:
-            self.grab().save(name)
 
     def empty(self) -> None:
         self.plot.clear()

@@ -22,7 +22,10 @@ from lbc_gui.masks.compare_bar import CompareBar
 from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, Show
 from lbc_gui.masks.mask_legend import MaskLegend
 from lbc_gui.masks.numbers_panel import NumbersPanel
+from lbc_gui.masks.saving import mask_data
 from lbc_gui.masks.wording import cell_words, weight_text
+from lbc_gui.painting import Picture
+from lbc_gui.saving import Data
 from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.scores.layer_list import LayerList, place_list
 from lbc_gui.scores.zoom_buttons import ZoomButtons
@@ -104,6 +107,17 @@ class MaskView(QWidget):
 
     def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
         self.compare.show_moments(moments, epochs)
+
+    def picture_to_save(self) -> Picture | None:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return None
+        layer, epoch = snapshot.sheet.layer or "model", f"{round(snapshot.epoch, 2):g}"
+        title = f"{layer} · {snapshot.pattern} · epoch {epoch} · {SHOWS[snapshot.request.show]}"
+        return Picture(f"mask {layer} epoch {epoch}", title, self.heatmap, (self.legend,))
+
+    def data_to_save(self) -> Data | None:
+        return None if self._snapshot is None else mask_data(self._snapshot)
 
     def clear(self) -> None:
         """A new run begins."""

@@ -23,7 +23,10 @@ from PySide6.QtWidgets import (
 from lbc.heatmap import Floats, rank
 from lbc_gui.drawing import BlockState, Snapshot
 from lbc_gui.masks.drawing import MaskSnapshot
+from lbc_gui.painting import Picture
+from lbc_gui.saving import Data
 from lbc_gui.scores.life_view import LifeView
+from lbc_gui.scores.numbers import block_data
 from lbc_gui.scores.pins import PinList
 from lbc_gui.scores.step_in import StepIn
 from lbc_gui.scores.wording import glyphs, members_of, ordinal, place
@@ -192,6 +195,7 @@ class BlockPanel(QWidget):
             button.clicked.connect(slot)
         self.life = LifeView()
         self.step_in = StepIn()
+        self._snapshot: Snapshot | MaskSnapshot | None = None
         self._title = QLabel(HINT)
         self._title.setWordWrap(True)
         self._title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -231,6 +235,7 @@ class BlockPanel(QWidget):
         return self._title.text()
 
     def clear(self) -> None:
+        self._snapshot = None
         self._title.setText(HINT)
         self._summary.clear()
         self.life.show_block(None)
@@ -242,6 +247,7 @@ class BlockPanel(QWidget):
         if block is None:
             self.clear()
             return
+        self._snapshot = snapshot
         where = place(snapshot.shape, block.pattern, block.index)
         self._title.setText(f"<b>{snapshot.request.layer}</b> · block {block.index}<br>{where}")
         live = int((block.scores > -np.inf).sum())
@@ -286,6 +292,21 @@ class BlockPanel(QWidget):
         layout.addWidget(self.pins)
         layout.addLayout(head)
         layout.addWidget(self.tabs, 1)
+
+    def picture_to_save(self) -> Picture | None:
+        data = self.data_to_save()
+        if data is None or self._snapshot is None:
+            return None
+        title = f"Epoch {round(self._snapshot.epoch, 2):g}"
+        rows = self._table.verticalHeader().length() + self._table.horizontalHeader().height()
+        used = self._table.y() + rows + 2 * self._table.frameWidth()
+        return Picture(data.name, title, self, height=min(self.height(), used))
+
+    def data_to_save(self) -> Data | None:
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.block is None:
+            return None
+        return block_data(snapshot, snapshot.block)
 
     def _show(self, block: BlockState | None) -> None:
         for widget in (self.tabs, self.keep, self.unpin):

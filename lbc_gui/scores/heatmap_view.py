@@ -63,6 +63,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._layer = ""
         self._pinned: int | None = None
         self._leader: HeatmapView | None = None
+        self._sharpness = 1.0
         self._axes = {name: _CellAxis(name) for name in ("left", "bottom")}
         self._plot = self.addPlot(axisItems=self._axes)
         self._plot.setMenuEnabled(False)
@@ -186,6 +187,11 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             leader._box.setRange(range_, padding=0)
             leader.zooms.moved()
 
+    def sharpen(self, factor: float) -> None:
+        """Draw the detail that a device of ``factor`` times the screen's pixels a side can show."""
+        self._sharpness = factor
+        self._draw()
+
     def block_centre(self, block: int) -> QPointF:
         """Where the middle of a block is drawn, in this widget's pixels."""
         point = self._box.mapViewToScene(self._rect(block).center())
@@ -251,7 +257,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def _visible(self, snapshot: Drawn) -> tuple[Picture[Key], Detail]:
         """What of the range is drawn: cells where each has a pixel, else blocks."""
         (x0, x1), (y0, y1) = self._box.viewRange()
-        ratio = self.devicePixelRatioF()
+        ratio = self._sharpness * self.devicePixelRatioF()
         size = self._box.size()
         width, height = int(size.width() * ratio), int(size.height() * ratio)
         if width >= x1 - x0 and height >= y1 - y0:

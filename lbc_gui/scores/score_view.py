@@ -17,10 +17,13 @@ from PySide6.QtWidgets import (
 
 from lbc.training.events import LayerInfo
 from lbc_gui.drawing import Snapshot, ViewRequest
+from lbc_gui.painting import Picture
+from lbc_gui.saving import Data
 from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.scores.layer_list import LayerList, place_list
 from lbc_gui.scores.legend import Legend
-from lbc_gui.scores.look_bar import LookBar
+from lbc_gui.scores.look_bar import COLOURS, LookBar
+from lbc_gui.scores.numbers import layer_data
 from lbc_gui.scores.pins import Pin
 from lbc_gui.scores.wording import glyphs, gone_text, members_of, place, score_text
 from lbc_gui.scores.zoom_buttons import ZoomButtons
@@ -179,6 +182,19 @@ class ScoreView(QWidget):
         else:
             said = gone_text(snapshot.gone, block, member)
         self.hover_text.emit(f"block {block} · {where} · {what} · {said}")
+
+    def picture_to_save(self) -> Picture | None:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return None
+        layer, epoch = snapshot.request.layer or "model", f"{round(snapshot.epoch, 2):g}"
+        colour = COLOURS[snapshot.request.look.colour]
+        title = f"{layer} · {snapshot.pattern} · epoch {epoch} · {colour}"
+        name = f"scores {layer} epoch {epoch}"
+        return Picture(name, title, self.heatmap, (self._legend,))
+
+    def data_to_save(self) -> Data | None:
+        return None if self._snapshot is None else layer_data(self._snapshot)
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
