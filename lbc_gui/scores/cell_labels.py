@@ -7,15 +7,21 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QStaticText, QTransform
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from lbc_gui.drawing import Drawn, Snapshot
 from lbc_gui.scores.wording import glyphs, members_of
 
-LARGEST_LABELLED = 600
-"""Cells that may carry text at a time; more would be slow, and too small to read anyway."""
+LARGEST_LABELLED = 240
+"""Cells that may carry text at a time, in every frame of 16 ms while one pans and zooms."""
+
+MOST_KNOWN = 4_000
+"""Cells whose text is kept from frame to frame."""
+
+Lines = tuple[tuple[QStaticText, float], ...]
+"""Lines of text, each with half its width."""
 
 
 class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
@@ -30,11 +36,14 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
         self._snapshot: Drawn | None = None
         self._font = QFont()
         self._font.setPointSizeF(8.0)
+        self._metrics = QFontMetricsF(self._font)
+        self._known: dict[tuple[int, int], tuple[Lines, QColor]] = {}
         self.setZValue(5)
 
     def show_snapshot(self, snapshot: Drawn | None) -> None:
         self.prepareGeometryChange()
         self._snapshot = snapshot
+        self._known.clear()
         self.update()
 
     def boundingRect(self) -> QRectF:
@@ -51,16 +60,23 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
             return
         transform = painter.worldTransform()
         cell = transform.mapRect(QRectF(0, 0, 1, 1))
-        metrics = QFontMetricsF(self._font)
+        metrics = self._metrics
         room = metrics.horizontalAdvance(self._words(snapshot, 0, 0)[0]) + 6
         if cell.width() < room or cell.height() < metrics.height():
             return
         painter.save()
         painter.resetTransform()
         painter.setFont(self._font)
-        two_lines = cell.height() >= 2 * metrics.height() + 2
+        line_height = metrics.height()
+        two_lines = cell.height() >= 2 * line_height + 2
         for y, x in self._visible(view):
-            self._label(painter, snapshot, y, x, transform.mapRect(QRectF(x, y, 1, 1)), two_lines)
+            lines, ink = self._label(snapshot, y, x)
+            middle = transform.map(QPointF(x + 0.5, y + 0.5))
+            shown = lines if two_lines else lines[:1]
+            top = middle.y() - len(shown) * line_height / 2
+            painter.setPen(ink)
+            for at, (text, half) in enumerate(shown):
+                painter.drawStaticText(QPointF(middle.x() - half, top + at * line_height), text)
         painter.restore()
 
     def _visible(self, view: QRectF) -> list[tuple[int, int]]:
@@ -72,15 +88,23 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
             return []
         return [(y, x) for y in rows for x in columns]
 
-    def _label(
-        self, painter: QPainter, snapshot: Drawn, y: int, x: int, box: QRectF, two_lines: bool
-    ) -> None:
-        place = snapshot.fold.locate(y, x)
-        if place is None:
-            return
-        lines = self._words(snapshot, *place)[: 2 if two_lines else 1]
-        painter.setPen(_ink(snapshot, y, x))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "\n".join(lines))
+    def _label(self, snapshot: Drawn, y: int, x: int) -> tuple[Lines, QColor]:
+        """What stands in a cell, and its colour; kept until the next snapshot, as one pans."""
+        known = self._known.get((y, x))
+        if known is None:
+            place = snapshot.fold.locate(y, x)
+            words = () if place is None else self._words(snapshot, *place)
+            lines = tuple(self._laid_out(line) for line in words)
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+            known = self._known[y, x] = lines, _ink(snapshot, y, x)
+        return known
+
+    def _laid_out(self, line: str) -> tuple[QStaticText, float]:
+        text = QStaticText(line)
+        text.setTextFormat(Qt.TextFormat.PlainText)
+        text.prepare(QTransform(), self._font)
+        return text, text.size().width() / 2
 
     def dataBounds(self, *_: Any) -> None:
         """The picture decides about the range."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil, floor
 from typing import Any
 
 import pyqtgraph as pg
@@ -30,6 +31,15 @@ class _CellAxis(pg.AxisItem):  # type: ignore[misc]
         if spacing < self.cells:
             return [f"{v / self.cells:.0f}" if v % self.cells == 0 else "" for v in values]
         return [f"{v / self.cells:.0f}" for v in values]
+
+    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
+        low, high = min(low, high), max(low, high)
+        spacings = self.tickSpacing(low, high, size)
+        if not spacings:
+            return []
+        spacing = spacings[0][0]
+        numbers = range(ceil(low / spacing), floor(high / spacing) + 1)
+        return [(spacing, [number * spacing for number in numbers])]
 
     def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
         blocks = [
@@ -66,6 +76,8 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._sharpness = 1.0
         self._axes = {name: _CellAxis(name) for name in ("left", "bottom")}
         self._plot = self.addPlot(axisItems=self._axes)
+        for axis in self._axes.values():
+            axis.enableAutoSIPrefix(False)  # which lays the label out anew in every frame
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
         self._plot.setLabel("left", "output channel")

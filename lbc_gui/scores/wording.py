@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from lbc.heatmap import Floats
@@ -23,6 +25,7 @@ def glyphs(members: tuple[int, ...], size: int) -> str:
     return "".join("■" if j in members else "□" for j in range(size))
 
 
+@lru_cache(maxsize=20_000)
 def members_of(pattern: Pattern, combination: int) -> tuple[int, ...]:
     """The positions a combination holds, ascending."""
     return tuple(pattern.members[combination].tolist())

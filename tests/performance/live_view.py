@@ -1,0 +1,149 @@
+"""What the live view costs a training: steps a second of ResNet-18 with and without it.
+
+The largest layer is open and copied up to ten times a second, as the window does by itself. In one
+process, intervals with the view and with none take turns, because a machine's speed changes; the
+cost is the median over neighbouring pairs. Also by how much the memory of the process grows from
+the first tenth of the run to the last, when everything has been loaded. Prints JSON.
+
+    QT_QPA_PLATFORM=offscreen python -m tests.performance.live_view --seconds 1200
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import QEventLoop, QTimer
+from PySide6.QtWidgets import QApplication
+
+from lbc_gui.drawing import ViewRequest
+from lbc_gui.main_window import MainWindow
+from lbc_gui.session import State
+from lbc_gui.settings import Settings
+from tests.performance.ui_lag import _experiment, _layers, until
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Steps taken and snapshots drawn in some seconds, and the memory after them in MB."""
+
+    steps: float
+    snapshots: float
+    memory: float
+
+
+def main() -> int:
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        experiment = _experiment(Path(folder), options.pattern, options.size, options.batch)
+        application = QApplication(sys.argv[:1])
+        application.setStyle("Fusion")
+        window = MainWindow(
+            experiment, Path(folder) / "runs", Settings(Path(folder) / "w.ini"), True
+        )
+        window.resize(1280, 800)
+        window.show()
+        window.begin()
+        until(application, lambda: window.session.state is State.RUNNING)
+        sizes = [layer.blocks for layer in _layers(window)]
+        window.scores.layers.setCurrentRow(sizes.index(max(sizes)))
+        snapshots: list[object] = []
+        window.session.snapshot_arrived.connect(lambda _: snapshots.append(None))
+        until(application, lambda: len(snapshots) >= 2)
+        seen: dict[bool, list[Interval]] = {True: [], False: []}
+        ends = time.monotonic() + options.seconds
+        while time.monotonic() < ends:
+            # The order turns too: what warms up in the first half would count for the second.
+            first = len(seen[True]) % 2 == 0
+            for viewed in (first, not first):
+                seen[viewed].append(_interval(window, snapshots, viewed, options.interval))
+        window.session.close()
+        until(application, lambda: not window.session.live)
+        window.close()
+    print(json.dumps(_report(options, max(sizes), seen[True], seen[False])))
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--interval", type=float, default=6, help="seconds with or without view")
+    parser.add_argument("--pattern", default="2:4")
+    parser.add_argument("--size", type=int, default=64, help="height and width of the images")
+    parser.add_argument("--batch", type=int, default=16)
+    return parser.parse_args()
+
+
+def _interval(
+    window: MainWindow, snapshots: list[object], viewed: bool, seconds: float
+) -> Interval:
+    """Train with the view, or with none asked for, whatever the window itself asks."""
+    desk: Any = window.session._desk
+    request: ViewRequest | None = window.scores.request
+    desk._request = None
+    if viewed and request is not None:
+        desk.ask(request)
+    _run(0.5)  # what was asked for before has been served
+    steps, shown, began = window.progress.value(), len(snapshots), time.monotonic()
+    _run(seconds)
+    lasted = time.monotonic() - began
+    taken, drawn = window.progress.value() - steps, len(snapshots) - shown
+    return Interval(taken / lasted, drawn / lasted, _memory())
+
+
+def _run(seconds: float) -> None:
+    loop = QEventLoop()
+    QTimer.singleShot(int(seconds * 1000), loop.quit)
+    loop.exec()
+
+
+def _memory() -> float:
+    """What the process holds in memory at present, in MB (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _report(
+    options: argparse.Namespace, blocks: int, viewed: list[Interval], alone: list[Interval]
+) -> dict[str, object]:
+    ratios = [a.steps / b.steps for a, b in zip(viewed, alone, strict=True) if b.steps]
+    low, middle, high = np.percentile([100 * (1 - ratio) for ratio in ratios], (25, 50, 75))
+    memory = [interval.memory for pair in zip(viewed, alone, strict=True) for interval in pair]
+    tenth = max(1, len(memory) // 10)
+    growth = np.median(memory[-tenth:]) - np.median(memory[:tenth])
+    return {
+        "benchmark": "live_view",
+        "pattern": options.pattern,
+        "batch": options.batch,
+        "image": options.size,
+        "blocks_on_screen": blocks,
+        "seconds": options.seconds,
+        "pairs": len(ratios),
+        "steps_per_second": {
+            "with_view": round(float(np.median([at.steps for at in viewed])), 2),
+            "without": round(float(np.median([at.steps for at in alone])), 2),
+        },
+        "snapshots_per_second": round(float(np.median([at.snapshots for at in viewed])), 1),
+        "snapshots_per_second_without": round(float(max(at.snapshots for at in alone)), 1),
+        "cost_percent": {
+            "median": round(float(middle), 1),
+            "quartiles": [round(float(low), 1), round(float(high), 1)],
+        },
+        "memory_mb": {
+            "first": round(float(np.median(memory[:tenth])), 1),
+            "last": round(float(np.median(memory[-tenth:])), 1),
+            "growth": round(float(growth), 1),
+        },
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
