@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, QTimer, QUrl, Slot
-from PySide6.QtGui import QAction, QCloseEvent, QDesktopServices
+from PySide6.QtCore import QSize, Qt, QTimer, Slot
+from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
-    QDockWidget,
-    QFileDialog,
     QLabel,
     QMainWindow,
     QMessageBox,
@@ -19,17 +17,18 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.config import FOREIGN, Experiment, dump_experiment, load_experiment
-from lbc.runs.opening import OpenedRun, open_run
+from lbc.config import FOREIGN, Experiment
+from lbc.runs.opening import OpenedRun
 from lbc.runs.replay import MomentInfo
-from lbc.runs.resuming import RunError, UnfinishedRun
+from lbc.runs.resuming import UnfinishedRun
 from lbc.training.events import InterventionRefused, Prepared, Resumed, Started, StorageProblem
-from lbc.yaml_file import ExperimentError
 from lbc_gui.actions import Actions
+from lbc_gui.arrangement import Arrangement
 from lbc_gui.closing import Closing
 from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.drawing import Snapshot
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
+from lbc_gui.files import Files
 from lbc_gui.housekeeping import Housekeeping
 from lbc_gui.inspector.inspecting import Inspecting
 from lbc_gui.inspector.inspector_page import InspectorPage
@@ -43,7 +42,6 @@ from lbc_gui.scores.block_panel import BlockPanel
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.session import Session, State
 from lbc_gui.settings import Settings
-from lbc_gui.theme import apply_theme
 from lbc_gui.timeline import Timeline
 from lbc_gui.training_thread import Failed
 from lbc_gui.widgets.log_panel import LogPanel
@@ -51,9 +49,6 @@ from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.widgets.run_progress import RunProgress
 
 TITLE = "LBC Explorer"
-
-FRAME = QSize(4, 36)
-"""What a window manager may add around the window; all of it should fit the screen."""
 
 FIRST_PAINT_MILLISECONDS = 60
 """Torch begins to load this long after the window is shown, so that it is painted first."""
@@ -81,8 +76,9 @@ class MainWindow(QMainWindow):
         self.message = MessageBar()
         self.progress = RunProgress()
         self.actions_ = Actions.create(self)
-        self._settings = settings
+        self._arrangement = Arrangement(self, settings, self.actions_.themes)
         self._start = start
+        self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = Reporting(self.session, self)
         self.closing = Closing(
             self, self.session, self.latency.measuring, self.inspector.reading, self.reporting
@@ -151,27 +147,15 @@ class MainWindow(QMainWindow):
             self.message.hide()
             self._load_asked(experiment)
 
-    @Slot()
-    def open_run(self) -> None:
-        runs = self.session.runs
-        folder = QFileDialog.getExistingDirectory(
-            self, "Open a run", str(runs) if runs.is_dir() else ""
-        )
-        if folder:
-            self.open_run_path(Path(folder))
-
-    def open_run_path(self, folder: Path) -> None:
-        """Look at the run in a folder; why that cannot be is shown."""
-        try:
-            run = open_run(folder)
-        except RunError as error:
-            self.message.show_message(str(error))
-        else:
-            self.session.open(run)
-
     def resume_path(self, folder: Path) -> None:
         """Go on with the run in a folder; why that cannot be is shown."""
         self._resuming.open(folder)
+
+    @Slot(object)
+    def _experiment_opened(self, experiment: Experiment) -> None:
+        self.message.hide()
+        self.experiment_panel.show_experiment(experiment)
+        self._prepare(experiment)
 
     @Slot(object)
     def _resume(self, run: UnfinishedRun) -> None:
@@ -180,52 +164,9 @@ class MainWindow(QMainWindow):
         self._asked = run.experiment.model
         self.session.load(run.experiment, run=True, resume=run.path)
 
-    @Slot()
-    def open_experiment(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Open an experiment", "", "Experiments (*.yaml *.yml)"
-        )
-        if path:
-            self.open_path(Path(path))
-
-    @Slot(QAction)
-    def _example_chosen(self, action: QAction) -> None:
-        self.open_path(Path(action.data()))
-
-    def open_path(self, path: Path) -> None:
-        """Load an experiment file; problems are shown, and the present one stays."""
-        try:
-            experiment = load_experiment(path)
-        except ExperimentError as error:
-            self.message.show_message(str(error))
-            self.log.say(str(error))
-            return
-        self.message.hide()
-        self.experiment_panel.show_experiment(experiment)
-        self._prepare(experiment)
-
-    @Slot()
-    def save_experiment(self) -> None:
-        experiment = self.experiment_panel.experiment
-        if experiment is None:
-            return
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the experiment", f"{experiment.name}.yaml", "Experiments (*.yaml)"
-        )
-        if path:
-            self.save_path(experiment, Path(path))
-
-    def save_path(self, experiment: Experiment, path: Path) -> None:
-        """Write an experiment file; a full disk is told, the old file stays."""
-        from lbc.runs.atomic import write_atomically
-
-        text = dump_experiment(experiment).encode()
-        try:
-            write_atomically(path, lambda file: file.write(text))
-        except OSError as error:
-            self.message.show_message(f"{path} could not be written: {error.strerror}.")
-        else:
-            self.log.say(f"Saved {path}.")
+    @Slot(str)
+    def _refuse(self, sentence: str) -> None:
+        self.show_failure(sentence, "")
 
     def show_failure(self, sentence: str, details: str) -> None:
         """Say what went wrong, in the bar and in the log."""
@@ -355,7 +296,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.closing.over:
-            self._settings.save_layout(self.saveGeometry(), self.saveState())
+            self._arrangement.save()
             self._housekeeping.close()
             self.saving.wait()
             event.accept()
@@ -374,24 +315,27 @@ class MainWindow(QMainWindow):
             (actions.stop, session.stop),
             (actions.reset, self.reset),
             (actions.resume, self._resuming.choose),
-            (actions.open_run, self.open_run),
-            (actions.open, self.open_experiment),
+            (actions.open_run, self.files.choose_run),
+            (actions.open, self.files.choose_experiment),
             (actions.inspect, self.inspecting.choose),
-            (actions.save, self.save_experiment),
+            (actions.save, self.files.choose_where_to_save),
             (actions.save_report, self.reporting.choose),
             (actions.save_picture, self.saving.save_picture),
             (actions.copy_picture, self.saving.copy_picture),
             (actions.save_data, self.saving.save_data),
-            (actions.open_runs, self._open_runs),
+            (actions.open_runs, self.files.show_runs),
             (actions.quit, self.close),
             (actions.fit, self.scores.heatmap.fit),
             (actions.fit, self.masks.heatmap.fit),
-            (actions.reset_layout, self._reset_layout),
+            (actions.reset_layout, self._arrangement.reset),
             (actions.about, self._about),
         ):
             action.triggered.connect(slot)
-        actions.themes.triggered.connect(self._theme_chosen)
-        actions.examples.triggered.connect(self._example_chosen)
+        actions.examples.triggered.connect(self.files.open_example)
+        self.files.experiment_opened.connect(self._experiment_opened)
+        self.files.run_opened.connect(session.open)
+        self.files.failed.connect(self._refuse)
+        self.files.said.connect(self.log.say)
         self._resuming.chosen.connect(self._resume)
         session.state_changed.connect(self._state_changed)
         session.loaded.connect(self._loaded)
@@ -446,16 +390,9 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.pages, 1)
         layout.addWidget(self.timeline)
         self.setCentralWidget(central)
-        docks = [
-            self._dock("Experiment", self.experiment_panel, Qt.DockWidgetArea.LeftDockWidgetArea),
-            self._dock("Block", self.block, Qt.DockWidgetArea.RightDockWidgetArea),
-            self._dock("Log", self.log, Qt.DockWidgetArea.BottomDockWidgetArea),
-        ]
+        self._arrangement.place(self.experiment_panel, self.block, self.log)
+        docks = self._arrangement.docks
         self._block_dock = docks[1]
-        self.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-        self.resizeDocks(docks[:2], [300, 262], Qt.Orientation.Horizontal)
-        self.resizeDocks(docks[2:], [96], Qt.Orientation.Vertical)
         bar = self.addToolBar("Run")
         bar.setObjectName("run_bar")
         bar.setMovable(False)
@@ -470,43 +407,7 @@ class MainWindow(QMainWindow):
         self.saving.add(self.inspector.layer, self.inspector.layer.view)
         for view in (self.latency.plots, self.curves, self.block):
             self.saving.add(view)
-        self._original_layout = self.saveState()
-        self._restore_settings()
-
-    def _dock(self, title: str, widget: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:
-        dock = QDockWidget(title, self)
-        dock.setObjectName(title.lower())
-        dock.setWidget(widget)
-        self.addDockWidget(area, dock)
-        return dock
-
-    def _restore_settings(self) -> None:
-        theme = self._settings.theme
-        apply_theme(theme)
-        for action in self.actions_.themes.actions():
-            action.setChecked(action.data() == theme)
-        layout = self._settings.layout()
-        if layout is None:
-            room = self.screen().availableSize() - FRAME
-            self.resize(self.sizeHint().boundedTo(room))
-        else:
-            self.restoreGeometry(layout[0])
-            self.restoreState(layout[1])
-
-    @Slot()
-    def _reset_layout(self) -> None:
-        self._settings.clear_layout()
-        self.restoreState(self._original_layout)
-
-    @Slot(QAction)
-    def _theme_chosen(self, action: QAction) -> None:
-        self._settings.theme = action.data()
-        apply_theme(action.data())
-
-    @Slot()
-    def _open_runs(self) -> None:
-        self.session.runs.mkdir(parents=True, exist_ok=True)
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.session.runs.resolve())))
+        self._arrangement.restore()
 
     @Slot()
     def _about(self) -> None:

@@ -121,6 +121,7 @@ class Session(QObject):
         else:
             self._thread.control.discard()
 
+    @Slot(object)
     def open(self, run: OpenedRun) -> None:
         """Discard the present run and look at one on disk."""
         self._next, self._held, self._to_open = None, None, run

@@ -29,9 +29,9 @@ def test_an_experiment_is_saved_and_opened_again(
     window = open_window()
     experiment = small_experiment(name="kept", pattern="1:4", seed=9)
     path = tmp_path / "kept.yaml"
-    window.save_path(experiment, path)
+    window.files.save_experiment(experiment, path)
     assert load_experiment(path) == experiment
-    window.open_path(path)
+    window.files.open_experiment(path)
     qtbot.waitUntil(
         lambda: window.session.experiment == experiment and window.session.state is State.READY,
         timeout=SECONDS,
@@ -54,7 +54,7 @@ def test_a_file_that_cannot_be_read_leaves_everything_as_it_was(
     before = window.experiment_panel.experiment
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)
-    window.open_path(path)
+    window.files.open_experiment(path)
     assert window.message.isVisible()
     assert all(part in window.message.text for part in said)
     assert "Traceback" not in window.message.text
@@ -81,7 +81,7 @@ def test_every_example_opens_and_says_what_it_lacks_here(qtbot: QtBot, open_wind
 
 def test_a_folder_that_refuses_the_file_is_told(open_window: Open, tmp_path: Path) -> None:
     window = open_window()
-    window.save_path(small_experiment(), tmp_path / "nowhere" / "x.yaml")
+    window.files.save_experiment(small_experiment(), tmp_path / "nowhere" / "x.yaml")
     assert "could not be written" in window.message.text
 
 

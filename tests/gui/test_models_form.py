@@ -189,7 +189,7 @@ def test_opening_a_file_runs_none_of_its_code(
     file = folder / "from_somebody.yaml"
     witness = folder / "witness"
     file.write_text(f"model: {{import: 'os:system', kwargs: {{command: touch {witness}}}}}\n")
-    window.open_path(file)
+    window.files.open_experiment(file)
     qtbot.waitUntil(lambda: window.session.state is State.WAITING, timeout=SECONDS)
     qtbot.wait(400)  # longer than the form takes to settle
     assert window.session.state is State.WAITING

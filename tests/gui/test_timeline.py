@@ -122,7 +122,7 @@ def test_a_run_on_disk_is_looked_at_like_one_that_trains(
     assert folder is not None
     before = shown_at(qtbot, window, 4)
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.open_run_path(folder)
+        window.files.open_run(folder)
     assert window.session.state is State.OPENED
     assert not window.session.live
     assert window.timeline.at == len(window.timeline._moments) - 1
@@ -131,7 +131,7 @@ def test_a_run_on_disk_is_looked_at_like_one_that_trains(
     again = shown_at(qtbot, window, 4)
     assert np.array_equal(again.scores, before.scores)
 
-    window.open_run_path(tmp_path)  # no run: said, and the one that is open stays
+    window.files.open_run(tmp_path)  # no run: said, and the one that is open stays
     assert window.message.isVisible()
     assert window.session.folder == folder
     window.actions_.run.trigger()  # the same experiment once more
