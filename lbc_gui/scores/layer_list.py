@@ -69,7 +69,7 @@ class _Entry(QListWidgetItem):
             live = "decided" if state.live == 1 else f"{state.live:,} live"
             under += f" · {live}"
             if state.density is not None:
-                shares.append(f"{state.density:.0%} kept")
+                shares.append(f"{state.density:.0%}")
             tip += f", {state.live:,} of {info.pattern.count:,} combinations live in each block"
         if self.flips is not None:
             tip += f"; {self.flips:.1%} of the blocks drawn changed their best combination"

@@ -54,6 +54,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         small.setPointSizeF(small.pointSizeF() * 0.85)
         for name in ("left", "bottom"):
             self._plot.getAxis(name).setTickFont(small)
+            self._plot.getAxis(name).enableAutoSIPrefix(False)
         self._now = pg.InfiniteLine(angle=90)
         self._now.setZValue(20)
         self._life: Biography | None = None
