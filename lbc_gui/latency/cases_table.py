@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,9 @@ MARGINS = 8
 """Of a cell, in pixels, left and right together."""
 
 MEASURING, WAITING = "being measured", "waiting"
+
+MOST_WAITING = 20
+"""Cases to come that are named, one by one."""
 GREY = QColor(128, 128, 128)
 
 
@@ -61,6 +64,11 @@ class Line:
 
     result: Result | None
     text: str
+
+    @property
+    def sentence(self) -> str | None:
+        """What is written over the whole row; None where it is a case."""
+        return self.text if self.result is None else None
 
 
 class CasesModel(QAbstractTableModel):
@@ -92,15 +100,29 @@ class CasesModel(QAbstractTableModel):
             why = self._why(result, measurement) if measurement else ""
             lines += [Line(None, why)] if why else []
         states = (MEASURING, *(WAITING for _ in waiting))
-        lines += [Line(None, f"{n}: {state}") for n, state in zip(waiting, states, strict=False)]
-        same = [line.result is None for line in lines] == [at.result is None for at in self.lines]
-        if not same:
-            self.beginResetModel()
-        self.lines, self._measurement = lines, measurement
-        if not same:
-            self.endResetModel()
-        else:
-            self._all_changed()
+        named = list(zip(waiting[:MOST_WAITING], states, strict=False))
+        lines += [Line(None, f"{name}: {state}") for name, state in named]
+        if len(waiting) > MOST_WAITING:
+            lines.append(Line(None, f"{len(waiting) - MOST_WAITING:,} more: {WAITING}"))
+        self._measurement = measurement
+        self._replace(lines)
+        self._all_changed()
+
+    def _replace(self, lines: list[Line]) -> None:
+        """Put new lines in the place of the old, leaving alone what begins alike."""
+        old = self.lines
+        pairs = enumerate(zip(old, lines, strict=False))
+        differs = (at for at, (a, b) in pairs if a.sentence != b.sentence)
+        alike = next(differs, min(len(old), len(lines)))
+        if alike < len(old):
+            self.beginRemoveRows(QModelIndex(), alike, len(old) - 1)
+            self.lines = old[:alike]
+            self.endRemoveRows()
+        if alike < len(lines):
+            self.beginInsertRows(QModelIndex(), alike, len(lines) - 1)
+            self.lines = lines
+            self.endInsertRows()
+        self.lines = lines
 
     def show_baseline(self, baseline: Measurement | None) -> None:
         """Compare sparse times with those of another measurement, case by case of equal shape."""
@@ -206,7 +228,7 @@ class CasesTable(QTableView):
         copy.triggered.connect(self.copy_rows)
         self.addAction(copy)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
-        model.modelReset.connect(self._span)
+        model.rowsInserted.connect(self._span)
         model.dataChanged.connect(self._hide_unused)
         self._hide_unused()
 
@@ -224,16 +246,16 @@ class CasesTable(QTableView):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._fit_sentences()
+        self._fit_sentences(range(len(self._cases.lines)))
 
     @Slot()
-    def _span(self) -> None:
-        self.clearSpans()
-        for row, line in enumerate(self._cases.lines):
-            if line.result is None:
+    def _span(self, _parent: Index, first: int, last: int) -> None:
+        rows = range(first, last + 1)
+        for row in rows:
+            if self._cases.lines[row].result is None:
                 self.setSpan(row, 0, 1, len(HEADERS))
         self._hide_unused()
-        self._fit_sentences()
+        self._fit_sentences(rows)
 
     @Slot()
     def _hide_unused(self) -> None:
@@ -242,10 +264,11 @@ class CasesTable(QTableView):
             if self.isColumnHidden(column) != (column in unused):
                 self.setColumnHidden(column, column in unused)
 
-    def _fit_sentences(self) -> None:
+    def _fit_sentences(self, rows: Iterable[int]) -> None:
         """Qt gives a spanned cell the height that its first column alone would need."""
         width, usual = self.viewport().width() - MARGINS, self.verticalHeader().defaultSectionSize()
-        for row, line in enumerate(self._cases.lines):
+        for row in rows:
+            line = self._cases.lines[row]
             height = usual if line.result is not None else self._height(line.text, width)
             if self.rowHeight(row) != height:
                 self.setRowHeight(row, height)

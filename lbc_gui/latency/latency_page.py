@@ -33,7 +33,7 @@ from lbc_gui.latency.measuring_thread import MeasuringFailed, Prepared
 from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
 
-REDRAW_MILLISECONDS = 250
+REDRAW_MILLISECONDS = 1000
 """Plots are drawn anew this often at most while results stream in."""
 
 ELSEWHERE = (

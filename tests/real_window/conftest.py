@@ -82,10 +82,13 @@ class Desktop:
         """Click a button of the toolbar."""
         self.mouse(self.ask("button", text=button), 1)
 
+    def newest_run(self) -> Path:
+        """The folder of the newest run."""
+        return max(self.runs.iterdir(), key=lambda path: path.stat().st_mtime)
+
     def run_file(self) -> dict[str, Any]:
         """What the newest run's run.json says."""
-        newest = max(self.runs.iterdir(), key=lambda path: path.stat().st_mtime)
-        content: dict[str, Any] = json.loads((newest / "run.json").read_text())
+        content: dict[str, Any] = json.loads((self.newest_run() / "run.json").read_text())
         return content
 
     def _xdotool(self, *arguments: str) -> None:

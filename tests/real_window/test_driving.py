@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 
+from lbc.pattern import Pattern
 from tests.real_window.conftest import SECONDS, Desktop
 
 pytestmark = pytest.mark.timeout(180)
@@ -76,6 +78,25 @@ def test_the_wheel_zooms_to_the_block_under_the_mouse(desktop: Desktop) -> None:
         )
     )
     assert "block 1000 " in desktop.until(lambda state: "block 1000 " in state["hover"])["hover"]
+
+
+def test_what_the_screen_says_of_a_block_is_what_the_library_holds(desktop: Desktop) -> None:
+    for count in (1, 2, 3):
+        desktop.press("Step")
+        desktop.until(lambda state, count=count: len(state["losses"]) == count)  # type: ignore[misc]
+    place = desktop.place("block", index=777)
+    desktop.mouse(place, 4, 4, 4, 4, 4, 4, 4, 4)
+    desktop.mouse(desktop.place("block", index=777), 1)
+    told = desktop.until(lambda state: "block 777" in state["block"] and len(state["rows"]) == 6)
+    desktop.keys("shift+F5")
+    desktop.until(lambda state: state["state"] == "stopped")
+    checkpoint = torch.load(desktop.newest_run() / "checkpoint.pt", weights_only=True)
+    beta = next(value for name, value in checkpoint["model"].items() if name.endswith("beta"))
+    pattern = Pattern(2, 4)
+    scores = pattern.to_blocks(beta)[777][pattern.members].sum(dim=1)
+    assert [row[1] for row in told["rows"]] == [f"{score:.5f}" for score in scores.tolist()]
+    best = int(scores.argmax())
+    assert [row[3] == "1st" for row in told["rows"]] == [c == best for c in range(6)]
 
 
 def test_closing_while_training_asks_ends_the_run_and_keeps_it(desktop: Desktop) -> None:
