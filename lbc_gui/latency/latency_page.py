@@ -202,10 +202,8 @@ class LatencyPage(QWidget):
         waiting = [n for at, n in enumerate(self._names) if at not in done] if growing else []
         self.cases.show_measurement(shown, tuple(waiting))
         self.cases.show_baseline(self.measurements.baseline)
-        self.card.show_measurement(shown)
-        sentence = network_sentence(shown)
-        self._network.setText(sentence)
-        self._network.setVisible(bool(sentence))
+        if not growing:
+            self._sum_up()
         for button in (self._pin, self._remove, self._save):
             button.setEnabled(shown is not None)
         if not self._redraw.isActive():
@@ -214,6 +212,16 @@ class LatencyPage(QWidget):
     @Slot()
     def _draw(self) -> None:
         self.plots.show_measurements(self.measurements.drawn)
+        QTimer.singleShot(0, self, self._sum_up)  # in a turn of its own, so that none is long
+
+    @Slot()
+    def _sum_up(self) -> None:
+        """The device and the whole network, which take every result into account."""
+        shown = self.measurements.current
+        self.card.show_measurement(shown)
+        sentence = network_sentence(shown)
+        self._network.setText(sentence)
+        self._network.setVisible(bool(sentence))
 
     # -- construction ---------------------------------------------------------------------------
 
