@@ -129,7 +129,9 @@ def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:
     if found.by_position or (pattern.n == 1 and count <= MOST_NUMBERED):
         return [[(j, str(j)) for j in range(0, count, -(-count // MOST_NUMBERS))]]
     if count <= MOST_NAMED:
-        return [[(c, glyphs(members_of(pattern, c), pattern.m)) for c in range(count)]]
+        # In two rows by turns: side by side they would touch in a small window.
+        names = [glyphs(members_of(pattern, c), pattern.m) for c in range(count)]
+        return [[(c, f"\n{name}" if c % 2 else f"{name}\n") for c, name in enumerate(names)]]
     return [[]]
 
 
