@@ -206,7 +206,9 @@ class LatencyPage(QWidget):
             self._sum_up()
         for button in (self._pin, self._remove, self._save):
             button.setEnabled(shown is not None)
-        if not self._redraw.isActive():
+        if self._growing is None:
+            self.plots.show_measurements(self.measurements.drawn)
+        elif not self._redraw.isActive():
             self._redraw.start()
 
     @Slot()
