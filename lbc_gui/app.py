@@ -55,9 +55,7 @@ def show_window(
     window = MainWindow(experiment, runs, Settings(), start)
     _report_exceptions_in(window)
     window.show()
-    window.begin()
-    if inspect:
-        window.inspecting.open(inspect)
+    window.begin(inspect)
     return application.exec()
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QObject, Qt, QTimer, Slot
 from PySide6.QtWidgets import QMessageBox, QWidget
 
-from lbc_gui.inspector.reading import Reading
-from lbc_gui.latency.measuring import Measuring
-from lbc_gui.reporting import Reporting
 from lbc_gui.session import Session
+
+if TYPE_CHECKING:
+    from lbc_gui.inspector.reading import Reading
+    from lbc_gui.latency.measuring import Measuring
+    from lbc_gui.reporting import Reporting
 
 
 class Closing(QObject):
     """Asks, ends the threads, and closes the window once they have gone."""
 
-    def __init__(
-        self, window: QWidget, session: Session, *others: Measuring | Reading | Reporting
-    ) -> None:
+    def __init__(self, window: QWidget, session: Session) -> None:
         super().__init__(window)
-        self._window, self._session, self._others = window, session, others
+        self._window, self._session = window, session
+        self._others: tuple[Measuring | Reading | Reporting, ...] = ()
         self._begun = False
         session.ended.connect(self._thread_ended)
+
+    def wait_for(self, *others: Measuring | Reading | Reporting) -> None:
+        """Let these end too before the window goes."""
+        self._others = others
         for other in others:
             other.running_changed.connect(self._thread_ended)
 

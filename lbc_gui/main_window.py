@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
-from PySide6.QtGui import QCloseEvent
+from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import (
     QLabel,
     QMainWindow,
@@ -30,11 +31,7 @@ from lbc_gui.drawing import Snapshot
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.files import Files
 from lbc_gui.housekeeping import Housekeeping
-from lbc_gui.inspector.inspecting import Inspecting
-from lbc_gui.inspector.inspector_page import InspectorPage
-from lbc_gui.latency.latency_page import LatencyPage
 from lbc_gui.masks.drawing import MaskSnapshot
-from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.reporting import Reporting
 from lbc_gui.resuming import Resuming
 from lbc_gui.saving import Saving
@@ -48,14 +45,31 @@ from lbc_gui.widgets.log_panel import LogPanel
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.widgets.run_progress import RunProgress
 
+if TYPE_CHECKING:  # at run time they are imported behind the first paint
+    from lbc_gui.inspector.inspecting import Inspecting
+    from lbc_gui.inspector.inspector_page import InspectorPage
+    from lbc_gui.latency.latency_page import LatencyPage
+    from lbc_gui.masks.mask_view import MaskView
+
 TITLE = "LBC Explorer"
 
-FIRST_PAINT_MILLISECONDS = 60
-"""Torch begins to load this long after the window is shown, so that it is painted first."""
+OTHER_PAGES = ("Masks", "Inspect", "Latency")
+
+FIRST_PAINT_MILLISECONDS = 1000
+"""Nothing waits longer than this for the window to be painted."""
 
 
 class MainWindow(QMainWindow):
-    """One experiment, one run, every view of it."""
+    """One experiment, one run, every view of it.
+
+    Of the pages only the scores are there at first; the others follow once ``begin`` has been
+    called and the window painted.
+    """
+
+    masks: MaskView
+    inspector: InspectorPage
+    inspecting: Inspecting
+    latency: LatencyPage
 
     def __init__(
         self, experiment: Experiment, runs: Path, settings: Settings, start: bool = False
@@ -64,25 +78,18 @@ class MainWindow(QMainWindow):
         self.session = Session(runs, self)
         self.experiment_panel = ExperimentPanel()
         self.scores = ScoreView()
-        self.masks = MaskView(runs)
         self.curves = CurvesPanel()
         self.block = BlockPanel()
         self.log = LogPanel()
         self.timeline = Timeline()
-        self.latency = LatencyPage(
-            lambda: self.experiment_panel.experiment, lambda: self.session.finished_folder
-        )
-        self.inspector = InspectorPage()
         self.message = MessageBar()
         self.progress = RunProgress()
         self.actions_ = Actions.create(self)
         self._arrangement = Arrangement(self, settings, self.actions_.themes)
-        self._start = start
+        self._start, self._runs = start, runs
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = Reporting(self.session, self)
-        self.closing = Closing(
-            self, self.session, self.latency.measuring, self.inspector.reading, self.reporting
-        )
+        self.closing = Closing(self, self.session)
         self._asked: object = None
         self._note = QLabel()
         self._hover = QLabel()
@@ -90,24 +97,36 @@ class MainWindow(QMainWindow):
         self._resuming = Resuming(self.message, settings, runs, self)
         self.saving = Saving(self._run_name, self)
         self._lay_out()
-        self.inspecting = Inspecting(self, self.inspector, self.pages, self.message, self.log)
         self._connect()
         self.experiment_panel.show_experiment(experiment)
         self._enable_actions()
         self._first = experiment
+        self._inspect_first: Sequence[Path] = ()
+        self._begin = QTimer(self)
+        self._begin.setSingleShot(True)
+        self._begin.timeout.connect(self._load_first)
 
-    def begin(self) -> None:
-        """Prepare the first experiment, once the window has been painted."""
-        QTimer.singleShot(FIRST_PAINT_MILLISECONDS, self, self._load_first)
+    def begin(self, inspect: Sequence[Path] = ()) -> None:
+        """Once the window is painted, complete it, prepare the first experiment and ``inspect``."""
+        self._inspect_first = inspect
+        self._begin.start(FIRST_PAINT_MILLISECONDS)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._begin.isActive():
+            self._begin.start(0)  # when its children are painted too
 
     @Slot()
     def _load_first(self) -> None:
+        self._build_other_pages()
         self._resuming.offer()
         experiment = self.experiment_panel.experiment or self._first
         if self._start:
             self._load_asked(experiment, run=True)
         else:
             self._prepare(experiment)
+        if self._inspect_first:
+            self.inspecting.open(self._inspect_first)
 
     def _prepare(self, experiment: Experiment) -> None:
         """Make a run ready; one that needs foreign code only if it was asked for with just that."""
@@ -317,7 +336,6 @@ class MainWindow(QMainWindow):
             (actions.resume, self._resuming.choose),
             (actions.open_run, self.files.choose_run),
             (actions.open, self.files.choose_experiment),
-            (actions.inspect, self.inspecting.choose),
             (actions.save, self.files.choose_where_to_save),
             (actions.save_report, self.reporting.choose),
             (actions.save_picture, self.saving.save_picture),
@@ -326,7 +344,6 @@ class MainWindow(QMainWindow):
             (actions.open_runs, self.files.show_runs),
             (actions.quit, self.close),
             (actions.fit, self.scores.heatmap.fit),
-            (actions.fit, self.masks.heatmap.fit),
             (actions.reset_layout, self._arrangement.reset),
             (actions.about, self._about),
         ):
@@ -345,11 +362,7 @@ class MainWindow(QMainWindow):
         session.opened.connect(self._opened)
         self.timeline.travelled.connect(self.scores.travel)
         session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
-        self.scores.request_changed.connect(self.masks.follow)
         self.scores.hover_text.connect(self._hover.setText)
-        self.masks.request_changed.connect(self._look)
-        self.masks.pinned.connect(self.scores.pin)
-        self.masks.hover_text.connect(self._hover.setText)
         self.scores.picked.connect(self.block.pins.pick)
         self.scores.left.connect(self.block.pins.leave)
         self.block.pins.chosen.connect(self.scores.go_to)
@@ -361,10 +374,6 @@ class MainWindow(QMainWindow):
         self.saving.said.connect(self.log.say)
         self.experiment_panel.edited.connect(self._edited)
         self.experiment_panel.settled.connect(self._settled)
-        self.latency.failed.connect(self.show_failure)
-        self.latency.said.connect(self.log.say)
-        self.inspector.failed.connect(self.show_failure)
-        self.inspector.hover_text.connect(self._hover.setText)
         self.reporting.failed.connect(self.show_failure)
         self.reporting.said.connect(self.log.say)
         self.reporting.running_changed.connect(self._enable_actions)
@@ -384,9 +393,8 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.message)
         self.pages = QTabWidget()
         self.pages.addTab(middle, "Scores")
-        self.pages.addTab(self.masks, "Masks")
-        self.pages.addTab(self.inspector, "Inspect")
-        self.pages.addTab(self.latency, "Latency")
+        for name in OTHER_PAGES:
+            self.pages.setTabEnabled(self.pages.addTab(QWidget(), name), False)
         layout.addWidget(self.pages, 1)
         layout.addWidget(self.timeline)
         self.setCentralWidget(central)
@@ -402,12 +410,39 @@ class MainWindow(QMainWindow):
         self.actions_.fill_menus(self.menuBar(), [dock.toggleViewAction() for dock in docks])
         self.statusBar().addWidget(self._hover, 1)
         self.statusBar().addPermanentWidget(self._note)
+        self._arrangement.restore()
+
+    def _build_other_pages(self) -> None:
+        """What nobody sees at first: a third of the time that all of the window takes."""
+        from lbc_gui.inspector.inspecting import Inspecting
+        from lbc_gui.inspector.inspector_page import InspectorPage
+        from lbc_gui.latency.latency_page import LatencyPage
+        from lbc_gui.masks.mask_view import MaskView
+
+        self.masks, self.inspector = MaskView(self._runs), InspectorPage()
+        self.latency = LatencyPage(
+            lambda: self.experiment_panel.experiment, lambda: self.session.finished_folder
+        )
+        for index, page in enumerate((self.masks, self.inspector, self.latency), start=1):
+            self.pages.removeTab(index)
+            self.pages.insertTab(index, page, OTHER_PAGES[index - 1])
+        self.inspecting = Inspecting(self, self.inspector, self.pages, self.message, self.log)
+        self.closing.wait_for(self.latency.measuring, self.inspector.reading, self.reporting)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(self.masks, self.masks.heatmap)
         self.saving.add(self.inspector.layer, self.inspector.layer.view)
-        for view in (self.latency.plots, self.curves, self.block):
-            self.saving.add(view)
-        self._arrangement.restore()
+        for of_itself in (self.latency.plots, self.curves, self.block):
+            self.saving.add(of_itself)
+        self.actions_.fit.triggered.connect(self.masks.heatmap.fit)
+        self.actions_.inspect.triggered.connect(self.inspecting.choose)
+        self.scores.request_changed.connect(self.masks.follow)
+        self.masks.request_changed.connect(self._look)
+        self.masks.pinned.connect(self.scores.pin)
+        for view in (self.masks, self.inspector):
+            view.hover_text.connect(self._hover.setText)
+        for source in (self.latency, self.inspector):
+            source.failed.connect(self.show_failure)
+        self.latency.said.connect(self.log.say)
 
     @Slot()
     def _about(self) -> None:

@@ -242,7 +242,8 @@ class LatencyPage(QWidget):
         self._remove.clicked.connect(self.measurements.remove_current)
         recorded = _button("Recorded", "Open the measurements that come with this program")
         recorded.clicked.connect(self._open_recorded)
-        recorded.setVisible(bool(_recorded()))
+        if not _recorded():  # nothing is shown before it has its place: it would be a window
+            recorded.hide()
         self._load = _button("Import…", "Open measurements, or what a worker on a server wrote")
         self._load.clicked.connect(self._import)
         self._save = _button("Export…", "Save the ticked ones as JSON or CSV")
