@@ -78,7 +78,7 @@ class MaskView(QWidget):
         self.heatmap.scale_shown.connect(self.legend.show_key)
         self.numbers = NumbersPanel()
         self.numbers.channel_chosen.connect(self._show_channel)
-        self._title = QLabel("The masks appear here as soon as torch and the data are loaded.")
+        self._title = QLabel("Masks follow: torch is loading…")
         self._title.setMinimumWidth(1)
         self.note = QLabel()
         self.note.setWordWrap(True)

@@ -57,7 +57,7 @@ class ScoreView(QWidget):
         self.heatmap.pinned.connect(self.pin)
         self._legend = Legend()
         self.heatmap.scale_shown.connect(self._legend.show_scale)
-        self._title = QLabel("The scores appear here as soon as torch and the data are loaded.")
+        self._title = QLabel("Scores follow: torch is loading…")
         self._title.setMinimumWidth(1)
         self._lay_out()
 
