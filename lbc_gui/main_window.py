@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QPaintEvent
@@ -12,8 +11,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QMainWindow,
     QMessageBox,
-    QSplitter,
-    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -22,7 +19,14 @@ from lbc.config import FOREIGN, Experiment
 from lbc.runs.opening import OpenedRun
 from lbc.runs.replay import MomentInfo
 from lbc.runs.resuming import UnfinishedRun
-from lbc.training.events import InterventionRefused, Prepared, Resumed, Started, StorageProblem
+from lbc.training.events import (
+    Event,
+    InterventionRefused,
+    Prepared,
+    Resumed,
+    Started,
+    StorageProblem,
+)
 from lbc_gui.actions import Actions
 from lbc_gui.arrangement import Arrangement
 from lbc_gui.closing import Closing
@@ -31,7 +35,9 @@ from lbc_gui.drawing import Snapshot
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.files import Files
 from lbc_gui.housekeeping import Housekeeping
+from lbc_gui.inspector.inspecting import Inspecting
 from lbc_gui.masks.drawing import MaskSnapshot
+from lbc_gui.pages import Pages
 from lbc_gui.reporting import Reporting
 from lbc_gui.resuming import Resuming
 from lbc_gui.saving import Saving
@@ -45,31 +51,16 @@ from lbc_gui.widgets.log_panel import LogPanel
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.widgets.run_progress import RunProgress
 
-if TYPE_CHECKING:  # at run time they are imported behind the first paint
-    from lbc_gui.inspector.inspecting import Inspecting
-    from lbc_gui.inspector.inspector_page import InspectorPage
-    from lbc_gui.latency.latency_page import LatencyPage
-    from lbc_gui.masks.mask_view import MaskView
-
 TITLE = "LBC Explorer"
-
-OTHER_PAGES = ("Masks", "Inspect", "Latency")
 
 FIRST_PAINT_MILLISECONDS = 1000
 """Nothing waits longer than this for the window to be painted."""
 
 
 class MainWindow(QMainWindow):
-    """One experiment, one run, every view of it.
+    """One experiment, one run, every view of it."""
 
-    Of the pages only the scores are there at first; the others follow once ``begin`` has been
-    called and the window painted.
-    """
-
-    masks: MaskView
-    inspector: InspectorPage
     inspecting: Inspecting
-    latency: LatencyPage
 
     def __init__(
         self, experiment: Experiment, runs: Path, settings: Settings, start: bool = False
@@ -79,6 +70,7 @@ class MainWindow(QMainWindow):
         self.experiment_panel = ExperimentPanel()
         self.scores = ScoreView()
         self.curves = CurvesPanel()
+        self.pages = Pages(self.scores, self.curves)
         self.block = BlockPanel()
         self.log = LogPanel()
         self.timeline = Timeline()
@@ -118,7 +110,7 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def _load_first(self) -> None:
-        self._build_other_pages()
+        self._complete_pages()
         self._resuming.offer()
         experiment = self.experiment_panel.experiment or self._first
         if self._start:
@@ -207,12 +199,12 @@ class MainWindow(QMainWindow):
     def _loaded(self) -> None:
         self.timeline.clear(live=self.session.state is not State.OPENED)
         self.scores.clear()
-        self.masks.clear()
+        self.pages.masks.clear()
         self.block.clear()
         self._note.clear()
 
     @Slot(object)
-    def _events_arrived(self, events: Sequence[object]) -> None:
+    def _events_arrived(self, events: Sequence[Event | Failed]) -> None:
         for event in events:
             match event:
                 case Prepared():
@@ -223,7 +215,7 @@ class MainWindow(QMainWindow):
                     self.message.show_message(event.message, event.details)
                 case StorageProblem() | InterventionRefused():
                     self.message.show_message(event.message)
-            self.log.add(event)  # type: ignore[arg-type]
+            self.log.add(event)
         self.curves.add(events)
         self.progress.add(events)
 
@@ -254,27 +246,27 @@ class MainWindow(QMainWindow):
         first = self.timeline.at is None and self.session.state is State.OPENED
         epochs = experiment.training.epochs if experiment else 0
         self.timeline.show_moments(moments, epochs)
-        self.masks.show_moments(moments, epochs)
+        self.pages.masks.show_moments(moments, epochs)
         if first:
             self.timeline.follow()
 
     @Slot(object)
     def _snapshot_arrived(self, snapshot: Snapshot | MaskSnapshot) -> None:
         if isinstance(snapshot, MaskSnapshot):
-            self.masks.show_snapshot(snapshot)
+            self.pages.masks.show_snapshot(snapshot)
             self.scores.list.show_states(snapshot.layers)
         else:
             self.scores.show_snapshot(snapshot)
         self.timeline.show_epoch(snapshot.epoch)
-        if snapshot.request in (self.scores.request, self.masks.request):
+        if snapshot.request in (self.scores.request, self.pages.masks.request):
             self.block.show_snapshot(snapshot)
 
     @Slot()
     def _look(self, _request: object = None) -> None:
         """Ask for what the open page shows; layer, block and moment are those of the scores."""
-        page = self.masks if self.pages.currentWidget() is self.masks else self.scores
-        if page.request is not None:
-            self.session.look(page.request)
+        view = self.pages.view or self.scores
+        if view.request is not None:
+            self.session.look(view.request)
 
     @Slot()
     def _edited(self) -> None:
@@ -298,12 +290,11 @@ class MainWindow(QMainWindow):
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
         # The pinned block belongs to the scores; elsewhere it would be empty room.
-        of_run = self.pages.currentWidget() not in (self.inspector, self.latency)
-        self._block_dock.setVisible(of_run)
-        self.timeline.setVisible(of_run)
-        if of_run:
-            page = self.masks if self.pages.currentWidget() is self.masks else self.scores
-            page.adopt(self.scores.list)
+        view = self.pages.view
+        self._block_dock.setVisible(view is not None)
+        self.timeline.setVisible(view is not None)
+        if view is not None:
+            view.adopt(self.scores.list)
             self._look()
 
     @Slot()
@@ -381,20 +372,10 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         self.setWindowTitle(TITLE)
-        middle = QSplitter(Qt.Orientation.Vertical)
-        middle.addWidget(self.scores)
-        middle.addWidget(self.curves)
-        middle.setStretchFactor(0, 1)
-        middle.setSizes([420, 160])
-        middle.setChildrenCollapsible(False)
         central = QWidget()
         layout = QVBoxLayout(central)
         layout.setContentsMargins(4, 4, 4, 0)
         layout.addWidget(self.message)
-        self.pages = QTabWidget()
-        self.pages.addTab(middle, "Scores")
-        for name in OTHER_PAGES:
-            self.pages.setTabEnabled(self.pages.addTab(QWidget(), name), False)
         layout.addWidget(self.pages, 1)
         layout.addWidget(self.timeline)
         self.setCentralWidget(central)
@@ -412,37 +393,31 @@ class MainWindow(QMainWindow):
         self.statusBar().addPermanentWidget(self._note)
         self._arrangement.restore()
 
-    def _build_other_pages(self) -> None:
-        """What nobody sees at first: a third of the time that all of the window takes."""
-        from lbc_gui.inspector.inspecting import Inspecting
-        from lbc_gui.inspector.inspector_page import InspectorPage
-        from lbc_gui.latency.latency_page import LatencyPage
-        from lbc_gui.masks.mask_view import MaskView
-
-        self.masks, self.inspector = MaskView(self._runs), InspectorPage()
-        self.latency = LatencyPage(
-            lambda: self.experiment_panel.experiment, lambda: self.session.finished_folder
+    def _complete_pages(self) -> None:
+        """Build the pages that are not on screen at first, with all that hangs on them."""
+        self.pages.complete(
+            self._runs,
+            lambda: self.experiment_panel.experiment,
+            lambda: self.session.finished_folder,
         )
-        for index, page in enumerate((self.masks, self.inspector, self.latency), start=1):
-            self.pages.removeTab(index)
-            self.pages.insertTab(index, page, OTHER_PAGES[index - 1])
-        self.inspecting = Inspecting(self, self.inspector, self.pages, self.message, self.log)
-        self.closing.wait_for(self.latency.measuring, self.inspector.reading, self.reporting)
+        masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
+        self.inspecting = Inspecting(self, inspector, self.pages, self.message, self.log)
+        self.closing.wait_for(latency.measuring, inspector.reading, self.reporting)
         self.saving.add(self.scores, self.scores.heatmap)
-        self.saving.add(self.masks, self.masks.heatmap)
-        self.saving.add(self.inspector.layer, self.inspector.layer.view)
-        for of_itself in (self.latency.plots, self.curves, self.block):
+        self.saving.add(masks, masks.heatmap)
+        self.saving.add(inspector.layer, inspector.layer.view)
+        for of_itself in (latency.plots, self.curves, self.block):
             self.saving.add(of_itself)
-        self.actions_.fit.triggered.connect(self.masks.heatmap.fit)
+        self.actions_.fit.triggered.connect(masks.heatmap.fit)
         self.actions_.inspect.triggered.connect(self.inspecting.choose)
-        self.scores.request_changed.connect(self.masks.follow)
-        self.masks.request_changed.connect(self._look)
-        self.masks.pinned.connect(self.scores.pin)
-        for view in (self.masks, self.inspector):
+        self.scores.request_changed.connect(masks.follow)
+        masks.request_changed.connect(self._look)
+        masks.pinned.connect(self.scores.pin)
+        for view in (masks, inspector):
             view.hover_text.connect(self._hover.setText)
-        for source in (self.latency, self.inspector):
+        for source in (latency, inspector):
             source.failed.connect(self.show_failure)
-        self.latency.said.connect(self.log.say)
+        latency.said.connect(self.log.say)
 
     @Slot()
     def _about(self) -> None:

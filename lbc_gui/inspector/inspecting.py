@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc_gui.inspector.dropping import Dropping
-from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.widgets.log_panel import LogPanel
 from lbc_gui.widgets.message_bar import MessageBar
+
+if TYPE_CHECKING:  # the window needs this file before it needs that page
+    from lbc_gui.inspector.inspector_page import InspectorPage
 
 
 class Inspecting(QObject):

@@ -191,8 +191,8 @@ def test_a_real_mouse_hits_the_cell_it_points_at(
 ) -> None:
     window = open_window()
     window.inspecting.open([checkpoint])
-    assert window.pages.currentWidget() is window.inspector
-    page = window.inspector
+    assert window.pages.currentWidget() is window.pages.inspector
+    page = window.pages.inspector
     finished(qtbot, page)
     page.layer.show_violation(0)
     qtbot.waitUntil(lambda: not page.layer.view._redraw.isActive())
@@ -391,12 +391,12 @@ def test_files_are_dropped_anywhere_on_the_window(
 ) -> None:
     window = open_window()
     assert drop(window, checkpoint, other)
-    assert window.pages.currentWidget() is window.inspector
-    finished(qtbot, window.inspector)
-    opening = window.inspector.reading.opening
+    assert window.pages.currentWidget() is window.pages.inspector
+    finished(qtbot, window.pages.inspector)
+    opening = window.pages.inspector.reading.opening
     assert opening is not None and (opening.file, opening.against) == (checkpoint, other)
     assert drop(window, checkpoint.with_name("notes.txt"))
-    finished(qtbot, window.inspector)
+    finished(qtbot, window.pages.inspector)
     assert "notes.txt does not exist" in window.message.text
     assert not drop(window)
 
@@ -410,10 +410,10 @@ def test_the_command_line_names_checkpoints() -> None:
 def test_the_window_closes_while_it_reads(open_window: Open, large: Path, qtbot: QtBot) -> None:
     window = open_window()
     window.inspecting.open([large])
-    assert window.inspector.reading.running
+    assert window.pages.inspector.reading.running
     window.close()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
-    assert not window.inspector.reading.running
+    assert not window.pages.inspector.reading.running
 
 
 def test_a_message_goes_once_a_good_file_is_open(
@@ -421,8 +421,8 @@ def test_a_message_goes_once_a_good_file_is_open(
 ) -> None:
     window = open_window()
     window.inspecting.open([checkpoint.with_name("absent.pt")])
-    finished(qtbot, window.inspector)
+    finished(qtbot, window.pages.inspector)
     assert window.message.isVisible()
     window.inspecting.open([checkpoint])
-    finished(qtbot, window.inspector)
+    finished(qtbot, window.pages.inspector)
     assert not window.message.isVisible()

@@ -30,8 +30,8 @@ Open = Callable[..., MainWindow]
 @pytest.fixture
 def page(open_window: Open) -> LatencyPage:
     window = open_window()
-    window.pages.setCurrentWidget(window.latency)
-    return window.latency
+    window.pages.setCurrentWidget(window.pages.latency)
+    return window.pages.latency
 
 
 def play(page: LatencyPage, folder: Path, count: int, pause: float = 0.0) -> None:
@@ -124,8 +124,8 @@ def test_a_finished_runs_own_masks_are_measured(open_window: Open, qtbot: QtBot)
     experiment = small_experiment(training={"epochs": 2, "batch_size": 400}, schedule={"end": 1})
     window = open_window(experiment, start=True)
     qtbot.waitUntil(lambda: window.session.finished_folder is not None, timeout=SECONDS)
-    window.latency.request.cases.setCurrentText(RUN)
-    first = window.latency.request.prepare()().request.cases[0]
+    window.pages.latency.request.cases.setCurrentText(RUN)
+    first = window.pages.latency.request.prepare()().request.cases[0]
     assert first.mask is not None
     assert sum(byte.bit_count() for byte in first.mask) <= first.m * first.k // 2
 
@@ -307,8 +307,8 @@ def test_the_window_closes_while_it_measures(
     open_window: Open, qtbot: QtBot, tmp_path: Path
 ) -> None:
     window = open_window()
-    play(window.latency, tmp_path, 1000, pause=0.02)
-    qtbot.waitUntil(lambda: bool(window.latency.measurements.all), timeout=SECONDS)
+    play(window.pages.latency, tmp_path, 1000, pause=0.02)
+    qtbot.waitUntil(lambda: bool(window.pages.latency.measurements.all), timeout=SECONDS)
     window.close()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
-    assert not window.latency.measuring.running
+    assert not window.pages.latency.measuring.running

@@ -197,7 +197,7 @@ def arrived(qtbot: QtBot, window: MainWindow, act: Callable[[], object]) -> Mask
     shown: list[MaskSnapshot] = []
 
     def take(snapshot: object) -> None:
-        if isinstance(snapshot, MaskSnapshot) and snapshot.request == window.masks.request:
+        if isinstance(snapshot, MaskSnapshot) and snapshot.request == window.pages.masks.request:
             shown.append(snapshot)
 
     window.session.snapshot_arrived.connect(take)
@@ -213,26 +213,26 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     window = run_to_its_end(qtbot, open_window)
     window.scores.layers.setCurrentRow(1)
     window.scores.pin(7)
-    snapshot = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.masks))
+    snapshot = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
     assert snapshot.request.view == window.scores.request
     assert snapshot.request.layer == window.scores.list.open_layer
     assert window.scores.list.isVisible()
     assert "block 7" in window.block.title
     assert snapshot.sheet.weights is not None
 
-    heatmap = window.masks.heatmap
+    heatmap = window.pages.masks.heatmap
     point = settled_centre(qtbot, heatmap, 11)
     qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=point)
     qtbot.waitUntil(lambda: "block 11" in window.block.title, timeout=SECONDS)
     assert window.scores.request is not None and window.scores.request.block == 11
 
-    window.masks.numbers.channel_chosen.emit("o", 3)
+    window.pages.masks.numbers.channel_chosen.emit("o", 3)
     (_, _), (top, bottom) = heatmap._box.viewRange()
     assert (top, bottom) == (3, 4)
     past = arrived(qtbot, window, lambda: window.timeline.go(2))
     assert past.epoch == window.timeline._moments[2].epoch
-    assert "keeps no weights" in window.masks.note.text()
-    assert window.masks.note.isVisible()
+    assert "keeps no weights" in window.pages.masks.note.text()
+    assert window.pages.masks.note.isVisible()
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
         window.pages.setCurrentIndex(0)
     assert got.args[0].request == window.scores.request
@@ -244,9 +244,9 @@ def test_a_removed_weight_says_since_when(qtbot: QtBot, open_window: Open) -> No
     window = run_to_its_end(qtbot, open_window)
     assert window.session.folder is not None
     said: list[str] = []
-    window.masks.hover_text.connect(said.append)
-    window.pages.setCurrentWidget(window.masks)
-    masks = window.masks
+    window.pages.masks.hover_text.connect(said.append)
+    window.pages.setCurrentWidget(window.pages.masks)
+    masks = window.pages.masks
     qtbot.waitUntil(
         lambda: masks._snapshot is not None and masks._snapshot.since is not None, timeout=SECONDS
     )
@@ -269,16 +269,16 @@ def test_another_moment_and_another_run_can_be_compared_with(
     window = run_to_its_end(qtbot, open_window)
     folder = window.session.folder
     assert folder is not None
-    arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.masks))
-    compare = window.masks.compare
-    window.masks.show_.setCurrentIndex(ALL.index("mask"))
+    arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
+    compare = window.pages.masks.compare
+    window.pages.masks.show_.setCurrentIndex(ALL.index("mask"))
     compare.choice.setCurrentIndex(1)
     first = arrived(qtbot, window, lambda: compare.go(0))
     assert first.other_epoch == window.timeline._moments[0].epoch
     assert first.numbers.flips is not None and first.numbers.flips.switched_off > 0
     beside = arrived(qtbot, window, lambda: compare.way.setCurrentIndex(1))
     assert beside.beside is not None
-    left, right = window.masks.heatmap, window.masks.beside
+    left, right = window.pages.masks.heatmap, window.pages.masks.beside
     assert right.isVisible()
     left.show_block(9)
     qtbot.waitUntil(lambda: right._box.viewRect() == left._box.viewRect(), timeout=SECONDS)
@@ -292,7 +292,7 @@ def test_another_moment_and_another_run_can_be_compared_with(
     assert itself.numbers.agreement.blocks == 1.0
     none = arrived(qtbot, window, lambda: compare.compare_with(folder.parent))
     assert none.numbers.agreement is None
-    assert "Nothing is compared" in window.masks.note.text()
+    assert "Nothing is compared" in window.pages.masks.note.text()
 
 
 def test_a_run_of_another_network_is_refused_in_a_sentence(trained: Path) -> None:

@@ -278,8 +278,8 @@ def test_the_view_with_the_focus_is_saved_else_the_first_on_screen(
     written = texts(save(keeping, "save_picture", "block.svg").read_bytes())
     assert "■■□□" in written and "block 5" in written
 
-    window.pages.setCurrentWidget(window.latency)
-    assert current() is window.latency.plots
+    window.pages.setCurrentWidget(window.pages.latency)
+    assert current() is window.pages.latency.plots
     written = texts(save(keeping, "save_picture", "speed.svg").read_bytes())
     assert "Speed-up over dense" in written and "published" in written
 
@@ -287,8 +287,8 @@ def test_the_view_with_the_focus_is_saved_else_the_first_on_screen(
     weight.reshape(-1, 4)[:, :2] = 0
     save_file({"one.weight": weight}, tmp_path / "one.safetensors")
     window.inspecting.open([tmp_path / "one.safetensors"])
-    qtbot.waitUntil(lambda: window.inspector.layer.picture is not None, timeout=SECONDS)
-    assert current() is window.inspector.layer
+    qtbot.waitUntil(lambda: window.pages.inspector.layer.picture is not None, timeout=SECONDS)
+    assert current() is window.pages.inspector.layer
     with np.load(save(keeping, "save_data", "mask.npz"), allow_pickle=False) as held:
         assert np.array_equal(held["weights"], weight)
     written = texts(save(keeping, "save_picture", "mask.svg").read_bytes())

@@ -44,7 +44,7 @@ def main() -> int:
         window.show()
         window.begin()
         until(application, lambda: window.session.state is State.READY)
-        window.pages.setCurrentWidget(window.inspector)
+        window.pages.setCurrentWidget(window.pages.inspector)
         idle = measure_lag(2)
         measured = [measure_opening(window, file) for _ in range(options.times)]
         window.closing.begin()
@@ -103,7 +103,7 @@ class Painted(QObject):
 
 def measure_opening(window: MainWindow, file: Path) -> tuple[float, float, list[float]]:
     """Seconds to the first picture painted and to the last layer read; lags in seconds."""
-    page, loop = window.inspector, QEventLoop()
+    page, loop = window.pages.inspector, QEventLoop()
     painted = Painted(page)
     lags: list[float] = []
     last = time.perf_counter()

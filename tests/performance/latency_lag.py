@@ -43,14 +43,14 @@ def main() -> int:
         window.show()
         window.begin()
         until(application, lambda: window.session.state is State.READY)
-        window.pages.setCurrentWidget(window.latency)
+        window.pages.setCurrentWidget(window.pages.latency)
         # Each case is two lines: its start and its result.
         cases = [Case(f"case {at}", 4096, 16 * (at + 1), 4096) for at in range(int(seconds * 60))]
         worker = write_worker(folder, pause=1 / LINES_A_SECOND)
         request = Request.on(
             cases, "cuda", place=Place(python=str(worker)), backends=("cusparselt",)
         )
-        page = window.latency
+        page = window.pages.latency
         page.measuring.start(lambda: Prepared(request, ()))
         until(application, lambda: bool(page.measurements.all))
         before = len(page.cases.lines)

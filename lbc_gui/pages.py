@@ -1,0 +1,66 @@
+"""The pages in the middle of the window. Only the first is on screen when the window opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QSplitter, QTabWidget, QWidget
+
+from lbc.config import Experiment
+from lbc_gui.curves.curves_panel import CurvesPanel
+from lbc_gui.scores.score_view import ScoreView
+
+if TYPE_CHECKING:  # at run time they are imported behind the first paint
+    from lbc_gui.inspector.inspector_page import InspectorPage
+    from lbc_gui.latency.latency_page import LatencyPage
+    from lbc_gui.masks.mask_view import MaskView
+
+OTHERS = ("Masks", "Inspect", "Latency")
+
+
+class Pages(QTabWidget):
+    """Scores and curves at once; the other pages, grey until then, when ``complete`` is called."""
+
+    masks: MaskView
+    inspector: InspectorPage
+    latency: LatencyPage
+
+    def __init__(self, scores: ScoreView, curves: CurvesPanel) -> None:
+        super().__init__()
+        self.scores = scores
+        first = QSplitter(Qt.Orientation.Vertical)
+        first.addWidget(scores)
+        first.addWidget(curves)
+        first.setStretchFactor(0, 1)
+        first.setSizes([420, 160])
+        first.setChildrenCollapsible(False)
+        self.addTab(first, "Scores")
+        for name in OTHERS:
+            self.setTabEnabled(self.addTab(QWidget(), name), False)
+
+    def complete(
+        self,
+        runs: Path,
+        experiment: Callable[[], Experiment | None],
+        run_folder: Callable[[], Path | None],
+    ) -> None:
+        """Build what nobody sees at first: a third of the time that all the pages take."""
+        from lbc_gui.inspector.inspector_page import InspectorPage
+        from lbc_gui.latency.latency_page import LatencyPage
+        from lbc_gui.masks.mask_view import MaskView
+
+        self.masks, self.inspector = MaskView(runs), InspectorPage()
+        self.latency = LatencyPage(experiment, run_folder)
+        pages = (self.masks, self.inspector, self.latency)
+        for index, (name, page) in enumerate(zip(OTHERS, pages, strict=True), start=1):
+            self.removeTab(index)
+            self.insertTab(index, page, name)
+
+    @property
+    def view(self) -> ScoreView | MaskView | None:
+        """What is on screen of the run's layers; None on a page that is not about the run."""
+        at = self.currentIndex()
+        return (self.scores, self.masks)[at] if at < 2 else None
