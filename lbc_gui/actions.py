@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QKeySequence
@@ -120,7 +121,9 @@ class Actions:
         bar.addActions([self.run, self.pause, self.step, self.stop, self.reset])
         bar.addSeparator()
 
-    def fill_menus(self, bar: QMenuBar, panels: list[QAction]) -> None:
+    def fill_menus(
+        self, bar: QMenuBar, panels: Sequence[QAction], stepping_in: Sequence[QAction]
+    ) -> None:
         file = bar.addMenu("&File")
         file.addAction(self.open)
         examples = file.addMenu("Open e&xample")
@@ -132,6 +135,8 @@ class Actions:
         file.addAction(self.quit)
         run = bar.addMenu("&Run")
         run.addActions([self.run, self.pause, self.step, self.stop, self.reset])
+        run.addSeparator()
+        run.addActions(stepping_in)
         run.addSeparator()
         run.addAction(self.resume)
         view = bar.addMenu("&View")

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lbc.runs.biography import Life
 from lbc.runs.replay import MomentInfo, Replay
 from lbc_gui.drawing import Look, Snapshot, Thumbnail, ViewRequest, draw, draw_thumbnail
-from lbc_gui.following import Follower, Life
+from lbc_gui.following import Follower
 from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, draw_mask
 from lbc_gui.masks.others import Others
 from lbc_gui.masks.removals import Removals
@@ -23,6 +24,7 @@ from lbc_gui.moment import (
     past_moment,
     sample,
 )
+from lbc_gui.pinned import PinWatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,6 +81,7 @@ class Desk:
         self._follower = Follower()
         self._life: Life | None = None
         self._closed = False
+        self.pins = PinWatch()
 
     # -- from the window ------------------------------------------------------------------------
 
@@ -87,6 +90,7 @@ class Desk:
 
         Without ``control`` it is a run on disk that nobody trains.
         """
+        self.pins.begin()
         with self._changed:
             self._control = control
             self._history = self._replay = self._moments = self._life = None
@@ -151,6 +155,7 @@ class Desk:
         """Between steps: copy what is wanted where that is due."""
         self._copy_layer(sparsifier, epoch)
         self._copy_samples(sparsifier, epoch)
+        self.pins.look(sparsifier, epoch)
 
     def _copy_samples(self, sparsifier: Sparsifier, epoch: float) -> None:
         sampled, not_before = self._sampled_at
@@ -220,7 +225,7 @@ class Desk:
 
     def _draw(self, request: Request) -> None:
         now = self._moment
-        moment = now if request.moment is None else self._past(request.layer, request.moment)
+        moment = now if request.moment is None else self._past(request.watch, request.moment)
         if moment is None:
             return
         snapshot: Snapshot | MaskSnapshot
@@ -311,11 +316,11 @@ class Desk:
                 if grown:
                     self._moments = replay.moments
 
-    def _past(self, name: str, at: int) -> LayerMoment | None:
+    def _past(self, watch: Watch, at: int) -> LayerMoment | None:
         replay = self._replay
         if replay is None or at >= len(replay.moments):
             return None
-        return past_moment(replay, name, at)
+        return past_moment(replay, watch, at)
 
     def _draw_thumbnails(self) -> None:
         with self._changed:
@@ -334,7 +339,7 @@ class Desk:
             return
         drawn: dict[str, Thumbnail] = {}
         for info in replay.layers:
-            moment = self._past(info.name, request.moment)
+            moment = self._past(Watch(info.name), request.moment)
             if self._request != request:
                 return  # the user has gone on
             if moment is not None:

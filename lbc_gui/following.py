@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from lbc.runs.biography import Biography
+from lbc.runs.biography import Life
 from lbc.runs.chronicle import BlockWalk, Gone, GoneWalk, Walk
 from lbc.runs.replay import Replay
 from lbc_gui.drawing import LARGEST_DRAWN_COUNT, ViewRequest
 
 LARGEST_TABLE = 1 << 25
 """Cells of a layer above which it is not kept when each of them was removed: two bytes a cell."""
-
-
-@dataclass(frozen=True)
-class Life:
-    """The biography of one block, as far as the run has come."""
-
-    layer: str
-    block: int
-    biography: Biography
 
 
 class _News(Enum):

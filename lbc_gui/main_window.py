@@ -42,6 +42,7 @@ from lbc_gui.reporting import Reporting
 from lbc_gui.resuming import Resuming
 from lbc_gui.saving import Saving
 from lbc_gui.scores.block_panel import BlockPanel
+from lbc_gui.scores.life_saving import LifeSaving
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.session import Session, State
 from lbc_gui.settings import Settings
@@ -88,6 +89,7 @@ class MainWindow(QMainWindow):
         self._housekeeping = Housekeeping(self)
         self._resuming = Resuming(self.message, settings, runs, self)
         self.saving = Saving(self._run_name, self)
+        self._life_saving = LifeSaving(self.block, self.saving, lambda: self.session.folder)
         self._lay_out()
         self._connect()
         self.experiment_panel.show_experiment(experiment)
@@ -200,7 +202,7 @@ class MainWindow(QMainWindow):
         self.timeline.clear(live=self.session.state is not State.OPENED)
         self.scores.clear()
         self.pages.masks.clear()
-        self.block.clear()
+        self.block.begin()
         self._note.clear()
 
     @Slot(object)
@@ -359,7 +361,8 @@ class MainWindow(QMainWindow):
         self.block.pins.chosen.connect(self.scores.go_to)
         self.block.pins.changed.connect(self.scores.show_pins)
         self.block.step_in.wished.connect(session.intervene)
-        self.block.life.failed.connect(self.message.show_message)
+        self.block.pins.changed.connect(session.follow_pins)
+        session.pin_weights_arrived.connect(self.block.life.add_weights)
         session.life_arrived.connect(self.block.life.show_life)
         self.saving.failed.connect(self.show_failure)
         self.saving.said.connect(self.log.say)
@@ -388,7 +391,12 @@ class MainWindow(QMainWindow):
         bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.actions_.fill_toolbar(bar)
         bar.addWidget(self.progress)
-        self.actions_.fill_menus(self.menuBar(), [dock.toggleViewAction() for dock in docks])
+        step_in = self.block.step_in
+        self.actions_.fill_menus(
+            self.menuBar(),
+            [dock.toggleViewAction() for dock in docks],
+            [step_in.pin, step_in.ban],
+        )
         self.statusBar().addWidget(self._hover, 1)
         self.statusBar().addPermanentWidget(self._note)
         self._arrangement.restore()

@@ -158,7 +158,6 @@ def copy_moment(
     if layer is None:
         return None
     layer.settle()
-    dense = _dense(sparsifier, layer)
     block = watch.block if watch.block is not None and watch.block < layer.blocks else None
     raw, additive = layer.stored_scores()
     return LayerMoment(
@@ -170,11 +169,20 @@ def copy_moment(
         raw=_copy(raw.float()),
         packed=_copy(layer.packed),
         mask=_copy(layer.mask),
-        weights=_copy(dense.float()) if watch.weights else None,
+        weights=_copy(_dense(sparsifier, layer).float()) if watch.weights else None,
         block=block,
-        block_weights=None if block is None else _copy(_of_block(dense, layer, block).float()),
+        block_weights=None if block is None else copy_block(sparsifier, layer.name, block),
         layers=layers,
     )
+
+
+def copy_block(sparsifier: Sparsifier, name: str, block: int) -> Floats | None:
+    """Copy the weights of one block, (M,), masked ones too; None where there is none such."""
+    layer = sparsifier.layers.get(name)
+    if layer is None or block >= layer.blocks:
+        return None
+    weights: Floats = _copy(_of_block(_dense(sparsifier, layer), layer, block).float())
+    return weights
 
 
 def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
@@ -219,14 +227,19 @@ def _sampled(shape: tuple[int, ...], blocks: int) -> tuple[Indices, Indices]:
     return outputs, (outputs[:, None] * per_output + np.arange(per_output)).ravel()
 
 
-def past_moment(replay: Replay, name: str, at: int) -> LayerMoment:
-    """One layer as a run's history knows it. Raises as ``Replay.layer``."""
-    past = replay.layer(name, at)
+def past_moment(replay: Replay, watch: Watch, at: int) -> LayerMoment:
+    """What is wanted of one layer, as far as a run folder knows it. Raises as ``Replay.layer``."""
+    past = replay.layer(watch.layer, at)
     shape = past.shape
+    block = watch.block if watch.block is not None and watch.block < past.blocks else None
+    weights = (
+        _past_weights(replay, past, watch.layer) if watch.weights or block is not None else None
+    )
+    by_block = None if weights is None else _to_blocks(weights, past.pattern)
     live = replay.moments[at].live
     densities = zip(replay.layers, live, strict=True)
     return LayerMoment(
-        name=name,
+        name=watch.layer,
         epoch=past.epoch,
         pattern=past.pattern,
         shape=shape,
@@ -234,10 +247,20 @@ def past_moment(replay: Replay, name: str, at: int) -> LayerMoment:
         raw=_past_scores(past),
         packed=past.packed,
         mask=_from_blocks(past.mask, shape),
+        weights=weights if watch.weights else None,
+        block=block,
+        block_weights=None if by_block is None or block is None else by_block[block],
         layers=tuple(LayerState(info.name, count, None) for info, count in densities),
         winners=past.winners,
         scores_epoch=past.scores_epoch,
     )
+
+
+def _past_weights(replay: Replay, past: PastMoment, name: str) -> Floats | None:
+    from lbc.runs.weights import read_weights  # with torch, which takes seconds to load
+
+    weights = read_weights(replay.path.parent, name, past.epoch)
+    return None if weights is None or weights.shape != past.shape else weights
 
 
 def _past_scores(past: PastMoment) -> Floats | None:

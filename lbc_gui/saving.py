@@ -202,7 +202,11 @@ class Saving(QObject):
         if data is None:
             self.failed.emit(NOTHING, "")
         else:
-            self._choose(f"Save the data: {data.name}", data.name, data.writers)
+            self.choose(data)
+
+    def choose(self, data: Data) -> None:
+        """Ask where some data go and write them there."""
+        self._choose(f"Save the data: {data.name}", data.name, data.writers)
 
     def save(self, path: Path, writers: Mapping[str, Writer]) -> None:
         """Write a file in the form that its suffix names; ``said`` or ``failed`` follows."""

@@ -22,6 +22,7 @@ from lbc.training.events import (
     StorageProblem,
 )
 from lbc_gui.desk import Desk, Request
+from lbc_gui.pinned import Pin
 from lbc_gui.training_thread import DrawingThread, Failed, TrainingThread
 
 DRAIN_MILLISECONDS = 40
@@ -72,6 +73,8 @@ class Session(QObject):
     """Tuple of MomentInfo: the moments of the run that can be shown again."""
     life_arrived = Signal(object)
     """Life: the biography of the pinned block, as it grows."""
+    pin_weights_arrived = Signal(object)
+    """PinnedWeights, as training goes on."""
     opened = Signal(object)
     """OpenedRun: a run on disk takes the place of the one before."""
     loaded = Signal()
@@ -166,6 +169,11 @@ class Session(QObject):
         """Ask for snapshots of ``request`` from now on."""
         self._desk.ask(request)
 
+    @Slot(object)
+    def follow_pins(self, pins: tuple[Pin, ...]) -> None:
+        """Watch the weights of these blocks from now on."""
+        self._desk.pins.follow(pins)
+
     @property
     def training(self) -> bool:
         """Whether closing now would end a run that has begun and is not over."""
@@ -211,6 +219,9 @@ class Session(QObject):
         life = self._desk.take_life()
         if life is not None:
             self.life_arrived.emit(life)
+        weights = self._desk.pins.take()
+        if weights is not None:
+            self.pin_weights_arrived.emit(weights)
         thumbnails = self._desk.take_thumbnails()
         if thumbnails:
             self.thumbnails_arrived.emit(thumbnails)

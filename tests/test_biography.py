@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lbc.pattern import Pattern
+from lbc.runs.biography import Life
 from lbc.runs.biography_files import write_csv, write_npz
 from lbc.runs.chronicle import STEP_CELLS, BlockWalk, GoneWalk, Walk
 from lbc.runs.history import HistoryWriter
@@ -162,7 +163,8 @@ def test_who_decided_is_told(tmp_path: Path) -> None:
 def test_other_programs_can_read_it(tmp_path: Path) -> None:
     whole(tmp_path)
     life = Replay(tmp_path).block("0", 3)
-    write_csv(tmp_path / "block.csv", life)
+    with (tmp_path / "block.csv").open("wb") as written:
+        write_csv(written, [Life("0", 3, life)])
     with (tmp_path / "block.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["epoch"]) for row in rows] == life.epochs.tolist()
@@ -179,13 +181,42 @@ def test_other_programs_can_read_it(tmp_path: Path) -> None:
     assert "by ban" in rows[3]["removed"]
     assert rows[3]["intervention"].startswith("ban ")
 
-    write_npz(tmp_path / "block.npz", life)
+    with (tmp_path / "block.npz").open("wb") as written:
+        write_npz(written, [Life("0", 3, life)])
     with np.load(tmp_path / "block.npz", allow_pickle=False) as arrays:
         assert np.array_equal(arrays["scores"], life.scores, equal_nan=True)
         assert arrays["members"].tolist()[4] == [1, 3]
         assert arrays["removed_combination"].tolist() == [one.combination for one in life.removals]
         assert arrays["removed_cause"].tolist() == [one.cause for one in life.removals]
         assert arrays["done_action"].tolist() == ["ban"]
+
+
+def test_several_blocks_are_written_with_the_weights_that_were_seen(tmp_path: Path) -> None:
+    whole(tmp_path)
+    first, second = Replay(tmp_path).blocks("0", [3, 7])
+    epochs = first.epochs
+    between = (epochs[1] + epochs[2]) / 2
+    seen = np.array([epochs[1], between])
+    weights = np.array([[0.1, -0.2, 0.3, 0.4], [0.5, 0.6, -0.7, 0.8]], np.float32)
+    lives = [Life("0", 3, first), Life("0", 7, second, seen, weights)]
+    with (tmp_path / "blocks.csv").open("wb") as written:
+        write_csv(written, lives)
+    with (tmp_path / "blocks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["block"] for row in rows] == ["3"] * len(epochs) + ["7"] * (len(epochs) + 1)
+    told = {row["epoch"]: row for row in rows if row["block"] == "7" and row["weight 0"]}
+    assert list(told) == [str(epochs[1]), str(between)]
+    assert [np.float32(told[str(between)][f"weight {j}"]) for j in range(4)] == list(weights[1])
+    assert told[str(epochs[1])]["winner"] and not told[str(between)]["winner"]
+    assert not any(row["weight 0"] for row in rows if row["block"] == "3")
+
+    with (tmp_path / "blocks.npz").open("wb") as written:
+        write_npz(written, lives)
+    with np.load(tmp_path / "blocks.npz", allow_pickle=False) as arrays:
+        assert (int(arrays["0/block"]), int(arrays["1/block"])) == (3, 7)
+        assert np.array_equal(arrays["1/winners"], second.winners)
+        assert np.array_equal(arrays["1/weights"], weights)
+        assert "0/weights" not in arrays
 
 
 def test_a_large_layer_is_taken_in_part_by_part(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -59,6 +59,21 @@ class Biography:
     position_scores: Floats | None
     removals: tuple[Removal, ...]
     interventions: tuple[Intervened, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Life:
+    """A biography, and whose it is.
+
+    ``weights`` (T', M) were seen at ``weight_epochs`` (T',), by whoever watched; a history keeps
+    none.
+    """
+
+    layer: str
+    block: int
+    biography: Biography
+    weight_epochs: npt.NDArray[np.floating] = field(default_factory=lambda: np.empty(0))
+    weights: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 def biography(

@@ -31,7 +31,8 @@ combinations, or where the mask is not what magnitude would have chosen."""
 Against = int | Path | None
 """What a mask is compared with: a moment of the same run, or another run by its folder."""
 
-MASKS_DIFFER = "A history keeps no weights: what differs between the masks is drawn."
+WEIGHTS_GONE = "A run keeps the weights of its last checkpoint only: the mask alone is shown."
+MASKS_DIFFER = "What is drawn is the difference between the masks."
 
 OF_MOMENTS = ("in both", "only then", "only now", "in neither")
 OF_RUNS = ("in both", "only there", "only here", "in neither")
@@ -165,7 +166,7 @@ def _alone(known: Known, show: Show, like: Coloured | None = None) -> tuple[Colo
     kept = known.kept
     match show:
         case "weights" | "sizes" | "magnitude" if known.weights is None:
-            return mask_alone(kept), "A history keeps no weights: the mask alone is shown."
+            return mask_alone(kept), WEIGHTS_GONE
         case "weights":
             assert known.weights is not None
             return signed(known.weights, kept, like), ""
@@ -199,12 +200,7 @@ def _between(then: Known, now: Known, request: MaskRequest) -> tuple[Coloured, s
             return signed(now.beta - then.beta, now.kept), ""
         case "best" if now.best is not None and then.best is not None:
             return difference(held(then.best, pattern), held(now.best, pattern), names), ""
-    asked_for_mask = request.show in ("mask", "best")
-    note = (
-        ""
-        if asked_for_mask
-        else "A history keeps no weights: what differs between the masks is drawn."
-    )
+    note = "" if request.show in ("mask", "best") else MASKS_DIFFER
     return difference(then.kept, now.kept, names), note
 
 

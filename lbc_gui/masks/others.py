@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lbc.runs.replay import Replay
 from lbc_gui.masks.drawing import MaskRequest, Other
-from lbc_gui.moment import LayerMoment, past_moment
+from lbc_gui.moment import LayerMoment, Watch, past_moment
 
 NOT_YET = "The run has no such moment yet: nothing is compared."
 
@@ -29,7 +29,7 @@ class Others:
             case int(at):
                 if replay is None or not 0 <= at < len(replay.moments):
                     return Other(problem=NOT_YET)
-                return self._read(replay, now, at)
+                return self._read(replay, request.watch, now, at)
             case Path() as folder:
                 try:
                     other = self._open(folder)
@@ -39,7 +39,7 @@ class Others:
                 reached = [at for at, epoch in enumerate(epochs) if epoch <= now.epoch + 1e-9]
                 if not epochs:
                     return Other(problem=f"Nothing is compared: {folder} holds no moment yet.")
-                return self._read(other, now, reached[-1] if reached else 0)
+                return self._read(other, request.watch, now, reached[-1] if reached else 0)
 
     def _open(self, folder: Path) -> Replay:
         if folder not in self._runs:
@@ -48,8 +48,8 @@ class Others:
             self._runs[folder].refresh()
         return self._runs[folder]
 
-    def _read(self, replay: Replay, now: LayerMoment, at: int) -> Other:
-        key = (replay, now.name, at, replay.moments[at].epoch)
+    def _read(self, replay: Replay, watch: Watch, now: LayerMoment, at: int) -> Other:
+        key = (replay, watch, at, replay.moments[at].epoch)
         if self._last is not None and self._last[0] == key:
             return Other(self._last[1])
         found = {info.name: info for info in replay.layers}.get(now.name)
@@ -63,7 +63,7 @@ class Others:
                 f"{now.pattern}."
             )
         try:
-            moment = past_moment(replay, now.name, at)
+            moment = past_moment(replay, watch, at)
         except (OSError, ValueError) as error:
             return Other(problem=f"Nothing is compared: {error}")
         self._last = key, moment

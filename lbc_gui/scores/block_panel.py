@@ -24,6 +24,7 @@ from lbc.heatmap import Floats, rank
 from lbc_gui.drawing import BlockState, Snapshot
 from lbc_gui.masks.drawing import MaskSnapshot
 from lbc_gui.painting import Picture
+from lbc_gui.pinned import Pin
 from lbc_gui.saving import Data
 from lbc_gui.scores.life_view import LifeView
 from lbc_gui.scores.numbers import block_data
@@ -234,6 +235,11 @@ class BlockPanel(QWidget):
     def title(self) -> str:
         return self._title.text()
 
+    def begin(self) -> None:
+        """Another run."""
+        self.clear()
+        self.life.forget()
+
     def clear(self) -> None:
         self._snapshot = None
         self._title.setText(HINT)
@@ -258,8 +264,8 @@ class BlockPanel(QWidget):
             f"{int(block.kept.sum())} of {block.pattern.m} weights kept (filled bars)."
         )
         self._show(block)
-        self.life.show_block((snapshot.request.layer, block.index))
-        self.life.show_snapshot(snapshot)
+        self.life.show_block(Pin(snapshot.request.layer, block.index))
+        self.life.plot.show_epoch(snapshot.epoch)
         self.step_in.show_snapshot(snapshot)
 
     @Slot()
@@ -311,7 +317,7 @@ class BlockPanel(QWidget):
     def _show(self, block: BlockState | None) -> None:
         for widget in (self.tabs, self.keep, self.unpin):
             widget.setVisible(block is not None)
-        # A history keeps no weights.
+        # Of past moments there are only those of the last checkpoint.
         self._bars.setVisible(block is not None and block.weights is not None)
         self._bars.show_block(block)
         self._model.show_block(block)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -68,9 +67,9 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._life = life
         self._draw()
 
-    def show_weights(self, epochs: Sequence[float], weights: Sequence[Any]) -> None:
+    def show_weights(self, epochs: Floats, weights: Floats) -> None:
         """The block's weights as they were seen since it was pinned: (T,) and (T, M)."""
-        self._weights = np.array(epochs), np.array(weights)
+        self._weights = epochs, weights
         if self._quantity == "weight":
             self._draw()
 

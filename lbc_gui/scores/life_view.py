@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, get_args
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal, Slot
-from PySide6.QtGui import QFont, QFontMetrics
+import numpy as np
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Slot
+from PySide6.QtGui import QAction, QFont, QFontMetrics
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
-    QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QMenu,
     QSplitter,
     QTableView,
     QToolButton,
@@ -23,11 +20,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.runs.biography import Biography, Removal
-from lbc.runs.biography_files import write_csv, write_npz
-from lbc_gui.drawing import Snapshot
-from lbc_gui.following import Life
-from lbc_gui.masks.drawing import MaskSnapshot
+from lbc.heatmap import Floats
+from lbc.runs.biography import Biography, Life, Removal
+from lbc_gui.pinned import Pin, PinnedWeights
 from lbc_gui.scores.life_plot import LifePlot, Quantity, line_colours
 from lbc_gui.scores.wording import glyphs, members_of
 
@@ -126,14 +121,11 @@ class EndsModel(QAbstractTableModel):
 class LifeView(QWidget):
     """Follows one block; what arrives of another is not shown."""
 
-    failed = Signal(str)
-    """A sentence: the file could not be written."""
-
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._life: Life | None = None
-        self._block: tuple[str, int] | None = None
-        self._seen: tuple[list[float], list[Any]] = ([], [])
+        self._pin: Pin | None = None
+        self._seen: dict[Pin, tuple[list[float], list[Floats]]] = {}
         self.plot = LifePlot()
         self.quantity = QComboBox()
         self.quantity.addItems(list(QUANTITIES.values()))
@@ -141,12 +133,11 @@ class LifeView(QWidget):
         self.quantity.currentIndexChanged.connect(self._quantity_chosen)
         self.save = QToolButton()
         self.save.setText("Save")
-        self.save.setToolTip("Save this block's biography")
+        self.save.setToolTip("Save biographies as CSV or npz")
         self.save.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(self.save)
-        menu.addAction("As CSV…", self._save_csv)
-        menu.addAction("As npz…", self._save_npz)
-        self.save.setMenu(menu)
+        self.save_this = QAction("&This block…", self)
+        self.save_all = QAction("&All pinned blocks…", self)
+        self.save.addActions([self.save_this, self.save_all])
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         self._table = QTableView()
@@ -157,19 +148,24 @@ class LifeView(QWidget):
         self._lay_out()
         self.show_block(None)
 
-    def show_block(self, block: tuple[str, int] | None) -> None:
-        """The block that is pinned now, as layer and number."""
-        if block != self._block or block is None:
-            self._block, self._life, self._seen = block, None, ([], [])
+    def forget(self) -> None:
+        """Another run: what was seen of the one before is void."""
+        self._seen = {}
+        self.show_block(None)
+
+    def show_block(self, pin: Pin | None) -> None:
+        """The block that is looked at now."""
+        if pin != self._pin or pin is None:
+            self._pin, self._life = pin, None
             self.ends.show_life(None)
             self.plot.show_life(None)
-            self.plot.show_weights(*self._seen)
-            self.summary.setText("" if block is None else "The history of this block comes …")
+            self._show_weights()
+            self.summary.setText("" if pin is None else "The history of this block comes …")
             self.save.setEnabled(False)
 
     def show_life(self, life: Life) -> None:
         """A biography has come, or has grown."""
-        if (life.layer, life.block) != self._block:
+        if Pin(life.layer, life.block) != self._pin:
             return
         self._life = life
         self.ends.show_life(life.biography)
@@ -178,49 +174,37 @@ class LifeView(QWidget):
         self.summary.setText(_summary(life.biography))
         self.save.setEnabled(True)
 
-    def show_snapshot(self, snapshot: Snapshot | MaskSnapshot) -> None:
-        """Where the moment on screen lies; in the present, the weights too."""
-        self.plot.show_epoch(snapshot.epoch)
-        block = snapshot.block
-        if block is None or block.weights is None:
-            return
-        epochs, weights = self._seen
-        if not epochs or epochs[-1] < snapshot.epoch:
-            epochs.append(snapshot.epoch)
-            weights.append(block.weights)
+    @Slot(object)
+    def add_weights(self, seen: PinnedWeights) -> None:
+        """Weights of the pinned blocks have come; they are kept for each of them."""
+        for pin, weights in seen.weights.items():
+            epochs, kept = self._seen.setdefault(pin, ([], []))
+            if epochs and epochs[-1] >= seen.epoch:
+                continue
+            epochs.append(seen.epoch)
+            kept.append(weights)
             if len(epochs) > MOST_WEIGHTS:
-                del epochs[::2], weights[::2]
-            self.plot.show_weights(epochs, weights)
+                del epochs[::2], kept[::2]
+        self._show_weights()
 
-    def save_as(self, path: Path, write: Callable[[Path, Biography], None]) -> None:
-        """Write the biography on screen; a full disk is told."""
-        if self._life is None:
-            return
-        try:
-            write(path, self._life.biography)
-        except OSError as error:
-            self.failed.emit(f"{path} could not be written: {error.strerror or error}.")
+    def seen(self, pin: Pin) -> tuple[Floats, Floats]:
+        """Epochs (T,) at which a block's weights were seen since it was pinned, and (T, M)."""
+        epochs, weights = self._seen.get(pin, ([], []))
+        return np.array(epochs), np.array(weights)
 
-    @Slot()
-    def _save_csv(self) -> None:
-        self._ask("Table (*.csv)", "csv", write_csv)
-
-    @Slot()
-    def _save_npz(self) -> None:
-        self._ask("Arrays (*.npz)", "npz", write_npz)
-
-    def _ask(self, kind: str, ending: str, write: Callable[[Path, Biography], None]) -> None:
-        if self._life is None:
-            return
-        name = f"{self._life.layer or 'model'}-block-{self._life.block}.{ending}"
-        path, _ = QFileDialog.getSaveFileName(self, "Save the biography", name, kind)
-        if path:
-            self.save_as(Path(path), write)
+    @property
+    def life(self) -> Life | None:
+        """The biography on screen, as far as the run has come."""
+        return self._life
 
     @Slot(int)
     def _quantity_chosen(self, row: int) -> None:
         quantity: Quantity = get_args(Quantity)[row]
         self.plot.show_quantity(quantity)
+
+    def _show_weights(self) -> None:
+        none = np.empty(0), np.empty((0, 0))
+        self.plot.show_weights(*(none if self._pin is None else self.seen(self._pin)))
 
     @Slot()
     def _row_chosen(self, *_: object) -> None:

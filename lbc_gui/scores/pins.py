@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QFont, QKeyEvent
 from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from lbc.training.events import LayerInfo
+from lbc_gui.pinned import Pin
 
 MOST_ROWS = 4
 """Rows that are seen at a time."""
-
-
-@dataclass(frozen=True)
-class Pin:
-    """One block of one layer."""
-
-    layer: str
-    block: int
-
-    @property
-    def text(self) -> str:
-        return f"{self.layer or 'model'} · block {self.block}"
 
 
 class PinList(QListWidget):

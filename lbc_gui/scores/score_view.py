@@ -18,13 +18,13 @@ from PySide6.QtWidgets import (
 from lbc.training.events import LayerInfo
 from lbc_gui.drawing import Snapshot, ViewRequest
 from lbc_gui.painting import Picture
+from lbc_gui.pinned import Pin
 from lbc_gui.saving import Data
 from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.scores.layer_list import LayerList, place_list
 from lbc_gui.scores.legend import Legend
 from lbc_gui.scores.look_bar import COLOURS, LookBar
 from lbc_gui.scores.numbers import layer_data
-from lbc_gui.scores.pins import Pin
 from lbc_gui.scores.wording import glyphs, gone_text, members_of, place, score_text
 from lbc_gui.scores.zoom_buttons import ZoomButtons
 

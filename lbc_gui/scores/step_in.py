@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QWidget
 
 from lbc.training.events import Intervention
 from lbc_gui.drawing import Snapshot
@@ -17,7 +19,7 @@ _BAN = "It is removed now, and never returns"
 
 
 class StepIn(QWidget):
-    """Two buttons, and whether they mean the block or the whole layer."""
+    """Two actions, also in the menu, and whether they mean the block or the whole layer."""
 
     wished = Signal(object)
     """Intervention."""
@@ -28,21 +30,20 @@ class StepIn(QWidget):
         self._snapshot: Snapshot | MaskSnapshot | None = None
         self._combination: int | None = None
         self._what = QLabel()
-        self.pin, self.ban = QPushButton("Pin"), QPushButton("Ban")
+        self.pin = _action(self, "Pin", "Ctrl+Shift+P", self._pin)
+        self.ban = _action(self, "Ban", "Ctrl+Shift+B", self._ban)
         self.scope = QComboBox()
         self.scope.addItems(["block", "layer"])
         self.scope.setAccessibleName("What is meant")
         self.scope.setToolTip("In this block alone, or in every block of the layer")
-        for button in (self.pin, self.ban):
-            width = button.fontMetrics().horizontalAdvance(button.text())
-            button.setFixedWidth(width + 26)
-        self.pin.clicked.connect(self._pin)
-        self.ban.clicked.connect(self._ban)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._what, 1)
-        for widget in (self.pin, self.ban, self.scope):
-            layout.addWidget(widget)
+        for action in (self.pin, self.ban):
+            button = QToolButton()
+            button.setDefaultAction(action)
+            layout.addWidget(button)
+        layout.addWidget(self.scope)
         self._show()
 
     @Slot(bool)
@@ -80,9 +81,11 @@ class StepIn(QWidget):
 
     def _show(self) -> None:
         why = self._why_not()
-        for widget, tip in ((self.pin, _PIN), (self.ban, _BAN)):
-            widget.setEnabled(not why)
-            widget.setToolTip(why or tip)
+        for action, tip in ((self.pin, _PIN), (self.ban, _BAN)):
+            action.setEnabled(not why)
+            action.setStatusTip(tip)
+            shortcut = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+            action.setToolTip(why or f"{tip} ({shortcut})")
         snapshot, combination = self._snapshot, self._combination
         if snapshot is None or combination is None or combination >= snapshot.pattern.count:
             self._what.setText("Step in")
@@ -104,3 +107,11 @@ class StepIn(QWidget):
         if int((snapshot.block.scores > -float("inf")).sum()) == 1:
             return "This block is decided: its last combination stays"
         return ""
+
+
+def _action(parent: QWidget, text: str, shortcut: str, slot: Callable[[], object]) -> QAction:
+    action = QAction(f"{text} combination", parent)
+    action.setIconText(text)
+    action.setShortcut(QKeySequence(shortcut))
+    action.triggered.connect(slot)
+    return action

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyqtgraph as pg
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QFileDialog, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc.pattern import Pattern
-from lbc.runs.biography_files import write_csv, write_npz
 from lbc.runs.interventions import read_interventions
 from lbc.runs.replay import Replay
 from lbc.training.events import LayerInfo
 from lbc_gui.main_window import MainWindow
-from lbc_gui.scores.pins import Pin, PinList
+from lbc_gui.pinned import Pin
+from lbc_gui.scores.pins import PinList
 from lbc_gui.scores.wording import ordinal
 from lbc_gui.session import State
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
@@ -148,14 +151,77 @@ def test_the_life_of_a_block_is_the_librarys(
     for quantity in (2, 3, 0):
         view.quantity.setCurrentIndex(quantity)
 
-    view.save_as(tmp_path / "life.csv", write_csv)
-    with (tmp_path / "life.csv").open(newline="") as file:
-        assert len(list(csv.reader(file))) == moments + 1
-    view.save_as(tmp_path / "life.npz", write_npz)
-    with np.load(tmp_path / "life.npz") as arrays:
-        assert arrays["winners"].tolist() == life.winners.tolist()
-    view.save_as(tmp_path / "nowhere" / "life.csv", write_csv)
-    assert window.message.isVisible()
+
+def test_pinned_blocks_are_saved_one_or_all_with_their_weights(
+    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(action: QAction, name: str) -> Path:
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / name), ""))
+        action.trigger()
+        qtbot.waitUntil(lambda: not window.saving.writing, timeout=SECONDS)
+        return tmp_path / name
+
+    experiment = small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4})
+    window = open_window(experiment)
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    for block, beside in ((12, False), (300, True)):
+        window.scores.pin(block, beside)
+        qtbot.waitUntil(lambda: f"block {block}" in window.block.title, timeout=SECONDS)  # noqa: B023
+    window.session.run()
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    assert window.session.folder is not None
+    replay, view = Replay(window.session.folder), window.block.life
+    moments = len(replay.moments)
+    qtbot.waitUntil(
+        lambda: view.life is not None and len(view.life.biography.epochs) == moments,
+        timeout=SECONDS,
+    )
+
+    with np.load(save(view.save_this, "one.npz")) as arrays:
+        assert int(arrays["block"]) == 300
+        assert arrays["winners"].tolist() == replay.block(FIRST, 300).winners.tolist()
+        assert arrays["weights"].shape == (len(arrays["weight_epochs"]), 4)
+    with np.load(save(view.save_all, "all.npz")) as arrays:
+        for k, block in enumerate((12, 300)):
+            life = replay.block(FIRST, block)
+            assert int(arrays[f"{k}/block"]) == block
+            assert arrays[f"{k}/winners"].tolist() == life.winners.tolist()
+            seen = arrays[f"{k}/weight_epochs"]
+            assert len(seen) > 1 and (np.diff(seen) > 0).all()  # of both, though one was open
+    with save(view.save_all, "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = [row for row in rows if row["block"] == "12" and row["winner"]]
+    assert [float(row["epoch"]) for row in told] == [one.epoch for one in replay.moments]
+
+    (window.session.folder / "scores.history").unlink()
+    none = save(view.save_all, "none.csv")
+    qtbot.waitUntil(window.message.isVisible, timeout=SECONDS)
+    assert not none.exists()
+
+
+def test_weights_of_every_pinned_block_are_seen_as_training_goes_on(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    first, second = Pin(FIRST, 12), Pin(SECOND, 5)
+    standing(qtbot, window, 1)
+    window.scores.pin(12)
+    window.block.pins.keep()
+    window.scores.go_to(second)
+    window.block.pins.pick(second)
+    view = window.block.life
+
+    def seen_at(epoch: float) -> bool:
+        """Whether both were seen after so many epochs, though one of them is open."""
+        epochs = [view.seen(pin)[0] for pin in (first, second)]
+        return all(len(one) > 0 and abs(one[-1] - epoch) < 1e-9 for one in epochs)
+
+    for step in (2, 3):
+        window.actions_.step.trigger()
+        epoch = step * 10 / window.progress.maximum()
+        qtbot.waitUntil(partial(seen_at, epoch), timeout=SECONDS)
+    window.session.load(small_experiment())  # another run: nothing has been seen of it
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    assert all(window.block.life.seen(pin)[0].size <= 1 for pin in (first, second))
 
 
 def test_hovering_says_when_and_as_which_something_was_removed(
@@ -196,7 +262,15 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
     table.selectRow(4)
     button = step_in.pin if action == "pin" else step_in.ban
     qtbot.waitUntil(button.isEnabled, timeout=SECONDS)
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    if action == "pin":
+        (clicked,) = (at for at in button.associatedObjects() if isinstance(at, QToolButton))
+        qtbot.mouseClick(clicked, Qt.MouseButton.LeftButton)
+    else:
+        qtbot.keyClick(
+            table,
+            Qt.Key.Key_B,
+            Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier,
+        )
 
     def lives() -> list[int]:
         snapshot = window.scores._snapshot
@@ -233,7 +307,7 @@ def test_what_cannot_be_is_said_and_the_past_stays_as_it_was(
     window.block._table.selectRow(1)
     qtbot.waitUntil(step_in.pin.isEnabled, timeout=SECONDS)
     step_in.scope.setCurrentIndex(1)
-    step_in.pin.click()  # before the first step: the run begins with it
+    step_in.pin.trigger()  # before the first step: the run begins with it
     assert step_in.scope.currentIndex() == 0
     qtbot.waitUntil(lambda: len(window.timeline._moments) == 2, timeout=SECONDS)
     assert window.session.state is State.PAUSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from lbc_gui.main_window import MainWindow
 from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, Other, Show, draw_mask
 from lbc_gui.masks.others import Others
 from lbc_gui.masks.removals import Removals
-from lbc_gui.moment import LayerMoment, copy_moment, past_moment
+from lbc_gui.moment import LayerMoment, Watch, copy_moment, past_moment
 from lbc_gui.session import State
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 
@@ -231,7 +232,7 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     assert (top, bottom) == (3, 4)
     past = arrived(qtbot, window, lambda: window.timeline.go(2))
     assert past.epoch == window.timeline._moments[2].epoch
-    assert "keeps no weights" in window.pages.masks.note.text()
+    assert "weights of its last checkpoint only" in window.pages.masks.note.text()
     assert window.pages.masks.note.isVisible()
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
         window.pages.setCurrentIndex(0)
@@ -298,7 +299,7 @@ def test_another_moment_and_another_run_can_be_compared_with(
 def test_a_run_of_another_network_is_refused_in_a_sentence(trained: Path) -> None:
     replay = Replay(trained)
     name = replay.layers[0].name
-    now = past_moment(replay, name, -1)
+    now = past_moment(replay, Watch(name), -1)
     others = Others()
     request = MaskRequest(ViewRequest(name), "mask", trained)
     found = others.find(request, None, replace(now, shape=(8, 8)))
@@ -309,6 +310,51 @@ def test_a_run_of_another_network_is_refused_in_a_sentence(trained: Path) -> Non
     found = others.find(request, None, replace(now, epoch=1.0))
     assert found is not None and found.moment is not None
     assert found.moment.epoch == 1.0  # as far as this one has come, though it went further
+
+
+def test_a_run_on_disk_shows_the_weights_of_its_last_checkpoint(
+    qtbot: QtBot, open_window: Open, trained: Path
+) -> None:
+    window = open_window(small_experiment())
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    window.files.open_run(trained)
+    qtbot.waitUntil(lambda: window.timeline.at is not None, timeout=SECONDS)
+    window.scores.pin(7)
+    last = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
+    name = last.request.layer
+    saved = torch.load(trained / "checkpoint.pt", weights_only=True)["model"]
+    weight = saved[f"{name}.parametrizations.weight.original"]
+    wanted = last.pattern.to_blocks(weight).numpy()
+    assert last.sheet.weights is not None and last.block is not None
+    assert (wanted[~last.sheet.kept] != 0).any()  # those that are masked too
+    np.testing.assert_array_equal(last.sheet.weights, wanted)
+    np.testing.assert_array_equal(last.block.weights, wanted[7])
+    assert window.pages.masks.note.isHidden()
+    before = arrived(qtbot, window, lambda: window.timeline.go(1))
+    assert before.sheet.weights is None and before.block is not None
+    assert before.block.weights is None
+    assert "weights of its last checkpoint only" in window.pages.masks.note.text()
+
+
+@pytest.mark.parametrize("damage", ["missing", "foreign", "cut"])
+def test_a_checkpoint_that_cannot_be_read_leaves_the_mask_alone(
+    trained: Path, tmp_path: Path, damage: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    file = folder / "checkpoint.pt"
+    if damage == "missing":
+        file.unlink()
+    elif damage == "foreign":
+        torch.save(["something", "else"], file)
+    else:
+        file.write_bytes(file.read_bytes()[:-200])
+    replay = Replay(folder)
+    name = replay.layers[0].name
+    assert past_moment(Replay(trained), Watch(name, weights=True), -1).weights is not None
+    found = past_moment(replay, Watch(name, 3, weights=True), -1)
+    assert found.weights is None and found.block_weights is None
+    assert found.mask.shape == replay.layers[0].shape
 
 
 def test_removals_are_read_moment_by_moment(trained: Path) -> None:
