@@ -19,9 +19,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import torch
 from safetensors.torch import save as encode_safetensors
@@ -181,10 +180,8 @@ class RunFolder:
         # What the checkpoint counts on must not be lost with the power when it is not.
         for written in (self._steps, self._epochs, self._history, self._interventions):
             written.sync()
-        # By way of memory: where a file refuses, torch.save raises RuntimeError and hides why.
-        memory = BytesIO()
-        torch.save({**state, "position": asdict(self.position)}, memory)
-        write_atomically(self.path / "checkpoint.pt", lambda file: file.write(memory.getbuffer()))
+        whole = {**state, "position": asdict(self.position)}
+        write_atomically(self.path / "checkpoint.pt", lambda file: _save(whole, file))
 
     def write_model(self, weights: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
         """Replace ``model.safetensors``; ``layers`` goes into its metadata, for ``lbc inspect``."""
@@ -197,3 +194,13 @@ class RunFolder:
         self._epochs.close()
         self._history.close()
         self._interventions.close()
+
+
+def _save(state: Mapping[str, Any], file: IO[bytes]) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        # Where a file refuses, torch tells only of its own confusion.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
