@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from cmap import Colormap
 from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
@@ -11,9 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.inspection.picture import BROKEN, KEPT, ONLY_FIRST, ONLY_SECOND, SHADES, ZERO
 from lbc.palette import REMOVED_COLOUR
-
-Table = npt.NDArray[np.uint8]
-"""RGB of every code: uint8 (256, 3)."""
+from lbc_gui.widgets.cells_view import Table
 
 FIRST, SECOND = (86, 180, 233), (230, 159, 0)
 """Okabe and Ito's sky blue and orange, which no grey is mistaken for."""

@@ -7,7 +7,7 @@ from math import ceil, floor
 from typing import Any
 
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QPainterPath
 from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
 
@@ -16,10 +16,8 @@ from lbc_gui.detail import Detail, detail
 from lbc_gui.drawing import Drawn, Key, Picture
 from lbc_gui.scores.cell_labels import CellLabels, score_words
 from lbc_gui.scores.zoom_history import ZoomHistory
-from lbc_gui.theme import plot_colours, style_plot
-
-_ZOOM = 0.7
-_PAN = 0.15
+from lbc_gui.theme import plot_colours
+from lbc_gui.widgets.cells_view import CellsView
 
 
 class _CellAxis(pg.AxisItem):  # type: ignore[misc]
@@ -49,14 +47,12 @@ class _CellAxis(pg.AxisItem):  # type: ignore[misc]
         return [(s * self.cells, 0.0) for s in whole[:1]]
 
 
-class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Draws snapshots; only as many cells as there are pixels are ever handed to Qt.
+class HeatmapView(CellsView):
+    """Draws snapshots.
 
     ``words`` says what stands in a cell that is large enough to be read.
     """
 
-    hovered = Signal(object)
-    """(block, cell), or None outside."""
     pinned = Signal(int, bool)
     """Block that was clicked, and whether with Ctrl: beside those that are pinned."""
     scale_shown = Signal(object)
@@ -67,26 +63,13 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         parent: QWidget | None = None,
         words: Callable[[Any, int, int], tuple[str, str]] = score_words,
     ) -> None:
-        super().__init__(parent)
+        self._axes = {name: _CellAxis(name) for name in ("left", "bottom")}
+        super().__init__(self._axes, "block of the channel", parent)
         self._snapshot: Drawn | None = None
         self._fold: Fold | None = None
         self._layer = ""
         self._pinned: int | None = None
         self._leader: HeatmapView | None = None
-        self._sharpness = 1.0
-        self._axes = {name: _CellAxis(name) for name in ("left", "bottom")}
-        self._plot = self.addPlot(axisItems=self._axes)
-        for axis in self._axes.values():
-            axis.enableAutoSIPrefix(False)  # which lays the label out anew in every frame
-        self._plot.setMenuEnabled(False)
-        self._plot.hideButtons()
-        self._plot.setLabel("left", "output channel")
-        self._plot.setLabel("bottom", "block of the channel")
-        self._box = self._plot.getViewBox()
-        self._box.invertY(True)
-        self._box.setDefaultPadding(0)
-        self._image = pg.ImageItem(axisOrder="row-major")
-        self._box.addItem(self._image)
         self._labels = CellLabels(words)
         self._box.addItem(self._labels, ignoreBounds=True)
         self._scale: Key | None = None
@@ -99,17 +82,12 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._other_frames = QGraphicsPathItem()
         self._other_frames.setZValue(9)
         self._box.addItem(self._other_frames, ignoreBounds=True)
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.setInterval(0)
-        self._redraw.timeout.connect(self._draw)
-        self._box.sigRangeChanged.connect(self._redraw_soon)
-        self._box.sigResized.connect(self._redraw_soon)
-        self.scene().sigMouseMoved.connect(self._mouse_moved)
-        self.scene().sigMouseClicked.connect(self._mouse_clicked)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Score heatmap")
         self._restyle()
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        return None if self._fold is None else self._fold.size
 
     def show_snapshot(self, snapshot: Drawn) -> None:
         """Draw a new frame; the zoom stays where the layer is the same."""
@@ -135,7 +113,7 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def clear_picture(self) -> None:
         """Nothing to show: a new run begins."""
         self._snapshot = self._fold = None
-        self._image.clear()
+        self.cells.clear()
         self._labels.show_snapshot(None)
         self.show_pin(None)
 
@@ -157,32 +135,19 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if not view.contains(box):
             view.moveCenter(box.center())
             self._box.setRange(view, padding=0)
-            self.zooms.moved()
-
-    @Slot()
-    def fit(self) -> None:
-        """Show the whole layer."""
-        if self._fold is not None:
-            height, width = self._fold.size
-            self._box.setRange(QRectF(0, 0, width, height), padding=0)
-            self.zooms.moved()
-
-    def zoom(self, factor: float) -> None:
-        """Scale the visible range about its middle; below 1 zooms in."""
-        self._box.scaleBy((factor, factor))
-        self.zooms.moved()
+            self._moved()
 
     def show_block(self, block: int) -> None:
         """Zoom to a block and its neighbours, so that its combinations can be read."""
         if self._fold is None or not 0 <= block < self._fold.blocks:
             return
         self._box.setRange(self._rect(block), padding=0)
-        self.zooms.moved()
+        self._moved()
 
     def show_cells(self, x: int, y: int, width: int, height: int) -> None:
         """Zoom to some cells of the picture."""
         self._box.setRange(QRectF(x, y, width, height), padding=0)
-        self.zooms.moved()
+        self._moved()
 
     def move_with(self, other: HeatmapView) -> None:
         """Always show the same part of the picture as another view of the same fold."""
@@ -199,54 +164,19 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             leader._box.setRange(range_, padding=0)
             leader.zooms.moved()
 
-    def sharpen(self, factor: float) -> None:
-        """Draw the detail that a device of ``factor`` times the screen's pixels a side can show."""
-        self._sharpness = factor
-        self._draw()
-
     def block_centre(self, block: int) -> QPointF:
         """Where the middle of a block is drawn, in this widget's pixels."""
-        point = self._box.mapViewToScene(self._rect(block).center())
-        return QPointF(self.mapFromScene(point))
+        middle = self._rect(block).center()
+        return self.point_of(middle.x(), middle.y())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        match event.key():
-            case Qt.Key.Key_Plus | Qt.Key.Key_Equal:
-                self.zoom(_ZOOM)
-            case Qt.Key.Key_Minus:
-                self.zoom(1 / _ZOOM)
-            case Qt.Key.Key_Home | Qt.Key.Key_0:
-                self.fit()
-            case Qt.Key.Key_Backspace:
-                self.zooms.back()
-            case Qt.Key.Key_Left | Qt.Key.Key_Right | Qt.Key.Key_Up | Qt.Key.Key_Down:
-                self._pan(event.key())
-            case _:
-                super().keyPressEvent(event)
+        if event.key() == Qt.Key.Key_Backspace:
+            self.zooms.back()
+        else:
+            super().keyPressEvent(event)
 
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_frame"):
-            self._restyle()
-
-    def leaveEvent(self, event: QEvent) -> None:
-        super().leaveEvent(event)
-        self.hovered.emit(None)
-
-    def _pan(self, key: int) -> None:
-        (x0, x1), (y0, y1) = self._box.viewRange()
-        step = {
-            Qt.Key.Key_Left: (-_PAN, 0.0),
-            Qt.Key.Key_Right: (_PAN, 0.0),
-            Qt.Key.Key_Up: (0.0, -_PAN),
-            Qt.Key.Key_Down: (0.0, _PAN),
-        }[Qt.Key(key)]
-        self._box.translateBy(x=step[0] * (x1 - x0), y=step[1] * (y1 - y0))
+    def _moved(self) -> None:
         self.zooms.moved()
-
-    @Slot()
-    def _redraw_soon(self, *_: Any) -> None:
-        self._redraw.start()
 
     @Slot()
     def _draw(self) -> None:
@@ -259,19 +189,15 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         scale = picture.scale
         base = plot_colours().background
         background = (base.red(), base.green(), base.blue())
-        table = scale.table(background)
-        self._image.setImage(part.codes, levels=(0, 255), lut=table, autoDownsample=False)
-        self._image.setRect(QRectF(part.x, part.y, part.width, part.height))
+        self.cells.show_part(part, scale.table(background))
         if scale != self._scale:
             self._scale = scale
             self.scale_shown.emit(scale)
 
     def _visible(self, snapshot: Drawn) -> tuple[Picture[Key], Detail]:
         """What of the range is drawn: cells where each has a pixel, else blocks."""
-        (x0, x1), (y0, y1) = self._box.viewRange()
-        ratio = self._sharpness * self.devicePixelRatioF()
-        size = self._box.size()
-        width, height = int(size.width() * ratio), int(size.height() * ratio)
+        (x0, x1), (y0, y1) = self.view_range
+        width, height = self.pixels
         if width >= x1 - x0 and height >= y1 - y0:
             picture = snapshot.cells
             return picture, detail(picture.codes, x0, y0, x1, y1, width, height)
@@ -302,38 +228,15 @@ class HeatmapView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         rows, columns = self._fold.grid
         return QRectF(column, row, columns, rows)
 
-    def _cell_at(self, scene_position: QPointF) -> tuple[int, int] | None:
-        if self._fold is None or not self._box.sceneBoundingRect().contains(scene_position):
-            return None
-        point = self._box.mapSceneToView(scene_position)
-        if point.x() < 0 or point.y() < 0:
-            return None
-        return self._fold.locate(int(point.y()), int(point.x()))
+    def _found(self, row: int, column: int) -> tuple[int, int] | None:
+        """Block and cell."""
+        return None if self._fold is None else self._fold.locate(row, column)
 
-    @Slot(object)
-    def _mouse_moved(self, position: QPointF) -> None:
-        self.hovered.emit(self._cell_at(position))
-
-    @Slot(object)
-    def _mouse_clicked(self, event: Any) -> None:
-        if event.button() != Qt.MouseButton.LeftButton:
-            return
-        if event.double():
-            self.fit()
-            return
-        cell = self._cell_at(event.scenePos())
-        if cell is not None:
-            beside = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-            self.pinned.emit(cell[0], beside)
+    def _clicked(self, found: tuple[int, int], event: Any) -> None:
+        beside = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        self.pinned.emit(found[0], beside)
 
     def _restyle(self) -> None:
-        colours = plot_colours()
-        self.setBackground(colours.background)
-        style_plot(self._plot, colours)
-        for name in ("left", "bottom"):
-            axis = self._plot.getAxis(name)
-            axis.labelStyle["color"] = colours.text.name()
-            axis.setLabel(axis.labelText)
+        super()._restyle()
         self._frame.setPen(pg.mkPen("#ffd400", width=2.5, cosmetic=True))
         self._other_frames.setPen(pg.mkPen("#ffd400", width=1.2, cosmetic=True))
-        self._redraw_soon()

@@ -9,9 +9,13 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtWidgets import QStyleOptionGraphicsItem
+from pytestqt.qtbot import QtBot
 
 from lbc.heatmap import Summary
-from lbc_gui.detail import detail, reduce_codes
+from lbc_gui.detail import Detail, detail, reduce_codes
+from lbc_gui.widgets.cells_view import Cells
 
 Codes = npt.NDArray[np.uint8]
 pictures = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
@@ -70,3 +74,20 @@ def test_at_full_zoom_every_cell_is_exact() -> None:
     part = detail(codes, 3.2, 2.7, 9.9, 6.1, 500, 500)
     assert np.array_equal(part.codes, codes[2:7, 3:10])
     assert (part.x, part.y, part.width, part.height) == (3, 2, 7, 5)
+
+
+def test_every_cell_is_drawn_in_its_colour_from_edge_to_edge(qtbot: QtBot) -> None:
+    numbers = np.random.default_rng(0)
+    for rows, columns in ((1, 1), (3, 7), (12, 5), (40, 31)):
+        codes = numbers.integers(0, 256, (rows, columns), dtype=np.uint8)
+        table = numbers.integers(0, 256, (256, 3), dtype=np.uint8)
+        cells = Cells()
+        cells.show_part(Detail(codes, 0, 0, 5 * columns, 4 * rows), table)
+        image = QImage(5 * columns, 4 * rows, QImage.Format.Format_RGB32)
+        painter = QPainter(image)
+        cells.paint(painter, QStyleOptionGraphicsItem())
+        painter.end()
+        for y in range(image.height()):
+            for x in range(image.width()):
+                wanted = QColor(*table[codes[y // 4, x // 5]].tolist())
+                assert image.pixelColor(x, y) == wanted

@@ -146,7 +146,7 @@ def test_the_picture_is_the_mask_and_violations_have_their_own_look(
 
     page.layer.view.fit()
     page.layer.view._draw()
-    assert np.array_equal(page.layer.view._image.image, picture.codes)
+    assert np.array_equal(page.layer.view.cells.codes, picture.codes)
     for table in (weight_table(), mask_table()):
         oranges = table[BROKEN : BROKEN + 126].astype(int)
         assert (oranges[:, 0] > oranges[:, 2] + 80).all()
