@@ -7,6 +7,7 @@ near-square grid, first combination at the top left.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from math import ceil, isqrt
@@ -40,6 +41,7 @@ NOTHING = 1e-12
 USUAL_CLIP = 0.5
 """Per cent of the cells that lie beyond the levels at each end: one block cannot dim all others."""
 
+_CHUNK_CELLS = 1 << 17
 _SAMPLE = 50_000
 _DECADES = 3.0
 
@@ -75,12 +77,14 @@ class Fold:
     def apply(self, codes: Codes) -> Codes:
         """uint8 (blocks, K) → the picture, uint8 of ``size``."""
         rows, columns = self.grid
-        if rows * columns != self.cells:
-            padded = np.full((self.blocks, rows * columns), BLANK, dtype=np.uint8)
-            padded[:, : self.cells] = codes
-            codes = padded
-        picture = codes.reshape(self.outputs, self.blocks_per_row, rows, columns)
-        return np.ascontiguousarray(picture.transpose(0, 2, 1, 3)).reshape(self.size)
+        shape = (self.outputs, rows, self.blocks_per_row, columns)
+        picture = (
+            np.empty(shape, np.uint8) if rows * columns == self.cells else np.zeros(shape, np.uint8)
+        )
+        for k in range(self.cells):
+            place = (slice(None), k // columns, slice(None), k % columns)
+            picture[place] = codes[:, k].reshape(self.outputs, self.blocks_per_row)
+        return picture.reshape(self.size)
 
     def locate(self, y: int, x: int) -> tuple[int, int] | None:
         """Block and cell drawn at row ``y``, column ``x``; None outside or on a blank cell."""
@@ -98,16 +102,47 @@ class Fold:
         return block // self.blocks_per_row * rows, block % self.blocks_per_row * columns
 
 
+def by_chunks(
+    compute: Callable[[slice], npt.NDArray[Any]], rows: int, cells: int
+) -> npt.NDArray[Any]:
+    """``compute`` of ``rows`` rows of so many ``cells``, as many at a time as a cache holds.
+
+    So there are no copies as large as the layer on the way. The answer lies in memory cell by cell
+    (Fortran's order): what is done with every block's k-th cell then runs through memory in order.
+    """
+    size = max(1, _CHUNK_CELLS // cells)
+    first = compute(slice(0, size))
+    whole = np.empty((rows, *first.shape[1:]), first.dtype, order="F")
+    whole[:size] = first
+    for start in range(size, rows, size):
+        whole[start : start + size] = compute(slice(start, start + size))
+    return whole
+
+
+def put(values: Floats, where: npt.NDArray[np.bool_], value: float) -> Floats:
+    """Put ``value`` into ``values``, float32, at some places, and return them.
+
+    By arithmetic on bits: what NumPy offers branches at every cell, and where what is removed lies
+    scattered that takes ten times as long.
+    """
+    there = np.negative(where.astype(np.uint32))
+    bits = values.view(np.uint32)
+    bits &= ~there
+    there &= np.float32(value).view(np.uint32)
+    bits |= there
+    return values
+
+
 def difference(scores: Floats) -> Floats:
     """Each score less the mean of its block's live ones; −inf where removed. (blocks, K).
 
     NaN where a diverged training left no finite mean.
     """
     live = scores > -np.inf
-    filled = np.where(live, scores, np.float32(0))
+    filled = put(scores.copy("K"), ~live, 0.0)
     total = np.zeros(len(scores))
-    count = np.zeros(len(scores))
-    with np.errstate(invalid="ignore"):
+    count = np.zeros(len(scores), np.int32)
+    with np.errstate(invalid="ignore", divide="ignore"):
         for k in range(scores.shape[1]):  # eight times faster than sums along a short axis
             total += filled[:, k]
             count += live[:, k]
@@ -120,14 +155,10 @@ def margin(scores: Floats) -> Floats:
     So the best score of a block shows by how much it leads, every other by how much it trails.
     +inf where a block is decided.
     """
-    rows = np.arange(len(scores))
-    winner = scores.argmax(axis=1)
-    best = scores[rows, winner]
-    others = scores.copy()
-    others[rows, winner] = -np.inf
-    second = others.max(axis=1)
+    rows, winner = np.arange(len(scores)), scores.argmax(axis=1)
+    best, second = _two_best(scores)
     with np.errstate(over="ignore", invalid="ignore"):
-        others -= best[:, None]
+        others = scores - best[:, None]
         others[rows, winner] = best - second
     return others
 
@@ -150,8 +181,7 @@ def values(scores: Floats, colour: Colour) -> Floats:
         case "margin":
             return margin(scores)
         case "rank":
-            ranked = -rank(scores).astype(np.float32)
-            return np.where(scores > -np.inf, ranked, np.float32(-np.inf))
+            return put(-rank(scores).astype(np.float32), scores == -np.inf, -np.inf)
 
 
 def summarise(shown: Floats, summary: Summary) -> Floats:
@@ -163,18 +193,24 @@ def summarise(shown: Floats, summary: Summary) -> Floats:
         case "best":
             return reduce(np.maximum, shown.T)
         case "worst":
-            return reduce(np.minimum, np.where(shown == -np.inf, np.float32(np.inf), shown).T)
+            return reduce(np.minimum, put(shown.copy("K"), shown == -np.inf, np.inf).T)
         case "mean":
             live = shown > -np.inf
-            total = reduce(np.add, np.where(live, shown, np.float32(0)).T)
+            total = reduce(np.add, put(shown.copy("K"), ~live, 0.0).T)
             return np.asarray(total / live.sum(axis=1, dtype=np.float32))
         case "margin":
-            first = shown[:, 0].copy()
-            second = np.full_like(first, -np.inf)
-            for k in range(1, shown.shape[1]):
-                np.maximum(second, np.minimum(first, shown[:, k]), out=second)
-                np.maximum(first, shown[:, k], out=first)
-            return np.asarray(first - second)
+            best, second = _two_best(shown)
+            return best - second
+
+
+def _two_best(scores: Floats) -> tuple[Floats, Floats]:
+    """The best of every row and the second, equal to it in a tie; −inf where there is none."""
+    best = scores[:, 0].copy()
+    second = np.full_like(best, -np.inf)
+    for k in range(1, scores.shape[1]):
+        np.maximum(second, np.minimum(best, scores[:, k]), out=second)
+        np.maximum(best, scores[:, k], out=best)
+    return best, second
 
 
 def levels(shown: Floats, colour: Colour, clip: float = USUAL_CLIP) -> tuple[float, float]:
@@ -184,7 +220,7 @@ def levels(shown: Floats, colour: Colour, clip: float = USUAL_CLIP) -> tuple[flo
     """
     if colour == "rank":
         return -float(shown.shape[1]), -1.0
-    sample = shown.ravel()[:: max(1, shown.size // _SAMPLE)]
+    sample = shown[:: max(1, shown.size // _SAMPLE)].ravel()
     sample = sample[np.isfinite(sample)]
     if not len(sample):
         return -1.0, 1.0
@@ -211,9 +247,12 @@ def quantise(shown: Floats, low: float, high: float, log: bool = False) -> Codes
             high, low = 1.0, 0.0
         scaled *= np.float32((HIGHEST - LOWEST) / (high - low))
         scaled += np.float32(LOWEST + 0.5)
-    np.fmin(np.fmax(scaled, LOWEST, out=scaled), HIGHEST, out=scaled)  # unlike clip, drop NaN
+    np.clip(scaled, LOWEST, HIGHEST, out=scaled)
+    if np.isnan(scaled.sum()):
+        put(scaled, np.isnan(scaled), LOWEST)
     result: npt.NDArray[Any] = scaled.astype(np.uint8)
-    result[shown == -np.inf] = REMOVED
+    # −inf is LOWEST by now, and REMOVED is the code below.
+    result -= (shown == -np.inf).view(np.uint8)
     return result
 
 

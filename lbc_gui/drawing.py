@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from lbc.heatmap import (
     Floats,
     Fold,
     Summary,
+    by_chunks,
     levels,
     quantise,
     summarise,
@@ -184,11 +186,12 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
     by_position = moment.count > LARGEST_DRAWN_COUNT
     scores = _positions(moment) if by_position else _scores(moment)
     look = request.look
-    shown = values(scores, look.colour)
+    chunked = partial(by_chunks, rows=len(scores), cells=scores.shape[1])
+    shown = chunked(lambda rows: values(scores[rows], look.colour))
     fold = Fold(moment.shape[0], moment.blocks, scores.shape[1])
     low, high = look.held or levels(shown, look.colour, look.clip)
     scale = Scale(look.colour, low, high, look.log, look.colour_map)
-    cells = fold.apply(quantise(shown, low, high, look.log))
+    cells = fold.apply(chunked(lambda rows: quantise(shown[rows], low, high, look.log)))
     scores.flags.writeable = cells.flags.writeable = False
     return Snapshot(
         request=request,
@@ -218,12 +221,13 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
 
 
 def _summary(shown: Floats, scores: Floats, fold: Fold, look: Look, scale: Scale) -> Picture[Scale]:
+    source = scores if look.summary == "margin" else shown
+    spoken = by_chunks(
+        lambda rows: summarise(source[rows], look.summary), len(source), source.shape[1]
+    )
     if look.summary == "margin":
-        spoken = summarise(scores, "margin")
         low, high = 0.0, levels(spoken[:, None], "margin", look.clip)[1]
         scale = Scale("score", low, high, look.log, look.colour_map)
-    else:
-        spoken = summarise(shown, look.summary)
     codes = quantise(spoken, scale.low, scale.high, look.log)
     codes = codes.reshape(fold.outputs, fold.blocks_per_row)
     codes.flags.writeable = False

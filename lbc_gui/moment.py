@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lbc.heatmap import Floats
+from lbc.heatmap import Floats, by_chunks, put
 from lbc.masks import block_coordinates
 from lbc.pattern import Pattern
 from lbc.runs.replay import LayerMoment as PastMoment
@@ -104,15 +103,16 @@ class LayerMoment:
         """Scores, −inf where removed: (rows, C); None where they or the live set are not kept."""
         if self.raw is None or self.packed is None:
             return None
-        if self.additive:
-            positions = self.positions(rows)
-            assert positions is not None
-            scores = _sums(positions, self.pattern)
-        else:
-            scores = self.raw[rows].copy()
-        live = self.live(rows)
-        if live is not None and len(self.packed) > 1:
-            scores[~live] = -np.inf
+        known = _to_blocks(self.raw, self.pattern)[rows] if self.additive else self.raw[rows]
+        packed = None if len(self.packed) == 1 else self.packed[rows]
+
+        def compute(some: slice) -> Floats:
+            scores = _sums(known[some], self.pattern) if self.additive else known[some].copy("F")
+            if packed is not None:
+                put(scores, ~_unpack(packed[some], self.count), -np.inf)
+            return scores
+
+        scores: Floats = by_chunks(compute, len(known), self.count)
         return scores
 
     def positions(self, rows: slice = slice(None)) -> Floats | None:
@@ -138,8 +138,13 @@ class LayerMoment:
 
 def _sums(positions: Floats, pattern: Pattern) -> Floats:
     # In ascending order of position, like the library's own, so that ties are ties here too.
-    members = pattern.members.numpy()
-    return reduce(np.add, (positions[:, members[:, k]] for k in range(pattern.n)))
+    of_position = np.ascontiguousarray(positions.T)
+    scores = np.empty((pattern.count, len(positions)), np.float32)
+    for held, total in zip(pattern.members.tolist(), scores, strict=True):
+        total[:] = of_position[held[0]]
+        for position in held[1:]:
+            total += of_position[position]
+    return scores.T
 
 
 def _to_blocks(array: npt.NDArray[Any], pattern: Pattern) -> npt.NDArray[Any]:
@@ -147,7 +152,8 @@ def _to_blocks(array: npt.NDArray[Any], pattern: Pattern) -> npt.NDArray[Any]:
 
 
 def _unpack(packed: Bits, count: int) -> Flags:
-    return np.unpackbits(packed, axis=1, count=count, bitorder="little").view(np.bool_)
+    # In Fortran's order, as scores are.
+    return np.unpackbits(packed.T, axis=0, count=count, bitorder="little").view(np.bool_).T
 
 
 def copy_moment(

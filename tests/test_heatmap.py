@@ -20,9 +20,11 @@ from lbc.heatmap import (
     Floats,
     Fold,
     Summary,
+    by_chunks,
     difference,
     levels,
     margin,
+    put,
     quantise,
     rank,
     summarise,
@@ -129,6 +131,27 @@ def test_difference_is_to_the_mean_of_the_live(scores: Floats) -> None:
         live = [score for score in row if score > -np.inf]
         mean = sum(live) / len(live)
         assert result == pytest.approx([score - mean for score in row], abs=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 1 << 15, (1 << 15) + 1, 70_001])
+@pytest.mark.parametrize("cells", [1, 4, 70, 1 << 16])
+def test_by_chunks_is_all_at_once(rows: int, cells: int) -> None:
+    scores = np.random.default_rng(rows).normal(size=(rows, 3)).astype(np.float32)
+    for compute in (difference, margin, lambda some: some.sum(axis=1)):
+        chunked = by_chunks(lambda some: compute(scores[some]), rows, cells)  # noqa: B023
+        np.testing.assert_array_equal(chunked, compute(scores))
+
+
+@given(
+    score_tables(), st.integers(0, 2**32 - 1), st.sampled_from([-np.inf, np.inf, 0.0, 2.0, np.nan])
+)
+def test_put_writes_there_and_nowhere_else(scores: Floats, seed: int, value: float) -> None:
+    scores = np.asfortranarray(scores)
+    scores[np.random.default_rng(seed).random(scores.shape) < 0.1] = np.nan
+    there = np.random.default_rng(seed + 1).random(scores.shape) < 0.5
+    wanted = np.where(there, np.float32(value), scores)
+    assert put(scores, there, value) is scores
+    np.testing.assert_array_equal(scores, wanted)
 
 
 def test_equal_scores_differ_by_exactly_nothing() -> None:
