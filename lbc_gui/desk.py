@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -38,8 +39,11 @@ Request = ViewRequest | MaskRequest
 SHORTEST_INTERVAL = 0.1
 """Seconds between two copies of a training run's open layer."""
 
-LARGEST_SHARE = 0.03
+COPY_SHARE = 0.01
 """Share of the training thread's time that copying the open layer may take."""
+
+DRAW_SHARE = 0.02
+"""Share of all processors' time that drawing it again and again may take."""
 
 SAMPLE_INTERVAL = 1.0
 """Seconds between two looks at all layers for their thumbnails."""
@@ -51,9 +55,10 @@ SAMPLE_SHARE = 0.01
 class Desk:
     """Two mailboxes that hold at most one thing each: a moment to draw, and a drawn snapshot.
 
-    The trainer copies a moment only where the last has been taken, and keeps to ``LARGEST_SHARE``
-    of its time; a new wish is served before its next step, and nothing is copied while nothing
-    moves. A wish that only changes how things look is drawn again from the moment at hand.
+    The trainer copies a moment only where the last has been taken, and no more often than
+    ``COPY_SHARE`` and ``DRAW_SHARE`` allow; a new wish is served before its next step, and nothing
+    is copied while nothing moves. A wish that only changes how things look is drawn again from the
+    moment at hand.
     """
 
     def __init__(self) -> None:
@@ -195,7 +200,7 @@ class Desk:
                 self._served = (wanted, epoch, layer.packed)
                 self._changed.notify_all()
         ended = time.monotonic()
-        self._not_before = ended + max(SHORTEST_INTERVAL, (ended - began) / LARGEST_SHARE)
+        self._rest(max(SHORTEST_INTERVAL, (ended - began) / COPY_SHARE))
 
     def _states(self, sparsifier: Sparsifier) -> tuple[LayerState, ...]:
         # Counting a mask takes longer than copying it, and it changes only when bits are replaced.
@@ -224,7 +229,7 @@ class Desk:
                 self._follow()
 
     def _draw(self, request: Request) -> None:
-        now = self._moment
+        now, began = self._moment, time.thread_time()
         moment = now if request.moment is None else self._past(request.watch, request.moment)
         if moment is None:
             return
@@ -236,9 +241,17 @@ class Desk:
             snapshot = draw_mask(moment, request, other, since)
         else:
             snapshot = replace(draw(moment, request), gone=self._follower.gone(request))
+        if request.moment is None:
+            spent = time.thread_time() - began
+            self._rest(spent / (DRAW_SHARE * (os.cpu_count() or 1)))
         with self._changed:
             if request == self._request and now is self._moment:
                 self._snapshot = snapshot
+
+    def _rest(self, seconds: float) -> None:
+        """Copy the open layer no sooner than in so many seconds."""
+        with self._changed:
+            self._not_before = max(self._not_before, time.monotonic() + seconds)
 
     def _wait_for_work(self) -> bool:
         with self._changed:

@@ -146,22 +146,17 @@ class LifeView(QWidget):
         self.ends = EndsModel(self, small)
         self._prepare_table(small)
         self._lay_out()
-        self.show_block(None)
+        self._show_pin(None)
 
     def forget(self) -> None:
         """Another run: what was seen of the one before is void."""
         self._seen = {}
-        self.show_block(None)
+        self._show_pin(None)
 
     def show_block(self, pin: Pin | None) -> None:
         """The block that is looked at now."""
-        if pin != self._pin or pin is None:
-            self._pin, self._life = pin, None
-            self.ends.show_life(None)
-            self.plot.show_life(None)
-            self._show_weights()
-            self.summary.setText("" if pin is None else "The history of this block comes …")
-            self.save.setEnabled(False)
+        if pin != self._pin:
+            self._show_pin(pin)
 
     def show_life(self, life: Life) -> None:
         """A biography has come, or has grown."""
@@ -201,6 +196,14 @@ class LifeView(QWidget):
     def _quantity_chosen(self, row: int) -> None:
         quantity: Quantity = get_args(Quantity)[row]
         self.plot.show_quantity(quantity)
+
+    def _show_pin(self, pin: Pin | None) -> None:
+        self._pin, self._life = pin, None
+        self.ends.show_life(None)
+        self.plot.show_life(None)
+        self._show_weights()
+        self.summary.setText("" if pin is None else "The history of this block comes …")
+        self.save.setEnabled(False)
 
     def _show_weights(self) -> None:
         none = np.empty(0), np.empty((0, 0))

@@ -1,11 +1,13 @@
-"""What the live view costs a training: steps a second of ResNet-18 with and without it.
+"""What the live view costs a training: steps a second with and without it.
 
 The largest layer is open and copied up to ten times a second, as the window does by itself. In one
 process, intervals with the view and with none take turns, because a machine's speed changes; the
-cost is the median over neighbouring pairs. Also by how much the memory of the process grows from
-the first tenth of the run to the last, when everything has been loaded. Prints JSON.
+cost is the median over neighbouring pairs. Also by how much the memory of the process grows, from
+the time after the first epoch, when everything that a run does has been done once, to the last
+tenth of the measurement. Prints JSON.
 
     QT_QPA_PLATFORM=offscreen python -m tests.performance.live_view --seconds 1200
+    QT_QPA_PLATFORM=offscreen python -m tests.performance.live_view --model resnet20 --size 32
 """
 
 from __future__ import annotations
@@ -28,22 +30,25 @@ from lbc_gui.drawing import ViewRequest
 from lbc_gui.main_window import MainWindow
 from lbc_gui.session import State
 from lbc_gui.settings import Settings
-from tests.performance.ui_lag import _experiment, _layers, until
+from tests.performance.ui_lag import EPOCHS, _experiment, _layers, until
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Steps taken and snapshots drawn in some seconds, and the memory after them in MB."""
+    """Steps taken and snapshots drawn in some seconds; then the memory in MB, and epochs done."""
 
     steps: float
     snapshots: float
     memory: float
+    epochs: int
 
 
 def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
-        experiment = _experiment(Path(folder), options.pattern, options.size, options.batch)
+        experiment = _experiment(
+            Path(folder), options.pattern, options.size, options.batch, options.model
+        )
         application = QApplication(sys.argv[:1])
         application.setStyle("Fusion")
         window = MainWindow(
@@ -76,6 +81,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--interval", type=float, default=6, help="seconds with or without view")
+    parser.add_argument("--model", default="resnet18", help="resnet20 takes ten steps a second")
     parser.add_argument("--pattern", default="2:4")
     parser.add_argument("--size", type=int, default=64, help="height and width of the images")
     parser.add_argument("--batch", type=int, default=16)
@@ -96,7 +102,8 @@ def _interval(
     _run(seconds)
     lasted = time.monotonic() - began
     taken, drawn = window.progress.value() - steps, len(snapshots) - shown
-    return Interval(taken / lasted, drawn / lasted, _memory())
+    epochs = window.progress.value() * EPOCHS // window.progress.maximum()
+    return Interval(taken / lasted, drawn / lasted, _memory(), epochs)
 
 
 def _run(seconds: float) -> None:
@@ -116,11 +123,14 @@ def _report(
 ) -> dict[str, object]:
     ratios = [a.steps / b.steps for a, b in zip(viewed, alone, strict=True) if b.steps]
     low, middle, high = np.percentile([100 * (1 - ratio) for ratio in ratios], (25, 50, 75))
-    memory = [interval.memory for pair in zip(viewed, alone, strict=True) for interval in pair]
-    tenth = max(1, len(memory) // 10)
-    growth = np.median(memory[-tenth:]) - np.median(memory[:tenth])
+    seen = [interval for pair in zip(viewed, alone, strict=True) for interval in pair]
+    memory = [interval.memory for interval in seen]
+    settled = [interval.memory for interval in seen if interval.epochs > 0]
+    tenth, parts = max(1, len(settled) // 10), min(20, len(memory))
+    growth = np.median(settled[-tenth:]) - np.median(settled[:tenth]) if settled else np.nan
     return {
         "benchmark": "live_view",
+        "model": options.model,
         "pattern": options.pattern,
         "batch": options.batch,
         "image": options.size,
@@ -138,9 +148,8 @@ def _report(
             "quartiles": [round(float(low), 1), round(float(high), 1)],
         },
         "memory_mb": {
-            "first": round(float(np.median(memory[:tenth])), 1),
-            "last": round(float(np.median(memory[-tenth:])), 1),
             "growth": round(float(growth), 1),
+            "over_time": [round(float(np.median(part))) for part in np.array_split(memory, parts)],
         },
     }
 

@@ -26,6 +26,7 @@ from lbc_gui.session import State
 from lbc_gui.settings import Settings
 
 TICK = 0.010
+EPOCHS = 100
 
 
 def main() -> int:
@@ -65,7 +66,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _experiment(folder: Path, pattern: str, size: int, batch: int) -> Experiment:
+def _experiment(
+    folder: Path, pattern: str, size: int, batch: int, model: str = "resnet18"
+) -> Experiment:
     numbers = np.random.default_rng(0)
     archive = folder / "noise.npz"
     np.savez(
@@ -74,10 +77,10 @@ def _experiment(folder: Path, pattern: str, size: int, batch: int) -> Experiment
         labels=np.arange(2048) % 10,
     )
     return parse_experiment({
-        "model": {"name": "resnet18"},
+        "model": {"name": model},
         "data": {"name": "npz", "file": str(archive), "test_share": 0.05},
         "pattern": pattern,
-        "training": {"epochs": 100, "batch_size": batch},
+        "training": {"epochs": EPOCHS, "batch_size": batch},
         "schedule": {"end": 60},
     })  # fmt: skip
 
