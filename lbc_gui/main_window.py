@@ -421,6 +421,7 @@ class MainWindow(QMainWindow):
         self.scores.request_changed.connect(masks.follow)
         masks.request_changed.connect(self._look)
         masks.pinned.connect(self.scores.pin)
+        self.block.pins.changed.connect(masks.show_pins)
         for view in (masks, inspector):
             view.hover_text.connect(self._hover.setText)
         for source in (latency, inspector):

@@ -25,6 +25,7 @@ from lbc_gui.masks.numbers_panel import NumbersPanel
 from lbc_gui.masks.saving import mask_data
 from lbc_gui.masks.wording import cell_words, weight_text
 from lbc_gui.painting import Picture
+from lbc_gui.pinned import Pin
 from lbc_gui.saving import Data
 from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.scores.layer_list import LayerList, place_list
@@ -54,6 +55,7 @@ class MaskView(QWidget):
         super().__init__(parent)
         self._view: ViewRequest | None = None
         self._snapshot: MaskSnapshot | None = None
+        self._pins: tuple[Pin, ...] = ()
         self._hovered: tuple[bool, tuple[int, int]] | None = None
         self.show_ = QComboBox()
         self.show_.addItems(list(SHOWS.values()))
@@ -138,6 +140,7 @@ class MaskView(QWidget):
             self.beside.show_snapshot(snapshot.beside)
         for heatmap in (self.heatmap, self.beside):
             heatmap.show_pin(snapshot.request.block)
+        self.show_pins(self._pins)
         title = f"<b>{snapshot.sheet.layer or 'model'}</b>"
         if snapshot.beside is not None:
             title += f" · left epoch {snapshot.epoch:.2f}, right {snapshot.beside.epoch:.2f}"
@@ -146,6 +149,14 @@ class MaskView(QWidget):
         self.note.setVisible(bool(snapshot.note))
         self.numbers.show_numbers(snapshot.numbers, snapshot.pattern, self.compare.words)
         self._say_hovered()
+
+    @Slot(object)
+    def show_pins(self, pins: Sequence[Pin]) -> None:
+        """Frame everything that is pinned in the open layer."""
+        self._pins = tuple(pins)
+        layer = None if self._snapshot is None else self._snapshot.sheet.layer
+        for heatmap in (self.heatmap, self.beside):
+            heatmap.show_others([pin.block for pin in self._pins if pin.layer == layer])
 
     @Slot()
     def _ask(self, _index: int = 0) -> None:

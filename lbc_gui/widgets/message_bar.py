@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QStyle, QWidget
+
+from lbc_gui.theme import plot_colours
 
 
 class MessageBar(QFrame):
@@ -19,10 +21,8 @@ class MessageBar(QFrame):
         super().__init__(parent)
         self.setObjectName("message_bar")
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.setStyleSheet(
-            "#message_bar { background: #fbe4dc; border: 1px solid #cc3311; border-radius: 4px; }"
-            "#message_bar QLabel { color: #3a1208; }"
-        )
+        self._dark: bool | None = None
+        self._restyle()
         icon = QLabel()
         pixmap = self.style().standardIcon(QStyle.StandardPixmap.SP_MessageBoxWarning).pixmap(18)
         icon.setPixmap(pixmap)
@@ -45,6 +45,22 @@ class MessageBar(QFrame):
         layout.addWidget(self._copy)
         layout.addWidget(self._dismiss)
         self.hide()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._restyle()
+
+    def _restyle(self) -> None:
+        dark = plot_colours().background.lightness() < 128
+        if dark == self._dark:
+            return  # a style sheet changes the palette too, which would never end
+        self._dark = dark
+        ground, ink = ("#4b2a20", "#ffe3d8") if dark else ("#fbe4dc", "#3a1208")
+        self.setStyleSheet(
+            f"#message_bar {{ background: {ground}; border: 1px solid #cc3311; "
+            f"border-radius: 4px; }} #message_bar QLabel {{ color: {ink}; }}"
+        )
 
     @property
     def text(self) -> str:

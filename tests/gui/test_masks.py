@@ -226,6 +226,10 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=point)
     qtbot.waitUntil(lambda: "block 11" in window.block.title, timeout=SECONDS)
     assert window.scores.request is not None and window.scores.request.block == 11
+    window.block.pins.keep()
+    window.scores.pin(23)
+    qtbot.waitUntil(lambda: "block 23" in window.block.title, timeout=SECONDS)
+    assert heatmap._others == (11, 23)
 
     window.pages.masks.numbers.channel_chosen.emit("o", 3)
     (_, _), (top, bottom) = heatmap._box.viewRange()
