@@ -42,8 +42,9 @@ SHORTEST_INTERVAL = 0.1
 COPY_SHARE = 0.01
 """Share of the training thread's time that copying the open layer may take."""
 
-DRAW_SHARE = 0.02
-"""Share of all processors' time that drawing it again and again may take."""
+DRAW_SHARE = 0.1
+"""Share of all processors' time that drawing it again and again may take. One of them is left to
+the window, see ``TrainingThread``; what is drawn there still takes the memory's time."""
 
 SAMPLE_INTERVAL = 1.0
 """Seconds between two looks at all layers for their thumbnails."""
@@ -110,8 +111,12 @@ class Desk:
         with self._changed:
             if request == self._request:
                 return
-            if self._request is None or request.watch != self._request.watch:
+            before = self._request
+            if before is None or request.watch != before.watch:
                 self._incoming = self._moment = None
+            elif before.moment is not None and request.moment is None:
+                # Back from the past: what was the present before is the past by now.
+                self._incoming = self._moment = self._served = None
             self._request = request
             self._snapshot = None
             self._redraw = True

@@ -15,10 +15,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.config import FOREIGN, Experiment
+from lbc.config import Experiment
 from lbc.runs.opening import OpenedRun
 from lbc.runs.replay import MomentInfo
-from lbc.runs.resuming import UnfinishedRun
 from lbc.training.events import (
     Event,
     InterventionRefused,
@@ -46,6 +45,7 @@ from lbc_gui.scores.life_saving import LifeSaving
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.session import Session, State
 from lbc_gui.settings import Settings
+from lbc_gui.starting import Starting
 from lbc_gui.timeline import Timeline
 from lbc_gui.training_thread import Failed
 from lbc_gui.widgets.log_panel import LogPanel
@@ -80,10 +80,10 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions.create(self)
         self._arrangement = Arrangement(self, settings, self.actions_.themes)
         self._start, self._runs = start, runs
+        self.starting = Starting(self.session, self.experiment_panel, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = Reporting(self.session, self)
         self.closing = Closing(self, self.session)
-        self._asked: object = None
         self._note = QLabel()
         self._hover = QLabel()
         self._housekeeping = Housekeeping(self)
@@ -116,66 +116,20 @@ class MainWindow(QMainWindow):
         self._resuming.offer()
         experiment = self.experiment_panel.experiment or self._first
         if self._start:
-            self._load_asked(experiment, run=True)
+            self.starting.begin(experiment, run=True)
         else:
-            self._prepare(experiment)
+            self.starting.prepare(experiment)
         if self._inspect_first:
             self.inspecting.open(self._inspect_first)
-
-    def _prepare(self, experiment: Experiment) -> None:
-        """Make a run ready; one that needs foreign code only if it was asked for with just that."""
-        model = experiment.model
-        if isinstance(model, FOREIGN) and model != self._asked:
-            self.session.hold(experiment)
-        else:
-            self.session.load(experiment)
-
-    def _load_asked(self, experiment: Experiment, run: bool = False) -> None:
-        self._asked = experiment.model
-        self.session.load(experiment, run)
 
     def sizeHint(self) -> QSize:
         return QSize(1280, 800)
 
     # -- commands -------------------------------------------------------------------------------
 
-    @Slot()
-    def run(self) -> None:
-        """Train; what the form says counts where no step has been taken yet."""
-        experiment = self.experiment_panel.experiment
-        state = self.session.state
-        fresh = state in (State.READY, State.WAITING) or state.over
-        changed = experiment != self.session.experiment or state is not State.READY
-        self.message.hide()
-        if experiment is not None and fresh and changed:
-            self._load_asked(experiment, run=True)
-        else:
-            self.session.run()
-
-    @Slot()
-    def reset(self) -> None:
-        """Discard the run and stand at the start of what the form says."""
-        experiment = self.experiment_panel.experiment
-        if experiment is not None:
-            self.message.hide()
-            self._load_asked(experiment)
-
     def resume_path(self, folder: Path) -> None:
         """Go on with the run in a folder; why that cannot be is shown."""
         self._resuming.open(folder)
-
-    @Slot(object)
-    def _experiment_opened(self, experiment: Experiment) -> None:
-        self.message.hide()
-        self.experiment_panel.show_experiment(experiment)
-        self._prepare(experiment)
-
-    @Slot(object)
-    def _resume(self, run: UnfinishedRun) -> None:
-        self.message.hide()
-        self.experiment_panel.show_experiment(run.experiment)
-        self._asked = run.experiment.model
-        self.session.load(run.experiment, run=True, resume=run.path)
 
     @Slot(str)
     def _refuse(self, sentence: str) -> None:
@@ -278,17 +232,6 @@ class MainWindow(QMainWindow):
         else:
             self._note.clear()
 
-    @Slot(object)
-    def _settled(self, experiment: Experiment | None) -> None:
-        self._enable_actions()
-        if experiment is None:
-            return
-        idle = self.session.state in (State.READY, State.LOADING, State.WAITING)
-        failed_at_once = self.session.state is State.FAILED and self.session.prepared is None
-        if (idle or failed_at_once) and experiment != self.session.experiment:
-            self.message.hide()
-            self._prepare(experiment)
-
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
         # The pinned block belongs to the scores; elsewhere it would be empty room.
@@ -321,11 +264,11 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         actions, session = self.actions_, self.session
         for action, slot in (
-            (actions.run, self.run),
+            (actions.run, self.starting.run),
             (actions.pause, session.pause),
             (actions.step, session.step),
             (actions.stop, session.stop),
-            (actions.reset, self.reset),
+            (actions.reset, self.starting.reset),
             (actions.resume, self._resuming.choose),
             (actions.open_run, self.files.choose_run),
             (actions.open, self.files.choose_experiment),
@@ -342,11 +285,12 @@ class MainWindow(QMainWindow):
         ):
             action.triggered.connect(slot)
         actions.examples.triggered.connect(self.files.open_example)
-        self.files.experiment_opened.connect(self._experiment_opened)
+        self.files.experiment_opened.connect(self.starting.open)
         self.files.run_opened.connect(session.open)
         self.files.failed.connect(self._refuse)
         self.files.said.connect(self.log.say)
-        self._resuming.chosen.connect(self._resume)
+        self._resuming.chosen.connect(self.starting.resume)
+        self.starting.begins.connect(self.message.hide)
         session.state_changed.connect(self._state_changed)
         session.loaded.connect(self._loaded)
         session.events_arrived.connect(self._events_arrived)
@@ -367,7 +311,8 @@ class MainWindow(QMainWindow):
         self.saving.failed.connect(self.show_failure)
         self.saving.said.connect(self.log.say)
         self.experiment_panel.edited.connect(self._edited)
-        self.experiment_panel.settled.connect(self._settled)
+        self.experiment_panel.settled.connect(self._enable_actions)
+        self.experiment_panel.settled.connect(self.starting.settle)
         self.reporting.failed.connect(self.show_failure)
         self.reporting.said.connect(self.log.say)
         self.reporting.running_changed.connect(self._enable_actions)
