@@ -238,10 +238,11 @@ def past_moment(replay: Replay, watch: Watch, at: int) -> LayerMoment:
     past = replay.layer(watch.layer, at)
     shape = past.shape
     block = watch.block if watch.block is not None and watch.block < past.blocks else None
-    weights = (
-        _past_weights(replay, past, watch.layer) if watch.weights or block is not None else None
-    )
-    by_block = None if weights is None else _to_blocks(weights, past.pattern)
+    weights = block_weights = None
+    if watch.weights or block is not None:
+        weights = _past_weights(replay, past, watch.layer)
+    if weights is not None and block is not None:
+        block_weights = _to_blocks(weights, past.pattern)[block]
     live = replay.moments[at].live
     densities = zip(replay.layers, live, strict=True)
     return LayerMoment(
@@ -255,7 +256,7 @@ def past_moment(replay: Replay, watch: Watch, at: int) -> LayerMoment:
         mask=_from_blocks(past.mask, shape),
         weights=weights if watch.weights else None,
         block=block,
-        block_weights=None if by_block is None or block is None else by_block[block],
+        block_weights=block_weights,
         layers=tuple(LayerState(info.name, count, None) for info, count in densities),
         winners=past.winners,
         scores_epoch=past.scores_epoch,

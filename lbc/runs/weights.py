@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +24,29 @@ def read_weights(run: Path, layer: str, epoch: float) -> npt.NDArray[np.float32]
     Only the layer's own bytes are read, and code in the file is never run.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            saved = torch.load(run / FILE, map_location="cpu", weights_only=True, mmap=True)
-        at = saved["step"] / saved["steps_per_epoch"]
-        weight = saved["model"][f"{layer}.parametrizations.weight.original".lstrip(".")]
+        file = run / FILE
+        if abs(_epoch_of(file, file.stat().st_mtime_ns) - epoch) > 1e-9:
+            return None
+        weight = _load(file)["model"][f"{layer}.parametrizations.weight.original".lstrip(".")]
     except (OSError, RuntimeError, pickle.UnpicklingError, LookupError, TypeError, ValueError):
         return None
-    if abs(at - epoch) > 1e-9 or not isinstance(weight, Tensor):
+    if not isinstance(weight, Tensor):
         return None
     array: npt.NDArray[np.float32] = np.array(weight.float().contiguous().numpy())
     array.flags.writeable = False
     return array
+
+
+@lru_cache(maxsize=64)
+def _epoch_of(file: Path, _written: int) -> float:
+    """Epochs done at a checkpoint, kept for every version of the file: time is dragged over it."""
+    saved = _load(file)
+    return float(saved["step"] / saved["steps_per_epoch"])
+
+
+def _load(file: Path) -> Any:
+    # Windows lets nobody replace a file that is mapped, and a trainer may want to.
+    mapped = os.name == "posix"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)

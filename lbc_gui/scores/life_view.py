@@ -124,8 +124,10 @@ class LifeView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._life: Life | None = None
+        self._arrived: Life | None = None
         self._pin: Pin | None = None
         self._seen: dict[Pin, tuple[list[float], list[Floats]]] = {}
+        self._quantity: Quantity = "behind"
         self.plot = LifePlot()
         self.quantity = QComboBox()
         self.quantity.addItems(list(QUANTITIES.values()))
@@ -150,7 +152,7 @@ class LifeView(QWidget):
 
     def forget(self) -> None:
         """Another run: what was seen of the one before is void."""
-        self._seen = {}
+        self._seen, self._arrived = {}, None
         self._show_pin(None)
 
     def show_block(self, pin: Pin | None) -> None:
@@ -159,7 +161,8 @@ class LifeView(QWidget):
             self._show_pin(pin)
 
     def show_life(self, life: Life) -> None:
-        """A biography has come, or has grown."""
+        """A biography has come, or has grown; it may come before the picture with its block."""
+        self._arrived = life
         if Pin(life.layer, life.block) != self._pin:
             return
         self._life = life
@@ -180,7 +183,8 @@ class LifeView(QWidget):
             kept.append(weights)
             if len(epochs) > MOST_WEIGHTS:
                 del epochs[::2], kept[::2]
-        self._show_weights()
+        if self._quantity == "weight":
+            self._show_weights()
 
     def seen(self, pin: Pin) -> tuple[Floats, Floats]:
         """Epochs (T,) at which a block's weights were seen since it was pinned, and (T, M)."""
@@ -194,8 +198,9 @@ class LifeView(QWidget):
 
     @Slot(int)
     def _quantity_chosen(self, row: int) -> None:
-        quantity: Quantity = get_args(Quantity)[row]
-        self.plot.show_quantity(quantity)
+        self._quantity = get_args(Quantity)[row]
+        self._show_weights()
+        self.plot.show_quantity(self._quantity)
 
     def _show_pin(self, pin: Pin | None) -> None:
         self._pin, self._life = pin, None
@@ -204,6 +209,8 @@ class LifeView(QWidget):
         self._show_weights()
         self.summary.setText("" if pin is None else "The history of this block comes …")
         self.save.setEnabled(False)
+        if self._arrived is not None:
+            self.show_life(self._arrived)
 
     def _show_weights(self) -> None:
         none = np.empty(0), np.empty((0, 0))

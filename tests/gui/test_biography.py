@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -150,6 +151,29 @@ def test_the_life_of_a_block_is_the_librarys(
     qtbot.waitUntil(lambda: view.plot._now.value() == replay.moments[4].epoch, timeout=SECONDS)
     for quantity in (2, 3, 0):
         view.quantity.setCurrentIndex(quantity)
+
+
+def test_a_life_that_comes_early_or_again_is_shown(qtbot: QtBot, open_window: Open) -> None:
+    window, replay = finished(qtbot, open_window)
+    view, moments = window.block.life, len(replay.moments)
+
+    def shown(block: int) -> bool:
+        life = view.life
+        return life is not None and life.block == block and len(life.biography.epochs) == moments
+
+    window.scores.pin(300)
+    qtbot.waitUntil(lambda: shown(300), timeout=SECONDS)
+    life = view.life
+    assert life is not None
+    window.block.pins.remove()
+    qtbot.waitUntil(lambda: view.life is None, timeout=SECONDS)
+    window.scores.pin(300)  # the drawing thread has told this life already
+    qtbot.waitUntil(lambda: shown(300), timeout=SECONDS)
+    early = replace(life, block=12)
+    view.show_life(early)  # before the picture with the block has come
+    assert view.life is life
+    view.show_block(Pin(FIRST, 12))
+    assert view.life is early
 
 
 def test_pinned_blocks_are_saved_one_or_all_with_their_weights(
