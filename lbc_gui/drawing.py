@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -183,27 +182,25 @@ class Thumbnail:
 
 def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
     """Everything the views show of ``moment``."""
-    by_position = moment.count > LARGEST_DRAWN_COUNT
-    scores = _positions(moment) if by_position else _scores(moment)
     look = request.look
-    chunked = partial(by_chunks, rows=len(scores), cells=scores.shape[1])
-    shown = chunked(lambda rows: values(scores[rows], look.colour))
-    fold = Fold(moment.shape[0], moment.blocks, scores.shape[1])
-    low, high = look.held or levels(shown, look.colour, look.clip)
-    scale = Scale(look.colour, low, high, look.log, look.colour_map)
-    cells = fold.apply(chunked(lambda rows: quantise(shown[rows], low, high, look.log)))
+    layer = _coloured(moment, look)
+    scores, shown, fold, scale = layer.scores, layer.shown, layer.fold, layer.scale
+    codes = by_chunks(
+        lambda rows: quantise(shown[rows], scale.low, scale.high, look.log), *shown.shape
+    )
+    cells = fold.apply(codes)
     scores.flags.writeable = cells.flags.writeable = False
     return Snapshot(
         request=request,
         epoch=moment.epoch,
         pattern=moment.pattern,
         shape=moment.shape,
-        by_position=by_position,
+        by_position=layer.by_position,
         scores=scores,
         fold=fold,
         cells=Picture(cells, scale),
-        summary=_summary(shown, scores, fold, look, scale),
-        block=block_state(moment, request.block, None if by_position else scores),
+        summary=_summary(layer, look),
+        block=block_state(moment, request.block, None if layer.by_position else scores),
         layers=moment.layers,
         scores_epoch=moment.scores_epoch,
     )
@@ -211,20 +208,42 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
 
 def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     """A sample of a layer, as ``copy_sample`` takes it, in the same colours as the layer."""
-    snapshot = draw(sample, ViewRequest(sample.name, replace(look, held=None)))
-    codes = snapshot.summary.codes
-    step = -(-codes.shape[1] // THUMBNAIL_WIDTH)
-    codes = reduce_codes(codes, 1, step, look.summary)
-    return Thumbnail(
-        sample.name, Picture(codes, snapshot.summary.scale), snapshot.scores.argmax(axis=1)
+    layer = _coloured(sample, replace(look, held=None))
+    summary = _summary(layer, look)
+    step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
+    codes = reduce_codes(summary.codes, 1, step, look.summary)
+    return Thumbnail(sample.name, Picture(codes, summary.scale), layer.scores.argmax(axis=1))
+
+
+@dataclass(frozen=True)
+class _Coloured:
+    """A layer's scores, what is shown of them, both (blocks, K), and how it is coloured."""
+
+    scores: Floats
+    by_position: bool
+    shown: Floats
+    fold: Fold
+    scale: Scale
+
+
+def _coloured(moment: LayerMoment, look: Look) -> _Coloured:
+    by_position = moment.count > LARGEST_DRAWN_COUNT
+    scores = _positions(moment) if by_position else _scores(moment)
+    shown = by_chunks(lambda rows: values(scores[rows], look.colour), *scores.shape)
+    low, high = look.held or levels(shown, look.colour, look.clip)
+    return _Coloured(
+        scores,
+        by_position,
+        shown,
+        Fold(moment.shape[0], moment.blocks, scores.shape[1]),
+        Scale(look.colour, low, high, look.log, look.colour_map),
     )
 
 
-def _summary(shown: Floats, scores: Floats, fold: Fold, look: Look, scale: Scale) -> Picture[Scale]:
-    source = scores if look.summary == "margin" else shown
-    spoken = by_chunks(
-        lambda rows: summarise(source[rows], look.summary), len(source), source.shape[1]
-    )
+def _summary(layer: _Coloured, look: Look) -> Picture[Scale]:
+    source = layer.scores if look.summary == "margin" else layer.shown
+    spoken = by_chunks(lambda rows: summarise(source[rows], look.summary), *source.shape)
+    fold, scale = layer.fold, layer.scale
     if look.summary == "margin":
         low, high = 0.0, levels(spoken[:, None], "margin", look.clip)[1]
         scale = Scale("score", low, high, look.log, look.colour_map)
