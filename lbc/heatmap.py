@@ -42,7 +42,7 @@ USUAL_CLIP = 0.5
 """Per cent of the cells that lie beyond the levels at each end: one block cannot dim all others."""
 
 _CHUNK_CELLS = 1 << 17
-_SAMPLE = 50_000
+_SAMPLE = 25_000
 _DECADES = 3.0
 
 

@@ -251,7 +251,8 @@ class BlockPanel(QWidget):
     def show_snapshot(self, snapshot: Snapshot | MaskSnapshot) -> None:
         block = snapshot.block
         if block is None:
-            self.clear()
+            if self._snapshot is not None:
+                self.clear()
             return
         self._snapshot = snapshot
         where = place(snapshot.shape, block.pattern, block.index)

@@ -88,6 +88,7 @@ class LayerList(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._states: tuple[LayerState, ...] = ()
         self.search = QLineEdit()
         self.search.setPlaceholderText("Find a layer")
         self.search.setClearButtonEnabled(True)
@@ -121,6 +122,7 @@ class LayerList(QWidget):
     def show_layers(self, infos: Iterable[LayerInfo]) -> None:
         """List other layers; the one that was open stays open where it is there."""
         before = self.open_layer
+        self._states = ()
         self.layers.blockSignals(True)
         self.layers.clear()
         for place, info in enumerate(infos):
@@ -132,8 +134,11 @@ class LayerList(QWidget):
         self._show_tools()
         self._filter()
 
-    def show_states(self, states: Iterable[LayerState]) -> None:
+    def show_states(self, states: tuple[LayerState, ...]) -> None:
         """How far each search has come."""
+        if states == self._states:
+            return
+        self._states = states
         found = {state.name: state for state in states}
         for entry in self._entries():
             state = found.get(entry.info.name)
