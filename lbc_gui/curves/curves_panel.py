@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent
+from PySide6.QtCore import QEvent, QTimer, Slot
 from PySide6.QtWidgets import QWidget
 
 from lbc.training.events import EpochDone, LayerInfo, Resumed, StepDone
@@ -25,6 +25,9 @@ TITLES = {
 
 UNITS = {"accuracy": "accuracy_percent", "density": "density_percent"}
 """Names of columns that are not plain numbers."""
+
+REDRAW_MILLISECONDS = 200
+"""Between two looks of the curves: each takes more than a millisecond from a training."""
 
 
 class LogAxis(pg.AxisItem):  # type: ignore[misc]
@@ -70,6 +73,11 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._curves[name] = self._plots[plot].plot()
         self._curves["step_loss"].setDownsampling(auto=True, method="peak")
         self._series = {name: Series() for name in self._curves}
+        self._stale: set[str] = set()
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.setInterval(REDRAW_MILLISECONDS)
+        self._redraw.timeout.connect(self._draw_stale)
         self._restyle()
 
     def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
@@ -87,8 +95,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._draw(self._series)
 
     def add(self, events: Sequence[object]) -> None:
-        """Draw what has arrived."""
-        touched: set[str] = set()
+        """Take in what has arrived, and draw it soon."""
+        touched = self._stale
         for event in _with_the_past(events):
             if isinstance(event, StepDone):
                 self._series["step_loss"].append(event.epoch, event.loss)
@@ -103,11 +111,13 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 ):
                     self._series[name].append(event.epoch, value)
                     touched.add(name)
-        self._draw(touched)
+        if touched and not self._redraw.isActive():
+            self._redraw.start()
 
     def picture_to_save(self) -> Picture | None:
         if not len(self._series["live"]):
             return None
+        self._draw_stale()
         last = max(float(series.x[-1]) for series in self._series.values() if len(series))
         return Picture("curves", f"Training curves up to epoch {round(last, 2):g}", self)
 
@@ -133,6 +143,11 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_series"):
             self._restyle()
+
+    @Slot()
+    def _draw_stale(self) -> None:
+        stale, self._stale = self._stale, set()
+        self._draw(stale)
 
     def _draw(self, names: Any) -> None:
         for name in names:
