@@ -78,9 +78,7 @@ class Fold:
         """uint8 (blocks, K) → the picture, uint8 of ``size``."""
         rows, columns = self.grid
         shape = (self.outputs, rows, self.blocks_per_row, columns)
-        picture = (
-            np.empty(shape, np.uint8) if rows * columns == self.cells else np.zeros(shape, np.uint8)
-        )
+        picture = np.full(shape, BLANK, np.uint8)
         for k in range(self.cells):
             place = (slice(None), k // columns, slice(None), k % columns)
             picture[place] = codes[:, k].reshape(self.outputs, self.blocks_per_row)
@@ -119,18 +117,18 @@ def by_chunks(
     return whole
 
 
-def put(values: Floats, where: npt.NDArray[np.bool_], value: float) -> Floats:
-    """Put ``value`` into ``values``, float32, at some places, and return them.
+def put(scores: Floats, where: npt.NDArray[np.bool_], value: float) -> Floats:
+    """Put ``value`` into ``scores``, float32, at some places, and return them.
 
     By arithmetic on bits: what NumPy offers branches at every cell, and where what is removed lies
     scattered that takes ten times as long.
     """
     there = np.negative(where.astype(np.uint32))
-    bits = values.view(np.uint32)
+    bits = scores.view(np.uint32)
     bits &= ~there
     there &= np.float32(value).view(np.uint32)
     bits |= there
-    return values
+    return scores
 
 
 def difference(scores: Floats) -> Floats:

@@ -73,7 +73,12 @@ class PinWatch:
         began = time.monotonic()
         with self._lock:
             pins = self._pins
-            if not pins or self._seen or epoch == self._epoch or began < self._not_before:
+            if (
+                not pins
+                or self._seen is not None
+                or epoch == self._epoch
+                or began < self._not_before
+            ):
                 return
         copied = {pin: copy_block(sparsifier, pin.layer, pin.block) for pin in pins}
         weights = {pin: block for pin, block in copied.items() if block is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def _rows(life: Life) -> list[Row]:
             row = {"epoch": epoch}
             rows.append(row)
         row |= {f"weight {j}": repr(float(weight)) for j, weight in enumerate(weights)}
-    rows.sort(key=lambda row: float(str(row["epoch"])))
+    rows.sort(key=lambda row: cast(float, row["epoch"]))
     return [{"layer": life.layer, "block": life.block, **row} for row in rows]
 
 

@@ -39,6 +39,8 @@ from lbc.training.events import EpochDone, Intervened, LayerInfo, StepDone
 
 Status = Literal["running", "finished", "stopped", "failed"]
 
+CHECKPOINT = "checkpoint.pt"
+
 STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds")
 EPOCH_COLUMNS = (
     "epoch", "train_loss", "test_loss", "accuracy", "live", "density", "seconds",
@@ -181,7 +183,7 @@ class RunFolder:
         for written in (self._steps, self._epochs, self._history, self._interventions):
             written.sync()
         whole = {**state, "position": asdict(self.position)}
-        write_atomically(self.path / "checkpoint.pt", lambda file: _save(whole, file))
+        write_atomically(self.path / CHECKPOINT, lambda file: _save(whole, file))
 
     def write_model(self, weights: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
         """Replace ``model.safetensors``; ``layers`` goes into its metadata, for ``lbc inspect``."""

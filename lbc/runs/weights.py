@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-FILE = "checkpoint.pt"
+from lbc.runs.folder import CHECKPOINT
 
 
 def read_weights(run: Path, layer: str, epoch: float) -> npt.NDArray[np.float32] | None:
@@ -24,11 +23,11 @@ def read_weights(run: Path, layer: str, epoch: float) -> npt.NDArray[np.float32]
     Only the layer's own bytes are read, and code in the file is never run.
     """
     try:
-        file = run / FILE
+        file = run / CHECKPOINT
         if abs(_epoch_of(file, file.stat().st_mtime_ns) - epoch) > 1e-9:
             return None
         weight = _load(file)["model"][f"{layer}.parametrizations.weight.original".lstrip(".")]
-    except (OSError, RuntimeError, pickle.UnpicklingError, LookupError, TypeError, ValueError):
+    except Exception:  # damage shows in zipfile, pickle or torch, each in its own way
         return None
     if not isinstance(weight, Tensor):
         return None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.inspection import unloadable
-from lbc.runs.folder import Position
+from lbc.runs.folder import CHECKPOINT, Position
 from lbc.scores import SparseLayer
 from lbc.training.events import EpochDone
 from lbc.training.failures import TrainingError
@@ -22,7 +22,7 @@ from lbc.yaml_file import ExperimentError, parse_yaml, shown
 
 VERSION: Final = 2
 
-FILE = "checkpoint.pt"
+FILE: Final = CHECKPOINT
 
 FREE = ("name", "device", "data.workers", "training.checkpoint_minutes")
 """Settings that may change while a run is interrupted: no number depends on them."""

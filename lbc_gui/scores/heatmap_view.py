@@ -63,8 +63,9 @@ class HeatmapView(CellsView):
         parent: QWidget | None = None,
         words: Callable[[Any, int, int], tuple[str, str]] = score_words,
     ) -> None:
-        self._axes = {name: _CellAxis(name) for name in ("left", "bottom")}
-        super().__init__(self._axes, "block of the channel", parent)
+        axes = {name: _CellAxis(name) for name in ("left", "bottom")}
+        super().__init__(axes, "block of the channel", parent)
+        self._axes = axes
         self._snapshot: Drawn | None = None
         self._fold: Fold | None = None
         self._layer = ""

@@ -32,8 +32,8 @@ _STEPS = {
 class Cells(pg.GraphicsObject):  # type: ignore[misc]
     """One rectangle of plain colour for each code.
 
-    Qt scales 32-bit images in one thread and a third of the time that it takes for the codes with
-    a table of colours, to which it sets every processor: those are training.
+    They become 32-bit pixels here: those Qt scales in one thread, and in a third of the time that
+    codes with a table of colours take it on all processors, which are training.
     """
 
     def __init__(self) -> None:
@@ -78,6 +78,8 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     hovered = Signal(object)
     """What ``_cell_at`` finds, or None outside."""
+
+    _styled = False
 
     def __init__(
         self, axes: dict[str, pg.AxisItem], across: str, parent: QWidget | None = None
@@ -184,7 +186,7 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_redraw"):
+        if event.type() == QEvent.Type.PaletteChange and self._styled:
             self._restyle()
 
     def leaveEvent(self, event: QEvent) -> None:
@@ -220,6 +222,7 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._clicked(found, event)
 
     def _restyle(self) -> None:
+        self._styled = True
         colours = plot_colours()
         self.setBackground(colours.background)
         style_plot(self._plot, colours)

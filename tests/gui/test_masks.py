@@ -340,7 +340,7 @@ def test_a_run_on_disk_shows_the_weights_of_its_last_checkpoint(
     assert "weights of its last checkpoint only" in window.pages.masks.note.text()
 
 
-@pytest.mark.parametrize("damage", ["missing", "foreign", "cut"])
+@pytest.mark.parametrize("damage", ["missing", "foreign", "cut", "empty"])
 def test_a_checkpoint_that_cannot_be_read_leaves_the_mask_alone(
     trained: Path, tmp_path: Path, damage: str
 ) -> None:
@@ -352,7 +352,7 @@ def test_a_checkpoint_that_cannot_be_read_leaves_the_mask_alone(
     elif damage == "foreign":
         torch.save(["something", "else"], file)
     else:
-        file.write_bytes(file.read_bytes()[:-200])
+        file.write_bytes(b"" if damage == "empty" else file.read_bytes()[:-200])
     replay = Replay(folder)
     name = replay.layers[0].name
     assert past_moment(Replay(trained), Watch(name, weights=True), -1).weights is not None
