@@ -105,7 +105,8 @@ def test_two_processes_are_one_run_also_when_one_of_them_is_killed(
     kill_one_rank("train", file, "--out", broken, run=broken)
     assert read_state(broken)["status"] in ("running", "failed")
     codes, said = ended(pair("-m", "lbc", "train", "--resume", broken))
-    assert codes == [0, 0] and "Going on after step" in said[0] and said[1] == ""
+    assert (codes, said[1]) == ([0, 0], ""), said
+    assert "Going on after step" in said[0]
     Trainer(experiment, alone).train()
     (code,), (output,) = ended([undisturbed])
     assert code == 0

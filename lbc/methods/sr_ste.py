@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from lbc.live import keep_best
 from lbc.magnitude import MagnitudeLayer
+from lbc.masking import masked
 from lbc.pattern import Pattern
 from lbc.schedule import Schedule
 from lbc.scores import Form, SparseLayer
@@ -61,22 +62,22 @@ class SrSteLayer(MagnitudeLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()
-        masked: Tensor = _StraightThrough.apply(weight, self.mask.copy_(self._largest()))  # type: ignore[no-untyped-call]
-        return masked
+        product: Tensor = _StraightThrough.apply(weight, self.mask.copy_(self._largest()))  # type: ignore[no-untyped-call]
+        return product
 
 
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, mask: Tensor) -> Tensor:
-        masked = weight * mask.view(torch.uint8)
-        ctx.save_for_backward(weight, masked)
-        return masked
+        product = masked(weight, mask)
+        ctx.save_for_backward(weight, product)
+        return product
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        weight, masked = ctx.saved_tensors
-        return torch.add(grad, weight - masked, alpha=PULL), None
+        weight, product = ctx.saved_tensors
+        return torch.add(grad, weight - product, alpha=PULL), None
 
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:

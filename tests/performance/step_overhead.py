@@ -3,10 +3,14 @@
     OMP_WAIT_POLICY=passive python tests/performance/step_overhead.py --pattern 2:4 --pattern 8:16
     python tests/performance/step_overhead.py --model deit-tiny --method sr-ste
 
-Dense and sparse steps alternate A B B A in one process, so that a machine that slows down or is
-shared slows both; each pair of neighbours gives one ratio, and the median of those is the answer.
-Where others work on the same processors, waiting for them makes up most of a step's time: there
-the ratio of processor time tells more. (Passive threads do not count their own waiting as work.)
+Each round takes, in an order drawn anew, one step of the dense network, one of the sparse network
+and one of a second dense network, so that a machine that slows down or is shared slows all alike.
+A round gives one ratio, and the median of those is the answer; the second dense network gives the
+ratio that no method at all would have. Where in memory a network happens to lie alone makes its
+steps up to 3 % faster or slower, for as long as it lives: so rounds are shared out over several
+copies of each. Where others work on the same processors, waiting for them makes up most of a
+step's time: there the ratio of processor time tells more. (Passive threads do not count their own
+waiting as work.)
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from itertools import chain
+from random import Random
 from statistics import median
 from time import perf_counter, process_time
 
@@ -25,6 +31,7 @@ from torch import Tensor, nn
 from lbc import Pattern, config, sparsify
 from lbc.allocator import keep_freed_memory
 from lbc.models import build
+from lbc.sparsify import Sparsifier
 from lbc.training.optimizer import build_optimizer
 
 PATTERNS = ("2:4", "4:8", "2:16", "8:16")
@@ -78,35 +85,56 @@ class Stepper:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians: seconds per step, and sparse over dense by pairs of neighbouring steps."""
+    """Medians: seconds per step; sparse over dense, and dense over dense, in the same round."""
 
     dense_seconds: float
     sparse_seconds: float
     ratio: float
-    smallest_ratio: float
-    largest_ratio: float
     processor_ratio: float
+    ratio_of_copies: tuple[float, ...]
+    dense_to_dense_ratio: float
+    dense_to_dense_of_copies: tuple[float, ...]
 
 
-def compare(dense: Stepper, sparse: Stepper, rounds: int) -> Comparison:
-    """Measure ``rounds`` times dense, sparse, sparse, dense, after a warm-up."""
-    for _ in range(WARM_UP_STEPS):
-        dense.step()
-        sparse.step()
-    pairs: list[tuple[Taken, Taken]] = []
-    for _ in range(rounds):
-        first = dense.step()
-        pairs.append((first, sparse.step()))
-        second = sparse.step()
-        pairs.append((dense.step(), second))
-    ratios = [other.wall / plain.wall for plain, other in pairs]
+@dataclass(frozen=True)
+class Networks:
+    """One copy of all that is compared."""
+
+    dense: Stepper
+    sparse: Stepper
+    again: Stepper
+    sparsifier: Sparsifier
+
+
+Round = tuple[Taken, Taken, Taken]
+"""A step of the dense network, of the sparse one, and of the second dense one."""
+
+
+def rounds_of(networks: Networks, count: int, order: Random) -> list[Round]:
+    """Measure ``count`` rounds after a warm-up."""
+    steppers = (networks.dense, networks.sparse, networks.again)
+    for stepper in steppers * WARM_UP_STEPS:
+        stepper.step()
+    rounds: list[Round] = []
+    for _ in range(count):
+        taken = {number: steppers[number].step() for number in order.sample(range(3), 3)}
+        rounds.append((taken[0], taken[1], taken[2]))
+    return rounds
+
+
+def compared(copies: list[list[Round]]) -> Comparison:
+    """What the rounds of all copies say."""
+    every = [taken for rounds in copies for taken in rounds]
+    sparse = [[other.wall / dense.wall for dense, other, _ in rounds] for rounds in copies]
+    again = [[other.wall / dense.wall for dense, _, other in rounds] for rounds in copies]
     return Comparison(
-        dense_seconds=median(plain.wall for plain, _ in pairs),
-        sparse_seconds=median(other.wall for _, other in pairs),
-        ratio=median(ratios),
-        smallest_ratio=min(ratios),
-        largest_ratio=max(ratios),
-        processor_ratio=median(other.processor / plain.processor for plain, other in pairs),
+        dense_seconds=median(dense.wall for dense, _, _ in every),
+        sparse_seconds=median(other.wall for _, other, _ in every),
+        ratio=median(chain(*sparse)),
+        processor_ratio=median(other.processor / dense.processor for dense, other, _ in every),
+        ratio_of_copies=tuple(median(ratios) for ratios in sparse),
+        dense_to_dense_ratio=median(chain(*again)),
+        dense_to_dense_of_copies=tuple(median(ratios) for ratios in again),
     )
 
 
@@ -118,30 +146,47 @@ def extra_bytes(dense: Stepper, sparse: Stepper) -> dict[str, int]:
     return {"between_steps": sparse.bytes() - dense.bytes(), "with_gradients": with_gradients}
 
 
-def measure(pattern: Pattern, options: argparse.Namespace) -> dict[str, object]:
-    """One pattern while its combinations are searched, and after they are decided."""
-    torch.manual_seed(0)
+def build_networks(pattern: Pattern, options: argparse.Namespace) -> Networks:
+    """Three copies of one network with optimisers of their own, one of them sparse."""
     network = config.Experiment.model_validate({"model": {"name": options.model}}).model
     model = build(network, (3, options.size, options.size), CLASSES)
     images = torch.randn(options.batch, 3, options.size, options.size)
     labels = torch.randint(CLASSES, (options.batch,))
     settings = config.Optimizer(lr=0.01, momentum=0.9, weight_decay=1e-4)
-    copy = deepcopy(model)
-    sparsifier = sparsify(copy, pattern, options.method, scores="per_weight")
-    dense = Stepper(model, build_optimizer(model, settings), images, labels)
-    sparse = Stepper(copy, build_optimizer(copy, settings), images, labels)
+
+    def stepper(of: nn.Module) -> Stepper:
+        return Stepper(of, build_optimizer(of, settings), images, labels)
+
+    again, under = deepcopy(model), deepcopy(model)
+    sparsifier = sparsify(under, pattern, options.method, scores="per_weight")
+    return Networks(stepper(model), stepper(under), stepper(again), sparsifier)
+
+
+def measure(pattern: Pattern, options: argparse.Namespace) -> dict[str, object]:
+    """One pattern while its combinations are searched, and after they are decided."""
+    torch.manual_seed(0)
+    order = Random(0)
+    decides = options.method == "lbc" and pattern.count <= LARGEST_DECIDED_COUNT
+    searching: list[list[Round]] = []
+    decided: list[list[Round]] = []
+    held: dict[str, object] = {}
+    for _ in range(options.copies):
+        networks = build_networks(pattern, options)
+        searching.append(rounds_of(networks, options.rounds, order))
+        held["extra_bytes"] = extra_bytes(networks.dense, networks.sparse)
+        if decides:
+            networks.sparsifier.remove(1, networks.sparse.optimizer)
+            decided.append(rounds_of(networks, options.rounds, order))
+            held["decided_extra_bytes"] = extra_bytes(networks.dense, networks.sparse)
     result: dict[str, object] = {
         "pattern": str(pattern),
         "combinations": pattern.count,
-        "sparse_weights": sum(layer.mask.numel() for layer in sparsifier.layers.values()),
+        "sparse_weights": sum(at.mask.numel() for at in networks.sparsifier.layers.values()),
+        "searching": asdict(compared(searching)),
     }
-    result |= asdict(compare(dense, sparse, options.rounds))
-    result["extra_bytes"] = extra_bytes(dense, sparse)
-    if options.method == "lbc" and pattern.count <= LARGEST_DECIDED_COUNT:
-        sparsifier.remove(1, sparse.optimizer)
-        result["decided"] = asdict(compare(dense, sparse, options.rounds))
-        result["decided_extra_bytes"] = extra_bytes(dense, sparse)
-    return result
+    if decides:
+        result["decided"] = asdict(compared(decided))
+    return result | held
 
 
 def main() -> None:
@@ -152,7 +197,8 @@ def main() -> None:
     parser.add_argument("--pattern", action="append", metavar="N:M", help="may be repeated")
     parser.add_argument("--batch", type=int, default=64, help="images in a step")
     parser.add_argument("--size", type=int, default=64, help="height and width of an image")
-    parser.add_argument("--rounds", type=int, default=6, help="times dense, sparse, sparse, dense")
+    parser.add_argument("--rounds", type=int, default=6, help="of each copy")
+    parser.add_argument("--copies", type=int, default=4, help="of every network")
     parser.add_argument(
         "--as-it-comes", action="store_true", help="leave the C library's memory be"
     )
@@ -161,8 +207,8 @@ def main() -> None:
         patterns = [Pattern.parse(text) for text in options.pattern or PATTERNS]
     except ValueError as error:
         parser.error(str(error))
-    if min(options.batch, options.rounds) < 1 or options.size < 32:
-        parser.error("--batch and --rounds start at 1, --size at 32.")
+    if min(options.batch, options.rounds, options.copies) < 1 or options.size < 32:
+        parser.error("--batch, --rounds and --copies start at 1, --size at 32.")
     report = {
         "model": options.model,
         "method": options.method,
@@ -170,6 +216,7 @@ def main() -> None:
         "batch": options.batch,
         "size": options.size,
         "rounds": options.rounds,
+        "copies": options.copies,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "patterns": [measure(pattern, options) for pattern in patterns],
