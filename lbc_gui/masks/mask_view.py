@@ -23,7 +23,7 @@ from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, Show
 from lbc_gui.masks.mask_legend import MaskLegend
 from lbc_gui.masks.numbers_panel import NumbersPanel
 from lbc_gui.masks.saving import mask_data
-from lbc_gui.masks.wording import cell_words, weight_text
+from lbc_gui.masks.wording import cell_words, input_text, weight_text
 from lbc_gui.painting import Picture
 from lbc_gui.pinned import Pin
 from lbc_gui.saving import Data
@@ -57,6 +57,7 @@ class MaskView(QWidget):
         self._snapshot: MaskSnapshot | None = None
         self._pins: tuple[Pin, ...] = ()
         self._hovered: tuple[bool, tuple[int, int]] | None = None
+        self._input_shown = ("", -1, 0)
         self.show_ = QComboBox()
         self.show_.addItems(list(SHOWS.values()))
         self.show_.setToolTip(
@@ -124,6 +125,7 @@ class MaskView(QWidget):
     def clear(self) -> None:
         """A new run begins."""
         self._snapshot = self._view = None
+        self._input_shown = ("", -1, 0)
         self.heatmap.clear_picture()
         self.beside.clear_picture()
         self.numbers.clear()
@@ -189,16 +191,25 @@ class MaskView(QWidget):
 
     @Slot(str, int)
     def _show_channel(self, kind: str, channel: int) -> None:
-        """Zoom to a row of the picture, or to the first column of an input channel."""
+        """Zoom to the row of an output channel, or to a column of an input channel.
+
+        An input has a column at every kernel position: chosen again, the next one is shown.
+        """
         if self._snapshot is None:
             return
         sheet = self._snapshot.sheet
         height, width = sheet.fold.size
         if kind == "o":
             self.heatmap.show_cells(0, channel, width, 1)
-        else:
-            m = sheet.pattern.m
-            self.heatmap.show_cells(channel // m * m, 0, m, height)
+            return
+        positions = width // sheet.shape[1]
+        last = self._input_shown
+        at = (last[2] + 1) % positions if last[:2] == (sheet.layer, channel) else 0
+        self._input_shown = (sheet.layer, channel, at)
+        m = sheet.pattern.m
+        self.heatmap.show_cells(at * sheet.shape[1] + channel // m * m, 0, m, height)
+        if positions > 1:
+            self.hover_text.emit(input_text(sheet.shape, channel, at))
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()

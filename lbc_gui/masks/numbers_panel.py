@@ -46,7 +46,8 @@ class NumbersPanel(QWidget):
         self._plot.setLabel("left", "blocks")
         small = self.font()
         small.setPointSizeF(small.pointSizeF() * 0.75)
-        self._plot.getAxis("bottom").setTickFont(small)
+        # Names under the first and the last bar may reach a little past the axis.
+        self._plot.getAxis("bottom").setStyle(tickFont=small, hideOverlappingLabels=False)
         self._text = QLabel()
         self._text.setWordWrap(True)
         self._text.setMargin(4)

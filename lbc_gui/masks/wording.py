@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
-from lbc.masks import block_coordinates
+from lbc.masks import block_coordinates, weight_place
 from lbc.pattern import Pattern
 from lbc_gui.masks.drawing import Sheet
 from lbc_gui.masks.numbers import Numbers
@@ -49,6 +50,15 @@ def weight_text(sheet: Sheet, block: int, position: int, since: float | None = N
     if sheet.pattern.m <= 16:
         parts[-1] += f" {glyphs(kept, sheet.pattern.m)}"
     return " · ".join(parts)
+
+
+def input_text(shape: tuple[int, ...], channel: int, at: int) -> str:
+    """Which column of an input channel is shown, by the number of its kernel position."""
+    _, _, *kernel = weight_place(shape, 0, at * shape[1])
+    return (
+        f"input {channel} · kernel {', '.join(map(str, kernel))}, position {at + 1} of "
+        f"{prod(shape[2:])} · click it again for the next one"
+    )
 
 
 def numbers_text(numbers: Numbers, against: str) -> str:

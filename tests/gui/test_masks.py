@@ -24,6 +24,7 @@ from lbc_gui.detail import reduce_codes
 from lbc_gui.drawing import ViewRequest
 from lbc_gui.main_window import MainWindow
 from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, Other, Show, draw_mask
+from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.masks.others import Others
 from lbc_gui.masks.removals import Removals
 from lbc_gui.moment import LayerMoment, Watch, copy_moment, past_moment
@@ -164,6 +165,30 @@ def test_dead_channels_are_found() -> None:
     assert 7 in numbers.dead_inputs
     assert numbers.density == mask.mean()
     assert not numbers.decided
+
+
+def test_a_dead_input_is_shown_at_one_kernel_position_after_the_other(
+    qtbot: QtBot, tmp_path: Path
+) -> None:
+    moment = moment_of(searched())
+    page = MaskView(tmp_path)
+    qtbot.addWidget(page)
+    page.follow(ViewRequest("", block=5))
+    page.show_snapshot(drawn(moment, "weights"))
+    said: list[str] = []
+    page.hover_text.connect(said.append)
+    seen = []
+    for _ in range(7):
+        page.numbers.channel_chosen.emit("i", 6)
+        (left, right), (top, bottom) = page.heatmap._box.viewRange()
+        assert (top, bottom, right - left) == (0, 6, 4)
+        sheet = drawn(moment, "weights").sheet
+        found = sheet.fold.locate(0, int(left) + 6 % 4)
+        assert found is not None
+        seen.append(block_coordinates(sheet.shape, sheet.pattern, found[0])[found[1]])
+    assert seen[:6] == [(0, 6, y, x) for y in range(3) for x in range(2)]
+    assert seen[6] == seen[0]
+    assert "kernel 0, 1, position 2 of 6" in said[1]
 
 
 def test_levels_and_kinds_are_reduced_each_in_its_way() -> None:
