@@ -42,7 +42,8 @@ USUAL_CLIP = 0.5
 """Per cent of the cells that lie beyond the levels at each end: one block cannot dim all others."""
 
 _CHUNK_CELLS = 1 << 17
-_SAMPLE = 25_000
+_MOST_PASSES = 256
+_SAMPLE = 8_000
 _DECADES = 3.0
 
 
@@ -153,12 +154,26 @@ def margin(scores: Floats) -> Floats:
     So the best score of a block shows by how much it leads, every other by how much it trails.
     +inf where a block is decided.
     """
-    rows, winner = np.arange(len(scores)), scores.argmax(axis=1)
+    rows, winner = np.arange(len(scores)), winners(scores)
     best, second = _two_best(scores)
     with np.errstate(over="ignore", invalid="ignore"):
         others = scores - best[:, None]
         others[rows, winner] = best - second
     return others
+
+
+def winners(scores: Floats) -> npt.NDArray[np.int64]:
+    """The best of every row, the earliest among equals: (blocks, K) → int64 (blocks,)."""
+    if scores.shape[1] > _MOST_PASSES:
+        return np.asarray(scores.argmax(axis=1), np.int64)
+    # One pass for each column, which lies in order in memory, is eight times faster.
+    best = scores[:, 0]
+    found = np.zeros(len(scores), np.uint8)
+    for k in range(1, scores.shape[1]):
+        better = (scores[:, k] > best).view(np.uint8)
+        np.maximum(found, better * np.uint8(k), out=found)
+        best = np.maximum(best, scores[:, k])
+    return found.astype(np.int64)
 
 
 def rank(scores: Floats) -> npt.NDArray[np.int32]:
@@ -218,17 +233,23 @@ def levels(shown: Floats, colour: Colour, clip: float = USUAL_CLIP) -> tuple[flo
     """
     if colour == "rank":
         return -float(shown.shape[1]), -1.0
-    sample = shown[:: max(1, shown.size // _SAMPLE)].ravel()
+    sample = shown[:: max(1, shown.size // _SAMPLE)].ravel("K")
     sample = sample[np.isfinite(sample)]
     if not len(sample):
         return -1.0, 1.0
     if colour in SYMMETRIC:
         size = np.abs(sample)
-        high = float(np.percentile(size, 100 - clip)) or float(size.max())
+        high = _percentile(size, 100 - clip) or float(size.max())
         return -max(high, NOTHING), max(high, NOTHING)
-    low, high = (float(q) for q in np.percentile(sample, (clip, 100 - clip)))
+    low, high = _percentile(sample, clip), _percentile(sample, 100 - clip)
     least = max(abs(high), 1e-12) * 1e-6
     return (low, high) if high - low > least else (low - least, high + least)
+
+
+def _percentile(sample: Floats, percent: float) -> float:
+    """The nearest value there is; NumPy's own, which interpolates, takes five times as long."""
+    place = round((len(sample) - 1) * percent / 100)
+    return float(np.partition(sample, place)[place])
 
 
 def quantise(shown: Floats, low: float, high: float, log: bool = False) -> Codes:

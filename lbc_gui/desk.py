@@ -49,8 +49,11 @@ the window, see ``TrainingThread``; what is drawn there still takes the memory's
 SAMPLE_INTERVAL = 1.0
 """Seconds between two looks at all layers for their thumbnails."""
 
-SAMPLE_SHARE = 0.01
+SAMPLE_SHARE = 0.002
 """Share of the training thread's time that these looks may take."""
+
+THUMBNAIL_SHARE = 0.0025
+"""Share of all processors' time that drawing the thumbnails may take."""
 
 
 class Desk:
@@ -247,8 +250,7 @@ class Desk:
         else:
             snapshot = replace(draw(moment, request), gone=self._follower.gone(request))
         if request.moment is None:
-            spent = time.thread_time() - began
-            self._rest(spent / (DRAW_SHARE * (os.cpu_count() or 1)))
+            self._rest(_rest_after(time.thread_time() - began, DRAW_SHARE))
         with self._changed:
             if request == self._request and now is self._moment:
                 self._snapshot = snapshot
@@ -344,10 +346,14 @@ class Desk:
         with self._changed:
             samples, self._samples = self._samples, ()
             before, request = self._thumbnails, self._request
+        began = time.thread_time()
         look = request.look if request is not None else Look()
         self._pictured = None
         drawn = {at.name: draw_thumbnail(at, look).since(before.get(at.name)) for at in samples}
+        rest = _rest_after(time.thread_time() - began, THUMBNAIL_SHARE)
         with self._changed:
+            epoch, not_before = self._sampled_at
+            self._sampled_at = (epoch, max(not_before, time.monotonic() + rest))
             if before is self._thumbnails:
                 self._thumbnails, self._new_thumbnails = drawn, True
 
@@ -367,3 +373,8 @@ class Desk:
             if replay is self._replay:
                 self._thumbnails, self._new_thumbnails = drawn, True
                 self._pictured = (request.moment, request.look)
+
+
+def _rest_after(spent: float, share: float) -> float:
+    """For how long to draw nothing, so that drawing takes this share of all processors' time."""
+    return spent / (share * (os.cpu_count() or 1))

@@ -20,6 +20,7 @@ from lbc.heatmap import (
     quantise,
     summarise,
     values,
+    winners,
 )
 from lbc.palette import lookup_table
 from lbc.pattern import Pattern
@@ -212,7 +213,7 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     summary = _summary(layer, look)
     step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
     codes = reduce_codes(summary.codes, 1, step, look.summary)
-    return Thumbnail(sample.name, Picture(codes, summary.scale), layer.scores.argmax(axis=1))
+    return Thumbnail(sample.name, Picture(codes, summary.scale), winners(layer.scores))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 Bits = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
-Indices = npt.NDArray[np.int64]
 
 
 SAMPLED_OUTPUTS = 16
@@ -76,7 +76,7 @@ class LayerMoment:
 
     @property
     def blocks(self) -> int:
-        return int(np.prod(self.shape)) // self.pattern.m
+        return prod(self.shape) // self.pattern.m
 
     def live(self, rows: slice = slice(None)) -> Flags | None:
         """The live set: bool (rows, C); None where only the mask is known."""
@@ -194,43 +194,52 @@ def copy_block(sparsifier: Sparsifier, name: str, block: int) -> Floats | None:
 def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
     """Copy up to ``SAMPLED_OUTPUTS`` output channels, evenly spread, as a layer of their own."""
     layer.settle()
-    outputs, blocks = _sampled(layer.shape, layer.blocks)
     raw, additive = layer.stored_scores()
+    packed, outputs = layer.packed, _sampled(layer.shape)
+    mask = _copy(layer.mask[outputs])
     return LayerMoment(
         name=layer.name,
         epoch=epoch,
         pattern=layer.pattern,
-        shape=(len(outputs), *layer.shape[1:]),
+        shape=mask.shape,
         additive=additive,
-        raw=_copy(raw[outputs if additive else blocks].float()),
-        packed=_copy(layer.packed if len(layer.packed) == 1 else layer.packed[blocks]),
-        mask=_copy(layer.mask[outputs]),
+        raw=_copy((raw[outputs] if additive else _of_outputs(raw, layer.shape)).float()),
+        packed=_copy(packed if len(packed) == 1 else _of_outputs(packed, layer.shape)),
+        mask=mask,
     )
 
 
 def sample(moment: LayerMoment) -> LayerMoment:
     """What ``copy_sample`` takes of a layer, of one that is at hand."""
-    outputs, blocks = _sampled(moment.shape, moment.blocks)
+    shape, outputs = moment.shape, _sampled(moment.shape)
     raw, packed = moment.raw, moment.packed
+    mask = moment.mask[outputs]
+    if raw is not None:
+        raw = raw[outputs] if moment.additive else _of_outputs(raw, shape)
+    if packed is not None and len(packed) > 1:
+        packed = _of_outputs(packed, shape)
     return replace(
         moment,
-        shape=(len(outputs), *moment.shape[1:]),
-        raw=None if raw is None else raw[outputs if moment.additive else blocks],
-        packed=packed if packed is None or len(packed) == 1 else packed[blocks],
-        mask=moment.mask[outputs],
+        shape=mask.shape,
+        raw=raw,
+        packed=packed,
+        mask=mask,
         weights=None,
         block=None,
         block_weights=None,
-        winners=None if moment.winners is None else moment.winners[blocks],
+        winners=None if moment.winners is None else _of_outputs(moment.winners, shape),
     )
 
 
-def _sampled(shape: tuple[int, ...], blocks: int) -> tuple[Indices, Indices]:
-    """Output channels, and the blocks they hold."""
-    few = min(SAMPLED_OUTPUTS, shape[0])
-    outputs = np.unique(np.linspace(0, shape[0] - 1, few).round().astype(np.int64))
-    per_output = blocks // shape[0]
-    return outputs, (outputs[:, None] * per_output + np.arange(per_output)).ravel()
+def _sampled(shape: tuple[int, ...]) -> slice:
+    """Which output channels are sampled."""
+    return slice(0, None, -(-shape[0] // SAMPLED_OUTPUTS))
+
+
+def _of_outputs(of_blocks: Any, shape: tuple[int, ...]) -> Any:
+    """The blocks of the sampled output channels, of an array or tensor (blocks, …)."""
+    rest = of_blocks.shape[1:]
+    return of_blocks.reshape(shape[0], -1, *rest)[_sampled(shape)].reshape(-1, *rest)
 
 
 def past_moment(replay: Replay, watch: Watch, at: int) -> LayerMoment:

@@ -29,6 +29,7 @@ from lbc.heatmap import (
     rank,
     summarise,
     values,
+    winners,
 )
 from lbc.palette import MAPS, REMOVED_COLOUR, lookup_table
 
@@ -241,8 +242,9 @@ def test_levels() -> None:
     scores = np.array([[-2, 1, -np.inf], [0, 1, 3]], dtype=np.float32)
     assert levels(scores, "rank") == (-3.0, -1.0)
     low, high = levels(scores, "difference")
-    assert low == -high and high == pytest.approx(2.98)
-    assert levels(scores, "score") == pytest.approx((-1.96, 2.96))
+    assert low == -high and high == 3
+    assert levels(scores, "score") == (-2, 3)
+    assert levels(scores, "score", clip=25) == (0, 1)
 
 
 def test_one_wild_block_cannot_dim_all_others() -> None:
@@ -270,6 +272,18 @@ def test_a_diverged_search_can_still_be_drawn(colour: Colour) -> None:
     assert np.isfinite([low, high]).all() and low < high
     codes = quantise(shown, low, high)
     assert not (codes == BLANK).any()
+
+
+@given(
+    arrays(
+        np.float32,
+        st.tuples(st.integers(1, 60), st.sampled_from([1, 3, 6, 256, 300])),
+        elements=st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]),
+    )
+)
+def test_the_winner_is_the_earliest_of_the_best(scores: Floats) -> None:
+    for order in (scores, np.asfortranarray(scores)):
+        assert winners(order).tolist() == scores.argmax(axis=1).tolist()
 
 
 def test_levels_of_a_large_layer_are_near_those_of_all_its_cells() -> None:

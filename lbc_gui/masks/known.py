@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lbc.heatmap import Floats
+from lbc.heatmap import Floats, winners
 from lbc.mask_picture import Flags, Indices, lexicographic
 from lbc_gui.moment import LayerMoment
 
@@ -72,5 +72,5 @@ def best(moment: LayerMoment) -> Indices | None:
         scores = moment.scores(slice(first, first + rows))
         if scores is None:
             return None
-        found.append(scores.argmax(axis=1))
+        found.append(winners(scores))
     return np.concatenate(found)

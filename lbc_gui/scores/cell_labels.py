@@ -61,8 +61,9 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
         transform = painter.worldTransform()
         cell = transform.mapRect(QRectF(0, 0, 1, 1))
         metrics = self._metrics
-        room = metrics.horizontalAdvance(self._words(snapshot, 0, 0)[0]) + 6
-        if cell.width() < room or cell.height() < metrics.height():
+        if cell.height() < metrics.height():
+            return
+        if cell.width() < metrics.horizontalAdvance(self._words(snapshot, 0, 0)[0]) + 6:
             return
         painter.save()
         painter.resetTransform()

@@ -52,7 +52,7 @@ class Cells(pg.GraphicsObject):  # type: ignore[misc]
         colours = 0xFF000000 | red << 16 | green << 8 | blue
         # The image draws from these pixels, so both are kept.
         self.codes, self._place = part.codes, place
-        self._pixels = colours[part.codes]
+        self._pixels = np.take(colours, part.codes)
         height, width = part.codes.shape
         rgb = QImage.Format.Format_RGB32
         self._image = QImage(self._pixels.data, width, height, 4 * width, rgb)
