@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from lbc.runs.biography import Life
 from lbc.runs.replay import MomentInfo, Replay
-from lbc_gui.drawing import Look, Snapshot, Thumbnail, ViewRequest, draw, draw_thumbnail
-from lbc_gui.following import Follower
+from lbc_gui.drawing import Look, Snapshot, Thumbnail, draw, draw_thumbnail
+from lbc_gui.following import Follower, Request
 from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, draw_mask
 from lbc_gui.masks.others import Others
-from lbc_gui.masks.removals import Removals
 from lbc_gui.moment import (
     LayerMoment,
     LayerState,
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 
     from lbc.sparsify import Sparsifier
     from lbc.training.control import Control
-
-Request = ViewRequest | MaskRequest
-"""What a page wants to be drawn; it says which of the trainer's tensors that takes."""
 
 SHORTEST_INTERVAL = 0.1
 """Seconds between two copies of a training run's open layer."""
@@ -84,7 +80,6 @@ class Desk:
         self._history: Path | None = None
         self._replay: Replay | None = None
         self._others = Others()
-        self._removals = Removals()
         self._stale = False
         self._moments: tuple[MomentInfo, ...] | None = None
         self._follower = Follower()
@@ -231,8 +226,6 @@ class Desk:
                 self._draw_thumbnails()
             elif self._past_pictured_late():
                 self._draw_past_thumbnails()
-            elif self._removals.behind:
-                self._read_removals()
             else:
                 self._follow()
 
@@ -243,12 +236,10 @@ class Desk:
             return
         snapshot: Snapshot | MaskSnapshot
         if isinstance(request, MaskRequest):
-            other = self._others.find(request, self._replay, moment)
-            self._removals.want(self._replay, request.layer)
-            since = self._removals.since(request.moment)
-            snapshot = draw_mask(moment, request, other, since)
+            snapshot = draw_mask(moment, request, self._others.find(request, self._replay, moment))
         else:
-            snapshot = replace(draw(moment, request), gone=self._follower.gone(request))
+            snapshot = draw(moment, request)
+        snapshot = replace(snapshot, gone=self._follower.gone(request))
         if request.moment is None:
             self._rest(_rest_after(time.thread_time() - began, DRAW_SHARE))
         with self._changed:
@@ -267,26 +258,21 @@ class Desk:
 
     def _busy(self) -> bool:
         waiting = self._stale or self._work() or bool(self._samples)
-        behind = self._removals.behind or self._follower.behind(self._replay, self._view)
+        behind = self._follower.behind(self._replay, self._request)
         return waiting or behind or self._past_pictured_late()
-
-    @property
-    def _view(self) -> ViewRequest | None:
-        request = self._request
-        return request.view if isinstance(request, MaskRequest) else request
 
     def _follow(self) -> None:
         """Take in one moment more of the open layer's removals, or of the pinned block's life."""
         with self._changed:
-            replay, request = self._replay, self._view
+            replay, request = self._replay, self._request
         if replay is None or request is None:
             return
         news = self._follower.step(replay, request)
         with self._changed:
-            if replay is not self._replay or request != self._view:
+            if replay is not self._replay or request != self._request:
                 return
             if news is Follower.GONE:
-                self._redraw = isinstance(self._request, ViewRequest)  # the picture tells of it
+                self._redraw = True  # the picture tells of it
             elif isinstance(news, Life):
                 self._life = news
 
@@ -296,12 +282,6 @@ class Desk:
         if request is None or request.moment is None or self._replay is None:
             return False
         return self._pictured != (request.moment, request.look)
-
-    def _read_removals(self) -> None:
-        self._removals.advance()
-        if not self._removals.behind:
-            with self._changed:  # what is on screen can now say since when
-                self._redraw = isinstance(self._request, MaskRequest)
 
     def _take_request(self) -> Request | None:
         with self._changed:

@@ -9,6 +9,10 @@ from lbc.runs.biography import Life
 from lbc.runs.chronicle import BlockWalk, Gone, GoneWalk, Walk
 from lbc.runs.replay import Replay
 from lbc_gui.drawing import LARGEST_DRAWN_COUNT, ViewRequest
+from lbc_gui.masks.drawing import MaskRequest
+
+Request = ViewRequest | MaskRequest
+"""What a page wants to be drawn; it says which of the trainer's tensors that takes."""
 
 LARGEST_TABLE = 1 << 25
 """Cells of a layer above which it is not kept when each of them was removed: two bytes a cell."""
@@ -19,29 +23,30 @@ class _News(Enum):
 
 
 class Follower:
-    """Two walks through one replay, for the drawing thread: each step takes milliseconds.
+    """Walks through one replay, for the drawing thread: each step takes milliseconds.
 
-    They start anew where another layer, block or run is asked for, and end where the history is
-    damaged.
+    They follow the pinned block, and when each cell of the open page's picture was removed, by
+    combination or by position. They start anew where another layer, block or run is asked for, and
+    end where the history is damaged.
     """
 
     GONE: Literal[_News.GONE] = _News.GONE
     """The news that more removals are known."""
 
     def __init__(self) -> None:
-        self._gone: GoneWalk | None = None
+        self._gone: dict[bool, GoneWalk] = {}
         self._life: BlockWalk | None = None
         self._shown: Gone | None = None
         self._damaged: Walk | None = None
 
-    def behind(self, replay: Replay | None, request: ViewRequest | None) -> bool:
+    def behind(self, replay: Replay | None, request: Request | None) -> bool:
         """Whether there is anything to take in."""
         if replay is None or request is None:
             return False
         walks = self._walks(replay, request)
         return any(walk.behind and walk is not self._damaged for walk in walks)
 
-    def step(self, replay: Replay, request: ViewRequest) -> Life | Literal[_News.GONE] | None:
+    def step(self, replay: Replay, request: Request) -> Life | Literal[_News.GONE] | None:
         """Take in one moment; the news where a walk has come to its end with it."""
         for walk in self._walks(replay, request):
             if not walk.behind or walk is self._damaged:
@@ -59,15 +64,15 @@ class Follower:
                 return self.GONE
         return None
 
-    def gone(self, request: ViewRequest) -> Gone | None:
+    def gone(self, request: Request) -> Gone | None:
         """What is known by now of the removals in a layer, for a picture of it."""
-        walk = self._gone
+        walk = self._gone.get(isinstance(request, MaskRequest))
         if walk is None or walk.info.name != request.layer:
             return None
         self._shown = walk.gone
         return walk.gone
 
-    def _walks(self, replay: Replay, request: ViewRequest) -> list[Walk]:
+    def _walks(self, replay: Replay, request: Request) -> list[Walk]:
         walks: list[Walk] = []
         info = next((info for info in replay.layers if info.name == request.layer), None)
         if info is None:
@@ -78,12 +83,13 @@ class Follower:
             if life is None or not _same(life, replay, info.name) or life.blocks != [block]:
                 life = self._life = BlockWalk(replay, info.name, [block])
             walks.append(life)
-        by_position = info.pattern.count > LARGEST_DRAWN_COUNT
+        masks = isinstance(request, MaskRequest)
+        by_position = masks or info.pattern.count > LARGEST_DRAWN_COUNT
         cells = info.blocks * (info.pattern.m if by_position else info.pattern.count)
         if cells <= LARGEST_TABLE:
-            gone = self._gone
+            gone = self._gone.get(masks)
             if gone is None or not _same(gone, replay, info.name):
-                gone = self._gone = GoneWalk(replay, info.name, by_position)
+                gone = self._gone[masks] = GoneWalk(replay, info.name, by_position)
             walks.append(gone)
         return walks
 

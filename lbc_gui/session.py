@@ -21,7 +21,8 @@ from lbc.training.events import (
     Started,
     StorageProblem,
 )
-from lbc_gui.desk import Desk, Request
+from lbc_gui.desk import Desk
+from lbc_gui.following import Request
 from lbc_gui.pinned import Pin
 from lbc_gui.training_thread import DrawingThread, Failed, TrainingThread
 

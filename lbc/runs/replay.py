@@ -5,7 +5,7 @@ Needs no torch, and no more of the file than what is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -204,38 +204,6 @@ class Replay:
             gained,
             by_position,
         )
-
-    def masks(self, name: str, moments: range) -> Iterator[Bools]:
-        """A layer's mask by blocks, bool (blocks, M), at each of some consecutive moments.
-
-        Where a mask is that of the moment before, it is the same array. Raises as ``layer`` does.
-        """
-        at = self._places[name]
-        info, frames = self.layers[at], self._frames
-        listed = info.pattern.count <= LARGEST_LIVE_COUNT
-        if not moments:
-            return
-        first = first_part(frames, at, moments[0])
-        before, mask = None, None
-        with self.path.open("rb") as file:
-            states = follow(file, info, at, frames, range(first, moments.stop), None)
-            for moment, state in zip(range(first, moments.stop), states, strict=True):
-                if moment < moments.start:
-                    continue
-                if mask is None or state is not before:
-                    mask = LayerMoment(
-                        epoch=frames[moment].epoch,
-                        pattern=info.pattern,
-                        shape=info.shape,
-                        winners=state.winners,
-                        packed=state.bits if listed else None,
-                        kept_bits=None if listed else state.bits,
-                        scores_epoch=None,
-                        gained=None,
-                        by_position=False,
-                    ).mask
-                before = state
-                yield mask
 
     def block(self, name: str, block: int) -> Biography:
         """One block over all moments. Raises as ``layer`` does."""

@@ -9,6 +9,7 @@ from typing import Literal
 from lbc.heatmap import Codes, Floats, Fold
 from lbc.mask_picture import Flags, Indices, held
 from lbc.pattern import Pattern
+from lbc.runs.chronicle import Gone
 from lbc_gui.detail import Reduction
 from lbc_gui.drawing import BlockState, Key, Look, Picture, ViewRequest, block_state
 from lbc_gui.masks.known import Known, known_of
@@ -21,7 +22,6 @@ from lbc_gui.masks.pictures import (
     signed,
     sizes,
 )
-from lbc_gui.masks.removals import Since
 from lbc_gui.moment import LayerMoment, LayerState, Watch
 
 Show = Literal["weights", "sizes", "beta", "mask", "best", "magnitude"]
@@ -105,7 +105,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class MaskSnapshot:
-    """The open layer's mask; ``note`` says what could not be shown, and what is shown instead."""
+    """The open layer's mask; ``note`` says what could not be shown, and what is shown instead.
+
+    ``gone`` says when positions were removed, as far as the history was read.
+    """
 
     request: MaskRequest
     epoch: float
@@ -116,21 +119,15 @@ class MaskSnapshot:
     other_epoch: float | None
     numbers: Numbers
     note: str
-    since: Since | None
     block: BlockState | None
     layers: tuple[LayerState, ...]
+    gone: Gone | None = None
 
 
 def draw_mask(
-    moment: LayerMoment,
-    request: MaskRequest,
-    other: Other | None = None,
-    since: Since | None = None,
+    moment: LayerMoment, request: MaskRequest, other: Other | None = None
 ) -> MaskSnapshot:
-    """Everything the Masks page shows of ``moment``, held against ``other``.
-
-    ``since`` says when weights were removed, where that is known.
-    """
+    """Everything the Masks page shows of ``moment``, held against ``other``."""
     now = known_of(moment)
     then = known_of(other.moment) if other is not None and other.moment is not None else None
     notes = [other.problem] if other is not None and other.problem else []
@@ -155,7 +152,6 @@ def draw_mask(
         other_epoch=None if then is None else then.moment.epoch,
         numbers=count(now, then),
         note=" ".join(notes),
-        since=since,
         block=block_state(moment, request.block),
         layers=moment.layers,
     )

@@ -185,8 +185,8 @@ class MaskView(QWidget):
         if sheet is None or place[0] >= len(sheet.kept):
             return
         since = None
-        if not beside and snapshot.since is not None:
-            since = snapshot.since.epoch(*place)
+        if not beside and snapshot.gone is not None:
+            since = snapshot.gone.epoch(*place)
         self.hover_text.emit(weight_text(sheet, *place, since))
 
     @Slot(str, int)

@@ -31,7 +31,7 @@ def cell_words(sheet: Sheet, block: int, position: int) -> tuple[str, str]:
 def weight_text(sheet: Sheet, block: int, position: int, since: float | None = None) -> str:
     """One weight: its coordinates, its value, whether it is kept, and its block's best.
 
-    ``since`` is the epoch from which it has been removed.
+    ``since`` is the epoch at which it was last removed.
     """
     out, into, *kernel = block_coordinates(sheet.shape, sheet.pattern, block)[position]
     parts = [f"output {out} · input {into}"]
@@ -44,7 +44,9 @@ def weight_text(sheet: Sheet, block: int, position: int, since: float | None = N
     if sheet.kept[block, position]:
         parts.append("kept")
     else:
-        parts.append("removed" if since is None else f"removed since epoch {since:.2f}")
+        # In the past, what SR-STE chose anew may have been removed again later.
+        known = since is not None and since <= sheet.epoch
+        parts.append(f"removed since epoch {since:.2f}" if known else "removed")
     parts.append(f"block {block}")
     kept = tuple(int(j) for j in sheet.kept[block].nonzero()[0])
     if sheet.pattern.m <= 16:

@@ -26,7 +26,6 @@ from lbc_gui.main_window import MainWindow
 from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, Other, Show, draw_mask
 from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.masks.others import Others
-from lbc_gui.masks.removals import Removals
 from lbc_gui.moment import LayerMoment, Watch, copy_moment, past_moment
 from lbc_gui.session import State
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
@@ -278,7 +277,7 @@ def test_a_removed_weight_says_since_when(qtbot: QtBot, open_window: Open) -> No
     window.pages.setCurrentWidget(window.pages.masks)
     masks = window.pages.masks
     qtbot.waitUntil(
-        lambda: masks._snapshot is not None and masks._snapshot.since is not None, timeout=SECONDS
+        lambda: masks._snapshot is not None and masks._snapshot.gone is not None, timeout=SECONDS
     )
     assert masks._snapshot is not None
     removed = int(np.flatnonzero(~masks._snapshot.sheet.kept[0])[0])
@@ -384,21 +383,3 @@ def test_a_checkpoint_that_cannot_be_read_leaves_the_mask_alone(
     found = past_moment(replay, Watch(name, 3, weights=True), -1)
     assert found.weights is None and found.block_weights is None
     assert found.mask.shape == replay.layers[0].shape
-
-
-def test_removals_are_read_moment_by_moment(trained: Path) -> None:
-    replay = Replay(trained)
-    name = replay.layers[0].name
-    removals = Removals()
-    removals.want(replay, name)
-    while removals.behind:
-        assert removals.since(None) is None
-        removals.advance()
-    for moment in (0, len(replay.moments) // 2, len(replay.moments) - 1):
-        found = removals.since(moment)
-        assert found is not None
-        masks = np.array([replay.layer(name, k).mask for k in range(moment + 1)])
-        for block, position in ((0, 0), (3, 1), (9, 2), (40, 3)):
-            gone = [k for k in range(moment + 1) if not masks[k, block, position]]
-            expected = replay.moments[gone[0]].epoch if gone else None
-            assert found.epoch(block, position) == expected
