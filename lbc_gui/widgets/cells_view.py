@@ -89,6 +89,8 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._plot = self.addPlot(axisItems=axes)
         for axis in axes.values():
             axis.enableAutoSIPrefix(False)  # which lays the label out anew in every frame
+            # Painted again where the range changes, and not with every new picture beside it.
+            axis.setCacheMode(pg.AxisItem.CacheMode.DeviceCoordinateCache)
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
         self._plot.setLabel("left", "output channel")
