@@ -13,23 +13,28 @@ from platformdirs import user_data_path
 
 from lbc.config import Experiment, load_experiment
 from lbc.resources import resource
+from lbc.runs.opening import OpenedRun, open_run
+from lbc.runs.resuming import RunError
 from lbc.yaml_file import ExperimentError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Open the window; without a display, train the same experiment in the terminal."""
     options = _parser().parse_args(arguments)
+    path = options.experiment or resource("experiments/digits.yaml")
+    run = None
     try:
-        path = options.experiment or resource("experiments/digits.yaml")
-        experiment = load_experiment(path)
-    except (ExperimentError, FileNotFoundError) as error:
+        if path.is_dir():
+            run = _opened(path, options.start)
+        experiment = run.experiment if run is not None else load_experiment(path)
+    except (ExperimentError, RunError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
     from lbc_gui.display import why_no_window
 
     reason = why_no_window()
     if reason is None:
-        return show_window(experiment, options.runs, options.start, options.inspect)
+        return show_window(experiment, options.runs, options.start, options.inspect, run)
     print(reason, file=sys.stderr)
     if not options.start:
         return 1
@@ -40,8 +45,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return train_and_draw(experiment, new_run_path(options.runs, experiment.name))
 
 
+def _opened(folder: Path, start: bool) -> OpenedRun:
+    """The run in a folder. Raises RunError where there is none, or it should ``start``."""
+    run = open_run(folder)
+    if start:
+        raise RunError(
+            f"{folder} is a run, which opens to be looked at: leave out --start, or train on with "
+            f"lbc train --resume {folder}."
+        )
+    return run
+
+
 def show_window(
-    experiment: Experiment, runs: Path, start: bool, inspect: Sequence[Path] = ()
+    experiment: Experiment,
+    runs: Path,
+    start: bool,
+    inspect: Sequence[Path] = (),
+    run: OpenedRun | None = None,
 ) -> int:
     """Run the application until its window is closed."""
     from PySide6.QtWidgets import QApplication
@@ -55,7 +75,7 @@ def show_window(
     window = MainWindow(experiment, runs, Settings(), start)
     _report_exceptions_in(window)
     window.show()
-    window.begin(inspect)
+    window.begin(inspect, run)
     return application.exec()
 
 
@@ -78,7 +98,11 @@ def _report_exceptions_in(window: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lbc-gui", description="N:M sparse training, seen live.")
     parser.add_argument(
-        "experiment", nargs="?", type=Path, help="experiment file (default: the bundled example)"
+        "experiment",
+        nargs="?",
+        type=Path,
+        metavar="EXPERIMENT.yaml | RUN",
+        help="experiment to open, or the folder of a run (default: the bundled example)",
     )
     parser.add_argument("--start", action="store_true", help="start training at once")
     parser.add_argument(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.heatmap import (
+    REMOVED,
     USUAL_CLIP,
     Codes,
     Colour,
@@ -22,10 +23,11 @@ from lbc.heatmap import (
     values,
     winners,
 )
-from lbc.palette import lookup_table
+from lbc.mask_picture import winner_codes
 from lbc.pattern import Pattern
 from lbc.runs.chronicle import Gone
 from lbc_gui.detail import Reduction, reduce_codes
+from lbc_gui.keys import Key, Scale, winner_key
 from lbc_gui.moment import Flags, LayerMoment, LayerState, Watch
 
 THUMBNAIL_WIDTH = 48
@@ -64,30 +66,6 @@ class ViewRequest:
         return Watch(self.layer, self.block)
 
 
-class Key(Protocol):
-    """What the colour codes of a picture mean."""
-
-    def table(self, background: tuple[int, int, int]) -> Codes:
-        """RGB of every colour code: uint8 (256, 3)."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Colour codes that are levels. ``texts`` stand at the ends in place of the levels, and
-    ``removed`` is what the removed look means, empty where there is none."""
-
-    colour: Colour
-    low: float
-    high: float
-    log: bool = False
-    colour_map: str = ""
-    texts: tuple[str, str] | None = None
-    removed: str = "removed"
-
-    def table(self, background: tuple[int, int, int]) -> Codes:
-        return lookup_table(self.colour, background, self.colour_map)
-
-
 K = TypeVar("K", bound=Key, covariant=True)
 
 
@@ -119,7 +97,8 @@ class Snapshot:
 
     ``scores`` is (blocks, K), −inf where removed: K = C combinations or, ``by_position``, the M
     positions' own scores. ``cells`` shows each of them, ``summary`` one cell per block, (outputs,
-    blocks per output). ``gone`` says when what is removed went, as far as the history was read.
+    blocks per output). Where all is ``decided`` the colours are those of the winners, unless they
+    tell of scores. ``gone`` says when what is removed went, as far as the history was read.
     """
 
     request: ViewRequest
@@ -129,8 +108,9 @@ class Snapshot:
     by_position: bool
     scores: Floats
     fold: Fold
-    cells: Picture[Scale]
-    summary: Picture[Scale]
+    cells: Picture[Key]
+    summary: Picture[Key]
+    decided: bool
     block: BlockState | None
     layers: tuple[LayerState, ...]
     scores_epoch: float | None = None
@@ -141,9 +121,9 @@ class Snapshot:
         return self.request.layer
 
     @property
-    def reduction(self) -> Summary:
+    def reduction(self) -> Reduction:
         """What stands for several blocks where they have too few pixels."""
-        return self.request.look.summary
+        return "sample" if self.decided else self.request.look.summary
 
 
 class Drawn(Protocol):
@@ -170,7 +150,7 @@ class Thumbnail:
     """
 
     name: str
-    picture: Picture[Scale]
+    picture: Picture[Key]
     winners: npt.NDArray[np.int64]
     flips: float | None = None
 
@@ -183,25 +163,27 @@ class Thumbnail:
 
 def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
     """Everything the views show of ``moment``."""
-    look = request.look
-    layer = _coloured(moment, look)
-    scores, shown, fold, scale = layer.scores, layer.shown, layer.fold, layer.scale
-    codes = by_chunks(
-        lambda rows: quantise(shown[rows], scale.low, scale.high, look.log), *shown.shape
-    )
-    cells = fold.apply(codes)
-    scores.flags.writeable = cells.flags.writeable = False
+    by_position = moment.count > LARGEST_DRAWN_COUNT
+    scores = _positions(moment) if by_position else _scores(moment)
+    fold = Fold(moment.shape[0], moment.blocks, scores.shape[1])
+    decided = _shows_winners(moment, request.look)
+    if decided:
+        cells, summary = _of_winners(scores, moment.pattern)
+    else:
+        cells, summary = _of_values(scores, request.look)
+    scores.flags.writeable = False
     return Snapshot(
         request=request,
         epoch=moment.epoch,
         pattern=moment.pattern,
         shape=moment.shape,
-        by_position=layer.by_position,
+        by_position=by_position,
         scores=scores,
         fold=fold,
-        cells=Picture(cells, scale),
-        summary=_summary(layer, look),
-        block=block_state(moment, request.block, None if layer.by_position else scores),
+        cells=Picture(_fixed(fold.apply(cells.codes)), cells.scale),
+        summary=_in_rows(summary, fold),
+        decided=decided,
+        block=block_state(moment, request.block, None if by_position else scores),
         layers=moment.layers,
         scores_epoch=moment.scores_epoch,
     )
@@ -209,49 +191,74 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
 
 def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     """A sample of a layer, as ``copy_sample`` takes it, in the same colours as the layer."""
-    layer = _coloured(sample, replace(look, held=None))
-    summary = _summary(layer, look)
+    look = replace(look, held=None)
+    by_position = sample.count > LARGEST_DRAWN_COUNT
+    scores = _positions(sample) if by_position else _scores(sample)
+    fold = Fold(sample.shape[0], sample.blocks, scores.shape[1])
+    reduction: Reduction = look.summary
+    if _shows_winners(sample, look):
+        (_, summary), reduction = _of_winners(scores, sample.pattern), "sample"
+    else:
+        shown, scale = _shown(scores, look)
+        summary = _summary(scores, shown, scale, look)
+    summary = _in_rows(summary, fold)
     step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
-    codes = reduce_codes(summary.codes, 1, step, look.summary)
-    return Thumbnail(sample.name, Picture(codes, summary.scale), winners(layer.scores))
+    codes = reduce_codes(summary.codes, 1, step, reduction)
+    return Thumbnail(sample.name, Picture(codes, summary.scale), winners(scores))
 
 
-@dataclass(frozen=True)
-class _Coloured:
-    """A layer's scores, what is shown of them, both (blocks, K), and how it is coloured."""
-
-    scores: Floats
-    by_position: bool
-    shown: Floats
-    fold: Fold
-    scale: Scale
+def _shows_winners(moment: LayerMoment, look: Look) -> bool:
+    """Whether the colours are those of the winners: one combination is left in every block, and
+    nothing else would be seen, since it is the best, by no difference and no margin."""
+    if look.colour == "score" or look.held or moment.count > LARGEST_DRAWN_COUNT:
+        return False
+    return int(np.count_nonzero(moment.mask)) == moment.blocks * moment.pattern.n
 
 
-def _coloured(moment: LayerMoment, look: Look) -> _Coloured:
-    by_position = moment.count > LARGEST_DRAWN_COUNT
-    scores = _positions(moment) if by_position else _scores(moment)
+def _of_winners(scores: Floats, pattern: Pattern) -> tuple[Picture[Key], Picture[Key]]:
+    """Every combination, (blocks, K), and every block, (blocks,), in the winner's colour."""
+    key, of_block = winner_key(pattern), winner_codes(winners(scores), pattern)
+    cells = by_chunks(
+        lambda rows: np.where(scores[rows] > -np.inf, of_block[rows, None], np.uint8(REMOVED)),
+        *scores.shape,
+    )
+    return Picture(cells, key), Picture(of_block, key)
+
+
+def _of_values(scores: Floats, look: Look) -> tuple[Picture[Key], Picture[Key]]:
+    """Every cell, (blocks, K), and every block, (blocks,), by what is chosen of the scores."""
+    shown, scale = _shown(scores, look)
+    cells = by_chunks(
+        lambda rows: quantise(shown[rows], scale.low, scale.high, look.log), *shown.shape
+    )
+    return Picture(cells, scale), _summary(scores, shown, scale, look)
+
+
+def _shown(scores: Floats, look: Look) -> tuple[Floats, Scale]:
+    """What is coloured, (blocks, K), and how."""
     shown = by_chunks(lambda rows: values(scores[rows], look.colour), *scores.shape)
     low, high = look.held or levels(shown, look.colour, look.clip)
-    return _Coloured(
-        scores,
-        by_position,
-        shown,
-        Fold(moment.shape[0], moment.blocks, scores.shape[1]),
-        Scale(look.colour, low, high, look.log, look.colour_map),
-    )
+    return shown, Scale(look.colour, low, high, look.log, look.colour_map)
 
 
-def _summary(layer: _Coloured, look: Look) -> Picture[Scale]:
-    source = layer.scores if look.summary == "margin" else layer.shown
+def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> Picture[Scale]:
+    source = scores if look.summary == "margin" else shown
     spoken = by_chunks(lambda rows: summarise(source[rows], look.summary), *source.shape)
-    fold, scale = layer.fold, layer.scale
     if look.summary == "margin":
         low, high = 0.0, levels(spoken[:, None], "margin", look.clip)[1]
         scale = Scale("score", low, high, look.log, look.colour_map)
-    codes = quantise(spoken, scale.low, scale.high, look.log)
-    codes = codes.reshape(fold.outputs, fold.blocks_per_row)
+    return Picture(quantise(spoken, scale.low, scale.high, look.log), scale)
+
+
+def _in_rows(of_blocks: Picture[Key], fold: Fold) -> Picture[Key]:
+    """Codes of blocks as a picture, (outputs, blocks per output)."""
+    codes = of_blocks.codes.reshape(fold.outputs, fold.blocks_per_row)
+    return Picture(_fixed(codes), of_blocks.scale)
+
+
+def _fixed(codes: Codes) -> Codes:
     codes.flags.writeable = False
-    return Picture(codes, scale)
+    return codes
 
 
 def _scores(moment: LayerMoment) -> Floats:

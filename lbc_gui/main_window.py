@@ -96,13 +96,15 @@ class MainWindow(QMainWindow):
         self._enable_actions()
         self._first = experiment
         self._inspect_first: Sequence[Path] = ()
+        self._open_first: OpenedRun | None = None
         self._begin = QTimer(self)
         self._begin.setSingleShot(True)
         self._begin.timeout.connect(self._load_first)
 
-    def begin(self, inspect: Sequence[Path] = ()) -> None:
-        """Once the window is painted, complete it, prepare the first experiment and ``inspect``."""
-        self._inspect_first = inspect
+    def begin(self, inspect: Sequence[Path] = (), run: OpenedRun | None = None) -> None:
+        """Once the window is painted, complete it, prepare the first experiment, or show ``run``,
+        and ``inspect``."""
+        self._inspect_first, self._open_first = inspect, run
         self._begin.start(FIRST_PAINT_MILLISECONDS)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -113,14 +115,20 @@ class MainWindow(QMainWindow):
     @Slot()
     def _load_first(self) -> None:
         self._complete_pages()
+        if self._open_first is not None:
+            self.session.open(self._open_first)
+        else:
+            self._begin_first()
+        if self._inspect_first:
+            self.inspecting.open(self._inspect_first)
+
+    def _begin_first(self) -> None:
         self._resuming.offer()
         experiment = self.experiment_panel.experiment or self._first
         if self._start:
             self.starting.begin(experiment, run=True)
         else:
             self.starting.prepare(experiment)
-        if self._inspect_first:
-            self.inspecting.open(self._inspect_first)
 
     def sizeHint(self) -> QSize:
         return QSize(1280, 800)

@@ -11,7 +11,8 @@ from lbc.mask_picture import Flags, Indices, held
 from lbc.pattern import Pattern
 from lbc.runs.chronicle import Gone
 from lbc_gui.detail import Reduction
-from lbc_gui.drawing import BlockState, Key, Look, Picture, ViewRequest, block_state
+from lbc_gui.drawing import BlockState, Look, Picture, ViewRequest, block_state
+from lbc_gui.keys import Key
 from lbc_gui.masks.known import Known, known_of
 from lbc_gui.masks.numbers import Numbers, count
 from lbc_gui.masks.pictures import (

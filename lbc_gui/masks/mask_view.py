@@ -20,7 +20,6 @@ from lbc.runs.replay import MomentInfo
 from lbc_gui.drawing import ViewRequest
 from lbc_gui.masks.compare_bar import CompareBar
 from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, Show
-from lbc_gui.masks.mask_legend import MaskLegend
 from lbc_gui.masks.numbers_panel import NumbersPanel
 from lbc_gui.masks.saving import mask_data
 from lbc_gui.masks.wording import cell_words, input_text, weight_text
@@ -30,6 +29,7 @@ from lbc_gui.saving import Data
 from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.scores.layer_list import LayerList, place_list
 from lbc_gui.scores.zoom_buttons import ZoomButtons
+from lbc_gui.widgets.key_legend import KeyLegend
 
 SHOWS: dict[Show, str] = {
     "weights": "weights",
@@ -77,7 +77,7 @@ class MaskView(QWidget):
             heatmap.hovered.connect(hover)
             heatmap.pinned.connect(self.pinned)
         self.beside.hide()
-        self.legend = MaskLegend()
+        self.legend = KeyLegend()
         self.heatmap.scale_shown.connect(self.legend.show_key)
         self.numbers = NumbersPanel()
         self.numbers.channel_chosen.connect(self._show_channel)

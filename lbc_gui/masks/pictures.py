@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.heatmap import (
-    BLANK,
     LOWEST,
     REMOVED,
     USUAL_CLIP,
@@ -19,39 +18,14 @@ from lbc.heatmap import (
     summarise,
 )
 from lbc.mask_picture import Flags, compare, counts, furthest, winner_codes
-from lbc.palette import DISTINCT, REMOVED_COLOUR, SAME_COLOUR
+from lbc.palette import DISTINCT, SAME_COLOUR
 from lbc.pattern import Pattern
 from lbc_gui.detail import Reduction
-from lbc_gui.drawing import Key, Scale
-from lbc_gui.scores.wording import glyphs, members_of
-
-Colour = tuple[int, int, int]
+from lbc_gui.keys import Key, Scale, Swatches, winner_key
 
 GREYS = "crameri:grayC_r"
-WIDEST_NAMED = 8
-"""The widest block whose combinations have room in a legend."""
-
 KEPT_COLOUR = (236, 236, 236)
 SHARES = "crameri:lajolla"
-
-
-@dataclass(frozen=True)
-class Swatches:
-    """Colour codes that are kinds: from ``LOWEST`` on a name and a colour each.
-
-    ``removed`` is what the removed look means.
-    """
-
-    names: tuple[str, ...]
-    colours: tuple[Colour, ...]
-    removed: str = "removed"
-
-    def table(self, background: Colour) -> Codes:
-        table = np.zeros((256, 3), np.uint8)
-        table[LOWEST : LOWEST + len(self.colours)] = self.colours
-        table[REMOVED] = REMOVED_COLOUR
-        table[BLANK] = background
-        return table
 
 
 @dataclass(frozen=True)
@@ -96,15 +70,7 @@ def best_combinations(winners: npt.NDArray[np.int64], held: Flags, pattern: Patt
     """What each block's best combination holds, in that combination's colour."""
     of_block = winner_codes(winners, pattern)
     cells = np.where(held, of_block[:, None], np.uint8(REMOVED))
-    key: Key
-    if pattern.count <= len(DISTINCT):
-        names = tuple(glyphs(members_of(pattern, c), pattern.m) for c in range(pattern.count))
-        key = Swatches(names, DISTINCT[: pattern.count], "not held")
-    else:
-        ends = (tuple(range(pattern.n)), tuple(range(pattern.m - pattern.n, pattern.m)))
-        first, last = (glyphs(members, pattern.m) for members in ends)
-        texts = (first, last) if pattern.m <= WIDEST_NAMED else ("first", "last")
-        key = Scale("rank", 0, pattern.count - 1, texts=texts, removed="not held")
+    key = winner_key(pattern, "not held")
     return Coloured(cells, key, of_block, key, "sample")
 
 

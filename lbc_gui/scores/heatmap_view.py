@@ -13,7 +13,8 @@ from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
 
 from lbc.heatmap import Fold
 from lbc_gui.detail import Detail, detail
-from lbc_gui.drawing import Drawn, Key, Picture
+from lbc_gui.drawing import Drawn, Picture
+from lbc_gui.keys import Key
 from lbc_gui.scores.cell_labels import CellLabels, score_words
 from lbc_gui.scores.zoom_history import ZoomHistory
 from lbc_gui.theme import plot_colours

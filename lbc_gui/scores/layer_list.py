@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.palette import lookup_table
 from lbc.training.events import LayerInfo
 from lbc_gui.drawing import Thumbnail
 from lbc_gui.moment import LayerState
@@ -198,8 +197,7 @@ def place_list(splitter: QSplitter, layers: LayerList) -> None:
 
 
 def _icon(thumbnail: Thumbnail) -> QIcon:
-    scale = thumbnail.picture.scale
-    table = lookup_table(scale.colour, (0, 0, 0), scale.colour_map)
+    table = thumbnail.picture.scale.table((0, 0, 0))
     pixels = np.ascontiguousarray(table[thumbnail.picture.codes])
     height, width, _ = pixels.shape
     image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)

@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QToolButton, QWidge
 
 from lbc.heatmap import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
 from lbc.palette import MAPS, OTHERS, lookup_table
-from lbc_gui.drawing import Look, Scale
+from lbc_gui.drawing import Look
+from lbc_gui.keys import Key, Scale
 
 COLOURS: dict[Colour, str] = {
     "difference": "difference from mean",
@@ -80,9 +81,10 @@ class LookBar(QWidget):
             held=self._held,
         )
 
-    def show_scale(self, scale: Scale) -> None:
-        """The scale on screen, whose levels can be held."""
-        self._shown = scale
+    def show_key(self, key: Key) -> None:
+        """The key on screen, whose levels can be held where it has some."""
+        self._shown = key if isinstance(key, Scale) else None
+        self.hold.setEnabled(self._shown is not None)
 
     @Slot()
     def _changed(self) -> None:

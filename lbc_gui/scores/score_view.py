@@ -22,11 +22,11 @@ from lbc_gui.pinned import Pin
 from lbc_gui.saving import Data
 from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.scores.layer_list import LayerList, place_list
-from lbc_gui.scores.legend import Legend
 from lbc_gui.scores.look_bar import COLOURS, LookBar
 from lbc_gui.scores.numbers import layer_data
 from lbc_gui.scores.wording import glyphs, gone_text, members_of, place, score_text
 from lbc_gui.scores.zoom_buttons import ZoomButtons
+from lbc_gui.widgets.key_legend import KeyLegend
 
 
 class ScoreView(QWidget):
@@ -55,8 +55,8 @@ class ScoreView(QWidget):
         self.heatmap = HeatmapView()
         self.heatmap.hovered.connect(self._hover)
         self.heatmap.pinned.connect(self.pin)
-        self._legend = Legend()
-        self.heatmap.scale_shown.connect(self._legend.show_scale)
+        self._legend = KeyLegend()
+        self.heatmap.scale_shown.connect(self._legend.show_key)
         self._title = QLabel("Scores follow: torch is loading…")
         self._title.setMinimumWidth(1)
         self._lay_out()
@@ -103,11 +103,13 @@ class ScoreView(QWidget):
         self._snapshot = snapshot
         self.heatmap.show_snapshot(snapshot)
         self.heatmap.show_pin(snapshot.request.block)
-        self.look.show_scale(snapshot.cells.scale)
+        self.look.show_key(snapshot.cells.scale)
         per_block = "positions" if snapshot.by_position else "combinations"
         title = f"<b>{snapshot.request.layer or 'model'}</b>"
         if snapshot.scores_epoch is not None and snapshot.scores_epoch != snapshot.epoch:
             title += f" · scores of epoch {snapshot.scores_epoch:.2f}"
+        if snapshot.decided:
+            title += " · winners"
         self._title.setText(title)
         self._title.setToolTip(
             f"{snapshot.fold.blocks:,} blocks of {snapshot.fold.cells} {per_block}"

@@ -63,11 +63,12 @@ def describe(event: Event | Failed) -> str:
             return f"{event.intervention.described} after {event.step:,} steps."
         case StorageProblem() | InterventionRefused() | Failed():
             return event.message
+        case Finished(folder=None):
+            return ""  # it had not begun
         case Finished():
             accuracy = "" if event.accuracy is None else f" Test accuracy {event.accuracy:.2%}."
-            kept = f" Kept in {event.folder}." if event.folder else ""
             return (
                 f"{event.status.capitalize()} after {event.seconds:.0f} s.{accuracy} "
-                f"Density {event.density:.1%}.{kept}"
+                f"Density {event.density:.1%}. Kept in {event.folder}."
             )
     return ""

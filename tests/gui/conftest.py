@@ -13,6 +13,7 @@ from pytestqt.qtbot import QtBot
 from shiboken6 import isValid
 
 from lbc.config import Experiment, parse_experiment
+from lbc.runs.opening import OpenedRun
 from lbc_gui.main_window import MainWindow
 from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.session import State
@@ -41,15 +42,17 @@ def settings(tmp_path: Path) -> Settings:
 def open_window(
     qtbot: QtBot, tmp_path: Path, settings: Settings
 ) -> Iterator[Callable[..., MainWindow]]:
-    """Opens windows on an experiment and waits until it is prepared."""
+    """Opens windows on an experiment, and waits until it is prepared, or on a run."""
     opened: list[MainWindow] = []
 
-    def open_one(experiment: Experiment | None = None, start: bool = False) -> MainWindow:
+    def open_one(
+        experiment: Experiment | None = None, start: bool = False, run: OpenedRun | None = None
+    ) -> MainWindow:
         window = MainWindow(experiment or small_experiment(), tmp_path / "runs", settings, start)
         opened.append(window)
         window.resize(1280, 800)
         window.show()
-        window.begin()
+        window.begin(run=run)
         qtbot.waitUntil(lambda: window.session.state is not State.LOADING, timeout=SECONDS)
         return window
 

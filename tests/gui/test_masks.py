@@ -276,9 +276,12 @@ def test_a_removed_weight_says_since_when(qtbot: QtBot, open_window: Open) -> No
     window.pages.masks.hover_text.connect(said.append)
     window.pages.setCurrentWidget(window.pages.masks)
     masks = window.pages.masks
-    qtbot.waitUntil(
-        lambda: masks._snapshot is not None and masks._snapshot.gone is not None, timeout=SECONDS
-    )
+
+    def known() -> bool:
+        snapshot = masks._snapshot
+        return snapshot is not None and snapshot.gone is not None and len(snapshot.gone.epochs) > 0
+
+    qtbot.waitUntil(known, timeout=SECONDS)
     assert masks._snapshot is not None
     removed = int(np.flatnonzero(~masks._snapshot.sheet.kept[0])[0])
     replay = Replay(window.session.folder)

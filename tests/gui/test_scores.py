@@ -11,13 +11,16 @@ import torch
 from PySide6.QtCore import QPoint, QPointF, Qt
 from pytestqt.qtbot import QtBot
 
-from lbc.heatmap import REMOVED, Fold, Summary, summarise
+from lbc.heatmap import REMOVED, Colour, Fold, Summary, summarise
+from lbc.mask_picture import winner_codes
+from lbc.pattern import Pattern
 from lbc.sparsify import Sparsifier, sparsify
 from lbc.training.control import Control
 from lbc_gui.desk import Desk
-from lbc_gui.drawing import Look, Snapshot, ViewRequest, draw
+from lbc_gui.drawing import Look, Snapshot, ViewRequest, draw, draw_thumbnail
+from lbc_gui.keys import Scale
 from lbc_gui.main_window import MainWindow
-from lbc_gui.moment import Watch, copy_moment
+from lbc_gui.moment import Watch, copy_moment, copy_sample
 from lbc_gui.scores.block_panel import HINT
 from lbc_gui.scores.wording import glyphs, ordinal, place
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
@@ -111,7 +114,29 @@ def test_the_summary_has_one_cell_for_every_block(summary: Summary) -> None:
 def test_held_levels_stay_while_scores_move() -> None:
     look = Look("score", held=(0.1, 0.9))
     scale = drawn(searched_layer(), ViewRequest("", look)).cells.scale
-    assert (scale.low, scale.high) == (0.1, 0.9)
+    assert isinstance(scale, Scale) and (scale.low, scale.high) == (0.1, 0.9)
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "3:8"])
+def test_a_decided_layer_shows_who_won(pattern: str) -> None:
+    sparsifier = searched_layer(pattern, live=1)
+    winners = sparsifier.layers[""].winners()
+    colours = winner_codes(winners.numpy(), Pattern.parse(pattern))
+    alike: tuple[Colour, ...] = ("difference", "rank", "margin")
+    for colour in alike:
+        snapshot = drawn(sparsifier, ViewRequest("", Look(colour)))
+        assert snapshot.decided and snapshot.reduction == "sample"
+        assert snapshot.summary.codes.ravel().tolist() == colours.tolist()
+        for (y, x), code in np.ndenumerate(snapshot.cells.codes):
+            if (found := snapshot.fold.locate(y, x)) is not None:
+                won = winners[found[0]] == found[1]
+                assert code == (colours[found[0]] if won else REMOVED)
+    sample = copy_sample(sparsifier.layers[""], 1.0)
+    thumbnail = draw_thumbnail(sample, Look())
+    assert set(thumbnail.picture.codes.ravel()) <= set(colours.tolist())
+    for look in (Look("score"), Look(held=(-1.0, 1.0))):
+        snapshot = drawn(sparsifier, ViewRequest("", look))
+        assert not snapshot.decided and isinstance(snapshot.summary.scale, Scale)
 
 
 def served(desk: Desk) -> Snapshot | None:
@@ -160,6 +185,7 @@ def test_another_look_is_drawn_without_the_trainer() -> None:
     desk.ask(ViewRequest("", Look("rank")))
     again = served(desk)
     assert again is not None
+    assert isinstance(again.cells.scale, Scale)
     assert (again.epoch, again.cells.scale.colour) == (3.0, "rank")
 
 

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
+from lbc.runs.opening import open_run
 from lbc.runs.replay import MomentInfo, Replay
+from lbc_gui.app import main
 from lbc_gui.drawing import Snapshot
 from lbc_gui.main_window import MainWindow
 from lbc_gui.session import State
@@ -112,6 +115,24 @@ def test_live_comes_back_to_the_training(qtbot: QtBot, open_window: Open) -> Non
         window.timeline.follow()
     assert got.args[0].request.moment is None
     assert got.args[0].epoch >= known  # not what was live when the past was gone to
+
+
+def test_a_run_can_be_named_on_the_command_line(
+    qtbot: QtBot, open_window: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_to_its_end(qtbot, open_window).session.folder
+    assert folder is not None
+    run = open_run(folder)
+    window = open_window(run.experiment, run=run)
+    qtbot.waitUntil(lambda: window.scores._snapshot is not None, timeout=SECONDS)
+    assert window.session.state is State.OPENED and not window.session.live
+    assert window.scores._snapshot is not None
+    assert window.scores._snapshot.epoch == 6 and window.scores._snapshot.decided
+
+    assert main(["--start", str(folder)]) == 2
+    assert f"lbc train --resume {folder}" in capsys.readouterr().err
+    assert main([str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
 
 
 def test_a_run_on_disk_is_looked_at_like_one_that_trains(

@@ -9,13 +9,13 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.heatmap import HIGHEST, LOWEST, NOTHING, SYMMETRIC, Codes
 from lbc.palette import REMOVED_COLOUR
-from lbc_gui.drawing import Scale
+from lbc_gui.keys import Scale
 
 _BAR_WIDTH = 96
 _BAR_HEIGHT = 12
 
 
-class Legend(QWidget):
+class ScaleBar(QWidget):
     """A horizontal colour bar between its lowest and highest level."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

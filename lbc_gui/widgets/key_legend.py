@@ -1,4 +1,4 @@
-"""What the colours of a mask's picture mean: a bar of levels, or a swatch for each kind."""
+"""What the colours of a picture mean: a bar of levels, or a swatch for each kind."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from lbc.palette import REMOVED_COLOUR
-from lbc_gui.drawing import Key, Scale
-from lbc_gui.masks.pictures import Colour, Swatches
-from lbc_gui.scores.legend import Legend
+from lbc_gui.keys import RGB, Key, Scale, Swatches
+from lbc_gui.widgets.scale_bar import ScaleBar
 
 MOST_NAMED = 4
-"""Kinds that have room here; combinations, of which there are more, are named in the histogram."""
+"""Kinds that all have room for their names; of more the first and the last are named."""
 
 _SIDE = 12
 _GAP = 6
@@ -26,9 +25,9 @@ class _SwatchRow(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
-        self._kinds: tuple[tuple[str, Colour], ...] = ()
+        self._kinds: tuple[tuple[str, RGB], ...] = ()
 
-    def show_kinds(self, kinds: Iterable[tuple[str, Colour]]) -> None:
+    def show_kinds(self, kinds: Iterable[tuple[str, RGB]]) -> None:
         self._kinds = tuple(kinds)
         self.updateGeometry()
         self.update()
@@ -36,7 +35,9 @@ class _SwatchRow(QWidget):
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
         texts = sum(metrics.horizontalAdvance(name) for name, _ in self._kinds)
-        return QSize(texts + len(self._kinds) * (_SIDE + 3 * _GAP), max(20, metrics.height() + 4))
+        named = sum(bool(name) for name, _ in self._kinds)
+        width = texts + len(self._kinds) * (_SIDE + _GAP) + named * 2 * _GAP
+        return QSize(width, max(20, metrics.height() + 4))
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
@@ -49,19 +50,22 @@ class _SwatchRow(QWidget):
             swatch = QRect(x, (self.height() - _SIDE) // 2, _SIDE, _SIDE)
             painter.fillRect(swatch, QColor(*colour))
             painter.drawRect(swatch)
+            if not name:
+                x = swatch.right() + _GAP
+                continue
             width = painter.fontMetrics().horizontalAdvance(name)
             box = QRect(swatch.right() + _GAP, 0, width + 2, self.height())
             painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, name)
             x = box.right() + 2 * _GAP
 
 
-class MaskLegend(QWidget):
+class KeyLegend(QWidget):
     """Shows whichever kind of key a picture has."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
-        self._bar = Legend()
+        self._bar = ScaleBar()
         self._swatches = _SwatchRow()
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -76,6 +80,8 @@ class MaskLegend(QWidget):
         if isinstance(key, Scale):
             self._bar.show_scale(key)
         elif isinstance(key, Swatches):
-            named = list(zip(key.names, key.colours, strict=True))
-            kinds = named if len(named) <= MOST_NAMED else []
+            names = list(key.names)
+            if len(names) > MOST_NAMED:
+                names[1:-1] = [""] * (len(names) - 2)
+            kinds = zip(names, key.colours, strict=True)
             self._swatches.show_kinds([*kinds, (key.removed, REMOVED_COLOUR)])
