@@ -125,6 +125,11 @@ class Snapshot:
         """What stands for several blocks where they have too few pixels."""
         return "sample" if self.decided else self.request.look.summary
 
+    @property
+    def cell_pixels(self) -> int:
+        """How wide and high a cell must be to be drawn. Of decided blocks all but one are dark."""
+        return 4 if self.decided else 1
+
 
 class Drawn(Protocol):
     """What a heatmap shows: ``cells``, and in ``summary`` one cell for each block of ``fold``."""
@@ -139,6 +144,8 @@ class Drawn(Protocol):
     def summary(self) -> Picture[Key]: ...
     @property
     def reduction(self) -> Reduction: ...
+    @property
+    def cell_pixels(self) -> int: ...
 
 
 @dataclass(frozen=True)

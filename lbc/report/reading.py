@@ -13,10 +13,9 @@ from pydantic import BaseModel, Field, ValidationError
 from lbc.config import load_experiment
 from lbc.report.layer_story import LayerStory, StoryTeller
 from lbc.runs.folder import EPOCH_COLUMNS, STEP_COLUMNS, Status
-from lbc.runs.lock import locked
 from lbc.runs.records import read_records
 from lbc.runs.replay import Replay
-from lbc.runs.resuming import read_state
+from lbc.runs.resuming import being_trained, read_state
 from lbc.training.events import LayerInfo
 from lbc.yaml_file import ExperimentError
 
@@ -105,7 +104,7 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunStory:
     return RunStory(
         folder=folder,
         state=state,
-        being_written=locked(folder / "steps.records"),
+        being_written=being_trained(folder),
         planned=planned,
         experiment=experiment,
         steps=_read_columns(folder / "steps.records", STEP_COLUMNS),

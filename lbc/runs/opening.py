@@ -8,14 +8,17 @@ from pathlib import Path
 from lbc.config import Experiment, load_experiment
 from lbc.runs.metrics import read_epochs, read_steps
 from lbc.runs.replay import Replay
-from lbc.runs.resuming import RunError, read_state
+from lbc.runs.resuming import RunError, being_trained, read_state
 from lbc.training.events import EpochDone, LayerInfo, StepDone
 from lbc.yaml_file import ExperimentError
 
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """What a run folder says of itself; its history is read moment by moment."""
+    """What a run folder says of itself; its history is read moment by moment.
+
+    ``status`` is "cut off" where the process that trained it has gone without an end.
+    """
 
     folder: Path
     experiment: Experiment
@@ -37,7 +40,7 @@ def open_run(folder: Path) -> OpenedRun:
         return OpenedRun(
             folder,
             load_experiment(folder / "experiment.yaml"),
-            str(state.get("status", "unknown")),
+            _status(folder, str(state.get("status", "unknown"))),
             Replay(folder).layers,
             read_steps(folder),
             read_epochs(folder),
@@ -46,3 +49,7 @@ def open_run(folder: Path) -> OpenedRun:
         raise RunError(f"The run cannot be read: {'; '.join(str(error).splitlines())}") from error
     except (OSError, ValueError) as error:
         raise RunError(f"The run {folder} cannot be read: {error}") from error
+
+
+def _status(folder: Path, written: str) -> str:
+    return "cut off" if written == "running" and not being_trained(folder) else written

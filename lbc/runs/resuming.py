@@ -63,9 +63,14 @@ def open_unfinished(path: Path) -> UnfinishedRun:
         )
     if status not in _ENDED or not isinstance(epoch, int):
         raise RunError(f"{path / 'run.json'} does not say how far the run has come.")
-    if locked(path / "steps.records"):
+    if being_trained(path):
         raise RunError(f"Another process is training the run {path}: wait for it, or stop it.")
     return UnfinishedRun(path, experiment, str(status), epoch)
+
+
+def being_trained(folder: Path) -> bool:
+    """Whether a process, this one or another, is writing the run in ``folder``."""
+    return locked(folder / "steps.records")
 
 
 def newest_unfinished(runs: Path) -> UnfinishedRun | None:

@@ -102,6 +102,7 @@ class Sheet:
     cells: Picture[Key]
     summary: Picture[Key]
     reduction: Reduction
+    cell_pixels: int = 1
 
 
 @dataclass(frozen=True)

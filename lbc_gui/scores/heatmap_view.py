@@ -197,10 +197,11 @@ class HeatmapView(CellsView):
             self.scale_shown.emit(scale)
 
     def _visible(self, snapshot: Drawn) -> tuple[Picture[Key], Detail]:
-        """What of the range is drawn: cells where each has a pixel, else blocks."""
+        """What of the range is drawn: cells where each has the pixels it needs, else blocks."""
         (x0, x1), (y0, y1) = self.view_range
         width, height = self.pixels
-        if width >= x1 - x0 and height >= y1 - y0:
+        least = snapshot.cell_pixels
+        if width >= least * (x1 - x0) and height >= least * (y1 - y0):
             picture = snapshot.cells
             return picture, detail(picture.codes, x0, y0, x1, y1, width, height)
         rows, columns = snapshot.fold.grid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
+from lbc.runs.lock import lock
 from lbc.runs.opening import open_run
 from lbc.runs.replay import MomentInfo, Replay
 from lbc_gui.app import main
@@ -128,6 +130,15 @@ def test_a_run_can_be_named_on_the_command_line(
     assert window.session.state is State.OPENED and not window.session.live
     assert window.scores._snapshot is not None
     assert window.scores._snapshot.epoch == 6 and window.scores._snapshot.decided
+
+    cut_off = tmp_path / "cut off"
+    shutil.copytree(folder, cut_off)
+    state = (cut_off / "run.json").read_text()
+    (cut_off / "run.json").write_text(state.replace('"finished"', '"running"'))
+    assert open_run(cut_off).status == "cut off"
+    with (cut_off / "steps.records").open("rb+") as file:
+        assert lock(file)  # as the process that trains it holds it
+        assert open_run(cut_off).status == "running"
 
     assert main(["--start", str(folder)]) == 2
     assert f"lbc train --resume {folder}" in capsys.readouterr().err
