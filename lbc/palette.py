@@ -56,3 +56,14 @@ def lookup_table(
     table[BLANK] = background
     table.flags.writeable = False  # shared by whoever asks for the same
     return table
+
+
+def winner_table(count: int, background: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """RGB of the codes that ``lbc.mask_picture.winner_codes`` gives: uint8 (256, 3)."""
+    if count > len(DISTINCT):
+        return lookup_table("rank", background)
+    table = np.zeros((256, 3), dtype=np.uint8)
+    table[LOWEST : LOWEST + count] = DISTINCT[:count]
+    table[REMOVED] = REMOVED_COLOUR
+    table[BLANK] = background
+    return table

@@ -12,13 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lbc.heatmap import Fold, difference, levels, quantise
-from lbc.palette import lookup_table
+from lbc.heatmap import Fold, difference, levels, quantise, winners
+from lbc.mask_picture import winner_codes
+from lbc.palette import lookup_table, winner_table
 from lbc.runs.records import read_records
 from lbc.runs.replay import LayerMoment, MomentInfo, Replay
 
 PANELS = 4
 """Moments shown side by side for each layer."""
+
+_WHITE = (255, 255, 255)
 
 Columns = dict[str, npt.NDArray[np.float64]]
 
@@ -78,21 +81,27 @@ def _heatmaps(name: str, moments: list[LayerMoment]) -> Figure:
     FigureCanvasAgg(figure)
     pattern = moments[0].pattern
     figure.suptitle(f"{name} · {pattern} · score less the mean of its block")
-    table = lookup_table("difference", (255, 255, 255))
     for axes, moment in zip(np.atleast_1d(figure.subplots(1, len(moments))), moments, strict=True):
-        _heatmap(axes, moment, Fold(moment.shape[0], moment.blocks, pattern.count), table)
+        _heatmap(axes, moment)
     return figure
 
 
-def _heatmap(axes: Axes, moment: LayerMoment, fold: Fold, table: npt.NDArray[np.uint8]) -> None:
+def _heatmap(axes: Axes, moment: LayerMoment) -> None:
+    """Every combination by its difference, or, once all is decided, every block by its winner."""
     assert moment.scores is not None
-    shown = difference(moment.scores)
-    low, high = levels(shown, "difference")
-    picture = fold.apply(quantise(shown, low, high))
-    axes.imshow(table[picture], interpolation="nearest", aspect="auto")
-    live = int((moment.scores[0] > -np.inf).sum())
-    state = "decided" if live == 1 else f"{live} live, ±{high:.2g}"
-    axes.set_title(f"epoch {moment.epoch:g}: {state}", fontsize=9)
+    live = int((moment.scores > -np.inf).sum(axis=1).max())
+    if live == 1:
+        fold, state = Fold(moment.shape[0], moment.blocks, 1), "winners"
+        codes = winner_codes(winners(moment.scores), moment.pattern)[:, None]
+        table = winner_table(moment.pattern.count, _WHITE)
+    else:
+        fold = Fold(moment.shape[0], moment.blocks, moment.pattern.count)
+        shown = difference(moment.scores)
+        low, high = levels(shown, "difference")
+        codes, table = quantise(shown, low, high), lookup_table("difference", _WHITE)
+        state = f"{live} live, ±{high:.2g}"
+    axes.imshow(table[fold.apply(codes)], interpolation="nearest", aspect="auto")
+    axes.set_title(f"epoch {moment.epoch:.3g}: {state}", fontsize=9)
     rows, columns = fold.grid
     axes.set_xlabel("block", fontsize=8)
     axes.set_ylabel("output channel", fontsize=8)

@@ -10,7 +10,7 @@ import torch
 from matplotlib.image import imread
 
 from lbc.config import Experiment
-from lbc.palette import REMOVED_COLOUR
+from lbc.palette import DISTINCT, REMOVED_COLOUR
 from lbc.pictures import draw_run
 from lbc.training.control import Control
 from lbc.training.events import EpochDone, Event, StepDone
@@ -29,9 +29,9 @@ def train(experiment: Experiment, folder: Path, until: type | None = None) -> No
     Trainer(experiment, folder, control, emit).train()
 
 
-def share_of_removed(path: Path) -> float:
+def share_of(colour: tuple[int, int, int], path: Path) -> float:
     pixels = torch.from_numpy((imread(path)[..., :3] * 255).round())
-    return float((pixels == torch.tensor(REMOVED_COLOUR)).all(-1).double().mean())
+    return float((pixels == torch.tensor(colour)).all(-1).double().mean())
 
 
 def test_a_finished_run_has_curves_and_a_heatmap_of_every_layer(
@@ -45,7 +45,9 @@ def test_a_finished_run_has_curves_and_a_heatmap_of_every_layer(
     for path in paths:
         height, width, _ = imread(path).shape
         assert height > 400 and width > 400
-    assert share_of_removed(paths[1]) > 0.2
+    assert share_of(REMOVED_COLOUR, paths[1]) > 0.05
+    for colour in DISTINCT[:6]:  # who won, in the last of the panels
+        assert share_of(colour, paths[1]) > 0.01
     assert draw_run(tmp_path) == paths  # a second time over the first
 
 

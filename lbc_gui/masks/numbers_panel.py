@@ -8,9 +8,8 @@ from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from lbc.heatmap import LOWEST
 from lbc.mask_picture import winner_codes
-from lbc.palette import DISTINCT, lookup_table
+from lbc.palette import winner_table
 from lbc.pattern import Pattern
 from lbc_gui.masks.numbers import Histogram, Numbers
 from lbc_gui.masks.wording import chance_text, numbers_text
@@ -118,10 +117,8 @@ def _brushes(found: Histogram, pattern: Pattern, plain: QColor) -> list[QColor]:
     """The colours that the combinations have in the picture."""
     if found.by_position:
         return [plain] * len(found.counts)
+    table = winner_table(pattern.count, (0, 0, 0))
     codes = winner_codes(np.arange(pattern.count), pattern)
-    if pattern.count <= len(DISTINCT):
-        return [QColor(*DISTINCT[code - LOWEST]) for code in codes]
-    table = lookup_table("rank", (0, 0, 0))
     return [QColor(*table[code].tolist()) for code in codes]
 
 
