@@ -73,9 +73,11 @@ class Desk:
         self._not_before = 0.0
         self._states_of: dict[str, tuple[Tensor, LayerState]] = {}
         self._samples: tuple[LayerMoment, ...] = ()
-        self._sampled_at: tuple[float, float] = (-1.0, 0.0)
+        self._in_view: frozenset[str] | None = None
+        self._sampled: tuple[float, frozenset[str] | None] | None = None
+        self._sample_not_before = 0.0
         self._thumbnails: dict[str, Thumbnail] = {}
-        self._new_thumbnails = False
+        self._new_thumbnails: dict[str, Thumbnail] = {}
         self._pictured: tuple[int, Look] | None = None
         self._history: Path | None = None
         self._replay: Replay | None = None
@@ -101,8 +103,8 @@ class Desk:
             self._stale = False
             self._incoming = self._moment = self._snapshot = None
             self._served, self._not_before, self._states_of = None, 0.0, {}
-            self._samples, self._sampled_at = (), (-1.0, 0.0)
-            self._thumbnails, self._new_thumbnails, self._pictured = {}, False, None
+            self._samples, self._sampled, self._sample_not_before = (), None, 0.0
+            self._thumbnails, self._new_thumbnails, self._pictured = {}, {}, None
 
     def ask(self, request: Request) -> None:
         """Show this from now on."""
@@ -127,11 +129,15 @@ class Desk:
             self._changed.notify_all()
             return snapshot
 
+    def show_thumbnails_of(self, layers: frozenset[str]) -> None:
+        """Draw the thumbnails of these layers alone: nobody sees the others."""
+        self._in_view = layers
+
     def take_thumbnails(self) -> tuple[Thumbnail, ...]:
-        """The newest thumbnails of all layers, once."""
+        """The thumbnails that are new, once."""
         with self._changed:
-            new, self._new_thumbnails = self._new_thumbnails, False
-            return tuple(self._thumbnails.values()) if new else ()
+            new, self._new_thumbnails = self._new_thumbnails, {}
+            return tuple(new.values())
 
     def read_history(self, folder: Path) -> None:
         """Look into a run folder for moments, new ones where it was looked into before."""
@@ -166,17 +172,21 @@ class Desk:
         self.pins.look(sparsifier, epoch)
 
     def _copy_samples(self, sparsifier: Sparsifier, epoch: float) -> None:
-        sampled, not_before = self._sampled_at
-        began = time.monotonic()
+        in_view, began = self._in_view, time.monotonic()
         if self._request is None or self._request.moment is not None or self._samples:
             return
-        if sampled == epoch or began < not_before:
+        if self._sampled == (epoch, in_view) or began < self._sample_not_before:
             return
-        samples = tuple(copy_sample(layer, epoch) for layer in sparsifier.layers.values())
+        samples = tuple(
+            copy_sample(layer, epoch)
+            for name, layer in sparsifier.layers.items()
+            if in_view is None or name in in_view
+        )
         ended = time.monotonic()
         rest = max(SAMPLE_INTERVAL, (ended - began) / SAMPLE_SHARE)
         with self._changed:
-            self._samples, self._sampled_at = samples, (epoch, ended + rest)
+            self._samples, self._sampled = samples, (epoch, in_view)
+            self._sample_not_before = ended + rest
             self._changed.notify_all()
 
     def _copy_layer(self, sparsifier: Sparsifier, epoch: float) -> None:
@@ -332,10 +342,9 @@ class Desk:
         drawn = {at.name: draw_thumbnail(at, look).since(before.get(at.name)) for at in samples}
         rest = _rest_after(time.thread_time() - began, THUMBNAIL_SHARE)
         with self._changed:
-            epoch, not_before = self._sampled_at
-            self._sampled_at = (epoch, max(not_before, time.monotonic() + rest))
+            self._sample_not_before = max(self._sample_not_before, time.monotonic() + rest)
             if before is self._thumbnails:
-                self._thumbnails, self._new_thumbnails = drawn, True
+                self._keep_thumbnails(drawn)
 
     def _draw_past_thumbnails(self) -> None:
         replay, request = self._replay, self._request
@@ -351,8 +360,12 @@ class Desk:
                 drawn[info.name] = draw_thumbnail(sample(moment), request.look).since(before)
         with self._changed:
             if replay is self._replay:
-                self._thumbnails, self._new_thumbnails = drawn, True
+                self._keep_thumbnails(drawn)
                 self._pictured = (request.moment, request.look)
+
+    def _keep_thumbnails(self, drawn: dict[str, Thumbnail]) -> None:
+        self._thumbnails = self._thumbnails | drawn
+        self._new_thumbnails = self._new_thumbnails | drawn
 
 
 def _rest_after(spent: float, share: float) -> float:

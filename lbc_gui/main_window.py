@@ -307,6 +307,7 @@ class MainWindow(QMainWindow):
         session.opened.connect(self._opened)
         self.timeline.travelled.connect(self.scores.travel)
         session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
+        self.scores.list.in_view_changed.connect(session.show_thumbnails_of)
         self.scores.hover_text.connect(self._hover.setText)
         self.scores.picked.connect(self.block.pins.pick)
         self.scores.left.connect(self.block.pins.leave)

@@ -69,7 +69,7 @@ class Session(QObject):
     snapshot_arrived = Signal(object)
     """Snapshot or MaskSnapshot, whichever was asked for last."""
     thumbnails_arrived = Signal(object)
-    """Tuple of Thumbnail, one for each layer."""
+    """Tuple of Thumbnail, one for each layer that is new."""
     moments_arrived = Signal(object)
     """Tuple of MomentInfo: the moments of the run that can be shown again."""
     life_arrived = Signal(object)
@@ -169,6 +169,11 @@ class Session(QObject):
     def look(self, request: Request) -> None:
         """Ask for snapshots of ``request`` from now on."""
         self._desk.ask(request)
+
+    @Slot(object)
+    def show_thumbnails_of(self, layers: frozenset[str]) -> None:
+        """Draw the thumbnails of these layers alone from now on."""
+        self._desk.show_thumbnails_of(layers)
 
     @Slot(object)
     def follow_pins(self, pins: tuple[Pin, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from PySide6.QtCore import QSize, Qt, Signal, Slot
+from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QIcon, QImage, QPixmap
 from PySide6.QtWidgets import (
     QComboBox,
@@ -84,6 +84,8 @@ class LayerList(QWidget):
     """Lists layers and says which is open."""
 
     chosen = Signal()
+    in_view_changed = Signal(object)
+    """Names of the layers whose thumbnails are needed."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -106,6 +108,14 @@ class LayerList(QWidget):
         self.layers.setMinimumWidth(132)
         self.layers.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.layers.currentItemChanged.connect(self._chosen)
+        self._in_view: frozenset[str] = frozenset()
+        self._look_soon = QTimer(self)  # once the list is laid out
+        self._look_soon.setSingleShot(True)
+        self._look_soon.setInterval(0)
+        self._look_soon.timeout.connect(self._look)
+        bar = self.layers.verticalScrollBar()
+        bar.valueChanged.connect(self._moved)
+        bar.rangeChanged.connect(self._moved)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.search, self.order, self.layers):
@@ -176,6 +186,7 @@ class LayerList(QWidget):
         wanted = self.search.text().strip().lower()
         for entry in self._entries():
             entry.setHidden(wanted not in entry.info.name.lower())
+        self._look_soon.start()
 
     @Slot()
     def _sort(self, _index: int = 0) -> None:
@@ -184,6 +195,25 @@ class LayerList(QWidget):
         self.layers.blockSignals(True)
         self.layers.sortItems()
         self.layers.blockSignals(False)
+        self._look_soon.start()
+
+    @Slot()
+    def _moved(self, *_: int) -> None:
+        self._look_soon.start()
+
+    @Slot()
+    def _look(self) -> None:
+        """Tell which layers are in view; ordered by flips, all of them are needed."""
+        area = self.layers.viewport().rect()
+        names = frozenset(
+            entry.info.name
+            for entry in self._entries()
+            if self.order.currentText() == "flips"
+            or (not entry.isHidden() and self.layers.visualItemRect(entry).intersects(area))
+        )
+        if names != self._in_view:
+            self._in_view = names
+            self.in_view_changed.emit(names)
 
 
 def place_list(splitter: QSplitter, layers: LayerList) -> None:

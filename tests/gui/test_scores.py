@@ -16,12 +16,14 @@ from lbc.mask_picture import winner_codes
 from lbc.pattern import Pattern
 from lbc.sparsify import Sparsifier, sparsify
 from lbc.training.control import Control
+from lbc.training.events import LayerInfo
 from lbc_gui.desk import Desk
 from lbc_gui.drawing import Look, Snapshot, ViewRequest, draw, draw_thumbnail
 from lbc_gui.keys import Scale
 from lbc_gui.main_window import MainWindow
 from lbc_gui.moment import Watch, copy_moment, copy_sample
 from lbc_gui.scores.block_panel import HINT
+from lbc_gui.scores.layer_list import LayerList
 from lbc_gui.scores.wording import glyphs, ordinal, place
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 
@@ -174,6 +176,47 @@ def test_the_desk_holds_one_moment_and_the_newest_request_wins() -> None:
     desk.watch(sparsifier, 2.0)
     desk.ask(ViewRequest("", Look("rank"), 2))  # asking the same again does not void what waits
     assert served(desk) is not None
+
+
+def test_only_thumbnails_in_view_are_drawn(qtbot: QtBot) -> None:
+    names = [f"layer{k}" for k in range(20)]
+    layers = LayerList()
+    qtbot.addWidget(layers)
+    layers.resize(180, 400)
+    layers.show()
+    seen: list[frozenset[str]] = []
+    layers.in_view_changed.connect(seen.append)
+    layers.show_layers([LayerInfo(name, (8, 16), Pattern(2, 4), 32) for name in names])
+    qtbot.waitUntil(lambda: bool(seen) and "layer0" in seen[-1], timeout=SECONDS)
+    assert len(seen[-1]) < 10
+    layers.layers.scrollToBottom()
+    qtbot.waitUntil(lambda: "layer19" in seen[-1] and "layer0" not in seen[-1], timeout=SECONDS)
+    layers.search.setText("layer7")
+    qtbot.waitUntil(lambda: seen[-1] == {"layer7"}, timeout=SECONDS)
+    layers.search.clear()
+    layers.order.setCurrentText("flips")  # which asks for those of every layer
+    qtbot.waitUntil(lambda: seen[-1] == set(names), timeout=SECONDS)
+
+
+def test_the_desk_draws_the_thumbnails_that_are_asked_for() -> None:
+    desk = Desk()
+    desk.begin(Control(paused=True))
+    desk.ask(ViewRequest("0"))
+    torch.manual_seed(3)
+    model = torch.nn.Sequential(*(torch.nn.Linear(16, 16) for _ in range(3)))
+    sparsifier = sparsify(model, "2:4")  # but for the last, the classifier
+
+    def drawn_of() -> list[str]:
+        desk._sample_not_before = 0.0
+        desk.watch(sparsifier, 1.0)
+        if desk._samples:
+            desk._draw_thumbnails()
+        return [thumbnail.name for thumbnail in desk.take_thumbnails()]
+
+    assert drawn_of() == ["0", "1"]
+    assert drawn_of() == []  # nothing has moved
+    desk.show_thumbnails_of(frozenset({"1"}))
+    assert drawn_of() == ["1"]
 
 
 def test_another_look_is_drawn_without_the_trainer() -> None:
