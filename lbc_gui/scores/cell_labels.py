@@ -41,7 +41,9 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
         self.setZValue(5)
 
     def show_snapshot(self, snapshot: Drawn | None) -> None:
-        self.prepareGeometryChange()
+        before = self._snapshot
+        if before is None or snapshot is None or before.fold != snapshot.fold:
+            self.prepareGeometryChange()
         self._snapshot = snapshot
         self._known.clear()
         self.update()

@@ -17,7 +17,6 @@ from lbc_gui.drawing import Drawn, Picture
 from lbc_gui.keys import Key
 from lbc_gui.scores.cell_labels import CellLabels, score_words
 from lbc_gui.scores.zoom_history import ZoomHistory
-from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.cells_view import CellsView
 
 
@@ -189,9 +188,7 @@ class HeatmapView(CellsView):
         if part.codes.size == 0:
             return
         scale = picture.scale
-        base = plot_colours().background
-        background = (base.red(), base.green(), base.blue())
-        self.cells.show_part(part, scale.table(background))
+        self.cells.show_part(part, scale.table(self.ground))
         if scale != self._scale:
             self._scale = scale
             self.scale_shown.emit(scale)

@@ -86,6 +86,8 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     ) -> None:
         super().__init__(parent)
         self._sharpness = 1.0
+        self.ground = (0, 0, 0)
+        """RGB of what lies behind the cells."""
         self._plot = self.addPlot(axisItems=axes)
         for axis in axes.values():
             axis.enableAutoSIPrefix(False)  # which lays the label out anew in every frame
@@ -226,6 +228,11 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def _restyle(self) -> None:
         self._styled = True
         colours = plot_colours()
+        self.ground = (
+            colours.background.red(),
+            colours.background.green(),
+            colours.background.blue(),
+        )
         self.setBackground(colours.background)
         style_plot(self._plot, colours)
         for name in ("left", "bottom"):
