@@ -170,9 +170,7 @@ class Thumbnail:
 
 def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
     """Everything the views show of ``moment``."""
-    by_position = moment.count > LARGEST_DRAWN_COUNT
-    scores = _positions(moment) if by_position else _scores(moment)
-    fold = Fold(moment.shape[0], moment.blocks, scores.shape[1])
+    scores, by_position, fold = _laid_out(moment)
     decided = _shows_winners(moment, request.look)
     if decided:
         cells, summary = _of_winners(scores, moment.pattern)
@@ -199,9 +197,7 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
 def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     """A sample of a layer, as ``copy_sample`` takes it, in the same colours as the layer."""
     look = replace(look, held=None)
-    by_position = sample.count > LARGEST_DRAWN_COUNT
-    scores = _positions(sample) if by_position else _scores(sample)
-    fold = Fold(sample.shape[0], sample.blocks, scores.shape[1])
+    scores, _, fold = _laid_out(sample)
     reduction: Reduction = look.summary
     if _shows_winners(sample, look):
         (_, summary), reduction = _of_winners(scores, sample.pattern), "sample"
@@ -212,6 +208,13 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
     codes = reduce_codes(summary.codes, 1, step, reduction)
     return Thumbnail(sample.name, Picture(codes, summary.scale), winners(scores))
+
+
+def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:
+    """What each cell stands for, (blocks, K), whether that is a position, and where it lies."""
+    by_position = moment.count > LARGEST_DRAWN_COUNT
+    scores = _positions(moment) if by_position else _scores(moment)
+    return scores, by_position, Fold(moment.shape[0], moment.blocks, scores.shape[1])
 
 
 def _shows_winners(moment: LayerMoment, look: Look) -> bool:

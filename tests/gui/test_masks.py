@@ -279,7 +279,9 @@ def test_a_removed_weight_says_since_when(qtbot: QtBot, open_window: Open) -> No
 
     def known() -> bool:
         snapshot = masks._snapshot
-        return snapshot is not None and snapshot.gone is not None and len(snapshot.gone.epochs) > 0
+        if snapshot is None or snapshot.gone is None:
+            return False
+        return np.array_equal(snapshot.gone.when[0] > 0, ~snapshot.sheet.kept[0])
 
     qtbot.waitUntil(known, timeout=SECONDS)
     assert masks._snapshot is not None
