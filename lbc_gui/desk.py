@@ -206,6 +206,8 @@ class Desk:
         if moved_only and not hurry and time.monotonic() < self._not_before:
             return
         began = time.monotonic()
+        # Steps do not come when a copy is due: as much as this one is late the next comes sooner.
+        due = max(self._not_before, began - SHORTEST_INTERVAL)
         moment = copy_moment(sparsifier, wanted, epoch, self._states(sparsifier))
         with self._changed:
             if self._request is not None and self._request.watch == wanted:
@@ -213,7 +215,7 @@ class Desk:
                 self._served = (wanted, epoch, layer.packed)
                 self._changed.notify_all()
         ended = time.monotonic()
-        self._rest(max(SHORTEST_INTERVAL, (ended - began) / COPY_SHARE))
+        self._rest(max(due + SHORTEST_INTERVAL - ended, (ended - began) / COPY_SHARE))
 
     def _states(self, sparsifier: Sparsifier) -> tuple[LayerState, ...]:
         # Counting a mask takes longer than copying it, and it changes only when bits are replaced.

@@ -23,7 +23,9 @@ class ScaleBar(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         self._texts = ("", "")
         self._removed = ""
+        self._table: Codes | None = None
         self._bar = QImage()
+        self._hinted = QSize()
         self.show_scale(Scale("difference", -1.0, 1.0))
 
     def show_scale(self, scale: Scale) -> None:
@@ -42,14 +44,14 @@ class ScaleBar(QWidget):
             self._texts = (f"{low:.4g}", f"{high:.4g}")
         if scale.log:
             self._texts = (self._texts[0], f"{self._texts[1]} log")
-        table: Codes = np.ascontiguousarray(
-            scale.table((0, 0, 0))[LOWEST : HIGHEST + 1].reshape(1, -1, 3)
-        )
-        image = QImage(
-            table.tobytes(), table.shape[1], 1, table.nbytes, QImage.Format.Format_RGB888
-        )
-        self._bar = image.copy()
-        self.updateGeometry()
+        table = scale.table((0, 0, 0))
+        if table is not self._table:  # tables are shared by whoever asks for the same
+            self._table = table
+            self._bar = _strip(table)
+        if self.sizeHint() != self._hinted:
+            # Lays out the whole page, and levels are new with every picture.
+            self._hinted = self.sizeHint()
+            self.updateGeometry()
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -80,3 +82,11 @@ class ScaleBar(QWidget):
         flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         painter.drawText(QRect(x, 0, width + 2, self.height()), flags, text)
         return x + width + 6
+
+
+def _strip(table: Codes) -> QImage:
+    """The colours of all levels, from the lowest to the highest."""
+    colours = np.ascontiguousarray(table[LOWEST : HIGHEST + 1].reshape(1, -1, 3))
+    width = colours.shape[1]
+    rgb = QImage.Format.Format_RGB888
+    return QImage(colours.tobytes(), width, 1, colours.nbytes, rgb).copy()
