@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -58,12 +59,19 @@ def lookup_table(
     return table
 
 
+def kinds_table(
+    colours: Sequence[tuple[int, int, int]], background: tuple[int, int, int]
+) -> npt.NDArray[np.uint8]:
+    """RGB of codes that are kinds, counted from ``LOWEST``: uint8 (256, 3)."""
+    table = np.zeros((256, 3), dtype=np.uint8)
+    table[LOWEST : LOWEST + len(colours)] = colours
+    table[REMOVED] = REMOVED_COLOUR
+    table[BLANK] = background
+    return table
+
+
 def winner_table(count: int, background: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
     """RGB of the codes that ``lbc.mask_picture.winner_codes`` gives: uint8 (256, 3)."""
     if count > len(DISTINCT):
         return lookup_table("rank", background)
-    table = np.zeros((256, 3), dtype=np.uint8)
-    table[LOWEST : LOWEST + count] = DISTINCT[:count]
-    table[REMOVED] = REMOVED_COLOUR
-    table[BLANK] = background
-    return table
+    return kinds_table(DISTINCT[:count], background)

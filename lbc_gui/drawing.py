@@ -173,7 +173,8 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
     scores, by_position, fold = _laid_out(moment)
     decided = _shows_winners(moment, request.look)
     if decided:
-        cells, summary = _of_winners(scores, moment.pattern)
+        summary = _won_blocks(scores, moment.pattern)
+        cells = _won_cells(scores, summary)
     else:
         cells, summary = _of_values(scores, request.look)
     scores.flags.writeable = False
@@ -185,7 +186,7 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
         by_position=by_position,
         scores=scores,
         fold=fold,
-        cells=Picture(_fixed(fold.apply(cells.codes)), cells.scale),
+        cells=Picture(fixed(fold.apply(cells.codes)), cells.scale),
         summary=_in_rows(summary, fold),
         decided=decided,
         block=block_state(moment, request.block, None if by_position else scores),
@@ -200,7 +201,7 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     scores, _, fold = _laid_out(sample)
     reduction: Reduction = look.summary
     if _shows_winners(sample, look):
-        (_, summary), reduction = _of_winners(scores, sample.pattern), "sample"
+        summary, reduction = _won_blocks(scores, sample.pattern), "sample"
     else:
         shown, scale = _shown(scores, look)
         summary = _summary(scores, shown, scale, look)
@@ -225,14 +226,18 @@ def _shows_winners(moment: LayerMoment, look: Look) -> bool:
     return int(np.count_nonzero(moment.mask)) == moment.blocks * moment.pattern.n
 
 
-def _of_winners(scores: Floats, pattern: Pattern) -> tuple[Picture[Key], Picture[Key]]:
-    """Every combination, (blocks, K), and every block, (blocks,), in the winner's colour."""
-    key, of_block = winner_key(pattern), winner_codes(winners(scores), pattern)
+def _won_blocks(scores: Floats, pattern: Pattern) -> Picture[Key]:
+    """Every block, (blocks,), in its winner's colour."""
+    return Picture(winner_codes(winners(scores), pattern), winner_key(pattern))
+
+
+def _won_cells(scores: Floats, blocks: Picture[Key]) -> Picture[Key]:
+    """Every combination, (blocks, K): removed, or in the colour of its block."""
     cells = by_chunks(
-        lambda rows: np.where(scores[rows] > -np.inf, of_block[rows, None], np.uint8(REMOVED)),
+        lambda rows: np.where(scores[rows] > -np.inf, blocks.codes[rows, None], np.uint8(REMOVED)),
         *scores.shape,
     )
-    return Picture(cells, key), Picture(of_block, key)
+    return Picture(cells, blocks.scale)
 
 
 def _of_values(scores: Floats, look: Look) -> tuple[Picture[Key], Picture[Key]]:
@@ -263,10 +268,11 @@ def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> Picture
 def _in_rows(of_blocks: Picture[Key], fold: Fold) -> Picture[Key]:
     """Codes of blocks as a picture, (outputs, blocks per output)."""
     codes = of_blocks.codes.reshape(fold.outputs, fold.blocks_per_row)
-    return Picture(_fixed(codes), of_blocks.scale)
+    return Picture(fixed(codes), of_blocks.scale)
 
 
-def _fixed(codes: Codes) -> Codes:
+def fixed(codes: Codes) -> Codes:
+    """The same codes, read-only from now on: they go to another thread."""
     codes.flags.writeable = False
     return codes
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
-from lbc.heatmap import BLANK, LOWEST, REMOVED, Codes, Colour
-from lbc.palette import DISTINCT, REMOVED_COLOUR, lookup_table
+from lbc.heatmap import Codes, Colour
+from lbc.palette import DISTINCT, kinds_table, lookup_table
 from lbc.pattern import Pattern
 from lbc_gui.scores.wording import glyphs, members_of
 
@@ -54,11 +52,7 @@ class Swatches:
     removed: str = "removed"
 
     def table(self, background: RGB) -> Codes:
-        table = np.zeros((256, 3), np.uint8)
-        table[LOWEST : LOWEST + len(self.colours)] = self.colours
-        table[REMOVED] = REMOVED_COLOUR
-        table[BLANK] = background
-        return table
+        return kinds_table(self.colours, background)
 
 
 def winner_key(pattern: Pattern, removed: str = "removed") -> Key:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lbc.heatmap import Codes, Floats, Fold
+from lbc.heatmap import Floats, Fold
 from lbc.mask_picture import Flags, Indices, held
 from lbc.pattern import Pattern
 from lbc.runs.chronicle import Gone
 from lbc_gui.detail import Reduction
-from lbc_gui.drawing import BlockState, Look, Picture, ViewRequest, block_state
+from lbc_gui.drawing import BlockState, Look, Picture, ViewRequest, block_state, fixed
 from lbc_gui.keys import Key
 from lbc_gui.masks.known import Known, known_of
 from lbc_gui.masks.numbers import Numbers, count
@@ -216,12 +216,7 @@ def _sheet(known: Known, coloured: Coloured) -> Sheet:
         beta=known.beta,
         best=known.best,
         fold=fold,
-        cells=Picture(_fixed(fold.apply(coloured.cells)), coloured.key),
-        summary=Picture(_fixed(blocks), coloured.blocks_key),
+        cells=Picture(fixed(fold.apply(coloured.cells)), coloured.key),
+        summary=Picture(fixed(blocks), coloured.blocks_key),
         reduction=coloured.reduction,
     )
-
-
-def _fixed(codes: Codes) -> Codes:
-    codes.flags.writeable = False
-    return codes
