@@ -8,7 +8,7 @@ from typing import Protocol
 from lbc.heatmap import Codes, Colour
 from lbc.palette import DISTINCT, kinds_table, lookup_table
 from lbc.pattern import Pattern
-from lbc_gui.scores.wording import glyphs, members_of
+from lbc_gui.glyphs import glyphs, members_of
 
 RGB = tuple[int, int, int]
 

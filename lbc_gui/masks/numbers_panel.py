@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 from lbc.mask_picture import winner_codes
 from lbc.palette import winner_table
 from lbc.pattern import Pattern
+from lbc_gui.glyphs import glyphs, members_of
 from lbc_gui.masks.numbers import Histogram, Numbers
 from lbc_gui.masks.wording import chance_text, numbers_text
-from lbc_gui.scores.wording import glyphs, members_of
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 MOST_NAMED = 6

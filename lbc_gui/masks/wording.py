@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from lbc.masks import block_coordinates, weight_place
 from lbc.pattern import Pattern
+from lbc_gui.glyphs import glyphs
 from lbc_gui.masks.drawing import Sheet
 from lbc_gui.masks.numbers import Numbers
-from lbc_gui.scores.wording import glyphs
 
 if TYPE_CHECKING:
     from lbc.mask_statistics import Agreement

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from lbc.heatmap import Floats, rank
 from lbc_gui.drawing import BlockState, Snapshot
+from lbc_gui.glyphs import glyphs, members_of
 from lbc_gui.masks.drawing import MaskSnapshot
 from lbc_gui.painting import Picture
 from lbc_gui.pinned import Pin
@@ -30,7 +31,7 @@ from lbc_gui.scores.life_view import LifeView
 from lbc_gui.scores.numbers import block_data
 from lbc_gui.scores.pins import PinList
 from lbc_gui.scores.step_in import StepIn
-from lbc_gui.scores.wording import glyphs, members_of, ordinal, place
+from lbc_gui.scores.wording import ordinal, place
 from lbc_gui.theme import plot_colours
 
 Index = QModelIndex | QPersistentModelIndex

@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QStaticText, Q
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from lbc_gui.drawing import Drawn, Snapshot
-from lbc_gui.scores.wording import glyphs, members_of
+from lbc_gui.glyphs import glyphs, members_of
 
 LARGEST_LABELLED = 240
 """Cells that may carry text at a time, in every frame of 16 ms while one pans and zooms."""

@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QWidget
 
 from lbc.runs.biography import Biography
-from lbc_gui.scores.wording import glyphs, members_of
+from lbc_gui.glyphs import glyphs, members_of
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 Quantity = Literal["behind", "score", "beta", "weight"]

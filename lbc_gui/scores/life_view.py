@@ -22,9 +22,9 @@ from PySide6.QtWidgets import (
 
 from lbc.heatmap import Floats
 from lbc.runs.biography import Biography, Life, Removal
+from lbc_gui.glyphs import glyphs, members_of
 from lbc_gui.pinned import Pin, PinnedWeights
 from lbc_gui.scores.life_plot import LifePlot, Quantity, line_colours
-from lbc_gui.scores.wording import glyphs, members_of
 
 Index = QModelIndex | QPersistentModelIndex
 

@@ -10,9 +10,9 @@ import numpy as np
 from lbc.heatmap import rank
 from lbc.pattern import Pattern
 from lbc_gui.drawing import BlockState, Snapshot
+from lbc_gui.glyphs import glyphs, members_of
 from lbc_gui.masks.drawing import MaskSnapshot
 from lbc_gui.saving import Data, as_csv, as_npz
-from lbc_gui.scores.wording import glyphs, members_of
 
 
 def layer_data(snapshot: Snapshot) -> Data:

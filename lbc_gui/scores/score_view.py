@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from lbc.training.events import LayerInfo
 from lbc_gui.drawing import Snapshot, ViewRequest
+from lbc_gui.glyphs import glyphs, members_of
 from lbc_gui.painting import Picture
 from lbc_gui.pinned import Pin
 from lbc_gui.saving import Data
@@ -24,7 +25,7 @@ from lbc_gui.scores.heatmap_view import HeatmapView
 from lbc_gui.scores.layer_list import LayerList, place_list
 from lbc_gui.scores.look_bar import COLOURS, LookBar
 from lbc_gui.scores.numbers import layer_data
-from lbc_gui.scores.wording import glyphs, gone_text, members_of, place, score_text
+from lbc_gui.scores.wording import gone_text, place, score_text
 from lbc_gui.scores.zoom_buttons import ZoomButtons
 from lbc_gui.widgets.key_legend import KeyLegend
 

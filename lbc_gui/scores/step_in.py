@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QWidg
 
 from lbc.training.events import Intervention
 from lbc_gui.drawing import Snapshot
+from lbc_gui.glyphs import glyphs, members_of
 from lbc_gui.masks.drawing import MaskSnapshot
-from lbc_gui.scores.wording import glyphs, members_of
 
 _PIN = "It wins now: all others of the block are removed, for good"
 _BAN = "It is removed now, and never returns"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from lbc.heatmap import Floats
@@ -18,17 +16,6 @@ def ordinal(number: int) -> str:
     """1st, 2nd, 3rd, 4th …, 11th, 12th, 13th."""
     teen = number % 100 in (11, 12, 13)
     return f"{number}{'th' if teen else ORDINALS.get(number % 10, 'th')}"
-
-
-def glyphs(members: tuple[int, ...], size: int) -> str:
-    """A combination as filled and empty squares: ■■□□."""
-    return "".join("■" if j in members else "□" for j in range(size))
-
-
-@lru_cache(maxsize=20_000)
-def members_of(pattern: Pattern, combination: int) -> tuple[int, ...]:
-    """The positions a combination holds, ascending."""
-    return tuple(pattern.members[combination].tolist())
 
 
 def place(shape: tuple[int, ...], pattern: Pattern, block: int) -> str:

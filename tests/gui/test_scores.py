@@ -19,12 +19,13 @@ from lbc.training.control import Control
 from lbc.training.events import LayerInfo
 from lbc_gui.desk import Desk
 from lbc_gui.drawing import Look, Snapshot, ViewRequest, draw, draw_thumbnail
+from lbc_gui.glyphs import glyphs
 from lbc_gui.keys import Scale
 from lbc_gui.main_window import MainWindow
 from lbc_gui.moment import Watch, copy_moment, copy_sample
 from lbc_gui.scores.block_panel import HINT
 from lbc_gui.scores.layer_list import LayerList
-from lbc_gui.scores.wording import glyphs, ordinal, place
+from lbc_gui.scores.wording import ordinal, place
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 
 Open = Callable[..., MainWindow]
