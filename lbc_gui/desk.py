@@ -126,7 +126,8 @@ class Desk:
         """The newest snapshot, once."""
         with self._changed:
             snapshot, self._snapshot = self._snapshot, None
-            self._changed.notify_all()
+            if self._incoming is not None:
+                self._changed.notify_all()  # there is room for its picture
             return snapshot
 
     def show_thumbnails_of(self, layers: frozenset[str]) -> None:

@@ -246,6 +246,8 @@ def _of_values(scores: Floats, look: Look) -> tuple[Picture[Key], Picture[Key]]:
     cells = by_chunks(
         lambda rows: quantise(shown[rows], scale.low, scale.high, look.log), *shown.shape
     )
+    if look.summary == "best":  # its code is the greatest
+        return Picture(cells, scale), Picture(np.maximum.reduce(cells, axis=1), scale)
     return Picture(cells, scale), _summary(scores, shown, scale, look)
 
 

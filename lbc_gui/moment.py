@@ -139,11 +139,10 @@ class LayerMoment:
 def _sums(positions: Floats, pattern: Pattern) -> Floats:
     # In ascending order of position, like the library's own, so that ties are ties here too.
     of_position = np.ascontiguousarray(positions.T)
-    scores = np.empty((pattern.count, len(positions)), np.float32)
-    for held, total in zip(pattern.members.tolist(), scores, strict=True):
-        total[:] = of_position[held[0]]
-        for position in held[1:]:
-            total += of_position[position]
+    members = pattern.members.numpy()
+    scores: Floats = of_position.take(members[:, 0], axis=0)
+    for k in range(1, pattern.n):
+        scores += of_position.take(members[:, k], axis=0)
     return scores.T
 
 

@@ -94,6 +94,7 @@ class MaskView(CellsView):
             if place is not None:
                 row, column, m = place
                 item.setRect(QRectF(column, row, m, 1))
+        self.refresh()
 
     def zoom_to(self, row: int, column: int, m: int) -> None:
         """Show a block with its neighbours, and frame it."""
@@ -119,6 +120,7 @@ class MaskView(CellsView):
         wide = self._box.size().width() / max(1e-9, x1 - x0)
         self._marks.setVisible(wide < BORDER_PIXELS)
         self._draw_borders(x0, x1, y0, y1, wide)
+        self.refresh()
 
     def _draw_borders(self, x0: float, x1: float, y0: float, y1: float, wide: float) -> None:
         path = QPainterPath()

@@ -46,7 +46,6 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
             self.prepareGeometryChange()
         self._snapshot = snapshot
         self._known.clear()
-        self.update()
 
     def boundingRect(self) -> QRectF:
         if self._snapshot is None:

@@ -117,6 +117,7 @@ class HeatmapView(CellsView):
         self.cells.clear()
         self._labels.show_snapshot(None)
         self.show_pin(None)
+        self.refresh()
 
     def show_pin(self, block: int | None) -> None:
         """Frame a block."""
@@ -189,6 +190,7 @@ class HeatmapView(CellsView):
             return
         scale = picture.scale
         self.cells.show_part(part, scale.table(self.ground))
+        self.refresh()
         if scale != self._scale:
             self._scale = scale
             self.scale_shown.emit(scale)
@@ -215,6 +217,7 @@ class HeatmapView(CellsView):
             if self._fold is not None and block < self._fold.blocks:
                 others.addRect(self._rect(block))
         self._other_frames.setPath(others)
+        self.refresh()
         if self._fold is None or self._pinned is None or self._pinned >= self._fold.blocks:
             self._frame.hide()
             return

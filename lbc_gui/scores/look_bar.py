@@ -68,10 +68,15 @@ class LookBar(QWidget):
         self._clips.triggered.connect(self._changed)
         self.log.toggled.connect(self._changed)
         self.hold.toggled.connect(self._hold_toggled)
-
-    @property
-    def look(self) -> Look:
+        self.look = self._chosen()
         """What is chosen."""
+
+    def show_key(self, key: Key) -> None:
+        """The key on screen, whose levels can be held where it has some."""
+        self._shown = key if isinstance(key, Scale) else None
+        self.hold.setEnabled(self._shown is not None)
+
+    def _chosen(self) -> Look:
         return Look(
             colour=list(COLOURS)[self.colour.currentIndex()],
             summary=list(SUMMARIES)[self.summary.currentIndex()],
@@ -81,13 +86,9 @@ class LookBar(QWidget):
             held=self._held,
         )
 
-    def show_key(self, key: Key) -> None:
-        """The key on screen, whose levels can be held where it has some."""
-        self._shown = key if isinstance(key, Scale) else None
-        self.hold.setEnabled(self._shown is not None)
-
     @Slot()
     def _changed(self) -> None:
+        self.look = self._chosen()
         self.changed.emit()
 
     @Slot()
@@ -97,13 +98,13 @@ class LookBar(QWidget):
         self.hold.blockSignals(True)
         self.hold.setChecked(False)
         self.hold.blockSignals(False)
-        self.changed.emit()
+        self._changed()
 
     @Slot(bool)
     def _hold_toggled(self, held: bool) -> None:
         shown = self._shown
         self._held = (shown.low, shown.high) if held and shown is not None else None
-        self.changed.emit()
+        self._changed()
 
     def _menu_button(self) -> QToolButton:
         menu = QMenu(self)

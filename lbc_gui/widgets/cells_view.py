@@ -8,8 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QImage, QKeyEvent, QPainter
-from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
+from PySide6.QtGui import (
+    QColor,
+    QImage,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QRegion,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
 from lbc.heatmap import Codes
 from lbc_gui.detail import Detail
@@ -20,6 +28,7 @@ Table = npt.NDArray[np.uint8]
 
 _ZOOM = 0.7
 _PAN = 0.15
+_TICK = 4
 
 _STEPS = {
     Qt.Key.Key_Left: (-_PAN, 0.0),
@@ -41,6 +50,8 @@ class Cells(pg.GraphicsObject):  # type: ignore[misc]
         self._place = QRectF()
         self._image = QImage()
         self._pixels = np.empty((0, 0), np.uint32)
+        self._table: Table | None = None
+        self._colours = np.empty(0, np.uint32)
         self.codes: Codes = np.empty((0, 0), np.uint8)
 
     def show_part(self, part: Detail, table: Table) -> None:
@@ -48,20 +59,20 @@ class Cells(pg.GraphicsObject):  # type: ignore[misc]
         place = QRectF(part.x, part.y, part.width, part.height)
         if place != self._place:
             self.prepareGeometryChange()
-        red, green, blue = table.astype(np.uint32).T
-        colours = 0xFF000000 | red << 16 | green << 8 | blue
+        if table is not self._table:
+            self._table = table
+            red, green, blue = table.astype(np.uint32).T
+            self._colours = 0xFF000000 | red << 16 | green << 8 | blue
         # The image draws from these pixels, so both are kept.
         self.codes, self._place = part.codes, place
-        self._pixels = np.take(colours, part.codes)
+        self._pixels = self._colours.take(part.codes)
         height, width = part.codes.shape
         rgb = QImage.Format.Format_RGB32
         self._image = QImage(self._pixels.data, width, height, 4 * width, rgb)
-        self.update()
 
     def clear(self) -> None:
         self.prepareGeometryChange()
         self._place, self._image = QRectF(), QImage()
-        self.update()
 
     def boundingRect(self) -> QRectF:
         return self._place
@@ -73,8 +84,41 @@ class Cells(pg.GraphicsObject):  # type: ignore[misc]
             painter.drawImage(self._place, self._image)
 
 
+class _Sheet(QWidget):
+    """Lies over the view where the cells are, and paints what is in the view box.
+
+    A scene that paints asks everything in it, the axes too, for its bounds again and again, most of
+    it in Python. A new picture in the same place needs none of that, and training has the time.
+    """
+
+    def __init__(self, view: CellsView) -> None:
+        super().__init__(view.viewport())
+        self._view = view
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+
+    def cover(self, place: QRectF) -> None:
+        """Cover this part of the view. The rest is masked, so that both count pixels alike."""
+        self.setGeometry(self._view.viewport().rect())
+        self.setMask(QRegion(place.toRect()))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(event.rect(), QColor(*self._view.ground))
+        painter.setRenderHints(self._view.renderHints())
+        on_screen, option = self._view.viewportTransform(), QStyleOptionGraphicsItem()
+        for item in self._view.items_in_box():
+            painter.save()
+            painter.setTransform(item.sceneTransform() * on_screen)
+            item.paint(painter, option, self)
+            painter.restore()
+
+
 class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Draws only as many cells as there are pixels. Subclasses say what, and what a cell is."""
+    """Draws only as many cells as there are pixels. Subclasses say what, and what a cell is.
+
+    Whoever changes anything in the view box calls ``refresh``: the scene does not paint it.
+    """
 
     hovered = Signal(object)
     """What ``_cell_at`` finds, or None outside."""
@@ -90,9 +134,8 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """RGB of what lies behind the cells."""
         self._plot = self.addPlot(axisItems=axes)
         for axis in axes.values():
+            axis.setStyle(tickLength=_TICK)  # outwards: inwards they would lie on cells
             axis.enableAutoSIPrefix(False)  # which lays the label out anew in every frame
-            # Painted again where the range changes, and not with every new picture beside it.
-            axis.setCacheMode(pg.AxisItem.CacheMode.DeviceCoordinateCache)
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
         self._plot.setLabel("left", "output channel")
@@ -107,7 +150,10 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._redraw.setInterval(0)
         self._redraw.timeout.connect(self._draw)
         self._box.sigRangeChanged.connect(self._redraw_soon)
+        self._box.sigRangeChanged.connect(self.refresh)
         self._box.sigResized.connect(self._redraw_soon)
+        self._sheet = _Sheet(self)
+        self._box.geometryChanged.connect(self._cover)
         self.scene().sigMouseMoved.connect(self._mouse_moved)
         self.scene().sigMouseClicked.connect(self._mouse_clicked)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -170,7 +216,30 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """Where a place of the picture is drawn, in this widget's pixels."""
         return QPointF(self.mapFromScene(self._box.mapViewToScene(QPointF(column, row))))
 
+    # -- painting -------------------------------------------------------------------------------
+
+    @Slot()
+    def refresh(self, *_: Any) -> None:
+        """Paint again what is in the view box."""
+        self._sheet.update()
+
+    def items_in_box(self) -> list[QGraphicsItem]:
+        """What is to be seen in the view box, lowest first, each where it is now."""
+        self._box.prepareForPaint()
+        seen = [item for item in self._box.childGroup.childItems() if item.isVisible()]
+        return sorted(seen, key=lambda item: item.zValue())
+
+    @Slot()
+    def _cover(self) -> None:
+        scene = self.viewportTransform()
+        self._sheet.cover(scene.mapRect(self._box.sceneBoundingRect()))
+
     # -- events ---------------------------------------------------------------------------------
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        if event is not None:  # pyqtgraph calls it by itself, before there is anything
+            self._cover()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         match event.key():
@@ -234,6 +303,7 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             colours.background.blue(),
         )
         self.setBackground(colours.background)
+        self.refresh()
         style_plot(self._plot, colours)
         for name in ("left", "bottom"):
             axis = self._plot.getAxis(name)

@@ -30,28 +30,17 @@ class ScaleBar(QWidget):
 
     def show_scale(self, scale: Scale) -> None:
         """The bar of ``scale``, from its lowest to its highest level."""
-        low, high = scale.low, scale.high
-        self._removed = scale.removed
-        if scale.texts is not None:
-            self._texts = scale.texts
-        elif scale.colour in SYMMETRIC and high <= NOTHING:
-            self._texts = ("", "all equal")
-        elif scale.colour == "rank":
-            self._texts = (f"{-low:.0f}th", "1st")
-        elif scale.colour in SYMMETRIC:
-            self._texts = (f"−{-low:.2g}", f"+{high:.2g}")
-        else:
-            self._texts = (f"{low:.4g}", f"{high:.4g}")
-        if scale.log:
-            self._texts = (self._texts[0], f"{self._texts[1]} log")
-        table = scale.table((0, 0, 0))
+        texts, table = _ends(scale), scale.table((0, 0, 0))
+        # Levels are new with every picture, their few digits seldom, and to write them costs more.
+        if (texts, scale.removed) == (self._texts, self._removed) and table is self._table:
+            return
+        self._texts, self._removed = texts, scale.removed
         if table is not self._table:  # tables are shared by whoever asks for the same
             self._table = table
             self._bar = _strip(table)
         if self.sizeHint() != self._hinted:
-            # Lays out the whole page, and levels are new with every picture.
             self._hinted = self.sizeHint()
-            self.updateGeometry()
+            self.updateGeometry()  # lays out the whole page
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -82,6 +71,22 @@ class ScaleBar(QWidget):
         flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         painter.drawText(QRect(x, 0, width + 2, self.height()), flags, text)
         return x + width + 6
+
+
+def _ends(scale: Scale) -> tuple[str, str]:
+    """What stands before the bar, and behind it."""
+    low, high = scale.low, scale.high
+    if scale.texts is not None:
+        first, last = scale.texts
+    elif scale.colour in SYMMETRIC and high <= NOTHING:
+        first, last = "", "all equal"
+    elif scale.colour == "rank":
+        first, last = f"{-low:.0f}th", "1st"
+    elif scale.colour in SYMMETRIC:
+        first, last = f"−{-low:.2g}", f"+{high:.2g}"
+    else:
+        first, last = f"{low:.4g}", f"{high:.4g}"
+    return first, f"{last} log" if scale.log else last
 
 
 def _strip(table: Codes) -> QImage:
