@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from lbc.live import keep_best, only_live, pack, unpack
-from lbc.masking import masked, under_mask
+from lbc.masking import masked
 from lbc.pattern import Pattern
 from lbc.schedule import Schedule
 
@@ -279,7 +278,7 @@ class PerWeight(AdditiveLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.beta.requires_grad:
-            return under_mask(weight, self.mask)
+            return masked(weight, self.mask)
         product: Tensor = _PerWeightMask.apply(weight, self.beta, self.mask)  # type: ignore[no-untyped-call]
         return product
 
@@ -313,7 +312,7 @@ class PerCombination(SparseLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.all_scores.requires_grad:
-            return under_mask(weight, self.mask)
+            return masked(weight, self.mask)
         product: Tensor = _PerCombinationMask.apply(weight, self.all_scores, self)  # type: ignore[no-untyped-call]
         return product
 
@@ -327,7 +326,6 @@ class _PerWeightMask(torch.autograd.Function):
         return product
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         product, mask = ctx.saved_tensors
         return masked(grad, mask), (product * grad).to(ctx.dtype), None
@@ -341,7 +339,6 @@ class _PerCombinationMask(torch.autograd.Function):
         return masked(weight, layer.mask)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         weight, mask = ctx.saved_tensors
         layer: PerCombination = ctx.layer

@@ -87,6 +87,26 @@ def test_gradients_are_those_of_an_explicit_dense_mask(name: str, form: Form, li
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("live", [3, 1])
+def test_gradients_can_be_penalised(form: Form, live: int) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(16, 5).double()
+    dense = layer.weight.detach().clone().requires_grad_()
+    sparsifier = sparsify(layer, "2:4", scores=form)
+    sparsifier.remove(live)
+    data = torch.randn(7, 16, dtype=torch.float64)
+
+    def penalty(output: Tensor, weight: Tensor) -> Tensor:
+        (slope,) = torch.autograd.grad(output.pow(3).sum(), weight, create_graph=True)
+        (found,) = torch.autograd.grad(slope.square().sum(), weight)
+        return found
+
+    expected = penalty(F.linear(data, dense * sparsifier.mask("").double(), layer.bias), dense)
+    found = penalty(layer(data), layer.get_parameter("parametrizations.weight.original"))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_scores_never_scale_the_weights(form: Form) -> None:
     layer = nn.Linear(8, 8)
     plain = layer.weight.detach().clone()

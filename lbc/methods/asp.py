@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lbc.magnitude import MagnitudeLayer
-from lbc.masking import under_mask
+from lbc.masking import masked
 from lbc.pattern import Pattern
 from lbc.schedule import Schedule
 from lbc.scores import Form, SparseLayer
@@ -25,7 +25,7 @@ class AspLayer(MagnitudeLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()
-        return weight if self.searching else under_mask(weight, self.mask)
+        return weight if self.searching else masked(weight, self.mask)
 
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:

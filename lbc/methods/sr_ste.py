@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from lbc.live import keep_best
 from lbc.magnitude import MagnitudeLayer
@@ -74,7 +73,6 @@ class _StraightThrough(torch.autograd.Function):
         return product
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         weight, product = ctx.saved_tensors
         return torch.add(grad, weight - product, alpha=PULL), None
