@@ -66,9 +66,11 @@ def test_train_writes_a_run_and_says_where(tmp_path: Path, experiment: Path) -> 
     assert main(["inspect", str(out), "--pattern", "1:4", "--skip", "head"]) == 0
 
 
-def test_without_out_a_run_gets_a_folder_of_its_own(tmp_path: Path, experiment: Path) -> None:
-    done = lbc("train", experiment, cwd=tmp_path)
-    assert done.returncode == 0
+def test_without_out_a_run_gets_a_folder_of_its_own(
+    tmp_path: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(experiment)]) == 0
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("quick-2")
 
@@ -102,19 +104,23 @@ def test_a_missing_experiment_is_a_sentence(tmp_path: Path) -> None:
     assert "nowhere.yaml" in done.stderr
 
 
-def test_a_run_that_fails_says_why(tmp_path: Path, experiment: Path) -> None:
+def test_a_run_that_fails_says_why(
+    tmp_path: Path, experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     wild = ["optimizer.lr=1e9", "optimizer.lr_schedule=constant", "training.batch_size=100"]
-    done = lbc("train", experiment, "--out", "out", "--set", *wild, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "lower the learning rate" in done.stderr
-    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "failed"
+    out = tmp_path / "out"
+    assert main(["train", str(experiment), "--out", str(out), "--set", *wild]) == 1
+    assert "lower the learning rate" in capsys.readouterr().err
+    assert json.loads((out / "run.json").read_text())["status"] == "failed"
 
 
-def test_an_impossible_run_folder_is_a_sentence(tmp_path: Path, experiment: Path) -> None:
+def test_an_impossible_run_folder_is_a_sentence(
+    tmp_path: Path, experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").touch()
-    done = lbc("train", experiment, "--out", "file/out", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "could not be written" in done.stderr and "file" in done.stderr
+    assert main(["train", str(experiment), "--out", str(tmp_path / "file" / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "could not be written" in said and "file" in said
 
 
 def started(experiment: Path, out: Path) -> subprocess.Popen[str]:
