@@ -84,7 +84,7 @@ class Fold:
         shape = (self.outputs, rows, self.blocks_per_row, columns)
         full = rows * columns == self.cells
         picture = np.empty(shape, np.uint8) if full else np.full(shape, BLANK, np.uint8)
-        if full and codes.size <= _CHUNK_CELLS:
+        if full and codes.size <= _CHUNK_CELLS:  # larger ones are faster cell by cell
             by_cell = codes.T.reshape(rows, columns, self.outputs, self.blocks_per_row)
             picture[:] = by_cell.transpose(2, 0, 3, 1)
             return picture.reshape(self.size)
