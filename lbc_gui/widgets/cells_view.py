@@ -238,7 +238,7 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
-        if event is not None:  # pyqtgraph calls it by itself, before there is anything
+        if event is not None and not self.closed:  # pyqtgraph calls it too, before there is a box
             self._cover()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

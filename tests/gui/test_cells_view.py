@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.inspector.colours import weight_table
@@ -81,11 +81,10 @@ def test_without_a_picture_there_is_the_ground(scores: HeatmapView) -> None:
 
 
 def test_rings_and_borders_of_weights_are_the_scenes(qtbot: QtBot) -> None:
-    page, view = QWidget(), MaskView()
-    qtbot.addWidget(page)
-    QVBoxLayout(page).addWidget(view)
-    page.resize(640, 360)
-    page.show()
+    view = MaskView()
+    qtbot.addWidget(view)
+    view.resize(640, 360)
+    view.show()
     codes = np.random.default_rng(0).integers(1, 120, (48, 96)).astype(np.uint8)
     view.show_codes(codes, weight_table(), 4, keep_zoom=False)
     plain = settled(view)
@@ -97,3 +96,11 @@ def test_rings_and_borders_of_weights_are_the_scenes(qtbot: QtBot) -> None:
     framed = settled(view)
     assert (framed == (255, 212, 0)).all(axis=2).any()
     assert is_the_scenes(view, framed)
+
+
+def test_a_view_may_be_closed_by_itself(qtbot: QtBot) -> None:
+    view = HeatmapView()
+    qtbot.addWidget(view)
+    view.show()
+    assert view.close() is None  # pyqtgraph's own, which takes the scene and the viewport away
+    assert view.closed
