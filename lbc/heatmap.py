@@ -180,7 +180,7 @@ def winners(scores: Floats) -> npt.NDArray[np.int64]:
     """The best of every row, the earliest among equals: (blocks, K) → int64 (blocks,)."""
     if scores.shape[1] > _MOST_PASSES or len(scores) < _FEWEST_ROWS:
         return np.asarray(scores.argmax(axis=1), np.int64)
-    # One pass for each column, which lies in order in memory, is eight times faster.
+    # Of many rows one pass for each column, which lies in order in memory, is eight times faster.
     best = scores[:, 0]
     found = np.zeros(len(scores), np.uint8)
     for k in range(1, scores.shape[1]):

@@ -117,7 +117,6 @@ class HeatmapView(CellsView):
         self.cells.clear()
         self._labels.show_snapshot(None)
         self.show_pin(None)
-        self.refresh()
 
     def show_pin(self, block: int | None) -> None:
         """Frame a block."""

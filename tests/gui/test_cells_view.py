@@ -102,5 +102,5 @@ def test_a_view_may_be_closed_by_itself(qtbot: QtBot) -> None:
     view = HeatmapView()
     qtbot.addWidget(view)
     view.show()
-    assert view.close() is None  # pyqtgraph's own, which takes the scene and the viewport away
+    view.close()  # pyqtgraph's own, which takes the scene and the viewport away
     assert view.closed
