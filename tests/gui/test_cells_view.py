@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -96,6 +97,38 @@ def test_rings_and_borders_of_weights_are_the_scenes(qtbot: QtBot) -> None:
     framed = settled(view)
     assert (framed == (255, 212, 0)).all(axis=2).any()
     assert is_the_scenes(view, framed)
+
+
+class Paints(QObject):
+    """Counts how often a widget is painted."""
+
+    count = 0
+
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
+        self.count += event.type() == QEvent.Type.Paint
+        return False
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda view: view.show_pin(5),
+        lambda view: view.show_others((2, 9)),
+        lambda view: view.show_block(3),
+        lambda view: view.show_snapshot(view._snapshot),
+        lambda view: view.clear_picture(),
+    ],
+)
+def test_every_change_is_painted_by_itself(
+    scores: HeatmapView, qtbot: QtBot, change: Callable[[HeatmapView], object]
+) -> None:
+    settled(scores)
+    paints = Paints()
+    scores._sheet.installEventFilter(paints)
+    QApplication.processEvents()
+    assert paints.count == 0
+    change(scores)
+    qtbot.waitUntil(lambda: paints.count > 0)
 
 
 def test_a_view_may_be_closed_by_itself(qtbot: QtBot) -> None:
