@@ -94,21 +94,14 @@ def layer_table(model: nn.Module, plans: Sequence[LayerPlan], cost: ModelCost) -
 def model_cost(model: nn.Module, in_shape: tuple[int, ...]) -> ModelCost:
     """What one image of ``in_shape`` (channels, height, width) costs.
 
-    Counted during a forward pass, as ``trial`` does it: nothing is computed where the model runs
-    on the meta device. Raises ValueError where the model cannot take such an image.
+    Counted during a forward pass, as ``trial`` does it; the weights may be on the meta device.
+    Raises ValueError where the model cannot take such an image.
     """
     layers = {name: at for name, at in model.named_modules() if isinstance(at, WEIGHTED)}
-    calls: dict[str, list[int]] = {}
+    calls: dict[str, list[int]] = {name: [] for name in layers}
     products = _Products(layers)
-
-    @contextmanager
-    def watching() -> Iterator[None]:
-        calls.update({name: [] for name in layers})
-        products.restart()
-        with _hooked(layers, calls), products:
-            yield
-
-    trial(model, in_shape, watching)
+    with _hooked(layers, calls), products:
+        trial(model, in_shape)
     costs = {
         name: _cost(layer, calls[name] or products.positions(name))
         for name, layer in layers.items()
@@ -126,12 +119,13 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     that goes on in another thread.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch loads its compiler, only to hide this class from it
+
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._layers = layers
-        self.restart()
-
-    def restart(self) -> None:
         self.macs = 0
         self._of_weight: dict[int, list[int]] = {}
         self._storages: dict[str, int] = {}

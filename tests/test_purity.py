@@ -59,3 +59,24 @@ def test_counting_combinations_does_not_load_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert done.stdout.split() == ["70", "10", "0.5", "False"]
+
+
+def test_neither_laying_out_nor_training_loads_the_compiler() -> None:
+    code = """
+import sys
+from lbc.config import parse_experiment
+from lbc.layer_table import model_cost
+from lbc.models import lay_out
+from lbc.training.trainer import Trainer
+
+for name in ("convnet", "mlp", "resnet20", "resnet18", "deit-tiny"):
+    model = parse_experiment({"model": {"name": name}}).model
+    assert model_cost(lay_out(model, (3, 32, 32), 10), (3, 32, 32)).macs
+for optimizer in ("sgd", "adam", "adamw"):
+    settings = {"optimizer": {"name": optimizer}, "training": {"epochs": 1, "batch_size": 1000}}
+    Trainer(parse_experiment({"model": {"name": "mlp"}, "schedule": {"end": 1}} | settings), None).train()
+assert "torch" in sys.modules
+print(*{"torch._dynamo", "sympy"} & set(sys.modules))
+"""  # noqa: E501
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr

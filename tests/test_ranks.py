@@ -9,55 +9,46 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from lbc.config import Experiment, dump_experiment
+from lbc.config import Experiment, dump_experiment, load_experiment
 from lbc.runs.records import read_records
 from lbc.runs.resuming import read_state
-from lbc.sparsify import sparsify
+from lbc.sparsify import Sparsifier, sparsify
 from lbc.training.failures import TrainingError
 from lbc.training.preparation import prepare
-from lbc.training.ranks import ALONE, Ranks, digest, from_environment
+from lbc.training.ranks import ALONE, Ranks, digest, from_environment, together
 from lbc.training.trainer import Trainer
+from tests import warm
 
 if sys.platform != "linux":
     pytest.skip("needs torchrun's processes as /proc shows them", allow_module_level=True)
 
 MakeExperiment = Callable[..., Experiment]
 
-FORKING = """
-import os, sys, torch
-from pathlib import Path
-from lbc.config import load_experiment
-from lbc.training.ranks import from_environment, together
-from lbc.training.trainer import Trainer
 
-rank, folder = 0, Path(sys.argv[2])
-if os.fork() == 0:
-    rank, folder = 1, None
-os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+def undisturbed_then_spoilt(file: Path, folder: Path) -> None:
+    """One of two processes that train a run, then another in which the second drifts away."""
 
-def spoil(sparsifier, epoch):
-    if rank == 1 and epoch > 0.1:
-        with torch.no_grad():
-            sparsifier.model.head.bias[0] += 1e-6
+    def spoil(sparsifier: Sparsifier, epoch: float) -> None:
+        if ranks.rank == 1 and epoch > 0.1:
+            with torch.no_grad():
+                cast(nn.Linear, sparsifier.model.head).bias[0] += 1e-6
 
-with together(from_environment()) as ranks:
-    experiment = load_experiment(sys.argv[1])
-    Trainer(experiment, folder, ranks=ranks).train()
-    try:
-        Trainer(experiment, None, watch=spoil, ranks=ranks).train()
-    except Exception as error:
-        os.write(1, f"{error}\\n".encode())
-if rank == 0:
-    os.wait()
-"""
-"""Two processes train a run undisturbed, then another in which the second drifts away."""
+    with together(from_environment()) as ranks:
+        experiment = load_experiment(file)
+        Trainer(experiment, folder if ranks.first else None, ranks=ranks).train()
+        try:
+            Trainer(experiment, None, watch=spoil, ranks=ranks).train()
+        except TrainingError as error:
+            print(error, flush=True)
 
 
 def free_port() -> str:
@@ -66,25 +57,29 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def pair(*command: object) -> list[subprocess.Popen[str]]:
-    """Two processes of one run, as torchrun would start them."""
+def pair(said: Path, run: Callable[..., object], *arguments: object) -> list[BaseProcess]:
+    """Two processes of one run, as torchrun would start them; they print to said.0 and said.1."""
     port = free_port()
-    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    everyone = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return [
-        subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            env=os.environ | together | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        warm.start(
+            run,
+            *arguments,
+            output=said.with_suffix(f".{rank}"),
+            environment=everyone | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
     ]
 
 
-def ended(processes: list[subprocess.Popen[str]]) -> tuple[list[int], list[str]]:
-    said = [process.communicate(timeout=100)[0] for process in processes]
-    return [process.returncode for process in processes], said
+def ended(processes: list[BaseProcess], said: Path) -> list[str]:
+    """What each printed, once both have ended well."""
+    printed = []
+    for rank, process in enumerate(processes):
+        process.join(timeout=100)
+        printed.append(said.with_suffix(f".{rank}").read_text())
+        assert process.exitcode == 0, printed
+    return printed
 
 
 def test_two_processes_are_one_run_also_when_one_of_them_is_killed(
@@ -92,25 +87,19 @@ def test_two_processes_are_one_run_also_when_one_of_them_is_killed(
 ) -> None:
     training = {"epochs": 3, "batch_size": 200, "checkpoint_minutes": 1e-3}
     experiment = quick(training=training, optimizer={"lr": 0.05})
-    file, script = tmp_path / "quick.yaml", tmp_path / "forking.py"
+    file = tmp_path / "quick.yaml"
     file.write_text(dump_experiment(experiment))
-    script.write_text(FORKING)
     whole, broken, alone = (tmp_path / name for name in ("whole", "broken", "alone"))
-    undisturbed = subprocess.Popen(
-        [sys.executable, script, file, whole],
-        env=os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    undisturbed = pair(tmp_path / "spoilt", undisturbed_then_spoilt, file, whole)
     kill_one_rank("train", file, "--out", broken, run=broken)
     assert read_state(broken)["status"] in ("running", "failed")
-    codes, said = ended(pair("-m", "lbc", "train", "--resume", broken))
-    assert (codes, said[1]) == ([0, 0], ""), said
+    resumed = tmp_path / "resumed"
+    said = ended(pair(resumed, warm.lbc, "train", "--resume", broken), resumed)
     assert "Going on after step" in said[0]
+    assert said[1] == ""
     Trainer(experiment, alone).train()
-    (code,), (output,) = ended([undisturbed])
-    assert code == 0
-    assert output.count("live sets of process 1 differ from those of process 0") == 2
+    for said_by_each in ended(undisturbed, tmp_path / "spoilt"):
+        assert "live sets of process 1 differ from those of process 0" in said_by_each
 
     for name in ("model.safetensors", "scores.history"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes()

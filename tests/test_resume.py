@@ -6,8 +6,6 @@ import json
 import os
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -34,6 +32,7 @@ from lbc.training.control import Control
 from lbc.training.events import EpochDone, Event, Prepared, Resumed, Started, StepDone
 from lbc.training.failures import TrainingError
 from lbc.training.trainer import Trainer
+from tests import warm
 
 MakeExperiment = Callable[..., Experiment]
 
@@ -126,18 +125,17 @@ def test_a_process_killed_again_and_again_ends_as_one_left_alone(
 
 def kill_after(rows: int, arguments: list[object], run: Path) -> None:
     """Start the command and kill it once that many steps, or more, are on disk."""
-    command = [sys.executable, "-m", "lbc", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = warm.start(warm.lbc, *arguments)
     try:
         end = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < end:
+        while process.is_alive() and time.monotonic() < end:
             if lines(run) >= rows:
                 break
             time.sleep(0.001)
-        assert process.poll() is None and lines(run) >= rows
+        assert process.is_alive() and lines(run) >= rows
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
 
 
 def lines(run: Path) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,20 +91,16 @@ def _image_shapes(model: nn.Module, in_shape: Shape) -> dict[str, Shape]:
     def note(name: str, given: tuple[Tensor, ...]) -> None:
         seen[name] = tuple(given[0].shape[1:])
 
-    @contextmanager
-    def watching() -> Iterator[None]:
-        hooks = [
-            module.register_forward_pre_hook(lambda _, given, name=name: note(name, given))
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Conv2d)
-        ]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    trial(model, in_shape, watching)
+    hooks = [
+        module.register_forward_pre_hook(lambda _, given, name=name: note(name, given))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    try:
+        trial(model, in_shape)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return seen
 
 

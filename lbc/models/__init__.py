@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lbc import config
 from lbc.models import foreign
@@ -52,13 +54,28 @@ def lay_out(model: config.Model, in_shape: Shape, classes: int) -> nn.Module:
     """
     make = _maker(model, in_shape, classes)  # imports: outside the meta device, which would stay
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             return make()
     except ValueError:
         if not isinstance(model, config.FOREIGN):
             raise
     with torch.random.fork_rng(devices=[]):
         return make()
+
+
+class _Undrawn(TorchFunctionMode):
+    """Normal random numbers are not drawn: for those that the meta device would not draw either,
+    torch loads its compiler, which takes seconds."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        drawn = func is Tensor.normal_ and args[0].is_meta
+        return args[0] if drawn else func(*args, **(kwargs or {}))
 
 
 def _maker(model: config.Model, in_shape: Shape, classes: int) -> Callable[[], nn.Module]:

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+CPU = torch.device("cpu")
 
-def trial(
-    model: nn.Module,
-    in_shape: tuple[int, ...],
-    watching: Callable[[], AbstractContextManager[object]] = nullcontext,
-) -> object:
+
+def trial(model: nn.Module, in_shape: tuple[int, ...]) -> object:
     """What ``model`` puts out for one image of zeros of ``in_shape`` (channels, height, width).
 
-    It is evaluated on the meta device, where nothing is computed, and only where that fails with
-    its own weights; each attempt runs inside a new ``watching()``. The model stays as it was.
+    It is evaluated with its own weights, or with zeros for those on the meta device. The model
+    stays as it was.
 
     Raises ValueError with one sentence where the model cannot take such an image.
     """
-    with _evaluated(model):
-        try:
-            with watching(), torch.no_grad():
-                return _on_meta(model, in_shape)
-        except Exception as error:
-            if any(tensor.is_meta for tensor in model.parameters()):
-                raise ValueError(_sentence(in_shape, error)) from error
-        try:
-            # With gradients, since torch's fused transformer layers, which hide the calls inside
-            # them, need none; and attention as products that can be counted.
-            with watching(), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-                return model(torch.zeros(1, *in_shape, device=_device(model)))
-        except Exception as error:
-            raise ValueError(_sentence(in_shape, error)) from error
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    zeros = {name: _zeros(tensor) for name, tensor in tensors.items() if tensor.is_meta}
+    device = next((at.device for at in tensors.values() if not at.is_meta), CPU)
+    try:
+        # With gradients, since torch's fused transformer layers, which hide the calls inside
+        # them, need none; and attention as products that can be counted.
+        with (
+            _evaluated(model),
+            torch.enable_grad(),
+            sdpa_kernel(SDPBackend.MATH),
+            device,  # the caller's own may be meta
+        ):
+            return torch.func.functional_call(model, zeros, (torch.zeros(1, *in_shape),))
+    except Exception as error:
+        raise ValueError(_sentence(in_shape, error)) from error
+
+
+def _zeros(tensor: Tensor) -> Tensor:
+    """Zeros that take no memory. One image is soon computed, while the meta device, on which
+    nothing is, has torch load its compiler first: a few seconds."""
+    return torch.zeros((), dtype=tensor.dtype, device=CPU).expand(tensor.shape)
 
 
 def logits_of(output: object, classes: int) -> str:
@@ -51,15 +56,6 @@ def logits_of(output: object, classes: int) -> str:
     return ""
 
 
-def _on_meta(model: nn.Module, in_shape: tuple[int, ...]) -> object:
-    image = torch.zeros(1, *in_shape, device="meta")
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    if all(tensor.is_meta for tensor in tensors.values()):
-        return model(image)
-    shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
-    return torch.func.functional_call(model, shapes, (image,))
-
-
 @contextmanager
 def _evaluated(model: nn.Module) -> Iterator[None]:
     """In evaluation mode, and afterwards each module in its own again."""
@@ -70,10 +66,6 @@ def _evaluated(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
 
 
 def _sentence(in_shape: tuple[int, ...], error: Exception) -> str:

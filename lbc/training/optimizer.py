@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from math import cos, pi
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -10,6 +12,11 @@ from torch import nn
 from lbc import config
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+"""Methods of every optimiser that its compiler is kept away from, besides ``step``."""
+
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
 def build_optimizer(model: nn.Module, settings: config.Optimizer) -> torch.optim.Optimizer:
@@ -38,7 +45,7 @@ def build_optimizer(model: nn.Module, settings: config.Optimizer) -> torch.optim
     ]
     match settings.name:
         case "sgd":
-            return torch.optim.SGD(
+            return _light(torch.optim.SGD)(
                 groups,
                 lr=settings.lr,
                 momentum=settings.momentum,
@@ -46,9 +53,20 @@ def build_optimizer(model: nn.Module, settings: config.Optimizer) -> torch.optim
                 fused=True,
             )
         case "adam":
-            return torch.optim.Adam(groups, lr=settings.lr, fused=True)
+            return _light(torch.optim.Adam)(groups, lr=settings.lr, fused=True)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+            return _light(torch.optim.AdamW)(groups, lr=settings.lr, fused=True)
+
+
+def _light(kind: type[Kind]) -> type[Kind]:
+    """The same optimiser, but for what makes torch load its compiler: 2 s and 70 MB (torch 2.13).
+
+    Some methods are wrapped so that a compiler, should one come across them, leaves them alone.
+    The wrappers load it. Here no optimiser is ever compiled, and the methods go without.
+    """
+    plain = {name: unwrap(getattr(kind, name)) for name in WRAPPED}
+    step = torch.no_grad()(unwrap(kind.step))
+    return type(kind.__name__, (kind,), plain | {"step": step})
 
 
 def learning_rate(settings: config.Optimizer, epoch: float, epochs: int) -> float:

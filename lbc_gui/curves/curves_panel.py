@@ -53,8 +53,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._plots: dict[str, pg.PlotItem] = {}
         for name in TITLES:
             axes = {"left": LogAxis("left")} if name == "loss" else None
-            plot = self.addPlot(axisItems=axes)
-            plot.setMenuEnabled(False)
+            plot = self.addPlot(axisItems=axes, enableMenu=False)
             plot.hideButtons()
             plot.setMouseEnabled(x=True, y=False)
             plot.getAxis("left").setWidth(38)

@@ -22,9 +22,8 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         super().__init__(parent)
         self.setFixedHeight(126)
         compact(self)
-        self._plots = [self.addPlot(row=0, col=column) for column in range(2)]
+        self._plots = [self.addPlot(row=0, col=column, enableMenu=False) for column in range(2)]
         for plot in self._plots:
-            plot.setMenuEnabled(False)
             plot.hideButtons()
             plot.setMouseEnabled(False, False)
             plot.getAxis("left").setWidth(30)

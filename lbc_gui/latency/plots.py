@@ -108,8 +108,8 @@ class _Plot(QWidget):
         self._key.setContentsMargins(6, 2, 6, 0)
         self._graphics = pg.GraphicsLayoutWidget()
         compact(self._graphics)
-        self.plot = self._graphics.addPlot(axisItems={side: LogAxis(side) for side in logarithmic})
-        self.plot.setMenuEnabled(False)
+        axes = {side: LogAxis(side) for side in logarithmic}
+        self.plot = self._graphics.addPlot(axisItems=axes, enableMenu=False)
         self.plot.hideButtons()
         for side in self._labels:
             self.plot.getAxis(side).enableAutoSIPrefix(False)

@@ -132,11 +132,10 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._sharpness = 1.0
         self.ground = (0, 0, 0)
         """RGB of what lies behind the cells."""
-        self._plot = self.addPlot(axisItems=axes)
+        self._plot = self.addPlot(axisItems=axes, enableMenu=False)
         for axis in axes.values():
             axis.setStyle(tickLength=_TICK)  # outwards: inwards they would lie on cells
             axis.enableAutoSIPrefix(False)  # which lays the label out anew in every frame
-        self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
         self._plot.setLabel("left", "output channel")
         self._plot.setLabel("bottom", across)

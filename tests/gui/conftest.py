@@ -68,6 +68,13 @@ def window(open_window: Callable[..., MainWindow]) -> MainWindow:
     return open_window()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def big_imports_are_done() -> None:
+    """Looking at their objects after every test would take longer than most tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_over() -> Iterator[None]:
     """No thread still runs and no window is still open once a test is over."""

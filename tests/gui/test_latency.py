@@ -28,10 +28,12 @@ Open = Callable[..., MainWindow]
 
 
 @pytest.fixture
-def page(open_window: Open) -> LatencyPage:
-    window = open_window()
-    window.pages.setCurrentWidget(window.pages.latency)
-    return window.pages.latency
+def page(qtbot: QtBot) -> LatencyPage:
+    page = LatencyPage(small_experiment, lambda: None)
+    qtbot.addWidget(page)
+    page.resize(1280, 700)
+    page.show()
+    return page
 
 
 def play(page: LatencyPage, folder: Path, count: int, pause: float = 0.0) -> None:

@@ -34,11 +34,11 @@ def show_watched_window(*arguments):
             return False
 
     class WatchedWindow(main_window.MainWindow):
-        def begin(self, inspect=()):
+        def begin(self, *arguments, **more):
             self.first = FirstPaint()
             self.centralWidget().installEventFilter(self.first)
             self.session.state_changed.connect(self.close_when_ready)
-            super().begin(inspect)
+            super().begin(*arguments, **more)
 
         def close_when_ready(self, state):
             if state is State.READY:

@@ -6,15 +6,17 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lbc.config import dump_experiment, parse_experiment
+from tests import warm
+from tests.real_window import driven_window
 
 PROGRAMS = ("Xvfb", "openbox", "xdotool")
 SECONDS = 60.0
@@ -25,24 +27,16 @@ class Desktop:
 
     def __init__(self, display: str, folder: Path) -> None:
         self.runs = folder / "runs"
-        environment = os.environ | {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb"}
-        self._environment = environment
-        script = Path(__file__).with_name("driven_window.py")
-        self.application = subprocess.Popen(
-            [sys.executable, str(script), str(folder)],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        environment = {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb"}
+        self._environment = os.environ | environment
+        self._asking, asked = Pipe()
+        self.application = warm.start(driven_window.main, folder, asked, environment=environment)
+        asked.close()
 
     def ask(self, ask: str, **more: Any) -> Any:
         """An answer of the window about itself."""
-        assert self.application.stdin is not None
-        assert self.application.stdout is not None
-        self.application.stdin.write(json.dumps({"ask": ask, **more}) + "\n")
-        self.application.stdin.flush()
-        return json.loads(self.application.stdout.readline())
+        self._asking.send({"ask": ask, **more})
+        return self._asking.recv()
 
     def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until the window's state is as wanted, and return it."""
@@ -136,4 +130,4 @@ def desktop(display: str, tmp_path: Path) -> Iterator[Desktop]:
     desktop.until(lambda state: state["state"] == "ready" and "parameters" in state["facts"])
     yield desktop
     desktop.application.kill()
-    desktop.application.communicate()
+    desktop.application.join()

@@ -1,15 +1,12 @@
 """The application in a process of its own, answering questions about itself on a pipe.
 
-Each line of standard input is a question as JSON, each line of standard output its answer. It only
-looks: every command reaches the window through the X server, as a user's would.
+It only looks: every command reaches the window through the X server, as a user's would.
 """
 
 from __future__ import annotations
 
-import json
-import queue
 import sys
-import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,9 @@ from lbc_gui.main_window import MainWindow
 from lbc_gui.settings import Settings
 
 
-def main(folder: Path) -> int:
-    application = QApplication(sys.argv[:1])
+def main(folder: Path, asked: Connection) -> None:
+    """Open the window; the process ends with it, with the application's exit status."""
+    application = QApplication(["lbc-gui"])
     application.setStyle("Fusion")
     experiment = load_experiment(folder / "experiment.yaml")
     window = MainWindow(experiment, folder / "runs", Settings(folder / "window.ini"))
@@ -32,25 +30,17 @@ def main(folder: Path) -> int:
         lambda events: losses.extend(e.loss for e in events if isinstance(e, StepDone))
     )
     window.session.loaded.connect(losses.clear)
-    questions: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def listen() -> None:
-        for line in sys.stdin:
-            questions.put(line)
-
-    threading.Thread(target=listen, daemon=True).start()
 
     def answer() -> None:
-        while not questions.empty():
-            question = json.loads(questions.get())
-            print(json.dumps(_answer(window, losses, question)), flush=True)
+        while asked.poll():
+            asked.send(_answer(window, losses, asked.recv()))
 
     timer = QTimer()
     timer.timeout.connect(answer)
     timer.start(20)
     window.show()
     window.begin()
-    return application.exec()
+    sys.exit(application.exec())
 
 
 def _answer(window: MainWindow, losses: list[float], question: dict[str, Any]) -> Any:
@@ -99,7 +89,3 @@ def _centre(widget: QWidget) -> list[int]:
 def _screen(widget: QWidget, point: QPointF) -> list[int]:
     place = widget.mapToGlobal(QPoint(int(point.x()), int(point.y())))
     return [place.x(), place.y()]
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

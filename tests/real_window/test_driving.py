@@ -104,5 +104,6 @@ def test_closing_while_training_asks_ends_the_run_and_keeps_it(desktop: Desktop)
     desktop.until(lambda state: len(state["losses"]) > 10)
     desktop.keys("ctrl+q")
     desktop.mouse(desktop.place("dialog button", text="Stop and close"), 1)
-    assert desktop.application.wait(SECONDS) == 0
+    desktop.application.join(SECONDS)
+    assert desktop.application.exitcode == 0
     assert desktop.run_file()["status"] == "stopped"
