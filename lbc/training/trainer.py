@@ -74,6 +74,7 @@ class Trainer:
         ranks: Ranks = ALONE,
     ) -> None:
         self.experiment = experiment
+        self._written = dump_experiment(experiment)
         self.control = control or Control()
         self._emit = emit
         self._watch = watch
@@ -404,7 +405,7 @@ class Trainer:
     def _checkpoint(self) -> dict[str, Any]:
         return {
             "version": saved.VERSION,
-            "experiment": dump_experiment(self.experiment),
+            "experiment": self._written,
             "in_shape": self._data.in_shape,
             "classes": self._data.classes,
             "steps_per_epoch": self._prepared.steps_per_epoch,
