@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from lbc.live import keep_best, only_live, pack, unpack
-from lbc.masking import masked
 from lbc.pattern import Pattern
 from lbc.schedule import Schedule
 
@@ -277,8 +276,10 @@ class PerWeight(AdditiveLayer):
         return self.beta.detach(), True
 
     def forward(self, weight: Tensor) -> Tensor:
+        # A product: filling where the mask is false branches at each weight, and a processor
+        # cannot foretell those branches.
         if not self.beta.requires_grad:
-            return masked(weight, self.mask)
+            return weight * self.mask
         product: Tensor = _PerWeightMask.apply(weight, self.beta, self.mask)  # type: ignore[no-untyped-call]
         return product
 
@@ -312,7 +313,7 @@ class PerCombination(SparseLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.all_scores.requires_grad:
-            return masked(weight, self.mask)
+            return weight * self.mask
         product: Tensor = _PerCombinationMask.apply(weight, self.all_scores, self)  # type: ignore[no-untyped-call]
         return product
 
@@ -320,7 +321,7 @@ class PerCombination(SparseLayer):
 class _PerWeightMask(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, beta: Tensor, mask: Tensor) -> Tensor:
-        product = masked(weight, mask)
+        product = weight * mask
         ctx.save_for_backward(product, mask)
         ctx.dtype = beta.dtype
         return product
@@ -328,7 +329,7 @@ class _PerWeightMask(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         product, mask = ctx.saved_tensors
-        return masked(grad, mask), (product * grad).to(ctx.dtype), None
+        return grad * mask, (product * grad).to(ctx.dtype), None
 
 
 class _PerCombinationMask(torch.autograd.Function):
@@ -336,13 +337,13 @@ class _PerCombinationMask(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, scores: Tensor, layer: PerCombination) -> Tensor:
         ctx.save_for_backward(weight, layer.mask)
         ctx.layer, ctx.dtype = layer, scores.dtype
-        return masked(weight, layer.mask)
+        return weight * layer.mask
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         weight, mask = ctx.saved_tensors
         layer: PerCombination = ctx.layer
-        kept = masked(grad, mask)
+        kept = grad * mask
         by_position = layer.pattern.to_blocks((weight * kept).to(ctx.dtype))
         by_score = by_position @ _incidence(layer.pattern, grad.device, ctx.dtype).T
         if len(layer.packed) == layer.blocks:

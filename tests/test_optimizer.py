@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from math import cos, pi
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -78,6 +79,13 @@ def test_a_shared_parameter_is_updated_once() -> None:
     assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
 
 
+REFERENCES: dict[str, tuple[Any, dict[str, object]]] = {
+    "sgd": (torch.optim.SGD, {"momentum": 0.9}),
+    "adam": (torch.optim.Adam, {}),
+    "adamw": (torch.optim.AdamW, {}),
+}
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)],
@@ -92,6 +100,27 @@ def test_the_optimizer_is_the_one_asked_for(name: str, kind: type) -> None:
         assert [group["momentum"] for group in optimizer.param_groups] == [0.7, 0.7]
         assert [group["nesterov"] for group in optimizer.param_groups] == [False, False]
         assert [group["nesterov"] for group in nesterov.param_groups] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_layer_may_be_left_out_of_some_steps(name: str) -> None:
+    settings = {"name": name, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
+    ours = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    plain = deepcopy(ours)
+    optimizer = build_optimizer(ours, config.Optimizer.model_validate(settings))
+    kind, more = REFERENCES[name]
+    weights = [at for path, at in plain.named_parameters() if path.endswith("weight")]
+    biases = [at for path, at in plain.named_parameters() if path.endswith("bias")]
+    groups = [{"params": weights}, {"params": biases, "weight_decay": 0}]
+    expected = kind(groups, lr=0.1, weight_decay=0.01, foreach=False, **more)
+    for layers in (1, 2, 1, 2):
+        for model, each in ((ours, optimizer), (plain, expected)):
+            each.zero_grad()
+            model[:layers](torch.arange(8.0).view(2, 4)).square().sum().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            each.step()
+    for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_cosine_falls_from_the_rate_to_nothing() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from lbc.magnitude import MagnitudeLayer
-from lbc.masking import masked
 from lbc.pattern import Pattern
 from lbc.schedule import Schedule
 from lbc.scores import Form, SparseLayer
@@ -25,7 +24,7 @@ class AspLayer(MagnitudeLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()
-        return weight if self.searching else masked(weight, self.mask)
+        return weight if self.searching else weight * self.mask
 
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:

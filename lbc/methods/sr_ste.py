@@ -16,7 +16,6 @@ from torch import Tensor
 
 from lbc.live import keep_best
 from lbc.magnitude import MagnitudeLayer
-from lbc.masking import masked
 from lbc.pattern import Pattern
 from lbc.schedule import Schedule
 from lbc.scores import Form, SparseLayer
@@ -68,7 +67,7 @@ class SrSteLayer(MagnitudeLayer):
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, mask: Tensor) -> Tensor:
-        product = masked(weight, mask)
+        product = weight * mask
         ctx.save_for_backward(weight, product)
         return product
 

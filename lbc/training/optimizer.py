@@ -45,13 +45,18 @@ def build_optimizer(model: nn.Module, settings: config.Optimizer) -> torch.optim
     ]
     match settings.name:
         case "sgd":
-            return _light(torch.optim.SGD)(
+            sgd = _light(torch.optim.SGD)(
                 groups,
                 lr=settings.lr,
                 momentum=settings.momentum,
                 nesterov=settings.nesterov,
                 fused=True,
             )
+            if settings.momentum:
+                # Fused, it fails where parameters get their first gradients in different steps.
+                for parameter in [*decayed, *plain]:
+                    sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            return sgd
         case "adam":
             return _light(torch.optim.Adam)(groups, lr=settings.lr, fused=True)
         case "adamw":
