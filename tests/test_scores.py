@@ -107,6 +107,37 @@ def test_gradients_can_be_penalised(form: Form, live: int) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_a_decided_layer_computes_with_the_mask_it_has_now(form: Form) -> None:
+    def decided(seed: int) -> tuple[nn.Module, Sparsifier]:
+        torch.manual_seed(seed)
+        layer = nn.Linear(16, 8)
+        sparsifier = sparsify(layer, "2:4", scores=form)
+        with torch.no_grad():
+            sparsifier.layers[""].score_parameter().copy_(
+                torch.randn_like(sparsifier.layers[""].score_parameter())
+            )
+        sparsifier.remove(1)
+        return layer, sparsifier
+
+    def check() -> None:
+        original = layer.get_parameter("parametrizations.weight.original")
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        assert torch.equal(weight, original * sparsifier.mask(""))
+
+    layer, sparsifier = decided(0)
+    check()
+    before = sparsifier.mask("")
+    layer.load_state_dict(decided(1)[0].state_dict())
+    assert not torch.equal(sparsifier.mask(""), before)
+    check()
+    for dtype in (torch.float64, torch.bfloat16):
+        layer.to(dtype)
+        check()
+        assert layer.get_parameter("parametrizations.weight.original").dtype == dtype
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_scores_never_scale_the_weights(form: Form) -> None:
     layer = nn.Linear(8, 8)
     plain = layer.weight.detach().clone()

@@ -24,7 +24,7 @@ class AspLayer(MagnitudeLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()
-        return weight if self.searching else weight * self.mask
+        return weight if self.searching else self.under_fixed_mask(weight)
 
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from lbc import Pattern, config, sparsify
 from lbc.allocator import keep_freed_memory
 from lbc.models import build
+from lbc.scores import SparseLayer
 from lbc.sparsify import Sparsifier
 from lbc.training.optimizer import build_optimizer
 
@@ -75,6 +76,9 @@ class Stepper:
 
     def _tensors(self) -> Iterator[Tensor]:
         yield from self.model.buffers()
+        for module in self.model.modules():
+            if isinstance(module, SparseLayer) and module._numbers is not None:
+                yield module._numbers[2]
         for parameter in self.model.parameters():
             yield parameter
             if parameter.grad is not None:
