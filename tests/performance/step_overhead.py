@@ -178,6 +178,8 @@ def compared(copies: list[list[Round]]) -> Comparison:
 
 def extra_bytes(dense: Stepper, sparse: Stepper) -> dict[str, int]:
     """What the sparse network holds more, while there are gradients and between the steps."""
+    for each in (dense, sparse):
+        each.step()
     with_gradients = sparse.bytes() - dense.bytes()
     for each in (dense, sparse):
         each.optimizer.zero_grad()
