@@ -148,7 +148,7 @@ class Timeline(QWidget):
         self.speed.setCurrentIndex(1)
         self.speed.setToolTip("Moments a second while playing")
         self.speed.currentIndexChanged.connect(self._set_speed)
-        self.live = _button("Live", "Follow the run again")
+        self.live = _button("", "")
         self.live.clicked.connect(self.follow)
         self._where = QLabel()
         self._where.setMinimumWidth(
@@ -240,7 +240,10 @@ class Timeline(QWidget):
     def _show(self) -> None:
         for widget in (self.play, self.speed, self.track):
             widget.setEnabled(bool(self._moments))
-        self.live.setEnabled(self._at is not None)
+        self.live.setText("Live" if self._live else "Last")
+        self.live.setToolTip("Follow the run again" if self._live else "To the run's last moment")
+        end = None if self._live else len(self._moments) - 1
+        self.live.setEnabled(self._at not in (None, end))
         if self._at is not None:
             moment = self._moments[self._at]
             self._where.setText(

@@ -24,7 +24,7 @@ def cell_words(sheet: Sheet, block: int, position: int) -> tuple[str, str]:
     if sheet.weights is not None:
         return f"{sheet.weights[block, position]:+.4f}", kept
     if sheet.beta is not None:
-        return f"{sheet.beta[block, position]:+.5f}", kept
+        return f"β {sheet.beta[block, position]:+.5f}", kept
     return kept, f"position {position}"
 
 

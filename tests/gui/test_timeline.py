@@ -66,6 +66,18 @@ def test_keys_and_mouse_go_from_moment_to_moment(qtbot: QtBot) -> None:
     assert timeline.at is None
 
 
+def test_a_run_that_is_over_has_a_last_moment_instead(qtbot: QtBot) -> None:
+    timeline = Timeline()
+    qtbot.addWidget(timeline)
+    assert (timeline.live.text(), timeline.live.isEnabled()) == ("Live", False)
+    timeline.clear(live=False)
+    timeline.show_moments(moments(6), 3)
+    timeline.go(2)
+    assert (timeline.live.text(), timeline.live.isEnabled()) == ("Last", True)
+    timeline.live.click()
+    assert (timeline.at, timeline.live.isEnabled()) == (5, False)
+
+
 def test_playing_goes_to_the_end_and_stops(qtbot: QtBot) -> None:
     timeline = Timeline()
     qtbot.addWidget(timeline)
