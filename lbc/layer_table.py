@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.nn.parameter import UninitializedParameter
@@ -16,6 +17,15 @@ from torch.utils.flop_counter import flop_registry
 
 from lbc.layers import WEIGHTED, LayerPlan
 from lbc.models.trial import trial
+
+aten = torch.ops.aten
+FORMULAS = flop_registry | {
+    # Attention as torch computes it on a processor, which its own list lacks.
+    aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[
+        aten._scaled_dot_product_flash_attention
+    ]
+}
+"""How many operations a call of torch takes, by torch's own formulas."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
+        formula = FORMULAS.get(func._overloadpacket)
         if formula is not None:
             macs = formula(*args, **(kwargs or {}), out_val=out) // 2
             self.macs += macs

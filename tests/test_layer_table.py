@@ -159,6 +159,17 @@ def test_torch_s_own_attention_is_costed_with_its_output_projection() -> None:
     assert cost.macs == sum(at.macs for at in cost.layers.values()) + inputs + attention
 
 
+def test_a_training_in_another_thread_attends_as_it_did() -> None:
+    class Asking(nn.Linear):
+        def forward(self, images: Tensor) -> Any:
+            allowed.append(torch.backends.cuda.flash_sdp_enabled())  # type: ignore[no-untyped-call]
+            return super().forward(images)
+
+    allowed: list[bool] = []
+    layer_costs(Asking(4, 4), (3, 4, 4))
+    assert allowed == [True]
+
+
 def test_images_a_model_cannot_take_are_a_sentence() -> None:
     with pytest.raises(ValueError, match=r"^The model cannot take images of 3×9×9: RuntimeError: "):
         layer_costs(nn.Linear(8, 8), (3, 9, 9))

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 CPU = torch.device("cpu")
 
@@ -25,13 +24,8 @@ def trial(model: nn.Module, in_shape: tuple[int, ...]) -> object:
     device = next((at.device for at in tensors.values() if not at.is_meta), CPU)
     try:
         # With gradients, since torch's fused transformer layers, which hide the calls inside
-        # them, need none; and attention as products that can be counted.
-        with (
-            _evaluated(model),
-            torch.enable_grad(),
-            sdpa_kernel(SDPBackend.MATH),
-            device,  # the caller's own may be meta
-        ):
+        # them, need none.
+        with _evaluated(model), torch.enable_grad(), device:  # the caller's own may be meta
             return torch.func.functional_call(model, zeros, (torch.zeros(1, *in_shape),))
     except Exception as error:
         raise ValueError(_sentence(in_shape, error)) from error
