@@ -294,7 +294,9 @@ class PerWeight(AdditiveLayer):
     def forward(self, weight: Tensor) -> Tensor:
         if not self.beta.requires_grad:
             return self.under_fixed_mask(weight)
-        product: Tensor = _PerWeightMask.apply(weight, self.beta, self.mask)  # type: ignore[no-untyped-call]
+        # Bytes, which torch turns into numbers faster than it does bools.
+        mask = self.mask.view(torch.uint8)
+        product: Tensor = _PerWeightMask.apply(weight, self.beta, mask)  # type: ignore[no-untyped-call]
         return product
 
 

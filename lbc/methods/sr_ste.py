@@ -60,7 +60,8 @@ class SrSteLayer(MagnitudeLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()
-        product: Tensor = _StraightThrough.apply(weight, self.mask.copy_(self._largest()))  # type: ignore[no-untyped-call]
+        mask = self.mask.copy_(self._largest()).view(torch.uint8)
+        product: Tensor = _StraightThrough.apply(weight, mask)  # type: ignore[no-untyped-call]
         return product
 
 
