@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["lbc.training.trainer", "lbc.cli", "lbc_gui.main_window"])
+LOADED = ["lbc.training.trainer", "lbc.cli", "lbc_gui.main_window"]
 
 
 def start(
@@ -27,8 +26,10 @@ def start(
 
     What it prints goes to the file ``output``; ``environment`` adds to this process's own.
     """
+    context = multiprocessing.get_context("forkserver")  # Windows has none, and skips such tests
+    context.set_forkserver_preload(LOADED)
     everything = {**os.environ, **(environment or {})}
-    process = _context.Process(target=_run, args=(run, arguments, output, everything))
+    process = context.Process(target=_run, args=(run, arguments, output, everything))
     process.start()
     return process
 

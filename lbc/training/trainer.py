@@ -74,7 +74,7 @@ class Trainer:
         ranks: Ranks = ALONE,
     ) -> None:
         self.experiment = experiment
-        self._written = dump_experiment(experiment)
+        self._experiment_text = dump_experiment(experiment)
         self.control = control or Control()
         self._emit = emit
         self._watch = watch
@@ -405,7 +405,7 @@ class Trainer:
     def _checkpoint(self) -> dict[str, Any]:
         return {
             "version": saved.VERSION,
-            "experiment": self._written,
+            "experiment": self._experiment_text,
             "in_shape": self._data.in_shape,
             "classes": self._data.classes,
             "steps_per_epoch": self._prepared.steps_per_epoch,
