@@ -11,17 +11,15 @@
 Names are loaded on first use, so that ``import lbc`` does not wait for torch.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lbc.config import Experiment, load_experiment
-    from lbc.pattern import Pattern
-    from lbc.schedule import Schedule
-    from lbc.semi_structured import to_sparse_semi_structured
-    from lbc.sparsify import Sparsifier, sparsify
+    from lbc.export.semi_structured import to_sparse_semi_structured
+    from lbc.sparsity.pattern import Pattern
+    from lbc.sparsity.schedule import Schedule
+    from lbc.sparsity.sparsifier import Sparsifier, sparsify
 
 __all__ = [
     "Experiment",
@@ -35,12 +33,12 @@ __all__ = [
 
 _HOMES = {
     "Experiment": "lbc.config",
-    "Pattern": "lbc.pattern",
-    "Schedule": "lbc.schedule",
-    "Sparsifier": "lbc.sparsify",
+    "Pattern": "lbc.sparsity.pattern",
+    "Schedule": "lbc.sparsity.schedule",
+    "Sparsifier": "lbc.sparsity.sparsifier",
     "load_experiment": "lbc.config",
-    "sparsify": "lbc.sparsify",
-    "to_sparse_semi_structured": "lbc.semi_structured",
+    "sparsify": "lbc.sparsity.sparsifier",
+    "to_sparse_semi_structured": "lbc.export.semi_structured",
 }
 
 
@@ -50,14 +48,3 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
-
-
-class _Package(ModuleType):
-    # Importing the module lbc.sparsify would otherwise put it in the place of the function, and
-    # whether lbc.sparsify(model, "2:4") works would depend on what was imported before.
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -2,7 +2,7 @@
 
 import sys
 
-from lbc.cli import main
+from lbc.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,10 +12,10 @@ from types import TracebackType
 from platformdirs import user_data_path
 
 from lbc.config import Experiment, load_experiment
-from lbc.resources import resource
-from lbc.runs.opening import OpenedRun, open_run
-from lbc.runs.resuming import RunError
-from lbc.yaml_file import ExperimentError
+from lbc.config.strict_yaml import ExperimentError
+from lbc.files.resources import resource
+from lbc.runs.opened_run import OpenedRun, open_run
+from lbc.runs.unfinished_run import RunError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ExperimentError, RunError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
-    from lbc_gui.display import why_no_window
+    from lbc_gui.display_check import why_no_window
 
     reason = why_no_window()
     if reason is None:
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.start:
         return 1
     print("Training in the terminal instead.", file=sys.stderr)
-    from lbc.cli import train_and_draw
-    from lbc.runs.naming import new_run_path
+    from lbc.cli.main import train_and_draw
+    from lbc.runs.new_folder import new_run_path
 
     return train_and_draw(experiment, new_run_path(options.runs, experiment.name))
 
@@ -66,8 +66,8 @@ def show_window(
     """Run the application until its window is closed."""
     from PySide6.QtWidgets import QApplication
 
-    from lbc_gui.main_window import MainWindow
-    from lbc_gui.settings import Settings
+    from lbc_gui.window.main_window import MainWindow
+    from lbc_gui.window.settings import Settings
 
     application = QApplication(sys.argv[:1])
     application.setApplicationName("lbc-explorer")
@@ -81,7 +81,7 @@ def show_window(
 
 def _report_exceptions_in(window: object) -> None:
     """An error nobody foresaw becomes a message; the window stays alive."""
-    from lbc_gui.main_window import MainWindow
+    from lbc_gui.window.main_window import MainWindow
 
     assert isinstance(window, MainWindow)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-LOADED = ["lbc.training.trainer", "lbc.cli", "lbc_gui.main_window"]
+LOADED = ["lbc.training.trainer", "lbc.cli.main", "lbc_gui.window.main_window"]
 
 
 def start(
@@ -36,7 +36,7 @@ def start(
 
 def lbc(*arguments: object) -> None:
     """The ``lbc`` command, as ``python -m lbc`` runs it."""
-    from lbc.cli import main
+    from lbc.cli.main import main
 
     sys.exit(main([str(each) for each in arguments]))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from lbc.comparison.statistics import mean_and_deviation, paired_p, smallest_p
 from lbc.comparison.trials import DENSE, Trial
-from lbc.pattern import Pattern
-from lbc.runs.atomic import write_atomically
+from lbc.files.atomic import write_atomically
+from lbc.sparsity.pattern import Pattern
 
 Accuracies = Mapping[tuple[str, Pattern], Mapping[int, float]]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lbc.config import Experiment, load_experiment
-from lbc.pattern import Pattern
-from lbc.runs.resuming import open_unfinished, read_state
+from lbc.runs.unfinished_run import open_unfinished, read_state
+from lbc.sparsity.pattern import Pattern
 
 DENSE = "dense"
 """The method that no pattern changes: one run for each seed serves all patterns."""

@@ -3,8 +3,8 @@
 from lbc.config.augmentation import Augment
 from lbc.config.data import Cifar10, Cifar100, Data, Digits, IdxFiles, ImageFolder, NpzFile, Source
 from lbc.config.experiment import VERSION, Experiment
-from lbc.config.files import dump_experiment, load_experiment, parse_experiment
-from lbc.config.foreign import FOREIGN, Imported, Timm, Torchvision
+from lbc.config.experiment_files import dump_experiment, load_experiment, parse_experiment
+from lbc.config.external import FOREIGN, Imported, Timm, Torchvision
 from lbc.config.model import CifarResNet, ConvNet, DeiT, Mlp, Model, ResNet
 from lbc.config.training import Optimizer, RemovalSchedule, Training
 

@@ -21,7 +21,7 @@ from lbc.config.values import (
     SafeName,
     Section,
 )
-from lbc.pattern import Pattern
+from lbc.sparsity.pattern import Pattern
 
 VERSION: Final = 1
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lbc.config.foreign import FOREIGN, Imported, Timm, Torchvision
+from lbc.config.external import FOREIGN, Imported, Timm, Torchvision
 from lbc.config.values import Section
 
 

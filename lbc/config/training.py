@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from lbc.config.values import Section
-from lbc.schedule import Kind, Schedule
+from lbc.sparsity.schedule import Kind, Schedule
 
 
 class RemovalSchedule(Section):

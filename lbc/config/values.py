@@ -18,9 +18,9 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from lbc.methods import check_method
-from lbc.pattern import Pattern
-from lbc.yaml_file import KeyPath, shown
+from lbc.config.strict_yaml import KeyPath, shown
+from lbc.sparsity.methods import check_method
+from lbc.sparsity.pattern import Pattern
 
 
 class ElsewhereError(ValueError):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lbc.data.dataset import DataError, Dataset, split_in_two
-from lbc.resources import resource
+from lbc.files.resources import resource
 
 IN_SHAPE = (1, 28, 28)
 CLASSES = 10

@@ -9,9 +9,9 @@ from typing import Any
 from safetensors.torch import save
 
 from lbc.export.trained import Trained, refuse_existing
+from lbc.files.atomic import write_atomically
 from lbc.inspection import METADATA_KEY
-from lbc.masks import check
-from lbc.runs.atomic import write_atomically
+from lbc.sparsity.compliance import check
 
 FORMAT = 1
 

@@ -9,12 +9,12 @@ from typing import cast
 from torch import Tensor, nn
 
 from lbc.config import Experiment
-from lbc.masks import check
-from lbc.pattern import Pattern
+from lbc.sparsity.compliance import check
+from lbc.sparsity.pattern import Pattern
 from lbc.training import checkpoint as saved
-from lbc.training.averaging import load_average
 from lbc.training.failures import TrainingError
 from lbc.training.preparation import build_sparse
+from lbc.training.weight_average import load_average
 
 
 class ExportError(Exception):

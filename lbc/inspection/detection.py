@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lbc.inspection.rows import Counts, Kept, block_counts, in_chunks, kept_rows
-from lbc.pattern import Pattern
+from lbc.sparsity.pattern import Pattern
 
 if TYPE_CHECKING:
     from torch import Tensor

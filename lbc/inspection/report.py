@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lbc.inspection.checkpoint import Statement, open_checkpoint
-from lbc.masks import Violation, check
-from lbc.pattern import Pattern
+from lbc.sparsity.compliance import Violation, check
+from lbc.sparsity.pattern import Pattern
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ from lbc.inspection.checkpoint import Checkpoint, open_checkpoint
 from lbc.inspection.detection import Detection, detect
 from lbc.inspection.rows import Kept, kept_rows
 from lbc.inspection.violations import Violations, find_violations
-from lbc.pattern import Pattern
+from lbc.sparsity.pattern import Pattern
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from lbc.files.atomic import write_atomically
 from lbc.inspection.rows import Kept, block_counts, in_chunks
-from lbc.masks import Violation, block_coordinates
-from lbc.pattern import Pattern
-from lbc.runs.atomic import write_atomically
+from lbc.sparsity.compliance import Violation, block_coordinates
+from lbc.sparsity.pattern import Pattern
 
 CSV_HEADER = ("layer", "pattern", "block", "kept", "coordinates")
 

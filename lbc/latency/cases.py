@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lbc.pattern import Pattern
+from lbc.sparsity.pattern import Pattern
 
 TWO_FOUR = Pattern(2, 4)
 LARGEST_SIDE = 1 << 20

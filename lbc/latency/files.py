@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from lbc.files.atomic import write_atomically
 from lbc.latency.answers import believed, failures_in, measurements_in
 from lbc.latency.measurement import SCHEMA, Measurement, MeasurementError, Told, checked
-from lbc.runs.atomic import write_atomically
 
 
 class _File(Told):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import comb
 
-from lbc.pattern import Pattern
+from lbc.sparsity.pattern import Pattern
 
 
 def runs_as_two_four(pattern: Pattern) -> bool:

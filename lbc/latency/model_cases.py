@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from lbc.config import Experiment, load_experiment
 from lbc.data import describe
 from lbc.latency.cases import Case, Convolution
-from lbc.layer_table import LayerCost, model_cost
-from lbc.layers import LayerPlan, plan_layers
 from lbc.models import lay_out
-from lbc.models.trial import trial
-from lbc.pattern import Pattern
+from lbc.models.layer_cost import LayerCost, model_cost
+from lbc.models.probe import trial
+from lbc.sparsity.layer_plan import LayerPlan, plan_layers
+from lbc.sparsity.pattern import Pattern
 
 Shape = tuple[int, ...]
 MODEL_FILE = "model.safetensors"

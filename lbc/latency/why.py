@@ -5,7 +5,7 @@ from __future__ import annotations
 from lbc.latency.anchors import memory_bytes, peak_of, weight_bandwidth_bound
 from lbc.latency.hardware import hardware_path
 from lbc.latency.measurement import A_A, Measurement, Ratio, Result
-from lbc.pattern import Pattern
+from lbc.sparsity.pattern import Pattern
 
 SLOW = 1.15
 """Speed-ups from here on need no excuse."""

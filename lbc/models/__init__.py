@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lbc import config
-from lbc.models import foreign
+from lbc.models import external as foreign
 from lbc.models.cifar_resnet import CifarResNet
 from lbc.models.convnet import ConvNet
 from lbc.models.deit import DeiT

@@ -9,9 +9,7 @@ from math import prod
 import numpy as np
 from torch import Tensor
 
-from lbc.heatmap import Fold
-from lbc.mask_statistics import kept_at_positions, uniform_expectation
-from lbc.pattern import Pattern
+from lbc.pictures.score_codes import Fold
 from lbc.report.charts import Axis, Line, bar_chart, line_chart, small_bars
 from lbc.report.layer_story import LayerStory
 from lbc.report.pixels import (
@@ -22,6 +20,8 @@ from lbc.report.pixels import (
     score_level,
     score_picture,
 )
+from lbc.sparsity.mask_statistics import kept_at_positions, uniform_expectation
+from lbc.sparsity.pattern import Pattern
 
 MOST_BARS = 128
 """With more combinations the positions that winners hold are counted instead."""

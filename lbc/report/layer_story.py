@@ -12,15 +12,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lbc.mask_statistics import (
+from lbc.runs.events import LayerInfo
+from lbc.runs.history_reader import LayerMoment
+from lbc.sparsity.mask_statistics import (
     dead_inputs,
     dead_outputs,
     flips,
     winner_counts,
 )
-from lbc.pattern import Pattern
-from lbc.runs.replay import LayerMoment
-from lbc.training.events import LayerInfo
+from lbc.sparsity.pattern import Pattern
 
 Array = npt.NDArray[Any]
 

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 from lbc.report.charts import Axis, Line, line_chart
+from lbc.report.contents import ReportCancelled, RunStory
 from lbc.report.layer_section import layer_section, layer_table
-from lbc.report.reading import ReportCancelled, RunStory
 
 STYLE = Path(__file__).with_name("style.css")
 

@@ -12,9 +12,18 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from lbc.heatmap import BLANK, HIGHEST, LOWEST, Codes, Fold, difference, levels, quantise
-from lbc.palette import lookup_table
-from lbc.pattern import Pattern
+from lbc.pictures.colour_tables import lookup_table
+from lbc.pictures.score_codes import (
+    BLANK,
+    HIGHEST,
+    LOWEST,
+    Codes,
+    Fold,
+    difference,
+    levels,
+    quantise,
+)
+from lbc.sparsity.pattern import Pattern
 
 WIDEST, TALLEST = 1600, 1200
 """Pixels of a picture at most: ResNet-50's largest layers have 4,608 columns."""

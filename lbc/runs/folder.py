@@ -27,15 +27,15 @@ from safetensors.torch import save as encode_safetensors
 from torch import Tensor
 
 from lbc.config import Experiment, dump_experiment
-from lbc.runs.atomic import write_atomically
-from lbc.runs.history import HistoryWriter
+from lbc.files.atomic import write_atomically
+from lbc.files.lock import PATIENCE_SECONDS
+from lbc.runs.events import EpochDone, Intervened, LayerInfo, StepDone
+from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import InterventionLog
-from lbc.runs.lock import PATIENCE_SECONDS
 from lbc.runs.records import RecordWriter
-from lbc.runs.resuming import read_state
-from lbc.sparsify import Sparsifier
-from lbc.training.events import EpochDone, Intervened, LayerInfo, StepDone
+from lbc.runs.unfinished_run import read_state
+from lbc.sparsity.sparsifier import Sparsifier
 
 Status = Literal["running", "finished", "stopped", "failed"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from lbc.runs.appending import AppendFile
-from lbc.training.events import Intervened
+from lbc.files.append_file import AppendFile
+from lbc.runs.events import Intervened
 
 FILE = "interventions.jsonl"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from lbc.runs.events import EpochDone, StepDone
 from lbc.runs.records import read_records
-from lbc.training.events import EpochDone, StepDone
 
 
 def read_steps(folder: Path) -> tuple[StepDone, ...]:

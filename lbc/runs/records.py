@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lbc.runs.appending import AppendFile
+from lbc.files.append_file import AppendFile
 
 
 class RecordWriter:

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
+from lbc.config.strict_yaml import ExperimentError, parse_yaml, shown
 from lbc.inspection import unloadable
+from lbc.runs.events import EpochDone
 from lbc.runs.folder import CHECKPOINT, Position
-from lbc.scores import SparseLayer
-from lbc.training.events import EpochDone
+from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.training.failures import TrainingError
-from lbc.yaml_file import ExperimentError, parse_yaml, shown
 
 VERSION: Final = 2
 

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from lbc.training.events import Intervention
+from lbc.runs.events import Intervention
 
 IDLE_SECONDS = 0.03
 """How often a paused trainer looks up, to serve whoever watches it."""

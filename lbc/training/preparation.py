@@ -11,12 +11,12 @@ from torch import nn
 from lbc.config import FOREIGN, Experiment, Model
 from lbc.data import Dataset, batch_sizes
 from lbc.data.batches import FEWEST
-from lbc.layer_table import LayerTable, ModelCost, layer_table, model_cost
-from lbc.layers import LayerPlan, plan_layers
 from lbc.models import build, lay_out
-from lbc.scores import Form
-from lbc.sparsify import ADAM_COPIES, Sparsifier, check_memory, plan_memory, sparsify
-from lbc.training.events import LayerInfo, Prepared
+from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
+from lbc.runs.events import LayerInfo, Prepared
+from lbc.sparsity.layer_plan import LayerPlan, plan_layers
+from lbc.sparsity.sparse_layer import Form
+from lbc.sparsity.sparsifier import ADAM_COPIES, Sparsifier, check_memory, plan_memory, sparsify
 
 SGD_COPIES = 3
 

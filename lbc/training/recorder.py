@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lbc.config import Experiment
+from lbc.runs.events import EpochDone, Intervened, LayerInfo, Resumed, StepDone
 from lbc.runs.folder import Position, RunFolder, RunState
 from lbc.runs.metrics import read_epochs, read_steps
-from lbc.sparsify import Sparsifier
-from lbc.training.events import EpochDone, Intervened, LayerInfo, Resumed, StepDone
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lbc import config
 from lbc.data.batches import mixed_seed
-from lbc.sparsify import Sparsifier
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError, first_bad_gradient, first_bad_layer
 from lbc.training.ranks import Ranks
 

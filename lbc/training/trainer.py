@@ -12,17 +12,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from lbc.allocator import keep_freed_memory
 from lbc.config import Experiment, dump_experiment
 from lbc.data import Batch, Loader, load
-from lbc.runs.folder import Position, RunState, Status
-from lbc.runs.history import moments_per_epoch
-from lbc.sparsify import Sparsifier
-from lbc.training import checkpoint as saved
-from lbc.training.averaging import WeightAverage
-from lbc.training.control import Control
-from lbc.training.evaluation import evaluate
-from lbc.training.events import (
+from lbc.runs.events import (
     EpochDone,
     Event,
     Finished,
@@ -36,12 +28,20 @@ from lbc.training.events import (
     StepDone,
     StorageProblem,
 )
+from lbc.runs.folder import Position, RunState, Status
+from lbc.runs.history_writer import moments_per_epoch
+from lbc.sparsity.sparsifier import Sparsifier
+from lbc.training import checkpoint as saved
+from lbc.training.allocator import keep_freed_memory
+from lbc.training.control import Control
+from lbc.training.evaluation import evaluate
 from lbc.training.failures import TrainingError, check_finite, sentence
 from lbc.training.optimizer import build_optimizer, learning_rate
 from lbc.training.preparation import fewest_images, prepare
 from lbc.training.ranks import ALONE, Ranks
 from lbc.training.recorder import Recorder
 from lbc.training.step import Place, Stepper
+from lbc.training.weight_average import WeightAverage
 
 PROGRESS_SECONDS = 0.2
 """How often a removal tells how far it is; a shorter one does not tell at all."""

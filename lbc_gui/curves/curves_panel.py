@@ -10,10 +10,10 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
 from PySide6.QtWidgets import QWidget
 
-from lbc.training.events import EpochDone, LayerInfo, Resumed, StepDone
+from lbc.runs.events import EpochDone, LayerInfo, Resumed, StepDone
 from lbc_gui.curves.series import Series
-from lbc_gui.painting import Picture
-from lbc_gui.saving import Data, as_csv, as_npz
+from lbc_gui.export.view_export import Data, as_csv, as_npz
+from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import PlotColours, compact, plot_colours, style_plot
 
 TITLES = {

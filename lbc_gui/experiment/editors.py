@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.yaml_file import ExperimentError, dump_yaml, parse_yaml
+from lbc.config.strict_yaml import ExperimentError, dump_yaml, parse_yaml
 from lbc_gui.experiment.fields import Row
 
 LARGEST_WHOLE = 2**31 - 1

@@ -11,8 +11,8 @@ from lbc.config import Experiment
 from lbc.config.data import SOURCES
 from lbc.config.model import FAMILIES
 from lbc.config.values import keys, names
-from lbc.methods import method_names
-from lbc.schedule import KINDS
+from lbc.sparsity.methods import method_names
+from lbc.sparsity.schedule import KINDS
 
 Editor = Literal[
     "text",

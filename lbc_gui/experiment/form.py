@@ -8,8 +8,8 @@ from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QFormLayout, QGroupBox, QLabel, QVBoxLayout, QWidget
 
 from lbc.config import Experiment, parse_experiment
+from lbc.config.strict_yaml import ExperimentError
 from lbc.config.values import keys
-from lbc.yaml_file import ExperimentError
 from lbc_gui.experiment import editors
 from lbc_gui.experiment.fields import GROUPS, PATTERN_ROWS, VARIANTS, Row
 

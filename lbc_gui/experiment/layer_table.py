@@ -10,7 +10,7 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 if TYPE_CHECKING:
-    from lbc.layer_table import LayerRow
+    from lbc.models.layer_cost import LayerRow
 
 _HEADERS = {
     "layer": "Every Linear and Conv layer, in the model's order",

@@ -7,8 +7,8 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QWidget
 
-from lbc.pattern import Pattern
-from lbc.schedule import Schedule, density_bounds
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.schedule import Schedule, density_bounds
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 POINTS = 400

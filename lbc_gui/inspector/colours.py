@@ -9,8 +9,8 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.inspection.picture import BROKEN, KEPT, ONLY_FIRST, ONLY_SECOND, SHADES, ZERO
-from lbc.palette import REMOVED_COLOUR
-from lbc_gui.widgets.cells_view import Table
+from lbc.pictures.colour_tables import REMOVED_COLOUR
+from lbc_gui.heatmap.cells_view import Table
 
 FIRST, SECOND = (86, 180, 233), (230, 159, 0)
 """Okabe and Ito's sky blue and orange, which no grey is mistaken for."""

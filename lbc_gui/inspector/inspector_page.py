@@ -10,14 +10,14 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from lbc.inspection.checkpoint import SUFFIXES
-from lbc.pattern import Pattern
-from lbc_gui.inspector.head import Head
-from lbc_gui.inspector.invitation import Invitation
+from lbc.sparsity.pattern import Pattern
+from lbc_gui.inspector.empty_page import Invitation
+from lbc_gui.inspector.header import Head
 from lbc_gui.inspector.layer_view import LayerView
 from lbc_gui.inspector.layers_panel import LayersPanel
 from lbc_gui.inspector.layers_table import LayersModel
-from lbc_gui.inspector.reading import Reading
-from lbc_gui.inspector.reading_thread import (
+from lbc_gui.inspector.open_checkpoint import Reading
+from lbc_gui.inspector.reader_thread import (
     LayerPicture,
     LayerRead,
     LayerRequest,

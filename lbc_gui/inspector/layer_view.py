@@ -15,14 +15,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from lbc_gui.export.view_export import Data
+from lbc_gui.export.view_renderer import Picture
+from lbc_gui.inspector.captions import title, weight_text
 from lbc_gui.inspector.colours import Legend, difference_table, mask_table, weight_table
+from lbc_gui.inspector.data_export import layer_data
 from lbc_gui.inspector.mask_view import MaskView
-from lbc_gui.inspector.numbers import layer_data
-from lbc_gui.inspector.reading_thread import LayerPicture
+from lbc_gui.inspector.reader_thread import LayerPicture
 from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationsModel, ViolationsTable
-from lbc_gui.inspector.wording import title, weight_text
-from lbc_gui.painting import Picture
-from lbc_gui.saving import Data
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
 

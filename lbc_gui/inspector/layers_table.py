@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidge
 
 from lbc.inspection.comparison import LayerComparison
 from lbc.inspection.survey import Finding
-from lbc.pattern import Pattern
+from lbc.sparsity.pattern import Pattern
 from lbc_gui.theme import plot_colours
 
 Index = QModelIndex | QPersistentModelIndex

@@ -12,9 +12,9 @@ from PySide6.QtGui import QPainterPath
 from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
 
 from lbc.inspection.picture import Codes
-from lbc_gui.detail import detail
+from lbc.pictures.level_of_detail import detail
+from lbc_gui.heatmap.cells_view import CellsView, Table
 from lbc_gui.theme import plot_colours
-from lbc_gui.widgets.cells_view import CellsView, Table
 
 AROUND_COLUMNS, AROUND_ROWS = 2.5, 5
 """How many blocks at either side, and rows above and below, are shown around one block."""

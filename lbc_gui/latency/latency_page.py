@@ -19,17 +19,17 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.config import Experiment
+from lbc.files.atomic import write_atomically
+from lbc.files.resources import resource
 from lbc.latency.files import as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
 from lbc.latency.place import HERE, command_for_server
 from lbc.latency.run import CaseDone, CaseStarted, Ready, Said, WorkerFailed
-from lbc.resources import resource
-from lbc.runs.atomic import write_atomically
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
+from lbc_gui.latency.measurement_session import Measuring
+from lbc_gui.latency.measurement_thread import MeasuringFailed, Prepared
 from lbc_gui.latency.measurements_list import MeasurementsList
-from lbc_gui.latency.measuring import Measuring
-from lbc_gui.latency.measuring_thread import MeasuringFailed, Prepared
 from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
 

@@ -16,9 +16,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.runs.replay import MomentInfo
-from lbc_gui.masks.drawing import Against
-from lbc_gui.timeline import MomentTrack
+from lbc.pictures.mask_snapshot import Against
+from lbc.runs.history_reader import MomentInfo
+from lbc_gui.run.timeline import MomentTrack
 
 NOTHING, MOMENT, RUN = range(3)
 

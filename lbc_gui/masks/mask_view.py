@@ -16,20 +16,20 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.runs.replay import MomentInfo
-from lbc_gui.drawing import ViewRequest
+from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Show
+from lbc.pictures.score_snapshot import ViewRequest
+from lbc.runs.history_reader import MomentInfo
+from lbc_gui.export.view_export import Data
+from lbc_gui.export.view_renderer import Picture
+from lbc_gui.heatmap.heatmap_view import HeatmapView
+from lbc_gui.heatmap.key_legend import KeyLegend
+from lbc_gui.heatmap.layer_list import LayerList, place_list
+from lbc_gui.heatmap.zoom_buttons import ZoomButtons
+from lbc_gui.masks.captions import cell_words, input_text, weight_text
 from lbc_gui.masks.compare_bar import CompareBar
-from lbc_gui.masks.drawing import MaskRequest, MaskSnapshot, Show
+from lbc_gui.masks.data_export import mask_data
 from lbc_gui.masks.numbers_panel import NumbersPanel
-from lbc_gui.masks.saving import mask_data
-from lbc_gui.masks.wording import cell_words, input_text, weight_text
-from lbc_gui.painting import Picture
-from lbc_gui.pinned import Pin
-from lbc_gui.saving import Data
-from lbc_gui.scores.heatmap_view import HeatmapView
-from lbc_gui.scores.layer_list import LayerList, place_list
-from lbc_gui.scores.zoom_buttons import ZoomButtons
-from lbc_gui.widgets.key_legend import KeyLegend
+from lbc_gui.run.pinned_weights import Pin
 
 SHOWS: dict[Show, str] = {
     "weights": "weights",

@@ -8,12 +8,12 @@ from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from lbc.mask_picture import winner_codes
-from lbc.palette import winner_table
-from lbc.pattern import Pattern
-from lbc_gui.glyphs import glyphs, members_of
-from lbc_gui.masks.numbers import Histogram, Numbers
-from lbc_gui.masks.wording import chance_text, numbers_text
+from lbc.pictures.colour_tables import winner_table
+from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.mask_codes import winner_codes
+from lbc.pictures.mask_numbers import Histogram, Numbers
+from lbc.sparsity.pattern import Pattern
+from lbc_gui.masks.captions import chance_text, numbers_text
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 MOST_NAMED = 6

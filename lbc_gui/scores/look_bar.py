@@ -9,10 +9,10 @@ from PySide6.QtCore import QSize, Signal, Slot
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QToolButton, QWidget
 
-from lbc.heatmap import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
-from lbc.palette import MAPS, OTHERS, lookup_table
-from lbc_gui.drawing import Look
-from lbc_gui.keys import Key, Scale
+from lbc.pictures.colour_keys import Key, Scale
+from lbc.pictures.colour_tables import MAPS, OTHERS, lookup_table
+from lbc.pictures.score_codes import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
+from lbc.pictures.score_snapshot import Look
 
 COLOURS: dict[Colour, str] = {
     "difference": "difference from mean",

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
-from lbc.training.events import (
+from lbc.runs.events import (
     EpochDone,
     Event,
     Finished,
@@ -17,7 +17,7 @@ from lbc.training.events import (
     Started,
     StorageProblem,
 )
-from lbc_gui.training_thread import Failed
+from lbc_gui.run.training_thread import Failed
 
 MOST_LINES = 5000
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from PySide6.QtWidgets import QProgressBar, QWidget
 
-from lbc.training.events import Prepared, RemovalProgress, Resumed, StepDone
-from lbc_gui.session import State
+from lbc.runs.events import Prepared, RemovalProgress, Resumed, StepDone
+from lbc_gui.run.session import State
 
 _RECENT = 200
 """Steps over which the speed is averaged, so that the estimate follows the machine."""

@@ -76,7 +76,7 @@ def test_only_groups_of_four_that_keep_two_or_fewer_are_valid() -> None:
 def test_patterns_that_run_as_2_4_are_valid_altogether(
     pattern: tuple[int, int], valid: float
 ) -> None:
-    from lbc.pattern import Pattern
+    from lbc.sparsity.pattern import Pattern
 
     ops = operands(Case("layer", 64, 8, 64, Pattern(*pattern)))
     assert ops.share_valid == valid

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from lbc import Pattern, Schedule, config, sparsify
 from lbc.data.digits import load_digits
 from lbc.models import ResNet18
-from lbc.runs.history import HistoryWriter
-from lbc.runs.history_file import read_frames
-from lbc.runs.replay import Replay
-from lbc.training.events import LayerInfo
+from lbc.runs.events import LayerInfo
+from lbc.runs.history_format import read_frames
+from lbc.runs.history_reader import Replay
+from lbc.runs.history_writer import HistoryWriter
 from lbc.training.optimizer import build_optimizer, learning_rate
 
 LARGEST_BYTES_PER_WEIGHT = 1.5

@@ -31,10 +31,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 
-from lbc_gui.drawing import ViewRequest
-from lbc_gui.main_window import MainWindow
-from lbc_gui.session import State
-from lbc_gui.settings import Settings
+from lbc.pictures.score_snapshot import ViewRequest
+from lbc_gui.run.session import State
+from lbc_gui.window.main_window import MainWindow
+from lbc_gui.window.settings import Settings
 from tests.performance.ui_lag import EPOCHS, _experiment, _layers, until
 
 Floats = npt.NDArray[np.float64]

@@ -22,8 +22,8 @@ show_window = app.show_window
 
 def show_watched_window(*arguments):
     from PySide6.QtCore import QEvent, QObject
-    from lbc_gui import main_window
-    from lbc_gui.session import State
+    from lbc_gui.window import main_window
+    from lbc_gui.run.session import State
 
     class FirstPaint(QObject):
         seen = False

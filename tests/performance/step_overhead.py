@@ -32,10 +32,10 @@ import torch
 from torch import Tensor, nn
 
 from lbc import Pattern, config, sparsify
-from lbc.allocator import keep_freed_memory
 from lbc.models import build
-from lbc.scores import SparseLayer
-from lbc.sparsify import Sparsifier
+from lbc.sparsity.sparse_layer import SparseLayer
+from lbc.sparsity.sparsifier import Sparsifier
+from lbc.training.allocator import keep_freed_memory
 from lbc.training.optimizer import build_optimizer
 
 PATTERNS = ("2:4", "4:8", "2:16", "8:16")

@@ -20,10 +20,10 @@ from PySide6.QtCore import QEventLoop, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 from lbc.config import Experiment, parse_experiment
-from lbc.training.events import LayerInfo
-from lbc_gui.main_window import MainWindow
-from lbc_gui.session import State
-from lbc_gui.settings import Settings
+from lbc.runs.events import LayerInfo
+from lbc_gui.run.session import State
+from lbc_gui.window.main_window import MainWindow
+from lbc_gui.window.settings import Settings
 
 TICK = 0.010
 EPOCHS = 100

@@ -21,10 +21,10 @@ import numpy as np
 from PySide6.QtCore import QRectF
 from PySide6.QtWidgets import QApplication
 
-from lbc.pattern import Pattern
-from lbc_gui.drawing import Look, Snapshot, ViewRequest, draw
-from lbc_gui.moment import LayerMoment
-from lbc_gui.scores.heatmap_view import HeatmapView
+from lbc.pictures.layer_moment import LayerMoment
+from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw
+from lbc.sparsity.pattern import Pattern
+from lbc_gui.heatmap.heatmap_view import HeatmapView
 
 SHAPE = (512, 512, 3, 3)
 ZOOM = 0.8

@@ -14,9 +14,9 @@ from PySide6.QtCore import QPoint, QPointF, QTimer
 from PySide6.QtWidgets import QApplication, QLabel, QMessageBox, QToolButton, QWidget
 
 from lbc.config import load_experiment
-from lbc.training.events import StepDone
-from lbc_gui.main_window import MainWindow
-from lbc_gui.settings import Settings
+from lbc.runs.events import StepDone
+from lbc_gui.window.main_window import MainWindow
+from lbc_gui.window.settings import Settings
 
 
 def main(folder: Path, asked: Connection) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from lbc.pattern import Pattern
+from lbc.sparsity.pattern import Pattern
 from tests.real_window.conftest import SECONDS, Desktop
 
 pytestmark = pytest.mark.timeout(180)

@@ -1,0 +1,103 @@
+"""``lbc compare``: methods against each other under one protocol."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from lbc.comparison.trials import Trial
+    from lbc.config import Experiment
+
+DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
+AGAINST = "lbc"
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``compare`` to the program's commands."""
+    parser = commands.add_parser(
+        "compare", help="train methods, patterns and seeds alike, and test the differences"
+    )
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
+    parser.add_argument("--methods", default="dense,asp,sr-ste,lbc", metavar="A,B")
+    parser.add_argument("--patterns", default="2:4", metavar="N:M,…", help="like 2:4,1:16")
+    parser.add_argument("--seeds", type=int, default=5, help="how many, from the experiment's own")
+    parser.add_argument("--set", action="append", nargs="+", metavar="KEY=VALUE")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="default comparisons/NAME; goes on where it stopped"
+    )
+
+
+def command(options: argparse.Namespace, errors: Console) -> int:
+    """Do every run that is missing, then write and print the table."""
+    from lbc.comparison.report import rows_of
+    from lbc.comparison.trials import ComparisonError, plan
+    from lbc.config import load_experiment
+    from lbc.runs.unfinished_run import RunError
+    from lbc.sparsity.methods import check_method
+    from lbc.sparsity.pattern import Pattern
+    from lbc.training.failures import TrainingError
+
+    settings = [setting for group in options.set or [] for setting in group]
+    experiment = load_experiment(options.experiment, settings)
+    out: Path = options.out or Path("comparisons") / experiment.name
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        methods = [check_method(name.strip()) for name in options.methods.split(",")]
+        patterns = [Pattern.parse(text.strip()) for text in options.patterns.split(",")]
+        if options.seeds < 1:
+            raise ValueError(f"{options.seeds} seeds are none: take at least 1.")
+        trials = plan(experiment, methods, patterns, options.seeds, out)
+        stopped = not _complete(trials, console)
+    except (ComparisonError, RunError, ValueError) as error:
+        errors.print(str(error))
+        return WRONG_INPUT
+    except TrainingError as error:
+        errors.print(str(error))
+        return FAILED
+    against = AGAINST if AGAINST in methods else methods[-1]
+    rows = rows_of(trials, patterns, methods, against)
+    if rows:
+        _show(rows, trials, out, against, console)
+    if stopped:
+        console.print("Stopped: the same command goes on from here.")
+    return STOPPED if stopped else DONE
+
+
+def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
+    """Whether all runs came to their end; False where the user stopped one."""
+    from lbc.cli.terminal import train_in_terminal
+    from lbc.comparison.trials import complete
+
+    stopped = False
+
+    def train(experiment: Experiment, folder: Path, resume: bool) -> None:
+        nonlocal stopped
+        finished = train_in_terminal(experiment, folder, console, resume)
+        stopped = finished.status == "stopped"
+
+    for number, trial in enumerate(trials, start=1):
+        if trial.accuracy is None:
+            console.print(f"{number} of {len(trials)}: {trial.folder.name}", markup=False)
+        try:
+            complete(trial, train)
+        except ValueError:
+            if stopped:
+                return False
+            raise
+    return True
+
+
+def _show(rows: Any, trials: tuple[Trial, ...], out: Path, against: str, console: Console) -> None:
+    from lbc.comparison.report import cells, write_report
+
+    table = Table("N:M", "method", "accuracy %", "±", "runs", f"minus {against}", "p")
+    for row in rows:
+        table.add_row(*cells(row))
+    console.print(table)
+    for path in write_report(out, trials, rows, against):
+        console.print(f"Written: {path}", markup=False)

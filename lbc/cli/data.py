@@ -1,0 +1,86 @@
+"""``lbc data download``: fetch a well-known data set.
+
+Exit status: 0 done, 1 it could not be had; what came so far is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
+
+from lbc.download.sets import SETS, Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DONE, FAILED = 0, 1
+ARCHIVES = (".zip", ".tar.gz")
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``data`` with its command to the program's."""
+    data = commands.add_parser("data", help="fetch data to train on")
+    which = data.add_subparsers(dest="data", required=True)
+    download = which.add_parser(
+        "download", help="a well-known data set; a broken download is gone on with"
+    )
+    download.add_argument("set", choices=SETS, metavar="SET", help=", ".join(SETS))
+    download.add_argument("--to", type=Path, metavar="DIR", help="default: data/SET")
+    download.add_argument(
+        "--mirror", metavar="URL", help="another server's folder with the same files"
+    )
+
+
+def command(options: argparse.Namespace, errors: Console) -> int:
+    """Fetch one set, say what an experiment writes to use it; returns the exit status."""
+    from lbc.download.transfer import DownloadError
+
+    chosen = SETS[options.set]
+    folder = options.to or Path("data") / options.set
+    files = [_mirrored(remote, options.mirror) for remote in chosen.files]
+    try:
+        _fetch_all(files, folder)
+    except DownloadError as error:
+        errors.print(str(error))
+        return FAILED
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{chosen.title} is in {folder}. In an experiment:")
+    console.print(f"data: {{{chosen.settings}, folder: {folder.resolve()}}}")
+    return DONE
+
+
+def _fetch_all(files: Sequence[Remote], folder: Path) -> None:
+    from lbc.download.transfer import fetch, unpack
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), console=Console(stderr=True)) as progress:
+        for remote in files:
+            bar = progress.add_task(remote.name, total=None)
+            path = fetch(remote, folder, partial(_show, progress, bar))
+            size = path.stat().st_size
+            _show(progress, bar, size, size)
+            if path.name.endswith(ARCHIVES):
+                progress.update(bar, description=f"{remote.name}: unpacking")
+                unpack(path)
+
+
+def _show(progress: Progress, bar: TaskID, done: int, total: int | None) -> None:
+    progress.update(bar, completed=done, total=total)
+
+
+def _mirrored(remote: Remote, mirror: str | None) -> Remote:
+    if mirror is None:
+        return remote
+    return Remote(f"{mirror.rstrip('/')}/{remote.url.rpartition('/')[2]}", remote.name, remote.md5)

@@ -1,0 +1,176 @@
+"""``lbc inspect``: what a checkpoint obeys, whether it obeys what is asked, what differs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lbc.inspection.comparison import CheckpointComparison, LayerComparison, compare_checkpoints
+from lbc.inspection.errors import InspectionError
+from lbc.inspection.report import Layer, Report, inspect_checkpoint
+from lbc.inspection.survey import Survey, describe, survey_checkpoint, violations_in
+from lbc.inspection.violations import save_violations
+from lbc.sparsity.pattern import Pattern
+
+DONE, FAILED, WRONG_INPUT = 0, 1, 2
+WIDTH_OF_A_FILE = 200
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``inspect`` to the program's commands."""
+    check = commands.add_parser(
+        "inspect", help="say which N:M a checkpoint obeys, or whether it obeys one"
+    )
+    check.add_argument(
+        "checkpoint", type=Path, help=".safetensors, .pt, .pth or .onnx file, or a run folder"
+    )
+    check.add_argument("--pattern", help="hold every layer against it, like 2:4 (default: detect)")
+    check.add_argument(
+        "--skip", action="append", metavar="LAYER", help="layer or glob to leave out"
+    )
+    check.add_argument(
+        "--against", type=Path, metavar="OTHER", help="compare with another checkpoint instead"
+    )
+    check.add_argument(
+        "--violations", type=Path, metavar="FILE.csv", help="write every violation to a file"
+    )
+    check.add_argument("--json", action="store_true", help="print JSON")
+
+
+def command(options: argparse.Namespace, errors: Console) -> int:
+    """Print what was asked for; returns the exit status.
+
+    1 where a layer breaks the pattern that is asked of it, or where two checkpoints differ.
+    """
+    try:
+        if options.against is not None:
+            return _compare(options)
+        if options.pattern is None:
+            return _detect(options)
+        return _check(options)
+    except (InspectionError, ValueError) as error:
+        errors.print(str(error))
+        return WRONG_INPUT
+
+
+def _check(options: argparse.Namespace) -> int:
+    pattern = Pattern.parse(options.pattern)
+    report = inspect_checkpoint(options.checkpoint, pattern, options.skip or ())
+    if options.json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        _print_report(report)
+    _write_violations(options, pattern, {at.name for at in report.layers if at.violations})
+    return DONE if report.valid else FAILED
+
+
+def _detect(options: argparse.Namespace) -> int:
+    survey = survey_checkpoint(options.checkpoint, options.skip or ())
+    if options.json:
+        print(json.dumps(survey.as_dict(), indent=2))
+    else:
+        _print_survey(survey)
+    _write_violations(options, None, {at.name for at in survey.layers if at.broken})
+    return DONE
+
+
+def _compare(options: argparse.Namespace) -> int:
+    if options.pattern or options.skip or options.violations:
+        raise ValueError("--against stands alone: leave out --pattern, --skip and --violations.")
+    comparison = compare_checkpoints(options.checkpoint, options.against)
+    if options.json:
+        print(json.dumps(comparison.as_dict(), indent=2))
+    else:
+        _print_comparison(comparison)
+    return DONE if comparison.same else FAILED
+
+
+def _write_violations(
+    options: argparse.Namespace, pattern: Pattern | None, layers: set[str]
+) -> None:
+    if options.violations is not None:
+        count = save_violations(
+            options.violations, violations_in(options.checkpoint, pattern, layers)
+        )
+        if not options.json:
+            print(f"Wrote {options.violations}: {count:,} violations.")
+
+
+def _print_report(report: Report) -> None:
+    table = Table("layer", "shape", report.pattern, "density", "first violation")
+    for layer in report.layers:
+        status = layer.status if not layer.reason else f"{layer.status}: {layer.reason}"
+        table.add_row(
+            escape(layer.name),
+            _shape(layer.shape),
+            status,
+            f"{layer.density:.1%}",
+            _first_violation(layer),
+        )
+    console = _console()
+    console.print(table)
+    broken = sum(layer.status == "violated" for layer in report.layers)
+    console.print(f"{report.checked} layers held against {report.pattern}, {broken} broken.")
+
+
+def _first_violation(layer: Layer) -> str:
+    if layer.first is None:
+        return ""
+    where = " ".join(str(index) for index in layer.first.coordinates)
+    return (
+        f"block {layer.first.block} keeps {layer.first.kept}: {where} ({layer.violations} in all)"
+    )
+
+
+def _print_survey(survey: Survey) -> None:
+    table = Table("layer", "shape", "detected", "density", "obeys", "the file says")
+    for layer in survey.layers:
+        table.add_row(
+            escape(layer.name),
+            _shape(layer.detection.shape),
+            layer.detection.headline,
+            f"{layer.detection.density:.1%}",
+            " ".join(str(pattern) for pattern in layer.detection.independent),
+            escape(layer.stated),
+        )
+    console = _console()
+    console.print(table)
+    console.print(describe(survey.layers))
+
+
+def _print_comparison(comparison: CheckpointComparison) -> None:
+    table = Table("layer", "shape", "weights", "largest |difference|", "flipped", "masks agree")
+    for layer in comparison.layers:
+        table.add_row(
+            escape(layer.name),
+            _shape(layer.first or layer.second or ()),
+            _difference(layer),
+            "" if layer.largest is None else f"{layer.largest:.6g}",
+            "" if layer.flipped is None else f"{layer.flipped:,}",
+            "" if layer.agreement is None else f"{layer.agreement:.2%}",
+        )
+    console = _console()
+    console.print(table)
+    apart = sum(layer.difference != "same" for layer in comparison.layers)
+    console.print(f"{len(comparison.layers)} layers, {apart} of them not the same.")
+
+
+def _difference(layer: LayerComparison) -> str:
+    if layer.difference == "other shape" and layer.second is not None:
+        return f"other shape: {_shape(layer.second)}"
+    return layer.difference
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)

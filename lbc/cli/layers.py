@@ -1,0 +1,147 @@
+"""``lbc layers``: the layer table of an experiment's network, as text or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lbc.config import load_experiment
+
+if TYPE_CHECKING:
+    from lbc.config import Experiment
+    from lbc.models.layer_cost import LayerRow, LayerTable
+
+Shape = tuple[int, int, int]
+
+DONE, WRONG_INPUT = 0, 2
+WIDTH_OF_A_FILE = 200
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``layers`` to the program's commands."""
+    layers = commands.add_parser(
+        "layers", help="list an experiment's layers: which become sparse, what each costs"
+    )
+    layers.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
+    layers.add_argument(
+        "--set", action="append", nargs="+", metavar="KEY=VALUE", help="override, like pattern=1:4"
+    )
+    layers.add_argument(
+        "--image", type=_shape, metavar="CxHxW", help="instead of the data's, like 3x224x224"
+    )
+    layers.add_argument("--classes", type=int, default=1000, help="with --image (default: 1000)")
+    layers.add_argument("--json", action="store_true", help="print JSON")
+
+
+def command(options: argparse.Namespace, errors: Console) -> int:
+    """Print the table; returns the exit status. Raises ExperimentError."""
+    settings = [setting for group in options.set or [] for setting in group]
+    experiment = load_experiment(options.experiment, settings)
+    try:
+        in_shape, table = _look(experiment, options.image, options.classes)
+    except ValueError as error:
+        errors.print(str(error))
+        return WRONG_INPUT
+    if options.json:
+        print(json.dumps(as_dict(table, in_shape), indent=2))
+    else:
+        _print(table, in_shape)
+    return DONE
+
+
+def as_dict(table: LayerTable, in_shape: tuple[int, ...]) -> dict[str, object]:
+    """The table as plain values, as JSON has them."""
+    return {
+        "image": list(in_shape),
+        "parameters": table.parameters,
+        "macs": table.macs,
+        "share_elsewhere": table.elsewhere,
+        "layers": [_layer(row) for row in table.rows],
+    }
+
+
+def _shape(text: str) -> Shape:
+    channels, height, width = (int(part) for part in text.split("x"))
+    if min(channels, height, width) < 1:
+        raise ValueError
+    return channels, height, width
+
+
+def _look(experiment: Experiment, image: Shape | None, classes: int) -> tuple[Shape, LayerTable]:
+    from lbc.data import DataError, describe
+    from lbc.models import lay_out
+    from lbc.models.layer_cost import layer_table, model_cost
+    from lbc.sparsity.layer_plan import plan_layers
+
+    try:
+        in_shape, classes = (image, classes) if image else describe(experiment.data)
+    except DataError as error:
+        raise ValueError(str(error)) from error
+    model = lay_out(experiment.model, in_shape, classes)
+    plans = plan_layers(model, experiment.pattern, experiment.skip, experiment.layers)
+    return in_shape, layer_table(model, plans, model_cost(model, in_shape))
+
+
+def _layer(row: LayerRow) -> dict[str, object]:
+    plan, cost = row.plan, row.cost
+    return {
+        "name": plan.name,
+        "kind": plan.kind,
+        "shape": list(plan.shape),
+        "pattern": str(plan.pattern) if plan.pattern else None,
+        "reason": plan.reason,
+        "overridden": plan.overridden,
+        "blocks": plan.blocks,
+        "combinations": row.combinations,
+        "parameters": row.parameters,
+        "positions": cost.positions,
+        "calls": cost.calls,
+        "macs": cost.macs,
+        "share": row.share,
+    }
+
+
+def _print(table: LayerTable, in_shape: tuple[int, ...]) -> None:
+    shown = Table("layer", "kind", "shape", "N:M")
+    for name in ("blocks", "combinations", "parameters", "MACs", "share"):
+        shown.add_column(name, justify="right")
+    shown.add_column("why dense")
+    for row in table.rows:
+        shown.add_row(*map(escape, _cells(row)), style=None if row.plan.pattern else "dim")
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)
+    console.print(shown)
+    sparse = [row for row in table.rows if row.plan.pattern]
+    elsewhere = table.elsewhere
+    console.print(
+        f"{len(sparse)} sparse and {len(table.rows) - len(sparse)} dense layers; "
+        f"{table.parameters:,} parameters in all. An image of {'×'.join(map(str, in_shape))} takes "
+        f"{table.macs:,} multiply-adds (MACs, of two FLOPs each), "
+        f"{sum(row.share for row in sparse):.1%} of them in sparse layers"
+        + (f" and {elsewhere:.1%} in no layer, as in attention." if elsewhere else "."),
+        soft_wrap=True,
+    )
+    if any(row.plan.overridden for row in table.rows):
+        console.print("* This layer was given its own.")
+
+
+def _cells(row: LayerRow) -> tuple[str, ...]:
+    plan = row.plan
+    return (
+        plan.name or "model",
+        plan.kind,
+        "×".join(map(str, plan.shape)),
+        str(plan.pattern or "dense") + (" *" if plan.overridden else ""),
+        f"{plan.blocks:,}" if plan.pattern else "",
+        f"{row.combinations:,}" if plan.pattern else "",
+        f"{row.parameters:,}",
+        f"{row.cost.macs:,}",
+        f"{row.share:.1%}",
+        plan.reason,
+    )

@@ -1,0 +1,122 @@
+"""Training in a terminal: a progress bar, a line an epoch, Ctrl-C that keeps what was learned."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lbc.config import Experiment, dump_experiment, parse_experiment
+from lbc.config.strict_yaml import parse_yaml
+from lbc.runs.events import (
+    EpochDone,
+    Event,
+    Finished,
+    Prepared,
+    RemovalProgress,
+    Resumed,
+    StepDone,
+)
+from lbc.training.control import Control
+from lbc.training.ranks import from_environment, together
+from lbc.training.trainer import Trainer
+
+
+def train_in_terminal(
+    experiment: Experiment, folder: Path, console: Console, resume: bool = False
+) -> Finished:
+    """Train to the end, or to Ctrl-C, showing progress; with ``resume``, go on in ``folder``.
+
+    As the first of several processes it tells the others what to do. Raises TrainingError.
+    """
+    control = Control()
+    with _progress(console) as progress, _stopping_on_interrupt(control):
+        view = _TerminalView(progress)
+        with together(from_environment()) as ranks:
+            order = {"experiment": dump_experiment(experiment), "resume": resume}
+            ranks.share_bytes(json.dumps(order).encode())
+            trainer = Trainer(experiment, folder, control, view.show, resume=resume, ranks=ranks)
+            return trainer.train()
+
+
+def follow() -> Finished:
+    """Train as one of the other processes, silently. Raises TrainingError."""
+    control = Control()
+    with _stopping_on_interrupt(control), together(from_environment()) as ranks:
+        order = json.loads(ranks.share_bytes(None) or b"")
+        document, _ = parse_yaml(order["experiment"], "experiment")
+        assert isinstance(document, dict)
+        experiment = parse_experiment(document)
+        return Trainer(experiment, None, control, resume=order["resume"], ranks=ranks).train()
+
+
+def summary(finished: Finished) -> str:
+    """One sentence on how a run ended."""
+    accuracy = "not evaluated" if finished.accuracy is None else f"{finished.accuracy:.2%} accuracy"
+    return (
+        f"{finished.status.capitalize()} after {finished.seconds:.0f} s: {accuracy}, "
+        f"{finished.density:.1%} of the sparse layers' weights kept."
+    )
+
+
+class _TerminalView:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("preparing", total=None)
+
+    def show(self, event: Event) -> None:
+        match event:
+            case Prepared():
+                self._progress.update(self._task, total=event.steps, description="training")
+                names = ", ".join(f"{at.name} {at.pattern}" for at in event.layers)
+                self._progress.console.print(f"Sparse layers: {names}", highlight=False)
+                for name, reason in event.skipped:
+                    self._progress.console.print(f"Dense: {name} ({reason})", highlight=False)
+            case Resumed():
+                step = event.steps[-1].step if event.steps else 0
+                self._progress.console.print(f"Going on after step {step:,}", highlight=False)
+                self._progress.update(self._task, completed=step)
+            case StepDone():
+                self._progress.update(self._task, completed=event.step)
+            case RemovalProgress():
+                removing = f"removing {event.share:.0%}" if event.share < 1 else "training"
+                self._progress.update(self._task, description=removing)
+            case EpochDone():
+                self._progress.console.print(
+                    f"epoch {event.epoch:3d}   loss {event.train_loss:.4f}   "
+                    f"accuracy {event.accuracy:.2%}   live {max(event.live):4d}   "
+                    f"density {event.density:.1%}",
+                    highlight=False,
+                )
+            case _:
+                pass
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=False,
+    )
+
+
+@contextmanager
+def _stopping_on_interrupt(control: Control) -> Iterator[None]:
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        control.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,90 @@
+"""Experiments as YAML files: reading, checking, writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lbc.config.experiment import VERSION, Experiment
+from lbc.config.strict_yaml import (
+    ExperimentError,
+    KeyPath,
+    LineOf,
+    Problem,
+    dotted,
+    dump_yaml,
+    read_yaml,
+    shown,
+    with_settings,
+)
+from lbc.config.validation_messages import explained
+
+MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}
+"""From each older version to the next: a function from one file's mapping to the other's."""
+
+
+def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
+    """Read a YAML file, with ``settings`` such as ``"model.width=32"`` over what it says.
+
+    A relative ``data.file`` or ``data.folder`` starts at the YAML's folder.
+
+    Raises ExperimentError with every problem.
+    """
+    file = Path(path)
+    content, line_of = read_yaml(file)
+    data, set_paths, problems = with_settings(_current(content, str(path), line_of), settings)
+    experiment = _validated(data, str(path), line_of, set_paths, problems)
+    base = file.parent.resolve()
+    absolute = {name: base / value for name, value in experiment.data if isinstance(value, Path)}
+    return experiment.model_copy(update={"data": experiment.data.model_copy(update=absolute)})
+
+
+def parse_experiment(data: Mapping[str, object], file: str = "experiment") -> Experiment:
+    """Validate plain values, as YAML gives them. Raises ExperimentError with every problem."""
+    return _validated(_current(data, file, lambda _: None), file, lambda _: None)
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """YAML text that ``load_experiment`` reads back as equal, if the data's path is absolute."""
+    return dump_yaml(experiment.model_dump(mode="json"))
+
+
+def _current(data: Mapping[str, object], file: str, line_of: LineOf) -> dict[str, object]:
+    version = data.get("version", VERSION)
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        return dict(data)  # not a version at all, which validation reports
+    if version > VERSION:
+        message = f"{shown(version)} is newer than the {VERSION} known here: update this program."
+        raise ExperimentError(file, [Problem("version", line_of(("version",)), message)])
+    result = dict(data)
+    for step in range(version, VERSION):
+        result = MIGRATIONS[step](result) | {"version": step + 1}
+    return result
+
+
+def _validated(
+    data: dict[str, object],
+    file: str,
+    line_of: LineOf,
+    set_paths: Sequence[KeyPath] = (),
+    problems: Sequence[Problem] = (),
+) -> Experiment:
+    found = list(problems)
+    try:
+        experiment = Experiment.model_validate(data)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            path, message = explained(details)
+            line = line_of(path)
+            from_setting = any(
+                path[: len(key)] == key or (line is None and key[: len(path)] == path)
+                for key in set_paths
+            )
+            found.append(
+                Problem(dotted(path), None if from_setting else line, message, from_setting)
+            )
+    if found:
+        raise ExperimentError(file, sorted(found, key=lambda bad: bad.line or 0))
+    return experiment

@@ -1,0 +1,79 @@
+"""What pydantic found wrong, as sentences that say how to correct it."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from pydantic_core import ErrorDetails
+
+from lbc.config.augmentation import Augment
+from lbc.config.data import SOURCES
+from lbc.config.experiment import Experiment
+from lbc.config.model import FAMILIES
+from lbc.config.strict_yaml import KeyPath, shown
+from lbc.config.training import Optimizer, RemovalSchedule, Training
+from lbc.config.values import Section, keys, names
+
+_WORDING = {
+    "missing": "Is missing, and has no default: write it.",
+    "invalid_key": "A key must be text, not {input}.",
+    "string_too_short": "Must not be empty.",
+    "bool_type": "Must be true or false, not {input}.",
+    "int_type": "Must be a whole number, not {input}.",
+    "int_from_float": "Must be a whole number, not {input}.",
+    "float_type": "Must be a number, not {input}.",
+    "finite_number": "Must be a finite number.",
+    "greater_than": "Must be above {gt}, not {input}.",
+    "greater_than_equal": "Must be at least {ge}, not {input}.",
+    "less_than": "Must be below {lt}, not {input}.",
+    "less_than_equal": "Must be at most {le}, not {input}.",
+    "string_type": "Must be text, not {input}: put it in quotes.",
+    "is_instance_of": "Must be the path of a file or folder, not {input}.",
+    "tuple_type": "Must be a list, like [conv1, fc], not {input}.",
+} | dict.fromkeys(
+    ("dict_type", "model_type", "model_attributes_type", "union_tag_not_found"),
+    "Must hold 'key: value' settings of its own, not {input}.",
+)
+
+_SECTIONS: dict[str | int, type[Section]] = {
+    **{name: section for section in (*SOURCES, *FAMILIES) for name in names(section)},
+    "augment": Augment,
+    "schedule": RemovalSchedule,
+    "optimizer": Optimizer,
+    "training": Training,
+}
+
+
+def explained(error: ErrorDetails) -> tuple[KeyPath, str]:
+    """The key path of pydantic's error, and a sentence on how to correct it."""
+    kind, where, given, context = error["type"], error["loc"], error["input"], error.get("ctx", {})
+    path = tuple(key for key in where if key != "[key]")
+    if path[0] in ("data", "model"):  # pydantic puts the variant's name after these
+        path = path[:1] + path[2:]
+    if path[1:2] == ("kwargs",):  # and below an argument the types that it tried
+        path = path[:3]
+    if kind == "extra_forbidden":
+        return path, _unknown_key(str(path[-1]), where)
+    choices = context.get("expected", context.get("expected_tags", "")).replace("'", "")
+    if kind == "union_tag_invalid":
+        path, given = (*path, "name"), given["name"]
+    if given is None:
+        return path, "Has no value: write one, or remove the key."
+    if kind == "value_error":
+        return getattr(context["error"], "path", path), str(context["error"])
+    if choices:
+        return path, f"{shown(given)} is not known: choose {choices}."
+    values = {name: shown(value) for name, value in context.items()} | {"input": shown(given)}
+    return path, _WORDING[kind].format(**values) if kind in _WORDING else f"{error['msg']}."
+
+
+def _unknown_key(key: str, where: KeyPath) -> str:
+    known = keys(_SECTIONS[where[-2]] if len(where) > 1 else Experiment)
+    close = get_close_matches(key.lower(), known, 1) or [
+        f"{name}.{key}"
+        for name in ("schedule", "optimizer", "training")
+        if key in _SECTIONS[name].model_fields
+    ]
+    if close:
+        return f"Unknown key; did you mean {close[0]!r}?"
+    return f"Unknown key; the keys here are {', '.join(known)}."

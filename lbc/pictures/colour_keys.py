@@ -1,0 +1,66 @@
+"""What the colour codes of a picture mean: levels, or kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from lbc.pictures.colour_tables import DISTINCT, kinds_table, lookup_table
+from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.score_codes import Codes, Colour
+from lbc.sparsity.pattern import Pattern
+
+RGB = tuple[int, int, int]
+
+WIDEST_NAMED = 8
+"""The widest block whose combinations have room in a legend."""
+
+
+class Key(Protocol):
+    """What the colour codes of a picture mean."""
+
+    def table(self, background: RGB) -> Codes:
+        """RGB of every colour code: uint8 (256, 3)."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Colour codes that are levels. ``texts`` stand at the ends in place of the levels, and
+    ``removed`` is what the removed look means, empty where there is none."""
+
+    colour: Colour
+    low: float
+    high: float
+    log: bool = False
+    colour_map: str = ""
+    texts: tuple[str, str] | None = None
+    removed: str = "removed"
+
+    def table(self, background: RGB) -> Codes:
+        return lookup_table(self.colour, background, self.colour_map)
+
+
+@dataclass(frozen=True)
+class Swatches:
+    """Colour codes that are kinds: from ``LOWEST`` on a name and a colour each.
+
+    ``removed`` is what the removed look means.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[RGB, ...]
+    removed: str = "removed"
+
+    def table(self, background: RGB) -> Codes:
+        return kinds_table(self.colours, background)
+
+
+def winner_key(pattern: Pattern, removed: str = "removed") -> Key:
+    """What the codes of ``lbc.pictures.mask_codes.winner_codes`` mean."""
+    if pattern.count <= len(DISTINCT):
+        names = tuple(glyphs(members_of(pattern, c), pattern.m) for c in range(pattern.count))
+        return Swatches(names, DISTINCT[: pattern.count], removed)
+    ends = (tuple(range(pattern.n)), tuple(range(pattern.m - pattern.n, pattern.m)))
+    first, last = (glyphs(members, pattern.m) for members in ends)
+    texts = (first, last) if pattern.m <= WIDEST_NAMED else ("first", "last")
+    return Scale("rank", 0, pattern.count - 1, texts=texts, removed=removed)

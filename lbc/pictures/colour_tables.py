@@ -1,0 +1,77 @@
+"""The colours of the score heatmaps: perceptually uniform and safe for colour-blind eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from cmap import Colormap
+
+from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, REMOVED, Colour
+
+MAPS: dict[Colour, str] = {
+    "difference": "crameri:vik",
+    "score": "viridis",
+    "rank": "crameri:batlow",
+    "margin": "crameri:vik",
+}
+"""The colour map that suits each colour."""
+
+OTHERS = ("crameri:berlin", "cividis", "magma", "crameri:grayC")
+"""More maps to choose from, as uniform and as safe."""
+
+REMOVED_COLOUR = (58, 61, 67)
+"""A dark neutral that none of the maps holds: what is gone reads as gone."""
+
+
+DISTINCT = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+    (217, 217, 217),
+)
+"""Okabe and Ito's colours, which any eyes tell apart, and a light grey in place of their black."""
+
+SAME_COLOUR = (190, 194, 200)
+"""What is kept on both sides of a comparison, and so is nothing to look at."""
+
+
+@lru_cache(maxsize=64)
+def lookup_table(
+    colour: Colour, background: tuple[int, int, int], name: str = ""
+) -> npt.NDArray[np.uint8]:
+    """RGB of every colour code: uint8 (256, 3). Blank cells take the ``background``.
+
+    ``name`` is a colour map to use in place of the one that suits ``colour``.
+    """
+    table = np.empty((256, 3), dtype=np.uint8)
+    shades = Colormap(name or MAPS[colour]).lut(HIGHEST - LOWEST + 1)[:, :3]
+    table[LOWEST : HIGHEST + 1] = np.round(shades * 255)
+    table[REMOVED] = REMOVED_COLOUR
+    table[BLANK] = background
+    table.flags.writeable = False  # shared by whoever asks for the same
+    return table
+
+
+def kinds_table(
+    colours: Sequence[tuple[int, int, int]], background: tuple[int, int, int]
+) -> npt.NDArray[np.uint8]:
+    """RGB of codes that are kinds, counted from ``LOWEST``: uint8 (256, 3)."""
+    table = np.zeros((256, 3), dtype=np.uint8)
+    table[LOWEST : LOWEST + len(colours)] = colours
+    table[REMOVED] = REMOVED_COLOUR
+    table[BLANK] = background
+    return table
+
+
+def winner_table(count: int, background: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """RGB of the codes that ``lbc.pictures.mask_codes.winner_codes`` gives: uint8 (256, 3)."""
+    if count > len(DISTINCT):
+        return lookup_table("rank", background)
+    return kinds_table(DISTINCT[:count], background)

@@ -1,0 +1,18 @@
+"""A combination as squares, the way the window writes it everywhere."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from lbc.sparsity.pattern import Pattern
+
+
+def glyphs(members: tuple[int, ...], size: int) -> str:
+    """A combination as filled and empty squares: ■■□□."""
+    return "".join("■" if j in members else "□" for j in range(size))
+
+
+@lru_cache(maxsize=20_000)
+def members_of(pattern: Pattern, combination: int) -> tuple[int, ...]:
+    """The positions a combination holds, ascending."""
+    return tuple(pattern.members[combination].tolist())

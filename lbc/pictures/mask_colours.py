@@ -1,0 +1,96 @@
+"""The pictures that a mask can be looked at in. Runs in the drawing thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_key
+from lbc.pictures.colour_tables import DISTINCT, SAME_COLOUR
+from lbc.pictures.level_of_detail import Reduction
+from lbc.pictures.mask_codes import Flags, compare, counts, furthest, winner_codes
+from lbc.pictures.score_codes import (
+    LOWEST,
+    REMOVED,
+    USUAL_CLIP,
+    Codes,
+    Floats,
+    levels,
+    quantise,
+    summarise,
+)
+from lbc.sparsity.pattern import Pattern
+
+GREYS = "crameri:grayC_r"
+KEPT_COLOUR = (236, 236, 236)
+SHARES = "crameri:lajolla"
+
+
+@dataclass(frozen=True)
+class Coloured:
+    """Codes of every weight, (blocks, M), and of every block, (blocks,), with their keys."""
+
+    cells: Codes
+    key: Key
+    blocks: Codes
+    blocks_key: Key
+    reduction: Reduction
+
+
+def signed(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured:
+    """Values about 0. A block stands for the one furthest from it; ``like`` gives the levels."""
+    shown = np.where(kept, values, np.float32(-np.inf))
+    high = _level(like) or levels(shown, "difference", USUAL_CLIP)[1]
+    key = Scale("difference", -high, high)
+    blocks = quantise(furthest(shown), -high, high)
+    return Coloured(quantise(shown, -high, high), key, blocks, key, "furthest")
+
+
+def sizes(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured:
+    """Absolute values from 0; a block stands for its largest."""
+    shown = np.where(kept, np.abs(values), np.float32(-np.inf))
+    high = _level(like) or max(levels(shown, "score", USUAL_CLIP)[1], 1e-12)
+    key = Scale("score", 0.0, high, texts=("0", f"{high:.3g}"))
+    blocks = quantise(np.maximum(summarise(shown, "best"), 0), 0.0, high)
+    return Coloured(quantise(shown, 0.0, high), key, blocks, key, "best")
+
+
+def mask_alone(kept: Flags) -> Coloured:
+    """Kept or not; blocks, and what is drawn smaller, by the share that is kept."""
+    cells = np.where(kept, np.uint8(LOWEST), np.uint8(REMOVED))
+    key = Swatches(("kept",), (KEPT_COLOUR,))
+    whole = Scale("score", 0, 1, colour_map=GREYS, texts=("0 %", "100 % kept"), removed="")
+    blocks = quantise(_share(kept), 0.0, 1.0)
+    return Coloured(cells, key, blocks, whole, "mean")
+
+
+def best_combinations(winners: npt.NDArray[np.int64], held: Flags, pattern: Pattern) -> Coloured:
+    """What each block's best combination holds, in that combination's colour."""
+    of_block = winner_codes(winners, pattern)
+    cells = np.where(held, of_block[:, None], np.uint8(REMOVED))
+    key = winner_key(pattern, "not held")
+    return Coloured(cells, key, of_block, key, "sample")
+
+
+def difference(before: Flags, after: Flags, names: tuple[str, str, str, str]) -> Coloured:
+    """Where two masks differ; blocks by the share of their positions that do.
+
+    ``names``: kept by both, by the first alone, by the second alone, by neither. The brightest
+    share is twice the layer's, so that a few differences are seen as well as many.
+    """
+    key = Swatches(names[:3], (SAME_COLOUR, DISTINCT[5], DISTINCT[1]), names[3])
+    share = _share(before != after)
+    high = min(1.0, 2 * float(share.mean())) or 1.0
+    texts = ("0 %", f"{100 * high:.3g} % differ")
+    whole = Scale("score", 0, high, colour_map=SHARES, texts=texts, removed="")
+    return Coloured(compare(before, after), key, quantise(share, 0.0, high), whole, "mean")
+
+
+def _share(flags: Flags) -> Floats:
+    return np.asarray(counts(flags) / flags.shape[1], dtype=np.float32)
+
+
+def _level(like: Coloured | None) -> float | None:
+    return like.key.high if like is not None and isinstance(like.key, Scale) else None

@@ -1,0 +1,313 @@
+"""From a moment of one layer to the pictures that the views show. Runs in the drawing thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.pictures.colour_keys import Key, Scale, winner_key
+from lbc.pictures.layer_moment import Flags, LayerMoment, LayerState, Watch
+from lbc.pictures.level_of_detail import Reduction, reduce_codes
+from lbc.pictures.mask_codes import winner_codes
+from lbc.pictures.score_codes import (
+    REMOVED,
+    USUAL_CLIP,
+    Codes,
+    Colour,
+    Floats,
+    Fold,
+    Summary,
+    by_chunks,
+    levels,
+    quantise,
+    summarise,
+    values,
+    winners,
+)
+from lbc.runs.history_walks import Gone
+from lbc.sparsity.pattern import Pattern
+
+THUMBNAIL_WIDTH = 48
+"""The most cells in a row of a thumbnail."""
+
+LARGEST_DRAWN_COUNT = 128
+"""Above this many combinations a block draws one cell per position instead (4:16 has 1,820)."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How scores are coloured; ``held`` are levels to keep, ``clip`` per cent beyond each end."""
+
+    colour: Colour = "difference"
+    summary: Summary = "best"
+    colour_map: str = ""
+    log: bool = False
+    clip: float = USUAL_CLIP
+    held: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ViewRequest:
+    """What the window is looking at: a layer, how, a pinned block, and when.
+
+    ``moment`` is the index of a moment in the run's history, None for now.
+    """
+
+    layer: str
+    look: Look = Look()
+    block: int | None = None
+    moment: int | None = None
+
+    @property
+    def watch(self) -> Watch:
+        return Watch(self.layer, self.block)
+
+
+K = TypeVar("K", bound=Key, covariant=True)
+
+
+@dataclass(frozen=True)
+class Picture(Generic[K]):
+    """Colour codes, read-only, and their scale."""
+
+    codes: Codes
+    scale: K
+
+
+@dataclass(frozen=True)
+class BlockState:
+    """One block: weights (M,), mask (M,), scores (C,) with −inf where removed, pattern.
+
+    Weights are None in the past: a history does not keep them.
+    """
+
+    index: int
+    pattern: Pattern
+    weights: Floats | None
+    kept: Flags
+    scores: Floats
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The open layer at one moment.
+
+    ``scores`` is (blocks, K), −inf where removed: K = C combinations or, ``by_position``, the M
+    positions' own scores. ``cells`` shows each of them, ``summary`` one cell per block, (outputs,
+    blocks per output). Where all is ``decided`` the colours are those of the winners, unless they
+    tell of scores. ``gone`` says when what is removed went, as far as the history was read.
+    """
+
+    request: ViewRequest
+    epoch: float
+    pattern: Pattern
+    shape: tuple[int, ...]
+    by_position: bool
+    scores: Floats
+    fold: Fold
+    cells: Picture[Key]
+    summary: Picture[Key]
+    decided: bool
+    block: BlockState | None
+    layers: tuple[LayerState, ...]
+    scores_epoch: float | None = None
+    gone: Gone | None = None
+
+    @property
+    def layer(self) -> str:
+        return self.request.layer
+
+    @property
+    def reduction(self) -> Reduction:
+        """What stands for several blocks where they have too few pixels."""
+        return "sample" if self.decided else self.request.look.summary
+
+    @property
+    def cell_pixels(self) -> int:
+        """How wide and high a cell must be to be drawn. Of decided blocks all but one are dark."""
+        return 4 if self.decided else 1
+
+
+class Drawn(Protocol):
+    """What a heatmap shows: ``cells``, and in ``summary`` one cell for each block of ``fold``."""
+
+    @property
+    def layer(self) -> str: ...
+    @property
+    def fold(self) -> Fold: ...
+    @property
+    def cells(self) -> Picture[Key]: ...
+    @property
+    def summary(self) -> Picture[Key]: ...
+    @property
+    def reduction(self) -> Reduction: ...
+    @property
+    def cell_pixels(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A layer's picture in little: some output channels, ``THUMBNAIL_WIDTH`` cells a row.
+
+    ``winners`` are the best combinations of their blocks, ``flips`` the share of them that differ
+    from the thumbnail before.
+    """
+
+    name: str
+    picture: Picture[Key]
+    winners: npt.NDArray[np.int64]
+    flips: float | None = None
+
+    def since(self, before: Thumbnail | None) -> Thumbnail:
+        """The same, with the flips since ``before``."""
+        if before is None or len(before.winners) != len(self.winners):
+            return self
+        return replace(self, flips=float((before.winners != self.winners).mean()))
+
+
+def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
+    """Everything the views show of ``moment``."""
+    scores, by_position, fold = _laid_out(moment)
+    decided = _shows_winners(moment, request.look)
+    if decided:
+        summary = _won_blocks(scores, moment.pattern)
+        cells = _won_cells(scores, summary)
+    else:
+        cells, summary = _of_values(scores, request.look)
+    scores.flags.writeable = False
+    return Snapshot(
+        request=request,
+        epoch=moment.epoch,
+        pattern=moment.pattern,
+        shape=moment.shape,
+        by_position=by_position,
+        scores=scores,
+        fold=fold,
+        cells=Picture(fixed(fold.apply(cells.codes)), cells.scale),
+        summary=_in_rows(summary, fold),
+        decided=decided,
+        block=block_state(moment, request.block, None if by_position else scores),
+        layers=moment.layers,
+        scores_epoch=moment.scores_epoch,
+    )
+
+
+def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
+    """A sample of a layer, as ``copy_sample`` takes it, in the same colours as the layer."""
+    look = replace(look, held=None)
+    scores, _, fold = _laid_out(sample)
+    reduction: Reduction = look.summary
+    if _shows_winners(sample, look):
+        summary, reduction = _won_blocks(scores, sample.pattern), "sample"
+    else:
+        shown, scale = _shown(scores, look)
+        summary = _summary(scores, shown, scale, look)
+    summary = _in_rows(summary, fold)
+    step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
+    codes = reduce_codes(summary.codes, 1, step, reduction)
+    return Thumbnail(sample.name, Picture(codes, summary.scale), winners(scores))
+
+
+def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:
+    """What each cell stands for, (blocks, K), whether that is a position, and where it lies."""
+    by_position = moment.count > LARGEST_DRAWN_COUNT
+    scores = _positions(moment) if by_position else _scores(moment)
+    return scores, by_position, Fold(moment.shape[0], moment.blocks, scores.shape[1])
+
+
+def _shows_winners(moment: LayerMoment, look: Look) -> bool:
+    """Whether the colours are those of the winners: one combination is left in every block, and
+    nothing else would be seen, since it is the best, by no difference and no margin."""
+    if look.colour == "score" or look.held or moment.count > LARGEST_DRAWN_COUNT:
+        return False
+    return int(np.count_nonzero(moment.mask)) == moment.blocks * moment.pattern.n
+
+
+def _won_blocks(scores: Floats, pattern: Pattern) -> Picture[Key]:
+    """Every block, (blocks,), in its winner's colour."""
+    return Picture(winner_codes(winners(scores), pattern), winner_key(pattern))
+
+
+def _won_cells(scores: Floats, blocks: Picture[Key]) -> Picture[Key]:
+    """Every combination, (blocks, K): removed, or in the colour of its block."""
+    cells = by_chunks(
+        lambda rows: np.where(scores[rows] > -np.inf, blocks.codes[rows, None], np.uint8(REMOVED)),
+        *scores.shape,
+    )
+    return Picture(cells, blocks.scale)
+
+
+def _of_values(scores: Floats, look: Look) -> tuple[Picture[Key], Picture[Key]]:
+    """Every cell, (blocks, K), and every block, (blocks,), by what is chosen of the scores."""
+    shown, scale = _shown(scores, look)
+    cells = by_chunks(
+        lambda rows: quantise(shown[rows], scale.low, scale.high, look.log), *shown.shape
+    )
+    if look.summary == "best":  # its code is the greatest
+        return Picture(cells, scale), Picture(np.maximum.reduce(cells, axis=1), scale)
+    return Picture(cells, scale), _summary(scores, shown, scale, look)
+
+
+def _shown(scores: Floats, look: Look) -> tuple[Floats, Scale]:
+    """What is coloured, (blocks, K), and how."""
+    shown = by_chunks(lambda rows: values(scores[rows], look.colour), *scores.shape)
+    low, high = look.held or levels(shown, look.colour, look.clip)
+    return shown, Scale(look.colour, low, high, look.log, look.colour_map)
+
+
+def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> Picture[Scale]:
+    source = scores if look.summary == "margin" else shown
+    spoken = by_chunks(lambda rows: summarise(source[rows], look.summary), *source.shape)
+    if look.summary == "margin":
+        low, high = 0.0, levels(spoken[:, None], "margin", look.clip)[1]
+        scale = Scale("score", low, high, look.log, look.colour_map)
+    return Picture(quantise(spoken, scale.low, scale.high, look.log), scale)
+
+
+def _in_rows(of_blocks: Picture[Key], fold: Fold) -> Picture[Key]:
+    """Codes of blocks as a picture, (outputs, blocks per output)."""
+    codes = of_blocks.codes.reshape(fold.outputs, fold.blocks_per_row)
+    return Picture(fixed(codes), of_blocks.scale)
+
+
+def fixed(codes: Codes) -> Codes:
+    """The same codes, read-only from now on: they go to another thread."""
+    codes.flags.writeable = False
+    return codes
+
+
+def _scores(moment: LayerMoment) -> Floats:
+    scores = moment.scores()
+    if scores is not None:
+        return scores
+    # No scores kept: the winner stands out from the others that live.
+    live = moment.live()
+    assert live is not None and moment.winners is not None
+    scores = np.where(live, np.float32(0), np.float32(-np.inf))
+    scores[np.arange(len(scores)), moment.winners] = 1
+    return scores
+
+
+def _positions(moment: LayerMoment) -> Floats:
+    positions = moment.positions()
+    kept = moment.kept()
+    if positions is None:
+        positions = np.zeros(kept.shape, np.float32)
+    return np.where(kept, positions, np.float32(-np.inf))
+
+
+def block_state(
+    moment: LayerMoment, block: int | None, scores: Floats | None = None
+) -> BlockState | None:
+    """One block of a layer, whose scores (blocks, C) may be at hand; None where there is none."""
+    if block is None or block >= moment.blocks:
+        return None
+    rows = slice(block, block + 1)
+    of_block = moment.scores(rows) if scores is None else scores[rows]
+    if of_block is None:
+        return None
+    kept = moment.kept(rows)[0]
+    return BlockState(block, moment.pattern, moment.block_weights, kept, of_block[0])

@@ -1,0 +1,162 @@
+"""What a report tells of a run, read from its folder alone, whatever became of it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field, ValidationError
+
+from lbc.config import load_experiment
+from lbc.config.strict_yaml import ExperimentError
+from lbc.report.layer_story import LayerStory, StoryTeller
+from lbc.runs.events import LayerInfo
+from lbc.runs.folder import EPOCH_COLUMNS, STEP_COLUMNS, Status
+from lbc.runs.history_reader import Replay
+from lbc.runs.records import read_records
+from lbc.runs.unfinished_run import being_trained, read_state
+
+Columns = dict[str, npt.NDArray[np.float64]]
+
+
+class ReportError(Exception):
+    """No report can be made of a folder; the message is one sentence that names it."""
+
+
+class ReportCancelled(Exception):  # noqa: N818 - nothing went wrong
+    """The report was not wanted any more; nothing was written."""
+
+
+class State(BaseModel):
+    """What run.json says."""
+
+    status: Status
+    epoch: int = 0
+    accuracy: float | None = None
+    density: float = 1.0
+    seconds: float = 0.0
+    message: str = ""
+    name: str = "run"
+    pattern: str = ""
+    seed: int | None = None
+    device: str = ""
+    started: str = ""
+    updated: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class RunStory:
+    """Everything a report shows. ``steps`` and ``epochs``: columns, each (rows,).
+
+    ``planned``: the experiment's epochs, None where its file cannot be read any more.
+    """
+
+    folder: Path
+    state: State
+    being_written: bool
+    planned: int | None
+    experiment: str
+    steps: Columns
+    epochs: Columns
+    layers: tuple[LayerStory, ...]
+
+    @property
+    def decided(self) -> bool:
+        """Whether every block had one combination left after the last epoch."""
+        live = self.epochs["live"]
+        return len(live) > 0 and bool(live[-1] == 1)
+
+    @property
+    def condition(self) -> str:
+        """A sentence on what became of the run."""
+        of = f" of {self.planned}" if self.planned is not None else ""
+        after = f"after {self.state.epoch}{of} epochs"
+        match self.state.status:
+            case "finished":
+                return f"Finished {after}."
+            case "stopped":
+                return f"Stopped by the user {after}: what follows is how far it came."
+            case "failed":
+                return f"Failed {after}: {self.state.message or 'no reason was recorded.'}"
+            case "running":
+                if self.being_written:
+                    return f"Still running: what follows is how it stood {after}."
+                return f"Cut off {after}, by a kill or a power cut: it can be resumed."
+
+
+def read_run(folder: Path, cancel: threading.Event | None = None) -> RunStory:
+    """The story of the run in a folder; it may be written to meanwhile.
+
+    Raises ReportError where there is none or a file of it is damaged, ReportCancelled once
+    ``cancel`` is set, and OSError where a file cannot be read.
+    """
+    state = _read_state(folder)
+    yaml = folder / "experiment.yaml"
+    try:
+        experiment = yaml.read_bytes().decode("utf-8", "replace")
+        planned = load_experiment(yaml).training.epochs
+    except ExperimentError:  # of another version, maybe: its text is shown all the same
+        planned = None
+    return RunStory(
+        folder=folder,
+        state=state,
+        being_written=being_trained(folder),
+        planned=planned,
+        experiment=experiment,
+        steps=_read_columns(folder / "steps.records", STEP_COLUMNS),
+        epochs=_read_columns(folder / "epochs.records", EPOCH_COLUMNS),
+        layers=_read_layers(folder / "scores.history", cancel),
+    )
+
+
+def _read_state(folder: Path) -> State:
+    if not folder.is_dir():
+        raise ReportError(f"{folder} is not a folder: name the folder of a run.")
+    document = read_state(folder)
+    if not document or not (folder / "experiment.yaml").is_file():
+        raise ReportError(
+            f"{folder} holds no run: it needs the run.json and experiment.yaml of one."
+        )
+    try:
+        return State.model_validate(document)
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise ReportError(
+            f"{folder / 'run.json'} is not what a run writes: its entry {key!r} cannot be used."
+        ) from error
+
+
+def _read_columns(path: Path, names: tuple[str, ...]) -> Columns:
+    try:
+        columns = read_records(path)
+    except FileNotFoundError:  # killed before its first step
+        return {name: np.empty(0) for name in names}
+    except ValueError as error:
+        raise ReportError(str(error)) from error
+    missing = [name for name in names if name not in columns]
+    if missing and columns:
+        raise ReportError(f"{path} is damaged: it has no column {missing[0]!r}.")
+    return columns or {name: np.empty(0) for name in names}
+
+
+def _read_layers(path: Path, cancel: threading.Event | None) -> tuple[LayerStory, ...]:
+    if not path.is_file():
+        return ()
+    try:
+        replay = Replay(path)
+        return tuple(_layer_story(replay, info, cancel) for info in replay.layers)
+    except ValueError as error:
+        raise ReportError(str(error)) from error
+
+
+def _layer_story(replay: Replay, info: LayerInfo, cancel: threading.Event | None) -> LayerStory:
+    teller = StoryTeller(info)
+    for moment in range(len(replay.moments)):
+        if cancel is not None and cancel.is_set():
+            raise ReportCancelled
+        teller.add(replay.layer(info.name, moment))
+    return teller.story()

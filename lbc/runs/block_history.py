@@ -1,0 +1,138 @@
+"""The whole life of one block: its winners, live sets and scores, and every removal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.runs.events import Intervened
+from lbc.runs.history_codec import (
+    LARGEST_LIVE_COUNT,
+    Array,
+    Bools,
+    Floats,
+    combined,
+    incidence,
+    unpack,
+)
+from lbc.sparsity.pattern import Pattern
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A combination of one block was removed at a moment.
+
+    ``rank`` among those that lived until then, 1 the best, and ``margin``, its score less that of
+    the worst one kept; None where no scores were kept at the moment. ``of`` counts those that
+    lived until then. ``cause`` says who decided: the scores, or the user by a ban or a pin.
+    """
+
+    moment: int
+    epoch: float
+    combination: int
+    rank: int | None
+    margin: float | None
+    of: int
+    cause: Literal["score", "ban", "pin"] = "score"
+
+
+@dataclass(frozen=True, eq=False)
+class Biography:
+    """One block over T moments.
+
+    ``winners`` (T,); ``live`` bool (T, C), None above ``LARGEST_LIVE_COUNT``; ``mask`` bool (T, M).
+    ``scores`` float32 (T, C): nan at moments without scores, and where a combination had gone
+    before the moment; ``position_scores`` float32 (T, M), nan likewise. None where never kept.
+    ``interventions`` are those that touched the block.
+    """
+
+    pattern: Pattern
+    epochs: npt.NDArray[np.float64]
+    winners: Array
+    live: Bools | None
+    mask: Bools
+    scores: Floats | None
+    position_scores: Floats | None
+    removals: tuple[Removal, ...]
+    interventions: tuple[Intervened, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Life:
+    """A biography, and whose it is.
+
+    ``weights`` (T', M) were seen at ``weight_epochs`` (T',), by whoever watched; a history keeps
+    none.
+    """
+
+    layer: str
+    block: int
+    biography: Biography
+    weight_epochs: npt.NDArray[np.floating] = field(default_factory=lambda: np.empty(0))
+    weights: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+
+def biography(
+    pattern: Pattern,
+    epochs: npt.NDArray[np.float64],
+    winners: Array,
+    bits: npt.NDArray[np.uint8],
+    kept: Mapping[int, tuple[bool, Floats]],
+    done: Sequence[Intervened] = (),
+) -> Biography:
+    """One block's: its winners (T,), packed bits (T, bytes), what scores were kept and was done.
+
+    ``kept`` holds, by moment, whether they are by position, and (M,) or (C,) of what was gained.
+    """
+    if pattern.count > LARGEST_LIVE_COUNT:
+        live, mask = None, unpack(bits, pattern.m)
+    else:
+        live = unpack(bits, pattern.count)
+        mask = live.astype(np.float32) @ incidence(pattern) > 0
+    scores = positions = None
+    if any(by_position for by_position, _ in kept.values()):
+        positions = np.full((len(epochs), pattern.m), np.nan, np.float32)
+        for moment, (_, gained) in kept.items():
+            positions[moment] = gained + np.float32(pattern.initial_score / pattern.n)
+    if kept and live is not None:
+        scores = np.full((len(epochs), pattern.count), np.nan, np.float32)
+        for moment, (by_position, gained) in kept.items():
+            all_scores = combined(pattern, by_position, gained)
+            before = live[moment - 1] if moment else live[0]
+            scores[moment] = np.where(before | live[moment], all_scores, np.nan)
+    causes = {one.moment: one.intervention.action for one in done}
+    removals = () if live is None else tuple(_removals(epochs, live, scores, causes))
+    return Biography(pattern, epochs, winners, live, mask, scores, positions, removals, tuple(done))
+
+
+def _removals(
+    epochs: npt.NDArray[np.float64],
+    live: Bools,
+    scores: Floats | None,
+    causes: Mapping[int, Literal["ban", "pin"]],
+) -> Iterator[Removal]:
+    for moment in range(1, len(epochs)):
+        before, now = live[moment - 1], live[moment]
+        if (now & ~before).any():  # chosen anew, as SR-STE does, and nothing removed for good
+            continue
+        known = None if scores is None else scores[moment]
+        for combination in np.flatnonzero(before & ~now).tolist():
+            rank = margin = None
+            if known is not None and not np.isnan(known[combination]):
+                order = np.flatnonzero(before)
+                order = order[np.argsort(-known[order], kind="stable")]
+                rank = int(np.flatnonzero(order == combination)[0]) + 1
+                margin = float(known[combination] - known[now].min())
+            yield Removal(
+                moment,
+                float(epochs[moment]),
+                combination,
+                rank,
+                margin,
+                int(before.sum()),
+                causes.get(moment, "score"),
+            )

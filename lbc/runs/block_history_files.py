@@ -1,0 +1,136 @@
+"""Biographies of blocks as a table or as arrays, for other programs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import IO, Any, cast
+
+import numpy as np
+
+from lbc.runs.block_history import Biography, Life, Removal
+from lbc.runs.history_codec import Array, incidence
+
+Row = dict[str, object]
+
+
+def write_csv(file: IO[bytes], lives: Sequence[Life]) -> None:
+    """One row a block and moment; combinations are named by the positions they hold, ``0-1``.
+
+    Columns: layer, block, epoch, winner, of every combination its score and whether it lives, of
+    every position β, whether the mask keeps it and its weight, then what was removed and what the
+    user did. Empty where nothing was kept; weights have rows of their own where they were seen
+    between two moments.
+    """
+    tables = [_rows(life) for life in lives]
+    columns = dict.fromkeys(name for rows in tables for row in rows for name in row)
+    for last in ("removed", "intervention"):
+        columns[last] = columns.pop(last, None)
+    text = TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.DictWriter(text, list(columns), restval="")
+    writer.writeheader()
+    for rows in tables:
+        writer.writerows(rows)
+    text.detach()  # the file is closed by who has opened it
+
+
+def write_npz(file: IO[bytes], lives: Sequence[Life]) -> None:
+    """The arrays of every ``Life``, ``members`` (C, N), removals and interventions in columns.
+
+    Of several blocks each array's name begins with the block's place in ``lives``: ``0/winners``.
+    An unknown rank is 0, an unknown margin nan; what was never kept is left out.
+    """
+    arrays: dict[str, Any] = {}
+    for k, life in enumerate(lives):
+        start = f"{k}/" if len(lives) > 1 else ""
+        arrays |= {f"{start}{name}": at for name, at in _arrays(life).items() if at is not None}
+    np.savez_compressed(file, **arrays)
+
+
+def _arrays(life: Life) -> dict[str, Any]:
+    told = life.biography
+    removals, done = told.removals, told.interventions
+    seen = len(life.weight_epochs) > 0
+    return {
+        "layer": np.array(life.layer),
+        "block": np.array(life.block),
+        "pattern": np.array([told.pattern.n, told.pattern.m]),
+        "members": np.nonzero(incidence(told.pattern))[1].reshape(-1, told.pattern.n),
+        "epochs": told.epochs,
+        "winners": told.winners,
+        "live": told.live,
+        "mask": told.mask,
+        "scores": told.scores,
+        "position_scores": told.position_scores,
+        "weight_epochs": life.weight_epochs if seen else None,
+        "weights": life.weights if seen else None,
+        "removed_moment": np.array([one.moment for one in removals], np.int64),
+        "removed_combination": np.array([one.combination for one in removals], np.int64),
+        "removed_rank": np.array([one.rank or 0 for one in removals], np.int64),
+        "removed_of": np.array([one.of for one in removals], np.int64),
+        "removed_margin": np.array(
+            [np.nan if one.margin is None else one.margin for one in removals], np.float64
+        ),
+        "removed_cause": np.array([one.cause for one in removals], "U5"),
+        "done_moment": np.array([one.moment for one in done], np.int64),
+        "done_action": np.array([one.intervention.action for one in done], "U5"),
+        "done_combination": np.array([one.intervention.combination for one in done], np.int64),
+    }
+
+
+def _rows(life: Life) -> list[Row]:
+    """Those of the moments, and of the weights, by epoch."""
+    rows = _moments(life.biography)
+    by_epoch: dict[object, Row] = {row["epoch"]: row for row in rows}  # the last of equal ones
+    for epoch, weights in zip(life.weight_epochs.tolist(), life.weights, strict=True):
+        row = by_epoch.get(epoch)
+        if row is None:
+            row = {"epoch": epoch}
+            rows.append(row)
+        row |= {f"weight {j}": repr(float(weight)) for j, weight in enumerate(weights)}
+    rows.sort(key=lambda row: cast(float, row["epoch"]))
+    return [{"layer": life.layer, "block": life.block, **row} for row in rows]
+
+
+def _moments(life: Biography) -> list[Row]:
+    names = ["-".join(map(str, np.flatnonzero(held))) for held in incidence(life.pattern)]
+    positions = list(map(str, range(life.pattern.m)))
+    columns: dict[str, list[object]] = {
+        "epoch": life.epochs.tolist(),
+        "winner": [names[winner] for winner in life.winners],
+    }
+    for label, held, table in (
+        ("score", names, life.scores),
+        ("live", names, life.live),
+        ("beta", positions, life.position_scores),
+        ("kept", positions, life.mask),
+    ):
+        if table is not None:
+            columns |= {f"{label} {name}": _cells(table[:, k]) for k, name in enumerate(held)}
+    moments = range(len(life.epochs))
+    columns["removed"] = [
+        "; ".join(_told(names, one) for one in life.removals if one.moment == moment)
+        for moment in moments
+    ]
+    columns["intervention"] = [
+        "; ".join(
+            f"{done.intervention.action} {names[done.intervention.combination]}"
+            for done in life.interventions
+            if done.moment == moment
+        )
+        for moment in moments
+    ]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _cells(column: Array) -> list[object]:
+    if column.dtype == bool:
+        return list(column.astype(int).tolist())
+    return ["" if np.isnan(value) else repr(float(value)) for value in column]
+
+
+def _told(names: list[str], one: Removal) -> str:
+    rank = "" if one.rank is None else f", rank {one.rank} of {one.of}"
+    margin = "" if one.margin is None else f", margin {one.margin:.6g}"
+    return f"{names[one.combination]} by {one.cause}{rank}{margin}"

@@ -1,0 +1,253 @@
+"""One layer at one moment, coded against the moment before: exact, small and quick to read.
+
+Winners are a bitmap of the blocks whose winner is another, then the new winners of those alone.
+Live bits are XORed with those before, so that only removals leave ones. Where a block is decided
+its live bits follow from its winner and take no room. For patterns whose live set fits a byte,
+which 2:4 is, both are coded in terms that suit them better: a new winner by its rank among the live
+ones, a live set in the order of what its combinations share with the winner, which is nearly the
+order in which they go. zstd does the rest.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from lbc.sparsity.pattern import Pattern
+
+LARGEST_LIVE_COUNT = 1024
+"""Above this many combinations mask bits are kept instead of live bits (4:16 has 1,820)."""
+
+KEY, DECIDED, CHANGED, REMOVED, RANKED, POSITIONS = (1 << bit for bit in range(6))
+"""What a record's flags say: the part stands alone; every block has one live combination; the state
+is another than before; combinations were removed; new winners are ranks; scores are by position."""
+
+_SMALL = 8
+_LENGTH = struct.Struct("<I")
+_LEVEL = 3
+
+Array = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class State:
+    """Winners, (blocks,), and packed bits, uint8 (blocks, bytes), of one layer.
+
+    The bits are of the live set (blocks, ⌈C / 8⌉) or, above ``LARGEST_LIVE_COUNT``, of the mask by
+    blocks (blocks, ⌈M / 8⌉), bit j mod 8 of byte j // 8. One row of them may stand for all blocks.
+    """
+
+    winners: Array
+    bits: Array
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The parts of one layer at one moment; both empty where nothing changed."""
+
+    flags: int
+    winners: bytes = b""
+    bits: bytes = b""
+
+
+def index_type(pattern: Pattern) -> np.dtype[Any]:
+    """The smallest unsigned numbers that count combinations."""
+    return np.min_scalar_type(pattern.count - 1).newbyteorder("<")
+
+
+def row_bytes(pattern: Pattern) -> int:
+    """Bytes of one block's bits."""
+    listed = pattern.count <= LARGEST_LIVE_COUNT
+    return -(-(pattern.count if listed else pattern.m) // 8)
+
+
+def encode(pattern: Pattern, now: State, before: State | None) -> Coded:
+    """What leads from ``before`` to ``now``; without ``before``, what ``now`` is by itself."""
+    if before is not None and _same(now, before):
+        return Coded(DECIDED if decided(pattern, now) else 0)
+    flags = CHANGED
+    if decided(pattern, now):
+        flags |= DECIDED
+    if before is None:
+        winners = compress(now.winners.astype(index_type(pattern)).tobytes())
+        bits = b"" if flags & DECIDED else compress(_turn(pattern, now.bits, now.winners).tobytes())
+        return Coded(flags | KEY, winners, bits)
+    lost, gained = before.bits & ~now.bits, now.bits & ~before.bits
+    if lost.any() and not gained.any():
+        flags |= REMOVED
+    coded, ranked = _encode_flips(pattern, now, before)
+    bits = b""
+    if not flags & DECIDED and (lost.any() or gained.any()):
+        bits = compress(_turn(pattern, lost | gained, now.winners).tobytes())
+    return Coded(flags | ranked, coded, bits)
+
+
+def decode(pattern: Pattern, blocks: int, coded: Coded, before: State | None) -> State:
+    """The inverse of ``encode``. Raises ValueError where the parts are not what they should be."""
+    if coded.flags & KEY or before is None:
+        data = decompress(coded.winners, blocks * index_type(pattern).itemsize)
+        winners = np.frombuffer(data, index_type(pattern))
+        bits = np.zeros((1, row_bytes(pattern)), np.uint8)
+    else:
+        winners, bits = _decode_flips(pattern, coded, before), before.bits
+    if len(winners) != blocks or (blocks and int(winners.max()) >= pattern.count):
+        raise ValueError("a winner is none of the combinations")
+    if coded.flags & DECIDED:
+        bits = winner_bits(pattern, winners)
+    elif coded.bits:
+        data = decompress(coded.bits, blocks * row_bytes(pattern))
+        change = np.frombuffer(data, np.uint8).reshape(-1, row_bytes(pattern))
+        if len(change) not in (1, blocks):
+            raise ValueError("the live sets are not as many as the blocks")
+        bits = bits ^ _turn(pattern, change, winners, back=True)
+    for array in (winners, bits):
+        array.flags.writeable = False
+    return State(winners, bits)
+
+
+def winner_bits(pattern: Pattern, winners: Array) -> Array:
+    """The bits of blocks in which the winner alone is left: uint8 (blocks, bytes)."""
+    if pattern.count > LARGEST_LIVE_COUNT:
+        return np.asarray(_packed_members(pattern)[winners])
+    bits = np.zeros((len(winners), row_bytes(pattern)), np.uint8)
+    places = winners.astype(np.intp)
+    bits[np.arange(len(winners)), places >> 3] = np.left_shift(1, places & 7)
+    return bits
+
+
+@lru_cache(maxsize=8)
+def incidence(pattern: Pattern) -> Bools:
+    """A: bool (C, M), as ``Pattern.combinations``, without torch."""
+    members = np.array(list(combinations(range(pattern.m), pattern.n)))
+    table = np.zeros((len(members), pattern.m), bool)
+    np.put_along_axis(table, members, True, axis=1)
+    table.flags.writeable = False
+    return table
+
+
+def combined(pattern: Pattern, by_position: bool, gained: Floats) -> Floats:
+    """Scores of every combination from what was kept: (…, M) or (…, C) → (…, C)."""
+    if by_position:
+        gained = gained @ incidence(pattern).T.astype(np.float32)
+    return np.asarray(gained + np.float32(pattern.initial_score))
+
+
+def unpack(bits: npt.NDArray[np.uint8], count: int) -> Bools:
+    """Packed bits (…, bytes) → bool (…, count), as ``live_sets.unpack``, without torch."""
+    return np.unpackbits(bits, axis=-1, count=count, bitorder="little").view(bool)
+
+
+def compress(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(data)
+
+
+def decompress(data: bytes, largest: int) -> bytes:
+    """Raises ValueError for what is not compressed, or would be larger than ``largest`` bytes."""
+    try:
+        if zstandard.frame_content_size(data) > largest:
+            raise ValueError("a part holds more than the layer has")
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=largest)
+    except zstandard.ZstdError as error:
+        raise ValueError("a part cannot be decompressed") from error
+
+
+def _same(now: State, before: State) -> bool:
+    return np.array_equal(now.winners, before.winners) and bool((now.bits == before.bits).all())
+
+
+def decided(pattern: Pattern, state: State) -> bool:
+    """Whether in every block the winner alone is left."""
+    if len(state.bits) != len(state.winners):
+        return False
+    first = winner_bits(pattern, state.winners[:1])
+    return np.array_equal(first, state.bits[:1]) and np.array_equal(
+        winner_bits(pattern, state.winners), state.bits
+    )
+
+
+def _encode_flips(pattern: Pattern, now: State, before: State) -> tuple[bytes, int]:
+    flipped = now.winners != before.winners
+    if not flipped.any():
+        return b"", 0
+    old = before.winners[flipped].astype(np.int64)
+    new = now.winners[flipped].astype(np.int64)
+    values, ranked = new, 0
+    if pattern.count <= _SMALL:
+        others = _others(before, flipped, old)
+        if bool((others >> new & 1).all()):
+            values, ranked = np.bitwise_count(others & ((1 << new) - 1)).astype(np.int64), RANKED
+    bitmap = compress(np.packbits(flipped).tobytes())
+    chosen = compress(values.astype(index_type(pattern)).tobytes())
+    return _LENGTH.pack(len(bitmap)) + bitmap + chosen, ranked
+
+
+def _decode_flips(pattern: Pattern, coded: Coded, before: State) -> Array:
+    if not coded.winners:
+        return before.winners
+    blocks = len(before.winners)
+    (length,) = _LENGTH.unpack_from(coded.winners)
+    bitmap = coded.winners[_LENGTH.size : _LENGTH.size + length]
+    packed = np.frombuffer(decompress(bitmap, -(-blocks // 8)), np.uint8)
+    flipped = np.flatnonzero(np.unpackbits(packed, count=blocks).view(bool))
+    chosen = coded.winners[_LENGTH.size + length :]
+    size = len(flipped) * index_type(pattern).itemsize
+    values = np.frombuffer(decompress(chosen, size), index_type(pattern))
+    if coded.flags & RANKED:
+        others = _others(before, flipped, before.winners[flipped].astype(np.int64))
+        values = _select()[others, values & 7]
+    winners = before.winners.copy()
+    winners[flipped] = values
+    return winners
+
+
+def _others(before: State, rows: Array, old: Array) -> Array:
+    """Live combinations but the winner, as one number a block."""
+    bits = np.broadcast_to(before.bits[:, 0], before.winners.shape)
+    return bits[rows].astype(np.int64) & ~(1 << old)
+
+
+@lru_cache(maxsize=1)
+def _select() -> Array:
+    """Which bit of a byte is its r-th one: uint8 (256, 8)."""
+    table = np.zeros((256, _SMALL), np.uint8)
+    for byte in range(256):
+        places = [bit for bit in range(8) if byte >> bit & 1]
+        table[byte, : len(places)] = places
+    return table
+
+
+def _turn(pattern: Pattern, bits: Array, winners: Array, back: bool = False) -> Array:
+    """Small live sets in the order of what their combinations share with the winner, or back."""
+    if pattern.count > _SMALL or len(bits) != len(winners):
+        return bits
+    places = winners.astype(np.uint16) << 8 | bits[:, 0]
+    return np.asarray(_turned(pattern)[int(back)].take(places)[:, None])
+
+
+@lru_cache(maxsize=8)
+def _turned(pattern: Pattern) -> tuple[Array, Array]:
+    """Every byte of live bits, turned to every winner and back: uint8 (C, 256) each."""
+    members = incidence(pattern).astype(np.int64)
+    order = np.argsort(-(members @ members.T), axis=1, kind="stable")
+    octets = np.arange(256)
+    there, back = np.zeros((2, pattern.count, 256), np.uint8)
+    for place in range(pattern.count):
+        source = order[:, place, None]
+        there |= ((octets >> source & 1) << place).astype(np.uint8)
+        back |= ((octets >> place & 1) << source).astype(np.uint8)
+    return there, back
+
+
+@lru_cache(maxsize=8)
+def _packed_members(pattern: Pattern) -> Array:
+    """The mask bits of every combination alone: uint8 (C, ⌈M / 8⌉)."""
+    return np.packbits(incidence(pattern), axis=1, bitorder="little")

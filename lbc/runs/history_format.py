@@ -1,0 +1,222 @@
+"""The file of a score history: a JSON line that names the layers, then one frame a moment.
+
+A frame is a head (lengths and a checksum), an index with one record a layer, and the parts of the
+layers, each compressed and checked by itself: to read one layer at one moment is to read at most
+``KEY_INTERVAL`` of its own parts, from the last that stands alone. The file only grows, so a reader
+beside the writer sees whole frames or none.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.runs.events import LayerInfo
+from lbc.runs.history_codec import CHANGED, KEY, POSITIONS, Coded, State, decode, decompress
+from lbc.sparsity.pattern import Pattern
+
+VERSION = 2
+
+KEY_INTERVAL = 16
+"""How many parts of a layer, counting those that change anything, are read at most."""
+
+RECORD = np.dtype(
+    [
+        ("flags", "u1"),
+        ("live", "<u4"),
+        ("winners", "<u4"),
+        ("bits", "<u4"),
+        ("check", "<u4"),
+        ("scores", "<u4"),
+        ("scores_check", "<u4"),
+    ]
+)
+"""One layer in an index: flags, the most combinations a block has left, bytes of its winners and
+bits and the CRC-32 of both, bytes of its scores and the CRC-32 of those."""
+
+_HEAD = struct.Struct("<IQId")
+"""Bytes of the index and of the parts, CRC-32 of epochs and index, epochs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One moment, as its index tells it: ``records`` and where their parts start, (layers,)."""
+
+    epoch: float
+    records: npt.NDArray[Any]
+    starts: npt.NDArray[np.int64]
+    begin: int
+    end: int
+
+
+def header(layers: Sequence[LayerInfo]) -> bytes:
+    """The first line of a history."""
+    described = [{"name": at.name, "shape": at.shape, "pattern": str(at.pattern)} for at in layers]
+    return (json.dumps({"version": VERSION, "layers": described}) + "\n").encode()
+
+
+def read_layers(path: Path) -> tuple[LayerInfo, ...]:
+    """The layers of a history. Raises ValueError where the file is none, or of another version."""
+    with path.open("rb") as file:
+        return _layers(file.readline(), path)
+
+
+def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
+    """Every moment that is whole, oldest first, without reading any part.
+
+    With those that are ``known`` only what follows them is read; where the file is no longer what
+    it was, all of it. Raises ValueError where it is no history.
+    """
+    with path.open("rb") as file:
+        layers = _layers(file.readline(), path)
+        size = file.seek(0, 2)
+        if known:
+            last = known[-1]
+            file.seek(last.begin)
+            again = next(_frames(file, len(layers), size), None)
+            if again is not None and _equal(again, last):
+                file.seek(last.end)
+                return [*known, *_frames(file, len(layers), size)]
+        file.seek(0)
+        file.readline()
+        return list(_frames(file, len(layers), size))
+
+
+def frame(epoch: float, coded: Sequence[tuple[Coded, int, bytes]]) -> bytes:
+    """The bytes of one moment: of every layer its parts, live combinations and scores."""
+    records, parts = np.zeros(len(coded), RECORD), []
+    for at, (code, live, scores) in enumerate(coded):
+        state = code.winners + code.bits
+        records[at] = (
+            code.flags, live, len(code.winners), len(code.bits), zlib.crc32(state),
+            len(scores), zlib.crc32(scores),
+        )  # fmt: skip
+        parts += [state, scores]
+    index, body = records.tobytes(), b"".join(parts)
+    return _HEAD.pack(len(index), len(body), _check(epoch, index), epoch) + index + body
+
+
+def first_part(frames: Sequence[Frame], layer: int, moment: int) -> int:
+    """From which moment on the parts of a layer are needed to know it at ``moment``."""
+    alone = (k for k in range(moment, -1, -1) if frames[k].records[layer]["flags"] & KEY)
+    return next(alone, 0)
+
+
+def follow(
+    file: IO[bytes],
+    info: LayerInfo,
+    layer: int,
+    frames: Sequence[Frame],
+    moments: range,
+    state: State | None,
+) -> Iterator[State]:
+    """The layer at each of ``moments``, the first of which stands alone or follows ``state``.
+
+    Raises ValueError with a sentence where a part is damaged.
+    """
+    for moment in moments:
+        record = frames[moment].records[layer]
+        if state is None or record["flags"] & (KEY | CHANGED):
+            winners, bits = int(record["winners"]), int(record["bits"])
+            start = int(frames[moment].starts[layer])
+            try:
+                data = _read(file, start, winners + bits, record["check"])
+                coded = Coded(int(record["flags"]), data[:winners], data[winners:])
+                state = decode(info.pattern, info.blocks, coded, state)
+            except (ValueError, IndexError, struct.error) as error:
+                raise ValueError(_damaged(file, info, frames[moment])) from error
+        yield state
+
+
+def read_scores(
+    file: IO[bytes], info: LayerInfo, layer: int, one: Frame
+) -> tuple[bool, npt.NDArray[np.float16]]:
+    """Whether scores are kept by position, and halves (blocks, M), or (blocks, C) if not.
+
+    Raises ValueError with a sentence where they are damaged.
+    """
+    record = one.records[layer]
+    start = int(one.starts[layer]) + int(record["winners"]) + int(record["bits"])
+    by_position = bool(record["flags"] & POSITIONS)
+    width = info.pattern.m if by_position else info.pattern.count
+    try:
+        data = _read(file, start, int(record["scores"]), record["scores_check"])
+        planes = np.frombuffer(decompress(data, 2 * info.blocks * width), np.uint8)
+        return by_position, planes.reshape(2, -1).T.copy().view("<f2").reshape(-1, width)
+    except ValueError as error:
+        raise ValueError(_damaged(file, info, one)) from error
+
+
+def _read(file: IO[bytes], start: int, size: int, check: int) -> bytes:
+    file.seek(start)
+    data = file.read(size)
+    if len(data) < size or zlib.crc32(data) != check:
+        raise ValueError("a part is not as it was written")
+    return data
+
+
+def _damaged(file: IO[bytes], info: LayerInfo, one: Frame) -> str:
+    return (
+        f"{file.name} is damaged: layer {info.name!r} cannot be read as it was after epoch "
+        f"{one.epoch:g}. Other layers can."
+    )
+
+
+def _check(epoch: float, index: bytes) -> int:
+    return zlib.crc32(index, zlib.crc32(struct.pack("<d", epoch)))
+
+
+def _equal(one: Frame, other: Frame) -> bool:
+    same = (one.epoch, one.end) == (other.epoch, other.end)
+    return same and np.array_equal(one.records, other.records)
+
+
+def _frames(file: IO[bytes], layers: int, size: int) -> Iterator[Frame]:
+    begin = file.tell()
+    while len(head := file.read(_HEAD.size)) == _HEAD.size:
+        index_size, body_size, checksum, epoch = _HEAD.unpack(head)
+        start = begin + _HEAD.size + index_size
+        end = start + body_size
+        if index_size != layers * RECORD.itemsize or end > size:
+            return
+        index = file.read(index_size)
+        if _check(epoch, index) != checksum:
+            return
+        records = np.frombuffer(index, RECORD)
+        sizes = np.zeros(layers, np.int64)
+        for key in ("winners", "bits", "scores"):
+            sizes += records[key]
+        if int(sizes.sum()) != body_size:
+            return
+        starts = start + np.cumsum(sizes) - sizes
+        yield Frame(epoch, records, starts, begin, end)
+        begin = file.seek(end)
+
+
+def _layers(line: bytes, path: Path) -> tuple[LayerInfo, ...]:
+    try:
+        document = json.loads(line)
+        version = document["version"]
+        if version == VERSION:
+            return tuple(_layer(at) for at in document["layers"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a score history: its first line is not one.") from error
+    raise ValueError(
+        f"{path} is a score history of version {version!r}, as its first line says, and this "
+        f"program reads version {VERSION}: open it with the program that wrote it, or train again."
+    )
+
+
+def _layer(described: dict[str, Any]) -> LayerInfo:
+    shape, pattern = tuple(described["shape"]), Pattern.parse(described["pattern"])
+    pattern.input_width(shape)
+    return LayerInfo(str(described["name"]), shape, pattern, prod(shape) // pattern.m)

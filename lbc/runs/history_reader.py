@@ -1,0 +1,264 @@
+"""Any moment of a run, back from its history: while it is being written, or long after.
+
+Needs no torch, and no more of the file than what is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.runs.block_history import Biography
+from lbc.runs.events import LayerInfo
+from lbc.runs.history_codec import (
+    LARGEST_LIVE_COUNT,
+    REMOVED,
+    Array,
+    Bools,
+    Floats,
+    State,
+    combined,
+    incidence,
+    unpack,
+)
+from lbc.runs.history_format import (
+    Frame,
+    first_part,
+    follow,
+    read_frames,
+    read_layers,
+    read_scores,
+)
+from lbc.runs.history_walks import CHUNK_BLOCKS, BlockWalk
+from lbc.sparsity.pattern import Pattern
+
+FILE = "scores.history"
+
+
+@dataclass(frozen=True)
+class MomentInfo:
+    """One moment: epochs done, whether any combination was removed at it, whether it has scores.
+
+    ``live``: the most combinations a block has left, of each layer in the order of ``layers``.
+    """
+
+    epoch: float
+    removal: bool
+    scores: bool
+    live: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMoment:
+    """One layer at one moment; arrays are read-only.
+
+    ``winners``: (blocks,). ``packed``: live bits, uint8 (blocks, ⌈C / 8⌉) as ``live_sets.pack``
+    makes them, one row standing for all blocks until something is removed; None where C is above
+    ``LARGEST_LIVE_COUNT``. ``kept_bits`` is then the mask by blocks, (blocks, ⌈M / 8⌉), else None.
+    ``scores_epoch``: when the scores are from, the last that were kept; None where none were.
+    ``gained``: what they had gained since the start, (blocks, M) ``by_position`` or (blocks, C).
+    """
+
+    epoch: float
+    pattern: Pattern
+    shape: tuple[int, ...]
+    winners: Array
+    packed: npt.NDArray[np.uint8] | None
+    kept_bits: npt.NDArray[np.uint8] | None
+    scores_epoch: float | None
+    gained: Floats | None
+    by_position: bool
+
+    @property
+    def blocks(self) -> int:
+        return len(self.winners)
+
+    def live(self, rows: slice | Array = slice(None)) -> Bools | None:
+        """The live set of some blocks: bool (rows, C). None above ``LARGEST_LIVE_COUNT``."""
+        if self.packed is None:
+            return None
+        bits = np.broadcast_to(self.packed, (self.blocks, self.packed.shape[1]))[rows]
+        return unpack(bits, self.pattern.count)
+
+    @cached_property
+    def mask(self) -> Bools:
+        """What the live combinations hold, by blocks: bool (blocks, M)."""
+        if self.kept_bits is not None:
+            bits = np.broadcast_to(self.kept_bits, (self.blocks, self.kept_bits.shape[1]))
+            return unpack(bits, self.pattern.m)
+        assert self.packed is not None
+        if self.packed.shape[1] == 1:  # every live set there can be, once
+            table = unpack(np.arange(256, dtype=np.uint8)[:, None], self.pattern.count)
+            held = table.astype(np.float32) @ incidence(self.pattern) > 0
+            mask = held[self.packed[:, 0]]
+        else:
+            holding = incidence(self.pattern).astype(np.float32)
+            parts = np.array_split(self.packed, -(-len(self.packed) // CHUNK_BLOCKS))
+            mask = np.concatenate(
+                [unpack(part, self.pattern.count).astype(np.float32) @ holding > 0
+                 for part in parts]
+            )  # fmt: skip
+        return np.broadcast_to(mask, (self.blocks, self.pattern.m))
+
+    @cached_property
+    def position_scores(self) -> Floats | None:
+        """What each position adds to the scores of its combinations: float32 (blocks, M).
+
+        None where no scores are kept, or one for each combination.
+        """
+        if self.gained is None or not self.by_position:
+            return None
+        return self.gained + np.float32(self.pattern.initial_score / self.pattern.n)
+
+    @cached_property
+    def scores(self) -> Floats | None:
+        """Scores as of ``scores_epoch``, −inf where removed by now: float32 (blocks, C).
+
+        None where none are kept, and above ``LARGEST_LIVE_COUNT``. Large: about C / M floats a
+        weight, made when first asked for.
+        """
+        live = self.live()
+        if self.gained is None or live is None:
+            return None
+        return np.where(live, self.scores_of(slice(None)), np.float32(-np.inf))
+
+    def scores_of(self, rows: slice | Array) -> Floats:
+        """Scores of some blocks, of those removed at ``scores_epoch`` too: float32 (rows, C)."""
+        assert self.gained is not None
+        return combined(self.pattern, self.by_position, self.gained[rows])
+
+
+class Replay:
+    """The history in a run folder, or in a file. For one thread, beside a writer in any other.
+
+    Raises ValueError with a sentence where there is no history, or one of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / FILE if path.is_dir() else path
+        self._frames: list[Frame] = []
+        self._states: dict[str, tuple[int, State]] = {}
+        try:
+            self.layers: tuple[LayerInfo, ...] = read_layers(self.path)
+        except OSError as error:
+            raise ValueError(
+                f"{self.path} cannot be read, so no moment of this run can be shown again: "
+                f"{error.strerror or error}."
+            ) from error
+        self._places = {info.name: at for at, info in enumerate(self.layers)}
+        self.moments: tuple[MomentInfo, ...] = ()
+        self.restarts = 0
+        """How often moments that were known have been taken back."""
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Take in what was written since; True where anything was, or was taken back.
+
+        ``moments`` is replaced, never changed. Raises ValueError or OSError where the file is gone.
+        """
+        frames = read_frames(self.path, self._frames)
+        known = len(self._frames)
+        if known and (len(frames) < known or frames[known - 1] is not self._frames[-1]):
+            known = 0  # a run that went on from an earlier place took moments back
+            self.restarts += 1
+            self._states.clear()
+        elif len(frames) == known:
+            return False
+        self._frames = frames
+        before = [*frames[:1], *frames]
+        new = tuple(_told(frames[k], before[k]) for k in range(known, len(frames)))
+        self.moments = self.moments[:known] + new
+        return True
+
+    def layer(self, name: str, moment: int, scores: bool = True) -> LayerMoment:
+        """One layer at ``moment``, counted from 0, or back from −1; without scores it is quicker.
+
+        Raises KeyError or IndexError where there is none such, ValueError where it is damaged.
+        """
+        at = self._places[name]
+        info = self.layers[at]
+        moment = range(len(self._frames))[moment]
+        with self.path.open("rb") as file:
+            state = self._state(file, at, moment)
+            scored = self._scored(at, moment) if scores else None
+            by_position, gained = False, None
+            if scored is not None:
+                by_position, halves = read_scores(file, info, at, self._frames[scored])
+                gained = halves.astype(np.float32)
+                gained.flags.writeable = False
+        listed = info.pattern.count <= LARGEST_LIVE_COUNT
+        return LayerMoment(
+            self._frames[moment].epoch,
+            info.pattern,
+            info.shape,
+            state.winners,
+            state.bits if listed else None,
+            None if listed else state.bits,
+            None if scored is None else self._frames[scored].epoch,
+            gained,
+            by_position,
+        )
+
+    def block(self, name: str, block: int) -> Biography:
+        """One block over all moments. Raises as ``layer`` does."""
+        return self.blocks(name, [block])[0]
+
+    def blocks(self, name: str, blocks: Sequence[int]) -> tuple[Biography, ...]:
+        """Several blocks of a layer over all moments, for the price of one."""
+        walk = BlockWalk(self, name, blocks)
+        while walk.advance():
+            pass
+        return walk.biographies()
+
+    def state_after(self, name: str, moment: int, before: State | None) -> State:
+        """Winners and bits at ``moment``, from those at the one before. Raises as ``layer``."""
+        at = self._places[name]
+        with self.path.open("rb") as file:
+            moments = range(moment, moment + 1)
+            (state,) = follow(file, self.layers[at], at, self._frames, moments, before)
+        return state
+
+    def scores_kept(self, name: str, moment: int) -> tuple[bool, npt.NDArray[np.float16]] | None:
+        """The scores that were kept at just that moment, as ``read_scores`` gives them, or None."""
+        at = self._places[name]
+        if not self._frames[moment].records[at]["scores"]:
+            return None
+        with self.path.open("rb") as file:
+            return read_scores(file, self.layers[at], at, self._frames[moment])
+
+    def _state(self, file: IO[bytes], at: int, moment: int) -> State:
+        name = self.layers[at].name
+        first = first_part(self._frames, at, moment)
+        known, state = self._states.get(name, (-1, None))
+        if first <= known <= moment:
+            first = known + 1
+        else:
+            state = None
+        moments = range(first, moment + 1)
+        for now in follow(file, self.layers[at], at, self._frames, moments, state):
+            state = now
+        assert state is not None
+        self._states[name] = moment, state
+        return state
+
+    def _scored(self, at: int, moment: int) -> int | None:
+        """The last moment up to one at which the scores of a layer were kept."""
+        kept = (k for k in range(moment, -1, -1) if self._frames[k].records[at]["scores"])
+        return next(kept, None)
+
+
+def _told(one: Frame, before: Frame) -> MomentInfo:
+    records = one.records
+    fewer = records["live"] < before.records["live"]
+    return MomentInfo(
+        epoch=one.epoch,
+        removal=bool((records["flags"] & REMOVED).any() or fewer.any()),
+        scores=bool(records["scores"].any()),
+        live=tuple(records["live"].tolist()),
+    )

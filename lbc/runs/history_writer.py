@@ -1,0 +1,218 @@
+"""Keeps how scores and live sets went, moment by moment, in one append-only file.
+
+Winners and live sets are kept exactly, at every moment; scores in half precision, as often as
+``SCORE_BUDGET`` allows. ``lbc.runs.history_reader`` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.files.append_file import AppendFile
+from lbc.runs.events import LayerInfo
+from lbc.runs.history_codec import (
+    CHANGED,
+    KEY,
+    LARGEST_LIVE_COUNT,
+    POSITIONS,
+    REMOVED,
+    Coded,
+    State,
+    compress,
+    decided,
+    encode,
+    index_type,
+)
+from lbc.runs.history_format import (
+    KEY_INTERVAL,
+    Frame,
+    first_part,
+    follow,
+    frame,
+    header,
+    read_frames,
+)
+from lbc.sparsity.live_sets import pack
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.sparse_layer import AdditiveLayer, SparseLayer
+from lbc.sparsity.sparsifier import Sparsifier
+
+SCORE_BUDGET = 256 << 20
+"""Bytes of half-precision scores one run may keep, before compression."""
+
+FEWEST_MOMENTS = 60
+"""How many moments a run keeps at least, the start not counted, where steps and cells allow."""
+
+LARGEST_CELLS = 1 << 28
+"""Combinations of all blocks above which finding the winners inside epochs would take too long."""
+
+Array = npt.NDArray[Any]
+
+
+class HistoryWriter:
+    """Appends the moments of a run of ``epochs`` epochs to its history file, new or existing."""
+
+    def __init__(self, path: Path, layers: Sequence[LayerInfo], epochs: float) -> None:
+        self._layers = layers
+        self._epochs = epochs
+        self._before: list[State | None] = [None] * len(layers)
+        self._chain = [0] * len(layers)
+        self._count = self._kept = 0
+        self._decided = False
+        first = header(layers)
+        self._file = AppendFile(path)
+        if self._file.size < len(first):
+            self._file.cut(0)
+            self._file.begin(first)
+
+    @property
+    def place(self) -> tuple[int, bool]:
+        """How many moments were written, and whether the search had ended at the last of them."""
+        return self._count, self._decided
+
+    def cut(self, moments: int, decided: bool) -> None:
+        """Go on in an existing file from a ``place``, forgetting the moments that follow.
+
+        Raises ValueError where it holds fewer, or is no history.
+        """
+        path = self._file.path
+        frames = read_frames(path)[:moments]
+        if len(frames) < moments:
+            raise ValueError(f"{path} holds {len(frames)} moments, and {moments} are needed.")
+        before = [self._last(frames, at) for at in range(len(self._layers))] if moments else None
+        self._file.cut(frames[-1].end if frames else len(header(self._layers)))
+        self._before = list(before) if before else [None] * len(self._layers)
+        self._chain = [_chain(frames, at) for at in range(len(self._layers))]
+        self._count, self._decided = moments, decided
+        self._kept = sum(bool(one.records["scores"].any()) for one in frames)
+
+    def sync(self) -> None:
+        """Force every moment to the disk."""
+        self._file.sync()
+
+    def append(self, epoch: float, sparsifier: Sparsifier) -> None:
+        """Add the sparsifier's present state. Raises OSError, leaving whole frames only."""
+        layers = [sparsifier.layers[info.name] for info in self._layers]
+        states = [_state(*pair) for pair in zip(layers, self._before, strict=True)]
+        coded = [self._encode(at, state) for at, state in enumerate(states)]
+        ended = not sparsifier.searching
+        removed = any(code.flags & REMOVED for code in coded)
+        kept = self._keeps_scores(epoch, layers, removed, ended)
+        parts = []
+        for info, layer, state, before, code in zip(
+            self._layers, layers, states, self._before, coded, strict=True
+        ):
+            flags, scores = _scores(layer, before) if kept else (0, b"")
+            live = _most_live(info.pattern, state, layer)
+            parts.append((Coded(code.flags | flags, code.winners, code.bits), live, scores))
+        self._file.append(frame(epoch, parts))
+        for at, code in enumerate(coded):
+            so_far = 0 if code.flags & KEY else self._chain[at]
+            self._chain[at] = so_far + bool(code.flags & CHANGED)
+        self._before = list(states)
+        self._count += 1
+        self._kept += bool(any(scores for _, _, scores in parts))
+        self._decided = ended
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _encode(self, at: int, state: State) -> Coded:
+        pattern = self._layers[at].pattern
+        coded = encode(pattern, state, self._before[at])
+        if coded.flags & CHANGED and self._chain[at] >= KEY_INTERVAL:
+            alone = encode(pattern, state, None)
+            return Coded(alone.flags | coded.flags & REMOVED, alone.winners, alone.bits)
+        return coded
+
+    def _keeps_scores(
+        self, epoch: float, layers: Sequence[SparseLayer], removed: bool, ended: bool
+    ) -> bool:
+        """Whether this moment is one with scores: evenly spread, sooner where some are removed.
+
+        The first and the last always are, and the one at which all is decided.
+        """
+        if self._count == 0 or epoch >= self._epochs or (ended and not self._decided):
+            return True
+        spare = SCORE_BUDGET // max(1, sum(_score_bytes(layer) for layer in layers)) - 4
+        return spare > 0 and self._kept < 1 + spare * epoch / self._epochs + removed
+
+    def _last(self, frames: Sequence[Frame], at: int) -> State:
+        last = len(frames) - 1
+        moments = range(first_part(frames, at, last), last + 1)
+        with self._file.path.open("rb") as file:
+            *_, state = follow(file, self._layers[at], at, frames, moments, None)
+        return state
+
+
+def moments_per_epoch(layers: Sequence[LayerInfo], epochs: int) -> int:
+    """How many moments of each epoch are kept, its end among them, for ``FEWEST_MOMENTS`` in all.
+
+    Only the ends where the layers have more than ``LARGEST_CELLS`` combinations, blocks times C.
+    """
+    cells = sum(at.blocks * at.pattern.count for at in layers)
+    return -(-FEWEST_MOMENTS // epochs) if cells <= LARGEST_CELLS else 1
+
+
+def _chain(frames: Sequence[Frame], at: int) -> int:
+    if not frames:
+        return 0
+    first = first_part(frames, at, len(frames) - 1)
+    return sum(bool(one.records[at]["flags"] & CHANGED) for one in frames[first:])
+
+
+def _state(layer: SparseLayer, before: State | None) -> State:
+    over = layer.live_count == 1 and not layer.searching
+    if over and before is not None and decided(layer.pattern, before):
+        return before  # nothing can change any more, and finding winners takes long
+    winners = layer.winners().cpu().numpy().astype(index_type(layer.pattern))
+    if layer.pattern.count <= LARGEST_LIVE_COUNT:
+        return State(winners, layer.packed.cpu().numpy().copy())
+    everywhere = len(layer.packed) != layer.blocks
+    mask = layer.pattern.to_blocks(layer.mask)[: 1 if everywhere else None]
+    return State(winners, pack(mask).cpu().numpy())
+
+
+def _most_live(pattern: Pattern, state: State, layer: SparseLayer) -> int:
+    if pattern.count > LARGEST_LIVE_COUNT:
+        return layer.live_count
+    return int(np.bitwise_count(state.bits).sum(axis=1, dtype=np.int64).max())
+
+
+def _score_bytes(layer: SparseLayer) -> int:
+    """What the halves of a layer take at one moment."""
+    if isinstance(layer, AdditiveLayer):
+        return 2 * layer.blocks * layer.pattern.m
+    listed = layer.pattern.count <= LARGEST_LIVE_COUNT
+    return 2 * layer.blocks * layer.pattern.count if listed else 0
+
+
+def _scores(layer: SparseLayer, before: State | None) -> tuple[int, bytes]:
+    """Flags and halves of what positions or combinations have gained since the start.
+
+    Less the score all began with, since a half keeps 11 bits and scores differ by little. What was
+    removed just now is still in, so that its rank can be told; what went before is −inf.
+    """
+    if not _score_bytes(layer):
+        return 0, b""
+    start = layer.pattern.initial_score
+    if isinstance(layer, AdditiveLayer):
+        gained = layer.position_scores() - start / layer.pattern.n
+        return POSITIONS, _compressed(gained.half().cpu().numpy())
+    gained = layer.block_scores(slice(None)) - start
+    halves = gained.half().cpu().numpy()
+    if before is not None:
+        live = np.unpackbits(before.bits, axis=1, count=layer.pattern.count, bitorder="little")
+        halves = np.where(live.astype(bool), halves, np.float16(-np.inf))
+    return 0, _compressed(halves)
+
+
+def _compressed(halves: Array) -> bytes:
+    # All low bytes, then all high ones: the two compress better apart.
+    octets = np.ascontiguousarray(halves.astype("<f2")).view(np.uint8)
+    return compress(octets.reshape(-1, 2).T.tobytes())

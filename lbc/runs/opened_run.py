@@ -1,0 +1,55 @@
+"""A run on disk, opened to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lbc.config import Experiment, load_experiment
+from lbc.config.strict_yaml import ExperimentError
+from lbc.runs.events import EpochDone, LayerInfo, StepDone
+from lbc.runs.history_reader import Replay
+from lbc.runs.metrics import read_epochs, read_steps
+from lbc.runs.unfinished_run import RunError, being_trained, read_state
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """What a run folder says of itself; its history is read moment by moment.
+
+    ``status`` is "cut off" where the process that trained it has gone without an end.
+    """
+
+    folder: Path
+    experiment: Experiment
+    status: str
+    layers: tuple[LayerInfo, ...]
+    steps: tuple[StepDone, ...]
+    epochs: tuple[EpochDone, ...]
+
+
+def open_run(folder: Path) -> OpenedRun:
+    """The run in a folder, finished or not, also while another process trains it.
+
+    Raises RunError with a sentence where there is none, or it cannot be read.
+    """
+    state = read_state(folder)
+    if not state or not (folder / "experiment.yaml").is_file():
+        raise RunError(f"{folder} holds no run: it needs the run.json and experiment.yaml of one.")
+    try:
+        return OpenedRun(
+            folder,
+            load_experiment(folder / "experiment.yaml"),
+            _status(folder, str(state.get("status", "unknown"))),
+            Replay(folder).layers,
+            read_steps(folder),
+            read_epochs(folder),
+        )
+    except ExperimentError as error:
+        raise RunError(f"The run cannot be read: {'; '.join(str(error).splitlines())}") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"The run {folder} cannot be read: {error}") from error
+
+
+def _status(folder: Path, written: str) -> str:
+    return "cut off" if written == "running" and not being_trained(folder) else written

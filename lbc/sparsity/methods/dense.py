@@ -1,0 +1,38 @@
+"""Dense: nothing is removed; what the others are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from lbc.sparsity.magnitude_layer import MagnitudeLayer
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.sparse_layer import Form, SparseLayer
+
+
+class DenseLayer(MagnitudeLayer):
+    """W̃ = W. Its scores, Σ|w| of each combination, only show what magnitude would choose."""
+
+    @property
+    def searching(self) -> bool:
+        return False
+
+    def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
+        return self.pattern.count
+
+    def choose(
+        self, _live: int, /, _scored: Callable[[int], object] = lambda _: None
+    ) -> tuple[Tensor, Tensor]:
+        """Nothing is ever removed."""
+        return self.packed, self.mask
+
+    def forward(self, weight: Tensor) -> Tensor:
+        self.seen = weight.detach()
+        return weight
+
+
+def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:
+    """A layer that stays dense."""
+    return DenseLayer(name, weight, pattern)

@@ -1,0 +1,83 @@
+"""SR-STE: the largest magnitudes of every block, chosen anew in every step.
+
+Zhou et al., "Learning N:M Fine-grained Structured Sparse Neural Networks From Scratch", ICLR 2021.
+Forward W̃ = b ⊙ W with b = top-N |w| of the present weights; backward straight through, with a pull
+on what is masked: g = ∂L/∂W̃ + λ (1 − b) ⊙ W, λ = 2·10⁻⁴. The pull is part of the gradient, so it
+enters the momentum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lbc.sparsity.live_sets import keep_best
+from lbc.sparsity.magnitude_layer import MagnitudeLayer
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.sparse_layer import Form, SparseLayer
+
+PULL = 2e-4
+"""λ of the paper."""
+
+
+class SrSteLayer(MagnitudeLayer):
+    """One combination lives in every block: the largest; which one may change with each step."""
+
+    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
+        super().__init__(name, weight, pattern)
+        self.remove(1)
+
+    @property
+    def searching(self) -> bool:
+        return True
+
+    def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
+        return 1
+
+    def settle(self) -> None:
+        self.remove(1)
+
+    @torch.no_grad()
+    def choose(
+        self, _live: int, /, scored: Callable[[int], object] = lambda _: None
+    ) -> tuple[Tensor, Tensor]:
+        """The live set in line with the present weights."""
+        mask = self._largest()
+        winners = self.pattern.index_of(self.pattern.to_blocks(mask))
+        packed = self.packed.new_zeros((self.blocks, self.packed.shape[1]))
+        packed.scatter_(1, (winners // 8)[:, None], (1 << winners % 8)[:, None].to(torch.uint8))
+        scored(self.blocks * self.pattern.count)
+        return packed, mask
+
+    @torch.no_grad()
+    def _largest(self) -> Tensor:
+        best = keep_best(self.pattern.to_blocks(self.seen.abs()), self.pattern.n)
+        return self.pattern.from_blocks(best, self.shape)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        self.seen = weight.detach()
+        mask = self.mask.copy_(self._largest()).view(torch.uint8)
+        product: Tensor = _StraightThrough.apply(weight, mask)  # type: ignore[no-untyped-call]
+        return product
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, mask: Tensor) -> Tensor:
+        product = weight * mask
+        ctx.save_for_backward(weight, product)
+        return product
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        weight, product = ctx.saved_tensors
+        return torch.add(grad, weight - product, alpha=PULL), None
+
+
+def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:
+    """A layer whose mask follows its weights."""
+    return SrSteLayer(name, weight, pattern)

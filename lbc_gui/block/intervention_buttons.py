@@ -1,0 +1,117 @@
+"""Pin or ban the chosen combination of the pinned block while training stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QWidget
+
+from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.mask_snapshot import MaskSnapshot
+from lbc.pictures.score_snapshot import Snapshot
+from lbc.runs.events import Intervention
+
+_PIN = "It wins now: all others of the block are removed, for good"
+_BAN = "It is removed now, and never returns"
+
+
+class StepIn(QWidget):
+    """Two actions, also in the menu, and whether they mean the block or the whole layer."""
+
+    wished = Signal(object)
+    """Intervention."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._standing = False
+        self._snapshot: Snapshot | MaskSnapshot | None = None
+        self._combination: int | None = None
+        self._what = QLabel()
+        self.pin = _action(self, "Pin", "Ctrl+Shift+P", self._pin)
+        self.ban = _action(self, "Ban", "Ctrl+Shift+B", self._ban)
+        self.scope = QComboBox()
+        self.scope.addItems(["block", "layer"])
+        self.scope.setAccessibleName("What is meant")
+        self.scope.setToolTip("In this block alone, or in every block of the layer")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._what, 1)
+        for action in (self.pin, self.ban):
+            button = QToolButton()
+            button.setDefaultAction(action)
+            layout.addWidget(button)
+        layout.addWidget(self.scope)
+        self._show()
+
+    @Slot(bool)
+    def allow(self, standing: bool) -> None:
+        """Whether training stands, so that it can be stepped into."""
+        self._standing = standing
+        self._show()
+
+    def show_snapshot(self, snapshot: Snapshot | MaskSnapshot | None) -> None:
+        """What is on screen; only the present can be stepped into."""
+        self._snapshot = snapshot
+        self._show()
+
+    def choose(self, combination: int | None) -> None:
+        """The combination that is meant."""
+        self._combination = combination
+        self._show()
+
+    @Slot()
+    def _pin(self) -> None:
+        self._wish("pin")
+
+    @Slot()
+    def _ban(self) -> None:
+        self._wish("ban")
+
+    def _wish(self, action: Literal["pin", "ban"]) -> None:
+        snapshot, combination = self._snapshot, self._combination
+        if snapshot is None or snapshot.block is None or combination is None:
+            return
+        block = snapshot.block.index if self.scope.currentIndex() == 0 else None
+        layer = snapshot.request.layer
+        self.scope.setCurrentIndex(0)  # a whole layer must be asked for each time
+        self.wished.emit(Intervention(action, layer, combination, block))
+
+    def _show(self) -> None:
+        why = self._why_not()
+        for action, tip in ((self.pin, _PIN), (self.ban, _BAN)):
+            action.setEnabled(not why)
+            action.setStatusTip(tip)
+            shortcut = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+            action.setToolTip(why or f"{tip} ({shortcut})")
+        snapshot, combination = self._snapshot, self._combination
+        if snapshot is None or combination is None or combination >= snapshot.pattern.count:
+            self._what.setText("Step in")
+        else:
+            members = members_of(snapshot.pattern, combination)
+            self._what.setText(glyphs(members, snapshot.pattern.m))
+        self._what.setToolTip(why or "The chosen combination")
+
+    def _why_not(self) -> str:
+        snapshot, combination = self._snapshot, self._combination
+        if not self._standing:
+            return "Pause training to step in"
+        if snapshot is None or snapshot.request.moment is not None:
+            return "Go back to Live to step in: the past cannot be changed"
+        if combination is None or snapshot.block is None:
+            return "Choose a combination in the table to pin or ban it"
+        if snapshot.block.scores[combination] == -float("inf"):
+            return "This combination was removed, and never returns"
+        if int((snapshot.block.scores > -float("inf")).sum()) == 1:
+            return "This block is decided: its last combination stays"
+        return ""
+
+
+def _action(parent: QWidget, text: str, shortcut: str, slot: Callable[[], object]) -> QAction:
+    action = QAction(f"{text} combination", parent)
+    action.setIconText(text)
+    action.setShortcut(QKeySequence(shortcut))
+    action.triggered.connect(slot)
+    return action

@@ -1,0 +1,186 @@
+"""How a block's scores went: a line for each combination, until it was removed or has won."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QWidget
+
+from lbc.pictures.glyphs import glyphs, members_of
+from lbc.runs.block_history import Biography
+from lbc_gui.theme import compact, plot_colours, style_plot
+
+Quantity = Literal["behind", "score", "beta", "weight"]
+
+FEW_LINES = 8
+"""Up to here every line has a colour of its own; above it the winner's alone."""
+
+_LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c510a", "#5e3c99")
+_DARK = ("#56b4e9", "#e69f00", "#2fbf8f", "#ee9ac5", "#f0e442", "#8fb8ff", "#c9a06b", "#b39ddb")
+
+Floats = npt.NDArray[np.float64]
+
+
+def line_colours(count: int, winner: int | None) -> list[QColor]:
+    """A colour for each of ``count`` lines: Okabe and Ito's, or of many the winner's alone."""
+    colours = plot_colours()
+    table = _DARK if colours.background.lightness() < 128 else _LIGHT
+    if count <= FEW_LINES:
+        return [QColor(name) for name in table[:count]]
+    faint = QColor(colours.text)
+    faint.setAlpha(70)
+    return [QColor(table[0]) if line == winner else faint for line in range(count)]
+
+
+class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
+    """Lines over epochs, crosses where they end, interventions, and the moment on screen."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumHeight(130)
+        self.setAccessibleName("Scores over time")
+        self._plot = self.addPlot(enableMenu=False)
+        self._plot.hideButtons()
+        self._plot.setMouseEnabled(x=True, y=False)
+        compact(self)
+        small = self.font()
+        small.setPointSizeF(small.pointSizeF() * 0.85)
+        for name in ("left", "bottom"):
+            self._plot.getAxis(name).setTickFont(small)
+            self._plot.getAxis(name).enableAutoSIPrefix(False)
+        self._now = pg.InfiniteLine(angle=90)
+        self._now.setZValue(20)
+        self._life: Biography | None = None
+        self._weights: tuple[Floats, Floats] = (np.empty(0), np.empty((0, 0)))
+        self._quantity: Quantity = "behind"
+        self._marked: int | None = None
+        self._restyle()
+
+    def show_life(self, life: Biography | None) -> None:
+        """Another block, or more of the same."""
+        self._life = life
+        self._draw()
+
+    def show_weights(self, epochs: Floats, weights: Floats) -> None:
+        """The block's weights as they were seen since it was pinned: (T,) and (T, M)."""
+        self._weights = epochs, weights
+        if self._quantity == "weight":
+            self._draw()
+
+    def show_quantity(self, quantity: Quantity) -> None:
+        """What is plotted."""
+        self._quantity = quantity
+        self._draw()
+
+    def show_epoch(self, epoch: float) -> None:
+        """Where the moment on screen lies."""
+        self._now.setValue(epoch)
+
+    def mark(self, combination: int | None) -> None:
+        """Let one line stand out."""
+        if combination != self._marked:
+            self._marked = combination
+            self._draw()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_now"):
+            self._restyle()
+
+    def _draw(self) -> None:
+        self._plot.clear()
+        self._plot.addItem(self._now, ignoreBounds=True)
+        life = self._life
+        if life is None:
+            return
+        epochs, values = self._values(life)
+        combinations = self._quantity in ("behind", "score")
+        winner = int(life.winners[-1]) if combinations else None
+        colours = line_colours(values.shape[1], winner)
+        ends = {one.combination: one.epoch for one in life.removals} if combinations else {}
+        for line in range(values.shape[1]):
+            thick = line == winner or (combinations and line == self._marked)
+            self._draw_line(epochs, values[:, line], colours[line], thick, ends.get(line))
+            if not combinations and values.shape[1] <= FEW_LINES:
+                self._name_line(epochs, values[:, line], line, colours[line])
+        for done in life.interventions:
+            self._draw_intervention(life, done.epoch, done.intervention)
+        self._plot.enableAutoRange()
+
+    def _values(self, life: Biography) -> tuple[Floats, Floats]:
+        """Epochs (T,) and one column for each line, nan where nothing is known."""
+        if self._quantity == "weight":
+            return self._weights
+        table = life.position_scores if self._quantity == "beta" else life.scores
+        if table is None:
+            return life.epochs, np.empty((len(life.epochs), 0))
+        values = table.astype(np.float64)
+        if self._quantity == "behind" and len(values):
+            # Less the best that lives: unlike the mean it does not jump when others are removed.
+            assert life.live is not None
+            lives = np.where(life.live & ~np.isnan(values), values, -np.inf)
+            values = values - lives.max(axis=1, keepdims=True)
+        return life.epochs, values
+
+    def _draw_line(
+        self, epochs: Floats, values: Floats, colour: QColor, thick: bool, end: float | None
+    ) -> None:
+        known = ~np.isnan(values)
+        if not known.any():
+            return
+        x, y = epochs[known], values[known]
+        pen = pg.mkPen(colour, width=2.6 if thick else 1.3)
+        curve = self._plot.plot(x, y, pen=pen)
+        curve.setZValue(5 if thick else 1)
+        if end is not None:
+            cross = pg.ScatterPlotItem(
+                [end], [y[-1]], symbol="x", size=8, pen=pg.mkPen(colour, width=1.6), brush=None
+            )
+            cross.setZValue(6)
+            self._plot.addItem(cross)
+
+    def _name_line(self, epochs: Floats, values: Floats, line: int, colour: QColor) -> None:
+        """The number of a position above the end of its line."""
+        known = np.flatnonzero(~np.isnan(values))
+        if len(known):
+            text = pg.TextItem(str(line), color=colour, anchor=(1.0, 0.9))
+            text.setPos(epochs[known[-1]], values[known[-1]])
+            text.setZValue(8)
+            self._plot.addItem(text, ignoreBounds=True)
+
+    def _draw_intervention(self, life: Biography, epoch: float, done: Any) -> None:
+        members = members_of(life.pattern, done.combination)
+        colours = plot_colours()
+        line = pg.InfiniteLine(
+            epoch,
+            angle=90,
+            pen=pg.mkPen(colours.red, width=1.4, style=Qt.PenStyle.DashLine),
+            label=f"{done.action} {glyphs(members, life.pattern.m)}",
+            labelOpts={
+                "position": 0.07,
+                "color": colours.red,
+                "fill": colours.background,
+                "movable": False,
+                "anchors": _ANCHORS,
+            },
+        )
+        line.setZValue(10)
+        self._plot.addItem(line, ignoreBounds=True)
+
+    def _restyle(self) -> None:
+        colours = plot_colours()
+        self.setBackground(colours.background)
+        style_plot(self._plot, colours)
+        self._plot.getAxis("bottom").setLabel("epoch", color=colours.text.name())
+        self._plot.showGrid(x=True, y=True, alpha=0.15)
+        self._now.setPen(pg.mkPen("#ffd400", width=2))
+        self._draw()
+
+
+_ANCHORS = [(0.0, 0.5), (1.0, 0.5)]
+"""An intervention's label stands right of its line, near the right edge left of it."""

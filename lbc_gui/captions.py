@@ -1,0 +1,46 @@
+"""Numbers and places in the words the window uses everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lbc.pictures.score_codes import Floats
+from lbc.runs.history_walks import Gone
+from lbc.sparsity.compliance import block_coordinates
+from lbc.sparsity.pattern import Pattern
+
+ORDINALS = {1: "st", 2: "nd", 3: "rd"}
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th …, 11th, 12th, 13th."""
+    teen = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teen else ORDINALS.get(number % 10, 'th')}"
+
+
+def place(shape: tuple[int, ...], pattern: Pattern, block: int) -> str:
+    """Where a block lies in its weight: output channel, inputs, kernel position."""
+    coordinates = block_coordinates(shape, pattern, block)
+    first, last = coordinates[0], coordinates[-1]
+    kernel = f" · kernel {', '.join(map(str, first[2:]))}" if len(first) > 2 else ""
+    return f"output {first[0]} · inputs {first[1]}–{last[1]}{kernel}"
+
+
+def gone_text(gone: Gone | None, block: int, cell: int) -> str:
+    """When something was removed and as which, as far as that is known."""
+    epoch = None if gone is None else gone.epoch(block, cell)
+    if gone is None or epoch is None:
+        return "removed"
+    standing = gone.standing(block, cell)
+    rank = "" if standing is None else f", as {ordinal(standing[0])} of {standing[1]}"
+    return f"removed at epoch {epoch:.2f}{rank}"
+
+
+def score_text(scores: Floats, cell: int) -> str:
+    """One live score of a block in words; ``scores`` is (K,), −inf where removed."""
+    score = scores[cell]
+    live = scores[scores > -np.inf]
+    above = score - live.mean(dtype=np.float64)
+    better = int((scores > score).sum() + (scores[:cell] == score).sum())
+    standing = f"{ordinal(better + 1)} of {len(live)}"
+    return f"score {score:.5f} ({above:+.5f} from the block's mean) · {standing}"

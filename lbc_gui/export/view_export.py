@@ -1,0 +1,268 @@
+"""Saving what a view shows: its picture as PNG or SVG, its data as CSV, npz or what else it has.
+
+A view that can be saved has the two methods of ``View`` and is handed to ``Saving.add``; the menu,
+the shortcuts and its context menu then find it.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+from PySide6.QtCore import (
+    QBuffer,
+    QByteArray,
+    QIODevice,
+    QMimeData,
+    QObject,
+    Qt,
+    QThread,
+    Signal,
+    Slot,
+)
+from PySide6.QtGui import QAction, QGuiApplication, QImage
+from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMenuBar, QWidget
+
+from lbc.files.atomic import write_atomically
+from lbc_gui.export.view_renderer import Painted, Picture, paint
+
+Writer = Callable[[IO[bytes]], object]
+
+LARGEST_TABLE = 1_000_000
+"""Rows of a CSV file beyond which no spreadsheet opens it."""
+
+KINDS = {
+    ".png": "PNG picture",
+    ".svg": "SVG drawing",
+    ".csv": "CSV table",
+    ".npz": "NumPy arrays",
+    ".json": "JSON",
+}
+
+NOTHING = "There is nothing to save here yet: run, or open a run or a checkpoint first."
+
+
+class UnsuitableError(ValueError):
+    """The data cannot be written in this form: a sentence that says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What can be written of a view's numbers, by the suffix of the file; the first is usual."""
+
+    name: str
+    writers: Mapping[str, Writer]
+
+
+class View(Protocol):
+    """A widget whose picture and data can be saved; None where it shows nothing at present.
+
+    Both are of the moment they are asked for: whatever they hold must not change any more.
+    """
+
+    def picture_to_save(self) -> Picture | None: ...
+
+    def data_to_save(self) -> Data | None: ...
+
+
+def as_npz(arrays: Mapping[str, Any]) -> Writer:
+    """Arrays by name, as ``numpy.load`` reads them without pickle."""
+    return lambda file: np.savez(file, **arrays)
+
+
+def as_csv(columns: Iterable[str], count: int, rows: Iterable[Iterable[object]]) -> Writer:
+    """``count`` rows under the names of their columns; UnsuitableError where they are too many."""
+
+    def write(file: IO[bytes]) -> None:
+        if count > LARGEST_TABLE:
+            raise UnsuitableError(
+                f"The table would have {count:,} rows, more than the {LARGEST_TABLE:,} that "
+                "spreadsheets open. Save it as .npz instead."
+            )
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(columns)
+        lines.writerows(rows)
+        text.detach()  # the file is closed by who has opened it
+
+    return write
+
+
+def picture_writers(painted: Painted) -> dict[str, Writer]:
+    """A picture's two forms."""
+    return {
+        ".png": lambda file: file.write(_png(painted.image)),
+        ".svg": lambda file: file.write(painted.svg),
+    }
+
+
+def _png(image: QImage) -> bytes:
+    buffer = QBuffer()
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    image.save(buffer, "PNG")  # type: ignore[call-overload]
+    return bytes(buffer.data().data())
+
+
+class _WritingThread(QThread):
+    """Writes one file; ``problem`` holds a sentence once it has failed."""
+
+    def __init__(self, path: Path, writer: Writer) -> None:
+        super().__init__()
+        self.path, self._writer = path, writer
+        self.problem = ""
+
+    def run(self) -> None:
+        try:
+            write_atomically(self.path, self._writer)
+        except UnsuitableError as error:
+            self.problem = str(error)
+        except OSError as error:
+            self.problem = f"{self.path} could not be written: {error.strerror or error}."
+
+
+class Saving(QObject):
+    """Saves the view that has the focus, else the first that is on screen.
+
+    ``run_name`` begins the names of all files.
+    """
+
+    said = Signal(str)
+    failed = Signal(str, str)
+    """A sentence, and details for a bug report."""
+
+    def __init__(self, run_name: Callable[[], str], window: QWidget) -> None:
+        super().__init__(window)
+        self._run_name, self._window = run_name, window
+        self._views: list[QWidget] = []
+        self._focused: QWidget | None = None
+        self._threads: list[_WritingThread] = []
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        application.focusChanged.connect(self._focus_changed)
+
+    def add(self, view: QWidget, surface: QWidget | None = None) -> None:
+        """Let a view be saved, with a context menu on ``surface``, else on all of it."""
+        self._views.append(view)
+        surface = surface or view
+        for text, slot in (
+            ("Save &picture…", self.save_picture),
+            ("&Copy picture", self.copy_picture),
+            ("Save &data…", self.save_data),
+        ):
+            action = QAction(text, surface)
+            action.setData(view)
+            action.triggered.connect(slot)
+            surface.addAction(action)
+        surface.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+
+    @property
+    def current(self) -> Any:
+        """The View that has the focus, else the first on screen."""
+        shown = [view for view in self._views if view.isVisible()]
+        return self._focused if self._focused in shown else next(iter(shown), None)
+
+    @property
+    def writing(self) -> bool:
+        return bool(self._threads)
+
+    @Slot()
+    def save_picture(self) -> None:
+        """Ask where the picture goes, as it is now, and write it there."""
+        picture = self._asked().picture_to_save()
+        if picture is None:
+            self.failed.emit(NOTHING, "")
+        else:
+            writers = picture_writers(paint(picture))
+            self._choose(f"Save the picture: {picture.title}", picture.name, writers)
+
+    @Slot()
+    def copy_picture(self) -> None:
+        """Put the picture on the clipboard, as an image and as SVG."""
+        picture = self._asked().picture_to_save()
+        if picture is None:
+            self.failed.emit(NOTHING, "")
+            return
+        painted = paint(picture)
+        both = QMimeData()
+        both.setImageData(painted.image)
+        both.setData("image/svg+xml", QByteArray(painted.svg))
+        QGuiApplication.clipboard().setMimeData(both)
+        self.said.emit(f"Copied the picture: {picture.title}.")
+
+    @Slot()
+    def save_data(self) -> None:
+        """Ask where the data go, as they are now, and write them there."""
+        data = self._asked().data_to_save()
+        if data is None:
+            self.failed.emit(NOTHING, "")
+        else:
+            self.choose(data)
+
+    def choose(self, data: Data) -> None:
+        """Ask where some data go and write them there."""
+        self._choose(f"Save the data: {data.name}", data.name, data.writers)
+
+    def save(self, path: Path, writers: Mapping[str, Writer]) -> None:
+        """Write a file in the form that its suffix names; ``said`` or ``failed`` follows."""
+        writer = writers.get(path.suffix.lower())
+        if writer is None:
+            known = " or ".join(writers)
+            self.failed.emit(f"{path.name} names no form that is known: end it in {known}.", "")
+            return
+        thread = _WritingThread(path, writer)
+        self._threads.append(thread)
+        thread.finished.connect(self._written)
+        thread.start(QThread.Priority.LowPriority)
+
+    def wait(self) -> None:
+        """Block until every file is written."""
+        for thread in self._threads:
+            thread.wait()
+
+    def _asked(self) -> Any:
+        action = self.sender()
+        view = action.data() if isinstance(action, QAction) else None
+        return view or self.current
+
+    def _choose(self, title: str, name: str, writers: Mapping[str, Writer]) -> None:
+        filters = {f"{KINDS[suffix]} (*{suffix})": suffix for suffix in writers}
+        stem = re.sub(r"\W+", "-", f"{self._run_name()} {name}").strip("-")
+        usual = next(iter(writers))
+        answer, chosen = QFileDialog.getSaveFileName(
+            self._window, title, f"{stem}{usual}", ";;".join(filters)
+        )
+        if not answer:
+            return
+        path = Path(answer)
+        if path.suffix.lower() not in writers:
+            path = path.with_name(path.name + filters.get(chosen, usual))
+            if path.exists():  # which the dialog has not asked about
+                self.failed.emit(f"{path} is there already: choose it to replace it.", "")
+                return
+        self.save(path, writers)
+
+    @Slot()
+    def _written(self) -> None:
+        for thread in [thread for thread in self._threads if thread.isFinished()]:
+            self._threads.remove(thread)
+            thread.wait()
+            if thread.problem:
+                self.failed.emit(thread.problem, "")
+            else:
+                self.said.emit(f"Saved {thread.path}.")
+            thread.deleteLater()
+
+    @Slot(QWidget, QWidget)
+    def _focus_changed(self, _old: QWidget | None, new: QWidget | None) -> None:
+        if new is None or isinstance(new, QMenu | QMenuBar):
+            return  # the window is left, or its menu opened: what had the focus is still meant
+        at: QWidget | None = new
+        while at is not None and at not in self._views:
+            at = at.parentWidget()
+        self._focused = at

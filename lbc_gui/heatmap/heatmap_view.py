@@ -1,0 +1,244 @@
+"""The heatmap of one layer: zoom, pan, hover, pin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ceil, floor
+from typing import Any
+
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
+from PySide6.QtGui import QKeyEvent, QPainterPath
+from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
+
+from lbc.pictures.colour_keys import Key
+from lbc.pictures.level_of_detail import Detail, detail
+from lbc.pictures.score_codes import Fold
+from lbc.pictures.score_snapshot import Drawn, Picture
+from lbc_gui.heatmap.cell_labels import CellLabels, score_words
+from lbc_gui.heatmap.cells_view import CellsView
+from lbc_gui.heatmap.zoom_history import ZoomHistory
+
+
+class _CellAxis(pg.AxisItem):  # type: ignore[misc]
+    """An axis in blocks or channels over a picture in cells."""
+
+    cells = 1
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        if spacing < self.cells:
+            return [f"{v / self.cells:.0f}" if v % self.cells == 0 else "" for v in values]
+        return [f"{v / self.cells:.0f}" for v in values]
+
+    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
+        low, high = min(low, high), max(low, high)
+        spacings = self.tickSpacing(low, high, size)
+        if not spacings:
+            return []
+        spacing = spacings[0][0]
+        numbers = range(ceil(low / spacing), floor(high / spacing) + 1)
+        return [(spacing, [number * spacing for number in numbers])]
+
+    def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
+        blocks = [
+            (s, 0.0) for s, _ in super().tickSpacing(low / self.cells, high / self.cells, size)
+        ]
+        whole = sorted({max(1.0, float(round(s))) for s, _ in blocks}, reverse=True)
+        return [(s * self.cells, 0.0) for s in whole[:1]]
+
+
+class HeatmapView(CellsView):
+    """Draws snapshots.
+
+    ``words`` says what stands in a cell that is large enough to be read.
+    """
+
+    pinned = Signal(int, bool)
+    """Block that was clicked, and whether with Ctrl: beside those that are pinned."""
+    scale_shown = Signal(object)
+    """Scale of the colours on screen: that of the cells, or of whole blocks."""
+
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        words: Callable[[Any, int, int], tuple[str, str]] = score_words,
+    ) -> None:
+        axes = {name: _CellAxis(name) for name in ("left", "bottom")}
+        super().__init__(axes, "block of the channel", parent)
+        self._axes = axes
+        self._snapshot: Drawn | None = None
+        self._fold: Fold | None = None
+        self._layer = ""
+        self._pinned: int | None = None
+        self._leader: HeatmapView | None = None
+        self._labels = CellLabels(words)
+        self._box.addItem(self._labels, ignoreBounds=True)
+        self._scale: Key | None = None
+        self.zooms = ZoomHistory(self._box, self)
+        self._frame = QGraphicsRectItem()
+        self._frame.setZValue(10)
+        self._frame.hide()
+        self._box.addItem(self._frame, ignoreBounds=True)
+        self._others: tuple[int, ...] = ()
+        self._other_frames = QGraphicsPathItem()
+        self._other_frames.setZValue(9)
+        self._box.addItem(self._other_frames, ignoreBounds=True)
+        self.setAccessibleName("Score heatmap")
+        self._restyle()
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        return None if self._fold is None else self._fold.size
+
+    def show_snapshot(self, snapshot: Drawn) -> None:
+        """Draw a new frame; the zoom stays where the layer is the same."""
+        self._snapshot = snapshot
+        if snapshot.fold != self._fold or snapshot.layer != self._layer:
+            self._fold = snapshot.fold
+            self._layer = snapshot.layer
+            height, width = snapshot.fold.size
+            rows, columns = snapshot.fold.grid
+            self._axes["left"].cells, self._axes["bottom"].cells = rows, columns
+            self._box.setLimits(
+                xMin=0, xMax=width, yMin=0, yMax=height, minXRange=columns, minYRange=rows
+            )
+            if self._leader is None:
+                self.fit()
+            else:
+                self._box.setRange(self._leader._box.viewRect(), padding=0)
+            self.zooms.clear()
+        self._labels.show_snapshot(snapshot)
+        self._place_frame()
+        self._draw()
+
+    def clear_picture(self) -> None:
+        """Nothing to show: a new run begins."""
+        self._snapshot = self._fold = None
+        self.cells.clear()
+        self._labels.show_snapshot(None)
+        self.show_pin(None)
+
+    def show_pin(self, block: int | None) -> None:
+        """Frame a block."""
+        self._pinned = block
+        self._place_frame()
+
+    def show_others(self, blocks: Sequence[int]) -> None:
+        """Frame, more thinly, what else is pinned in this layer."""
+        self._others = tuple(blocks)
+        self._place_frame()
+
+    def reveal(self, block: int) -> None:
+        """Bring a block into view; the zoom stays."""
+        if self._fold is None or not 0 <= block < self._fold.blocks:
+            return
+        box, view = self._rect(block), self._box.viewRect()
+        if not view.contains(box):
+            view.moveCenter(box.center())
+            self._box.setRange(view, padding=0)
+            self._moved()
+
+    def show_block(self, block: int) -> None:
+        """Zoom to a block and its neighbours, so that its combinations can be read."""
+        if self._fold is None or not 0 <= block < self._fold.blocks:
+            return
+        self._box.setRange(self._rect(block), padding=0)
+        self._moved()
+
+    def show_cells(self, x: int, y: int, width: int, height: int) -> None:
+        """Zoom to some cells of the picture."""
+        self._box.setRange(QRectF(x, y, width, height), padding=0)
+        self._moved()
+
+    def move_with(self, other: HeatmapView) -> None:
+        """Always show the same part of the picture as another view of the same fold."""
+        self._leader = other
+        self._box.setXLink(other._box)
+        self._box.setYLink(other._box)
+        self.zooms.changed.connect(self._lead)
+
+    @Slot()
+    def _lead(self) -> None:
+        """Zoomed or panned here: the other view goes along."""
+        leader, range_ = self._leader, self._box.viewRect()
+        if leader is not None and self.isVisible() and leader._box.viewRect() != range_:
+            leader._box.setRange(range_, padding=0)
+            leader.zooms.moved()
+
+    def block_centre(self, block: int) -> QPointF:
+        """Where the middle of a block is drawn, in this widget's pixels."""
+        middle = self._rect(block).center()
+        return self.point_of(middle.x(), middle.y())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Backspace:
+            self.zooms.back()
+        else:
+            super().keyPressEvent(event)
+
+    def _moved(self) -> None:
+        self.zooms.moved()
+
+    @Slot()
+    def _draw(self) -> None:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        picture, part = self._visible(snapshot)
+        if part.codes.size == 0:
+            return
+        scale = picture.scale
+        self.cells.show_part(part, scale.table(self.ground))
+        self.refresh()
+        if scale != self._scale:
+            self._scale = scale
+            self.scale_shown.emit(scale)
+
+    def _visible(self, snapshot: Drawn) -> tuple[Picture[Key], Detail]:
+        """What of the range is drawn: cells where each has the pixels it needs, else blocks."""
+        (x0, x1), (y0, y1) = self.view_range
+        width, height = self.pixels
+        least = snapshot.cell_pixels
+        if width >= least * (x1 - x0) and height >= least * (y1 - y0):
+            picture = snapshot.cells
+            return picture, detail(picture.codes, x0, y0, x1, y1, width, height)
+        rows, columns = snapshot.fold.grid
+        picture, summary = snapshot.summary, snapshot.reduction
+        x0, x1, y0, y1 = x0 / columns, x1 / columns, y0 / rows, y1 / rows
+        part = detail(picture.codes, x0, y0, x1, y1, width, height, summary)
+        return picture, Detail(
+            part.codes, part.x * columns, part.y * rows, part.width * columns, part.height * rows
+        )
+
+    def _place_frame(self) -> None:
+        others = QPainterPath()
+        for block in self._others:
+            if self._fold is not None and block < self._fold.blocks:
+                others.addRect(self._rect(block))
+        self._other_frames.setPath(others)
+        self.refresh()
+        if self._fold is None or self._pinned is None or self._pinned >= self._fold.blocks:
+            self._frame.hide()
+            return
+        self._frame.setRect(self._rect(self._pinned))
+        self._frame.show()
+
+    def _rect(self, block: int) -> QRectF:
+        """Where a block lies, in cells."""
+        assert self._fold is not None
+        row, column = self._fold.corner(block)
+        rows, columns = self._fold.grid
+        return QRectF(column, row, columns, rows)
+
+    def _found(self, row: int, column: int) -> tuple[int, int] | None:
+        """Block and cell."""
+        return None if self._fold is None else self._fold.locate(row, column)
+
+    def _clicked(self, found: tuple[int, int], event: Any) -> None:
+        beside = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        self.pinned.emit(found[0], beside)
+
+    def _restyle(self) -> None:
+        super()._restyle()
+        self._frame.setPen(pg.mkPen("#ffd400", width=2.5, cosmetic=True))
+        self._other_frames.setPen(pg.mkPen("#ffd400", width=1.2, cosmetic=True))

@@ -1,0 +1,234 @@
+"""The sparse layers, each with its live picture in little: find, sort, open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QIcon, QImage, QPixmap
+from PySide6.QtWidgets import (
+    QComboBox,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lbc.pictures.layer_moment import LayerState
+from lbc.pictures.score_snapshot import Thumbnail
+from lbc.runs.events import LayerInfo
+
+THUMBNAIL = QSize(44, 44)
+ROW_HEIGHT = 54
+WIDTH = 172
+
+ORDERS = ("network order", "name", "size", "density", "live", "flips")
+_FEWEST_TO_FIND = 6
+"""With fewer layers nobody needs to search or sort."""
+
+
+class _Entry(QListWidgetItem):
+    """One layer; ``key`` decides its place."""
+
+    def __init__(self, place: int, info: LayerInfo) -> None:
+        super().__init__()
+        self.place = place
+        self.info = info
+        self.state: LayerState | None = None
+        self.flips: float | None = None
+        self.key: tuple[float | str, int] = (0.0, place)
+        self.setData(Qt.ItemDataRole.UserRole, info.name)
+        self.setSizeHint(QSize(0, ROW_HEIGHT))
+        self.describe()
+
+    def __lt__(self, other: object) -> bool:
+        assert isinstance(other, _Entry)
+        return self.key < other.key
+
+    def order_by(self, order: str) -> None:
+        state = self.state
+        first: dict[str, float | str] = {
+            "name": self.info.name,
+            "size": -self.info.blocks * self.info.pattern.m,
+            "density": state.density or 1.0 if state else 1.0,
+            "live": -state.live if state else -self.info.pattern.count,
+            "flips": -(self.flips or 0.0),
+        }
+        self.key = (first.get(order, 0.0), self.place)
+
+    def describe(self) -> None:
+        info, state = self.info, self.state
+        name, under = info.name or "model", str(info.pattern)
+        shares = []
+        tip = f"{name}: {info.pattern}, {info.blocks:,} blocks"
+        if state is not None:
+            live = "decided" if state.live == 1 else f"{state.live:,} live"
+            under += f" · {live}"
+            if state.density is not None:
+                shares.append(f"{state.density:.0%}")
+            tip += f", {state.live:,} of {info.pattern.count:,} combinations live in each block"
+        if self.flips is not None:
+            tip += f"; {self.flips:.1%} of the blocks drawn changed their best combination"
+            if self.flips >= 0.005:
+                shares.append(f"{self.flips:.0%} flip")
+        text = f"{name}\n{under}\n{' · '.join(shares)}"
+        if text != self.text():
+            self.setText(text)
+        self.setToolTip(tip)
+
+
+class LayerList(QWidget):
+    """Lists layers and says which is open."""
+
+    chosen = Signal()
+    in_view_changed = Signal(object)
+    """Names of the layers whose thumbnails are needed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._states: tuple[LayerState, ...] = ()
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Find a layer")
+        self.search.setClearButtonEnabled(True)
+        self.search.textChanged.connect(self._filter)
+        self.order = QComboBox()
+        self.order.addItems(list(ORDERS))
+        self.order.setToolTip("Order of the layers; flips are changes of the best combination")
+        self.order.currentIndexChanged.connect(self._sort)
+        self.layers = QListWidget()
+        self.layers.setAccessibleName("Layers")
+        self.layers.setToolTip("The sparse layers; choose one to see its scores")
+        self.layers.setIconSize(THUMBNAIL)
+        small = self.layers.font()
+        small.setPointSizeF(small.pointSizeF() * 0.9)
+        self.layers.setFont(small)
+        self.layers.setMinimumWidth(132)
+        self.layers.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.layers.currentItemChanged.connect(self._chosen)
+        self._in_view: frozenset[str] = frozenset()
+        self._look_soon = QTimer(self)  # once the list is laid out
+        self._look_soon.setSingleShot(True)
+        self._look_soon.setInterval(0)
+        self._look_soon.timeout.connect(self._look)
+        bar = self.layers.verticalScrollBar()
+        bar.valueChanged.connect(self._moved)
+        bar.rangeChanged.connect(self._moved)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.search, self.order, self.layers):
+            layout.addWidget(widget)
+        self._show_tools()
+
+    @property
+    def open_layer(self) -> str | None:
+        """The name of the open layer; None where there is none."""
+        item = self.layers.currentItem()
+        return None if item is None else str(item.data(Qt.ItemDataRole.UserRole))
+
+    def show_layers(self, infos: Iterable[LayerInfo]) -> None:
+        """List other layers; the one that was open stays open where it is there."""
+        before = self.open_layer
+        self._states = ()
+        self.layers.blockSignals(True)
+        self.layers.clear()
+        for place, info in enumerate(infos):
+            self.layers.addItem(_Entry(place, info))
+        names = [entry.info.name for entry in self._entries()]
+        if names:
+            self.layers.setCurrentRow(names.index(before) if before in names else 0)
+        self.layers.blockSignals(False)
+        self._show_tools()
+        self._filter()
+
+    def show_states(self, states: tuple[LayerState, ...]) -> None:
+        """How far each search has come."""
+        if states == self._states:
+            return
+        self._states = states
+        found = {state.name: state for state in states}
+        for entry in self._entries():
+            state = found.get(entry.info.name)
+            if state is not None and state != entry.state:
+                entry.state = state
+                entry.describe()
+
+    @Slot(object)
+    def show_thumbnails(self, thumbnails: Iterable[Thumbnail]) -> None:
+        """New pictures in little."""
+        found = {thumbnail.name: thumbnail for thumbnail in thumbnails}
+        for entry in self._entries():
+            thumbnail = found.get(entry.info.name)
+            if thumbnail is not None:
+                entry.setIcon(_icon(thumbnail))
+                entry.flips = thumbnail.flips
+                entry.describe()
+        if self.order.currentText() in ("density", "live", "flips"):
+            self._sort()
+
+    def _entries(self) -> list[_Entry]:
+        items = (self.layers.item(row) for row in range(self.layers.count()))
+        return [item for item in items if isinstance(item, _Entry)]
+
+    def _show_tools(self) -> None:
+        many = self.layers.count() >= _FEWEST_TO_FIND
+        self.search.setVisible(many)
+        self.order.setVisible(many)
+
+    @Slot()
+    def _chosen(self, *_: object) -> None:
+        self.chosen.emit()
+
+    @Slot()
+    def _filter(self, _text: str = "") -> None:
+        wanted = self.search.text().strip().lower()
+        for entry in self._entries():
+            entry.setHidden(wanted not in entry.info.name.lower())
+        self._look_soon.start()
+
+    @Slot()
+    def _sort(self, _index: int = 0) -> None:
+        for entry in self._entries():
+            entry.order_by(self.order.currentText())
+        self.layers.blockSignals(True)
+        self.layers.sortItems()
+        self.layers.blockSignals(False)
+        self._look_soon.start()
+
+    @Slot()
+    def _moved(self, *_: int) -> None:
+        self._look_soon.start()
+
+    @Slot()
+    def _look(self) -> None:
+        """Tell which layers are in view; ordered by flips, all of them are needed."""
+        area = self.layers.viewport().rect()
+        names = frozenset(
+            entry.info.name
+            for entry in self._entries()
+            if self.order.currentText() == "flips"
+            or (not entry.isHidden() and self.layers.visualItemRect(entry).intersects(area))
+        )
+        if names != self._in_view:
+            self._in_view = names
+            self.in_view_changed.emit(names)
+
+
+def place_list(splitter: QSplitter, layers: LayerList) -> None:
+    """Put the list before a page, as wide as it was."""
+    width = layers.width() if layers.parent() is not None else WIDTH
+    splitter.insertWidget(0, layers)
+    layers.show()
+    splitter.setStretchFactor(0, 0)
+    splitter.setStretchFactor(1, 1)
+    splitter.setSizes([width, max(1, splitter.width() - width)])
+
+
+def _icon(thumbnail: Thumbnail) -> QIcon:
+    table = thumbnail.picture.scale.table((0, 0, 0))
+    pixels = np.ascontiguousarray(table[thumbnail.picture.codes])
+    height, width, _ = pixels.shape
+    image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    return QIcon(QPixmap.fromImage(image.scaled(THUMBNAIL)))

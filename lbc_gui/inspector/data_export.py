@@ -1,0 +1,42 @@
+"""The numbers behind the mask picture, as they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from lbc.sparsity.compliance import weight_place
+from lbc_gui.export.view_export import Data, as_csv, as_npz
+from lbc_gui.inspector.reader_thread import LayerPicture
+
+
+def layer_data(picture: LayerPicture) -> Data:
+    """All weights of the open layer.
+
+    npz: ``weights`` (O, kernel · I), the inputs of one kernel position side by side; ``shape`` of
+    the weight; ``other_weights`` of the other checkpoint; ``pattern`` held against and the blocks
+    that break it, ``violations`` int64 (V,), where there are such.
+    """
+    arrays: dict[str, Any] = {
+        "layer": np.array(picture.name),
+        "shape": np.array(picture.shape),
+        "weights": picture.rows,
+    }
+    if picture.others is not None:
+        arrays["other_weights"] = picture.others
+    if picture.pattern is not None:
+        arrays["pattern"] = np.array(str(picture.pattern))
+    if picture.violations is not None:
+        arrays["violations"] = picture.violations.blocks
+    kernel = tuple(f"kernel_{axis}" for axis in range(len(picture.shape) - 2))
+    columns = ("output", "input", *kernel, "weight")
+    csv = as_csv(columns, picture.rows.size, _weights(picture))
+    return Data(f"weights {picture.name}", {".npz": as_npz(arrays), ".csv": csv})
+
+
+def _weights(picture: LayerPicture) -> Iterator[tuple[object, ...]]:
+    for row, weights in enumerate(picture.rows):
+        for column, weight in enumerate(weights.tolist()):
+            yield *weight_place(picture.shape, row, column), weight

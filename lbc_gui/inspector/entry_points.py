@@ -1,0 +1,53 @@
+"""The ways to a checkpoint: menu, drop, command line; and what the window says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Slot
+from PySide6.QtWidgets import QTabWidget, QWidget
+
+from lbc_gui.inspector.drop_target import Dropping
+from lbc_gui.widgets.log_panel import LogPanel
+from lbc_gui.widgets.message_bar import MessageBar
+
+if TYPE_CHECKING:  # the window needs this file before it needs that page
+    from lbc_gui.inspector.inspector_page import InspectorPage
+
+
+class Inspecting(QObject):
+    """Brings the Inspect page to the front with what is to be opened."""
+
+    def __init__(
+        self,
+        window: QWidget,
+        page: InspectorPage,
+        pages: QTabWidget,
+        message: MessageBar,
+        log: LogPanel,
+    ) -> None:
+        super().__init__(window)
+        self._page, self._pages = page, pages
+        self._message, self._log = message, log
+        page.said.connect(self._opened)
+        Dropping(window).dropped.connect(self.open)
+
+    @Slot()
+    def choose(self) -> None:
+        """Let the user name a checkpoint."""
+        self._pages.setCurrentWidget(self._page)
+        self._page.choose_file()
+
+    @Slot(object)
+    def open(self, paths: Sequence[Path]) -> None:
+        """Show a checkpoint's N:M; a second one is compared with it."""
+        self._pages.setCurrentWidget(self._page)
+        self._page.open(paths)
+
+    @Slot(str)
+    def _opened(self, sentence: str) -> None:
+        self._log.say(sentence)
+        if not self._message.offering:  # what is said there is of a file opened before
+            self._message.hide()

@@ -1,0 +1,125 @@
+"""The line above the inspected checkpoint: files, the N:M it is held against, progress."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
+
+from lbc.sparsity.pattern import Pattern
+from lbc_gui.inspector.reader_thread import Opening
+
+DETECTED = "each layer's own"
+PATTERNS = ("2:4", "1:2", "1:4", "4:8", "2:8", "1:8", "8:16", "4:16", "2:16", "1:16")
+
+STEPS = 1000
+"""Steps of the progress bar: numbers of weights would not fit its integers."""
+
+
+class Head(QWidget):
+    """Says what is open and takes what to do with it."""
+
+    open_asked = Signal()
+    compare_asked = Signal()
+    alone_asked = Signal()
+    """Compare no more."""
+    cancel_asked = Signal()
+    pattern_chosen = Signal(object)
+    """Pattern, or None for what each layer obeys itself."""
+    failed = Signal(str, str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.pattern: Pattern | None = None
+        self.open = _button("Open…", "Open a .safetensors, .pt, .pth or .onnx file")
+        self.compare = _button("Compare with…", "Open a second checkpoint beside this one")
+        self.alone = _button("Compare no more", "Go back to the first checkpoint alone")
+        self.cancel = _button("Cancel", "Read no more; what has been read stays")
+        self.patterns = QComboBox()
+        self.patterns.addItems([DETECTED, *PATTERNS])
+        self.patterns.setEditable(True)
+        self.patterns.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.patterns.setToolTip(
+            "The N:M that every layer is held against; type any other, such as 3:6"
+        )
+        self._files = QLabel()
+        self._files.setTextFormat(Qt.TextFormat.PlainText)
+        self._files.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._progress = QProgressBar()
+        self._progress.setRange(0, STEPS)
+        self._progress.setFixedWidth(190)
+        self._lay_out()
+        self.open.clicked.connect(self.open_asked)
+        self.compare.clicked.connect(self.compare_asked)
+        self.alone.clicked.connect(self.alone_asked)
+        self.cancel.clicked.connect(self.cancel_asked)
+        self.patterns.activated.connect(self._chosen)
+        edit = self.patterns.lineEdit()
+        assert edit is not None
+        edit.editingFinished.connect(self._chosen)
+        self.show_opening(None)
+        self.show_running(False)
+
+    def show_opening(self, opening: Opening | None) -> None:
+        """Name the files that are open."""
+        self.compare.setEnabled(opening is not None)
+        self.alone.setVisible(opening is not None and opening.against is not None)
+        if opening is None:
+            self._files.clear()
+            return
+        text, tip = opening.file.name, str(opening.file)
+        if opening.against is not None:
+            text += f"  against  {opening.against.name}"
+            tip += f"\nagainst {opening.against}"
+        self._files.setText(text)
+        self._files.setToolTip(tip)
+
+    def show_running(self, running: bool) -> None:
+        """Progress and its button, while something is read."""
+        self._progress.setVisible(running)
+        self.cancel.setVisible(running)
+
+    def show_progress(self, done: int, total: int) -> None:
+        """How many weights of how many have been read; of 0, the file is being opened."""
+        if not total:
+            self._progress.setFormat("Opening…")
+            self._progress.setValue(0)
+            return
+        self._progress.setValue(STEPS * done // total)
+        self._progress.setFormat(f"{done / 1e6:.1f} of {total / 1e6:.1f} M weights")
+
+    @Slot()
+    def _chosen(self, *_: object) -> None:
+        text = self.patterns.currentText().strip()
+        try:
+            pattern = None if text in ("", DETECTED) else Pattern.parse(text)
+        except ValueError as error:
+            self.patterns.setEditText(str(self.pattern or DETECTED))
+            self.failed.emit(str(error), "")
+            return
+        self.patterns.setEditText(str(pattern or DETECTED))
+        if pattern != self.pattern:
+            self.pattern = pattern
+            self.pattern_chosen.emit(pattern)
+
+    def _lay_out(self) -> None:
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for button in (self.open, self.compare, self.alone):
+            layout.addWidget(button)
+        layout.addWidget(self._files, 1)
+        for widget in (self._progress, self.cancel, QLabel("Hold against:"), self.patterns):
+            layout.addWidget(widget)
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button

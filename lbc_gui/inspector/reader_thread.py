@@ -1,0 +1,214 @@
+"""The QThread that reads checkpoints, so that the window goes on."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import QThread
+
+from lbc.inspection.checkpoint import Checkpoint, open_checkpoint
+from lbc.inspection.comparison import (
+    LayerComparison,
+    compare_layer,
+    compare_weights,
+    distances,
+)
+from lbc.inspection.errors import InspectionError, errors_named
+from lbc.inspection.picture import Codes, difference_codes, mask_codes, sampled, top_level
+from lbc.inspection.rows import Rows, weight_rows
+from lbc.inspection.survey import Finding, find, survey_layer
+from lbc.inspection.violations import Violations, find_violations
+from lbc.sparsity.pattern import Pattern
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What to read: a checkpoint, one to compare it with, and M to count beside the usual ones."""
+
+    file: Path
+    against: Path | None = None
+    more: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayerRequest:
+    """A layer to draw ("" for the first), held against a pattern, or its own where it is None."""
+
+    name: str
+    pattern: Pattern | None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The file is open: its layers by name, then those that only the other one holds."""
+
+    opening: Opening
+    layers: tuple[tuple[str, Shape], ...]
+
+    @property
+    def weights(self) -> int:
+        return sum(prod(shape) for _, shape in self.layers)
+
+
+@dataclass(frozen=True)
+class LayerRead:
+    """What one layer turned out to be; ``comparison`` where there is another checkpoint."""
+
+    finding: Finding
+    comparison: LayerComparison | None
+
+
+@dataclass(frozen=True)
+class LayerPicture:
+    """All that is drawn and said of one layer. Arrays are (O, kernel · I), as in ``weight_rows``.
+
+    ``others`` and ``difference`` are None where no other checkpoint has the layer in this shape.
+    """
+
+    request: LayerRequest
+    name: str
+    finding: Finding
+    pattern: Pattern | None
+    violations: Violations | None
+    rows: Rows
+    codes: Codes
+    top: float
+    comparison: LayerComparison | None
+    others: Rows | None = None
+    difference: Codes | None = None
+    difference_top: float = 0.0
+
+    @property
+    def shape(self) -> Shape:
+        return self.finding.detection.shape
+
+
+@dataclass(frozen=True)
+class ReadingFailed:
+    """The file could not be read, or not on: a sentence, and details for a bug report."""
+
+    message: str
+    details: str = ""
+
+
+Event = Listed | LayerRead | LayerPicture | ReadingFailed
+
+
+class ReadingThread(QThread):
+    """Reads one opening; the layer that is ``wanted`` comes before all others.
+
+    With ``survey`` false only wanted layers are read. ``events`` is drained in the window's thread.
+    """
+
+    def __init__(self, opening: Opening, first: LayerRequest, survey: bool) -> None:
+        super().__init__()
+        self.opening = opening
+        self.survey = survey
+        self.wanted: deque[LayerRequest] = deque([first], maxlen=1)
+        self.events: deque[Event] = deque()
+        self.cancel = threading.Event()
+
+    def run(self) -> None:
+        """Read to the end or until cancelled; whatever goes wrong becomes a ``ReadingFailed``."""
+        try:
+            self._read()
+        except InspectionError as error:
+            self.wanted.clear()
+            self.events.append(ReadingFailed(str(error)))
+        except Exception as error:
+            self.wanted.clear()
+            sentence = (
+                f"{self.opening.file} could not be inspected: {type(error).__name__}: {error}"
+            )
+            self.events.append(ReadingFailed(sentence, traceback.format_exc()))
+
+    def _read(self) -> None:
+        with ExitStack() as files:
+            one = files.enter_context(open_checkpoint(self.opening.file))
+            other = None
+            if self.opening.against is not None:
+                other = files.enter_context(open_checkpoint(self.opening.against))
+            pair = Pair(one, other)
+            if self.survey:
+                self.events.append(Listed(self.opening, pair.layers))
+            names: Iterator[str] = iter(pair.names if self.survey else ())
+            while not self.cancel.is_set():
+                if self.wanted:
+                    self.events.append(pair.picture(self.wanted.popleft()))
+                    continue
+                name = next(names, None)
+                if name is None:
+                    return
+                self.events.append(pair.read(name, self.opening.more))
+
+
+class Pair:
+    """An open checkpoint, and perhaps another one to compare it with."""
+
+    def __init__(self, one: Checkpoint, other: Checkpoint | None) -> None:
+        self._one, self._other = one, other
+        more = other.layers if other else {}
+        self.names = (*one.layers, *(name for name in more if name not in one.layers))
+
+    @property
+    def layers(self) -> tuple[tuple[str, Shape], ...]:
+        return tuple((name, self._holder(name).layers[name].shape) for name in self.names)
+
+    def read(self, name: str, more: tuple[int, ...]) -> LayerRead:
+        """Detect one layer's N:M, and compare it. Raises InspectionError."""
+        holder = self._holder(name)
+        with errors_named(holder.file):
+            finding = survey_layer(holder, name, more)
+            comparison = compare_layer(name, self._one, self._other) if self._other else None
+        return LayerRead(finding, comparison)
+
+    def picture(self, request: LayerRequest) -> LayerPicture:
+        """Read one layer whole. Raises InspectionError."""
+        name = request.name or self.names[0]
+        holder = self._holder(name)
+        with errors_named(holder.file):
+            rows = weight_rows(holder.weight(name))
+            shape = holder.layers[name].shape
+            kept = (rows != 0).view(np.uint8)
+            finding = find(holder, name, kept)
+            pattern = request.pattern or finding.pattern
+            violations = None
+            if pattern is not None and shape[1] % pattern.m == 0:
+                violations = find_violations(kept, shape, pattern)
+            top = top_level(np.abs(sampled(rows)))
+            codes = mask_codes(rows, top, violations)
+            drawn = LayerPicture(
+                request, name, finding, pattern, violations, rows, codes, top, None
+            )
+        return self._with_difference(drawn)
+
+    def _with_difference(self, drawn: LayerPicture) -> LayerPicture:
+        if self._other is None:
+            return drawn
+        here, there = self._one.layers.get(drawn.name), self._other.layers.get(drawn.name)
+        with errors_named(self._other.file):
+            if here is None or there is None or here.shape != there.shape:
+                comparison = compare_layer(drawn.name, self._one, self._other)
+                return replace(drawn, comparison=comparison)
+            others = weight_rows(self._other.weight(drawn.name))
+            comparison = compare_weights(drawn.name, drawn.shape, drawn.rows, others)
+            top = top_level(distances(sampled(drawn.rows), sampled(others)))
+            codes = difference_codes(drawn.rows, others, top)
+        return replace(
+            drawn, comparison=comparison, others=others, difference=codes, difference_top=top
+        )
+
+    def _holder(self, name: str) -> Checkpoint:
+        if self._other is not None and name not in self._one.layers:
+            return self._other
+        return self._one

@@ -1,0 +1,99 @@
+"""Experiment files and runs on disk: opening and saving them, and what is said where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QUrl, Signal, Slot
+from PySide6.QtGui import QAction, QDesktopServices
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+from lbc.config import Experiment, dump_experiment, load_experiment
+from lbc.config.strict_yaml import ExperimentError
+from lbc.runs.opened_run import open_run
+from lbc.runs.unfinished_run import RunError
+
+
+class Files(QObject):
+    """Asks for files and folders. What cannot be read is told, and what is open stays."""
+
+    experiment_opened = Signal(object)
+    """Experiment."""
+    run_opened = Signal(object)
+    """OpenedRun."""
+    failed = Signal(str)
+    said = Signal(str)
+
+    def __init__(
+        self, present: Callable[[], Experiment | None], runs: Path, parent: QWidget
+    ) -> None:
+        super().__init__(parent)
+        self._window, self._present, self._runs = parent, present, runs
+
+    @Slot()
+    def choose_experiment(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self._window, "Open an experiment", "", "Experiments (*.yaml *.yml)"
+        )
+        if path:
+            self.open_experiment(Path(path))
+
+    @Slot(QAction)
+    def open_example(self, action: QAction) -> None:
+        self.open_experiment(Path(action.data()))
+
+    def open_experiment(self, path: Path) -> None:
+        """Read an experiment file."""
+        try:
+            experiment = load_experiment(path)
+        except ExperimentError as error:
+            self.failed.emit(str(error))
+        else:
+            self.experiment_opened.emit(experiment)
+
+    @Slot()
+    def choose_where_to_save(self) -> None:
+        experiment = self._present()
+        if experiment is None:
+            return
+        path, _ = QFileDialog.getSaveFileName(
+            self._window, "Save the experiment", f"{experiment.name}.yaml", "Experiments (*.yaml)"
+        )
+        if path:
+            self.save_experiment(experiment, Path(path))
+
+    def save_experiment(self, experiment: Experiment, path: Path) -> None:
+        """Write an experiment file; a full disk is told, the old file stays."""
+        from lbc.files.atomic import write_atomically
+
+        text = dump_experiment(experiment).encode()
+        try:
+            write_atomically(path, lambda file: file.write(text))
+        except OSError as error:
+            self.failed.emit(f"{path} could not be written: {error.strerror}.")
+        else:
+            self.said.emit(f"Saved {path}.")
+
+    @Slot()
+    def choose_run(self) -> None:
+        folder = QFileDialog.getExistingDirectory(
+            self._window, "Open a run", str(self._runs) if self._runs.is_dir() else ""
+        )
+        if folder:
+            self.open_run(Path(folder))
+
+    def open_run(self, folder: Path) -> None:
+        """Read a run, to be looked at."""
+        try:
+            run = open_run(folder)
+        except RunError as error:
+            self.failed.emit(str(error))
+        else:
+            self.run_opened.emit(run)
+
+    @Slot()
+    def show_runs(self) -> None:
+        """Open the folder of all runs in the desktop's own program."""
+        self._runs.mkdir(parents=True, exist_ok=True)
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._runs.resolve())))

@@ -1,0 +1,394 @@
+"""The window: panels, actions, and the wires between them and the session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt, QTimer, Slot
+from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtWidgets import (
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lbc.config import Experiment
+from lbc.pictures.mask_snapshot import MaskSnapshot
+from lbc.pictures.score_snapshot import Snapshot
+from lbc.runs.events import (
+    Event,
+    InterventionRefused,
+    Prepared,
+    Resumed,
+    Started,
+    StorageProblem,
+)
+from lbc.runs.history_reader import MomentInfo
+from lbc.runs.opened_run import OpenedRun
+from lbc_gui.block.block_panel import BlockPanel
+from lbc_gui.block.life_export import LifeSaving
+from lbc_gui.curves.curves_panel import CurvesPanel
+from lbc_gui.experiment.experiment_panel import ExperimentPanel
+from lbc_gui.export.report_export import Reporting
+from lbc_gui.export.view_export import Saving
+from lbc_gui.inspector.entry_points import Inspecting
+from lbc_gui.run.launch import Starting
+from lbc_gui.run.resumption import Resuming
+from lbc_gui.run.session import Session, State
+from lbc_gui.run.timeline import Timeline
+from lbc_gui.run.training_thread import Failed
+from lbc_gui.scores.score_view import ScoreView
+from lbc_gui.widgets.log_panel import LogPanel
+from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.widgets.run_progress import RunProgress
+from lbc_gui.window.actions import Actions
+from lbc_gui.window.dock_layout import Arrangement
+from lbc_gui.window.file_dialogs import Files
+from lbc_gui.window.garbage_collection import Housekeeping
+from lbc_gui.window.pages import Pages
+from lbc_gui.window.settings import Settings
+from lbc_gui.window.shutdown import Closing
+
+TITLE = "LBC Explorer"
+
+FIRST_PAINT_MILLISECONDS = 1000
+"""Nothing waits longer than this for the window to be painted."""
+
+
+class MainWindow(QMainWindow):
+    """One experiment, one run, every view of it."""
+
+    inspecting: Inspecting
+
+    def __init__(
+        self, experiment: Experiment, runs: Path, settings: Settings, start: bool = False
+    ) -> None:
+        super().__init__()
+        self.session = Session(runs, self)
+        self.experiment_panel = ExperimentPanel()
+        self.scores = ScoreView()
+        self.curves = CurvesPanel()
+        self.pages = Pages(self.scores, self.curves)
+        self.block = BlockPanel()
+        self.log = LogPanel()
+        self.timeline = Timeline()
+        self.message = MessageBar()
+        self.progress = RunProgress()
+        self.actions_ = Actions.create(self)
+        self._arrangement = Arrangement(self, settings, self.actions_.themes)
+        self._start, self._runs = start, runs
+        self.starting = Starting(self.session, self.experiment_panel, self)
+        self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
+        self.reporting = Reporting(self.session, self)
+        self.closing = Closing(self, self.session)
+        self._note = QLabel()
+        self._hover = QLabel()
+        self._housekeeping = Housekeeping(self)
+        self._resuming = Resuming(self.message, settings, runs, self)
+        self.saving = Saving(self._run_name, self)
+        self._life_saving = LifeSaving(self.block, self.saving, lambda: self.session.folder)
+        self._lay_out()
+        self._connect()
+        self.experiment_panel.show_experiment(experiment)
+        self._enable_actions()
+        self._first = experiment
+        self._inspect_first: Sequence[Path] = ()
+        self._open_first: OpenedRun | None = None
+        self._begin = QTimer(self)
+        self._begin.setSingleShot(True)
+        self._begin.timeout.connect(self._load_first)
+
+    def begin(self, inspect: Sequence[Path] = (), run: OpenedRun | None = None) -> None:
+        """Once the window is painted, complete it, prepare the first experiment, or show ``run``,
+        and ``inspect``."""
+        self._inspect_first, self._open_first = inspect, run
+        self._begin.start(FIRST_PAINT_MILLISECONDS)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._begin.isActive():
+            self._begin.start(0)  # when its children are painted too
+
+    @Slot()
+    def _load_first(self) -> None:
+        self._complete_pages()
+        if self._open_first is not None:
+            self.session.open(self._open_first)
+        else:
+            self._begin_first()
+        if self._inspect_first:
+            self.inspecting.open(self._inspect_first)
+
+    def _begin_first(self) -> None:
+        self._resuming.offer()
+        experiment = self.experiment_panel.experiment or self._first
+        if self._start:
+            self.starting.begin(experiment, run=True)
+        else:
+            self.starting.prepare(experiment)
+
+    def sizeHint(self) -> QSize:
+        return QSize(1280, 800)
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def resume_path(self, folder: Path) -> None:
+        """Go on with the run in a folder; why that cannot be is shown."""
+        self._resuming.open(folder)
+
+    @Slot(str)
+    def _refuse(self, sentence: str) -> None:
+        self.show_failure(sentence, "")
+
+    def show_failure(self, sentence: str, details: str) -> None:
+        """Say what went wrong, in the bar and in the log."""
+        self.message.show_message(sentence, details)
+        self.log.say(sentence)
+
+    # -- what arrives from the session ----------------------------------------------------------
+
+    @Slot(object)
+    def _state_changed(self, state: State) -> None:
+        self.progress.show_state(state)
+        self.setWindowTitle(f"{self._run_name()} · {state.value} — {TITLE}")
+        self._enable_actions()
+
+    def _run_name(self) -> str:
+        return self.session.experiment.name if self.session.experiment else ""
+
+    @Slot()
+    def _loaded(self) -> None:
+        self.timeline.clear(live=self.session.state is not State.OPENED)
+        self.scores.clear()
+        self.pages.masks.clear()
+        self.block.begin()
+        self._note.clear()
+
+    @Slot(object)
+    def _events_arrived(self, events: Sequence[Event | Failed]) -> None:
+        for event in events:
+            match event:
+                case Prepared():
+                    self._prepared(event)
+                case Started() | Resumed():
+                    self._enable_actions()
+                case Failed():
+                    self.message.show_message(event.message, event.details)
+                case StorageProblem() | InterventionRefused():
+                    self.message.show_message(event.message)
+            self.log.add(event)
+        self.curves.add(events)
+        self.progress.add(events)
+
+    def _prepared(self, prepared: Prepared) -> None:
+        self._housekeeping.settle()
+        assert self.session.experiment is not None
+        self.experiment_panel.show_prepared(self.session.experiment, prepared)
+        self.progress.begin(prepared)
+        self.curves.begin(prepared.layers, prepared.epochs)
+        self.block.pins.show_layers(prepared.layers)
+        self.scores.show_layers(prepared.layers)
+        self._enable_actions()
+
+    @Slot(object)
+    def _opened(self, run: OpenedRun) -> None:
+        self.message.hide()
+        self.experiment_panel.show_experiment(run.experiment)
+        epochs = run.experiment.training.epochs
+        self.curves.begin(run.layers, epochs)
+        self.curves.add([*run.steps, *run.epochs])
+        self.block.pins.show_layers(run.layers)
+        self.scores.show_layers(run.layers)
+        self.log.say(f"Opened {run.folder}, a run that is {run.status}.")
+
+    @Slot(object)
+    def _moments_arrived(self, moments: Sequence[MomentInfo]) -> None:
+        experiment = self.session.experiment
+        first = self.timeline.at is None and self.session.state is State.OPENED
+        epochs = experiment.training.epochs if experiment else 0
+        self.timeline.show_moments(moments, epochs)
+        self.pages.masks.show_moments(moments, epochs)
+        if first:
+            self.timeline.follow()
+
+    @Slot(object)
+    def _snapshot_arrived(self, snapshot: Snapshot | MaskSnapshot) -> None:
+        if isinstance(snapshot, MaskSnapshot):
+            self.pages.masks.show_snapshot(snapshot)
+            self.scores.list.show_states(snapshot.layers)
+        else:
+            self.scores.show_snapshot(snapshot)
+        self.timeline.show_epoch(snapshot.epoch)
+        if snapshot.request in (self.scores.request, self.pages.masks.request):
+            self.block.show_snapshot(snapshot)
+
+    @Slot()
+    def _look(self, _request: object = None) -> None:
+        """Ask for what the open page shows; layer, block and moment are those of the scores."""
+        view = self.pages.view or self.scores
+        if view.request is not None:
+            self.session.look(view.request)
+
+    @Slot()
+    def _edited(self) -> None:
+        self._enable_actions()
+        if self.session.training and self.experiment_panel.experiment != self.session.experiment:
+            self._note.setText("Changes apply after Reset")
+        else:
+            self._note.clear()
+
+    @Slot(int)
+    def _page_changed(self, _page: int) -> None:
+        # The pinned block belongs to the scores; elsewhere it would be empty room.
+        view = self.pages.view
+        self._block_dock.setVisible(view is not None)
+        self.timeline.setVisible(view is not None)
+        if view is not None:
+            view.adopt(self.scores.list)
+            self._look()
+
+    @Slot()
+    def _enable_actions(self) -> None:
+        valid = self.experiment_panel.experiment is not None
+        self.actions_.enable(self.session.state, valid)
+        self.actions_.save_report.setEnabled(self.reporting.possible)
+        self.block.step_in.allow(self.session.state in (State.READY, State.PAUSED))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if self.closing.over:
+            self._arrangement.save()
+            self._housekeeping.close()
+            self.saving.wait()
+            event.accept()
+        else:
+            event.ignore()
+            self.closing.ask()
+
+    # -- construction ---------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        actions, session = self.actions_, self.session
+        for action, slot in (
+            (actions.run, self.starting.run),
+            (actions.pause, session.pause),
+            (actions.step, session.step),
+            (actions.stop, session.stop),
+            (actions.reset, self.starting.reset),
+            (actions.resume, self._resuming.choose),
+            (actions.open_run, self.files.choose_run),
+            (actions.open, self.files.choose_experiment),
+            (actions.save, self.files.choose_where_to_save),
+            (actions.save_report, self.reporting.choose),
+            (actions.save_picture, self.saving.save_picture),
+            (actions.copy_picture, self.saving.copy_picture),
+            (actions.save_data, self.saving.save_data),
+            (actions.open_runs, self.files.show_runs),
+            (actions.quit, self.close),
+            (actions.fit, self.scores.heatmap.fit),
+            (actions.reset_layout, self._arrangement.reset),
+            (actions.about, self._about),
+        ):
+            action.triggered.connect(slot)
+        actions.examples.triggered.connect(self.files.open_example)
+        self.files.experiment_opened.connect(self.starting.open)
+        self.files.run_opened.connect(session.open)
+        self.files.failed.connect(self._refuse)
+        self.files.said.connect(self.log.say)
+        self._resuming.chosen.connect(self.starting.resume)
+        self.starting.begins.connect(self.message.hide)
+        session.state_changed.connect(self._state_changed)
+        session.loaded.connect(self._loaded)
+        session.events_arrived.connect(self._events_arrived)
+        session.snapshot_arrived.connect(self._snapshot_arrived)
+        session.moments_arrived.connect(self._moments_arrived)
+        session.opened.connect(self._opened)
+        self.timeline.travelled.connect(self.scores.travel)
+        session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
+        self.scores.list.in_view_changed.connect(session.show_thumbnails_of)
+        self.scores.hover_text.connect(self._hover.setText)
+        self.scores.picked.connect(self.block.pins.pick)
+        self.scores.left.connect(self.block.pins.leave)
+        self.block.pins.chosen.connect(self.scores.go_to)
+        self.block.pins.changed.connect(self.scores.show_pins)
+        self.block.step_in.wished.connect(session.intervene)
+        self.block.pins.changed.connect(session.follow_pins)
+        session.pin_weights_arrived.connect(self.block.life.add_weights)
+        session.life_arrived.connect(self.block.life.show_life)
+        self.saving.failed.connect(self.show_failure)
+        self.saving.said.connect(self.log.say)
+        self.experiment_panel.edited.connect(self._edited)
+        self.experiment_panel.settled.connect(self._enable_actions)
+        self.experiment_panel.settled.connect(self.starting.settle)
+        self.reporting.failed.connect(self.show_failure)
+        self.reporting.said.connect(self.log.say)
+        self.reporting.running_changed.connect(self._enable_actions)
+        self.pages.currentChanged.connect(self._page_changed)
+
+    def _lay_out(self) -> None:
+        self.setWindowTitle(TITLE)
+        central = QWidget()
+        layout = QVBoxLayout(central)
+        layout.setContentsMargins(4, 4, 4, 0)
+        layout.addWidget(self.message)
+        layout.addWidget(self.pages, 1)
+        layout.addWidget(self.timeline)
+        self.setCentralWidget(central)
+        self._arrangement.place(self.experiment_panel, self.block, self.log)
+        docks = self._arrangement.docks
+        self._block_dock = docks[1]
+        bar = self.addToolBar("Run")
+        bar.setObjectName("run_bar")
+        bar.setMovable(False)
+        bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.actions_.fill_toolbar(bar)
+        bar.addWidget(self.progress)
+        step_in = self.block.step_in
+        self.actions_.fill_menus(
+            self.menuBar(),
+            [dock.toggleViewAction() for dock in docks],
+            [step_in.pin, step_in.ban],
+        )
+        self.statusBar().addWidget(self._hover, 1)
+        self.statusBar().addPermanentWidget(self._note)
+        self._arrangement.restore()
+
+    def _complete_pages(self) -> None:
+        """Build the pages that are not on screen at first, with all that hangs on them."""
+        self.pages.complete(
+            self._runs,
+            lambda: self.experiment_panel.experiment,
+            lambda: self.session.finished_folder,
+        )
+        masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
+        self.inspecting = Inspecting(self, inspector, self.pages, self.message, self.log)
+        self.closing.wait_for(latency.measuring, inspector.reading, self.reporting)
+        self.saving.add(self.scores, self.scores.heatmap)
+        self.saving.add(masks, masks.heatmap)
+        self.saving.add(inspector.layer, inspector.layer.view)
+        for of_itself in (latency.plots, self.curves, self.block):
+            self.saving.add(of_itself)
+        self.actions_.fit.triggered.connect(masks.heatmap.fit)
+        self.actions_.inspect.triggered.connect(self.inspecting.choose)
+        self.scores.request_changed.connect(masks.follow)
+        masks.request_changed.connect(self._look)
+        masks.pinned.connect(self.scores.pin)
+        self.block.pins.changed.connect(masks.show_pins)
+        for view in (masks, inspector):
+            view.hover_text.connect(self._hover.setText)
+        for source in (latency, inspector):
+            source.failed.connect(self.show_failure)
+        latency.said.connect(self.log.say)
+
+    @Slot()
+    def _about(self) -> None:
+        QMessageBox.about(
+            self,
+            "LBC Explorer",
+            "<b>LBC Explorer</b><p>Trains networks in which at most N of every M consecutive "
+            "weights are non-zero, and shows how the best combination of each block is learned."
+            "<p>Method: Zhang et al., <i>Learning Best Combination for Efficient N:M Sparsity</i>, "
+            "NeurIPS 2022.",
+        )

@@ -1,0 +1,174 @@
+"""What is exported computes what was trained, and says truly where its zeros are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import lbc
+from lbc.cli.main import main
+from lbc.config import Experiment
+from lbc.export import ExportError, load_trained, write_onnx, write_safetensors
+from lbc.export.semi_structured import two_four_layers
+from lbc.inspection import open_checkpoint
+from lbc.runs.events import Event, StepDone
+from lbc.sparsity.compliance import check
+from lbc.sparsity.pattern import Pattern
+from lbc.training.control import Control
+from lbc.training.trainer import Trainer
+
+MakeExperiment = Callable[..., Experiment]
+
+CONVNET = {"name": "convnet", "width": 8, "depth": 2}
+
+
+@pytest.fixture
+def run(quick: MakeExperiment, tmp_path: Path) -> Path:
+    """A finished run of a convolutional network at 1:4, whose averaged weights count."""
+    training = {"epochs": 2, "batch_size": 1000, "ema_decay": 0.5}
+    experiment = quick(model=CONVNET, pattern="1:4", training=training)
+    Trainer(experiment, tmp_path / "run").train()
+    return tmp_path / "run"
+
+
+def test_safetensors_are_those_of_the_run_with_a_manifest(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.safetensors"
+    assert main(["export", str(run), "--out", str(out)]) == 0
+    exported, kept = load_file(out), load_file(run / "model.safetensors")
+    assert exported.keys() == kept.keys()
+    assert all(torch.equal(exported[name], kept[name]) for name in kept)
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert told["file"] == "out.safetensors" and told["decided"] is True
+    assert told["model"] == CONVNET and told["in_shape"] == [1, 28, 28]
+    (layer,) = told["layers"]
+    weight = exported[layer["weight"]]
+    assert layer["name"] == "stages.1.conv" and layer["shape"] == list(weight.shape)
+    assert (layer["n"], layer["m"], layer["axis"]) == (1, 4, 1)
+    assert layer["density"] == check(weight, Pattern(1, 4)).density == 0.25
+    blocks = weight.movedim(layer["axis"], -1).reshape(-1, layer["m"])
+    assert int((blocks != 0).sum(1).max()) == layer["n"]
+    assert told["dense"] == {"stages.0.conv": "the first convolution", "head": "the classifier"}
+    assert main(["inspect", str(out), "--pattern", "1:4"]) == 0
+
+
+def test_an_unfinished_search_is_decided_and_said_so(
+    quick: MakeExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = Control()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step == 5:
+            control.stop()
+
+    Trainer(quick(), tmp_path / "run", control, stop).train()
+    out = tmp_path / "out.safetensors"
+    assert main(["export", str(tmp_path / "run" / "checkpoint.pt"), "--out", str(out)]) == 0
+    assert "The search was not over" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.json").read_text())["decided"] is False
+    assert check(load_file(out)["hidden.0.weight"], Pattern(2, 4)).valid
+
+
+def test_onnxruntime_computes_what_torch_does(run: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    trained = load_trained(run)
+    difference = write_onnx(trained, tmp_path / "out.onnx")
+    assert 0 <= difference < 1e-4
+    session = onnxruntime.InferenceSession(str(tmp_path / "out.onnx"))
+    for count in (1, 5):
+        images = torch.randn(count, 1, 28, 28)
+        (logits,) = session.run(None, {"images": images.numpy()})
+        with torch.no_grad():
+            expected = trained.model(images)
+        assert torch.allclose(torch.from_numpy(logits), expected, atol=1e-4)
+    assert [file.name for file in tmp_path.glob("*.onnx*")] == ["out.onnx"]
+    with open_checkpoint(tmp_path / "out.onnx") as written, open_checkpoint(run) as own:
+        assert set(written.layers) == set(own.layers)
+        for name in own.layers:  # norms may have been folded into the weights: zeros stay zeros
+            assert torch.equal(written.weight(name) != 0, own.weight(name) != 0)
+
+
+def test_a_model_that_onnx_cannot_hold_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+
+    class Wandering(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.flatten(1)[:, :10] + torch.rand(1)  # another answer every time
+
+    trained = load_trained(run)
+    trained.model.__class__ = Wandering
+    with pytest.raises(ExportError, match="logits differ from torch's by up to"):
+        write_onnx(trained, tmp_path / "out.onnx")
+    assert not list(tmp_path.glob("*.onnx*")) and not list(tmp_path.glob(".*"))
+
+
+def test_nothing_is_overwritten_and_nothing_foreign_is_exported(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.json").write_text("mine")
+    (tmp_path / "torn.pt").write_bytes((run / "checkpoint.pt").read_bytes()[:500])
+    for source, out, said in (
+        (run, "mine.safetensors", "mine.json exists already"),
+        (run, "deep/out.safetensors", "does not exist: make it first"),
+        (tmp_path, "out.safetensors", "checkpoint.pt does not exist"),
+        (tmp_path / "torn.pt", "out.safetensors", "torn.pt is cut off"),
+        (run / "model.safetensors", "out.safetensors", "model.safetensors is cut off, or no"),
+    ):
+        assert main(["export", str(source), "--out", str(tmp_path / out)]) == 2
+        assert said in capsys.readouterr().err
+    assert (tmp_path / "mine.json").read_text() == "mine"
+    with pytest.raises(ExportError):
+        write_safetensors(load_trained(run), tmp_path / "mine.safetensors")
+
+
+def two_four(*shape: int) -> nn.Linear:
+    layer = nn.Linear(shape[1], shape[0])
+    with torch.no_grad():
+        layer.weight.view(-1, 4)[:, :2] = 0
+    return layer
+
+
+def test_only_layers_that_are_two_of_four_are_taken() -> None:
+    broken = two_four(64, 64)
+    with torch.no_grad():
+        broken.weight[3, 4:7] = 1
+    model = nn.Sequential(two_four(32, 64), two_four(64, 128), two_four(10, 64), broken)
+    names, reasons = two_four_layers(model)
+    assert names == ("0", "1")
+    assert reasons == {
+        "2": "10×64 is not a multiple of 32×64, as the sparse tensor cores need",
+        "3": "1 blocks keep more than 2 of 4 weights",
+    }
+
+
+def test_what_cannot_be_made_semi_structured_is_told_and_left_alone() -> None:
+    model = nn.Sequential(two_four(32, 64), nn.Linear(32, 64))
+    before = model[0].weight
+    with pytest.raises(ValueError, match="exists on CUDA GPUs alone"):
+        lbc.to_sparse_semi_structured(model)
+    assert model[0].weight is before
+    with pytest.raises(ValueError, match=r"No layer of the model is 2:4 \(0: "):
+        lbc.to_sparse_semi_structured(nn.Sequential(nn.Linear(64, 64)))
+    with pytest.raises(ValueError, match="it has no Linear layer"):
+        lbc.to_sparse_semi_structured(nn.Sequential(nn.ReLU()))
+    lbc.sparsify(searching := nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 4)), "2:4")
+    with pytest.raises(ValueError, match="still in training"):
+        lbc.to_sparse_semi_structured(searching)
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] < 8,
+    reason="needs sparse tensor cores",
+)
+def test_sparse_tensor_cores_compute_the_same() -> None:
+    model = nn.Sequential(two_four(128, 128), nn.ReLU(), two_four(64, 128)).cuda().half()
+    images = torch.randn(64, 128, device="cuda", dtype=torch.float16)
+    with torch.inference_mode():
+        expected = model(images)
+        assert lbc.to_sparse_semi_structured(model) == ("0", "2")
+        assert torch.allclose(model(images), expected, atol=1e-2)

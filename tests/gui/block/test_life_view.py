@@ -1,0 +1,342 @@
+"""Blocks can be pinned, read since the start of the run, saved, and stepped into."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyqtgraph as pg
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QFileDialog, QToolButton
+from pytestqt.qtbot import QtBot
+
+from lbc.runs.events import LayerInfo
+from lbc.runs.history_reader import Replay
+from lbc.runs.interventions import read_interventions
+from lbc.sparsity.pattern import Pattern
+from lbc_gui.block.pins import PinList
+from lbc_gui.captions import ordinal
+from lbc_gui.run.pinned_weights import Pin
+from lbc_gui.run.session import State
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, settled_centre, small_experiment
+
+Open = Callable[..., MainWindow]
+FIRST, SECOND = "hidden.0", "hidden.1"
+
+
+def finished(qtbot: QtBot, open_window: Open) -> tuple[MainWindow, Replay]:
+    experiment = small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4})
+    window = open_window(experiment, start=True)
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    assert window.session.folder is not None
+    return window, Replay(window.session.folder)
+
+
+def standing(qtbot: QtBot, window: MainWindow, steps: int) -> None:
+    """Take some steps, then stand, with a picture of just that on screen."""
+    for _ in range(steps):
+        window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.progress.value() == steps, timeout=SECONDS)
+    qtbot.waitUntil(lambda: window.scores._snapshot is not None, timeout=SECONDS)
+
+
+def listed(pins: PinList) -> list[Pin]:
+    return list(pins.pins)
+
+
+def test_one_that_is_not_kept_gives_way_to_the_next(qtbot: QtBot) -> None:
+    pins = PinList()
+    qtbot.addWidget(pins)
+    chosen: list[Pin | None] = []
+    pins.chosen.connect(chosen.append)
+    a, b, c, d = (Pin("conv", block) for block in range(4))
+    pins.pick(a)
+    pins.pick(b)
+    assert (listed(pins), pins.current, pins.kept) == ([b], b, False)
+    pins.keep()
+    assert pins.kept
+    pins.pick(c)
+    pins.pick(d, True)
+    assert listed(pins) == [b, c, d]
+    pins.pick(a)
+    assert listed(pins) == [b, c, a]
+    assert [pins.item(row).font().italic() for row in range(3)] == [False, False, True]
+    qtbot.keyClick(pins, Qt.Key.Key_Up)
+    assert chosen == [c]
+    qtbot.keyClick(pins, Qt.Key.Key_Delete)
+    assert (listed(pins), pins.current, chosen) == ([b, a], b, [c, b])
+    pins.show_layers([LayerInfo("conv", (1, 4), Pattern(2, 4), 1)])
+    assert listed(pins) == [a]
+    pins.pick(a)
+    pins.remove()
+    assert listed(pins) == []
+    assert chosen[-1] is None
+
+
+def test_ctrl_click_pins_another_and_the_list_goes_back(qtbot: QtBot, window: MainWindow) -> None:
+    heatmap, pins = window.scores.heatmap, window.block.pins
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+    for block, modifier in ((777, Qt.KeyboardModifier.NoModifier), (40, CTRL), (900, CTRL)):
+        point = settled_centre(qtbot, heatmap, block)
+        qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, modifier, point)
+        qtbot.waitUntil(lambda: block in heatmap._others, timeout=SECONDS)  # noqa: B023
+    assert listed(pins) == [Pin(FIRST, 777), Pin(FIRST, 40), Pin(FIRST, 900)]
+    assert heatmap._others == (777, 40, 900)
+    window.scores.layers.setCurrentRow(1)
+    assert not heatmap._others
+    assert pins.current is None
+    qtbot.waitUntil(lambda: heatmap._layer == SECOND, timeout=SECONDS)
+    rectangle = pins.visualItemRect(pins.item(1))
+    qtbot.mouseClick(pins.viewport(), Qt.MouseButton.LeftButton, pos=rectangle.center())
+    qtbot.waitUntil(lambda: "block 40" in window.block.title, timeout=SECONDS)
+    assert (window.scores.list.open_layer, heatmap._pinned) == (FIRST, 40)
+
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+
+
+def test_a_pin_outside_the_view_is_brought_into_it(qtbot: QtBot, window: MainWindow) -> None:
+    heatmap = window.scores.heatmap
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+    heatmap.show_block(0)
+    before = heatmap._box.viewRect()
+    window.scores.go_to(Pin(FIRST, 5000))
+    after = heatmap._box.viewRect()
+    assert after.contains(heatmap._rect(5000))
+    assert after.size() == before.size()
+
+
+def test_the_life_of_a_block_is_the_librarys(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    window, replay = finished(qtbot, open_window)
+    window.scores.pin(300)
+    view = window.block.life
+    moments = len(replay.moments)
+
+    def complete() -> bool:
+        return view._life is not None and len(view._life.biography.epochs) == moments
+
+    qtbot.waitUntil(complete, timeout=SECONDS)
+    life = replay.block(FIRST, 300)
+    assert view._life is not None
+    assert view._life.biography.removals == life.removals
+    rows = [
+        [view.ends.data(view.ends.index(row, column)) for column in range(4)] for row in range(6)
+    ]
+    assert rows[0][1] == "won"
+    for row, one in zip(rows[:0:-1], sorted(life.removals, key=lambda at: at.moment), strict=True):
+        assert row[1] == f"{one.epoch:.2f}"
+    told = {(row[1], row[2], row[3]) for row in rows[1:]}
+    assert told == {
+        (f"{one.epoch:.2f}", f"{one.rank} of {one.of}", f"{one.margin:+.2g}")
+        for one in life.removals
+    }
+    view.quantity.setCurrentIndex(1)
+    assert life.scores is not None
+    curves = [at for at in view.plot._plot.listDataItems() if isinstance(at, pg.PlotDataItem)]
+    assert len(curves) == 6
+    for combination, curve in enumerate(curves):
+        known = ~np.isnan(life.scores[:, combination])
+        assert np.array_equal(curve.xData, life.epochs[known])
+        assert np.array_equal(curve.yData, life.scores[known, combination].astype(float))
+    window.timeline.go(4)
+    qtbot.waitUntil(lambda: view.plot._now.value() == replay.moments[4].epoch, timeout=SECONDS)
+    for quantity in (2, 3, 0):
+        view.quantity.setCurrentIndex(quantity)
+
+
+def test_a_life_that_comes_early_or_again_is_shown(qtbot: QtBot, open_window: Open) -> None:
+    window, replay = finished(qtbot, open_window)
+    view, moments = window.block.life, len(replay.moments)
+
+    def shown(block: int) -> bool:
+        life = view.life
+        return life is not None and life.block == block and len(life.biography.epochs) == moments
+
+    window.scores.pin(300)
+    qtbot.waitUntil(lambda: shown(300), timeout=SECONDS)
+    life = view.life
+    assert life is not None
+    window.block.pins.remove()
+    qtbot.waitUntil(lambda: view.life is None, timeout=SECONDS)
+    window.scores.pin(300)  # the drawing thread has told this life already
+    qtbot.waitUntil(lambda: shown(300), timeout=SECONDS)
+    early = replace(life, block=12)
+    view.show_life(early)  # before the picture with the block has come
+    assert view.life is life
+    view.show_block(Pin(FIRST, 12))
+    assert view.life is early
+
+
+def test_pinned_blocks_are_saved_one_or_all_with_their_weights(
+    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(action: QAction, name: str) -> Path:
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / name), ""))
+        action.trigger()
+        qtbot.waitUntil(lambda: not window.saving.writing, timeout=SECONDS)
+        return tmp_path / name
+
+    experiment = small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4})
+    window = open_window(experiment)
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    for block, beside in ((12, False), (300, True)):
+        window.scores.pin(block, beside)
+        qtbot.waitUntil(lambda: f"block {block}" in window.block.title, timeout=SECONDS)  # noqa: B023
+    window.session.run()
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    assert window.session.folder is not None
+    replay, view = Replay(window.session.folder), window.block.life
+    moments = len(replay.moments)
+    qtbot.waitUntil(
+        lambda: view.life is not None and len(view.life.biography.epochs) == moments,
+        timeout=SECONDS,
+    )
+
+    with np.load(save(view.save_this, "one.npz")) as arrays:
+        assert int(arrays["block"]) == 300
+        assert arrays["winners"].tolist() == replay.block(FIRST, 300).winners.tolist()
+        assert arrays["weights"].shape == (len(arrays["weight_epochs"]), 4)
+    with np.load(save(view.save_all, "all.npz")) as arrays:
+        for k, block in enumerate((12, 300)):
+            life = replay.block(FIRST, block)
+            assert int(arrays[f"{k}/block"]) == block
+            assert arrays[f"{k}/winners"].tolist() == life.winners.tolist()
+            seen = arrays[f"{k}/weight_epochs"]
+            assert len(seen) > 1 and (np.diff(seen) > 0).all()  # of both, though one was open
+    with save(view.save_all, "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = [row for row in rows if row["block"] == "12" and row["winner"]]
+    assert [float(row["epoch"]) for row in told] == [one.epoch for one in replay.moments]
+
+    (window.session.folder / "scores.history").unlink()
+    none = save(view.save_all, "none.csv")
+    qtbot.waitUntil(window.message.isVisible, timeout=SECONDS)
+    assert not none.exists()
+
+
+def test_weights_of_every_pinned_block_are_seen_as_training_goes_on(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    first, second = Pin(FIRST, 12), Pin(SECOND, 5)
+    standing(qtbot, window, 1)
+    window.scores.pin(12)
+    window.block.pins.keep()
+    window.scores.go_to(second)
+    window.block.pins.pick(second)
+    view = window.block.life
+
+    def seen_at(epoch: float) -> bool:
+        """Whether both were seen after so many epochs, though one of them is open."""
+        epochs = [view.seen(pin)[0] for pin in (first, second)]
+        return all(len(one) > 0 and abs(one[-1] - epoch) < 1e-9 for one in epochs)
+
+    for step in (2, 3):
+        window.actions_.step.trigger()
+        epoch = step * 10 / window.progress.maximum()
+        qtbot.waitUntil(partial(seen_at, epoch), timeout=SECONDS)
+    window.session.load(small_experiment())  # another run: nothing has been seen of it
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    assert all(window.block.life.seen(pin)[0].size <= 1 for pin in (first, second))
+
+
+def test_hovering_says_when_and_as_which_something_was_removed(
+    qtbot: QtBot, open_window: Open
+) -> None:
+    window, replay = finished(qtbot, open_window)
+
+    def decided() -> bool:
+        # The picture may lag behind what is known of removals.
+        shown = window.scores._snapshot
+        if shown is None or shown.gone is None:
+            return False
+        alive = (shown.scores > -np.inf).sum(axis=1)
+        return bool((alive == 1).all() and ((shown.gone.when > 0).sum(axis=1) == 5).all())
+
+    qtbot.waitUntil(decided, timeout=SECONDS)
+    said: list[str] = []
+    window.scores.hover_text.connect(said.append)
+    for block in (0, 777):
+        for one in replay.block(FIRST, block).removals:
+            assert one.rank is not None
+            window.scores._hover((block, one.combination))
+            assert said[-1].endswith(
+                f"removed at epoch {one.epoch:.2f}, as {ordinal(one.rank)} of {one.of}"
+            )
+
+
+@pytest.mark.parametrize("action", ["pin", "ban"])
+def test_a_combination_is_pinned_or_banned_while_training_stands(
+    qtbot: QtBot, window: MainWindow, action: str
+) -> None:
+    step_in, table = window.block.step_in, window.block._table
+    standing(qtbot, window, 2)
+    window.scores.pin(12)
+    qtbot.waitUntil(lambda: "block 12" in window.block.title, timeout=SECONDS)
+    assert not step_in.ban.isEnabled()
+    assert "Choose a combination" in step_in.ban.toolTip()
+    table.selectRow(4)
+    button = step_in.pin if action == "pin" else step_in.ban
+    qtbot.waitUntil(button.isEnabled, timeout=SECONDS)
+    if action == "pin":
+        (clicked,) = (at for at in button.associatedObjects() if isinstance(at, QToolButton))
+        qtbot.mouseClick(clicked, Qt.MouseButton.LeftButton)
+    else:
+        qtbot.keyClick(
+            table,
+            Qt.Key.Key_B,
+            Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier,
+        )
+
+    def lives() -> list[int]:
+        snapshot = window.scores._snapshot
+        assert snapshot is not None
+        return np.flatnonzero(snapshot.scores[12] > -np.inf).tolist()
+
+    expected = [4] if action == "pin" else [0, 1, 2, 3, 5]
+    qtbot.waitUntil(lambda: lives() == expected, timeout=SECONDS)
+    assert window.session.folder is not None
+    (done,) = read_interventions(window.session.folder)
+    wish = done.intervention
+    assert (wish.action, wish.layer, wish.combination, wish.block) == (action, FIRST, 4, 12)
+    assert done.step == 2
+    assert "Combination 4 was" in window.log.toPlainText()
+    view = window.block.life
+    qtbot.waitUntil(
+        lambda: view._life is not None and len(view._life.biography.interventions) == 1,
+        timeout=SECONDS,
+    )
+    causes = {view.ends.data(view.ends.index(row, 1)) for row in range(6)}
+    assert f"{action} 0.10" in causes
+    assert ("was pinned at epoch 0.10" if action == "pin" else "leads since") in view.summary.text()
+    assert not button.isEnabled()
+    window.session.run()
+    qtbot.waitUntil(lambda: "Pause" in button.toolTip(), timeout=SECONDS)
+
+
+def test_what_cannot_be_is_said_and_the_past_stays_as_it_was(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    step_in = window.block.step_in
+    window.scores.pin(3)
+    qtbot.waitUntil(lambda: "block 3" in window.block.title, timeout=SECONDS)
+    window.block._table.selectRow(1)
+    qtbot.waitUntil(step_in.pin.isEnabled, timeout=SECONDS)
+    step_in.scope.setCurrentIndex(1)
+    step_in.pin.trigger()  # before the first step: the run begins with it
+    assert step_in.scope.currentIndex() == 0
+    qtbot.waitUntil(lambda: len(window.timeline._moments) == 2, timeout=SECONDS)
+    assert window.session.state is State.PAUSED
+    step_in.wished.emit(next(iter(read_interventions(window.session.folder))).intervention)  # type: ignore[arg-type]
+    qtbot.waitUntil(window.message.isVisible, timeout=SECONDS)
+    window.timeline.go(0)
+    qtbot.waitUntil(lambda: "Live" in step_in.ban.toolTip(), timeout=SECONDS)
+    assert not step_in.ban.isEnabled()

@@ -1,0 +1,234 @@
+"""The form: what it shows is what will run, and what is impossible is said at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QTableWidgetItem
+from pytestqt.qtbot import QtBot
+
+from lbc.config import Augment, Experiment, ImageFolder, parse_experiment
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.schedule import KINDS
+from lbc_gui.experiment.editors import FileBox
+from lbc_gui.experiment.experiment_panel import ExperimentPanel
+from lbc_gui.experiment.fields import VARIANTS
+from lbc_gui.run.session import State
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, small_experiment
+
+Open = Callable[..., MainWindow]
+
+EXPERIMENTS = [
+    Experiment(),
+    small_experiment(),
+    parse_experiment({"model": {"name": "resnet18"}, "pattern": "8:16", "device": "cuda:1"}),
+    parse_experiment({
+        "optimizer": {
+            "name": "adamw", "lr": 3e-5, "weight_decay": 0.05, "lr_schedule": "step",
+            "lr_milestones": [4, 7.5], "lr_factor": 0.25, "warmup_epochs": 0.5, "warmup_lr": 1e-6,
+        },
+        "training": {"precision": "bfloat16", "ema_decay": 0.999, "compile": True},
+        "scores": "per_combination",
+        "schedule": {"kind": "step", "start": 1.5, "end": 7.25, "steps": 3, "every": "step"},
+        "layers": {"stages.1.conv": "dense", "stages.*": "1:4"},
+        "skip": ["head"],
+        "seed": 7,
+    }),
+    parse_experiment({"data": {"name": "npz", "file": "/data/mine.npz", "test_share": 0.125}}),
+    parse_experiment({
+        "data": {
+            "name": "folder", "folder": "/data/imagenet", "interpolation": "bicubic", "workers": 9,
+            "augment": {"crop": "resized", "padding": 9, "rand_augment": 9.0, "mixup": 0.8},
+        }
+    }),
+    parse_experiment({"data": {"name": "idx", "folder": "/data/e", "emnist": "letters"}}),
+    parse_experiment({"data": {"name": "cifar100", "folder": "/data/c", "labels": "coarse"}}),
+]  # fmt: skip
+
+
+def combo(panel: ExperimentPanel, path: str) -> QComboBox:
+    editor = panel.form.editor(path)
+    assert isinstance(editor, QComboBox)
+    return editor
+
+
+@pytest.fixture
+def panel(qtbot: QtBot) -> ExperimentPanel:
+    panel = ExperimentPanel()
+    qtbot.addWidget(panel)
+    panel.show_experiment(small_experiment())
+    return panel
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=str)
+def test_an_experiment_passes_through_the_form_unchanged(
+    panel: ExperimentPanel, experiment: Experiment
+) -> None:
+    panel.show_experiment(experiment)
+    assert panel.experiment == experiment
+
+
+def test_typing_another_pattern_redraws_what_it_implies_at_once(
+    qtbot: QtBot, panel: ExperimentPanel
+) -> None:
+    editor = combo(panel, "pattern")
+    editor.setFocus()
+    line = editor.lineEdit()
+    assert line is not None
+    line.selectAll()
+    qtbot.keyClicks(editor, "4:8")
+    # Before any timer has run:
+    assert panel.experiment is not None
+    assert panel.experiment.pattern == Pattern(4, 8)
+    _, live = panel.preview._live.getOriginalDataset()
+    schedule = panel.experiment.schedule.as_schedule()
+    assert live.tolist() == [schedule.live(Pattern(4, 8), epoch) for epoch in range(11)]
+    _, least = panel.preview._least.getOriginalDataset()
+    assert least[0] == 100
+    assert least[-1] == 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_schedule_is_drawn(panel: ExperimentPanel, kind: str) -> None:
+    combo(panel, "schedule.kind").setCurrentText(kind)
+    assert panel.experiment is not None
+    _, live = panel.preview._live.getOriginalDataset()
+    assert live[0] == 6
+    assert live[-1] == 1
+    assert np.all(np.diff(live) <= 0)
+    shown = not panel.form.editor("schedule.exponent").isHidden()
+    assert shown is (kind == "polynomial")
+
+
+@pytest.mark.parametrize("text", ["0:4", "5:4", "3:3", "2-4", "", "::", "2:4:8"])
+def test_an_impossible_pattern_is_one_sentence(
+    qtbot: QtBot, panel: ExperimentPanel, text: str
+) -> None:
+    combo(panel, "pattern").setEditText(text)
+    assert panel.experiment is None
+    assert panel.problem.text().startswith("N:M: ")
+    assert "\n" not in panel.problem.text()
+    combo(panel, "pattern").setEditText("2:4")
+    assert panel.experiment is not None
+    assert panel.problem.isHidden()
+
+
+def test_a_schedule_that_ends_before_it_starts_is_told(panel: ExperimentPanel) -> None:
+    start = panel.form.editor("schedule.start")
+    assert isinstance(start, QDoubleSpinBox)
+    start.setValue(8)
+    assert panel.experiment is None
+    assert "before it starts" in panel.problem.text()
+
+
+def test_another_model_takes_its_own_defaults(panel: ExperimentPanel) -> None:
+    combo(panel, "model.name").setCurrentText("convnet")
+    width = panel.form.editor("model.width")
+    assert isinstance(width, QSpinBox)
+    assert width.value() == 32
+    combo(panel, "model.name").setCurrentText("mlp")
+    assert width.value() == 256
+    combo(panel, "model.name").setCurrentText("resnet18")
+    assert width.isHidden()
+    assert panel.experiment is not None
+
+
+def test_every_setting_of_the_data_can_be_edited(panel: ExperimentPanel) -> None:
+    for name, source in VARIANTS["data"].items():
+        combo(panel, "data.name").setCurrentText(name)
+        for key in source.model_fields:
+            if key != "augment":
+                assert not panel.form.editor(f"data.{key}").isHidden()
+    for key in Augment.model_fields:
+        assert panel.form.editor(f"data.augment.{key}").toolTip()
+
+
+def test_another_source_of_data_takes_its_own_settings(panel: ExperimentPanel) -> None:
+    combo(panel, "data.augment.crop").setCurrentText("pad")
+    combo(panel, "data.name").setCurrentText("folder")
+    assert panel.problem.text() == "folder: The path is empty: name a file or a folder."
+    folder = panel.form.editor("data.folder")
+    assert isinstance(folder, FileBox)
+    folder.edit.setText("/data/imagenet")
+    assert panel.experiment is not None
+    assert panel.experiment.data == ImageFolder(
+        folder=Path("/data/imagenet"), augment=Augment(crop="pad")
+    )
+    assert not panel.form.editor("data.augment.padding").isHidden()
+    combo(panel, "data.augment.crop").setCurrentText("resized")
+    assert panel.form.editor("data.augment.padding").isHidden()
+
+
+def test_numbers_may_be_written_short(qtbot: QtBot, panel: ExperimentPanel) -> None:
+    editor = panel.form.editor("optimizer.lr")
+    assert isinstance(editor, QDoubleSpinBox)
+    editor.selectAll()
+    qtbot.keyClicks(editor, "2e-3")
+    assert panel.experiment is not None
+    assert panel.experiment.optimizer.lr == 0.002
+
+
+def test_too_much_score_memory_is_told_beforehand(open_window: Open, qtbot: QtBot) -> None:
+    window = open_window()
+    panel = window.experiment_panel
+    combo(panel, "optimizer.name").setCurrentText("adam")
+    combo(panel, "model.name").setCurrentText("resnet18")
+    combo(panel, "pattern").setEditText("8:16")
+    qtbot.waitUntil(lambda: "GiB" in panel.problem.text(), timeout=SECONDS)
+    assert "per_weight" in panel.problem.text()
+    assert not window.actions_.run.isEnabled()
+
+
+def test_a_changed_form_is_what_run_trains(open_window: Open, qtbot: QtBot) -> None:
+    window = open_window()
+    combo(window.experiment_panel, "pattern").setEditText("1:4")
+    window.actions_.run.trigger()  # at once, before the form has settled
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    assert window.session.prepared is not None
+    assert {layer.pattern for layer in window.session.prepared.layers} == {Pattern(1, 4)}
+
+
+def test_a_layer_takes_its_own_pattern(open_window: Open, qtbot: QtBot) -> None:
+    window = open_window()
+    table = window.experiment_panel.layers
+
+    def cell(column: int) -> QTableWidgetItem:
+        (found,) = table.findItems("hidden.0", Qt.MatchFlag.MatchExactly)
+        item = table.item(found.row(), column)
+        assert item is not None
+        return item
+
+    cell(1).setText("1:8")
+    qtbot.waitUntil(
+        lambda: (
+            window.session.state is State.READY
+            and window.session.prepared is not None
+            and window.session.prepared.layers[0].pattern == Pattern(1, 8)
+        ),
+        timeout=SECONDS,
+    )
+    assert cell(1).text() == "1:8"
+    cell(1).setText("nonsense")
+    assert window.experiment_panel.experiment is None
+    assert not window.actions_.run.isEnabled()
+
+
+def test_an_edit_during_training_waits_for_reset(open_window: Open, qtbot: QtBot) -> None:
+    window = open_window(small_experiment(training={"epochs": 1000}, schedule={"end": 500}))
+    window.actions_.run.trigger()
+    qtbot.waitUntil(lambda: window.session.state is State.RUNNING, timeout=SECONDS)
+    name = window.experiment_panel.form.editor("name")
+    assert isinstance(name, QLineEdit)
+    name.setText("later")
+    qtbot.wait(400)
+    assert window.session.state is State.RUNNING
+    assert window._note.text() == "Changes apply after Reset"
+    window.actions_.reset.trigger()
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    assert window.session.experiment is not None
+    assert window.session.experiment.name == "later"

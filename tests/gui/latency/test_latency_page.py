@@ -1,0 +1,316 @@
+"""The Latency page measures, shows, compares, and says why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QPushButton
+from pytestqt.qtbot import QtBot
+
+from lbc.files.resources import resource
+from lbc.latency.cases import Case
+from lbc.latency.files import load_measurements, save_measurements
+from lbc.latency.place import Place
+from lbc.latency.run import Request
+from lbc_gui.latency.cases_table import HEADERS, CasesTable
+from lbc_gui.latency.latency_page import LatencyPage
+from lbc_gui.latency.measurement_thread import Prepared
+from lbc_gui.latency.request_bar import HERE_GPU, RUN, SERVER, TYPED
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, small_experiment
+from tests.latency.made_up_worker import write_worker
+
+Open = Callable[..., MainWindow]
+
+
+@pytest.fixture
+def page(qtbot: QtBot) -> LatencyPage:
+    page = LatencyPage(small_experiment, lambda: None)
+    qtbot.addWidget(page)
+    page.resize(1280, 700)
+    page.show()
+    return page
+
+
+def play(page: LatencyPage, folder: Path, count: int, pause: float = 0.0) -> None:
+    """Measure with a process that makes its figures up."""
+    cases = [Case(f"layer {at}", 4096, 64 << at % 8, 4096) for at in range(count)]
+    place = Place(python=str(write_worker(folder, pause)))
+    request = Request.on(cases, "cuda", place=place, backends=("cusparselt",))
+    page.measuring.start(lambda: Prepared(request, (("head", "the classifier"),)))
+
+
+def finished(page: LatencyPage, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: not page.measuring.running, timeout=SECONDS)
+
+
+def table_of(page: LatencyPage) -> CasesTable:
+    (table,) = page.findChildren(CasesTable)
+    return table
+
+
+def cell(page: LatencyPage, row: int, header: str) -> str:
+    return str(page.cases.data(page.cases.index(row, HEADERS.index(header))))
+
+
+def test_typed_shapes_are_measured_on_this_processor(page: LatencyPage, qtbot: QtBot) -> None:
+    page.request.cases.setCurrentText(TYPED)
+    page.request.shapes.setText("64x32x64, 128")
+    with qtbot.waitSignal(page.measuring.running_changed, timeout=SECONDS):
+        qtbot.mouseClick(page.request.measure, Qt.MouseButton.LeftButton)
+    assert not page.request.measure.isEnabled()
+    finished(page, qtbot)
+    (measurement,) = page.measurements.all
+    assert [result.name for result in measurement.results] == ["64×32×64", "square 128"]
+    assert {time.way for time in measurement.results[0].times} >= {"dense", "masked dense"}
+    assert all(time.right for result in measurement.results for time in result.times)
+    assert "say nothing about 2:4 on a GPU" in page.card.text
+    assert float(cell(page, 0, "dense µs").replace(",", "")) > 0
+    assert page.request.measure.isEnabled()
+
+
+def test_without_a_gpu_the_page_says_what_is_missing(
+    page: LatencyPage, qtbot: QtBot, open_window: Open
+) -> None:
+    said: list[str] = []
+    page.failed.connect(lambda sentence, _: said.append(sentence))
+    page.request.place.setCurrentText(HERE_GPU)
+    page.request.cases.setCurrentText("squares")
+    page.measure()
+    finished(page, qtbot)
+    assert len(said) == 1, "the other backend would find the same"
+    assert "choose a server by ssh" in said[0]
+    assert "finds no NVIDIA GPU" in said[0] or "built without CUDA" in said[0]
+    assert page.measurements.all == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda bar: bar.place.setCurrentText(SERVER), "Which server?"),
+        (lambda bar: bar.cases.setCurrentText(RUN), "No run is finished yet"),
+        (lambda bar: bar.shapes.setText("4096 by 7"), "is no case"),
+        (lambda bar: bar.shapes.setText("12x12x6"), "which 2:4 cannot divide"),
+        (lambda bar: bar.shapes.setText(""), "No shape is typed"),
+    ],
+)
+def test_impossible_choices_are_told(
+    page: LatencyPage, change: Callable[..., None], sentence: str
+) -> None:
+    said: list[str] = []
+    page.failed.connect(lambda text, _: said.append(text))
+    page.request.cases.setCurrentText(TYPED)
+    change(page.request)
+    page.measure()
+    assert len(said) == 1
+    assert sentence in said[0]
+    assert not page.measuring.running
+
+
+def test_the_open_models_layers_become_cases(page: LatencyPage, qtbot: QtBot) -> None:
+    page.request.batch.setValue(4)
+    prepared = page.request.prepare()()
+    names = [case.name for case in prepared.request.cases]
+    assert names == ["hidden.0", "hidden.1"]
+    first = prepared.request.cases[0]
+    assert (first.m, first.n, first.k) == (32, 4, 784)
+    assert dict(prepared.left_out)["head"] == "the classifier"
+    assert 0.9 < sum(case.share for case in prepared.request.cases) < 1
+
+
+def test_a_finished_runs_own_masks_are_measured(open_window: Open, qtbot: QtBot) -> None:
+    experiment = small_experiment(training={"epochs": 2, "batch_size": 400}, schedule={"end": 1})
+    window = open_window(experiment, start=True)
+    qtbot.waitUntil(lambda: window.session.finished_folder is not None, timeout=SECONDS)
+    window.pages.latency.request.cases.setCurrentText(RUN)
+    first = window.pages.latency.request.prepare()().request.cases[0]
+    assert first.mask is not None
+    assert sum(byte.bit_count() for byte in first.mask) <= first.m * first.k // 2
+
+
+def test_results_fill_the_table_and_explain_themselves(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 8)
+    finished(page, qtbot)
+    assert page.card.text.startswith("<b>NVIDIA H100 (made up), compute capability 9.0</b>")
+    assert cell(page, 0, "case") == "layer 0"
+    lines = [line.text for line in page.cases.lines if line.result is None]
+    assert any(line.startswith("Launch-bound outside a CUDA graph") for line in lines)
+    assert len([line for line in page.cases.lines if line.result is not None]) == 8
+
+
+def test_cancelling_keeps_what_was_measured(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 500, pause=0.02)
+    qtbot.waitUntil(
+        lambda: bool(page.measurements.all) and len(page.measurements.all[0].results) > 2,
+        timeout=SECONDS,
+    )
+    assert any("waiting" in line.text for line in page.cases.lines)
+    qtbot.mouseClick(page.request.cancel, Qt.MouseButton.LeftButton)
+    finished(page, qtbot)
+    assert 2 < len(page.measurements.all[0].results) < 500
+    assert not any("waiting" in line.text for line in page.cases.lines)
+
+
+def test_measurements_are_saved_opened_and_compared(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 3)
+    finished(page, qtbot)
+    page.save_file(tmp_path / "one.json")
+    page.save_file(tmp_path / "one.csv")
+    assert load_measurements(tmp_path / "one.json") == page.measurements.all
+    assert (tmp_path / "one.csv").read_text().count("cuSPARSELt best") == 6
+    page.measurements.pin_baseline()
+    page.open_files([tmp_path / "one.json"])
+    assert len(page.measurements.all) == 2
+    assert [number for number, _ in page.measurements.drawn] == [1, 0]
+    assert cell(page, 0, "baseline") == "1.00"
+    page.measurements.item(0).setCheckState(Qt.CheckState.Unchecked)
+    assert [number for number, _ in page.measurements.drawn] == [1]
+    page.measurements.remove_current()
+    assert len(page.measurements.all) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x02pickle", b'{"schema": 9}', b"[1, 2]"])
+def test_a_file_that_is_no_measurement_is_told(
+    page: LatencyPage, tmp_path: Path, content: bytes
+) -> None:
+    said: list[str] = []
+    page.failed.connect(lambda sentence, _: said.append(sentence))
+    path = tmp_path / "strange.json"
+    path.write_bytes(content)
+    page.open_files([path, tmp_path / "absent.json"])
+    assert len(said) == 2
+    assert all(str(tmp_path) in sentence for sentence in said)
+
+
+def test_the_command_for_a_server_is_one_line_each(page: LatencyPage) -> None:
+    page.request.place.setCurrentText(HERE_GPU)
+    page.request.cases.setCurrentText("squares")
+    page.copy_command()
+    lines = QGuiApplication.clipboard().text().splitlines()
+    assert len(lines) == 2
+    assert all("python3 -c" in line and "latency-bfloat16-" in line for line in lines)
+
+
+def test_a_command_to_paste_needs_no_hosts_name(page: LatencyPage) -> None:
+    said: list[str] = []
+    page.said.connect(said.append)
+    page.request.place.setCurrentText(SERVER)
+    page.request.cases.setCurrentText("squares")
+    page.request.backend.setCurrentText("cuSPARSELt")
+    page.copy_command()
+    (line,) = QGuiApplication.clipboard().text().splitlines()
+    assert '"device": "cuda"' in line
+    assert said[0].startswith("Copied: 1 line(s) that measure the GPU of the machine")
+
+
+def test_devices_with_the_same_cases_are_drawn_side_by_side(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 3)
+    finished(page, qtbot)
+    first = page.measurements.all[0]
+    device = first.device.model_copy(update={"name": "NVIDIA A100"})
+    other = first.model_copy(update={"device": device, "results": first.results[1:]})
+    save_measurements(tmp_path / "a100.json", (other,))
+    page.open_files([tmp_path / "a100.json"])
+    assert page.measurements.all[1].source == "a100.json"
+    page.plots.show_measurements(page.measurements.drawn)
+    key = page.plots.latency._key.text()
+    assert "NVIDIA A100 · bfloat16 · cuSPARSELt" in key
+    assert "NVIDIA H100 (made up) · bfloat16 · cuSPARSELt" in key
+    assert "hollow: fastest dense way" in key
+    page.measurements.item(0).setCheckState(Qt.CheckState.Unchecked)
+    page.plots.show_measurements(page.measurements.drawn)
+    assert "cuSPARSELt best" in page.plots.latency._key.text(), "alone it shows every way"
+
+
+def test_the_table_fits_its_room_and_its_sentences_take_more_lines(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 3)
+    finished(page, qtbot)
+    page.measurements.pin_baseline()
+    table = table_of(page)
+    sentence = next(row for row, line in enumerate(page.cases.lines) if line.result is None)
+    table.resize(740, 300)
+    qtbot.waitUntil(lambda: table.viewport().width() <= 740, timeout=SECONDS)
+    usual = table.verticalHeader().defaultSectionSize()
+    assert table.horizontalHeader().length() <= table.viewport().width()
+    assert table.rowHeight(0) == usual
+    before = table.rowHeight(sentence)
+    table.resize(300, 300)
+    assert table.rowHeight(sentence) > before >= usual
+
+
+def test_columns_that_nothing_fills_are_hidden(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 2)
+    finished(page, qtbot)
+    table = table_of(page)
+    hidden = {name for at, name in enumerate(HEADERS) if table.isColumnHidden(at)}
+    assert hidden == {"baseline"}
+    page.measurements.pin_baseline()
+    assert not any(table.isColumnHidden(at) for at in range(len(HEADERS)))
+
+
+def test_rows_are_copied_and_a_row_tells_all_that_was_measured(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 2)
+    finished(page, qtbot)
+    table = table_of(page)
+    table.copy_rows()
+    header, first, *_ = QGuiApplication.clipboard().text().splitlines()
+    assert header.split("\t")[:3] == ["case", "m×n×k", "dense µs"]
+    assert first.split("\t")[:2] == ["layer 0", "4096×64×4096"]
+    tip = str(page.cases.data(page.cases.index(0, 0), Qt.ItemDataRole.ToolTipRole))
+    assert "cuSPARSELt best, eager: " in tip
+    assert "30 samples" in tip
+
+
+def test_shipped_measurements_are_offered_where_there_are_any(page: LatencyPage) -> None:
+    shipped = list(resource("measurements").glob("*.json"))
+    (button,) = [at for at in page.findChildren(QPushButton) if at.text() == "Recorded"]
+    assert button.isHidden() == (not shipped)
+    button.click()
+    assert len({measurement.source for measurement in page.measurements.all}) == len(shipped)
+    for row, measurement in enumerate(page.measurements.all):
+        page.measurements.setCurrentRow(row)
+        processors = "say nothing about 2:4 on a GPU" in page.card.text
+        assert processors == (measurement.device.kind == "cpu")
+        assert all(time.right for result in measurement.results for time in result.times)
+
+
+def test_each_plot_says_what_it_draws(page: LatencyPage, qtbot: QtBot, tmp_path: Path) -> None:
+    plots = page.plots
+    qtbot.waitUntil(lambda: "published, A100" in plots.speed_up._key.text(), timeout=SECONDS)
+    play(page, tmp_path, 3)
+    finished(page, qtbot)
+    qtbot.waitUntil(lambda: "cuSPARSELt best" in plots.latency._key.text(), timeout=SECONDS)
+    plots.setCurrentWidget(plots.speed_up)
+    assert "NVIDIA H100 (made up)" in plots.speed_up._key.text()
+    assert "published, H100 bfloat16" in plots.speed_up._key.text()
+    plots.setCurrentWidget(plots.roofline)
+    assert "H100 peaks: 989 dense (┄), 1,978 2:4" in plots.roofline._key.text()
+
+
+def test_the_window_closes_while_it_measures(
+    open_window: Open, qtbot: QtBot, tmp_path: Path
+) -> None:
+    window = open_window()
+    play(window.pages.latency, tmp_path, 1000, pause=0.02)
+    qtbot.waitUntil(lambda: bool(window.pages.latency.measurements.all), timeout=SECONDS)
+    window.close()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
+    assert not window.pages.latency.measuring.running

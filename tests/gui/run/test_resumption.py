@@ -1,0 +1,113 @@
+"""The window finds the run that was cut off, offers to go on with it, and does so exactly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog, QPushButton
+from pytestqt.qtbot import QtBot
+
+from lbc.runs.events import Event, StepDone
+from lbc.runs.records import read_records
+from lbc.training.control import Control
+from lbc.training.trainer import Trainer
+from lbc_gui.run.session import State
+from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, close_window, small_experiment
+
+Open = Callable[..., MainWindow]
+
+
+def cut_off(folder: Path, status: str = "running", step: int = 50) -> None:
+    """A run of 200 steps as it is left when its process is killed."""
+    control = Control()
+
+    def see(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step == step:
+            control.stop()
+
+    Trainer(small_experiment(seed=3), folder, control, see).train()
+    state = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(state | {"status": status}))
+
+
+def button(bar: MessageBar, text: str) -> QPushButton:
+    (found,) = (b for b in bar.findChildren(QPushButton) if b.text() == text and b.isVisible())
+    return found
+
+
+def test_an_unfinished_run_is_offered_and_goes_on_to_its_exact_end(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    Trainer(small_experiment(seed=3), tmp_path / "expected").train()
+    run = tmp_path / "runs" / "earlier"
+    cut_off(run)
+    window = open_window()
+    assert window.message.text == "The run earlier was cut off after 2 of 10 epochs."
+    qtbot.mouseClick(button(window.message, "Resume"), Qt.MouseButton.LeftButton)
+    assert not window.message.isVisible()
+    qtbot.waitUntil(lambda: window.session.experiment == small_experiment(seed=3), timeout=SECONDS)
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    assert window.experiment_panel.experiment == small_experiment(seed=3)
+    expected = tmp_path / "expected"
+    for name in ("model.safetensors", "scores.history"):
+        assert (run / name).read_bytes() == (expected / name).read_bytes()
+    assert len(window.curves._series["step_loss"]) == 200
+    assert window.curves._series["accuracy"].x.tolist() == list(range(1, 11))
+    assert window.progress.value() == 200
+    assert "goes on after 50 steps" in window.log.toPlainText()
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["earlier"]
+
+
+def test_an_offer_that_was_declined_is_not_made_again(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    cut_off(tmp_path / "runs" / "earlier", "stopped", step=1)
+    first = open_window()
+    assert "was stopped after 0 of 10 epochs" in first.message.text
+    qtbot.mouseClick(button(first.message, "Dismiss"), Qt.MouseButton.LeftButton)
+    close_window(qtbot, first)
+    assert not open_window().message.isVisible()
+
+
+def test_a_run_is_resumed_from_any_folder(
+    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(tmp_path / "elsewhere", "failed", step=190)
+    window = open_window()
+    assert not window.message.isVisible()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "elsewhere"))
+    window.actions_.resume.trigger()
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    steps = read_records(tmp_path / "elsewhere" / "steps.records")["step"]
+    assert steps.tolist() == list(range(1, 201))
+    window.actions_.resume.trigger()
+    assert "is finished (10 epochs)" in window.message.text
+    assert not window.message.offering
+
+
+def test_a_folder_without_a_run_is_told(open_window: Open, tmp_path: Path) -> None:
+    window = open_window()
+    window.resume_path(tmp_path)
+    assert "holds no run" in window.message.text
+    assert window.session.state is State.READY
+
+
+def test_a_damaged_checkpoint_is_told_and_kept(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "earlier"
+    cut_off(run, step=1)
+    damaged = (run / "checkpoint.pt").read_bytes()[:2000]
+    (run / "checkpoint.pt").write_bytes(damaged)
+    window = open_window()
+    window.resume_path(run)
+    qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
+    assert "checkpoint.pt is cut off" in window.message.text
+    assert (run / "checkpoint.pt").read_bytes() == damaged
+    assert len(read_records(run / "steps.records")["step"]) == 1

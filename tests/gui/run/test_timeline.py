@@ -1,0 +1,182 @@
+"""One slider shows any moment of a run again, while it trains and after."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from pytestqt.qtbot import QtBot
+
+from lbc.files.lock import lock
+from lbc.pictures.score_snapshot import Snapshot
+from lbc.runs.history_reader import MomentInfo, Replay
+from lbc.runs.opened_run import open_run
+from lbc_gui.app import main
+from lbc_gui.run.session import State
+from lbc_gui.run.timeline import Timeline
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, small_experiment
+
+Open = Callable[..., MainWindow]
+
+
+def moments(count: int) -> tuple[MomentInfo, ...]:
+    return tuple(MomentInfo(k / 2, k % 4 == 2, True, (count - k,)) for k in range(count))
+
+
+def run_to_its_end(qtbot: QtBot, open_window: Open) -> MainWindow:
+    window = open_window(small_experiment(training={"epochs": 6, "batch_size": 800}), start=True)
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    assert window.session.folder is not None
+    last = len(Replay(window.session.folder).moments)
+    qtbot.waitUntil(lambda: len(window.timeline._moments) == last, timeout=SECONDS)
+    return window
+
+
+def shown_at(qtbot: QtBot, window: MainWindow, moment: int) -> Snapshot:
+    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+        window.timeline.go(moment)
+    snapshot = got.args[0]
+    assert isinstance(snapshot, Snapshot)
+    return snapshot
+
+
+def test_keys_and_mouse_go_from_moment_to_moment(qtbot: QtBot) -> None:
+    timeline = Timeline()
+    qtbot.addWidget(timeline)
+    timeline.resize(700, 40)
+    timeline.show()
+    travelled: list[int | None] = []
+    timeline.travelled.connect(travelled.append)
+    timeline.show_moments(moments(9), 6)
+    track = timeline.track
+    for key in (Qt.Key.Key_Left, Qt.Key.Key_Left, Qt.Key.Key_Home, Qt.Key.Key_Right):
+        qtbot.keyClick(track, key)
+    assert travelled == [7, 6, 0, 1]
+    qtbot.mouseClick(
+        track, Qt.MouseButton.LeftButton, pos=QPoint(round(track.x_of(5)), track.height() // 2)
+    )
+    assert timeline.at == 5
+    timeline.live.click()
+    assert travelled[-1] is None
+    assert timeline.at is None
+
+
+def test_a_run_that_is_over_has_a_last_moment_instead(qtbot: QtBot) -> None:
+    timeline = Timeline()
+    qtbot.addWidget(timeline)
+    assert (timeline.live.text(), timeline.live.isEnabled()) == ("Live", False)
+    timeline.clear(live=False)
+    timeline.show_moments(moments(6), 3)
+    timeline.go(2)
+    assert (timeline.live.text(), timeline.live.isEnabled()) == ("Last", True)
+    timeline.live.click()
+    assert (timeline.at, timeline.live.isEnabled()) == (5, False)
+
+
+def test_playing_goes_to_the_end_and_stops(qtbot: QtBot) -> None:
+    timeline = Timeline()
+    qtbot.addWidget(timeline)
+    timeline.show_moments(moments(6), 3)
+    timeline.speed.setCurrentIndex(3)
+    travelled: list[int | None] = []
+    timeline.travelled.connect(travelled.append)
+    timeline.play.click()
+    qtbot.waitUntil(lambda: not timeline.play.isChecked(), timeout=SECONDS)
+    assert travelled == [0, 1, 2, 3, 4, 5]
+
+
+def test_every_moment_shows_what_the_history_holds(qtbot: QtBot, open_window: Open) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    assert window.session.folder is not None
+    replay = Replay(window.session.folder)
+    window.scores.pin(3)
+    for moment in (0, len(replay.moments) // 2, len(replay.moments) - 1):
+        snapshot = shown_at(qtbot, window, moment)
+        past = replay.layer(snapshot.request.layer, moment)
+        assert past.scores is not None
+        assert np.array_equal(snapshot.scores, past.scores)
+        assert snapshot.epoch == replay.moments[moment].epoch
+        assert snapshot.block is not None
+        assert np.array_equal(snapshot.block.kept, past.mask[3])
+
+
+def test_thumbnails_follow_the_slider(qtbot: QtBot, open_window: Open) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    assert window.session.folder is not None
+    replay = Replay(window.session.folder)
+    with qtbot.waitSignal(window.session.thumbnails_arrived, timeout=SECONDS) as got:
+        window.timeline.go(2)
+    thumbnails = got.args[0]
+    assert [one.name for one in thumbnails] == [info.name for info in replay.layers]
+    scores = replay.layer(thumbnails[0].name, 2).scores
+    assert scores is not None and len(scores) % len(thumbnails[0].winners) == 0
+    outputs = replay.layers[0].shape[0]
+    best = scores.argmax(axis=1).reshape(outputs, -1)[:: -(-outputs // 16)].ravel()
+    assert np.array_equal(thumbnails[0].winners, best)
+
+
+def test_live_comes_back_to_the_training(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window(start=True)
+    qtbot.waitUntil(lambda: len(window.timeline._moments) > 3, timeout=SECONDS)
+    shown_at(qtbot, window, 1)
+    known = window.timeline._moments[-1].epoch
+    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+        window.timeline.follow()
+    assert got.args[0].request.moment is None
+    assert got.args[0].epoch >= known  # not what was live when the past was gone to
+
+
+def test_a_run_can_be_named_on_the_command_line(
+    qtbot: QtBot, open_window: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_to_its_end(qtbot, open_window).session.folder
+    assert folder is not None
+    run = open_run(folder)
+    window = open_window(run.experiment, run=run)
+    qtbot.waitUntil(lambda: window.scores._snapshot is not None, timeout=SECONDS)
+    assert window.session.state is State.OPENED and not window.session.live
+    assert window.scores._snapshot is not None
+    assert window.scores._snapshot.epoch == 6 and window.scores._snapshot.decided
+
+    cut_off = tmp_path / "cut off"
+    shutil.copytree(folder, cut_off)
+    state = (cut_off / "run.json").read_text()
+    (cut_off / "run.json").write_text(state.replace('"finished"', '"running"'))
+    assert open_run(cut_off).status == "cut off"
+    with (cut_off / "steps.records").open("rb+") as file:
+        assert lock(file)  # as the process that trains it holds it
+        assert open_run(cut_off).status == "running"
+
+    assert main(["--start", str(folder)]) == 2
+    assert f"lbc train --resume {folder}" in capsys.readouterr().err
+    assert main([str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_run_on_disk_is_looked_at_like_one_that_trains(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    folder = window.session.folder
+    assert folder is not None
+    before = shown_at(qtbot, window, 4)
+    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+        window.files.open_run(folder)
+    assert window.session.state is State.OPENED
+    assert not window.session.live
+    assert window.timeline.at == len(window.timeline._moments) - 1
+    assert got.args[0].epoch == 6
+    assert window.curves._series["accuracy"].x[-1] == 6
+    again = shown_at(qtbot, window, 4)
+    assert np.array_equal(again.scores, before.scores)
+
+    window.files.open_run(tmp_path)  # no run: said, and the one that is open stays
+    assert window.message.isVisible()
+    assert window.session.folder == folder
+    window.actions_.run.trigger()  # the same experiment once more
+    qtbot.waitUntil(lambda: window.session.state is State.RUNNING, timeout=SECONDS)

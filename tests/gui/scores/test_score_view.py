@@ -1,0 +1,358 @@
+"""The heatmap and the pinned block show the library's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from PySide6.QtCore import QPoint, QPointF, Qt
+from pytestqt.qtbot import QtBot
+
+from lbc.pictures.colour_keys import Scale
+from lbc.pictures.glyphs import glyphs
+from lbc.pictures.layer_moment import Watch, copy_moment, copy_sample
+from lbc.pictures.mask_codes import winner_codes
+from lbc.pictures.score_codes import REMOVED, Colour, Fold, Summary, summarise
+from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw, draw_thumbnail
+from lbc.runs.events import LayerInfo
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.training.control import Control
+from lbc_gui.block.block_panel import HINT
+from lbc_gui.captions import ordinal, place
+from lbc_gui.heatmap.layer_list import LayerList
+from lbc_gui.run.snapshot_broker import Desk
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, settled_centre, small_experiment
+
+Open = Callable[..., MainWindow]
+
+
+def searched_layer(pattern: str = "2:4", live: int = 3, form: str = "per_weight"):  # type: ignore[no-untyped-def]
+    torch.manual_seed(3)
+    layer = torch.nn.Linear(16, 8)
+    sparsifier = sparsify(layer, pattern, scores=form)  # type: ignore[arg-type]
+    parameter = sparsifier.layers[""].score_parameter()
+    with torch.no_grad():
+        parameter.add_(torch.randn_like(parameter))
+    sparsifier.remove(live)
+    return sparsifier
+
+
+def drawn(sparsifier: Sparsifier, request: ViewRequest, epoch: float = 0.0) -> Snapshot:
+    moment = copy_moment(sparsifier, request.watch, epoch)
+    assert moment is not None
+    return draw(moment, request)
+
+
+def test_a_snapshot_is_a_copy_of_the_librarys_scores() -> None:
+    sparsifier = searched_layer()
+    snapshot = drawn(sparsifier, ViewRequest("", block=5), 1.5)
+    scores = sparsifier.scores("").numpy()
+    assert np.array_equal(snapshot.scores, scores)
+    assert not snapshot.scores.flags.writeable
+    assert not snapshot.cells.codes.flags.writeable
+    weight = sparsifier.model.parametrizations.weight.original
+    weights = sparsifier.layers[""].pattern.to_blocks(weight.detach().clone())
+    with torch.no_grad():
+        sparsifier.layers[""].score_parameter().zero_()
+        weight.zero_()
+    assert np.array_equal(snapshot.scores, scores)
+    assert snapshot.block is not None and snapshot.block.weights is not None
+    assert np.array_equal(snapshot.block.scores, scores[5])
+    assert np.array_equal(snapshot.block.weights, weights[5].numpy())
+    mask = sparsifier.layers[""].pattern.to_blocks(sparsifier.mask(""))
+    assert np.array_equal(snapshot.block.kept, mask[5].numpy())
+    removed = Fold(8, 32, 6).apply(np.where(scores == -np.inf, 1, 9).astype(np.uint8)) == 1
+    assert np.array_equal(snapshot.cells.codes == REMOVED, removed)
+
+
+@pytest.mark.parametrize("form", ["per_weight", "per_combination"])
+@pytest.mark.parametrize("shape", [(6, 8), (4, 8, 3), (4, 8, 3, 2)])
+def test_scores_of_any_layer_are_the_librarys_to_the_last_bit(
+    form: str, shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(1)
+    kinds = {2: torch.nn.Linear, 3: torch.nn.Conv1d, 4: torch.nn.Conv2d}
+    layer = kinds[len(shape)](shape[1], shape[0], *([shape[2:]] if len(shape) > 2 else []))
+    sparsifier = sparsify(layer, "4:8", scores=form)  # type: ignore[arg-type]
+    parameter = sparsifier.layers[""].score_parameter()
+    with torch.no_grad():
+        parameter.add_(torch.randn_like(parameter))
+    sparsifier.remove(9)
+    moment = copy_moment(sparsifier, Watch(""), 0.0)
+    assert moment is not None
+    scores, live = moment.scores(), moment.live()
+    assert scores is not None and live is not None
+    assert np.array_equal(scores, sparsifier.scores("").numpy())
+    assert np.array_equal(live, sparsifier.live("").numpy())
+    kept = sparsifier.layers[""].pattern.to_blocks(sparsifier.mask(""))
+    assert np.array_equal(moment.kept(), kept.numpy())
+    positions = moment.positions()
+    assert positions is not None
+    np.testing.assert_allclose(positions, sparsifier.layers[""].position_scores(), rtol=1e-6)
+
+
+def test_too_many_combinations_are_drawn_by_position() -> None:
+    sparsifier = searched_layer("4:16", live=100)
+    snapshot = drawn(sparsifier, ViewRequest(""))
+    assert snapshot.by_position
+    kept = snapshot.scores > -np.inf
+    assert np.array_equal(kept, sparsifier.mask("").numpy())
+
+
+@pytest.mark.parametrize("summary", get_args(Summary))
+def test_the_summary_has_one_cell_for_every_block(summary: Summary) -> None:
+    sparsifier = searched_layer()
+    snapshot = drawn(sparsifier, ViewRequest("", Look("score", summary)))
+    assert snapshot.summary.codes.shape == (8, 4)
+    spoken = summarise(snapshot.scores, summary).reshape(8, 4)
+    order = np.argsort(spoken, axis=None)
+    assert (np.diff(snapshot.summary.codes.ravel()[order].astype(int)) >= 0).all()
+
+
+def test_held_levels_stay_while_scores_move() -> None:
+    look = Look("score", held=(0.1, 0.9))
+    scale = drawn(searched_layer(), ViewRequest("", look)).cells.scale
+    assert isinstance(scale, Scale) and (scale.low, scale.high) == (0.1, 0.9)
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "3:8"])
+def test_a_decided_layer_shows_who_won(pattern: str) -> None:
+    sparsifier = searched_layer(pattern, live=1)
+    winners = sparsifier.layers[""].winners()
+    colours = winner_codes(winners.numpy(), Pattern.parse(pattern))
+    alike: tuple[Colour, ...] = ("difference", "rank", "margin")
+    for colour in alike:
+        snapshot = drawn(sparsifier, ViewRequest("", Look(colour)))
+        assert snapshot.decided and snapshot.reduction == "sample"
+        assert snapshot.summary.codes.ravel().tolist() == colours.tolist()
+        for (y, x), code in np.ndenumerate(snapshot.cells.codes):
+            if (found := snapshot.fold.locate(y, x)) is not None:
+                won = winners[found[0]] == found[1]
+                assert code == (colours[found[0]] if won else REMOVED)
+    sample = copy_sample(sparsifier.layers[""], 1.0)
+    thumbnail = draw_thumbnail(sample, Look())
+    assert set(thumbnail.picture.codes.ravel()) <= set(colours.tolist())
+    for look in (Look("score"), Look(held=(-1.0, 1.0))):
+        snapshot = drawn(sparsifier, ViewRequest("", look))
+        assert not snapshot.decided and isinstance(snapshot.summary.scale, Scale)
+
+
+def served(desk: Desk) -> Snapshot | None:
+    """What the drawing thread makes of the work that is there now."""
+    request = desk._take_request()
+    if request is not None:
+        desk._draw(request)
+    snapshot = desk.take()
+    assert snapshot is None or isinstance(snapshot, Snapshot)
+    return snapshot
+
+
+def test_the_desk_holds_one_moment_and_the_newest_request_wins() -> None:
+    desk = Desk()
+    desk.begin(Control(paused=True))
+    sparsifier = searched_layer()
+    desk.watch(sparsifier, 0.0)
+    assert served(desk) is None  # nobody asked
+    desk.ask(ViewRequest(""))
+    desk.watch(sparsifier, 0.0)
+    desk.watch(sparsifier, 1.0)
+    first = served(desk)
+    assert first is not None
+    assert first.epoch == 0.0  # the second found the desk full
+    assert served(desk) is None
+    desk.watch(sparsifier, 1.0)
+    desk.ask(ViewRequest("", Look("rank"), 2))  # what waits for the old wish is void
+    assert served(desk) is None
+    desk.watch(sparsifier, 1.0)
+    second = served(desk)
+    assert second is not None and second.block is not None
+    assert second.request.look.colour == "rank"
+    desk.watch(sparsifier, 1.0)
+    assert served(desk) is None  # nothing has moved
+    desk.watch(sparsifier, 2.0)
+    desk.ask(ViewRequest("", Look("rank"), 2))  # asking the same again does not void what waits
+    assert served(desk) is not None
+
+
+def test_only_thumbnails_in_view_are_drawn(qtbot: QtBot) -> None:
+    names = [f"layer{k}" for k in range(20)]
+    layers = LayerList()
+    qtbot.addWidget(layers)
+    layers.resize(180, 400)
+    layers.show()
+    seen: list[frozenset[str]] = []
+    layers.in_view_changed.connect(seen.append)
+    layers.show_layers([LayerInfo(name, (8, 16), Pattern(2, 4), 32) for name in names])
+    qtbot.waitUntil(lambda: bool(seen) and "layer0" in seen[-1], timeout=SECONDS)
+    assert len(seen[-1]) < 10
+    layers.layers.scrollToBottom()
+    qtbot.waitUntil(lambda: "layer19" in seen[-1] and "layer0" not in seen[-1], timeout=SECONDS)
+    layers.search.setText("layer7")
+    qtbot.waitUntil(lambda: seen[-1] == {"layer7"}, timeout=SECONDS)
+    layers.search.clear()
+    layers.order.setCurrentText("flips")  # which asks for those of every layer
+    qtbot.waitUntil(lambda: seen[-1] == set(names), timeout=SECONDS)
+
+
+def test_the_desk_draws_the_thumbnails_that_are_asked_for() -> None:
+    desk = Desk()
+    desk.begin(Control(paused=True))
+    desk.ask(ViewRequest("0"))
+    torch.manual_seed(3)
+    model = torch.nn.Sequential(*(torch.nn.Linear(16, 16) for _ in range(3)))
+    sparsifier = sparsify(model, "2:4")  # but for the last, the classifier
+
+    def drawn_of() -> list[str]:
+        desk._sample_not_before = 0.0
+        desk.watch(sparsifier, 1.0)
+        if desk._samples:
+            desk._draw_thumbnails()
+        return [thumbnail.name for thumbnail in desk.take_thumbnails()]
+
+    assert drawn_of() == ["0", "1"]
+    assert drawn_of() == []  # nothing has moved
+    desk.show_thumbnails_of(frozenset({"1"}))
+    assert drawn_of() == ["1"]
+
+
+def test_another_look_is_drawn_without_the_trainer() -> None:
+    desk = Desk()
+    desk.begin(Control(paused=True))
+    desk.ask(ViewRequest(""))
+    desk.watch(searched_layer(), 3.0)
+    assert served(desk) is not None
+    desk.ask(ViewRequest("", Look("rank")))
+    again = served(desk)
+    assert again is not None
+    assert isinstance(again.cells.scale, Scale)
+    assert (again.epoch, again.cells.scale.colour) == (3.0, "rank")
+
+
+def test_nothing_of_the_run_before_is_shown() -> None:
+    desk = Desk()
+    desk.begin(Control(paused=True))
+    desk.ask(ViewRequest(""))
+    desk.watch(searched_layer(), 3.0)
+    assert served(desk) is not None
+    desk.ask(ViewRequest("", Look("rank")))
+    desk.begin(Control(paused=True))
+    assert served(desk) is None
+
+
+def test_a_running_trainer_gives_moments_a_small_share_of_its_time() -> None:
+    desk = Desk()
+    desk.begin(Control())
+    desk.ask(ViewRequest(""))
+    sparsifier = searched_layer()
+    made = 0
+    for step in range(2000):
+        desk.watch(sparsifier, float(step))
+        made += served(desk) is not None
+    assert 1 <= made <= 8  # not 2,000: one in a tenth of a second
+
+
+def test_clicking_a_block_pins_it_with_the_librarys_numbers(
+    qtbot: QtBot, open_window: Open
+) -> None:
+    window = open_window()
+    assert HINT in window.block.title
+    for _ in range(3):
+        window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.progress.value() == 3, timeout=SECONDS)
+    heatmap = window.scores.heatmap
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+    heatmap.fit()
+    point = settled_centre(qtbot, heatmap, 777)
+    shown: list[Snapshot] = []
+    window.session.snapshot_arrived.connect(shown.append)
+    qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=point)
+    qtbot.waitUntil(lambda: "block 777" in window.block.title, timeout=SECONDS)
+    snapshot = shown[-1]
+    model, pattern = window.block.model, snapshot.pattern
+    assert model.rowCount() == pattern.count
+    for row in range(model.rowCount()):
+        texts = [model.data(model.index(row, column)) for column in range(4)]
+        score = float(snapshot.scores[777, row])
+        better = int((snapshot.scores[777] > score).sum())
+        members = tuple(pattern.members[row].tolist())
+        assert texts[0] == glyphs(members, 4)
+        assert texts[1] == f"{score:.5f}"
+        assert texts[3] == ordinal(better + 1)
+    assert place(snapshot.shape, pattern, 777) in window.block.title
+
+
+def test_hovering_reads_the_cell_and_follows_the_training(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window()
+    heatmap = window.scores.heatmap
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+    said: list[str] = []
+    window.scores.hover_text.connect(said.append)
+    centre = heatmap.block_centre(40)
+    heatmap._mouse_moved(heatmap.mapToScene(QPoint(int(centre.x()), int(centre.y()))))
+    assert said[-1].startswith("block 40 · output 0 · inputs 160–163")
+    before = said[-1]
+    window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: said[-1] != before, timeout=SECONDS)  # the mouse has not moved
+    heatmap._mouse_moved(QPointF(-5, -5))
+    assert said[-1] == ""
+
+
+def test_zoom_pan_and_fit_with_the_keyboard(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window()
+    heatmap = window.scores.heatmap
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+
+    def width() -> float:
+        (x0, x1), _ = heatmap._box.viewRange()
+        return float(x1 - x0)
+
+    whole = width()
+    heatmap.setFocus()
+    for _ in range(4):
+        qtbot.keyClick(heatmap, Qt.Key.Key_Plus)
+    assert width() < whole / 3
+    left = heatmap._box.viewRange()[0][0]
+    qtbot.keyClick(heatmap, Qt.Key.Key_Right)
+    assert heatmap._box.viewRange()[0][0] > left
+    qtbot.keyClick(heatmap, Qt.Key.Key_Home)
+    assert width() == whole
+    for _ in range(60):
+        qtbot.keyClick(heatmap, Qt.Key.Key_Plus)
+    assert heatmap._fold is not None
+    assert width() >= heatmap._fold.grid[1]  # never further than one block
+
+
+def test_every_look_is_drawn(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window(small_experiment(pattern="4:8"))
+    look = window.scores.look
+    for box in (look.colour, look.summary):
+        for row in (1, 2, 3, 0):
+            with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+                box.setCurrentIndex(row)
+            assert got.args[0].cells.codes.max() > REMOVED
+    for action in (look.log, look.hold):
+        with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+            action.trigger()
+    assert got.args[0].cells.scale.log
+    assert got.args[0].request.look.held is not None
+
+
+def test_zooms_can_be_gone_back_through(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window()
+    heatmap = window.scores.heatmap
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+    whole = heatmap._box.viewRect()
+    heatmap.show_block(9)
+    heatmap.zooms.note()
+    near = heatmap._box.viewRect()
+    assert near != whole
+    qtbot.keyClick(heatmap, Qt.Key.Key_Backspace)
+    assert heatmap._box.viewRect() == whole
+    heatmap.zooms.forward()
+    assert heatmap._box.viewRect() == near
+    assert not heatmap.zooms.can_go_forward

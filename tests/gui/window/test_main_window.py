@@ -1,0 +1,136 @@
+"""Files, themes, layout and start-up of the window."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtGui import QColor, QPalette
+from PySide6.QtWidgets import QApplication, QDockWidget, QGraphicsView
+from pytestqt.qtbot import QtBot
+
+from lbc.config import Experiment, load_experiment
+from lbc.files.resources import resource
+from lbc_gui.run.session import State
+from lbc_gui.theme import apply_theme
+from lbc_gui.window.main_window import MainWindow
+from lbc_gui.window.settings import Settings
+from tests.gui.conftest import SECONDS, close_window, small_experiment
+
+Open = Callable[..., MainWindow]
+
+
+def test_an_experiment_is_saved_and_opened_again(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    window = open_window()
+    experiment = small_experiment(name="kept", pattern="1:4", seed=9)
+    path = tmp_path / "kept.yaml"
+    window.files.save_experiment(experiment, path)
+    assert load_experiment(path) == experiment
+    window.files.open_experiment(path)
+    qtbot.waitUntil(
+        lambda: window.session.experiment == experiment and window.session.state is State.READY,
+        timeout=SECONDS,
+    )
+    assert window.experiment_panel.experiment == experiment
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"pattern: 5:4\nmodle: {}\n", ["bad.yaml:1: pattern", "did you mean"]),
+        (b"\x00\xff\xfe", ["bad.yaml"]),
+        (b"training: {epochs: ", ["bad.yaml:"]),
+    ],
+)
+def test_a_file_that_cannot_be_read_leaves_everything_as_it_was(
+    qtbot: QtBot, open_window: Open, tmp_path: Path, content: bytes, said: list[str]
+) -> None:
+    window = open_window()
+    before = window.experiment_panel.experiment
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    window.files.open_experiment(path)
+    assert window.message.isVisible()
+    assert all(part in window.message.text for part in said)
+    assert "Traceback" not in window.message.text
+    assert window.experiment_panel.experiment == before
+    assert window.session.state is State.READY
+
+
+def test_every_example_opens_and_says_what_it_lacks_here(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window()
+    examples = {action.text(): action for action in window.actions_.examples.actions()}
+    assert list(examples) == [
+        "cifar10-resnet32", "deit-small-imagenet", "digits", "resnet50-imagenet",
+    ]  # fmt: skip
+    examples["digits"].trigger()
+    qtbot.waitUntil(lambda: window.session.experiment == Experiment(), timeout=SECONDS)
+    examples["deit-small-imagenet"].trigger()
+    shown = window.experiment_panel.form.experiment
+    assert shown == load_experiment(resource("experiments/deit-small-imagenet.yaml"))
+    assert "/data/imagenet" in window.experiment_panel.problem.text().replace("\\", "/")
+    qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
+    assert "set device to cpu" in window.message.text or "holds no folder" in window.message.text
+    assert window.progress.text() == "failed"
+
+
+def test_a_folder_that_refuses_the_file_is_told(open_window: Open, tmp_path: Path) -> None:
+    window = open_window()
+    window.files.save_experiment(small_experiment(), tmp_path / "nowhere" / "x.yaml")
+    assert "could not be written" in window.message.text
+
+
+def reach_background(qtbot: QtBot, view: QGraphicsView, colour: QColor) -> None:
+    qtbot.waitUntil(lambda: view.backgroundBrush().color() == colour, timeout=SECONDS)
+
+
+def test_the_theme_is_taken_at_once_and_remembered(
+    qtbot: QtBot, open_window: Open, settings: Settings
+) -> None:
+    window = open_window()
+    by_name = {action.data(): action for action in window.actions_.themes.actions()}
+    for name, dark in (("dark", True), ("light", False)):
+        by_name[name].trigger()
+        assert settings.theme == name
+        base = QApplication.palette().color(QPalette.ColorRole.Base)
+        assert (base.lightness() < 128) is dark
+        for view in (window.curves, window.scores.heatmap, window.experiment_panel.preview):
+            reach_background(qtbot, view, base)
+    apply_theme("system")
+
+
+def test_the_arrangement_of_panels_is_remembered(
+    qtbot: QtBot, open_window: Open, settings: Settings
+) -> None:
+    first = open_window()
+    log = first.findChild(QDockWidget, "log")
+    assert isinstance(log, QDockWidget)
+    log.close()
+    close_window(qtbot, first)
+    second = open_window()
+    again = second.findChild(QDockWidget, "log")
+    assert isinstance(again, QDockWidget)
+    assert again.isHidden()
+    second.actions_.reset_layout.trigger()
+    assert not again.isHidden()
+
+
+def test_every_action_has_a_tooltip_and_its_own_shortcut(open_window: Open) -> None:
+    actions = open_window().actions_
+    named = [value for value in vars(actions).values() if hasattr(value, "toolTip")]
+    assert all(action.toolTip() for action in named)
+    shortcuts = [a.shortcut().toString() for a in named if not a.shortcut().isEmpty()]
+    assert len(shortcuts) == len(set(shortcuts))
+
+
+def test_the_first_window_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys; import lbc_gui.window.main_window, lbc_gui.app;"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib', 'scipy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

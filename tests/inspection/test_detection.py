@@ -1,0 +1,195 @@
+"""Which N:M a weight obeys is found from its zeros, and every block that breaks it is listed."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lbc.inspection import detect_weight, find_violations, survey_checkpoint
+from lbc.inspection.detection import WIDTHS, Detection
+from lbc.inspection.rows import block_counts, kept_rows, weight_rows
+from lbc.inspection.survey import violations_in
+from lbc.inspection.violations import save_violations
+from lbc.sparsity.compliance import check, weight_place
+from lbc.sparsity.pattern import Pattern
+
+
+def made(pattern: Pattern, *shape: int, seed: int = 0) -> Tensor:
+    """A weight in which every block keeps exactly N of M, at random places."""
+    numbers = torch.Generator().manual_seed(seed)
+    blocks = pattern.to_blocks(torch.empty(shape))
+    order = torch.rand(blocks.shape, generator=numbers).argsort(dim=1)
+    weight = torch.rand(blocks.shape, generator=numbers) + 0.5
+    return pattern.from_blocks(weight * (order < pattern.n), shape)
+
+
+def unstructured(density: float, *shape: int) -> Tensor:
+    numbers = torch.Generator().manual_seed(1)
+    kept = torch.rand(shape, generator=numbers) < density
+    return (torch.rand(shape, generator=numbers) + 0.5) * kept
+
+
+masks = st.tuples(
+    st.integers(1, 5), st.sampled_from([1, 2, 3, 4, 6, 8, 16, 24, 32]), st.sampled_from([(), (3,)])
+).flatmap(
+    lambda at: st.lists(
+        st.booleans(),
+        min_size=(size := at[0] * at[1] * int(np.prod(at[2], dtype=int))),
+        max_size=size,
+    ).map(lambda kept: torch.tensor(kept).float().reshape(at[0], at[1], *at[2]))
+)
+
+
+@given(masks, st.sampled_from([(), (3,), (6, 12)]))
+def test_counts_are_those_of_a_naive_loop(weight: Tensor, more: tuple[int, ...]) -> None:
+    found = detect_weight(weight, more)
+    width = weight.shape[1]
+    assert set(found.blocks) == {m for m in (*WIDTHS, *more) if width % m == 0}
+    for m, counted in found.blocks.items():
+        naive = [0] * (m + 1)
+        for row in weight.movedim(1, -1).reshape(-1, width):
+            for start in range(0, width, m):
+                naive[sum(1 for w in row[start : start + m].tolist() if w != 0)] += 1
+        assert counted == tuple(naive)
+    assert found.kept == int((weight != 0).sum())
+
+
+@given(masks)
+def test_what_is_obeyed_holds_and_nothing_stricter_does(weight: Tensor) -> None:
+    found = detect_weight(weight)
+    for m in found.blocks:
+        obeyed = [pattern for pattern in found.obeyed if pattern.m == m]
+        holding = [n for n in range(1, m) if check(weight, Pattern(n, m)).valid]
+        assert [pattern.n for pattern in obeyed] == holding[:1]
+    if found.strictest is not None:
+        lowest = min(pattern.density for pattern in found.obeyed)
+        assert found.strictest.density == lowest
+        assert all(p.m >= found.strictest.m for p in found.obeyed if p.density == lowest)
+
+
+@given(masks, st.sampled_from([Pattern(1, 2), Pattern(2, 4), Pattern(1, 3), Pattern(5, 8)]))
+def test_all_violations_are_found_where_a_naive_loop_finds_them(
+    weight: Tensor, pattern: Pattern
+) -> None:
+    shape = tuple(weight.shape)
+    if shape[1] % pattern.m:
+        with pytest.raises(ValueError, match="not a multiple"):
+            find_violations(kept_rows(weight), shape, pattern)
+        return
+    found = list(find_violations(kept_rows(weight), shape, pattern))
+    naive = []
+    kernels = list(product(*(range(size) for size in shape[2:])))
+    for number, (o, kernel, group) in enumerate(
+        product(range(shape[0]), kernels, range(shape[1] // pattern.m))
+    ):
+        inputs = range(group * pattern.m, (group + 1) * pattern.m)
+        places = [(o, i, *kernel) for i in inputs if weight[(o, i, *kernel)] != 0]
+        if len(places) > pattern.n:
+            naive.append((number, len(places), tuple(places)))
+    assert [(at.block, at.kept, at.coordinates) for at in found] == naive
+    first = check(weight, pattern).first
+    assert (found[0] if found else None) == first
+    assert detect_weight(weight, [pattern.m]).broken(pattern) == len(found)
+
+
+@given(masks)
+def test_rows_are_the_weight_where_their_places_say(weight: Tensor) -> None:
+    weight = torch.arange(1.0, weight.numel() + 1).reshape(weight.shape)
+    rows = weight_rows(weight)
+    for (row, column), number in np.ndenumerate(rows):
+        assert weight[weight_place(tuple(weight.shape), row, column)] == number
+
+
+@pytest.mark.parametrize("m", [2, 3, 12, 64, 255])
+def test_blocks_are_counted_whatever_their_width(m: int) -> None:
+    kept = (np.random.default_rng(0).random((3, 4 * m)) < 0.9).astype(np.uint8)
+    expected = kept.reshape(3, 4, m).astype(int).sum(axis=2)
+    assert np.array_equal(block_counts(kept, m), expected)
+
+
+@pytest.mark.parametrize("pattern", ["1:2", "2:4", "3:4", "1:4", "4:8", "2:8", "1:16", "8:32"])
+@pytest.mark.parametrize("shape", [(64, 64), (16, 64, 3, 3)])
+def test_what_was_made_for_a_pattern_is_called_by_it(pattern: str, shape: tuple[int, ...]) -> None:
+    found = detect_weight(made(Pattern.parse(pattern), *shape))
+    assert found.headline == pattern
+    assert str(found.strictest) == pattern
+
+
+def test_a_few_broken_blocks_do_not_hide_the_pattern() -> None:
+    weight = made(Pattern(2, 4), 64, 64, 3, 3)
+    weight[5, :4, 1, 2] = 1
+    found = detect_weight(weight)
+    assert found.headline == "2:4 but for 1 block"
+    assert Pattern(2, 4) not in found.obeyed
+    weight[6] = 1
+    assert detect_weight(weight).headline == "2:4 but for 145 blocks"
+
+
+@pytest.mark.parametrize("density", [0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95])
+def test_zeros_at_random_are_no_pattern(density: float) -> None:
+    found = detect_weight(unstructured(density, 64, 64, 3, 3))
+    assert (found.headline, found.pattern) == ("unstructured", None)
+
+
+def test_dense_and_empty_layers_say_so() -> None:
+    assert detect_weight(torch.ones(4, 32)).headline == "dense"
+    assert detect_weight(torch.ones(4, 3, 7, 7)).headline == "dense"
+    empty = detect_weight(torch.zeros(4, 32))
+    assert (empty.headline, empty.pattern, empty.density) == ("all zero", None, 0.0)
+    assert detect_weight(-torch.zeros(4, 4)).headline == "all zero"
+    assert detect_weight(torch.full((4, 4), torch.nan)).headline == "dense"
+
+
+def test_blocks_wider_than_a_byte_counts_are_counted() -> None:
+    found = detect_weight(torch.ones(2, 1024), [512])
+    assert found.blocks[512][512] == 4
+    violations = find_violations(kept_rows(torch.ones(2, 1024)), (2, 1024), Pattern(300, 512))
+    assert violations.blocks.tolist() == [0, 1, 2, 3]
+
+
+def test_a_pattern_that_was_not_counted_has_no_number() -> None:
+    assert Detection((1, 4), 4, {4: (0, 0, 0, 0, 1)}).broken(Pattern(1, 3)) is None
+
+
+def test_a_checkpoint_is_surveyed_and_its_violations_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    broken = made(Pattern(1, 4), 8, 8, 3, 3)
+    broken[3, 4:, 0, 1] = 1
+    stated = '{"layers": {"stated": "6:12", "odd": "7:9"}, "skipped": {"head": "classifier"}}'
+    save_file(
+        {
+            "sparse.weight": made(Pattern(2, 4), 16, 32),
+            "broken.weight": broken,
+            "stated.weight": torch.ones(2, 12),
+            "head.weight": torch.ones(2, 8),
+            "odd.weight": torch.ones(2, 2),
+        },
+        path,
+        metadata={"lbc": stated},
+    )
+    survey = survey_checkpoint(path)
+    found = {layer.name: (str(layer.pattern), layer.broken) for layer in survey.layers}
+    assert found == {
+        "sparse": ("2:4", 0),
+        "broken": ("1:4", 1),
+        "stated": ("6:12", 2),
+        "head": ("None", 0),
+        "odd": ("None", 0),
+    }
+    said = {layer.name: layer.as_dict()["stated"] for layer in survey.layers}
+    assert said["head"] == "dense: classifier" and said["sparse"] is None
+    lines = tmp_path / "violations.csv"
+    assert save_violations(lines, violations_in(path, None, ["broken", "odd"])) == 1
+    assert lines.read_text().splitlines() == [
+        "layer,pattern,block,kept,coordinates",
+        'broken,1:4,57,4,"(3,4,0,1) (3,5,0,1) (3,6,0,1) (3,7,0,1)"',
+    ]
+    assert [layer.name for layer in survey_checkpoint(path, ["[bs]*"]).layers] == ["head", "odd"]

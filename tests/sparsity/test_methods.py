@@ -1,0 +1,237 @@
+"""Every method keeps its own promise, and a new one needs one file."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lbc.config import Experiment, parse_experiment
+from lbc.config.strict_yaml import ExperimentError
+from lbc.sparsity import methods
+from lbc.sparsity.magnitude_layer import MagnitudeLayer
+from lbc.sparsity.methods.sr_ste import PULL
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.training.trainer import Trainer
+
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "linear": lambda: nn.Linear(8, 6),
+    "conv1d": lambda: nn.Conv1d(8, 6, 3),
+    "conv2d": lambda: nn.Conv2d(8, 6, (3, 2)),
+    "grouped": lambda: nn.Conv2d(16, 6, 3, groups=2),
+}
+
+
+SHAPES = {"linear": (5, 8), "conv1d": (5, 8, 7), "conv2d": (5, 8, 7, 6), "grouped": (5, 16, 7, 6)}
+
+
+def input_for(kind: str) -> Tensor:
+    return torch.randn(SHAPES[kind], dtype=torch.float64)
+
+
+def attached(method: str, layer: nn.Module, pattern: str = "2:4") -> Sparsifier:
+    return sparsify(layer, pattern, method)
+
+
+def dense_weight(layer: nn.Module) -> nn.Parameter:
+    weight = layer.parametrizations.weight.original  # type: ignore[union-attr]
+    assert isinstance(weight, nn.Parameter)
+    return weight
+
+
+def largest(weight: Tensor, pattern: Pattern) -> Tensor:
+    """The mask of the N largest magnitudes of every block, by sorting each block."""
+    kept = torch.zeros_like(pattern.to_blocks(weight), dtype=torch.bool)
+    for block, values in enumerate(pattern.to_blocks(weight).abs().tolist()):
+        order = sorted(range(pattern.m), key=lambda j: (-values[j], j))
+        kept[block, order[: pattern.n]] = True
+    return pattern.from_blocks(kept, tuple(weight.shape))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("method", methods.method_names())
+def test_the_forward_pass_is_the_layer_with_its_mask(method: str, kind: str) -> None:
+    torch.manual_seed(0)
+    layer = LAYERS[kind]().double()
+    plain = copy.deepcopy(layer)
+    sparsifier = attached(method, layer)
+    images = input_for(kind)
+    out = layer(images)
+    with torch.no_grad():
+        weight = plain.weight
+        assert isinstance(weight, Tensor)
+        weight.mul_(sparsifier.mask(""))
+    assert torch.equal(out, plain(images))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_sr_ste_takes_the_largest_of_the_present_weights_and_pulls_the_others(kind: str) -> None:
+    torch.manual_seed(1)
+    layer = LAYERS[kind]().double()
+    sparsifier = attached("sr-ste", layer)
+    images = input_for(kind)
+    with torch.no_grad():
+        dense_weight(layer).copy_(torch.randn_like(dense_weight(layer)))
+    layer(images).square().sum().backward()
+    weight = dense_weight(layer).detach()
+    mask = largest(weight, Pattern(2, 4))
+    assert torch.equal(sparsifier.mask(""), mask)
+    gradient = dense_weight(layer).grad
+    assert gradient is not None
+    # Straight through: what reached the masked weight, and λ (1 − b) ⊙ W on top.
+    through = _gradient_of_plain(kind, layer, weight * mask, images)
+    torch.testing.assert_close(gradient, through + PULL * (~mask) * weight)
+
+
+def _gradient_of_plain(kind: str, layer: nn.Module, weight: Tensor, images: Tensor) -> Tensor:
+    given = weight.clone().requires_grad_()
+    bias = layer.bias
+    assert isinstance(bias, Tensor)
+    out = torch.func.functional_call(
+        LAYERS[kind]().double(), {"weight": given, "bias": bias}, images
+    )
+    (gradient,) = torch.autograd.grad(out.square().sum(), given)
+    return gradient
+
+
+def test_asp_is_dense_until_the_schedule_ends_and_then_keeps_the_largest() -> None:
+    torch.manual_seed(2)
+    layer = nn.Linear(16, 8)
+    sparsifier = attached("asp", layer)
+    schedule = Schedule(end=4)
+    for epoch in range(4):
+        layer(torch.randn(3, 16)).sum().backward()
+        sparsifier.follow(schedule, epoch)
+        assert sparsifier.density() == 1
+    weight = dense_weight(layer).detach().clone()
+    sparsifier.follow(schedule, 4)
+    assert torch.equal(sparsifier.mask(""), largest(weight, Pattern(2, 4)))
+    layer.zero_grad()
+    layer(torch.randn(3, 16)).square().sum().backward()
+    gradient = dense_weight(layer).grad
+    assert gradient is not None
+    assert not gradient[~sparsifier.mask("")].any()
+    sparsifier.follow(schedule, 5)
+    assert torch.equal(sparsifier.mask(""), largest(weight, Pattern(2, 4)))
+
+
+def test_dense_stays_dense_to_the_end() -> None:
+    layer = nn.Linear(16, 8)
+    before = layer.weight.detach().clone()
+    sparsifier = attached("dense", layer)
+    sparsifier.follow(Schedule(end=1), 5)
+    sparsifier.remove(1)
+    assert sparsifier.density() == 1
+    assert not sparsifier.searching
+    sparsifier.finalize()
+    assert torch.equal(layer.weight, before)
+    assert set(layer.state_dict()) == {"weight", "bias"}
+
+
+@pytest.mark.parametrize("method", ["asp", "sr-ste"])
+def test_what_is_left_in_the_end_obeys_the_pattern(method: str) -> None:
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.Linear(16, 4))
+    sparsifier = attached(method, model, "1:4")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for epoch in range(4):
+        optimizer.zero_grad()
+        model(torch.randn(32, 8)).square().mean().backward()
+        optimizer.step()
+        sparsifier.follow(Schedule(end=2), epoch + 1, optimizer)
+    sparsifier.finalize()
+    weight = model[2].weight
+    assert isinstance(weight, Tensor)
+    assert int((Pattern(1, 4).to_blocks(weight) != 0).sum(dim=1).max()) == 1
+
+
+@pytest.mark.parametrize("method", methods.method_names())
+def test_every_method_trains_records_and_finishes(method: str, tmp_path: Path) -> None:
+    experiment = parse_experiment({
+        "method": method,
+        "pattern": "1:4",
+        "model": {"name": "mlp", "width": 16, "depth": 3},
+        "training": {"epochs": 2, "batch_size": 500},
+        "schedule": {"end": 1},
+    })  # fmt: skip
+    finished = Trainer(experiment, tmp_path / "run").train()
+    assert finished.density == (1 if method == "dense" else 0.25)
+    resumed = Trainer(experiment, tmp_path / "again").train()
+    assert resumed.accuracy == finished.accuracy
+
+
+def test_an_unknown_method_is_told_with_the_choices() -> None:
+    with pytest.raises(ValueError, match="did you mean sr-ste"):
+        sparsify(nn.Linear(8, 8), "2:4", "srste")
+    with pytest.raises(ExperimentError, match=r"method.*choose asp, dense, lbc, sr-ste"):
+        parse_experiment({"method": "magic"})
+
+
+NEW = '''
+"""Random: a combination drawn once for every block."""
+import torch
+from lbc.sparsity.magnitude_layer import MagnitudeLayer
+
+class RandomLayer(MagnitudeLayer):
+    def __init__(self, name, weight, pattern):
+        super().__init__(name, weight, pattern)
+        self.remove(1)
+
+    def position_scores(self):
+        return torch.rand((self.blocks, self.pattern.m))
+
+    def forward(self, weight):
+        return weight * self.mask
+
+def attach(name, weight, pattern, form):
+    return RandomLayer(name, weight, pattern)
+'''
+
+
+def test_a_new_method_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "by_chance.py").write_text(NEW)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    assert "by-chance" in methods.method_names()
+    experiment = parse_experiment({
+        "method": "by-chance",
+        "model": {"name": "mlp", "width": 16, "depth": 3},
+        "training": {"epochs": 1, "batch_size": 500},
+        "schedule": {"end": 1},
+    })  # fmt: skip
+    finished = Trainer(experiment, tmp_path / "run").train()
+    assert finished.density == 0.5
+
+
+def test_methods_are_named_without_being_imported() -> None:
+    assert methods.method_names() == ("asp", "dense", "lbc", "sr-ste")
+    assert Experiment().method == "lbc"
+
+
+def test_a_magnitude_layer_sees_the_optimisers_own_weights() -> None:
+    layer = nn.Linear(8, 4)
+    sparsifier = attached("asp", layer)
+    layer(torch.randn(2, 8))
+    seen = sparsifier.layers[""]
+    assert isinstance(seen, MagnitudeLayer)
+    assert seen.seen.data_ptr() == dense_weight(layer).data_ptr()
+
+
+def test_sr_ste_live_set_follows_the_mask_when_asked() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(8, 4)
+    sparsifier = sparsify(layer, "2:4", method="sr-ste")
+    with torch.no_grad():
+        layer.parametrizations.weight.original.copy_(torch.randn(4, 8))  # type: ignore[union-attr, operator]
+    layer(torch.zeros(1, 8))
+    sparsifier.settle()
+    held = sparsifier.layers[""].pattern.combinations[sparsifier.layers[""].winners()]
+    assert torch.equal(held, sparsifier.layers[""].pattern.to_blocks(sparsifier.mask("")))
+    assert torch.equal(sparsifier.live("").sum(dim=1), torch.ones(8, dtype=torch.long))
+    live = sparsifier.live("").float() @ sparsifier.layers[""].pattern.combinations.float()
+    assert torch.equal(live.bool(), held)

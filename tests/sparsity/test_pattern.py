@@ -1,0 +1,161 @@
+"""Patterns name their combinations in order, and blocks lie where index arithmetic says."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbc.sparsity.pattern import LARGEST_COUNT, Pattern
+
+
+@st.composite
+def patterns(draw: st.DrawFn, largest: int = 8) -> Pattern:
+    m = draw(st.integers(2, largest))
+    return Pattern(draw(st.integers(1, m - 1)), m)
+
+
+@st.composite
+def weights(draw: st.DrawFn) -> tuple[Pattern, tuple[int, ...]]:
+    """A pattern and the shape of a Linear, Conv1d or Conv2d weight, grouped or not."""
+    pattern = draw(patterns())
+    kernel = draw(st.lists(st.integers(1, 3), max_size=2))
+    return pattern, (draw(st.integers(1, 4)), pattern.m * draw(st.integers(1, 3)), *kernel)
+
+
+@given(weights())
+def test_a_block_is_m_consecutive_input_channels_of_one_output_and_kernel_position(
+    case: tuple[Pattern, tuple[int, ...]],
+) -> None:
+    pattern, shape = case
+    weight = torch.arange(math.prod(shape)).reshape(shape)
+    outputs, width, *kernel = shape
+    expected = [
+        [int(weight[o, first + j, *at]) for j in range(pattern.m)]
+        for o in range(outputs)
+        for at in itertools.product(*map(range, kernel))
+        for first in range(0, width, pattern.m)
+    ]
+    assert pattern.to_blocks(weight).tolist() == expected
+
+
+@given(weights())
+def test_from_blocks_is_the_inverse_of_to_blocks(case: tuple[Pattern, tuple[int, ...]]) -> None:
+    pattern, shape = case
+    weight = torch.arange(math.prod(shape)).reshape(shape)
+    back = pattern.from_blocks(pattern.to_blocks(weight), weight.shape)
+    assert torch.equal(back, weight)
+    assert back.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.Linear(8, 3),
+        torch.nn.Conv1d(8, 3, 3),
+        torch.nn.Conv2d(8, 3, (3, 2)),
+        torch.nn.Conv2d(16, 4, 3, groups=2),
+    ],
+)
+def test_real_layers_round_trip(layer: torch.nn.Module) -> None:
+    weight = layer.get_parameter("weight")
+    pattern = Pattern(3, 8)
+    assert torch.equal(pattern.from_blocks(pattern.to_blocks(weight), weight.shape), weight)
+
+
+def test_a_weight_that_is_not_contiguous_has_the_same_blocks() -> None:
+    weight = torch.arange(2 * 8 * 3 * 3.0).reshape(2, 8, 3, 3)
+    last = weight.to(memory_format=torch.channels_last)
+    assert torch.equal(Pattern(2, 4).to_blocks(last), Pattern(2, 4).to_blocks(weight))
+
+
+@given(patterns(largest=9))
+def test_combinations_are_in_lexicographic_order(pattern: Pattern) -> None:
+    expected = list(itertools.combinations(range(pattern.m), pattern.n))
+    assert [tuple(row) for row in pattern.members.tolist()] == expected
+    held = [tuple(row.nonzero().flatten().tolist()) for row in pattern.combinations]
+    assert held == expected
+    assert pattern.combinations.dtype == torch.bool
+    assert pattern.count == len(expected)
+
+
+@given(patterns(largest=9))
+def test_the_initial_score_shares_one_among_the_combinations_of_a_position(
+    pattern: Pattern,
+) -> None:
+    holding_the_first = int(pattern.combinations[:, 0].sum())
+    assert pattern.initial_score == 1 / holding_the_first
+    assert pattern.density == pattern.n / pattern.m
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0:4", "at least one weight"),
+        ("-1:4", "at least one weight"),
+        ("5:4", "cannot keep 5"),
+        ("3:3", "dense"),
+        ("1:1", "at least two weights"),
+        ("0:0", "at least two weights"),
+        ("1:-4", "at least two weights"),
+        ("2-4", "like 2:4"),
+        ("2:4:8", "like 2:4"),
+        ("", "like 2:4"),
+        ("2.0:4", "like 2:4"),
+        ("two:four", "like 2:4"),
+        ("٢:٤", "like 2:4"),
+        ("2:99999999999999", "like 2:4"),
+    ],
+)
+def test_impossible_patterns_are_refused_with_a_sentence(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        Pattern.parse(text)
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and "\n" not in sentence
+    assert text in sentence
+
+
+@pytest.mark.parametrize(("n", "m"), [(True, 4), (2.0, 4), ("2", "4")])
+def test_numbers_that_are_not_whole_are_refused(n: int, m: int) -> None:
+    with pytest.raises(ValueError, match="must be a whole number"):
+        Pattern(n, m)
+
+
+@given(patterns(largest=99))
+def test_a_pattern_reads_back_what_it_prints(pattern: Pattern) -> None:
+    assert Pattern.parse(str(pattern)) == pattern
+    assert Pattern.parse(f" {pattern.n} : {pattern.m} ") == pattern
+
+
+def test_too_many_combinations_are_counted_but_not_written_out() -> None:
+    pattern = Pattern(16, 32)
+    assert pattern.count > LARGEST_COUNT
+    with pytest.raises(ValueError, match="choose a smaller M"):
+        _ = pattern.members
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((8,), "no input dimension"),
+        ((), "no input dimension"),
+        ((2, 6), "not a multiple of 4"),
+        ((2, 0), "not a multiple of 4"),
+        ((2, 6, 4, 4), "not a multiple of 4"),
+    ],
+)
+def test_a_weight_that_blocks_do_not_fit_is_refused(shape: tuple[int, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Pattern(2, 4).to_blocks(torch.zeros(shape))
+    with pytest.raises(ValueError, match=said):
+        Pattern(2, 4).from_blocks(torch.zeros(math.prod(shape) // 4, 4), shape)
+
+
+@pytest.mark.parametrize("text", ["1:2", "2:4", "1:16", "3:7", "4:8", "8:16"])
+def test_a_combination_is_found_by_what_it_holds(text: str) -> None:
+    pattern = Pattern.parse(text)
+    assert pattern.index_of(pattern.combinations).tolist() == list(range(pattern.count))

@@ -1,0 +1,362 @@
+"""A model can be made sparse in place, looked into, copied, saved, and made plain again."""
+
+from __future__ import annotations
+
+import copy
+import io
+from typing import Any, Literal
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lbc.sparsity.compliance import check
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.sparsifier import Sparsifier, sparsify
+
+Form = Literal["per_weight", "per_combination"]
+both_forms = pytest.mark.parametrize("form", ["per_weight", "per_combination"])
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Tanh(), nn.Conv2d(8, 8, 3, bias=False),
+        nn.Flatten(), nn.Linear(32, 16), nn.Tanh(), nn.Linear(16, 5),
+    )  # fmt: skip
+
+
+def sgd(model: nn.Module) -> torch.optim.SGD:
+    return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
+
+
+def steps(model: nn.Module, optimizer: torch.optim.Optimizer, count: int, seed: int = 0) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    dtype = next(model.parameters()).dtype
+    for _ in range(count):
+        data = torch.randn(10, 3, 6, 6, generator=generator).to(dtype)
+        labels = torch.randint(5, (10,), generator=generator)
+        optimizer.zero_grad()
+        F.cross_entropy(model(data), labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def half_way(form: Form, live: int = 3) -> tuple[nn.Sequential, Sparsifier, torch.optim.SGD]:
+    """A search in which ``live`` of six combinations are left."""
+    torch.manual_seed(0)
+    model = net()
+    sparsifier = sparsify(model, "2:4", scores=form)
+    optimizer = sgd(model)
+    steps(model, optimizer, 3)
+    sparsifier.remove(live, optimizer)
+    return model, sparsifier, optimizer
+
+
+def saved(state: dict[str, Any]) -> dict[str, Any]:
+    """What a state dict is after a file, loaded without pickle's freedom."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    loaded: dict[str, Any] = torch.load(file, weights_only=True)
+    return loaded
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+def test_the_library_in_ten_lines() -> None:
+    import lbc
+
+    model = net()
+    sparsifier = lbc.sparsify(model, "2:4", scores="per_weight")
+    optimizer = sgd(model)
+    for epoch in range(4):
+        steps(model, optimizer, 2)
+        sparsifier.follow(lbc.Schedule(end=3), epoch + 1, optimizer)
+    assert sparsifier.finalize() is model
+    assert all(check(model.get_submodule(at).weight, Pattern(2, 4)).valid for at in "35")  # type: ignore[arg-type]
+
+
+def test_the_function_is_not_hidden_by_the_module_of_its_name() -> None:
+    import lbc
+    from lbc import Pattern, Schedule, Sparsifier, sparsify
+
+    assert callable(sparsify) and lbc.sparsify is sparsify
+    assert (Pattern.__module__, Schedule.__module__) == (
+        "lbc.sparsity.pattern",
+        "lbc.sparsity.schedule",
+    )
+    assert Sparsifier.__module__ == "lbc.sparsity.sparsifier"
+    with pytest.raises(AttributeError, match="no attribute 'sparsifyer'"):
+        lbc.sparsifyer  # noqa: B018
+
+
+@both_forms
+def test_layers_and_reasons_are_listed(form: Form) -> None:
+    sparsifier = sparsify(net(), "2:4", scores=form, overrides={"5": "1:4"})
+    assert {name: str(at.pattern) for name, at in sparsifier.layers.items()} == {
+        "3": "2:4",
+        "5": "1:4",
+    }
+    assert sparsifier.skipped == {"0": "the first convolution", "7": "the classifier"}
+    assert sparsifier.searching
+    assert sparsifier.density() == 1.0
+    assert sparsifier.mask("3").shape == (8, 8, 3, 3)
+    assert sparsifier.live("5").shape == (16 * 32 // 4, 4)
+    with pytest.raises(KeyError):
+        sparsifier.scores("0")
+
+
+def test_auto_is_the_form_that_suits_every_optimizer() -> None:
+    assert (
+        "parametrizations.weight.0.all_scores"
+        in sparsify(nn.Linear(8, 8), "2:4").model.state_dict()
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"method": "magic"}, "choose asp, dense, lbc, sr-ste"),
+        ({"scores": "none"}, "choose auto, per_weight or per_combination"),
+        ({"pattern": "4:4"}, "dense"),
+        ({"skip": ["nine"]}, "the layers are 0, 3, 5, 7"),
+        ({"memory_limit": 10_000}, "scores='per_weight'"),
+        ({"pattern": "8:16", "overrides": {"3": "2:4"}, "memory_limit": 1 << 20}, "0.01 GiB"),
+        ({"pattern": "16:32", "scores": "per_weight", "skip": ["3"]}, "layer '5' .* smaller M"),
+        ({"pattern": "8:16", "scores": "per_weight", "skip": ["3"], "memory_limit": 50_000},
+         "The live combinations would take"),
+        ({"pattern": "1024:2048"}, "smaller M"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_and_leaves_the_model_alone(
+    asked: dict[str, Any], said: str
+) -> None:
+    model = nn.Sequential(*net(), nn.Linear(5, 5))[:8]
+    if asked.get("pattern") == "1024:2048":
+        model = nn.Sequential(nn.Linear(2048, 8), nn.Linear(8, 2))
+    before = list(model.state_dict())
+    with pytest.raises(ValueError, match=said) as caught:
+        sparsify(model, asked.pop("pattern", "2:4"), **asked)
+    assert str(caught.value).endswith(".")
+    assert list(model.state_dict()) == before
+
+
+@both_forms
+def test_removal_keeps_the_best_and_the_mask_is_their_union(form: Form) -> None:
+    _, sparsifier, _ = half_way(form, live=6)
+    scores = {name: sparsifier.scores(name) for name in sparsifier.layers}
+    sparsifier.remove(2)
+    for name, at in sparsifier.layers.items():
+        best = scores[name].topk(2, dim=1).indices
+        live = torch.zeros_like(scores[name], dtype=torch.bool).scatter_(1, best, True)
+        assert torch.equal(sparsifier.live(name), live)
+        held = live.float() @ at.pattern.combinations.float() > 0
+        assert torch.equal(sparsifier.mask(name), at.pattern.from_blocks(held, at.shape))
+        assert torch.equal(sparsifier.scores(name) == -torch.inf, ~live)
+        assert torch.equal(at.winners(), scores[name].argmax(dim=1))
+        assert at.live_count == 2
+
+
+@both_forms
+def test_removing_again_changes_nothing_and_more_never_come_back(form: Form) -> None:
+    model, sparsifier, optimizer = half_way(form)
+    before = copy.deepcopy(model.state_dict())
+    for live in (3, 4, 6, 100):
+        sparsifier.remove(live, optimizer)
+        assert_same(model.state_dict(), before)
+
+
+@both_forms
+@pytest.mark.parametrize("live", [0, -1])
+def test_removing_all_is_refused(form: Form, live: int) -> None:
+    model, sparsifier, _ = half_way(form)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="keep at least 1"):
+        sparsifier.remove(live)
+    assert_same(model.state_dict(), before)
+
+
+@both_forms
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_a_score_that_is_not_finite_stops_removal_in_every_layer(form: Form, bad: float) -> None:
+    model, sparsifier, optimizer = half_way(form)
+    with torch.no_grad():
+        sparsifier.layers["5"].score_parameter()[3, 1] = bad
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(FloatingPointError, match="layer '5' is not a finite number"):
+        sparsifier.remove(1, optimizer)
+    after = model.state_dict()
+    for name, value in before.items():
+        assert torch.equal(value.nan_to_num(7.0), after[name].nan_to_num(7.0))
+
+
+def test_state_of_removed_combinations_is_dropped() -> None:
+    for make in (sgd, lambda model: torch.optim.Adam(model.parameters())):
+        model = net()
+        sparsifier = sparsify(model, "2:4")
+        optimizer = make(model)
+        steps(model, optimizer, 3)
+        sparsifier.remove(4, optimizer)
+        at = sparsifier.layers["3"]
+        state = optimizer.state[at.score_parameter()]
+        kept = [value for value in state.values() if value.shape == at.score_parameter().shape]
+        assert kept
+        for value in kept:
+            assert bool((value[~at.live()] == 0).all())
+            assert bool((value[at.live()] != 0).any())
+        sparsifier.remove(1, optimizer)
+        assert at.score_parameter() not in optimizer.state
+
+
+@both_forms
+def test_a_decided_search_is_frozen_and_costs_nothing(form: Form) -> None:
+    model, sparsifier, optimizer = half_way(form, live=1)
+    assert not sparsifier.searching
+    parameter = sparsifier.layers["3"].score_parameter()
+    assert not parameter.requires_grad and parameter.grad is None
+    assert parameter not in optimizer.state
+    scores = parameter.detach().clone()
+    masks = {name: sparsifier.mask(name) for name in sparsifier.layers}
+    weight = model.get_parameter("3.parametrizations.weight.original").detach().clone()
+    steps(model, optimizer, 3)
+    assert torch.equal(parameter, scores)
+    assert all(torch.equal(sparsifier.mask(name), mask) for name, mask in masks.items())
+    assert sparsifier.density() == 0.5
+    after = model.get_parameter("3.parametrizations.weight.original")
+    assert not torch.equal(after[masks["3"]], weight[masks["3"]])
+
+
+@both_forms
+@pytest.mark.parametrize("live", [6, 3, 1])
+def test_finalize_leaves_a_plain_model_that_computes_the_same(form: Form, live: int) -> None:
+    model, sparsifier, _ = half_way(form, live)
+    sparsifier.remove(1)
+    model.eval()
+    data = torch.randn(4, 3, 6, 6)
+    masks = {name: sparsifier.mask(name) for name in sparsifier.layers}
+    expected = model(data)
+    assert sparsifier.finalize() is model
+    assert torch.equal(model(data), expected)
+    assert sorted(model.state_dict()) == sorted(net().state_dict())
+    assert [type(module) for module in model] == [type(module) for module in net()]
+    for name, mask in masks.items():
+        weight = model.get_parameter(f"{name}.weight")
+        assert torch.equal(weight != 0, mask)
+        assert not bool(torch.signbit(weight[~mask]).any())
+        assert weight.requires_grad and isinstance(weight, nn.Parameter)
+    assert sparsifier.finalize() is model
+
+
+@both_forms
+@pytest.mark.parametrize("live", [6, 3, 1])
+def test_a_copy_goes_its_own_way(form: Form, live: int) -> None:
+    model, sparsifier, _ = half_way(form, live)
+    before = copy.deepcopy(model.state_dict())
+    twin = copy.deepcopy(sparsifier)
+    assert twin.model is not model
+    assert_same(twin.model.state_dict(), before)
+    data = torch.randn(2, 3, 6, 6)
+    expected = model.eval()(data)
+    twin.finalize()
+    assert_same(model.state_dict(), before)
+    assert torch.equal(model(data), expected)
+    assert sparsifier.layers["3"].live_count == live
+
+
+@both_forms
+@pytest.mark.parametrize("live", [6, 3, 1])
+def test_a_resumed_search_is_the_same_to_the_last_bit(form: Form, live: int) -> None:
+    model, sparsifier, optimizer = half_way(form, live)
+    state, optimizer_state = saved(model.state_dict()), saved(optimizer.state_dict())
+    rows = state["3.parametrizations.weight.0.packed"].shape[0]
+    assert rows == (1 if live == 6 else 8 * 8 * 9 // 4)
+
+    other = net()
+    resumed = sparsify(other, "2:4", scores=form)
+    resumed_optimizer = sgd(other)
+    other.load_state_dict(state)
+    resumed_optimizer.load_state_dict(optimizer_state)
+    for name, at in resumed.layers.items():
+        assert at.live_count == live
+        assert at.score_parameter().requires_grad is (live > 1)
+        assert torch.equal(at.live(), sparsifier.live(name))
+    for each, its, own in ((model, sparsifier, optimizer), (other, resumed, resumed_optimizer)):
+        steps(each, own, 3, seed=1)
+        its.follow(Schedule(end=10), 6, own)
+        steps(each, own, 2, seed=2)
+    assert_same(model.state_dict(), other.state_dict())
+
+
+@both_forms
+def test_an_earlier_state_can_be_loaded_over_a_later_one(form: Form) -> None:
+    model, sparsifier, _ = half_way(form, live=6)
+    early = saved(model.state_dict())
+    sparsifier.remove(1)
+    model.load_state_dict(early)
+    assert sparsifier.layers["3"].live_count == 6
+    assert sparsifier.layers["3"].score_parameter().requires_grad
+    assert_same(model.state_dict(), early)
+
+
+@both_forms
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("first", ["half", "sparsify"])
+def test_half_precision_models_can_be_sparse(form: Form, dtype: torch.dtype, first: str) -> None:
+    model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 4))
+    if first == "half":
+        model.to(dtype)
+    sparsifier = sparsify(model, "2:4", scores=form)
+    model.to(dtype)
+    weight = model[0].weight
+    assert weight.dtype == dtype
+    model(torch.randn(3, 16, dtype=dtype)).float().square().sum().backward()
+    gradient = sparsifier.layers["0"].score_parameter().grad
+    assert gradient is not None and bool(gradient.isfinite().all()) and bool((gradient != 0).any())
+    sparsifier.remove(1)
+    sparsifier.finalize()
+    assert check(model.get_parameter("0.weight").float(), Pattern(2, 4)).density == 0.5
+
+
+def test_scores_of_a_half_precision_model_are_kept_in_single_precision() -> None:
+    for form in ("per_weight", "per_combination"):
+        model = nn.Linear(16, 16, dtype=torch.bfloat16)
+        sparsifier = sparsify(model, "2:4", scores=form)
+        assert sparsifier.layers[""].score_parameter().dtype == torch.float32
+
+
+@both_forms
+@pytest.mark.parametrize("training", [True, False])
+def test_transformers_stay_right(form: Form, training: bool) -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, batch_first=True)
+    model = nn.Sequential(layer, nn.Linear(16, 4)).train(training)
+    sparsifier = sparsify(model, "2:4", scores=form)
+    assert set(sparsifier.layers) == {"0.self_attn.out_proj", "0.linear1", "0.linear2"}
+    data = torch.randn(2, 5, 16)
+    model(data).sum().backward()
+    sparsifier.remove(1)
+    plain = copy.deepcopy(sparsifier).finalize()
+    with torch.no_grad():  # where torch takes its fast path
+        torch.testing.assert_close(model(data), plain(data))
+    torch.testing.assert_close(model(data), plain(data))
+
+
+@both_forms
+def test_assigning_a_weight_assigns_what_lies_below_the_mask(form: Form) -> None:
+    model, sparsifier, _ = half_way(form, live=1)
+    fresh = torch.randn(16, 32)
+    model[5].weight = fresh
+    assert torch.equal(model[5].weight, fresh * sparsifier.mask("5"))
+
+
+def test_a_second_call_finds_nothing_left_to_do() -> None:
+    model = net()
+    sparsify(model, "2:4")
+    again = sparsify(model, "2:4")
+    assert not again.layers and not again.searching and again.density() == 1.0
+    assert again.skipped["3"] == "its weight already has a parametrization"

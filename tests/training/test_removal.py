@@ -1,0 +1,193 @@
+"""Removal in the course of training: when it comes, what is kept of it, how it is called off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from lbc.cli import terminal
+from lbc.config import Experiment
+from lbc.runs.events import EpochDone, Event, Finished, RemovalProgress, StepDone
+from lbc.runs.history_reader import Replay
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.training import trainer
+from lbc.training.control import Control
+from lbc.training.trainer import Trainer
+from tests.training.test_resume import assert_same_run, stop_at, stored
+
+MakeExperiment = Callable[..., Experiment]
+
+PATTERN = Pattern(2, 6)
+BY_STEP: dict[str, Any] = {
+    "model": {"name": "mlp", "width": 48, "depth": 4},
+    "pattern": str(PATTERN),
+    "training": {"epochs": 3, "batch_size": 500},
+    "schedule": {"end": 2, "every": "step"},
+}
+"""Epochs of eight steps, in blocks of 15 combinations."""
+
+
+class CalledOffError(Exception):
+    pass
+
+
+def searched(form: Any) -> tuple[Sparsifier, torch.optim.Optimizer]:
+    """A search of several layers after a few steps, with momentum."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 24), nn.Tanh(), nn.Linear(24, 16), nn.Linear(16, 4))
+    sparsifier = sparsify(model, "2:4", scores=form)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.randn(8, 16)).square().mean().backward()
+        optimizer.step()
+    return sparsifier, optimizer
+
+
+def state_of(sparsifier: Sparsifier, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    momenta = [state["momentum_buffer"] for state in optimizer.state.values()]
+    return [one.clone() for one in [*sparsifier.model.state_dict().values(), *momenta]]
+
+
+@pytest.mark.parametrize("form", ["per_weight", "per_combination"])
+def test_a_removal_called_off_at_any_moment_leaves_no_trace(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lbc.sparsity.sparse_layer.CHUNK_CELLS", 60)
+    sparsifier, optimizer = searched(form)
+    other, its = searched(form)
+    shares: list[float] = []
+    other.remove(3, its, shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 10
+    sparsifier.remove(5, optimizer)
+    before = state_of(sparsifier, optimizer)
+    for last in {1, 2, len(shares) // 2, len(shares)}:
+        calls: list[float] = []
+
+        def call_off(share: float, last: int = last, calls: list[float] = calls) -> None:
+            calls.append(share)
+            if len(calls) == last:
+                raise CalledOffError
+
+        with pytest.raises(CalledOffError):
+            sparsifier.remove(3, optimizer, call_off)
+        after = state_of(sparsifier, optimizer)
+        assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+    sparsifier.remove(3, optimizer)
+    for name in sparsifier.layers:
+        assert torch.equal(sparsifier.live(name), other.live(name))
+
+
+def test_removal_is_due_when_the_curve_has_fallen_below_what_lives() -> None:
+    schedule = Schedule(end=4)
+    for method, at_two in (("lbc", True), ("asp", False), ("sr-ste", False), ("dense", False)):
+        sparsifier = sparsify(nn.Linear(16, 8), "2:4", method)
+        assert not sparsifier.due(schedule, 0)
+        assert sparsifier.due(schedule, 2) == at_two
+        sparsifier.follow(schedule, 2)
+        assert not sparsifier.due(schedule, 2)
+        assert sparsifier.due(schedule, 4) == (method in ("lbc", "asp"))
+
+
+def test_by_step_combinations_go_as_soon_as_the_curve_falls_and_each_removal_is_kept(
+    quick: MakeExperiment, tmp_path: Path
+) -> None:
+    experiment = quick(**BY_STEP)
+    schedule = experiment.schedule.as_schedule()
+    seen: dict[float, int] = {}
+
+    def watch(sparsifier: Sparsifier, epoch: float) -> None:
+        seen[epoch] = max(layer.live_count for layer in sparsifier.layers.values())
+
+    events: list[Event] = []
+    Trainer(experiment, tmp_path / "run", emit=events.append, watch=watch).train()
+    moments = Replay(tmp_path / "run").moments
+    # Where a moment was kept just before a removal at the same epoch, the later one counts.
+    last = {moment.epoch: set(moment.live) for moment in moments}
+    assert all(lives == {schedule.live(PATTERN, epoch)} for epoch, lives in last.items())
+    steps = [step / 8 for step in range(3 * 8 + 1)]
+    lives = [schedule.live(PATTERN, epoch) for epoch in steps]
+    falls = {at for at, live, old in zip(steps[1:], lives[1:], lives, strict=False) if live < old}
+    assert {moment.epoch for moment in moments if moment.removal} == falls
+    assert len(falls - {1, 2}) >= 5
+    # What a step was taken with: the mask of the moment before it.
+    taken = [event.epoch for event in events if isinstance(event, StepDone)]
+    assert all(seen[epoch] <= lives[steps.index(epoch) - 1] for epoch in taken)
+    ends = [event.live for event in events if isinstance(event, EpochDone)]
+    assert [live[0] for live in ends] == [schedule.live(PATTERN, epoch) for epoch in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("every", ["epoch", "step"])
+def test_a_run_stopped_before_a_removal_ends_as_one_left_alone(
+    quick: MakeExperiment, tmp_path: Path, every: str
+) -> None:
+    experiment = quick(**BY_STEP | {"schedule": {"end": 2, "every": every}})
+    Trainer(experiment, tmp_path / "expected").train()
+    stop_at(3, experiment, tmp_path / "run")
+    events = stop_at(8, experiment, tmp_path / "run", resume=True)
+    # The removal at the epoch's end was called off, so that the end has not come.
+    assert not any(isinstance(event, EpochDone) for event in events)
+    assert stored(tmp_path / "run")["step"] == 8
+    Trainer(experiment, tmp_path / "run", resume=True).train()
+    assert_same_run(tmp_path / "run", tmp_path / "expected")
+
+
+def test_stop_in_the_middle_of_a_removal_leaves_the_live_sets(
+    quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lbc.sparsity.sparse_layer.CHUNK_CELLS", 1500)
+    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", -1.0)
+    experiment = quick(**BY_STEP | {"schedule": {"end": 2}})
+    control = Control()
+    shares: list[float] = []
+    lived: list[dict[str, Tensor]] = []
+    last: list[Sparsifier] = []
+
+    def see(event: Event) -> None:
+        if isinstance(event, RemovalProgress):
+            lived.append({name: last[-1].live(name) for name in last[-1].layers})
+            shares.append(event.share)
+            if event.share > 0.5:
+                control.stop()
+
+    run = Trainer(experiment, tmp_path / "run", control, see, lambda at, _: last.append(at))
+    assert run.train().status == "stopped"
+    assert 0.5 < shares[-1] < 1
+    assert all(bool(live.all()) for moment in lived for live in moment.values())
+    model = stored(tmp_path / "run")["model"]
+    assert {len(bits) for key, bits in model.items() if key.endswith(".packed")} == {1}
+    Trainer(experiment, tmp_path / "expected").train()
+    Trainer(experiment, tmp_path / "run", resume=True).train()
+    assert_same_run(tmp_path / "run", tmp_path / "expected")
+
+
+def test_a_removal_tells_how_far_it_is_and_the_terminal_shows_it(
+    quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", -1.0)
+    experiment = quick(**BY_STEP)
+    events: list[Event] = []
+    Trainer(experiment, None, emit=events.append).train()
+    told = [event for event in events if isinstance(event, RemovalProgress)]
+    by_moment: dict[float, list[float]] = {}
+    for event in told:
+        by_moment.setdefault(event.epoch, []).append(event.share)
+    assert all(shares == sorted(shares) and shares[-1] == 1 for shares in by_moment.values())
+    console = Console(file=(tmp_path / "out").open("w"), force_terminal=True, width=120)
+    with terminal._progress(console) as progress:
+        view = terminal._TerminalView(progress)
+        view.show(events[0])
+        view.show(RemovalProgress(1.0, 0.25))
+        assert progress.tasks[0].description == "removing 25%"
+        view.show(RemovalProgress(1.0, 1.0))
+        assert progress.tasks[0].description == "training"
+    console.file.close()
+    assert isinstance(events[-1], Finished)
