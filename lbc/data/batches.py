@@ -27,8 +27,8 @@ def batches(
     it would have. Sizes are those of ``batch_sizes``.
 
     With ``repeats`` (Hoffer et al., 2020) every index comes that often in a row, and the epoch,
-    which is as long as ever, visits 1/repeats of all. In a batch copies do not stand side by side:
-    each of its indices comes once, then each again.
+    which is as long as ever, visits 1/repeats of all. A batch holds all first copies, then all second
+    ones, and so on: a batch of whole groups of two or more indices has no two copies side by side.
     """
     generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
     order = torch.randperm(length, generator=generator)

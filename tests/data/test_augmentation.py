@@ -99,16 +99,20 @@ def test_what_is_off_changes_nothing_and_the_test_split_never_changes() -> None:
 
 
 @given(st.integers(1, 40), st.integers(2, 9), st.integers(2, 4))
-def test_repeats_bring_copies_that_do_not_stand_side_by_side(
-    length: int, size: int, repeats: int
-) -> None:
+def test_repeats_bring_copies_one_round_after_another(length: int, size: int, repeats: int) -> None:
     drawn = list(batches(length, size, 0, 0, repeats=repeats))
     assert sum(map(len, drawn)) == length
     counts = torch.cat(drawn).bincount(minlength=length)
     assert int(counts.max()) <= repeats and int((counts > 0).sum()) == -(-length // repeats)
+    seen = torch.zeros(length, dtype=torch.int64)
     for rows in drawn:
-        side_by_side = int((rows[1:] == rows[:-1]).sum())
-        assert side_by_side == 0 or len(set(rows.tolist())) <= 2
+        rounds = []
+        for row in rows.tolist():
+            rounds.append(int(seen[row]))
+            seen[row] += 1
+        assert rounds == sorted(rounds)
+        if len(rows) % repeats == size % repeats == 0 and len(set(rows.tolist())) > 1:
+            assert not (rows[1:] == rows[:-1]).any()
     rest = list(batches(length, size, 0, 0, start=1, repeats=repeats))
     assert [rows.tolist() for rows in rest] == [rows.tolist() for rows in drawn[1:]]
 
