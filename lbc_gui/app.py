@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.start:
         return 1
     print("Training in the terminal instead.", file=sys.stderr)
-    from lbc.cli.main import train_and_draw
+    from lbc.cli.train import train_and_draw
     from lbc.runs.new_folder import new_run_path
 
     return train_and_draw(experiment, new_run_path(options.runs, experiment.name))
@@ -66,8 +66,8 @@ def show_window(
     """Run the application until its window is closed."""
     from PySide6.QtWidgets import QApplication
 
+    from lbc_gui.settings import Settings
     from lbc_gui.window.main_window import MainWindow
-    from lbc_gui.window.settings import Settings
 
     application = QApplication(sys.argv[:1])
     application.setApplicationName("lbc-explorer")

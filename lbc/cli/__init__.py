@@ -1,0 +1,1 @@
+"""The ``lbc`` command, one module a subcommand."""

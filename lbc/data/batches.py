@@ -27,8 +27,9 @@ def batches(
     it would have. Sizes are those of ``batch_sizes``.
 
     With ``repeats`` (Hoffer et al., 2020) every index comes that often in a row, and the epoch,
-    which is as long as ever, visits 1/repeats of all. A batch holds all first copies, then all second
-    ones, and so on: a batch of whole groups of two or more indices has no two copies side by side.
+    which is as long as ever, visits 1/repeats of all. A batch holds all first copies, then all
+    second ones, and so on: where it holds every copy of two or more indices, no two copies of one
+    index are neighbours.
     """
     generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
     order = torch.randperm(length, generator=generator)

@@ -22,6 +22,9 @@ import zstandard
 
 from lbc.sparsity.pattern import Pattern
 
+CHUNK_BLOCKS = 1 << 15
+"""How many blocks' live sets are written out at a time."""
+
 LARGEST_LIVE_COUNT = 1024
 """Above this many combinations mask bits are kept instead of live bits (4:16 has 1,820)."""
 

@@ -5,7 +5,6 @@ Needs no torch, and no more of the file than what is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from lbc.runs.block_history import Biography
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import (
+    CHUNK_BLOCKS,
     LARGEST_LIVE_COUNT,
     REMOVED,
     Array,
@@ -35,7 +34,6 @@ from lbc.runs.history_format import (
     read_layers,
     read_scores,
 )
-from lbc.runs.history_walks import CHUNK_BLOCKS, BlockWalk
 from lbc.sparsity.pattern import Pattern
 
 FILE = "scores.history"
@@ -204,17 +202,6 @@ class Replay:
             gained,
             by_position,
         )
-
-    def block(self, name: str, block: int) -> Biography:
-        """One block over all moments. Raises as ``layer`` does."""
-        return self.blocks(name, [block])[0]
-
-    def blocks(self, name: str, blocks: Sequence[int]) -> tuple[Biography, ...]:
-        """Several blocks of a layer over all moments, for the price of one."""
-        walk = BlockWalk(self, name, blocks)
-        while walk.advance():
-            pass
-        return walk.biographies()
 
     def state_after(self, name: str, moment: int, before: State | None) -> State:
         """Winners and bits at ``moment``, from those at the one before. Raises as ``layer``."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +22,9 @@ from lbc.runs.history_codec import (
     incidence,
     unpack,
 )
+from lbc.runs.history_reader import Replay
 from lbc.runs.interventions import read_interventions
 from lbc.sparsity.pattern import Pattern
-
-if TYPE_CHECKING:
-    from lbc.runs.history_reader import Replay
-
-CHUNK_BLOCKS = 1 << 15
-"""How many blocks' live sets are written out at a time."""
 
 STEP_CELLS = 1 << 18
 """Combinations of how many blocks are compared in one step."""
@@ -121,6 +115,17 @@ class BlockWalk(Walk):
             )
             for k, block in enumerate(self.blocks)
         )
+
+
+def biographies(replay: Replay, name: str, blocks: Sequence[int]) -> tuple[Biography, ...]:
+    """Blocks of a layer over all moments of a history, several for the price of one.
+
+    Raises as ``Replay.layer``.
+    """
+    walk = BlockWalk(replay, name, blocks)
+    while walk.advance():
+        pass
+    return walk.biographies()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The pinned block: its combinations, history and interventions."""

@@ -28,10 +28,10 @@ from lbc_gui.block.intervention_buttons import StepIn
 from lbc_gui.block.life_view import LifeView
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import ordinal, place
+from lbc_gui.export.score_data import block_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.run.pinned_weights import Pin
-from lbc_gui.scores.data_export import block_data
 from lbc_gui.theme import plot_colours
 
 Index = QModelIndex | QPersistentModelIndex

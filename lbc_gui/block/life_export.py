@@ -12,6 +12,7 @@ from lbc.pictures.score_codes import Floats
 from lbc.runs.block_history import Life
 from lbc.runs.block_history_files import write_csv, write_npz
 from lbc.runs.history_reader import Replay
+from lbc.runs.history_walks import biographies
 from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.export.view_export import Data, Saving, UnsuitableError
 from lbc_gui.run.pinned_weights import Pin
@@ -60,7 +61,7 @@ def read_lives(folder: Path, seen: Mapping[Pin, tuple[Floats, Floats]]) -> list[
             pin: biography
             for layer, pins in by_layer.items()
             for pin, biography in zip(
-                pins, replay.blocks(layer, [pin.block for pin in pins]), strict=True
+                pins, biographies(replay, layer, [pin.block for pin in pins]), strict=True
             )
         }
     except ValueError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
 from PySide6.QtWidgets import QWidget
@@ -15,6 +14,7 @@ from lbc_gui.curves.series import Series
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import PlotColours, compact, plot_colours, style_plot
+from lbc_gui.widgets.log_axis import LogAxis
 
 TITLES = {
     "loss": "Loss",
@@ -28,19 +28,6 @@ UNITS = {"accuracy": "accuracy_percent", "density": "density_percent"}
 
 REDRAW_MILLISECONDS = 200
 """Between two looks of the curves: each takes more than a millisecond from a training."""
-
-
-class LogAxis(pg.AxisItem):  # type: ignore[misc]
-    """A logarithmic axis with ticks at 1, 2 and 5 of every decade, or at the decades alone."""
-
-    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
-        steps = (1, 2, 5) if high - low < 2 else (1,)
-        ticks = [decade + float(np.log10(step)) for decade in decades for step in steps]
-        return [(1.0, [tick for tick in ticks if low <= tick <= high])]
-
-    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-        return [f"{10**value:g}" for value in values]
 
 
 class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]

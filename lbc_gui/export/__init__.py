@@ -1,0 +1,1 @@
+"""Saving pictures, data and reports."""

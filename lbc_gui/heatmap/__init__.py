@@ -1,0 +1,1 @@
+"""Pictures of coloured cells: zoom, labels, legends, and the list of layers."""

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Slot
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc_gui.inspector.drop_target import Dropping
-from lbc_gui.widgets.log_panel import LogPanel
+from lbc_gui.run.log_panel import LogPanel
 from lbc_gui.widgets.message_bar import MessageBar
 
 if TYPE_CHECKING:  # the window needs this file before it needs that page

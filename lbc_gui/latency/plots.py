@@ -14,10 +14,10 @@ from PySide6.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
 from lbc.latency.anchors import ANCHORS, memory_bytes, peak_of
 from lbc.latency.files import as_csv
 from lbc.latency.measurement import Dtype, Measurement, Result, Time
-from lbc_gui.curves.curves_panel import LogAxis
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import compact, plot_colours, style_plot
+from lbc_gui.widgets.log_axis import LogAxis
 
 MOST_BARS = 16
 SYMBOLS = (("o", "●"), ("s", "■"), ("t", "▼"), ("d", "◆"))

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Show
 from lbc.pictures.score_snapshot import ViewRequest
 from lbc.runs.history_reader import MomentInfo
+from lbc_gui.export.mask_data import mask_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.heatmap_view import HeatmapView
@@ -27,7 +28,6 @@ from lbc_gui.heatmap.layer_list import LayerList, place_list
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.masks.captions import cell_words, input_text, weight_text
 from lbc_gui.masks.compare_bar import CompareBar
-from lbc_gui.masks.data_export import mask_data
 from lbc_gui.masks.numbers_panel import NumbersPanel
 from lbc_gui.run.pinned_weights import Pin
 

@@ -1,0 +1,1 @@
+"""The run in the window: its session, threads, timeline and progress."""

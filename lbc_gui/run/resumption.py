@@ -8,8 +8,8 @@ from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from lbc.runs.unfinished_run import RunError, UnfinishedRun, newest_unfinished, open_unfinished
+from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
-from lbc_gui.window.settings import Settings
 
 
 class Resuming(QObject):

@@ -19,6 +19,7 @@ from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.score_snapshot import Snapshot, ViewRequest
 from lbc.runs.events import LayerInfo
 from lbc_gui.captions import gone_text, place, score_text
+from lbc_gui.export.score_data import layer_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.heatmap_view import HeatmapView
@@ -26,7 +27,6 @@ from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.heatmap.layer_list import LayerList, place_list
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.run.pinned_weights import Pin
-from lbc_gui.scores.data_export import layer_data
 from lbc_gui.scores.look_bar import COLOURS, LookBar
 
 

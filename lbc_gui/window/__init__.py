@@ -1,0 +1,1 @@
+"""The main window: actions, pages, docks, closing."""

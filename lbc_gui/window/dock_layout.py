@@ -6,8 +6,8 @@ from PySide6.QtCore import QObject, QSize, Qt, Slot
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from lbc_gui.settings import Settings
 from lbc_gui.theme import apply_theme
-from lbc_gui.window.settings import Settings
 
 FRAME = QSize(4, 36)
 """What a window manager may add around the window; all of it should fit the screen."""

@@ -36,20 +36,20 @@ from lbc_gui.export.report_export import Reporting
 from lbc_gui.export.view_export import Saving
 from lbc_gui.inspector.entry_points import Inspecting
 from lbc_gui.run.launch import Starting
+from lbc_gui.run.log_panel import LogPanel
 from lbc_gui.run.resumption import Resuming
+from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session, State
 from lbc_gui.run.timeline import Timeline
 from lbc_gui.run.training_thread import Failed
 from lbc_gui.scores.score_view import ScoreView
-from lbc_gui.widgets.log_panel import LogPanel
+from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
-from lbc_gui.widgets.run_progress import RunProgress
 from lbc_gui.window.actions import Actions
 from lbc_gui.window.dock_layout import Arrangement
 from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.garbage_collection import Housekeeping
 from lbc_gui.window.pages import Pages
-from lbc_gui.window.settings import Settings
 from lbc_gui.window.shutdown import Closing
 
 TITLE = "LBC Explorer"

@@ -22,7 +22,7 @@ from lbc.runs.history_reader import Replay
 from lbc.runs.records import read_records
 from tests import warm
 
-COMMAND = [sys.executable, "-m", "lbc.cli.main"]
+COMMAND = [sys.executable, "-m", "lbc"]
 
 QUICK = """
 name: quick

@@ -54,7 +54,7 @@ step() {
 latency() {
     verb=$1 name=$2 limit=$3
     shift 3
-    step "$name" "$limit" "$LBC_PYTHON" -m lbc.cli.main latency "$verb" --python "$PYTHON" "$@"
+    step "$name" "$limit" "$LBC_PYTHON" -m lbc latency "$verb" --python "$PYTHON" "$@"
 }
 
 latency probe probe 90 || {

@@ -16,8 +16,8 @@ from lbc.config import Experiment, parse_experiment
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.run.session import State
+from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
-from lbc_gui.window.settings import Settings
 
 SECONDS = 60_000
 

@@ -18,7 +18,7 @@ import pytest
 from lbc.latency.files import load_measurements
 from tests.latency.conftest import STREAMS, answer, gone, hello, stream
 
-LATENCY = [sys.executable, "-m", "lbc.cli.main", "latency"]
+LATENCY = [sys.executable, "-m", "lbc", "latency"]
 CPU_RUN = ("run", "--device", "cpu", "--shapes")
 
 

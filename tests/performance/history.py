@@ -28,6 +28,7 @@ from lbc.models import ResNet18
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_format import read_frames
 from lbc.runs.history_reader import Replay
+from lbc.runs.history_walks import biographies
 from lbc.runs.history_writer import HistoryWriter
 from lbc.training.optimizer import build_optimizer, learning_rate
 
@@ -143,7 +144,7 @@ def measure(path: Path, pattern: Pattern, options: argparse.Namespace) -> dict[s
         "with_scores": told(scored),
         "next_moment_of_it": told(dragged),
         "any_moment_of_all_layers": told(every),
-        "biography": told([timed(partial(replay.block, largest.name, 0))]),
+        "biography": told([timed(partial(biographies, replay, largest.name, [0]))]),
         "refresh": told([timed(partial(Replay, path))]),
         "append": told(spent["append"]),
         "step": told(spent["step"]),

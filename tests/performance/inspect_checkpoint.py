@@ -25,8 +25,8 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.inspector.reader_thread import LayerPicture
 from lbc_gui.run.session import State
+from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
-from lbc_gui.window.settings import Settings
 from tests.performance.ui_lag import TICK, measure_lag, percentiles, until
 
 SHAPE = (512, 512, 3, 3)

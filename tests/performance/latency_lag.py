@@ -22,8 +22,8 @@ from lbc.latency.place import Place
 from lbc.latency.run import Request
 from lbc_gui.latency.measurement_thread import Prepared
 from lbc_gui.run.session import State
+from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
-from lbc_gui.window.settings import Settings
 from tests.latency.made_up_worker import write_worker
 from tests.performance.ui_lag import measure_lag, percentiles, until
 

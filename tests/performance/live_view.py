@@ -33,8 +33,8 @@ from PySide6.QtWidgets import QApplication
 
 from lbc.pictures.score_snapshot import ViewRequest
 from lbc_gui.run.session import State
+from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
-from lbc_gui.window.settings import Settings
 from tests.performance.ui_lag import EPOCHS, _experiment, _layers, until
 
 Floats = npt.NDArray[np.float64]

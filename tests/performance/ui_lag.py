@@ -22,8 +22,8 @@ from PySide6.QtWidgets import QApplication
 from lbc.config import Experiment, parse_experiment
 from lbc.runs.events import LayerInfo
 from lbc_gui.run.session import State
+from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
-from lbc_gui.window.settings import Settings
 
 TICK = 0.010
 EPOCHS = 100

@@ -15,8 +15,8 @@ from PySide6.QtWidgets import QApplication, QLabel, QMessageBox, QToolButton, QW
 
 from lbc.config import load_experiment
 from lbc.runs.events import StepDone
+from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
-from lbc_gui.window.settings import Settings
 
 
 def main(folder: Path, asked: Connection) -> None:

@@ -14,7 +14,7 @@ from lbc.runs.block_history import Life
 from lbc.runs.block_history_files import write_csv, write_npz
 from lbc.runs.events import Intervened, Intervention, LayerInfo
 from lbc.runs.history_reader import Replay
-from lbc.runs.history_walks import STEP_CELLS, BlockWalk, GoneWalk, Walk
+from lbc.runs.history_walks import STEP_CELLS, BlockWalk, GoneWalk, Walk, biographies
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE, InterventionLog
 from lbc.sparsity.pattern import Pattern
@@ -93,7 +93,7 @@ def test_the_table_of_a_layer_says_what_every_biography_says(tmp_path: Path, for
     gone = walk.gone
     assert gone.epochs == (1.0, 1.5, 1.5, 2.0, 4.0)
     assert not gone.when.flags.writeable
-    for block, life in enumerate(replay.blocks("0", range(64))):
+    for block, life in enumerate(biographies(replay, "0", range(64))):
         assert life.live is not None
         removed = {one.combination: one for one in life.removals}
         assert set(np.flatnonzero(gone.when[block])) == set(removed)
@@ -151,7 +151,7 @@ def test_positions_of_a_wide_pattern_go_with_their_last_combination(tmp_path: Pa
 def test_who_decided_is_told(tmp_path: Path) -> None:
     whole(tmp_path)
     replay = Replay(tmp_path)
-    banned, pinned, free = replay.blocks("0", [3, 7, 8])
+    banned, pinned, free = biographies(replay, "0", [3, 7, 8])
     assert [one.cause for one in banned.removals].count("ban") == 1
     assert [one.cause for one in pinned.removals] == ["score", "pin", "pin", "pin", "pin"]
     assert {one.cause for one in free.removals} == {"score"}
@@ -162,7 +162,7 @@ def test_who_decided_is_told(tmp_path: Path) -> None:
 
 def test_other_programs_can_read_it(tmp_path: Path) -> None:
     whole(tmp_path)
-    life = Replay(tmp_path).block("0", 3)
+    life = biographies(Replay(tmp_path), "0", [3])[0]
     with (tmp_path / "block.csv").open("wb") as written:
         write_csv(written, [Life("0", 3, life)])
     with (tmp_path / "block.csv").open(newline="") as file:
@@ -193,7 +193,7 @@ def test_other_programs_can_read_it(tmp_path: Path) -> None:
 
 def test_several_blocks_are_written_with_the_weights_that_were_seen(tmp_path: Path) -> None:
     whole(tmp_path)
-    first, second = Replay(tmp_path).blocks("0", [3, 7])
+    first, second = biographies(Replay(tmp_path), "0", [3, 7])
     epochs = first.epochs
     between = (epochs[1] + epochs[2]) / 2
     seen = np.array([epochs[1], between])

@@ -25,6 +25,7 @@ from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import KEY, LARGEST_LIVE_COUNT, State, decode, encode, row_bytes
 from lbc.runs.history_format import KEY_INTERVAL, read_frames, read_layers
 from lbc.runs.history_reader import LayerMoment, Replay
+from lbc.runs.history_walks import biographies
 from lbc.runs.history_writer import HistoryWriter, moments_per_epoch
 from lbc.sparsity.live_sets import pack
 from lbc.sparsity.pattern import Pattern
@@ -351,7 +352,7 @@ def test_the_life_of_a_block(tmp_path: Path, pattern: str, form: Form) -> None:
         lives.append(layer.live()[7].numpy())
         scores.append(before.numpy())
     writer.close()
-    life, same = Replay(tmp_path).blocks("1", [7, 7])
+    life, same = biographies(Replay(tmp_path), "1", [7, 7])
     assert life.epochs.tolist() == [0, 1, 2, 3, 4]
     assert life.winners.tolist() == same.winners.tolist()
     assert life.live is not None and np.array_equal(life.live, lives)

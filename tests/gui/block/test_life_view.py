@@ -18,6 +18,7 @@ from pytestqt.qtbot import QtBot
 
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import Replay
+from lbc.runs.history_walks import biographies
 from lbc.runs.interventions import read_interventions
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.block.pins import PinList
@@ -125,7 +126,7 @@ def test_the_life_of_a_block_is_the_librarys(
         return view._life is not None and len(view._life.biography.epochs) == moments
 
     qtbot.waitUntil(complete, timeout=SECONDS)
-    life = replay.block(FIRST, 300)
+    life = biographies(replay, FIRST, [300])[0]
     assert view._life is not None
     assert view._life.biography.removals == life.removals
     rows = [
@@ -203,11 +204,11 @@ def test_pinned_blocks_are_saved_one_or_all_with_their_weights(
 
     with np.load(save(view.save_this, "one.npz")) as arrays:
         assert int(arrays["block"]) == 300
-        assert arrays["winners"].tolist() == replay.block(FIRST, 300).winners.tolist()
+        assert arrays["winners"].tolist() == biographies(replay, FIRST, [300])[0].winners.tolist()
         assert arrays["weights"].shape == (len(arrays["weight_epochs"]), 4)
     with np.load(save(view.save_all, "all.npz")) as arrays:
         for k, block in enumerate((12, 300)):
-            life = replay.block(FIRST, block)
+            life = biographies(replay, FIRST, [block])[0]
             assert int(arrays[f"{k}/block"]) == block
             assert arrays[f"{k}/winners"].tolist() == life.winners.tolist()
             seen = arrays[f"{k}/weight_epochs"]
@@ -265,7 +266,7 @@ def test_hovering_says_when_and_as_which_something_was_removed(
     said: list[str] = []
     window.scores.hover_text.connect(said.append)
     for block in (0, 777):
-        for one in replay.block(FIRST, block).removals:
+        for one in biographies(replay, FIRST, [block])[0].removals:
             assert one.rank is not None
             window.scores._hover((block, one.combination))
             assert said[-1].endswith(

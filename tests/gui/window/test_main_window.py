@@ -15,9 +15,9 @@ from pytestqt.qtbot import QtBot
 from lbc.config import Experiment, load_experiment
 from lbc.files.resources import resource
 from lbc_gui.run.session import State
+from lbc_gui.settings import Settings
 from lbc_gui.theme import apply_theme
 from lbc_gui.window.main_window import MainWindow
-from lbc_gui.window.settings import Settings
 from tests.gui.conftest import SECONDS, close_window, small_experiment
 
 Open = Callable[..., MainWindow]

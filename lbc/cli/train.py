@@ -1,0 +1,113 @@
+"""``lbc train``: an experiment, or a run that has not come to its end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lbc.config import Experiment, load_experiment
+from lbc.runs.new_folder import new_run_path
+from lbc.runs.unfinished_run import RunError, RunFinishedError, open_unfinished
+
+DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
+RUNS = Path("runs")
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``train`` to the program's commands."""
+    train = commands.add_parser("train", help="train an experiment and keep the run in a folder")
+    train.add_argument("experiment", type=Path, nargs="?", metavar="EXPERIMENT.yaml")
+    train.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, exactly"
+    )
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="new run folder (default: runs/NAME-TIME)"
+    )
+    train.add_argument(
+        "--set",
+        action="append",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="override, like model.width=32",
+    )
+    train.add_argument("--device", help="cpu, cuda, cuda:0 or mps")
+
+
+def train_and_draw(experiment: Experiment, folder: Path, resume: bool = False) -> int:
+    """Train in the terminal, then write the pictures and print every path.
+
+    With ``resume`` the run that is in ``folder`` goes on.
+    """
+    from lbc.cli.terminal import summary, train_in_terminal
+    from lbc.report.run_pngs import draw_run
+    from lbc.training.failures import TrainingError
+
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        finished = train_in_terminal(experiment, folder, console, resume)
+    except TrainingError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(str(error))
+        return FAILED
+    console.print(summary(finished))
+    if finished.folder is not None:
+        console.print(f"Run folder: {finished.folder}", markup=False)
+        for picture in draw_run(finished.folder):
+            console.print(f"Picture: {picture}", markup=False)
+    return DONE if finished.status == "finished" else STOPPED
+
+
+def command(options: argparse.Namespace, errors: Console) -> int:
+    """Train, or train along where torchrun started this process; returns the exit status."""
+    if os.environ.get("RANK", "0") != "0":
+        return _follow(errors)
+    settings = [setting for group in options.set or [] for setting in group]
+    if options.device:
+        settings.append(f"device={options.device}")
+    if options.resume is not None:
+        return _resume(options, settings, errors)
+    if options.experiment is None:
+        errors.print("Name an experiment file to train, or a run to go on with: --resume RUN.")
+        return WRONG_INPUT
+    experiment = load_experiment(options.experiment, settings)
+    folder = options.out or new_run_path(RUNS, experiment.name)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        errors.print(f"{folder} is not an empty folder: choose another with --out.")
+        return WRONG_INPUT
+    return train_and_draw(experiment, folder)
+
+
+def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -> int:
+    if options.out is not None:
+        errors.print("A run goes on in its own folder: leave out --out, or --resume.")
+        return WRONG_INPUT
+    try:
+        run = open_unfinished(options.resume)
+    except RunFinishedError as finished:
+        print(finished)
+        return DONE
+    except RunError as error:
+        errors.print(str(error))
+        return WRONG_INPUT
+    experiment = run.experiment
+    if options.experiment is not None or settings:
+        file = options.experiment or run.path / "experiment.yaml"
+        experiment = load_experiment(file, settings)
+    print(run.described)
+    return train_and_draw(experiment, run.path, resume=True)
+
+
+def _follow(errors: Console) -> int:
+    """Train along with the first process, which says what."""
+    from lbc.cli.terminal import follow
+    from lbc.training.failures import TrainingError
+
+    try:
+        finished = follow()
+    except TrainingError as error:
+        errors.print(f"Process {os.environ['RANK']}: {error}")
+        return FAILED
+    return DONE if finished.status == "finished" else STOPPED
