@@ -162,7 +162,7 @@ def copy_moment(
     layer = sparsifier.layers.get(watch.layer)
     if layer is None:
         return None
-    layer.settle()
+    layer.sync_live_sets()
     block = watch.block if watch.block is not None and watch.block < layer.blocks else None
     raw, additive = layer.stored_scores()
     return LayerMoment(
@@ -192,7 +192,7 @@ def copy_block(sparsifier: Sparsifier, name: str, block: int) -> Floats | None:
 
 def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
     """Copy up to ``SAMPLED_OUTPUTS`` output channels, evenly spread, as a layer of their own."""
-    layer.settle()
+    layer.sync_live_sets()
     raw, additive = layer.stored_scores()
     packed, outputs = layer.packed, _sampled(layer.shape)
     mask = _copy(layer.mask[outputs])
@@ -298,9 +298,7 @@ def _of_block(weight: Tensor, layer: SparseLayer, block: int) -> Tensor:
 
 
 def _dense(sparsifier: Sparsifier, layer: SparseLayer) -> Tensor:
-    module: Any = sparsifier.model.get_submodule(layer.name)
-    dense: Tensor = module.parametrizations.weight.original.detach()
-    return dense
+    return sparsifier.canonical(layer.name, sparsifier.dense_weight(layer.name).detach())
 
 
 def _copy(tensor: Tensor) -> Any:

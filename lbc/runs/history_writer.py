@@ -37,9 +37,10 @@ from lbc.runs.history_format import (
     header,
     read_frames,
 )
+from lbc.sparsity.additive_layer import AdditiveLayer
 from lbc.sparsity.live_sets import pack
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparse_layer import AdditiveLayer, SparseLayer
+from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.sparsifier import Sparsifier
 
 SCORE_BUDGET = 256 << 20
@@ -173,8 +174,7 @@ def _state(layer: SparseLayer, before: State | None) -> State:
     winners = layer.winners().cpu().numpy().astype(index_type(layer.pattern))
     if layer.pattern.count <= LARGEST_LIVE_COUNT:
         return State(winners, layer.packed.cpu().numpy().copy())
-    everywhere = len(layer.packed) != layer.blocks
-    mask = layer.pattern.to_blocks(layer.mask)[: 1 if everywhere else None]
+    mask = layer.pattern.to_blocks(layer.mask)[: 1 if layer.live_sets.complete else None]
     return State(winners, pack(mask).cpu().numpy())
 
 

@@ -31,6 +31,9 @@ class LayerPlan:
     reason: str = ""
     overridden: bool = False
     """Whether the layer was given an N:M, or density, of its own."""
+    module: str = ""
+    tensor: str = "weight"
+    input_dim: int = 1
 
     @property
     def weights(self) -> int:
@@ -77,7 +80,9 @@ def plan_layers(
             reason = "skipped on request" if asked is not None else by_default.get(name, reason)
         shape = () if _uninitialised(layer) else tuple(_weight_of(layer).shape)
         kept = None if reason else chosen
-        plans.append(LayerPlan(name, type(layer).__name__, shape, kept, reason, overridden))
+        plans.append(
+            LayerPlan(name, type(layer).__name__, shape, kept, reason, overridden, module=name)
+        )
     return tuple(plans)
 
 

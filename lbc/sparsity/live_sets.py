@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+CHUNK_BYTES = 1 << 22
+"""Live bits unpacked at a time, one byte each."""
 
 
 def pack(live: Tensor) -> Tensor:
@@ -24,6 +28,9 @@ def pack(live: Tensor) -> Tensor:
 
 def unpack(packed: Tensor, count: int) -> Tensor:
     """uint8 (blocks, ⌈C / 8⌉) → bool (blocks, C); the inverse of ``pack``."""
+    if torch.compiler.is_compiling():
+        places = torch.arange(8, dtype=torch.uint8, device=packed.device)
+        return (packed[..., None] >> places & 1).bool().flatten(1)[:, :count]
     octets = packed.new_empty((*packed.shape, 8))
     for bit in range(8):
         torch.bitwise_and(packed >> bit, 1, out=octets[..., bit])
@@ -52,6 +59,10 @@ def keep_best(scores: Tensor, live: int) -> Tensor:
     same whichever algorithm finds it, so the answer is the same on every device. Removed
     combinations are −inf and stay removed; rows with fewer than ``live`` others keep all of those.
     """
+    if torch.compiler.is_compiling():  # without a branch that depends on the data
+        order = scores.argsort(dim=1, descending=True, stable=True)[:, :live]
+        best = torch.zeros_like(scores, dtype=torch.bool).scatter(1, order, True)
+        return best & (scores > -torch.inf)
     threshold = _kth_largest(scores, live)
     kept = scores >= threshold
     # As bytes: torch adds bytes up several times faster than bools.
@@ -70,9 +81,150 @@ def keep_best(scores: Tensor, live: int) -> Tensor:
 def _kth_largest(scores: Tensor, k: int) -> Tensor:
     """The kth-largest value of every row: (blocks, C) → (blocks, 1)."""
     fits = scores.dtype in (torch.float32, torch.float64)
-    if scores.is_cpu and fits and not torch.compiler.is_compiling():
+    if scores.is_cpu and fits:
         # NumPy partitions with vector instructions: 2 to 7 times as fast as torch's topk.
         place = scores.shape[1] - k
         parted = np.partition(scores.detach().numpy(), place, axis=1)
         return torch.from_numpy(parted[:, place, np.newaxis].copy())
     return scores.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
+
+
+class LiveSets:
+    """Which combinations of every block are live; a value that never changes.
+
+    Kept in the smallest of three forms: nothing while no combination has been removed, packed bits
+    (as ``pack`` makes them) while several compete, and one winner a block, int32, once each block
+    has one combination left.
+    """
+
+    def __init__(
+        self,
+        blocks: int,
+        count: int,
+        device: torch.device,
+        bits: Tensor | None = None,
+        winners: Tensor | None = None,
+    ) -> None:
+        self.blocks = blocks
+        self.count = count
+        self.device = device
+        self._bits = bits
+        self._winners = winners
+        self._most: int | None = None
+
+    @staticmethod
+    def fits(stored: Tensor, blocks: int, count: int) -> bool:
+        """Whether ``load`` takes ``stored`` for ``blocks`` blocks of ``count`` combinations."""
+        if stored.dtype == torch.int32 and stored.shape == (blocks,):
+            return not bool(((stored < 0) | (stored >= count)).any())
+        width = -(-count // 8)
+        return stored.dtype == torch.uint8 and stored.shape in ((1, width), (blocks, width))
+
+    @classmethod
+    def load(cls, stored: Tensor, blocks: int, count: int) -> LiveSets:
+        """The live sets that the property ``stored`` of others gave.
+
+        Raises ValueError if it does not fit ``blocks`` blocks of ``count`` combinations.
+        """
+        if not cls.fits(stored, blocks, count):
+            raise ValueError(
+                f"live sets of shape {tuple(stored.shape)} and type {stored.dtype} do not fit "
+                f"{blocks} blocks of {count} combinations"
+            )
+        if stored.dtype == torch.int32:
+            return cls(blocks, count, stored.device, winners=stored)
+        # One row stands for all blocks until something is removed.
+        if len(stored) == 1 and bool(unpack(stored, count).all()):
+            return cls(blocks, count, stored.device)
+        return cls(blocks, count, stored.device, bits=stored.expand(blocks, -1))
+
+    @property
+    def complete(self) -> bool:
+        """Whether no combination of any block has been removed."""
+        return self._bits is None and self._winners is None
+
+    @property
+    def stored(self) -> Tensor:
+        """What a state dict keeps.
+
+        uint8 (1, ⌈C / 8⌉) while nothing has been removed, (blocks, ⌈C / 8⌉) while combinations
+        compete, int32 (blocks,) once one is left in every block.
+        """
+        return self.bits if self._winners is None else self._winners
+
+    @property
+    def bits(self) -> Tensor:
+        """Live bits: uint8 (blocks, ⌈C / 8⌉), or one row for all blocks while complete."""
+        if self._winners is not None:
+            return self._bits_of(self._winners)
+        if self._bits is None:
+            return pack(torch.ones((1, self.count), dtype=torch.bool, device=self.device))
+        return self._bits
+
+    @property
+    def most(self) -> int:
+        """The most combinations that any block has left."""
+        if self._most is None:
+            self._most = int(self.counts().max()) if self.blocks else 1
+        return self._most
+
+    def live(self, rows: slice | Tensor = slice(None)) -> Tensor:
+        """bool (rows, C)."""
+        if self._winners is not None:
+            return unpack(self._bits_of(self._winners[rows]), self.count)
+        if self._bits is not None:
+            return unpack(self._bits[rows], self.count)
+        size = len(torch.arange(self.blocks)[rows])
+        return torch.ones((1, self.count), dtype=torch.bool, device=self.device).expand(size, -1)
+
+    def counts(self) -> Tensor:
+        """How many combinations each block has left: int32 (blocks,)."""
+        if self._bits is None:
+            left = self.count if self._winners is None else 1
+            return torch.full((self.blocks,), left, dtype=torch.int32, device=self.device)
+        step = max(1, CHUNK_BYTES // self.count)
+        chunks = [
+            unpack(part, self.count).view(torch.uint8).sum(1, dtype=torch.int32)
+            for part in torch.split(self._bits, step)
+        ]
+        return torch.cat(chunks) if chunks else self._bits.new_zeros(0, dtype=torch.int32)
+
+    def holds(self, combination: int, block: int | None = None) -> Tensor:
+        """Whether a combination is live: bool (blocks,), or (1,) for one block."""
+        rows = slice(None) if block is None else slice(block, block + 1)
+        if self._winners is not None:
+            return self._winners[rows] == combination
+        if self._bits is not None:
+            return (self._bits[rows, combination // 8] >> combination % 8 & 1).bool()
+        size = self.blocks if block is None else 1
+        return torch.ones(size, dtype=torch.bool, device=self.device)
+
+    def without_removed(self, scores: Tensor, rows: slice | Tensor) -> Tensor:
+        """Scores (rows, C) with −inf where removed."""
+        if self._winners is not None:
+            return only_live(scores, self._bits_of(self._winners[rows]).to(scores.device))
+        if self._bits is not None:
+            return only_live(scores, self._bits[rows].to(scores.device))
+        return scores
+
+    def restricted(self, allowed: Tensor, block: int | None = None) -> LiveSets:
+        """Without what is not in ``allowed``, bool (C,), in one block or in all."""
+        rows = slice(None) if block is None else slice(block, block + 1)
+        bits = self.bits.expand(self.blocks, -1).clone()
+        bits[rows] &= pack(allowed[None].cpu()).to(bits.device)
+        return LiveSets(self.blocks, self.count, self.device, bits=bits)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> LiveSets:
+        """With every tensor changed by ``change``, as ``Module._apply`` moves a module."""
+        bits = None if self._bits is None else change(self._bits)
+        winners = None if self._winners is None else change(self._winners)
+        device = change(torch.empty(0, dtype=torch.uint8, device=self.device)).device
+        return LiveSets(self.blocks, self.count, device, bits, winners)
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> LiveSets:
+        return self
+
+    def _bits_of(self, winners: Tensor) -> Tensor:
+        bits = winners.new_zeros((len(winners), -(-self.count // 8)), dtype=torch.uint8)
+        one = torch.bitwise_left_shift(torch.ones_like(winners), winners % 8).to(torch.uint8)
+        return bits.scatter_(1, (winners // 8).long()[:, None], one[:, None])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 from torch import Tensor, nn
 
+from lbc.sparsity.additive_layer import AdditiveLayer
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparse_layer import AdditiveLayer
 
 
 class MagnitudeLayer(AdditiveLayer):
@@ -17,6 +20,10 @@ class MagnitudeLayer(AdditiveLayer):
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__(name, weight, pattern)
         self.seen = weight.detach()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.seen = fn(self.seen)
+        return super()._apply(fn, recurse)
 
     def score_parameters(self) -> tuple[nn.Parameter, ...]:
         return ()

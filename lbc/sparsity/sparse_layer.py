@@ -1,62 +1,53 @@
-"""Scores of combinations, attached to one weight through torch's parametrizations.
+"""One weight under an N:M pattern, attached through torch's parametrizations.
 
-Both forms give b ⊙ W forward, ∂L/∂W = b ⊙ ∂L/∂W̃ backward and ∂L/∂s_c = Σ_{j∈c} W_j ∂L/∂W̃_j for
-every live combination c (Zhang et al., NeurIPS 2022); they differ in what is stored.
+Every form of scores gives b ⊙ W forward, ∂L/∂W = b ⊙ ∂L/∂W̃ backward and
+∂L/∂s_c = Σ_{j∈c} W_j ∂L/∂W̃_j for every live combination c (Zhang et al., NeurIPS 2022); the forms
+differ in what is stored: see ``per_weight`` and ``per_combination``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from math import prod
-from typing import Any, Literal
+from copy import deepcopy
+from functools import lru_cache, partial
+from typing import Any, Literal, Self
+from weakref import WeakSet, ref
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
+from torch.optim.swa_utils import AveragedModel
 
-from lbc.sparsity.live_sets import keep_best, only_live, pack, unpack
+from lbc.sparsity.live_sets import LiveSets, keep_best, pack
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 
 Form = Literal["per_weight", "per_combination"]
 
 CHUNK_CELLS = 1 << 18
-"""Scores written out at a time while combinations are removed: 1 MiB, which a cache holds."""
+"""Scores computed at a time while combinations are removed: 1 MiB, which a cache holds."""
+
+KEPT = ("packed", "mask")
+"""What a state dict holds of a layer besides its scores."""
 
 
 @lru_cache(maxsize=64)
-def _incidence(pattern: Pattern, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return pattern.incidence(device).to(dtype)
-
-
-@lru_cache(maxsize=64)
-def _beginnings(pattern: Pattern, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """How combinations grow from their beginnings, the first k + 1 positions of each, for every k.
-
-    Each beginning is one of k positions, told by its number, and one position more. Combinations
-    in lexicographic order with the same beginning are neighbours, so it is summed once for all.
-    """
-    members = pattern.members
-    parents = torch.zeros(len(members), dtype=torch.int64)
-    grown = []
-    for k in range(pattern.n):
-        changes = (members[1:, : k + 1] != members[:-1, : k + 1]).any(dim=1)
-        first = torch.cat([changes.new_ones(1), changes])
-        grown.append((parents[first].to(device), members[first, k].to(device)))
-        parents = first.cumsum(0) - 1
-    return grown
+def incidence(pattern: Pattern, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The incidence A of a pattern, (C, M), made once for each device and type."""
+    with torch.inference_mode(False):
+        return pattern.incidence(device).to(dtype)
 
 
 class SparseLayer(nn.Module):
-    """One weight under an N:M pattern: its mask, its live set and its scores.
+    """The mask, live sets and scores of one weight.
 
-    ``mask`` is a bool buffer shaped like the weight. ``packed`` holds the live bits; while
-    nothing has been removed one row of it stands for all blocks, so that a pattern with thousands
-    of combinations costs nothing before its first removal.
+    Weight, mask and what is stored per weight have the order (O, I, *kernel), whatever the module's
+    own: see ``attachment.Transposed``.
+
+    Mask and live sets are no buffers: DDP does not broadcast them in every step, and a model
+    average does not average them. The layers of a ``torch.optim.swa_utils.AveragedModel`` have the
+    masks of the model that is averaged, whatever is removed there.
     """
-
-    mask: Tensor
-    packed: Tensor
 
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__()
@@ -64,28 +55,24 @@ class SparseLayer(nn.Module):
         self.pattern = pattern
         self.shape = tuple(weight.shape)
         self.blocks = weight.numel() // pattern.m
-        everything = torch.ones((1, pattern.count), dtype=torch.bool, device=weight.device)
-        self.register_buffer("packed", pack(everything))
-        self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
-        self._counted: tuple[Tensor, int] | None = None
-        self._numbers: tuple[Tensor, int, Tensor] | None = None
+        self.live_sets = LiveSets(self.blocks, pattern.count, weight.device)
+        self.mask = torch.ones_like(weight, dtype=torch.bool, requires_grad=False)
+        self.method = ""
+        self.parameter_order: tuple[str, ...] = ()
+        self.copied_from: ref[SparseLayer] | None = None
+        self._fixed: tuple[Tensor, Tensor] | None = None
+        self._froze = False
+        self._followers: WeakSet[SparseLayer] = WeakSet()
+
+    # -- what a form of scores defines ----------------------------------------------------------
+
+    def score_parameters(self) -> tuple[nn.Parameter, ...]:
+        """The trained tensors behind the scores: none if scores are not trained."""
+        return (self.score_parameter(),)
 
     def score_parameter(self) -> nn.Parameter:
         """The trained tensor behind the scores."""
         raise NotImplementedError
-
-    def score_parameters(self) -> tuple[nn.Parameter, ...]:
-        """The trained tensors behind the scores: none where scores are not trained."""
-        return (self.score_parameter(),)
-
-    def wanted(self, schedule: Schedule, epoch: float, /) -> int:
-        """How many combinations of every block are to live at ``epoch``."""
-        return schedule.live(self.pattern, epoch)
-
-    @property
-    def searching(self) -> bool:
-        """Whether the mask may still change."""
-        return self.live_count > 1
 
     def block_scores(self, rows: slice | Tensor) -> Tensor:
         """Scores of some blocks, removed combinations included: (rows, C)."""
@@ -96,292 +83,248 @@ class SparseLayer(nn.Module):
         raise NotImplementedError
 
     def stored_scores(self) -> tuple[Tensor, bool]:
-        """The scores as they are kept, not to be changed: (blocks, C), or, where the flag is True,
-        what each position adds, shaped like the weight."""
+        """The scores as they are stored, read-only: (blocks, C), or, if the flag is True, what
+        each position adds, shaped like the weight."""
         raise NotImplementedError
+
+    def wanted(self, schedule: Schedule, epoch: float, /) -> int:
+        """How many combinations of every block the method keeps at ``epoch``."""
+        return schedule.live(self.pattern, epoch)
+
+    def forget_removed(self, state: dict[str, Any], /) -> None:
+        """Clear what an optimiser's state holds of removed combinations."""
+
+    def sync_live_sets(self) -> None:
+        """Bring the live sets in line with the mask, if forward passes change it."""
+
+    # -- reading --------------------------------------------------------------------------------
+
+    @property
+    def searching(self) -> bool:
+        """Whether the mask may still change."""
+        return self.live_count > 1
 
     @property
     def live_count(self) -> int:
         """The most combinations that a block has left; interventions may leave others fewer."""
-        if self._counted is None or self._counted[0] is not self.packed:
-            # Counted once for every live set there is: methods ask in every step.
-            self._counted = self.packed, int(self.live_counts().max())
-        return self._counted[1]
-
-    @torch.no_grad()
-    def live_counts(self) -> Tensor:
-        """How many combinations each block has left: int32 (blocks,), or (1,) for all of them."""
-        counts = [
-            unpack(self.packed[rows], self.pattern.count)
-            .view(torch.uint8)
-            .sum(1, dtype=torch.int32)
-            for rows in self._chunks()
-            if rows.start < len(self.packed)
-        ]
-        return torch.cat(counts)
+        return self.live_sets.most
 
     @property
     def density(self) -> float:
         """Share of this layer's weights that the mask keeps."""
         return float(self.mask.sum()) / self.mask.numel()
 
-    @torch.no_grad()
+    @property
+    def packed(self) -> Tensor:
+        """Live bits, as ``LiveSets.bits``."""
+        return self.live_sets.bits
+
     def live(self, rows: slice | Tensor = slice(None)) -> Tensor:
         """The live set: bool (rows, C)."""
-        if len(self.packed) == self.blocks:
-            return unpack(self.packed[rows], self.pattern.count)
-        size = len(torch.arange(self.blocks)[rows])
-        return unpack(self.packed, self.pattern.count).expand(size, -1)
+        return self.live_sets.live(rows)
 
     @torch.no_grad()
     def scores(self, rows: slice | Tensor = slice(None)) -> Tensor:
         """Scores with −inf where removed: (rows, C)."""
-        return self._without_removed(self.block_scores(rows), rows)
+        return self.live_sets.without_removed(self.block_scores(rows), rows)
 
     @torch.no_grad()
     def winners(self) -> Tensor:
         """The best live combination of every block, the earliest among equals: int64 (blocks,)."""
         return torch.cat([scores.argmax(dim=1) for _, scores in self._all_scores()])
 
-    @torch.no_grad()
+    # -- removing -------------------------------------------------------------------------------
+
     def remove(self, live: int, /) -> None:
         """Keep the ``live`` best combinations of every block; what is removed stays removed.
 
-        With one left the scores freeze. Nothing happens where no more than ``live`` are left.
+        With one left the scores freeze. Nothing happens if no more than ``live`` are left.
         """
-        self.take(*self.choose(live))
+        self.apply_choice(*self.choose(live))
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def choose(
         self, live: int, /, scored: Callable[[int], object] = lambda _: None
-    ) -> tuple[Tensor, Tensor]:
-        """Live bits and mask as ``remove`` would leave them; the layer stays as it is.
+    ) -> tuple[LiveSets, Tensor]:
+        """Live sets and mask as ``remove`` would leave them; the layer does not change.
 
-        ``scored`` is told how many candidate scores were compared, chunk by chunk.
+        ``scored`` is called with the number of scores compared, chunk by chunk.
         """
         if live >= self.live_count:
-            return self.packed, self.mask
-        packed = self.packed.new_empty((self.blocks, self.packed.shape[1]))
+            return self.live_sets, self.mask
         kept = self.mask.new_empty((self.blocks, self.pattern.m))
-        incidence = _incidence(self.pattern, self.mask.device, torch.float32)
+        if live == 1:
+            winners = torch.empty(self.blocks, dtype=torch.int32, device=self.mask.device)
+            holding = incidence(self.pattern, self.mask.device, torch.bool)
+            for rows, scores in self._all_scores():
+                best = scores.argmax(dim=1)
+                winners[rows], kept[rows] = best.int(), holding[best]
+                scored(scores.numel())
+            return self._live_sets(winners=winners), self._mask_of(kept)
+        width = -(-self.pattern.count // 8)
+        bits = torch.empty((self.blocks, width), dtype=torch.uint8, device=self.mask.device)
+        holding = incidence(self.pattern, self.mask.device, torch.float32)
         for rows, scores in self._all_scores():
             chunk = keep_best(scores, live)
-            packed[rows] = pack(chunk)
-            kept[rows] = chunk.float() @ incidence > 0
+            bits[rows] = pack(chunk)
+            kept[rows] = chunk.float() @ holding > 0
             scored(chunk.numel())
-        return packed, self.pattern.from_blocks(kept, self.shape)
+        return self._live_sets(bits=bits), self._mask_of(kept)
 
-    def settle(self) -> None:
-        """Bring the live bits in line with the mask, where forward passes choose it anew."""
+    def apply_choice(self, live_sets: LiveSets, mask: Tensor, /) -> None:
+        """Adopt what ``choose`` returned; what follows this layer adopts it too."""
+        self.live_sets, self.mask = live_sets, mask
+        self._freeze_if_decided()
+        for follower in self._followers:
+            to_device = partial(_moved, follower.mask.device)
+            follower.apply_choice(live_sets.map(to_device), to_device(mask))
 
-    def take(self, packed: Tensor, mask: Tensor, /) -> None:
-        """Make what ``choose`` gave the layer's own."""
-        self.packed, self.mask = packed, mask
-        self._freeze_when_decided()
-
+    @torch.inference_mode(False)
     @torch.no_grad()
     def restrict(self, allowed: Tensor, block: int | None = None, /) -> None:
         """Remove, in one block or in all, what is not in ``allowed``, bool (C,), for good.
 
         In every such block something allowed must be live.
         """
-        rows = slice(None) if block is None else slice(block, block + 1)
-        packed = self.packed.expand(self.blocks, -1).clone()
-        packed[rows] &= pack(allowed[None].to(packed.device))
-        self.packed = packed
+        live_sets = self.live_sets.restricted(allowed, block)
         kept = self.pattern.to_blocks(self.mask).clone()
-        incidence = _incidence(self.pattern, self.mask.device, torch.float32)
-        for some in self._chunks() if block is None else (rows,):
-            kept[some] = self.live(some).float() @ incidence > 0
-        self.mask = self.pattern.from_blocks(kept, self.shape)
-        self._freeze_when_decided()
+        holding = incidence(self.pattern, self.mask.device, torch.float32)
+        for rows in self._chunks() if block is None else (slice(block, block + 1),):
+            kept[rows] = live_sets.live(rows).float() @ holding > 0
+        self.apply_choice(live_sets, self._mask_of(kept))
+
+    # -- computing ------------------------------------------------------------------------------
 
     def under_fixed_mask(self, weight: Tensor) -> Tensor:
-        """b ⊙ W, for steps in which the mask is what it was.
+        """b ⊙ W, for steps in which the mask does not change.
 
-        A product: filling where the mask is false branches at each weight, and a processor cannot
-        foretell those branches. There the mask is kept as numbers, besides, so that no product has
-        to make them: 4 bytes a weight, of the 8 that scores and momentum took while searching.
+        On a CPU the mask is cached as numbers, 4 bytes a weight of the 8 that scores and momentum
+        took while searching: each product would convert the bytes again.
         """
+        if self.mask.device != weight.device:  # fully_shard moves parameters and buffers only
+            self.mask = self.mask.to(weight.device)
         if not weight.is_cpu or torch.compiler.is_compiling():
             return weight * self.mask
-        mask, version, numbers = self._numbers or (None, 0, weight)
-        if mask is not self.mask or version != mask._version or numbers.dtype != weight.dtype:
-            numbers = torch.empty_like(weight, requires_grad=False).copy_(self.mask)
-            self._numbers = self.mask, self.mask._version, numbers
+        mask, numbers = self._fixed or (None, weight)
+        if mask is not self.mask or numbers.dtype != weight.dtype:
+            with torch.inference_mode(False):
+                numbers = torch.empty_like(self.mask, dtype=weight.dtype).copy_(self.mask)
+            self._fixed = self.mask, numbers
         return weight * numbers
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Assigning to the module's weight assigns the dense weight below the mask."""
         return weight
 
+    def follow(self, source: SparseLayer) -> None:
+        """From now on have the mask and live sets of another layer, whatever is removed there."""
+        source._followers.add(self)
+
+    # -- moving, copying and storing ------------------------------------------------------------
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)  # Module.type() would make numbers of bits
+            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+        self.mask, self.live_sets, self._fixed = move(self.mask), self.live_sets.map(move), None
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SparseLayer:
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        own = {"copied_from": ref(self), "_followers": WeakSet(), "_fixed": None}
+        for key, value in vars(self).items():
+            vars(twin)[key] = own[key] if key in own else deepcopy(value, memo)
+        return twin
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "packed"] = self.live_sets.stored
+        destination[prefix + "mask"] = self.mask
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        names = [prefix + name for name in KEPT]
+        unexpected_keys[:] = [key for key in unexpected_keys if key not in names]
+        absent = [name for name in names if name not in state_dict]
+        if absent:
+            missing_keys.extend(absent if strict else ())
+            return
+        packed, mask = (state_dict[name].to(self.mask.device) for name in names)
+        try:
+            if mask.shape != self.mask.shape:
+                raise ValueError(
+                    f"a mask of shape {tuple(mask.shape)} does not fit a weight of shape "
+                    f"{tuple(self.mask.shape)}"
+                )
+            live_sets = LiveSets.load(packed.clone(), self.blocks, self.pattern.count)
+        except ValueError as error:
+            error_msgs.append(f"layer {self.name!r} under {self.pattern}: {error}.")
+            return
+        self.apply_choice(live_sets, mask.bool().clone())
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _live_sets(self, bits: Tensor | None = None, winners: Tensor | None = None) -> LiveSets:
+        return LiveSets(self.blocks, self.pattern.count, self.mask.device, bits, winners)
+
+    def _mask_of(self, kept: Tensor) -> Tensor:
+        """The mask of the positions (blocks, M) kept, in the memory order of the weight."""
+        return torch.empty_like(self.mask).copy_(self.pattern.from_blocks(kept, self.shape))
+
     def _all_scores(self) -> Iterator[tuple[slice, Tensor]]:
         """``scores`` of all blocks, some at a time."""
         for rows in self._chunks():
             yield rows, self.scores(rows)
-
-    def _without_removed(self, scores: Tensor, rows: slice | Tensor) -> Tensor:
-        if len(self.packed) < self.blocks:
-            return scores  # nothing has been removed
-        return only_live(scores, self.packed[rows])
 
     def _chunks(self) -> Iterator[slice]:
         size = max(1, CHUNK_CELLS // self.pattern.count)
         for first in range(0, self.blocks, size):
             yield slice(first, min(first + size, self.blocks))
 
-    def _freeze_when_decided(self) -> None:
+    def _freeze_if_decided(self) -> None:
+        decided = self.live_count == 1
         for scores in self.score_parameters():
-            scores.requires_grad_(self.live_count > 1)
-            if self.live_count == 1:
+            if decided and scores.requires_grad:
+                self._froze = True
+                scores.requires_grad_(False)
+            elif not decided and self._froze:  # an earlier state was loaded
+                scores.requires_grad_(True)
+            if decided:
                 scores.grad = None
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        stored = state_dict.get(prefix + "packed")
-        if isinstance(stored, Tensor) and stored.shape[0] in (1, self.blocks):
-            self.packed = self.packed.new_empty((len(stored), self.packed.shape[1]))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        self._freeze_when_decided()
+        self._froze &= decided
 
 
-class AdditiveLayer(SparseLayer):
-    """Scores that are sums over positions: ``stored_scores`` says it all."""
-
-    def position_scores(self) -> Tensor:
-        return self.pattern.to_blocks(self.stored_scores()[0])
-
-    def block_scores(self, rows: slice | Tensor) -> Tensor:
-        return self._sums(self.position_scores()[rows])
-
-    def _sums(self, positions: Tensor) -> Tensor:
-        """What its positions add up to, for every combination: (rows, M) → (rows, C)."""
-        # Added in ascending order of position, never by a matrix product: equal accumulators must
-        # give equal scores to the last bit on every device, or ties would not be ties.
-        (_, first), *rest = _beginnings(self.pattern, positions.device)
-        total = positions.index_select(1, first)
-        for parents, position in rest:
-            total = total.index_select(1, parents)
-            total += positions.index_select(1, position)
-        return total
-
-    def _all_scores(self) -> Iterator[tuple[slice, Tensor]]:
-        positions = self.position_scores()  # for a convolution a copy, so once
-        for rows in self._chunks():
-            yield rows, self._without_removed(self._sums(positions[rows]), rows)
+def _moved(device: torch.device, tensor: Tensor) -> Tensor:
+    return tensor.to(device)
 
 
-class PerWeight(AdditiveLayer):
-    """One accumulator β per weight; the score of a combination is the sum of its members'.
-
-    Exact under SGD with any momentum, Nesterov and weight decay: those recurrences are linear and
-    ∂L/∂s_c is a sum over positions, so s_c(t) = Σ_{j∈c} β_j(t) where β has the gradient
-    W ⊙ ∂L/∂W̃ and starts at 1 / (N · C(M−1, N−1)).
-    """
-
-    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
-        super().__init__(name, weight, pattern)
-        start = pattern.initial_score / pattern.n
-        self.beta = nn.Parameter(torch.full_like(weight, start, dtype=_score_dtype(weight)))
-
-    def score_parameter(self) -> nn.Parameter:
-        return self.beta
-
-    def stored_scores(self) -> tuple[Tensor, bool]:
-        return self.beta.detach(), True
-
-    def forward(self, weight: Tensor) -> Tensor:
-        if not self.beta.requires_grad:
-            return self.under_fixed_mask(weight)
-        # Bytes, which torch turns into numbers faster than it does bools.
-        mask = self.mask.view(torch.uint8)
-        product: Tensor = _PerWeightMask.apply(weight, self.beta, mask)  # type: ignore[no-untyped-call]
-        return product
+def _average_follows_its_model(module: nn.Module, _name: str, child: nn.Module | None) -> None:
+    if isinstance(module, AveragedModel) and child is not None:
+        for layer in child.modules():
+            if isinstance(layer, SparseLayer) and layer.copied_from is not None:
+                source = layer.copied_from()
+                if source is not None:
+                    layer.follow(source)
 
 
-class PerCombination(SparseLayer):
-    """One score per combination and block, as published: right for every optimiser.
-
-    Costs C / M times the weight; ``scores`` starts at 1 / C(M−1, N−1).
-    """
-
-    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
-        super().__init__(name, weight, pattern)
-        shape = (self.blocks, pattern.count)
-        start = weight.new_full(shape, pattern.initial_score, dtype=_score_dtype(weight))
-        self.all_scores = nn.Parameter(start)
-
-    def score_parameter(self) -> nn.Parameter:
-        return self.all_scores
-
-    def position_scores(self) -> Tensor:
-        live = self.live().to(self.all_scores.dtype)
-        holding = _incidence(self.pattern, live.device, live.dtype)
-        total = (self.all_scores.detach() * live) @ holding
-        return total / (live @ holding).clamp_min(1)
-
-    def stored_scores(self) -> tuple[Tensor, bool]:
-        return self.all_scores.detach(), False
-
-    def block_scores(self, rows: slice | Tensor) -> Tensor:
-        return self.all_scores.detach()[rows].clone()
-
-    def forward(self, weight: Tensor) -> Tensor:
-        if not self.all_scores.requires_grad:
-            return self.under_fixed_mask(weight)
-        product: Tensor = _PerCombinationMask.apply(weight, self.all_scores, self)  # type: ignore[no-untyped-call]
-        return product
-
-
-class _PerWeightMask(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, beta: Tensor, mask: Tensor) -> Tensor:
-        product = weight * mask
-        ctx.save_for_backward(product, mask)
-        ctx.dtype = beta.dtype
-        return product
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        product, mask = ctx.saved_tensors
-        return grad * mask, (product * grad).to(ctx.dtype), None
-
-
-class _PerCombinationMask(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, scores: Tensor, layer: PerCombination) -> Tensor:
-        ctx.save_for_backward(weight, layer.mask)
-        ctx.layer, ctx.dtype = layer, scores.dtype
-        return weight * layer.mask
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        weight, mask = ctx.saved_tensors
-        layer: PerCombination = ctx.layer
-        kept = grad * mask
-        by_position = layer.pattern.to_blocks((weight * kept).to(ctx.dtype))
-        by_score = by_position @ _incidence(layer.pattern, grad.device, ctx.dtype).T
-        if len(layer.packed) == layer.blocks:
-            by_score.mul_(layer.live())
-        return kept, by_score, None
-
-
-def _score_dtype(weight: Tensor) -> torch.dtype:
-    return torch.float32 if weight.dtype in (torch.float16, torch.bfloat16) else weight.dtype
-
-
-def score_memory(shape: tuple[int, ...], pattern: Pattern, form: Form, copies: int) -> int:
-    """Bytes that scores, gradients and optimiser state of one layer take in float32.
-
-    ``copies`` counts the float tensors as large as the scores: the scores, their gradient and the
-    optimiser's moments (3 for SGD with momentum, 4 for Adam). Live bits and the byte mask are in.
-    """
-    weights = prod(shape)
-    cells = weights if form == "per_weight" else weights // pattern.m * pattern.count
-    return 4 * cells * copies + live_memory(shape, pattern) + weights
-
-
-def live_memory(shape: tuple[int, ...], pattern: Pattern) -> int:
-    """Bytes of one layer's live bits, once something has been removed."""
-    return prod(shape) // pattern.m * -(-pattern.count // 8)
+# An average deep-copies its model and knows nothing of masks: with parameters averaged and masks
+# as they were when it was made, it would compute with weights that the model has lost.
+register_module_module_registration_hook(_average_follows_its_model)

@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from lbc.sparsity.layer_plan import LayerPlan, plan_layers
-from lbc.sparsity.methods import Method, load_method
-from lbc.sparsity.pattern import LARGEST_COUNT, Pattern
-from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparse_layer import (
-    Form,
-    PerCombination,
-    SparseLayer,
-    live_memory,
-    score_memory,
+from lbc.sparsity.attachment import HeldZeros, Site, attach, attached_layers, detach
+from lbc.sparsity.interventions import allowed_alone, allowed_without
+from lbc.sparsity.layer_plan import plan_layers
+from lbc.sparsity.methods import load_method
+from lbc.sparsity.optimizer_state import (
+    Trained,
+    check_optimizer,
+    forget_removed,
+    warn_of_untrained,
 )
-
-SCORE_MEMORY_LIMIT = 4 << 30
-"""Bytes that scores of combinations may take before ``sparsify`` refuses."""
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
+from lbc.sparsity.sparse_layer import Form, SparseLayer
+from lbc.sparsity.stored_state import check_state
 
 Progress = Callable[[float], object]
-"""Told which share of a removal is done, from 0 to 1."""
+"""Called with the completed fraction of a removal, 0 to 1."""
 
-ADAM_COPIES = 4
-"""Scores, gradient and two moments: what an optimiser of unknown kind may need."""
+Overrides = Mapping[str, Pattern | str | None]
 
 
 class Sparsifier:
-    """The N:M layers of one model while their best combinations are being learned."""
+    """The N:M layers of one model while their best combinations are learned.
+
+    ``layers`` maps the name of each sparse layer to its state, ``skipped`` the name of every other
+    weight of two or more dimensions to the reason why it stays dense. ``schedule`` and
+    ``optimizer`` are the last ones given to ``follow`` or ``remove``.
+    """
 
     def __init__(
-        self, model: nn.Module, layers: dict[str, SparseLayer], skipped: dict[str, str]
+        self,
+        model: nn.Module,
+        layers: dict[str, SparseLayer],
+        skipped: dict[str, str],
+        sites: dict[str, Site],
+        method: str = "lbc",
     ) -> None:
         self.model = model
         self.layers = layers
-        """Sparse layers by module name."""
         self.skipped = skipped
-        """Why each other Linear or Conv layer stays dense, by module name."""
+        self.method = method
+        self.schedule: Schedule | None = None
+        self.optimizer: torch.optim.Optimizer | None = None
+        self._sites = sites
+        self._finalized: tuple[int, int] | None = None
+        self._versions = {name: self.dense_weight(name)._version for name in layers}
+
+    # -- reading --------------------------------------------------------------------------------
 
     def scores(self, name: str) -> Tensor:
         """Scores of one layer: float (blocks, C), −inf where removed."""
@@ -53,18 +68,42 @@ class Sparsifier:
 
     def mask(self, name: str) -> Tensor:
         """Mask of one layer: bool, shaped like its weight."""
-        return self.layers[name].mask.clone()
+        return self._sites[name].own(self.layers[name].mask).clone()
+
+    def dense_weight(self, name: str) -> nn.Parameter:
+        """The weight of one layer below its mask, the parameter that the optimiser trains."""
+        return self._sites[name].dense(self.model)
+
+    def canonical(self, name: str, tensor: Tensor) -> Tensor:
+        """A tensor shaped like the weight of one layer, in the order (O, I, *kernel)."""
+        return self._sites[name].canonical(tensor)
 
     def density(self) -> float:
-        """Share of weights kept, over all sparse layers (1.0 where there is none)."""
-        masks = [layer.mask for layer in self.layers.values()]
-        total = sum(mask.numel() for mask in masks)
-        return sum(int(mask.sum()) for mask in masks) / total if total else 1.0
+        """Share of weights kept, over all sparse layers, also once finalized (1.0 if none)."""
+        kept, total = self._finalized or self._kept_weights()
+        return kept / total if total else 1.0
 
     @property
     def searching(self) -> bool:
         """Whether any mask may still change."""
         return any(layer.searching for layer in self.layers.values())
+
+    def score_parameters(self) -> list[nn.Parameter]:
+        """The trained tensors behind the scores of all layers."""
+        return [one for layer in self.layers.values() for one in layer.score_parameters()]
+
+    def __repr__(self) -> str:
+        rows = [("layer", "N:M", "live", "density")]
+        for name, layer in self.layers.items():
+            live = f"{layer.live_count:,} of {layer.pattern.count:,}"
+            rows.append((name or "(model)", str(layer.pattern), live, f"{layer.density:.1%}"))
+        rows += [(name or "(model)", "dense", "", why) for name, why in self.skipped.items()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        state = "finalized" if self._finalized else f"method {self.method}"
+        return "\n".join([f"Sparsifier ({state}, density {self.density():.1%})", *lines])
+
+    # -- removing -------------------------------------------------------------------------------
 
     def remove(
         self,
@@ -74,9 +113,10 @@ class Sparsifier:
     ) -> None:
         """Keep the ``live`` best combinations in every block of every layer, for good.
 
-        With ``optimizer``, the state it keeps for removed combinations is dropped too. Raises
-        ValueError where ``live`` < 1, FloatingPointError where a score is not finite, and whatever
-        ``progress`` raises to call the removal off; in all cases nothing has been removed.
+        With ``optimizer``, or with the one that was given before, the state that it keeps for
+        removed combinations is dropped too. Raises ValueError if ``live`` < 1 or the optimiser
+        trains weights without their scores, FloatingPointError if a score is not finite, and
+        whatever ``progress`` raises to cancel the removal; nothing has been removed then.
         """
         if live < 1:
             raise ValueError(f"{live} combinations cannot live: keep at least 1 in every block.")
@@ -96,18 +136,19 @@ class Sparsifier:
         optimizer: torch.optim.Optimizer | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
-        """Remove what method and ``schedule`` ask for at ``epoch``, each layer by its pattern.
+        """Remove what the method and ``schedule`` ask for at ``epoch``, each layer by its pattern.
 
         ``epoch`` may be a fraction: called after every step, removal goes step by step. The other
         arguments, and what is raised, are as in ``remove``.
         """
+        self.schedule = schedule
         wanted = {name: layer.wanted(schedule, epoch) for name, layer in self.layers.items()}
         self._remove(wanted, optimizer, progress)
 
-    def settle(self) -> None:
-        """Bring every live set in line with its mask, which SR-STE chooses anew in each step."""
+    def sync_live_sets(self) -> None:
+        """Bring the live sets in line with the masks, which SR-STE changes in every step."""
         for layer in self.layers.values():
-            layer.settle()
+            layer.sync_live_sets()
 
     def ban(
         self,
@@ -118,23 +159,14 @@ class Sparsifier:
     ) -> None:
         """Remove a combination of layer ``name`` now and for good, in one block or in every one.
 
-        Blocks in which it is gone already stay as they are. Removal goes on as scheduled: a block
-        that has lost more than is asked for loses none until the schedule has caught up. With
-        ``optimizer``, the state it keeps for what was removed is dropped too.
-        Raises ValueError where there is no such layer, combination or block, where the method is
-        not ``lbc``, and where it is gone everywhere or is the last one live in a block; nothing
-        has changed then.
+        Blocks that have lost it already do not change. Removal continues as scheduled: a block
+        that has lost more than the schedule asks for loses none until the schedule has caught up.
+        ``optimizer`` as in ``remove``. Raises ValueError if there is no such layer, combination or
+        block, if the method is not ``lbc``, and if the combination is removed everywhere or is the
+        last one live in a block; nothing has changed then.
         """
-        layer, lives = self._lives(name, combination, block)
-        last = int((lives & (_of(layer.live_counts(), block) == 1)).sum())
-        if last:
-            raise ValueError(
-                f"Combination {combination} is the last one live in {_where(name, block, last)}, "
-                "and each block needs one: ban it in other blocks, or another combination."
-            )
-        allowed = torch.ones(layer.pattern.count, dtype=torch.bool)
-        allowed[combination] = False
-        self._restrict(layer, allowed, block, optimizer)
+        layer = self._layer(name)
+        self._restrict(layer, allowed_without(layer, combination, block), block, optimizer)
 
     def pin(
         self,
@@ -146,54 +178,108 @@ class Sparsifier:
         """Let a combination of layer ``name`` win now, in one block or in every one.
 
         All others of the block are removed for good: the block is decided, its mask is this
-        combination, and no later score can change that. ``optimizer`` as in ``ban``.
-        Raises ValueError where there is no such layer, combination or block, where the method is
-        not ``lbc``, and where the combination has been removed, or has won, already; nothing has
+        combination, and no later score can change that. ``optimizer`` as in ``remove``.
+        Raises ValueError if there is no such layer, combination or block, if the method is not
+        ``lbc``, and if the combination has been removed, or has won, already; nothing has changed
+        then.
+        """
+        layer = self._layer(name)
+        self._restrict(layer, allowed_alone(layer, combination, block), block, optimizer)
+
+    # -- storing --------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Method, patterns, live sets, masks and scores, for ``load_state_dict``.
+
+        The model's own state dict holds live sets, masks and scores too, but not the patterns.
+        """
+        return {
+            "method": self.method,
+            "layers": {
+                name: {"pattern": str(layer.pattern), "state": layer.state_dict()}
+                for name, layer in self.layers.items()
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` returned. The weights do not change.
+
+        Raises ValueError naming the first layer, pattern or method that differs; nothing has
         changed then.
         """
-        layer, lives = self._lives(name, combination, block)
-        gone = int((~lives).sum())
-        if gone:
-            raise ValueError(
-                f"Combination {combination} was removed in {_where(name, block, gone)}, and what "
-                "was removed never returns: pin one that lives, or pin it block by block."
-            )
-        if int(_of(layer.live_counts(), block).max()) == 1:
-            raise ValueError(f"Combination {combination} has won already in {_where(name, block)}.")
-        allowed = torch.zeros(layer.pattern.count, dtype=torch.bool)
-        allowed[combination] = True
-        self._restrict(layer, allowed, block, optimizer)
+        check_state(state, self.method, self.layers)
+        for name, layer in self.layers.items():
+            layer.load_state_dict(state["layers"][name]["state"])
 
-    def _lives(self, name: str, combination: int, block: int | None) -> tuple[SparseLayer, Tensor]:
-        """A layer, and where a combination lives: bool (blocks,), or (1,) for one block or all.
+    def dense_state_dict(self) -> dict[str, Tensor]:
+        """The model's state dict with the keys of the plain model, masked weights zero.
 
-        Raises ValueError where it cannot be stepped into.
+        What ``finalize`` would leave, if every block were decided; the model does not change. For
+        ``save_pretrained(folder, state_dict=…)`` and for plain models. In the other direction,
+        the model loads a plain state dict by itself, and keeps scores, masks and live sets.
         """
-        layer = self.layers.get(name)
-        if layer is None:
+        prefixes = {site.prefix: name for name, site in self._sites.items() if name in self.layers}
+        plain: dict[str, Tensor] = {}
+        for key, value in self.model.state_dict().items():
+            name = next((name for at, name in prefixes.items() if key.startswith(at)), None)
+            if name is None:
+                plain[key] = value
+            elif key.endswith(".original"):
+                plain[self._sites[name].plain_key] = value * self.mask(name)
+        return plain
+
+    def finalize(self, hold: bool = False) -> nn.Module:
+        """Make the modules plain again, zeros in the weights, and return the model.
+
+        If several combinations are live the best one wins, so that the result obeys the pattern.
+        Nothing of lbc is left in the model or its state dict, unless the model is trained on with
+        ``hold``: a forward pre-hook then keeps masked weights zero. Raises FloatingPointError if
+        the choice would rest on a score that is not finite.
+        """
+        if not self.layers:
+            return self.model
+        self._remove(dict.fromkeys(self.layers, 1), None, lambda _: None)
+        self._finalized = self._kept_weights()
+        masks = {self._sites[name].plain_key: self.mask(name) for name in self.layers}
+        for name in self.layers:
+            detach(self.model, self._sites[name])
+        self.layers = {}
+        if hold:
+            held = HeldZeros(masks)
+            self.model.register_forward_pre_hook(held)
+            held(self.model)
+        return self.model
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Sparsifier:
+        """The sparsifier of a model that has layers already: a deep copy, or an average.
+
+        ``skipped`` is empty. Raises ValueError if the model has no sparse layer.
+        """
+        found = attached_layers(model)
+        if not found:
+            raise ValueError("The model has no sparse layer: call sparsify(model, …) first.")
+        layers = {layer.name: layer for layer in found.values()}
+        sites = {layer.name: site for site, layer in found.items()}
+        return cls(model, layers, {}, sites, next(iter(layers.values())).method)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _layer(self, name: str) -> SparseLayer:
+        if name not in self.layers:
             raise ValueError(
                 f"There is no sparse layer {name!r}: the layers are {', '.join(self.layers)}."
             )
-        if not layer.score_parameters():
-            raise ValueError(
-                f"Layer {name!r} chooses by magnitude, and has no live set to step into: only the "
-                "method lbc has."
-            )
-        for what, number, count in (
-            ("combination", combination, layer.pattern.count),
-            ("block", block or 0, layer.blocks),
-        ):
-            if not 0 <= number < count:
-                raise ValueError(
-                    f"Layer {name!r} has no {what} {number}: it has {count:,}, counted from 0."
-                )
-        octets = _of(layer.packed[:, combination // 8], block)
-        lives = (octets >> combination % 8 & 1).bool()
-        if not lives.any():
-            raise ValueError(
-                f"Combination {combination} was removed in {_where(name, block)} already."
-            )
-        return layer, lives
+        return self.layers[name]
+
+    def _trained(self, names: Iterable[str] | None = None) -> dict[str, Trained]:
+        """Dense weight and layer, of all layers or some."""
+        names = self.layers if names is None else names
+        return {name: (self.dense_weight(name), self.layers[name]) for name in names}
+
+    def _kept_weights(self) -> tuple[int, int]:
+        masks = [layer.mask for layer in self.layers.values()]
+        return sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks)
 
     def _restrict(
         self,
@@ -202,30 +288,14 @@ class Sparsifier:
         block: int | None,
         optimizer: torch.optim.Optimizer | None,
     ) -> None:
+        optimizer = self._known(optimizer)
         layer.restrict(allowed, block)
-        if optimizer is not None:
-            _forget(optimizer, layer)
-
-    def finalize(self) -> nn.Module:
-        """Make the modules plain again, zeros in the weights, and return the model.
-
-        Where several combinations still live, the best one wins, so that the result obeys the
-        pattern. Nothing of lbc is left in the model or its state dict. Raises FloatingPointError
-        where that choice would rest on a score that is not finite.
-        """
-        self.remove(1)
-        for name in self.layers:
-            module = self.model.get_submodule(name)
-            _give_own_class(module)
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-            with torch.no_grad():
-                module.weight.add_(0.0)  # type: ignore[operator]  # −0 becomes +0
-        self.layers = {}
-        return self.model
+        forget_removed(optimizer, layer)
 
     def _remove(
         self, wanted: dict[str, int], optimizer: torch.optim.Optimizer | None, progress: Progress
     ) -> None:
+        optimizer = self._known(optimizer)
         # Of all that still compete, due or not: the sooner a diverged search ends the better.
         for layer in self.layers.values():
             finite = all(bool(torch.isfinite(at).all()) for at in layer.score_parameters())
@@ -240,20 +310,27 @@ class Sparsifier:
             for name, layer in self.layers.items()
             if layer.searching and wanted[name] <= before[name]
         }
-        scored = _counted(
-            sum(at.blocks * at.pattern.count for n, at in due.items() if wanted[n] < before[n]),
-            progress,
-        )
-        # All is chosen before anything is taken, so that a removal called off leaves no trace.
+        removing = [name for name in due if wanted[name] < before[name]]
+        warn_of_untrained(self._trained(removing), self._versions)
+        total = sum(due[name].blocks * due[name].pattern.count for name in removing)
+        scored = _as_fractions(total, progress)
+        # All is chosen before anything changes, so that a cancelled removal leaves no trace.
         chosen = {name: layer.choose(wanted[name], scored) for name, layer in due.items()}
         for name, layer in due.items():
-            layer.take(*chosen.pop(name))
-            if optimizer is not None and layer.live_count < before[name]:
-                _forget(optimizer, layer)
+            layer.apply_choice(*chosen.pop(name))
+            if layer.live_count < before[name]:
+                forget_removed(optimizer, layer)
+
+    def _known(self, optimizer: torch.optim.Optimizer | None) -> torch.optim.Optimizer | None:
+        """The optimiser to clean up, checked when it is a new one."""
+        if optimizer is not None and optimizer is not self.optimizer:
+            check_optimizer(optimizer, self._trained())
+            self.optimizer = optimizer
+        return self.optimizer
 
 
-def _counted(total: int, progress: Progress) -> Callable[[int], None]:
-    """Turn numbers of scores into shares of all ``total``."""
+def _as_fractions(total: int, progress: Progress) -> Callable[[int], None]:
+    """Turn numbers of scores into fractions of all ``total``."""
     done = 0
 
     def scored(count: int) -> None:
@@ -265,42 +342,13 @@ def _counted(total: int, progress: Progress) -> Callable[[int], None]:
     return scored
 
 
-def _of(rows: Tensor, block: int | None) -> Tensor:
-    """The row of one block, or all; one row may stand for every block."""
-    return rows if block is None or len(rows) == 1 else rows[block : block + 1]
-
-
-def _where(name: str, block: int | None, count: int | None = None) -> str:
-    if block is not None:
-        return f"block {block} of layer {name!r}"
-    return f"layer {name!r}" if count is None else f"{count:,} blocks of layer {name!r}"
-
-
-def _give_own_class(module: nn.Module) -> None:
-    # torch takes the weight away from the class it made for a parametrized module, and copies of
-    # the module share that class: without this, finalizing one would break all others.
-    shared = type(module)
-    contents = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
-    module.__class__ = type(shared.__name__, shared.__bases__, contents)
-
-
-def _forget(optimizer: torch.optim.Optimizer, layer: SparseLayer) -> None:
-    for parameter in layer.score_parameters():
-        if not parameter.requires_grad:
-            optimizer.state.pop(parameter, None)
-        elif isinstance(layer, PerCombination):
-            for value in optimizer.state.get(parameter, {}).values():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    value.mul_(layer.live())
-
-
 def sparsify(
     model: nn.Module,
-    pattern: Pattern | str,
+    pattern: Pattern | str | tuple[int, int],
     method: str = "lbc",
     scores: Literal["auto", "per_weight", "per_combination"] = "auto",
-    skip: Sequence[str] | None = None,
-    overrides: Mapping[str, Pattern | str | None] | None = None,
+    skip: Sequence[str] | str | None = None,
+    overrides: Overrides | None = None,
     memory_limit: int = SCORE_MEMORY_LIMIT,
 ) -> Sparsifier:
     """Put every qualifying layer of ``model`` under an N:M pattern, in place.
@@ -309,17 +357,20 @@ def sparsify(
     ``dense``, ``asp`` or ``sr-ste``, which need none and choose by magnitude.
 
     Build the optimiser afterwards, from ``model.parameters()``: the scores are in it, and need the
-    learning rate, momentum and weight decay of the weights.
+    learning rate, momentum and weight decay of the weights. Clip the gradients of the other
+    parameters alone if the two forms of scores are to agree: the norm of the scores' gradients
+    depends on the form.
 
     ``scores="per_weight"`` is exact under SGD and costs one float per weight for any N:M;
     ``"per_combination"`` is right for every optimiser and costs C / M floats per weight; ``"auto"``
     is the latter here, where the optimiser is not known. ``skip`` and ``overrides`` are as in
     ``lbc.sparsity.layer_plan.plan_layers``.
 
-    Raises ValueError for an impossible pattern, an unknown method, form or layer name, and where
-    combinations are too many to enumerate or to keep in ``memory_limit`` bytes.
+    Raises ValueError for an impossible pattern, an unknown method, form or layer name, if no layer
+    qualifies, and if combinations are too many to enumerate or to keep in ``memory_limit`` bytes.
     """
-    pattern = Pattern.parse(pattern) if isinstance(pattern, str) else pattern
+    if not isinstance(pattern, Pattern):
+        pattern = Pattern.parse(pattern) if isinstance(pattern, str) else Pattern(*pattern)
     chosen = load_method(method)
     if scores not in ("auto", "per_weight", "per_combination"):
         raise ValueError(
@@ -327,58 +378,25 @@ def sparsify(
         )
     form: Form = "per_weight" if scores == "per_weight" else "per_combination"
     plans = plan_layers(model, pattern, skip, overrides)
-    if method == "lbc":
-        check_memory(plans, form, memory_limit)
-    else:
-        check_memory(plans, "per_weight", memory_limit)
-    layers = {plan.name: _attach(model, plan, chosen, form) for plan in plans if plan.pattern}
-    return Sparsifier(model, layers, {p.name: p.reason for p in plans if not p.pattern})
-
-
-def plan_memory(plans: Sequence[LayerPlan], form: Form, copies: int = ADAM_COPIES) -> int:
-    """Bytes that the scores of all planned layers take; ``copies`` as in ``score_memory``."""
-    return sum(score_memory(p.shape, p.pattern, form, copies) for p in plans if p.pattern)
-
-
-def check_memory(
-    plans: Sequence[LayerPlan], form: Form, limit: int, copies: int = ADAM_COPIES
-) -> None:
-    """Raise ValueError where combinations are too many to enumerate or to keep in ``limit`` bytes.
-
-    Per-combination scores count in full; of the per-weight form only the live bits do, the part
-    that the choice of N:M decides.
-    """
+    check_memory(plans, form if method == "lbc" else "per_weight", memory_limit)
+    sites = {
+        plan.name: Site(
+            plan.module,
+            plan.tensor,
+            plan.input_dim,
+            tuple(model.get_submodule(plan.module)._parameters),
+        )
+        for plan in plans
+        if plan.pattern
+    }
+    layers = {}
     for plan in plans:
-        if plan.pattern and plan.pattern.count > LARGEST_COUNT:
-            raise ValueError(
-                f"{plan.pattern} has more combinations in every block of layer {plan.name!r} than "
-                f"the {LARGEST_COUNT:,} that can be enumerated: choose a smaller M."
-            )
-    bits = sum(live_memory(plan.shape, plan.pattern) for plan in plans if plan.pattern)
-    if form == "per_weight" and bits > limit:
-        raise ValueError(
-            f"The live combinations would take {_gib(bits)}, above the limit of {_gib(limit)}: "
-            "choose an N:M with fewer combinations, or raise the limit."
-        )
-    needed = plan_memory(plans, form, copies)
-    if form == "per_combination" and needed > limit:
-        raise ValueError(
-            f"Per-combination scores would take {_gib(needed)}, above the limit of {_gib(limit)}: "
-            "train with SGD and scores='per_weight' (exact, "
-            f"{_gib(plan_memory(plans, 'per_weight', copies))}), choose an N:M with fewer "
-            "combinations, or raise the limit."
-        )
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:,.2f} GiB"
-
-
-def _attach(model: nn.Module, plan: LayerPlan, method: Method, form: Form) -> SparseLayer:
-    assert plan.pattern is not None
-    module = model.get_submodule(plan.name)
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    layer = method.attach(plan.name, weight.detach(), plan.pattern, form)
-    parametrize.register_parametrization(module, "weight", layer)
-    return layer
+        if plan.pattern:
+            site = sites[plan.name]
+            weight = model.get_submodule(site.module).get_parameter(site.tensor).detach()
+            layer = chosen.attach(plan.name, site.canonical(weight), plan.pattern, form)
+            layer.method, layer.parameter_order = method, site.order
+            attach(model, site, layer)
+            layers[plan.name] = layer
+    skipped = {plan.name: plan.reason for plan in plans if not plan.pattern}
+    return Sparsifier(model, layers, skipped, sites, method)

@@ -17,6 +17,7 @@ from lbc.config.strict_yaml import ExperimentError, parse_yaml, shown
 from lbc.inspection import unloadable
 from lbc.runs.events import EpochDone
 from lbc.runs.folder import CHECKPOINT, Position
+from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.training.failures import TrainingError
 
@@ -134,12 +135,12 @@ def load_model(model: nn.Module, stored: Mapping[str, object], file: Path) -> No
         value = stored.get(key)
         if not isinstance(value, Tensor):
             raise TrainingError(f"{file} is of another model: it holds no {key!r}.")
-        shapes = [tuple(tensor.shape)]
-        if key.endswith(".packed"):  # one row until something is removed, then one a block
+        fits = value.shape == tensor.shape and value.dtype == tensor.dtype
+        if key.endswith(".packed"):  # its form depends on how far the search has come
             layer = model.get_submodule(key.removesuffix(".packed"))
             if isinstance(layer, SparseLayer):
-                shapes = [(rows, tensor.shape[1]) for rows in (1, layer.blocks)]
-        if tuple(value.shape) not in shapes or value.dtype != tensor.dtype:
+                fits = LiveSets.fits(value, layer.blocks, layer.pattern.count)
+        if not fits:
             raise TrainingError(
                 f"{file} is of another model: {key!r} in it is {_described(value)}, and "
                 f"{_described(tensor)} is needed."

@@ -15,8 +15,9 @@ from lbc.models import build, lay_out
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
 from lbc.runs.events import LayerInfo, Prepared
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
+from lbc.sparsity.score_memory import ADAM_COPIES, check_memory, plan_memory
 from lbc.sparsity.sparse_layer import Form
-from lbc.sparsity.sparsifier import ADAM_COPIES, Sparsifier, check_memory, plan_memory, sparsify
+from lbc.sparsity.sparsifier import Sparsifier, sparsify
 
 SGD_COPIES = 3
 

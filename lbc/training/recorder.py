@@ -59,7 +59,7 @@ class Recorder:
 
     def add_moment(self, epoch: float, sparsifier: Sparsifier) -> None:
         if folder := self._folder:
-            sparsifier.settle()
+            sparsifier.sync_live_sets()
             self._insist(lambda: folder.add_moment(epoch, sparsifier))
 
     def add_epoch(self, done: EpochDone) -> None:

@@ -27,8 +27,7 @@ from lbc_gui.run.history_follower import Follower, Request
 from lbc_gui.run.pinned_weights import PinWatch
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lbc.sparsity.live_sets import LiveSets
     from lbc.sparsity.sparsifier import Sparsifier
     from lbc.training.control import Control
 
@@ -69,9 +68,9 @@ class Desk:
         self._moment: LayerMoment | None = None
         self._redraw = False
         self._snapshot: Snapshot | MaskSnapshot | None = None
-        self._served: tuple[Watch, float, Tensor] | None = None
+        self._served: tuple[Watch, float, LiveSets] | None = None
         self._not_before = 0.0
-        self._states_of: dict[str, tuple[Tensor, LayerState]] = {}
+        self._states_of: dict[str, tuple[LiveSets, LayerState]] = {}
         self._samples: tuple[LayerMoment, ...] = ()
         self._in_view: frozenset[str] | None = None
         self._sampled: tuple[float, frozenset[str] | None] | None = None
@@ -200,7 +199,7 @@ class Desk:
             return
         before, at, packed = self._served or (None, None, None)
         # A live set that was replaced is news, though no step was taken.
-        if before == wanted and at == epoch and packed is layer.packed:
+        if before == wanted and at == epoch and packed is layer.live_sets:
             return
         moved_only = before == wanted
         hurry = control.paused or control.stopped
@@ -213,7 +212,7 @@ class Desk:
         with self._changed:
             if self._request is not None and self._request.watch == wanted:
                 self._incoming = moment
-                self._served = (wanted, epoch, layer.packed)
+                self._served = (wanted, epoch, layer.live_sets)
                 self._changed.notify_all()
         ended = time.monotonic()
         self._rest(max(due + SHORTEST_INTERVAL - ended, (ended - began) / COPY_SHARE))
@@ -221,9 +220,9 @@ class Desk:
     def _states(self, sparsifier: Sparsifier) -> tuple[LayerState, ...]:
         # Counting a mask takes longer than copying it, and it changes only when bits are replaced.
         for name, layer in sparsifier.layers.items():
-            if name not in self._states_of or self._states_of[name][0] is not layer.packed:
+            if name not in self._states_of or self._states_of[name][0] is not layer.live_sets:
                 state = LayerState(name, layer.live_count, layer.density)
-                self._states_of[name] = (layer.packed, state)
+                self._states_of[name] = (layer.live_sets, state)
         return tuple(state for _, state in self._states_of.values())
 
     # -- from the drawing thread ----------------------------------------------------------------

@@ -80,8 +80,11 @@ class Stepper:
     def _tensors(self) -> Iterator[Tensor]:
         yield from self.model.buffers()
         for module in self.model.modules():
-            if isinstance(module, SparseLayer) and module._numbers is not None:
-                yield module._numbers[2]
+            if isinstance(module, SparseLayer):
+                yield module.mask
+                yield module.live_sets.stored
+                if module._fixed is not None:
+                    yield module._fixed[1]
         for parameter in self.model.parameters():
             yield parameter
             if parameter.grad is not None:

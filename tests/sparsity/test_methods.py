@@ -229,7 +229,7 @@ def test_sr_ste_live_set_follows_the_mask_when_asked() -> None:
     with torch.no_grad():
         layer.parametrizations.weight.original.copy_(torch.randn(4, 8))  # type: ignore[union-attr, operator]
     layer(torch.zeros(1, 8))
-    sparsifier.settle()
+    sparsifier.sync_live_sets()
     held = sparsifier.layers[""].pattern.combinations[sparsifier.layers[""].winners()]
     assert torch.equal(held, sparsifier.layers[""].pattern.to_blocks(sparsifier.mask("")))
     assert torch.equal(sparsifier.live("").sum(dim=1), torch.ones(8, dtype=torch.long))

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparse_layer import PerCombination, PerWeight, live_memory, score_memory
+from lbc.sparsity.score_memory import live_memory, score_memory
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.trained_scores import PerCombination, PerWeight
 
 Form = Literal["per_weight", "per_combination"]
 FORMS: tuple[Form, ...] = ("per_weight", "per_combination")

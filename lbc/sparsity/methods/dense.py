@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
@@ -24,9 +25,9 @@ class DenseLayer(MagnitudeLayer):
 
     def choose(
         self, _live: int, /, _scored: Callable[[int], object] = lambda _: None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[LiveSets, Tensor]:
         """Nothing is ever removed."""
-        return self.packed, self.mask
+        return self.live_sets, self.mask
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()

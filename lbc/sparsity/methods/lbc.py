@@ -9,10 +9,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparse_layer import Form, PerCombination, PerWeight, SparseLayer
+from lbc.sparsity.sparse_layer import Form, SparseLayer
+from lbc.sparsity.trained_scores import PerCombination, PerWeight
 
 
-def attach(name: str, weight: Tensor, pattern: Pattern, form: Form) -> SparseLayer:
+def attach(name: str, weight: Tensor, pattern: Pattern, form: Form, /) -> SparseLayer:
     """Scores per weight, exact under SGD, or per combination, right for every optimiser."""
     kind = PerWeight if form == "per_weight" else PerCombination
     return kind(name, weight, pattern)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lbc.sparsity.live_sets import keep_best
+from lbc.sparsity.live_sets import LiveSets, keep_best
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
@@ -38,25 +38,23 @@ class SrSteLayer(MagnitudeLayer):
     def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
         return 1
 
-    def settle(self) -> None:
+    def sync_live_sets(self) -> None:
         self.remove(1)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def choose(
         self, _live: int, /, scored: Callable[[int], object] = lambda _: None
-    ) -> tuple[Tensor, Tensor]:
-        """The live set in line with the present weights."""
+    ) -> tuple[LiveSets, Tensor]:
+        """The largest of the present weights."""
         mask = self._largest()
-        winners = self.pattern.index_of(self.pattern.to_blocks(mask))
-        packed = self.packed.new_zeros((self.blocks, self.packed.shape[1]))
-        packed.scatter_(1, (winners // 8)[:, None], (1 << winners % 8)[:, None].to(torch.uint8))
+        winners = self.pattern.index_of(self.pattern.to_blocks(mask)).int()
         scored(self.blocks * self.pattern.count)
-        return packed, mask
+        return LiveSets(self.blocks, self.pattern.count, mask.device, winners=winners), mask
 
     @torch.no_grad()
     def _largest(self) -> Tensor:
-        best = keep_best(self.pattern.to_blocks(self.seen.abs()), self.pattern.n)
-        return self.pattern.from_blocks(best, self.shape)
+        return self._mask_of(keep_best(self.pattern.to_blocks(self.seen.abs()), self.pattern.n))
 
     def forward(self, weight: Tensor) -> Tensor:
         self.seen = weight.detach()
@@ -66,11 +64,15 @@ class SrSteLayer(MagnitudeLayer):
 
 
 class _StraightThrough(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, mask: Tensor) -> Tensor:
-        product = weight * mask
-        ctx.save_for_backward(weight, product)
-        return product
+    def forward(weight: Tensor, mask: Tensor) -> Tensor:
+        return weight * mask
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0], output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:

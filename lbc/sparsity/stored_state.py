@@ -1,0 +1,44 @@
+"""Checks of a sparsifier's state before it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from lbc.sparsity.live_sets import LiveSets
+from lbc.sparsity.sparse_layer import SparseLayer
+
+
+def check_state(state: Mapping[str, Any], method: str, layers: Mapping[str, SparseLayer]) -> None:
+    """Raise ValueError, naming the first difference, if ``state`` is not of these layers."""
+    if not {"method", "layers"} <= state.keys():
+        raise ValueError("This is no state of a Sparsifier: it names no method and no layers.")
+    if state["method"] != method:
+        raise ValueError(f"The state is of method {state['method']!r}, not {method!r}.")
+    stored = state["layers"]
+    for name in dict.fromkeys([*stored, *layers]):
+        if name not in stored or name not in layers:
+            where = "the state" if name not in stored else "this model"
+            raise ValueError(f"Layer {name!r} is not sparse in {where}.")
+        if stored[name]["pattern"] != str(layers[name].pattern):
+            raise ValueError(
+                f"Layer {name!r} is {layers[name].pattern} here and {stored[name]['pattern']} in "
+                "the state."
+            )
+        _check_tensors(stored[name]["state"], layers[name])
+
+
+def _check_tensors(state: Mapping[str, Tensor], layer: SparseLayer) -> None:
+    present = layer.state_dict()
+    for key in dict.fromkeys([*state, *present]):
+        if key not in state or key not in present:
+            raise ValueError(f"Layer {layer.name!r}: {key} is missing from the state or the layer.")
+        if key == "packed":
+            fits = LiveSets.fits(state[key], layer.blocks, layer.pattern.count)
+        else:
+            fits = state[key].shape == present[key].shape
+        if not fits:
+            shape = tuple(state[key].shape)
+            raise ValueError(f"Layer {layer.name!r}: {key} of shape {shape} does not fit.")

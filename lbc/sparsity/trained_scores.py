@@ -1,0 +1,164 @@
+"""The two forms of trained scores: one accumulator per weight, or one score per combination."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lbc.sparsity.additive_layer import AdditiveLayer
+from lbc.sparsity.live_sets import unpack
+from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.sparse_layer import SparseLayer, incidence
+
+
+class PerWeight(AdditiveLayer):
+    """One accumulator β per weight; the score of a combination is the sum of its members'.
+
+    Exact under SGD with any momentum, Nesterov and weight decay: those recurrences are linear and
+    ∂L/∂s_c is a sum over positions, so s_c(t) = Σ_{j∈c} β_j(t) where β has the gradient
+    W ⊙ ∂L/∂W̃ and starts at 1 / (N · C(M−1, N−1)).
+    """
+
+    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
+        super().__init__(name, weight, pattern)
+        start = pattern.initial_score / pattern.n
+        self.beta = nn.Parameter(torch.full_like(weight, start, dtype=_score_dtype(weight)))
+
+    def score_parameter(self) -> nn.Parameter:
+        return self.beta
+
+    def stored_scores(self) -> tuple[Tensor, bool]:
+        return self.beta.detach(), True
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if not self.searching:
+            return _with_ddp(self.under_fixed_mask(weight), self.beta)
+        # Bytes, which torch turns into numbers faster than it does bools.
+        mask = self.mask.view(torch.uint8)
+        product: Tensor = _PerWeightMask.apply(weight, self.beta, mask)  # type: ignore[no-untyped-call]
+        return product
+
+
+class PerCombination(SparseLayer):
+    """One score per combination and block, as published: right for every optimiser.
+
+    Costs C / M times the weight; ``all_scores`` starts at 1 / C(M−1, N−1).
+    """
+
+    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
+        super().__init__(name, weight, pattern)
+        shape = (self.blocks, pattern.count)
+        start = weight.new_full(shape, pattern.initial_score, dtype=_score_dtype(weight))
+        self.all_scores = nn.Parameter(start)
+
+    def score_parameter(self) -> nn.Parameter:
+        return self.all_scores
+
+    def position_scores(self) -> Tensor:
+        live = self.live().to(self.all_scores.dtype)
+        holding = incidence(self.pattern, live.device, live.dtype)
+        total = (self.all_scores.detach() * live) @ holding
+        return total / (live @ holding).clamp_min(1)
+
+    def stored_scores(self) -> tuple[Tensor, bool]:
+        return self.all_scores.detach(), False
+
+    def block_scores(self, rows: slice | Tensor) -> Tensor:
+        return self.all_scores.detach()[rows].clone()
+
+    def forget_removed(self, state: dict[str, Any], /) -> None:
+        for value in state.values():
+            if isinstance(value, Tensor) and value.shape == self.all_scores.shape:
+                value.mul_(self.live())
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if not self.searching:
+            return _with_ddp(self.under_fixed_mask(weight), self.all_scores)
+        # β(s) with ∂L/∂s_c = Σ_{j∈c} ∂L/∂β_j; its value is never used.
+        bits = None if self.live_sets.complete else self.live_sets.bits
+        holding = incidence(self.pattern, weight.device, self.all_scores.dtype)
+        spread: Tensor = _Spread.apply(self.all_scores, holding, bits)  # type: ignore[no-untyped-call]
+        out, width, *kernel = self.shape
+        beta = spread.reshape(out, *kernel, width).movedim(-1, 1)
+        mask = self.mask.view(torch.uint8)
+        product: Tensor = _PerWeightMask.apply(weight, beta, mask)  # type: ignore[no-untyped-call]
+        return product
+
+
+class _PerWeightMask(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(weight: Tensor, beta: Tensor, mask: Tensor) -> Tensor:
+        return weight * mask
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, beta, mask = inputs
+        ctx.save_for_backward(output, mask)
+        ctx.dtype = beta.dtype
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        product, mask = ctx.saved_tensors
+        return grad * mask, (product * grad).to(ctx.dtype), None
+
+
+class _Spread(torch.autograd.Function):
+    """Scores (blocks, C) → zeros (blocks, M), with the gradient of Σ_{c∋j} s_c for live c."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(scores: Tensor, holding: Tensor, bits: Tensor | None) -> Tensor:
+        return scores.new_zeros(()).expand(len(scores), holding.shape[1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, holding, bits = inputs
+        ctx.save_for_backward(holding, bits)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        holding, bits = ctx.saved_tensors
+        by_score = grad @ holding.T
+        return (by_score if bits is None else by_score * unpack(bits, len(holding))), None, None
+
+
+class _ZeroGradient(torch.autograd.Function):
+    """The first tensor, and a gradient of zero for the second."""
+
+    @staticmethod
+    def forward(product: Tensor, scores: Tensor) -> Tensor:
+        return product.view_as(product)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        return grad, torch.zeros_like(ctx.saved_tensors[0])
+
+
+def _with_ddp(product: Tensor, scores: nn.Parameter) -> Tensor:
+    """The product; where DDP waits for a gradient of frozen scores, with one of zero.
+
+    DDP must be told at construction which parameters send gradients. Scores that froze later
+    would end training with an error; wrapped anew, it does not wait for them.
+    """
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return product
+    ddp = getattr(DistributedDataParallel, "_active_ddp_module", None)
+    if ddp is None or not any(scores is one for one in ddp._module_parameters):
+        return product
+    scores.requires_grad_(True)
+    linked: Tensor = _ZeroGradient.apply(product, scores)  # type: ignore[no-untyped-call]
+    return linked
+
+
+def _score_dtype(weight: Tensor) -> torch.dtype:
+    return torch.float32 if weight.dtype in (torch.float16, torch.bfloat16) else weight.dtype
