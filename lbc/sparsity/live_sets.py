@@ -14,6 +14,13 @@ CHUNK_BYTES = 1 << 22
 """Live bits unpacked at a time, one byte each."""
 
 
+def is_plain(tensor: Tensor) -> bool:
+    """Whether the tensor has data now: not while torch compiles, exports or transforms."""
+    return not (
+        torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    )
+
+
 def pack(live: Tensor) -> Tensor:
     """bool (blocks, C) → uint8 (blocks, ⌈C / 8⌉), combination c in bit c mod 8 of byte c // 8."""
     if live.is_cpu:
@@ -59,7 +66,7 @@ def keep_best(scores: Tensor, live: int) -> Tensor:
     same whichever algorithm finds it, so the answer is the same on every device. Removed
     combinations are −inf and stay removed; rows with fewer than ``live`` others keep all of those.
     """
-    if torch.compiler.is_compiling():  # without a branch that depends on the data
+    if not is_plain(scores):  # without a branch that depends on the data
         order = scores.argsort(dim=1, descending=True, stable=True)[:, :live]
         best = torch.zeros_like(scores, dtype=torch.bool).scatter(1, order, True)
         return best & (scores > -torch.inf)

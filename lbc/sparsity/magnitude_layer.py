@@ -8,6 +8,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from lbc.sparsity.additive_layer import AdditiveLayer
+from lbc.sparsity.live_sets import is_plain
 from lbc.sparsity.pattern import Pattern
 
 
@@ -24,6 +25,10 @@ class MagnitudeLayer(AdditiveLayer):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self.seen = fn(self.seen)
         return super()._apply(fn, recurse)
+
+    def see(self, weight: Tensor) -> None:
+        if is_plain(weight):
+            self.seen = weight.detach()
 
     def score_parameters(self) -> tuple[nn.Parameter, ...]:
         return ()

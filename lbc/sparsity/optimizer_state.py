@@ -55,7 +55,7 @@ def warn_of_untrained(trained: Mapping[str, Trained], versions: Mapping[str, int
             "Weights have changed since sparsify(), but no score has ever been updated, so the "
             "choice of combinations is arbitrary: build the optimiser from model.parameters() "
             "after sparsify().",
-            stacklevel=5,
+            stacklevel=4,
         )
 
 

@@ -38,6 +38,12 @@ def incidence(pattern: Pattern, device: torch.device, dtype: torch.dtype) -> Ten
         return pattern.incidence(device).to(dtype)
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor; gathered from all processes if fully_shard has divided it among them."""
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()
+
+
 class SparseLayer(nn.Module):
     """The mask, live sets and scores of one weight.
 
@@ -93,6 +99,9 @@ class SparseLayer(nn.Module):
 
     def forget_removed(self, state: dict[str, Any], /) -> None:
         """Clear what an optimiser's state holds of removed combinations."""
+
+    def see(self, weight: Tensor) -> None:
+        """Take note of the weight, if scores are read off it."""
 
     def sync_live_sets(self) -> None:
         """Bring the live sets in line with the mask, if forward passes change it."""

@@ -21,7 +21,7 @@ from lbc.sparsity.optimizer_state import (
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
-from lbc.sparsity.sparse_layer import Form, SparseLayer
+from lbc.sparsity.sparse_layer import Form, SparseLayer, whole
 from lbc.sparsity.stored_state import check_state
 
 Progress = Callable[[float], object]
@@ -193,6 +193,7 @@ class Sparsifier:
 
         The model's own state dict holds live sets, masks and scores too, but not the patterns.
         """
+        self.sync_live_sets()
         return {
             "method": self.method,
             "layers": {
@@ -218,14 +219,15 @@ class Sparsifier:
         ``save_pretrained(folder, state_dict=…)`` and for plain models. In the other direction,
         the model loads a plain state dict by itself, and keeps scores, masks and live sets.
         """
+        self.sync_live_sets()
         prefixes = {site.prefix: name for name, site in self._sites.items() if name in self.layers}
         plain: dict[str, Tensor] = {}
         for key, value in self.model.state_dict().items():
             name = next((name for at, name in prefixes.items() if key.startswith(at)), None)
             if name is None:
-                plain[key] = value
+                plain[key] = whole(value)
             elif key.endswith(".original"):
-                plain[self._sites[name].plain_key] = value * self.mask(name)
+                plain[self._sites[name].plain_key] = whole(value) * self.mask(name)
         return plain
 
     def finalize(self, hold: bool = False) -> nn.Module:
@@ -238,6 +240,12 @@ class Sparsifier:
         """
         if not self.layers:
             return self.model
+        if any(whole(one) is not one for one in self.model.parameters()):
+            raise ValueError(
+                "The model is divided among processes by fully_shard and cannot be made plain in "
+                "place: save dense_state_dict(), which is whole, or load the model's state dict "
+                "into an undivided model that is sparsified alike."
+            )
         self._remove(dict.fromkeys(self.layers, 1), None, lambda _: None)
         self._finalized = self._kept_weights()
         masks = {self._sites[name].plain_key: self.mask(name) for name in self.layers}
@@ -298,12 +306,17 @@ class Sparsifier:
         optimizer = self._known(optimizer)
         # Of all that still compete, due or not: the sooner a diverged search ends the better.
         for layer in self.layers.values():
-            finite = all(bool(torch.isfinite(at).all()) for at in layer.score_parameters())
+            finite = all(
+                bool(whole(at.detach()).isfinite().all()) for at in layer.score_parameters()
+            )
             if layer.searching and not finite:
                 raise FloatingPointError(
                     f"A score of layer {layer.name!r} is not a finite number, so nothing was "
                     "removed: lower the learning rate, or clip the gradients."
                 )
+            dense = self.dense_weight(layer.name)
+            if whole(dense) is not dense:  # what a forward pass saw has been freed since
+                layer.see(self.canonical(layer.name, whole(dense.detach())))
         before = {name: layer.live_count for name, layer in self.layers.items()}
         due = {
             name: layer

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lbc.sparsity.additive_layer import AdditiveLayer
 from lbc.sparsity.live_sets import unpack
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparse_layer import SparseLayer, incidence
+from lbc.sparsity.sparse_layer import SparseLayer, incidence, whole
 
 
 class PerWeight(AdditiveLayer):
@@ -31,7 +31,7 @@ class PerWeight(AdditiveLayer):
         return self.beta
 
     def stored_scores(self) -> tuple[Tensor, bool]:
-        return self.beta.detach(), True
+        return whole(self.beta.detach()), True
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.searching:
@@ -53,6 +53,7 @@ class PerCombination(SparseLayer):
         shape = (self.blocks, pattern.count)
         start = weight.new_full(shape, pattern.initial_score, dtype=_score_dtype(weight))
         self.all_scores = nn.Parameter(start)
+        self._holding = incidence(pattern, start.device, start.dtype)
 
     def score_parameter(self) -> nn.Parameter:
         return self.all_scores
@@ -60,27 +61,29 @@ class PerCombination(SparseLayer):
     def position_scores(self) -> Tensor:
         live = self.live().to(self.all_scores.dtype)
         holding = incidence(self.pattern, live.device, live.dtype)
-        total = (self.all_scores.detach() * live) @ holding
+        total = (whole(self.all_scores.detach()) * live) @ holding
         return total / (live @ holding).clamp_min(1)
 
     def stored_scores(self) -> tuple[Tensor, bool]:
-        return self.all_scores.detach(), False
+        return whole(self.all_scores.detach()), False
 
     def block_scores(self, rows: slice | Tensor) -> Tensor:
-        return self.all_scores.detach()[rows].clone()
+        return whole(self.all_scores.detach())[rows].clone()
 
     def forget_removed(self, state: dict[str, Any], /) -> None:
         for value in state.values():
             if isinstance(value, Tensor) and value.shape == self.all_scores.shape:
-                value.mul_(self.live())
+                value.mul_(_divided_like(value, self.live()))
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.searching:
             return _with_ddp(self.under_fixed_mask(weight), self.all_scores)
         # β(s) with ∂L/∂s_c = Σ_{j∈c} ∂L/∂β_j; its value is never used.
         bits = None if self.live_sets.complete else self.live_sets.bits
-        holding = incidence(self.pattern, weight.device, self.all_scores.dtype)
-        spread: Tensor = _Spread.apply(self.all_scores, holding, bits)  # type: ignore[no-untyped-call]
+        holding, scores = self._holding, self.all_scores
+        if holding.device != scores.device or holding.dtype != scores.dtype:
+            holding = self._holding = incidence(self.pattern, scores.device, scores.dtype)
+        spread: Tensor = _Spread.apply(scores, holding, bits)  # type: ignore[no-untyped-call]
         out, width, *kernel = self.shape
         beta = spread.reshape(out, *kernel, width).movedim(-1, 1)
         mask = self.mask.view(torch.uint8)
@@ -142,6 +145,16 @@ class _ZeroGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         return grad, torch.zeros_like(ctx.saved_tensors[0])
+
+
+def _divided_like(divided: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor, divided among processes as another is by fully_shard."""
+    mesh = getattr(divided, "device_mesh", None)
+    if mesh is None:
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor, mesh, divided.placements)  # type: ignore[attr-defined]
 
 
 def _with_ddp(product: Tensor, scores: nn.Parameter) -> Tensor:

@@ -23,7 +23,7 @@ class AspLayer(MagnitudeLayer):
         return self.pattern.count if epoch < schedule.end else 1
 
     def forward(self, weight: Tensor) -> Tensor:
-        self.seen = weight.detach()
+        self.see(weight)
         return weight if self.searching else self.under_fixed_mask(weight)
 
 

@@ -30,7 +30,7 @@ class DenseLayer(MagnitudeLayer):
         return self.live_sets, self.mask
 
     def forward(self, weight: Tensor) -> Tensor:
-        self.seen = weight.detach()
+        self.see(weight)
         return weight
 
 

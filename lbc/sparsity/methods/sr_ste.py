@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lbc.sparsity.live_sets import LiveSets, keep_best
+from lbc.sparsity.live_sets import LiveSets, is_plain, keep_best
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
@@ -47,18 +47,21 @@ class SrSteLayer(MagnitudeLayer):
         self, _live: int, /, scored: Callable[[int], object] = lambda _: None
     ) -> tuple[LiveSets, Tensor]:
         """The largest of the present weights."""
-        mask = self._largest()
+        mask = self._largest(self.seen)
         winners = self.pattern.index_of(self.pattern.to_blocks(mask)).int()
         scored(self.blocks * self.pattern.count)
         return LiveSets(self.blocks, self.pattern.count, mask.device, winners=winners), mask
 
     @torch.no_grad()
-    def _largest(self) -> Tensor:
-        return self._mask_of(keep_best(self.pattern.to_blocks(self.seen.abs()), self.pattern.n))
+    def _largest(self, weight: Tensor) -> Tensor:
+        best = keep_best(self.pattern.to_blocks(weight.abs()), self.pattern.n)
+        return self.pattern.from_blocks(best, self.shape)
 
     def forward(self, weight: Tensor) -> Tensor:
-        self.seen = weight.detach()
-        mask = self.mask.copy_(self._largest()).view(torch.uint8)
+        self.see(weight)
+        mask = self._largest(weight.detach())
+        if is_plain(weight):
+            mask = self.mask.copy_(mask)
         product: Tensor = _StraightThrough.apply(weight, mask)  # type: ignore[no-untyped-call]
         return product
 

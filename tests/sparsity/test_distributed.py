@@ -1,0 +1,69 @@
+"""Default DDP and fully_shard train a search to its end, with the same masks on every rank."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from lbc import Schedule, sparsify
+from tests import warm
+from tests.sparsity.networks import METHODS, images, perceptron, sgd
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
+RANKS = 2
+
+
+def run(rank: int, folder: Path, wrap: str) -> None:
+    """Train by every method as one of several processes, and leave the weights in the folder."""
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=RANKS
+    )
+    torch.save([trained(rank, wrap, method) for method in METHODS], folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def trained(rank: int, wrap: str, method: dict[str, Any]) -> dict[str, Tensor]:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4", **method)
+    wrapped: Any = model
+    if wrap == "ddp":
+        wrapped = DistributedDataParallel(model)
+    else:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        wrapped = fully_shard(model, mesh=init_device_mesh("cpu", (RANKS,)))
+    optimizer = sgd(model)
+    for epoch in range(6):
+        optimizer.zero_grad()
+        wrapped(images(seed=10 * rank + epoch)).square().mean().backward()
+        optimizer.step()
+        sparsifier.follow(Schedule(end=3), epoch + 1, optimizer)
+    return sparsifier.dense_state_dict()
+
+
+@pytest.mark.parametrize("wrap", ["ddp", "fully_shard"])
+def test_every_rank_ends_with_the_same_masks(tmp_path: Path, wrap: str) -> None:
+    processes = [
+        warm.start(run, rank, tmp_path, wrap, output=tmp_path / f"{rank}.log")
+        for rank in range(RANKS)
+    ]
+    for process in processes:
+        process.join(90)
+    said = "".join((tmp_path / f"{rank}.log").read_text() for rank in range(RANKS))
+    assert [process.exitcode for process in processes] == [0, 0], said
+    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(RANKS)]
+    for first, second in zip(*ranks, strict=True):
+        assert first.keys() == perceptron().state_dict().keys()
+        for key, value in first.items():
+            assert torch.equal(value, second[key])
+        for key in ("0.weight", "2.weight"):
+            assert ((first[key] != 0).reshape(-1, 4).sum(1) == 2).all()
+        assert len({tuple(row) for row in (first["2.weight"] != 0).tolist()}) > 1

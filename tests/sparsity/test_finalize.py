@@ -1,0 +1,69 @@
+"""A finalized model is plain, counts as before, and keeps its zeros on request."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from lbc import sparsify
+from tests.sparsity.networks import METHODS, images, obeys, perceptron, sgd, train, weight_of
+
+methods = pytest.mark.parametrize("method", METHODS, ids=str)
+
+
+@methods
+def test_density_and_table_survive_finalize(method: dict[str, Any]) -> None:
+    sparsifier = sparsify(perceptron(), "2:4", **method)
+    table = repr(sparsifier)
+    assert "layer  N:M" in table and "the classifier" in table and "2:4" in table
+    sparsifier.finalize()
+    assert sparsifier.density() == 0.5
+    assert "finalized, density 50.0%" in repr(sparsifier)
+
+
+@methods
+def test_parameters_keep_their_order(method: dict[str, Any]) -> None:
+    model = perceptron()
+    before = [(name, one.shape) for name, one in model.named_parameters()]
+    sparsify(model, "2:4", **method).finalize()
+    assert [(name, one.shape) for name, one in model.named_parameters()] == before
+    fresh = perceptron()
+    optimizer, other = sgd(model), sgd(fresh)
+    train(model, optimizer)
+    other.load_state_dict(optimizer.state_dict())
+    vector_to_parameters(parameters_to_vector(model.parameters()), fresh.parameters())
+    assert torch.equal(fresh(images()), model(images()))
+
+
+@methods
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+@pytest.mark.parametrize("copied", [False, True])
+def test_zeros_are_held_while_training_continues(
+    method: dict[str, Any], kind: str, copied: bool
+) -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4", **method)
+    train(model, sgd(model))
+    sparsifier.remove(1)
+    masks = {name: sparsifier.mask(name) for name in sparsifier.layers}
+    sparsifier.finalize(hold=True)
+    if copied:
+        model = copy.deepcopy(model)
+    optimizer = sgd(model) if kind == "sgd" else torch.optim.AdamW(model.parameters(), lr=0.1)
+    before = weight_of(model, "2").detach().clone()
+    train(model, optimizer, 5)
+    for name, mask in masks.items():
+        weight = model.get_parameter(f"{name}.weight")
+        assert torch.equal(weight != 0, mask) and obeys(weight)
+    assert not torch.equal(weight_of(model, "2"), before)
+
+
+def test_without_hold_zeros_are_trained() -> None:
+    model = perceptron()
+    sparsify(model, "2:4").finalize()
+    train(model, sgd(model))
+    assert not obeys(weight_of(model, "2"))

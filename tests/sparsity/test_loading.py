@@ -1,0 +1,125 @@
+"""State dicts of plain and sparse models, and of the sparsifier, go from one to the other."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lbc import sparsify
+from tests.sparsity.networks import (
+    METHODS,
+    images,
+    perceptron,
+    search_to_the_end,
+    sgd,
+    train,
+    weight_of,
+)
+
+methods = pytest.mark.parametrize("method", METHODS, ids=str)
+
+
+def other_weights() -> nn.Sequential:
+    model = perceptron()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    return model
+
+
+@methods
+def test_a_sparse_model_loads_a_dense_checkpoint_and_keeps_its_search(
+    method: dict[str, Any],
+) -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4", **method)
+    optimizer = sgd(model)
+    train(model, optimizer)
+    sparsifier.remove(3, optimizer)
+    scores = [one.detach().clone() for one in sparsifier.score_parameters()]
+    live = [layer.live_count for layer in sparsifier.layers.values()]
+    dense = other_weights()
+    missing, unexpected = model.load_state_dict(dense.state_dict())
+    assert not missing and not unexpected
+    assert torch.equal(sparsifier.dense_weight("2"), weight_of(dense, "2"))
+    assert torch.equal(weight_of(model, "4"), weight_of(dense, "4"))
+    assert [layer.live_count for layer in sparsifier.layers.values()] == live
+    for now, then in zip(sparsifier.score_parameters(), scores, strict=True):
+        assert torch.equal(now, then)
+
+
+@methods
+def test_a_plain_model_loads_the_dense_state_dict(method: dict[str, Any]) -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4", **method)
+    search_to_the_end(model, sparsifier, sgd(model))
+    plain = other_weights()
+    plain.load_state_dict(sparsifier.dense_state_dict())
+    torch.testing.assert_close(plain(images()), model(images()))
+    assert list(model.state_dict()) != list(plain.state_dict())
+    sparsifier.finalize()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, plain.state_dict()[key])
+
+
+def test_a_finalized_model_does_not_take_sparse_checkpoints_silently() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    state = copy.deepcopy(model.state_dict())
+    sparsifier.finalize()
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        model.load_state_dict(state)
+
+
+@methods
+def test_the_sparsifiers_state_is_enough_for_its_search(method: dict[str, Any]) -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4", overrides={"2": "1:4"}, **method)
+    optimizer = sgd(model)
+    train(model, optimizer)
+    sparsifier.remove(2, optimizer)
+    other = perceptron()
+    again = sparsify(other, "2:4", overrides={"2": "1:4"}, **method)
+    other.load_state_dict(sparsifier.dense_state_dict())
+    again.load_state_dict(copy.deepcopy(sparsifier.state_dict()))
+    for name, layer in sparsifier.layers.items():
+        assert torch.equal(layer.scores(), again.scores(name)) or method.get("method")
+        assert torch.equal(layer.live(), again.live(name))
+        assert torch.equal(sparsifier.mask(name), again.mask(name))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pattern": "1:4"}, "Layer '0' is 1:4 here and 2:4 in the state"),
+        ({"method": "asp"}, "of method 'lbc', not 'asp'"),
+        ({"skip": "2"}, "Layer '2' is not sparse in this model"),
+        ({"scores": "per_weight"}, "is missing from the state or the layer"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_whole(change: dict[str, Any], said: str) -> None:
+    trained = sparsify(perceptron(), "2:4")
+    trained.remove(1)
+    arguments: dict[str, Any] = {"pattern": "2:4"} | change
+    other = sparsify(perceptron(), arguments.pop("pattern"), **arguments)
+    before = copy.deepcopy(other.model.state_dict())
+    with pytest.raises(ValueError, match=said):
+        other.load_state_dict(trained.state_dict())
+    for key, value in other.model.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_live_sets_of_another_shape_are_refused() -> None:
+    model = perceptron()
+    state = copy.deepcopy(sparsify(perceptron(), "4:8").model.state_dict())
+    sparsify(model, "2:4", scores="per_weight")
+    with pytest.raises(RuntimeError):
+        model.load_state_dict(state)
+    state = copy.deepcopy(model.state_dict())
+    state["0.parametrizations.weight.0.packed"] = torch.tensor([7, 3], dtype=torch.int32)
+    with pytest.raises(RuntimeError, match="layer '0' under 2:4: live sets of shape"):
+        model.load_state_dict(state)

@@ -1,0 +1,127 @@
+"""Scores that no optimiser trains are an error with its remedy, not arbitrary masks."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import pytest
+import torch
+
+from lbc import Schedule, sparsify
+from tests.sparsity.networks import perceptron, sgd, train
+
+
+def test_an_optimizer_built_before_sparsify_is_refused_and_the_remedy_works() -> None:
+    model = perceptron()
+    optimizer = sgd(model)
+    sparsifier = sparsify(model, "2:4")
+    train(model, optimizer)
+    with pytest.raises(ValueError, match=re.escape("scores of layer '0' and 1 more")) as refused:
+        sparsifier.follow(Schedule(end=3), 1, optimizer)
+    assert sparsifier.layers["0"].live_count == 6
+    assert "optimizer.add_param_group({'params': sparsifier.score_parameters()})" in str(refused)
+
+    optimizer.add_param_group({"params": sparsifier.score_parameters()})
+    train(model, optimizer)
+    sparsifier.follow(Schedule(end=3), 3, optimizer)
+    assert len(set(sparsifier.layers["0"].winners().tolist())) > 1
+
+
+def test_without_the_optimizer_at_hand_untrained_scores_are_a_warning() -> None:
+    model = perceptron()
+    optimizer = sgd(model)
+    sparsifier = sparsify(model, "2:4")
+    train(model, optimizer)
+    with pytest.warns(UserWarning, match="no score has ever been updated") as warned:
+        sparsifier.remove(1)
+    assert warned[0].filename == __file__
+
+
+def test_pruning_an_untouched_model_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sparsify(perceptron(), "2:4").finalize()
+
+
+def test_an_optimizer_of_other_layers_alone_is_refused() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    with pytest.raises(ValueError, match="does not train the scores of layer '0'"):
+        sparsifier.remove(3, torch.optim.SGD(model[4].parameters(), lr=0.1))
+
+
+def test_frozen_layers_need_no_trained_scores() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=0.1)
+    train(model, optimizer)
+    sparsifier.remove(3, optimizer)
+    assert sparsifier.layers["2"].live_count == 3
+
+
+def test_a_users_freezing_outlasts_removals() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    model.requires_grad_(False)
+    sparsifier.remove(3)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop])
+def test_other_optimizers_than_sgd_make_per_weight_scores_inexact(
+    kind: type[torch.optim.Optimizer],
+) -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4", scores="per_weight")
+    optimizer = kind(model.parameters())  # type: ignore[call-arg]
+    train(model, optimizer)
+    with pytest.warns(UserWarning, match=f"exact under SGD only; under {kind.__name__}") as warned:
+        sparsifier.follow(Schedule(end=3), 1, optimizer)
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # once is enough
+        sparsifier.follow(Schedule(end=3), 2, optimizer)
+
+
+@pytest.mark.parametrize("scores", ["per_combination", "auto"])
+def test_scores_per_combination_are_exact_under_adam(scores: str) -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4", scores=scores)  # type: ignore[arg-type]
+    optimizer = torch.optim.Adam(model.parameters())
+    train(model, optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sparsifier.follow(Schedule(end=3), 1, optimizer)
+
+
+def test_the_optimizer_is_remembered_and_its_state_dropped() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    optimizer = sgd(model)
+    train(model, optimizer)
+    sparsifier.follow(schedule := Schedule(end=3), 1, optimizer)
+    assert (sparsifier.schedule, sparsifier.optimizer) == (schedule, optimizer)
+    sparsifier.remove(1)
+    assert not any(scores in optimizer.state for scores in sparsifier.score_parameters())
+
+
+def test_clipping_without_the_scores_keeps_the_two_forms_equal() -> None:
+    winners = []
+    for scores in ("per_weight", "per_combination"):
+        model = perceptron().double()
+        sparsifier = sparsify(model, "2:4", scores=scores)
+        optimizer = sgd(model)
+        own = {id(one) for one in sparsifier.score_parameters()}
+        clipped = [one for one in model.parameters() if id(one) not in own]
+        for step in range(12):
+            optimizer.zero_grad()
+            data = torch.randn(8, 16, generator=torch.Generator().manual_seed(step)).double()
+            model(data).square().sum().backward()
+            torch.nn.utils.clip_grad_norm_(clipped, 1e-2)
+            optimizer.step()
+        sparsifier.remove(1, optimizer)
+        winners.append([layer.winners() for layer in sparsifier.layers.values()])
+    for one, other in zip(*winners, strict=True):
+        assert torch.equal(one, other)
