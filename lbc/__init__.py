@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from lbc.sparsity.schedule import Schedule
     from lbc.sparsity.sparsifier import Sparsifier, sparsify
 
+    __version__: str
+
 __all__ = [
     "Experiment",
     "Pattern",
     "Schedule",
     "Sparsifier",
+    "__version__",
     "load_experiment",
     "sparsify",
     "to_sparse_semi_structured",
@@ -43,8 +46,15 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__version__":
+        value: Any = import_module("importlib.metadata").version("lbc-explorer")
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module 'lbc' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +35,8 @@ class Sparsifier:
     """The N:M layers of one model while their best combinations are learned.
 
     ``layers`` maps the name of each sparse layer to its state, ``skipped`` the name of every other
-    weight of two or more dimensions to the reason why it stays dense. ``schedule`` and
-    ``optimizer`` are the last ones given to ``follow`` or ``remove``.
+    weight of two or more dimensions to the reason why it stays dense. ``schedule`` is the last one
+    given to ``follow``.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Sparsifier:
         self.skipped = skipped
         self.method = method
         self.schedule: Schedule | None = None
-        self.optimizer: torch.optim.Optimizer | None = None
+        self._optimizer: ref[torch.optim.Optimizer] | None = None
         self._sites = sites
         self._finalized: tuple[int, int] | None = None
         self._versions = {name: self.dense_weight(name)._version for name in layers}
@@ -87,6 +88,11 @@ class Sparsifier:
     def searching(self) -> bool:
         """Whether any mask may still change."""
         return any(layer.searching for layer in self.layers.values())
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """The last optimiser given to ``follow`` or ``remove``, while it exists."""
+        return None if self._optimizer is None else self._optimizer()
 
     def score_parameters(self) -> list[nn.Parameter]:
         """The trained tensors behind the scores of all layers."""
@@ -338,7 +344,7 @@ class Sparsifier:
         """The optimiser to clean up, checked when it is a new one."""
         if optimizer is not None and optimizer is not self.optimizer:
             check_optimizer(optimizer, self._trained())
-            self.optimizer = optimizer
+            self._optimizer = ref(optimizer)
         return self.optimizer
 
 
