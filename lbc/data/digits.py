@@ -27,7 +27,7 @@ def load_digits() -> Dataset:
     except FileNotFoundError as error:
         raise DataError(str(error)) from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"The shipped {path} is damaged: install the package again.") from error
+        raise DataError(f"The shipped {path} is damaged: reinstall the package.") from error
     return split_in_two(
         "digits",
         torch.from_numpy(images)[:, None],
