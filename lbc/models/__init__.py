@@ -57,7 +57,7 @@ def lay_out(model: config.Model, in_shape: Shape, classes: int) -> nn.Module:
         with torch.device("meta"), _Undrawn():
             return make()
     except ValueError:
-        if not isinstance(model, config.FOREIGN):
+        if not isinstance(model, config.EXTERNAL):
             raise
     with torch.random.fork_rng(devices=[]):
         return make()

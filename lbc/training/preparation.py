@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from torch import nn
 
-from lbc.config import FOREIGN, Experiment, Model
+from lbc.config import EXTERNAL, Experiment, Model
 from lbc.data import Dataset, batch_sizes
 from lbc.data.batches import FEWEST
 from lbc.models import build, lay_out
@@ -54,7 +54,7 @@ def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int
     memory is impossible, or nothing qualifies.
     """
     model = lay_out(experiment.model, in_shape, classes)
-    if isinstance(experiment.model, FOREIGN):
+    if isinstance(experiment.model, EXTERNAL):
         return _preview(experiment, model, model_cost(model, in_shape))
     return _preview(experiment, model, _own_cost(experiment.model, in_shape, classes))
 

@@ -1,4 +1,4 @@
-"""CIFAR's binary versions load as they were written; the pickled ones are refused."""
+"""CIFAR's binary versions load as they were written; the pickled ones are rejected."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def hundred(folder: Path) -> config.Cifar100:
     return config.Cifar100(folder=folder)
 
 
-def refusal(source: config.Cifar10 | config.Cifar100) -> str:
+def error_message(source: config.Cifar10 | config.Cifar100) -> str:
     with pytest.raises(DataError) as caught:
         load(source)
     sentence = str(caught.value)
@@ -98,11 +98,11 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     whole = file.read_bytes()
     for content in (b"", whole[:-1], whole + b"x", pickle.dumps({"data": b"1" * 50})):
         file.write_bytes(content)
-        assert "data_batch_3.bin is damaged" in refusal(source)
+        assert "data_batch_3.bin is damaged" in error_message(source)
     file.write_bytes(whole[:3073] + b"\x0a" + whole[3074:])
-    assert "holds the label 10, first of image 1, and there are 10 classes" in refusal(source)
+    assert "holds the label 10, first of image 1, and there are 10 classes" in error_message(source)
     file.unlink()
-    assert "holds no data_batch_3.bin" in refusal(source)
+    assert "holds no data_batch_3.bin" in error_message(source)
     with pytest.raises(DataError, match="holds no data_batch_3"):
         describe(source)
 
@@ -117,10 +117,10 @@ def test_the_pickled_versions_are_never_loaded(tmp_path: Path) -> None:
         ("train", config.Cifar100(folder=tmp_path)),
     ):
         (tmp_path / name).write_bytes(pickle.dumps(Trap()))
-        sentence = refusal(source)
+        sentence = error_message(source)
         assert "can run code" in sentence and "binary version" in sentence
     assert not (tmp_path / "sprung").exists()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    assert "is no folder" in refusal(config.Cifar100(folder=tmp_path / "nowhere"))
+    assert "is no folder" in error_message(config.Cifar100(folder=tmp_path / "nowhere"))

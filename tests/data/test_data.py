@@ -35,8 +35,8 @@ def saved(folder: Path, **arrays: Any) -> Path:
     return path
 
 
-def refusal(path: Path, test_share: float = 0.25) -> str:
-    """The sentence a file is refused with; it must name the file and be one line."""
+def error_message(path: Path, test_share: float = 0.25) -> str:
+    """The sentence a file is rejected with; it must name the file and be one line."""
     with pytest.raises(DataError) as caught:
         load(npz(path, test_share))
     sentence = str(caught.value)
@@ -175,13 +175,13 @@ def test_a_split_is_disjoint_complete_and_balanced(values: list[int], share: flo
 def test_an_unusable_file_is_refused_with_a_sentence(
     tmp_path: Path, arrays: dict[str, Any], words: str
 ) -> None:
-    assert words in refusal(saved(tmp_path, **arrays))
+    assert words in error_message(saved(tmp_path, **arrays))
 
 
 def test_the_first_bad_image_is_named(tmp_path: Path) -> None:
     images = IMAGES.astype(np.float32)
     images[17, 3, 3] = np.inf
-    assert "first in image 17" in refusal(saved(tmp_path, images=images, labels=LABELS))
+    assert "first in image 17" in error_message(saved(tmp_path, images=images, labels=LABELS))
 
 
 def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cut.npz"
     for length in range(0, len(whole), 97):
         path.write_bytes(whole[:length])
-        refusal(path)
+        error_message(path)
         with pytest.raises(DataError):
             describe(npz(path))
 
@@ -197,34 +197,34 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
 def test_a_file_with_flipped_bytes_loads_or_is_refused(tmp_path: Path) -> None:
     whole = saved(tmp_path, images=IMAGES, labels=LABELS).read_bytes()
     path = tmp_path / "flipped.npz"
-    refused = 0
+    rejected = 0
     for place in range(0, len(whole), 23):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         for read in (load, describe):
             try:
                 read(npz(path))
             except DataError:
-                refused += 1
-    assert refused
+                rejected += 1
+    assert rejected
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 not really", os.urandom(500)])
 def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "foreign.npz"
     path.write_bytes(content)
-    assert "cut off or is no .npz file" in refusal(path)
+    assert "cut off or is no .npz file" in error_message(path)
 
 
 def test_a_single_array_is_no_npz_file(tmp_path: Path) -> None:
     path = tmp_path / "one.npz"
     with path.open("wb") as file:
         np.save(file, IMAGES)
-    assert "no .npz file" in refusal(path)
+    assert "no .npz file" in error_message(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    assert "does not exist" in refusal(tmp_path / "nowhere.npz")
-    assert "cannot be read" in refusal(tmp_path)
+    assert "does not exist" in error_message(tmp_path / "nowhere.npz")
+    assert "cannot be read" in error_message(tmp_path)
 
 
 class Trap:
@@ -241,9 +241,9 @@ def test_no_code_in_a_data_file_ever_runs(tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
     plain = tmp_path / "plain.npz"
     plain.write_bytes(pickle.dumps(Trap(sprung)))
-    refusal(plain)
+    error_message(plain)
     inside = saved(tmp_path, images=np.array([Trap(sprung)] * 40), labels=LABELS)
-    assert "can run code" in refusal(inside)
+    assert "can run code" in error_message(inside)
     with pytest.raises(DataError, match="can run code"):
         describe(npz(inside))
     assert not sprung.exists()
@@ -257,7 +257,7 @@ def test_a_header_that_claims_more_than_memory_is_refused(tmp_path: Path) -> Non
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", header.getvalue())
         archive.writestr("labels.npy", header.getvalue())
-    refusal(path)
+    error_message(path)
 
 
 def test_the_shipped_digits_say_where_they_come_from() -> None:

@@ -45,7 +45,7 @@ def written(
     return config.IdxFiles(folder=folder)
 
 
-def refusal(source: config.IdxFiles, also_described: bool = False) -> str:
+def error_message(source: config.IdxFiles, also_described: bool = False) -> str:
     with pytest.raises(DataError) as caught:
         load(source)
     sentence = str(caught.value)
@@ -110,13 +110,13 @@ def test_emnist_is_put_upright_and_its_letters_counted_from_0(
     images, found = arrays(data.train)
     assert np.array_equal(images[:, 0], IMAGES) and np.array_equal(found, LABELS)
     assert describe(source) == ((1, 5, 4), 3)
-    assert "data.emnist chooses a part" in refusal(config.IdxFiles(folder=tmp_path))
+    assert "data.emnist chooses a part" in error_message(config.IdxFiles(folder=tmp_path))
 
 
 def test_letters_that_count_from_0_are_not_letters(tmp_path: Path) -> None:
     written(tmp_path, prefixes=("emnist-letters-train", "emnist-letters-test"))
     source = config.IdxFiles(folder=tmp_path, emnist="letters")
-    assert "letters are counted from 1" in refusal(source, also_described=True)
+    assert "letters are counted from 1" in error_message(source, also_described=True)
 
 
 HEADER = struct.pack(">HBBIII", 0, 8, 3, 12, 5, 4)
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, words: str, pac
     source = written(tmp_path, packed=packed)
     file = tmp_path / ("train-images-idx3-ubyte" + (".gz" if packed else ""))
     file.write_bytes(gzip.compress(content) if packed else content)
-    sentence = refusal(source)
+    sentence = error_message(source)
     assert words in sentence and file.name in sentence
 
 
@@ -155,24 +155,24 @@ def test_a_gz_file_cut_off_anywhere_or_foreign_is_named(tmp_path: Path) -> None:
     whole = file.read_bytes()
     for content in (*(whole[:length] for length in range(0, len(whole), 5)), b"plain", whole[:-4]):
         file.write_bytes(content)
-        assert file.name in refusal(source, also_described=True)
+        assert file.name in error_message(source, also_described=True)
 
 
 def test_labels_and_images_must_belong_together(tmp_path: Path) -> None:
     source = written(tmp_path)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[:-1]))
-    assert "12 images but" in refusal(source)
+    assert "12 images but" in error_message(source)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS * np.uint8(0)))
-    assert "one class" in refusal(source, also_described=True)
+    assert "one class" in error_message(source, also_described=True)
     written(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[:6] + np.uint8(2)))
-    assert "the label 3, first of image 1, and there are 3 classes" in refusal(source)
+    assert "the label 3, first of image 1, and there are 3 classes" in error_message(source)
     written(tmp_path)
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES[:6, :3]))
-    assert "are 5×4 and those to test 3×4" in refusal(source)
+    assert "are 5×4 and those to test 3×4" in error_message(source)
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
     source = config.IdxFiles(folder=tmp_path)
-    assert "holds no train-labels-idx1-ubyte" in refusal(source, also_described=True)
-    assert "is no folder" in refusal(config.IdxFiles(folder=tmp_path / "nowhere"), True)
+    assert "holds no train-labels-idx1-ubyte" in error_message(source, also_described=True)
+    assert "is no folder" in error_message(config.IdxFiles(folder=tmp_path / "nowhere"), True)

@@ -43,8 +43,8 @@ def folder(root: Path, **settings: int | str) -> config.ImageFolder:
     return config.ImageFolder.model_validate({"folder": root, **values})
 
 
-def refusal(root: Path) -> str:
-    """The sentence a folder is refused with, when it is loaded or when its pictures are read."""
+def error_message(root: Path) -> str:
+    """The sentence a folder is rejected with, when it is loaded or when its pictures are read."""
     with pytest.raises(DataError) as caught:
         source = folder(root)
         loader = Loader(load(source), source, 4)
@@ -140,15 +140,15 @@ def test_a_picture_cut_off_is_named(root: Path, name: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     Image.fromarray(image).save(file)
     file.write_bytes(file.read_bytes()[:-400])
-    assert f"{file} is " in refusal(root)
+    assert f"{file} is " in error_message(root)
 
 
 def test_what_is_not_8_bits_or_would_run_a_program_is_refused(root: Path) -> None:
     file = root / "train" / "dog" / "dog0.png"
     Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(file)
-    assert "more than 8 bits" in refusal(root)
+    assert "more than 8 bits" in error_message(root)
     Image.new("RGB", (9, 9)).save(file, format="EPS")
-    assert "is no picture" in refusal(root)
+    assert "is no picture" in error_message(root)
 
 
 def test_a_picture_that_vanishes_is_named(root: Path) -> None:
@@ -160,23 +160,23 @@ def test_a_picture_that_vanishes_is_named(root: Path) -> None:
 
 def test_bad_layouts_are_told(root: Path) -> None:
     (root / "val" / "fox").mkdir()
-    assert f"{root / 'val' / 'fox'} is a class that" in refusal(root)
+    assert f"{root / 'val' / 'fox'} is a class that" in error_message(root)
     (root / "train" / "fox").mkdir()
-    assert f"{root / 'train' / 'fox'} holds no pictures" in refusal(root)
+    assert f"{root / 'train' / 'fox'} holds no pictures" in error_message(root)
     (root / "val").rename(root / "test")
     picture(root / "train" / "fox" / "a.png")
-    assert f"{root / 'test' / 'fox'} holds no pictures" in refusal(root)
+    assert f"{root / 'test' / 'fox'} holds no pictures" in error_message(root)
     (root / "test").rename(root / "other")
-    assert "holds no folder val" in refusal(root)
+    assert "holds no folder val" in error_message(root)
     (root / "train").rename(root / "val")
     with pytest.raises(DataError, match="holds no folder train"):
         describe(folder(root))
 
 
 def test_an_empty_folder_and_a_single_class_are_told(tmp_path: Path) -> None:
-    assert "holds no folder train" in refusal(tmp_path)
+    assert "holds no folder train" in error_message(tmp_path)
     for split in ("train", "val"):
         (tmp_path / split).mkdir()
-    assert "holds 0 class folder(s)" in refusal(tmp_path)
+    assert "holds 0 class folder(s)" in error_message(tmp_path)
     picture(tmp_path / "train" / "cat" / "a.png")
-    assert "holds 1 class folder(s)" in refusal(tmp_path)
+    assert "holds 1 class folder(s)" in error_message(tmp_path)

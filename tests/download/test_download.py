@@ -83,7 +83,7 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def refusal(remote: RemoteFile, folder: Path) -> str:
+def error_message(remote: RemoteFile, folder: Path) -> str:
     with pytest.raises(DownloadError) as caught:
         fetch(remote, folder)
     sentence = str(caught.value)
@@ -106,7 +106,7 @@ def test_an_interrupted_download_is_resumed(server: Server, tmp_path: Path) -> N
     remote = server.remote("a.bin")
     server.breaks_after = 120_000
     for part in (120_000, 240_000):
-        assert "which resumes the download" in refusal(remote, tmp_path)
+        assert "which resumes the download" in error_message(remote, tmp_path)
         assert (tmp_path / "a.bin.part").stat().st_size == part
     reported: list[int] = []
     fetch(remote, tmp_path, lambda received, _: reported.append(received))
@@ -139,7 +139,7 @@ def test_a_wrong_checksum_leaves_no_file_and_a_damaged_file_is_replaced(
 ) -> None:
     good = server.remote("a.bin")
     server.files["/a.bin"] = CONTENT[:-1] + b"?"
-    assert f"whose checksum is not {good.md5}" in refusal(good, tmp_path)
+    assert f"whose checksum is not {good.md5}" in error_message(good, tmp_path)
     assert not list(tmp_path.iterdir())
     server.remote("a.bin")
     (tmp_path / "a.bin").write_bytes(b"damaged")
@@ -149,18 +149,18 @@ def test_a_wrong_checksum_leaves_no_file_and_a_damaged_file_is_replaced(
 def test_a_partial_download_of_another_file_is_rejected(server: Server, tmp_path: Path) -> None:
     remote = server.remote("a.bin")
     (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)
-    assert "whose checksum is not" in refusal(remote, tmp_path)
+    assert "whose checksum is not" in error_message(remote, tmp_path)
     assert fetch(remote, tmp_path).read_bytes() == CONTENT
 
 
 def test_a_missing_file_and_no_network_are_clear_errors(server: Server, tmp_path: Path) -> None:
     missing = RemoteFile(f"{server.address}/b.bin", "b.bin", "0" * 32)
-    assert "returned 404" in refusal(missing, tmp_path)
+    assert "returned 404" in error_message(missing, tmp_path)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, but not listening
         port = unused.getsockname()[1]
         silent = RemoteFile(f"http://127.0.0.1:{port}/a.bin", "a.bin", "0" * 32)
-        assert "could not be downloaded (" in refusal(silent, tmp_path)
+        assert "could not be downloaded (" in error_message(silent, tmp_path)
 
 
 def test_an_error_names_a_file_where_a_folder_is_needed(

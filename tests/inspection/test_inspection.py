@@ -39,8 +39,8 @@ def only(report: Report) -> Layer:
     return layer
 
 
-def refusal(path: Path) -> str:
-    """The sentence a file is refused with; it must name the file and be one line."""
+def error_message(path: Path) -> str:
+    """The sentence a file is rejected with; it must name the file and be one line."""
     with pytest.raises(InspectionError) as caught:
         inspect_checkpoint(path, PATTERN)
     sentence = str(caught.value)
@@ -179,7 +179,7 @@ def test_a_foreign_parametrization_is_refused(tmp_path: Path, mask: Tensor | Non
     if mask is not None:
         state["a.parametrizations.weight.0.mask"] = mask
     torch.save(state, tmp_path / "a.pt")
-    assert "layer a is parametrized by something else" in refusal(tmp_path / "a.pt")
+    assert "layer a is parametrized by something else" in error_message(tmp_path / "a.pt")
 
 
 def test_layers_are_dense_by_design_when_the_file_or_the_user_says_so(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_layer_exported_with_another_pattern_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("entry", ["", "[]", "{", '{"skipped": ["a"]}', "[" * 10_000, "null"])
 def test_a_foreign_metadata_entry_is_refused(tmp_path: Path, entry: str) -> None:
     save_file(STATE, tmp_path / "a.safetensors", metadata={"lbc": entry})
-    assert "metadata entry 'lbc'" in refusal(tmp_path / "a.safetensors")
+    assert "metadata entry 'lbc'" in error_message(tmp_path / "a.safetensors")
 
 
 def test_the_report_can_be_written_as_json(tmp_path: Path) -> None:
@@ -260,20 +260,20 @@ def test_no_code_in_a_checkpoint_ever_runs(tmp_path: Path) -> None:
     sprung, path = tmp_path / "sprung", tmp_path / "a.pt"
     content = STATE | {"trap": Trap(sprung)}
     torch.save(content, path)
-    assert "can run code" in refusal(path)
+    assert "can run code" in error_message(path)
     torch.save(content, path, _use_new_zipfile_serialization=False)
-    refusal(path)
+    error_message(path)
     path.write_bytes(pickle.dumps(content))
-    refusal(path)
+    error_message(path)
     disguised = tmp_path / "a.safetensors"
     disguised.write_bytes(path.read_bytes())
-    refusal(disguised)
+    error_message(disguised)
     assert not sprung.exists()
 
 
 def test_a_whole_pickled_model_is_refused_by_the_name_of_its_class(tmp_path: Path) -> None:
     torch.save(nn.Linear(4, 4), tmp_path / "a.pt")
-    assert "torch.nn.modules.linear.Linear" in refusal(tmp_path / "a.pt")
+    assert "torch.nn.modules.linear.Linear" in error_message(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors", "legacy.pt"])
@@ -286,7 +286,7 @@ def test_a_checkpoint_cut_off_anywhere_is_refused(tmp_path: Path, name: str) -> 
     whole = path.read_bytes()
     for length in range(0, len(whole) - 1, 397):
         path.write_bytes(whole[:length])
-        refusal(path)
+        error_message(path)
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
@@ -297,21 +297,21 @@ def test_a_checkpoint_with_flipped_bytes_is_checked_or_refused(tmp_path: Path, n
     else:
         torch.save(STATE, path)
     whole = path.read_bytes()
-    refused = 0
+    rejected = 0
     for place in range(0, len(whole), 61):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x15]) + whole[place + 1 :])
         try:
             inspect_checkpoint(path, PATTERN)
         except InspectionError:
-            refused += 1
-    assert refused
+            rejected += 1
+    assert rejected
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"hello\n", os.urandom(400), b"PK\x03\x04oops"])
 def test_a_foreign_file_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    refusal(tmp_path / name)
+    error_message(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -320,14 +320,14 @@ def test_a_foreign_file_is_refused(tmp_path: Path, name: str, content: bytes) ->
 )
 def test_a_torch_file_without_layers_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "a.pt")
-    assert "no state dict with a layer" in refusal(tmp_path / "a.pt")
+    assert "no state dict with a layer" in error_message(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("key", ["a.bias", "weight_scale", "a.weight"])
 def test_a_safetensors_file_without_layers_is_refused(tmp_path: Path, key: str) -> None:
     shape = (4,) if key == "a.weight" else (4, 4)
     save_file({key: torch.ones(shape)}, tmp_path / "a.safetensors")
-    assert "holds no layer" in refusal(tmp_path / "a.safetensors")
+    assert "holds no layer" in error_message(tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -343,11 +343,11 @@ def test_a_weight_whose_numbers_are_not_all_there_is_refused(
     tmp_path: Path, weight: Tensor
 ) -> None:
     torch.save({"a.weight": weight}, tmp_path / "a.pt")
-    assert "layer a" in refusal(tmp_path / "a.pt")
+    assert "layer a" in error_message(tmp_path / "a.pt")
 
 
 def test_missing_files_folders_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
-    assert "does not exist" in refusal(tmp_path / "nowhere.pt")
-    assert "without model.safetensors" in refusal(tmp_path)
+    assert "does not exist" in error_message(tmp_path / "nowhere.pt")
+    assert "without model.safetensors" in error_message(tmp_path)
     (tmp_path / "a.bin").write_bytes(b"x")
-    assert "no known kind" in refusal(tmp_path / "a.bin")
+    assert "no known kind" in error_message(tmp_path / "a.bin")

@@ -112,7 +112,7 @@ def test_narrow_types_are_widened_exactly(tmp_path: Path, kind: int) -> None:
     assert weight.tolist() == [[0.0, 1.5, -2.0, 0.0], [0.0, 0.25, 8.0, 0.0]]
 
 
-def refusal(path: Path) -> str:
+def error_message(path: Path) -> str:
     with pytest.raises(InspectionError) as caught:
         survey_checkpoint(path)
     sentence = str(caught.value)
@@ -124,26 +124,26 @@ def test_a_file_cut_off_anywhere_is_refused_or_read(tmp_path: Path) -> None:
     node = helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)
     path = write(tmp_path / "a.onnx", [node], {"fc.weight": MATRIX})
     whole = path.read_bytes()
-    refused = 0
+    rejected = 0
     for length in range(0, len(whole), 3):
         path.write_bytes(whole[:length])
         try:
             survey_checkpoint(path)
         except InspectionError as error:
             assert str(path) in str(error)
-            refused += 1
+            rejected += 1
     for place in range(0, len(whole), 3):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x15]) + whole[place + 1 :])
         try:
             survey_checkpoint(path)
         except InspectionError:
-            refused += 1
-    assert refused > 10
+            rejected += 1
+    assert rejected > 10
 
 
 def test_a_file_without_layers_is_refused(tmp_path: Path) -> None:
     node = helper.make_node("Relu", ["x"], ["y"])
-    assert "holds no layer" in refusal(write(tmp_path / "a.onnx", [node], {}))
+    assert "holds no layer" in error_message(write(tmp_path / "a.onnx", [node], {}))
 
 
 def test_weights_in_another_file_are_read_and_missed(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_weights_in_another_file_are_read_and_missed(tmp_path: Path) -> None:
     )
     assert np.array_equal(weights(path)["fc"].numpy(), big)
     (tmp_path / "a.bin").unlink()
-    assert "a.bin" in refusal(path)
+    assert "a.bin" in error_message(path)
 
 
 def test_without_the_package_the_sentence_says_what_to_install(
@@ -166,4 +166,4 @@ def test_without_the_package_the_sentence_says_what_to_install(
 ) -> None:
     (tmp_path / "a.onnx").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert "pip install 'lbc-explorer[onnx]'" in refusal(tmp_path / "a.onnx")
+    assert "pip install 'lbc-explorer[onnx]'" in error_message(tmp_path / "a.onnx")

@@ -8,7 +8,7 @@ from torch import nn
 
 from lbc import config
 from lbc.config.model import FAMILIES
-from lbc.config.values import names
+from lbc.config.values import variant_names
 from lbc.models import (
     CifarResNet,
     ConvNet,
@@ -26,8 +26,8 @@ from lbc.models.deit import Attention, DropPath
 OWN = [
     config.parse_experiment({"model": {"name": name}}).model
     for family in FAMILIES
-    if family not in config.FOREIGN
-    for name in names(family)
+    if family not in config.EXTERNAL
+    for name in variant_names(family)
 ]
 OF_ANY_SIZE = [
     config.ConvNet(), config.Mlp(), config.ResNet(), config.ResNet(name="resnet50"),
