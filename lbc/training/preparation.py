@@ -10,7 +10,7 @@ from torch import nn
 
 from lbc.config import EXTERNAL, Experiment, Model
 from lbc.data import Dataset, batch_sizes
-from lbc.data.batches import FEWEST
+from lbc.data.batches import MIN_BATCH_SIZE
 from lbc.models import build, lay_out
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
 from lbc.runs.events import LayerInfo, Prepared
@@ -67,7 +67,7 @@ def _own_cost(model: Model, in_shape: tuple[int, int, int], classes: int) -> Mod
 
 def fewest_images(experiment: Experiment, processes: int) -> int:
     """How many images a batch must hold for every part of every process to have two."""
-    return FEWEST * processes * experiment.training.accumulate
+    return MIN_BATCH_SIZE * processes * experiment.training.accumulate
 
 
 def prepare(
@@ -79,10 +79,10 @@ def prepare(
     """
     fewest, size = fewest_images(experiment, processes), experiment.training.batch_size
     count = len(data.train.labels)
-    if min(size, count) < fewest and fewest > FEWEST:
+    if min(size, count) < fewest and fewest > MIN_BATCH_SIZE:
         raise ValueError(
             f"A batch of {min(size, count)} images cannot be shared by {processes} process(es) in "
-            f"{experiment.training.accumulate} part(s) each: every part needs {FEWEST}."
+            f"{experiment.training.accumulate} part(s) each: every part needs {MIN_BATCH_SIZE}."
         )
     model, sparsifier, seen = build_sparse(experiment, data.in_shape, data.classes)
     prepared = Prepared(

@@ -174,7 +174,7 @@ def test_a_checkpoint_taken_in_training_is_checked_with_its_masks(
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(4, 8), torch.ones(4, 4, dtype=torch.bool)])
-def test_a_foreign_parametrization_is_refused(tmp_path: Path, mask: Tensor | None) -> None:
+def test_a_foreign_parametrization_is_rejected(tmp_path: Path, mask: Tensor | None) -> None:
     state = {"a.parametrizations.weight.original": torch.ones(4, 8)}
     if mask is not None:
         state["a.parametrizations.weight.0.mask"] = mask
@@ -206,7 +206,7 @@ def test_a_layer_exported_with_another_pattern_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", ["", "[]", "{", '{"skipped": ["a"]}', "[" * 10_000, "null"])
-def test_a_foreign_metadata_entry_is_refused(tmp_path: Path, entry: str) -> None:
+def test_a_foreign_metadata_entry_is_rejected(tmp_path: Path, entry: str) -> None:
     save_file(STATE, tmp_path / "a.safetensors", metadata={"lbc": entry})
     assert "metadata entry 'lbc'" in error_message(tmp_path / "a.safetensors")
 
@@ -271,13 +271,13 @@ def test_no_code_in_a_checkpoint_ever_runs(tmp_path: Path) -> None:
     assert not sprung.exists()
 
 
-def test_a_whole_pickled_model_is_refused_by_the_name_of_its_class(tmp_path: Path) -> None:
+def test_a_whole_pickled_model_is_rejected_by_the_name_of_its_class(tmp_path: Path) -> None:
     torch.save(nn.Linear(4, 4), tmp_path / "a.pt")
     assert "torch.nn.modules.linear.Linear" in error_message(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors", "legacy.pt"])
-def test_a_checkpoint_cut_off_anywhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_cut_off_anywhere_is_rejected(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "a.safetensors":
         save_file(STATE, path)
@@ -290,7 +290,7 @@ def test_a_checkpoint_cut_off_anywhere_is_refused(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
-def test_a_checkpoint_with_flipped_bytes_is_checked_or_refused(tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_with_flipped_bytes_is_checked_or_rejected(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "a.safetensors":
         save_file(STATE, path, metadata={"lbc": "{}"})
@@ -309,7 +309,7 @@ def test_a_checkpoint_with_flipped_bytes_is_checked_or_refused(tmp_path: Path, n
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"hello\n", os.urandom(400), b"PK\x03\x04oops"])
-def test_a_foreign_file_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_foreign_file_is_rejected(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     error_message(tmp_path / name)
 
@@ -318,13 +318,13 @@ def test_a_foreign_file_is_refused(tmp_path: Path, name: str, content: bytes) ->
     "content",
     [torch.ones(4, 4), [STATE], {}, {"model": 3}, {3: torch.ones(4, 4)}, {"a": torch.ones(4, 4)}],
 )
-def test_a_torch_file_without_layers_is_refused(tmp_path: Path, content: object) -> None:
+def test_a_torch_file_without_layers_is_rejected(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "a.pt")
     assert "no state dict with a layer" in error_message(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("key", ["a.bias", "weight_scale", "a.weight"])
-def test_a_safetensors_file_without_layers_is_refused(tmp_path: Path, key: str) -> None:
+def test_a_safetensors_file_without_layers_is_rejected(tmp_path: Path, key: str) -> None:
     shape = (4,) if key == "a.weight" else (4, 4)
     save_file({key: torch.ones(shape)}, tmp_path / "a.safetensors")
     assert "holds no layer" in error_message(tmp_path / "a.safetensors")
@@ -339,14 +339,14 @@ def test_a_safetensors_file_without_layers_is_refused(tmp_path: Path, key: str) 
     ],
     ids=["expanded", "meta", "sparse layout"],
 )
-def test_a_weight_whose_numbers_are_not_all_there_is_refused(
+def test_a_weight_whose_numbers_are_not_all_there_is_rejected(
     tmp_path: Path, weight: Tensor
 ) -> None:
     torch.save({"a.weight": weight}, tmp_path / "a.pt")
     assert "layer a" in error_message(tmp_path / "a.pt")
 
 
-def test_missing_files_folders_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
+def test_missing_files_folders_and_unknown_kinds_are_rejected(tmp_path: Path) -> None:
     assert "does not exist" in error_message(tmp_path / "nowhere.pt")
     assert "without model.safetensors" in error_message(tmp_path)
     (tmp_path / "a.bin").write_bytes(b"x")

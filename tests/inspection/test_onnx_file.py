@@ -120,7 +120,7 @@ def error_message(path: Path) -> str:
     return sentence
 
 
-def test_a_file_cut_off_anywhere_is_refused_or_read(tmp_path: Path) -> None:
+def test_a_file_cut_off_anywhere_is_rejected_or_read(tmp_path: Path) -> None:
     node = helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)
     path = write(tmp_path / "a.onnx", [node], {"fc.weight": MATRIX})
     whole = path.read_bytes()
@@ -141,7 +141,7 @@ def test_a_file_cut_off_anywhere_is_refused_or_read(tmp_path: Path) -> None:
     assert rejected > 10
 
 
-def test_a_file_without_layers_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_layers_is_rejected(tmp_path: Path) -> None:
     node = helper.make_node("Relu", ["x"], ["y"])
     assert "holds no layer" in error_message(write(tmp_path / "a.onnx", [node], {}))
 

@@ -119,7 +119,7 @@ def test_a_deep_convnet_trains_on_small_images(side: int) -> None:
 
 
 @pytest.mark.parametrize("width, depth", [(0, 3), (32, 0)])
-def test_models_of_nothing_are_refused(width: int, depth: int) -> None:
+def test_models_of_nothing_are_rejected(width: int, depth: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         ConvNet(1, 28, 10, width, depth)
     with pytest.raises(ValueError, match="at least 1"):
@@ -285,7 +285,7 @@ def test_a_cifar_resnet_doubles_its_width_twice(width: int) -> None:
 
 
 @pytest.mark.parametrize("layers", [2, 19, 21, 0])
-def test_a_cifar_resnet_of_another_number_of_layers_is_refused(layers: int) -> None:
+def test_a_cifar_resnet_of_another_number_of_layers_is_rejected(layers: int) -> None:
     with pytest.raises(ValueError, match="6n \\+ 2 layers"):
         CifarResNet(layers)
 
