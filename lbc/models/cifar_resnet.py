@@ -9,10 +9,10 @@ from lbc.models.resnet import conv3x3
 
 
 class CifarBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut without parameters: (B, I, H, W) → (B, O, H', W').
+    """Two 3x3 convolutions with a parameter-free shortcut: (B, I, H, W) → (B, O, H', W').
 
-    Where the shape changes, the shortcut takes every ``stride``-th pixel and adds channels of
-    zeros (the paper's option A).
+    If the shape changes, the shortcut subsamples by ``stride`` and pads the channels with zeros
+    (option A of the paper).
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
@@ -26,12 +26,12 @@ class CifarBlock(nn.Module):
         self.new_channels = channels - in_channels
 
     def forward(self, images: Tensor) -> Tensor:
-        past = images
+        identity = images
         if self.stride > 1 or self.new_channels:
-            thinned = images[:, :, :: self.stride, :: self.stride]
-            past = F.pad(thinned, (0, 0, 0, 0, 0, self.new_channels))
+            subsampled = images[:, :, :: self.stride, :: self.stride]
+            identity = F.pad(subsampled, (0, 0, 0, 0, 0, self.new_channels))
         branch = self.relu(self.bn1(self.conv1(images)))
-        result: Tensor = self.relu(self.bn2(self.conv2(branch)) + past)
+        result: Tensor = self.relu(self.bn2(self.conv2(branch)) + identity)
         return result
 
 
@@ -39,11 +39,11 @@ class CifarResNet(nn.Module):
     """Images (B, ``in_channels``, H, W) of any size → logits (B, ``classes``).
 
     ``layers`` counts convolutions and the classifier: 20, 32, 56 or any 6n + 2. The three stages
-    have ``width``, 2 and 4 x ``width`` channels. Weights start normally distributed with standard
-    deviation √(2/fan-in) (He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 10). At
-    width 16 and 10 classes: 269,722, 464,154 and 853,018 parameters.
+    have ``width``, 2 and 4 × ``width`` channels. Weights are initialised from a normal distribution
+    with standard deviation √(2/fan-in) (He et al., "Delving Deep into Rectifiers", ICCV 2015,
+    eq. 10). With width 16 and 10 classes: 269,722, 464,154 and 853,018 parameters.
 
-    Raises ValueError for another number of layers.
+    Raises ValueError for any other number of layers.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class CifarResNet(nn.Module):
         super().__init__()
         depth, odd = divmod(layers - 2, 6)
         if odd or depth < 1:
-            raise ValueError(f"A CIFAR ResNet has 8, 14, 20 … 6n + 2 layers, not {layers}.")
+            raise ValueError(f"A CIFAR ResNet needs 8, 14, 20 … 6n + 2 layers, not {layers}.")
         self.conv1 = conv3x3(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

@@ -11,7 +11,7 @@ from torch import nn
 from lbc.config import EXTERNAL, Experiment, Model
 from lbc.data import Dataset, batch_sizes
 from lbc.data.batches import MIN_BATCH_SIZE
-from lbc.models import build, lay_out
+from lbc.models import build, build_on_meta
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
 from lbc.runs.events import LayerInfo, Prepared
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
@@ -53,7 +53,7 @@ def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int
     Raises ValueError where the model cannot be built or take the images, an override or the score
     memory is impossible, or nothing qualifies.
     """
-    model = lay_out(experiment.model, in_shape, classes)
+    model = build_on_meta(experiment.model, in_shape, classes)
     if isinstance(experiment.model, EXTERNAL):
         return _preview(experiment, model, model_cost(model, in_shape))
     return _preview(experiment, model, _own_cost(experiment.model, in_shape, classes))
@@ -62,7 +62,7 @@ def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int
 @lru_cache(maxsize=16)
 def _own_cost(model: Model, in_shape: tuple[int, int, int], classes: int) -> ModelCost:
     # The window asks again after every edit, and few of them change the network.
-    return model_cost(lay_out(model, in_shape, classes), in_shape)
+    return model_cost(build_on_meta(model, in_shape, classes), in_shape)
 
 
 def fewest_images(experiment: Experiment, processes: int) -> int:

@@ -21,7 +21,7 @@ from lbc.config import (
     load_experiment,
 )
 from lbc.files.resources import resource
-from lbc.models import lay_out
+from lbc.models import build_on_meta
 from lbc.sparsity.pattern import Pattern
 from lbc.training.optimizer import build_optimizer, learning_rate
 from lbc.training.preparation import preview
@@ -164,7 +164,7 @@ def test_weight_decay_skips_the_parameters_of_the_recipe(
     name: str, undecayed: tuple[str, ...]
 ) -> None:
     experiment = example(name)
-    model = lay_out(experiment.model, *IMAGENET)
+    model = build_on_meta(experiment.model, *IMAGENET)
     optimizer = build_optimizer(model, experiment.optimizer)
     decays = {
         id(parameter): group["weight_decay"]
