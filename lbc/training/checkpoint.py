@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, format_value, parse_yaml
-from lbc.inspection import unloadable
+from lbc.inspection import explain_unloadable
 from lbc.runs.events import EpochDone
 from lbc.runs.folder import CHECKPOINT, Position
 from lbc.sparsity.sparse_layer import SparseLayer
@@ -69,7 +69,7 @@ def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
             warnings.simplefilter("ignore")
             content = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # damage shows in zipfile, pickle or torch, each in its own way
-        raise TrainingError(unloadable(file)) from error
+        raise TrainingError(explain_unloadable(file)) from error
     if not isinstance(content, dict) or "version" not in content:
         raise TrainingError(f"{file} was not written by this program: no run can go on from it.")
     if content["version"] != VERSION:
