@@ -6,6 +6,7 @@ Exit status: 0 done, 1 it could not be had; what came so far is kept.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,4 @@ def _show(progress: Progress, bar: TaskID, done: int, total: int | None) -> None
 def _mirrored(remote: RemoteFile, mirror: str | None) -> RemoteFile:
     if mirror is None:
         return remote
-    return RemoteFile(
-        f"{mirror.rstrip('/')}/{remote.url.rpartition('/')[2]}", remote.name, remote.md5
-    )
+    return replace(remote, url=f"{mirror.rstrip('/')}/{remote.url.rpartition('/')[2]}")

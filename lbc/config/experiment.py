@@ -29,9 +29,7 @@ VERSION: Final = 1
 class Experiment(Section):
     """All settings of a run. The defaults are those of the bundled example."""
 
-    version: int = Field(
-        default=VERSION, ge=VERSION, le=VERSION, description="File format version."
-    )
+    version: int = Field(default=VERSION, ge=VERSION, le=VERSION, description="Format version.")
     name: SafeName = Field(default="digits", description="Name of the run and of its folder.")
     data: Data = Field(default=Digits(), description="Images to train and test on.")
     model: Model = Field(default=ConvNet(), description="Network to train.")

@@ -15,7 +15,6 @@ from lbc.config.strict_yaml import (
     Problem,
     apply_settings,
     dump_yaml,
-    format_value,
     join_keys,
     read_yaml,
 )
@@ -56,10 +55,7 @@ def _current(data: Mapping[str, object], file: str, line_of: LineOf) -> dict[str
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         return dict(data)  # validation reports it
     if version > VERSION:
-        message = (
-            f"Version {format_value(version)} is newer than the supported version {VERSION}: "
-            "update this program."
-        )
+        message = f"Version {version} is newer than the supported {VERSION}: update this program."
         raise ExperimentError(file, [Problem("version", line_of(("version",)), message)])
     result = dict(data)
     for step in range(version, VERSION):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
 
-from lbc.config.strict_yaml import format_value
+from lbc.config.strict_yaml import quote
 from lbc.config.values import Section
 
 
@@ -17,9 +17,7 @@ def _import_path(text: str) -> str:
     module, colon, function = text.partition(":")
     parts = (*module.split("."), *function.split("."))
     if not colon or not all(part.isidentifier() for part in parts):
-        raise ValueError(
-            f"{format_value(text)} is not an import path: write package.module:function."
-        )
+        raise ValueError(f"{quote(text)} is not an import path: write package.module:function.")
     return text
 
 

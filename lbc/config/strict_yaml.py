@@ -62,8 +62,8 @@ def join_keys(path: KeyPath) -> str:
     return ".".join(key if key.isprintable() else repr(key)[1:-1] for key in map(str, path))
 
 
-def format_value(value: object) -> str:
-    """Format a value for an error message: short, on one line, spelled as in YAML."""
+def quote(value: object) -> str:
+    """Quote a value in an error message: short, on one line, spelled as in YAML."""
     match value:
         case None:
             return "nothing"
@@ -140,6 +140,7 @@ def apply_settings(
     for setting in settings:
         key, equals, text = setting.partition("=")
         path = tuple(part.strip() for part in key.split(".", 1))
+        dotted = join_keys(path)
         if not equals or not all(path):
             message = "Write it as key=value, like model.width=32."
             problems.append(Problem(join_keys((setting,)), None, message, True))
@@ -147,17 +148,13 @@ def apply_settings(
         try:
             value, _ = parse_yaml(text, setting)
         except ExperimentError as error:
-            problems += [
-                Problem(join_keys(path), None, bad.message, True) for bad in error.problems
-            ]
+            problems += [Problem(dotted, None, bad.message, True) for bad in error.problems]
             continue
         if len(path) == 2:
             section = result.get(path[0], {})
             if not isinstance(section, dict):
-                message = (
-                    f"{path[0]} is {format_value(section)} in the file, not a group of settings."
-                )
-                problems.append(Problem(join_keys(path), None, message, True))
+                message = f"The file sets {path[0]} to {quote(section)}, not to a group."
+                problems.append(Problem(dotted, None, message, True))
                 continue
             value = section | {path[1]: value}
         result[path[0]] = value
@@ -179,7 +176,7 @@ def _read_text(path: Path) -> str:
     except ValueError:
         raise _error(file, "This is not a valid file name.") from None
     if len(content) > SIZE_LIMIT:
-        raise _error(file, "The file is larger than 1 MiB, so it is not an experiment.")
+        raise _error(file, "The file is larger than 1 MiB: choose an experiment.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

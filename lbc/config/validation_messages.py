@@ -10,7 +10,7 @@ from lbc.config.augmentation import Augment
 from lbc.config.data import SOURCES
 from lbc.config.experiment import Experiment
 from lbc.config.model import FAMILIES
-from lbc.config.strict_yaml import KeyPath, format_value
+from lbc.config.strict_yaml import KeyPath, quote
 from lbc.config.training import Optimizer, RemovalSchedule, Training
 from lbc.config.values import Section, fields_by_key, variant_names
 
@@ -62,10 +62,8 @@ def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
     if kind == "value_error":
         return getattr(context["error"], "path", path), str(context["error"])
     if choices:
-        return path, f"Unknown value {format_value(given)}: choose {choices}."
-    values = {name: format_value(value) for name, value in context.items()} | {
-        "input": format_value(given)
-    }
+        return path, f"Unknown value {quote(given)}: choose {choices}."
+    values = {name: quote(value) for name, value in context.items()} | {"input": quote(given)}
     return path, _MESSAGES[kind].format(**values) if kind in _MESSAGES else f"{error['msg']}."
 
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from lbc.config.strict_yaml import KeyPath, format_value
+from lbc.config.strict_yaml import KeyPath, quote
 from lbc.sparsity.methods import check_method
 from lbc.sparsity.pattern import Pattern
 
@@ -46,7 +46,7 @@ def _read_bytes(value: object) -> object:
     match = re.fullmatch(amount, value.upper(), re.ASCII)
     if match is None:
         raise ValueError(
-            f"{format_value(value)} is not an amount of memory: write it like 4 GiB or 500 MB."
+            f"{quote(value)} is not an amount of memory: write it like 4 GiB or 500 MB."
         )
     return int(Fraction(match[1]) * (1024 if match[3] else 1000) ** "_KMGT".index(match[2] or "_"))
 
@@ -59,7 +59,7 @@ def _write_bytes(count: int) -> str:
 def _safe_name(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?", name) is None:
         raise ValueError(
-            f"{format_value(name)} is not a valid folder name: use up to 64 letters, digits, '-', "
+            f"{quote(name)} is not a valid folder name: use up to 64 letters, digits, '-', "
             "'_' and '.', starting with a letter or digit and not ending in '.'."
         )
     return name
@@ -67,7 +67,7 @@ def _safe_name(name: str) -> str:
 
 def _device(name: str) -> str:
     if re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?", name) is None:
-        raise ValueError(f"{format_value(name)} is not a device: write cpu, cuda, cuda:0 or mps.")
+        raise ValueError(f"{quote(name)} is not a device: write cpu, cuda, cuda:0 or mps.")
     return name
 
 

@@ -16,6 +16,8 @@ from lbc import config
 from lbc.data.dataset import DataError, Dataset, InMemoryImages, make_dataset
 from lbc.data.labels import Array, check_range
 
+Source = config.Cifar10 | config.Cifar100
+
 IN_SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
 
@@ -26,16 +28,14 @@ FOLDERS = {"cifar10": "cifar-10-batches-bin", "cifar100": "cifar-100-binary"}
 TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
 
-def load_cifar(source: config.Cifar10 | config.Cifar100) -> Dataset:
+def load_cifar(source: Source) -> Dataset:
     """Load both splits. Raises DataError, which names the file."""
     classes = class_count(source)
     train, test = (_split(source, paths, classes) for paths in _files(source))
     return make_dataset(source.name, train, test, classes)
 
 
-def in_shape_and_classes(
-    source: config.Cifar10 | config.Cifar100,
-) -> tuple[tuple[int, int, int], int]:
+def in_shape_and_classes(source: Source) -> tuple[tuple[int, int, int], int]:
     """Return the image shape (channels, height, width) and number of classes.
 
     Raises DataError if a file is missing.
@@ -44,7 +44,7 @@ def in_shape_and_classes(
     return IN_SHAPE, class_count(source)
 
 
-def class_count(source: config.Cifar10 | config.Cifar100) -> int:
+def class_count(source: Source) -> int:
     """10, 100, or 20 for coarse labels."""
     if isinstance(source, config.Cifar10):
         return 10
@@ -70,9 +70,7 @@ def read_records(path: Path, label_bytes: int) -> tuple[Array, Array]:
     return records[:, :label_bytes], records[:, label_bytes:].reshape(-1, *IN_SHAPE)
 
 
-def _split(
-    source: config.Cifar10 | config.Cifar100, paths: list[Path], classes: int
-) -> InMemoryImages:
+def _split(source: Source, paths: list[Path], classes: int) -> InMemoryImages:
     label_bytes = 1 if isinstance(source, config.Cifar10) else 2
     column = 1 if isinstance(source, config.Cifar100) and source.labels == "fine" else 0
     parts = []
@@ -84,7 +82,7 @@ def _split(
     return InMemoryImages(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
 
-def _files(source: config.Cifar10 | config.Cifar100) -> tuple[list[Path], list[Path]]:
+def _files(source: Source) -> tuple[list[Path], list[Path]]:
     """The paths of the training files and of the test files."""
     folder, title = source.folder, TITLES[source.name]
     if (folder / FOLDERS[source.name]).is_dir():

@@ -13,10 +13,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def count_classes(path: Path, labels: Array) -> int:
-    """Return max(labels) + 1.
-
-    Raises DataError unless labels are integers, numbered from 0, of at least two classes.
-    """
+    """max(labels) + 1. Raises DataError unless labels are integers from 0 and not all equal."""
     if labels.ndim != 1 or labels.dtype.kind not in "ui":
         raise DataError(
             f"The labels in {path} are {labels.dtype} of shape {labels.shape}: they must be "

@@ -5,34 +5,30 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lbc.models.resnet import conv3x3
+from lbc.models.resnet import BasicBlock, conv3x3, stage
 
 
-class CifarBlock(nn.Module):
-    """Two 3x3 convolutions with a parameter-free shortcut: (B, I, H, W) → (B, O, H', W').
+class PaddedShortcut(nn.Module):
+    """A parameter-free shortcut: subsamples by ``stride`` and adds channels of zeros."""
 
-    If the shape changes, the shortcut subsamples by ``stride`` and pads the channels with zeros
-    (option A of the paper).
-    """
-
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, new_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = conv3x3(in_channels, channels, stride)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(channels, channels)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.new_channels = new_channels
         self.stride = stride
-        self.new_channels = channels - in_channels
 
     def forward(self, images: Tensor) -> Tensor:
-        identity = images
-        if self.stride > 1 or self.new_channels:
-            subsampled = images[:, :, :: self.stride, :: self.stride]
-            identity = F.pad(subsampled, (0, 0, 0, 0, 0, self.new_channels))
-        branch = self.relu(self.bn1(self.conv1(images)))
-        result: Tensor = self.relu(self.bn2(self.conv2(branch)) + identity)
-        return result
+        subsampled = images[:, :, :: self.stride, :: self.stride]
+        return F.pad(subsampled, (0, 0, 0, 0, 0, self.new_channels))
+
+
+class CifarBlock(BasicBlock):
+    """A ``BasicBlock`` whose shortcut is parameter-free (option A of the paper)."""
+
+    @staticmethod
+    def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
+        if stride == 1 and in_channels == out_channels:
+            return None
+        return PaddedShortcut(out_channels - in_channels, stride)
 
 
 class CifarResNet(nn.Module):
@@ -56,9 +52,9 @@ class CifarResNet(nn.Module):
         self.conv1 = conv3x3(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = stage(width, width, depth, 1)
-        self.layer2 = stage(width, 2 * width, depth, 2)
-        self.layer3 = stage(2 * width, 4 * width, depth, 2)
+        self.layer1 = stage(CifarBlock, width, width, depth, 1)
+        self.layer2 = stage(CifarBlock, width, 2 * width, depth, 2)
+        self.layer3 = stage(CifarBlock, 2 * width, 4 * width, depth, 2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(4 * width, classes)
@@ -72,8 +68,3 @@ class CifarResNet(nn.Module):
         features = self.layer3(self.layer2(self.layer1(features)))
         logits: Tensor = self.fc(self.flatten(self.avgpool(features)))
         return logits
-
-
-def stage(in_channels: int, channels: int, depth: int, stride: int) -> nn.Sequential:
-    first = CifarBlock(in_channels, channels, stride)
-    return nn.Sequential(first, *(CifarBlock(channels, channels, 1) for _ in range(1, depth)))

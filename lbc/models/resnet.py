@@ -13,7 +13,7 @@ def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
 
 
-def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
+def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
     """A strided 1x1 convolution with BatchNorm if the shape changes, else None for the identity."""
     if stride == 1 and in_channels == out_channels:
         return None
@@ -24,6 +24,7 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions with a shortcut: (B, I, H, W) → (B, O, H/stride, W/stride)."""
 
     expansion = 1
+    shortcut = staticmethod(projection)
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = conv3x3(channels, channels)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.downsample = shortcut(in_channels, channels, stride)
+        self.downsample = self.shortcut(in_channels, channels, stride)
 
     def forward(self, images: Tensor) -> Tensor:
         identity = images if self.downsample is None else self.downsample(images)
@@ -59,7 +60,7 @@ class Bottleneck(nn.Module):
         self.conv3 = conv1x1(channels, out_channels)
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = shortcut(in_channels, out_channels, stride)
+        self.downsample = projection(in_channels, out_channels, stride)
 
     def forward(self, images: Tensor) -> Tensor:
         identity = images if self.downsample is None else self.downsample(images)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
-from lbc.config.strict_yaml import ExperimentError, format_value, parse_yaml
+from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
 from lbc.inspection import explain_unloadable
 from lbc.runs.events import EpochDone
 from lbc.runs.folder import CHECKPOINT, Position
@@ -74,7 +74,7 @@ def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
         raise TrainingError(f"{file} was not written by this program: no run can go on from it.")
     if content["version"] != VERSION:
         raise TrainingError(
-            f"{file} is of version {format_value(content['version'])}, and {VERSION} is the one "
+            f"{file} is of version {quote(content['version'])}, and {VERSION} is the one "
             "known here: go on with the version of this program that began the run."
         )
     try:
@@ -177,7 +177,7 @@ def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _told(settings: Mapping[str, object], key: str) -> str:
-    return format_value(settings[key]) if key in settings else "not there"
+    return quote(settings[key]) if key in settings else "not there"
 
 
 def _described(tensor: Tensor) -> str:

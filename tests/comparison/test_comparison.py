@@ -76,19 +76,10 @@ def test_a_comparison_resumes_where_it_stopped(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    command = [
-        "compare",
-        str(file),
-        "--methods",
-        "dense,lbc",
-        "--patterns",
-        "1:4",
-        "--out",
-        str(out),
-    ]
-    assert main([*command, "--seeds", "1"]) == 0
+    args = ["compare", str(file), "--methods", "dense,lbc", "--patterns", "1:4", "--out", str(out)]
+    assert main([*args, "--seeds", "1"]) == 0
     first = (out / "lbc-1-4-seed0" / "run.json").stat().st_mtime_ns
-    assert main([*command, "--seeds", "2"]) == 0
+    assert main([*args, "--seeds", "2"]) == 0
     assert (out / "lbc-1-4-seed0" / "run.json").stat().st_mtime_ns == first
     assert "minus lbc" in capsys.readouterr().out
     table = (out / "comparison.md").read_text()
@@ -100,18 +91,9 @@ def test_a_comparison_resumes_where_it_stopped(
 def test_runs_with_other_settings_are_rejected(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [
-        "compare",
-        str(file),
-        "--methods",
-        "lbc",
-        "--seeds",
-        "1",
-        "--out",
-        str(tmp_path / "o"),
-    ]
-    assert main(command) == 0
-    assert main([*command, "--set", "model.width=32"]) == 2
+    args = ["compare", str(file), "--methods", "lbc", "--seeds", "1", "--out", str(tmp_path / "o")]
+    assert main(args) == 0
+    assert main([*args, "--set", "model.width=32"]) == 2
     assert "has a run with other settings" in capsys.readouterr().err
 
 

@@ -322,7 +322,7 @@ def test_an_unknown_key_lists_the_valid_keys_if_none_is_close() -> None:
 
 def test_a_newer_version_is_the_only_problem_reported() -> None:
     assert problems({"version": 2, "sheduel": {}}) == {
-        "version": "Version 2 is newer than the supported version 1: update this program."
+        "version": "Version 2 is newer than the supported 1: update this program."
     }
 
 

@@ -314,7 +314,7 @@ def test_settings_override_a_copy_of_the_data() -> None:
         ("nonsense", "nonsense", "key=value"),
         ("=3", "=3", "key=value"),
         ("model.=3", "model.=3", "key=value"),
-        ("seed.x=3", "seed.x", "seed is 3 in the file, not a group of settings."),
+        ("seed.x=3", "seed.x", "The file sets seed to 3, not to a group."),
         ("lr=[1, 2", "lr", "truncated"),
         ("lr={a: 1, a: 2}", "lr", "twice"),
         ("lr=!!python/name:os.system {}", "lr", "is not supported"),

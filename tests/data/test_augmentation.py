@@ -91,7 +91,7 @@ def test_an_augmented_epoch_can_be_resumed_and_differs_from_the_next() -> None:
     assert not torch.equal(first.images, second.images)
 
 
-def test_without_transforms_images_are_unchanged_and_test_images_always_are() -> None:
+def test_images_are_unchanged_without_transforms_and_test_images_always() -> None:
     data = coloured()
     (rows, *_) = batches(30, 7, 5, 0)
     plain = next(loader({}).batches(0))

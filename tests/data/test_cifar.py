@@ -92,7 +92,7 @@ def test_cifar100_has_fine_and_coarse_labels(tmp_path: Path) -> None:
     assert describe(coarse) == ((3, 32, 32), 20)
 
 
-def test_damaged_files_are_named(tmp_path: Path) -> None:
+def test_the_error_names_a_damaged_file(tmp_path: Path) -> None:
     source = ten(tmp_path)
     file = tmp_path / "data_batch_3.bin"
     whole = file.read_bytes()
@@ -122,5 +122,5 @@ def test_the_pickled_versions_are_never_loaded(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_folder(tmp_path: Path) -> None:
     assert "is not a folder" in error_message(config.Cifar100(folder=tmp_path / "nowhere"))

@@ -184,7 +184,7 @@ def test_the_first_bad_image_is_named(tmp_path: Path) -> None:
     assert "first in image 17" in error_message(saved(tmp_path, images=images, labels=LABELS))
 
 
-def test_a_file_cut_off_anywhere_is_rejected(tmp_path: Path) -> None:
+def test_a_truncated_file_is_rejected(tmp_path: Path) -> None:
     whole = saved(tmp_path, images=IMAGES, labels=LABELS).read_bytes()
     path = tmp_path / "cut.npz"
     for length in range(0, len(whole), 97):
@@ -265,7 +265,7 @@ def test_the_shipped_digits_state_their_origin() -> None:
     assert "LeCun" in notes and "ShareAlike 3.0" in notes
 
 
-def test_a_missing_shipped_file_is_named() -> None:
+def test_the_error_names_a_missing_shipped_file() -> None:
     with pytest.raises(FileNotFoundError, match=r"data/nowhere\.npz is missing"):
         resource("data/nowhere.npz")
 

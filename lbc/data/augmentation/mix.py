@@ -52,10 +52,7 @@ def mix(
 
 
 def cutmix_box(kept: float, centre: tuple[float, float], height: int, width: int) -> Box:
-    """A box of a fraction 1 - ``kept`` of the image area around ``centre``, clipped to the image.
-
-    ``centre`` is (y, x) in [0, 1).
-    """
+    """A box of a fraction 1 - ``kept`` of the area around ``centre`` (y, x) in [0, 1), clipped."""
     side = sqrt(1 - kept)
     h, w = int(height * side), int(width * side)
     top, left = int(centre[0] * height) - h // 2, int(centre[1] * width) - w // 2
