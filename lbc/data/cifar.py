@@ -59,7 +59,7 @@ def read_records(path: Path, label_bytes: int) -> tuple[Array, Array]:
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise DataError.unreadable(path, error) from error
     record = label_bytes + PIXELS
     if not len(data) or len(data) % record:
         raise DataError(

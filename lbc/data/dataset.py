@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
@@ -19,6 +20,11 @@ STATISTICS_CHUNK = 1024
 
 class DataError(Exception):
     """The data cannot be used; the message is one sentence that names the file."""
+
+    @classmethod
+    def unreadable(cls, path: Path, error: OSError) -> DataError:
+        """For a file or folder that the operating system fails to read."""
+        return cls(f"{path} cannot be read ({error.strerror or error}): check its permissions.")
 
 
 class Box(NamedTuple):

@@ -173,7 +173,7 @@ def _list_names(folder: Path, folders: bool = False) -> list[str]:
             names = (entry.name for entry in entries if entry.is_dir() == folders)
             return sorted(name for name in names if not name.startswith("."))
     except OSError as error:
-        raise DataError(f"{folder} cannot be read ({error.strerror or error}).") from error
+        raise DataError.unreadable(folder, error) from error
 
 
 def _formats() -> list[str]:

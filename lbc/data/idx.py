@@ -162,4 +162,4 @@ def _open(path: Path) -> Iterator[BufferedIOBase]:
     except MemoryError as error:
         raise DataError(f"{path} does not fit into memory: {REMEDY}.") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise DataError.unreadable(path, error) from error

@@ -86,7 +86,7 @@ def explain_read_error(path: Path, error: Exception) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError(f"{path} does not exist: check the path of the data file.")
     if isinstance(error, OSError) and error.strerror:
-        return DataError(f"{path} cannot be read ({error.strerror}).")
+        return DataError.unreadable(path, error)
     if isinstance(error, MemoryError):
         return DataError(f"{path} does not fit into memory: use fewer images.")
     try:

@@ -4,12 +4,7 @@ Reads files from any source without running code in them. torch is imported on f
 the window can import these types before.
 """
 
-from lbc.inspection.checkpoint import (
-    ExportMetadata,
-    OpenCheckpoint,
-    checkpoint_file,
-    open_checkpoint,
-)
+from lbc.inspection.checkpoint import ExportMetadata, OpenCheckpoint, open_checkpoint
 from lbc.inspection.comparison import (
     CheckpointComparison,
     LayerComparison,
@@ -39,7 +34,6 @@ __all__ = [
     "PatternReport",
     "Survey",
     "Violations",
-    "checkpoint_file",
     "compare_checkpoints",
     "compare_weights",
     "detect",

@@ -210,18 +210,18 @@ def test_lighting_shifts_images_along_the_principal_components() -> None:
 
 def test_strength_0_changes_nothing_for_operations_that_have_a_strength() -> None:
     image = noise(1, height=64, width=64)[0] // 2 + 20
-    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-    for number, change in enumerate(OPERATIONS):
-        same = change(picture, 0.0, (1, 2, 3)).tobytes() == picture.tobytes()
+    pil_image = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    for number, operation in enumerate(OPERATIONS):
+        same = operation(pil_image, 0.0, (1, 2, 3)).tobytes() == pil_image.tobytes()
         assert same == (number not in (0, 1, 2, 4)), number  # posterize then keeps 4 bits
 
 
 def test_operations_match_the_recipe() -> None:
     image = noise(1)[0]
-    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    pil_image = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
 
     def changed(number: int, amount: float) -> Tensor:
-        pixels = bytearray(OPERATIONS[number](picture, amount, (1, 2, 3)).tobytes())
+        pixels = bytearray(OPERATIONS[number](pil_image, amount, (1, 2, 3)).tobytes())
         return torch.frombuffer(pixels, dtype=torch.uint8).view(8, 10, 3).permute(2, 0, 1)
 
     assert torch.equal(changed(2, 0), 255 - image)
@@ -320,16 +320,16 @@ def test_class_probabilities_sum_to_one_and_cutmix_gets_half_of_the_batches() ->
 def test_a_transform_that_the_images_do_not_support_is_reported(
     images: Tensor, augment: dict[str, object], words: str
 ) -> None:
-    pictures = InMemoryImages(images, torch.tensor([0, 1, 0, 1]))
+    split = InMemoryImages(images, torch.tensor([0, 1, 0, 1]))
     source = config.Digits(augment=config.Augment.model_validate(augment))
     with pytest.raises(DataError) as caught:
-        Loader(make_dataset("mine", pictures, pictures, 2), source, 2)
+        Loader(make_dataset("mine", split, split, 2), source, 2)
     assert words in str(caught.value) and "mine" in str(caught.value)
 
 
 def test_geometric_transforms_and_mixing_support_any_pixels() -> None:
-    pictures = InMemoryImages(torch.randn(4, 2, 6, 6) * 1e3, torch.tensor([0, 1, 0, 1]))
+    split = InMemoryImages(torch.randn(4, 2, 6, 6) * 1e3, torch.tensor([0, 1, 0, 1]))
     augment = config.Augment(crop="resized", flip=True, erasing=0.5, mixup=1.0)
-    served = Loader(make_dataset("mine", pictures, pictures, 2), config.Digits(augment=augment), 4)
-    (batch,) = served.batches(0)
+    train_loader = Loader(make_dataset("mine", split, split, 2), config.Digits(augment=augment), 4)
+    (batch,) = train_loader.batches(0)
     assert batch.images.shape == (4, 2, 6, 6) and batch.labels.shape == (4, 2)

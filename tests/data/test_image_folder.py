@@ -32,8 +32,8 @@ def root(tmp_path: Path) -> Path:
         for name in ("dog", "cat", "eel"):
             for number in range(count):
                 save_image(tmp_path / split / name / f"{name}{number}.{FORMATS[number]}")
-    (tmp_path / "train" / "cat" / "notes.txt").write_text("not a picture")
-    (tmp_path / "train" / "cat" / ".hidden.png").write_text("not a picture")
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("not an image")
+    (tmp_path / "train" / "cat" / ".hidden.png").write_text("not an image")
     (tmp_path / "train" / "read me").write_text("no class")
     return tmp_path
 

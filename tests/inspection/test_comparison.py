@@ -138,8 +138,8 @@ def test_the_command_detects_compares_and_writes_violations(
     assert main(["inspect", str(second), "--violations", str(lines)]) == 0
     assert "Wrote" in capsys.readouterr().out
     assert lines.read_text().splitlines()[1:] == ['fc,1:2,0,2,"(0,0) (0,1)"']
-    asked = ["inspect", str(second), "--pattern", "1:2", "--violations", str(lines)]
-    assert main(asked) == 1
+    args = ["inspect", str(second), "--pattern", "1:2", "--violations", str(lines)]
+    assert main(args) == 1
     assert len(lines.read_text().splitlines()) == 1 + 1 + 8
 
 
