@@ -67,12 +67,12 @@ def test_neither_laying_out_nor_training_loads_the_compiler() -> None:
 import sys
 from lbc.config import parse_experiment
 from lbc.models.layer_cost import model_cost
-from lbc.models import lay_out
+from lbc.models import build_on_meta
 from lbc.training.trainer import Trainer
 
 for name in ("convnet", "mlp", "resnet20", "resnet18", "deit-tiny"):
     model = parse_experiment({"model": {"name": name}}).model
-    assert model_cost(lay_out(model, (3, 32, 32), 10), (3, 32, 32)).macs
+    assert model_cost(build_on_meta(model, (3, 32, 32), 10), (3, 32, 32)).macs
 for optimizer in ("sgd", "adam", "adamw"):
     settings = {"optimizer": {"name": optimizer}, "training": {"epochs": 1, "batch_size": 1000}}
     Trainer(parse_experiment({"model": {"name": "mlp"}, "schedule": {"end": 1}} | settings), None).train()

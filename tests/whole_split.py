@@ -1,4 +1,4 @@
-"""All images of a split at once, as training sees them."""
+"""All normalised images of a split in one tensor."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from lbc.data import Dataset
 
 
 def all_trained_on(data: Dataset) -> Tensor:
-    """Normalised images, float32 (B, channels, H, W)."""
-    return data.normalised(data.train.read(torch.arange(len(data.train.labels))))
+    """The training images, float32 (B, channels, H, W)."""
+    return data.normalise(data.train.read(torch.arange(len(data.train.labels))))
 
 
 def all_tested_on(data: Dataset) -> Tensor:
-    """As ``all_trained_on``."""
-    return data.normalised(data.test.read(torch.arange(len(data.test.labels))))
+    """The test images, float32 (B, channels, H, W)."""
+    return data.normalise(data.test.read(torch.arange(len(data.test.labels))))

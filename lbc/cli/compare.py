@@ -34,8 +34,8 @@ def add_parser(commands: Any) -> None:
 
 def command(options: argparse.Namespace, errors: Console) -> int:
     """Do every run that is missing, then write and print the table."""
-    from lbc.comparison.report import rows_of
-    from lbc.comparison.trials import ComparisonError, plan
+    from lbc.comparison.report import summarise_trials
+    from lbc.comparison.trials import ComparisonError, plan_trials
     from lbc.config import load_experiment
     from lbc.runs.unfinished_run import RunError
     from lbc.sparsity.methods import check_method
@@ -51,7 +51,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         patterns = [Pattern.parse(text.strip()) for text in options.patterns.split(",")]
         if options.seeds < 1:
             raise ValueError(f"{options.seeds} seeds are none: take at least 1.")
-        trials = plan(experiment, methods, patterns, options.seeds, out)
+        trials = plan_trials(experiment, methods, patterns, options.seeds, out)
         stopped = not _complete(trials, console)
     except (ComparisonError, RunError, ValueError) as error:
         errors.print(str(error))
@@ -60,7 +60,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         errors.print(str(error))
         return FAILED
     against = AGAINST if AGAINST in methods else methods[-1]
-    rows = rows_of(trials, patterns, methods, against)
+    rows = summarise_trials(trials, patterns, methods, against)
     if rows:
         _show(rows, trials, out, against, console)
     if stopped:
@@ -71,7 +71,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
     """Whether all runs came to their end; False where the user stopped one."""
     from lbc.cli.terminal import train_in_terminal
-    from lbc.comparison.trials import complete
+    from lbc.comparison.trials import complete_trial
 
     stopped = False
 
@@ -84,7 +84,7 @@ def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
         if trial.accuracy is None:
             console.print(f"{number} of {len(trials)}: {trial.folder.name}", markup=False)
         try:
-            complete(trial, train)
+            complete_trial(trial, train)
         except ValueError:
             if stopped:
                 return False
@@ -93,11 +93,11 @@ def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
 
 
 def _show(rows: Any, trials: tuple[Trial, ...], out: Path, against: str, console: Console) -> None:
-    from lbc.comparison.report import cells, write_report
+    from lbc.comparison.report import format_row, write_report
 
     table = Table("N:M", "method", "accuracy %", "±", "runs", f"minus {against}", "p")
     for row in rows:
-        table.add_row(*cells(row))
+        table.add_row(*format_row(row))
     console.print(table)
     for path in write_report(out, trials, rows, against):
         console.print(f"Written: {path}", markup=False)

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 it could not be had; what came so far is kept.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from lbc.download.sets import SETS, Remote
+from lbc.download.datasets import DATASETS, RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ def add_parser(commands: Any) -> None:
     download = which.add_parser(
         "download", help="a well-known data set; a broken download is gone on with"
     )
-    download.add_argument("set", choices=SETS, metavar="SET", help=", ".join(SETS))
+    download.add_argument("set", choices=DATASETS, metavar="SET", help=", ".join(DATASETS))
     download.add_argument("--to", type=Path, metavar="DIR", help="default: data/SET")
     download.add_argument(
         "--mirror", metavar="URL", help="another server's folder with the same files"
@@ -47,7 +48,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     """Fetch one set, say what an experiment writes to use it; returns the exit status."""
     from lbc.download.transfer import DownloadError
 
-    chosen = SETS[options.set]
+    chosen = DATASETS[options.set]
     folder = options.to or Path("data") / options.set
     files = [_mirrored(remote, options.mirror) for remote in chosen.files]
     try:
@@ -61,7 +62,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     return DONE
 
 
-def _fetch_all(files: Sequence[Remote], folder: Path) -> None:
+def _fetch_all(files: Sequence[RemoteFile], folder: Path) -> None:
     from lbc.download.transfer import fetch, unpack
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
@@ -80,7 +81,7 @@ def _show(progress: Progress, bar: TaskID, done: int, total: int | None) -> None
     progress.update(bar, completed=done, total=total)
 
 
-def _mirrored(remote: Remote, mirror: str | None) -> Remote:
+def _mirrored(remote: RemoteFile, mirror: str | None) -> RemoteFile:
     if mirror is None:
         return remote
-    return Remote(f"{mirror.rstrip('/')}/{remote.url.rpartition('/')[2]}", remote.name, remote.md5)
+    return replace(remote, url=f"{mirror.rstrip('/')}/{remote.url.rpartition('/')[2]}")

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from lbc.inspection.comparison import CheckpointComparison, LayerComparison, compare_checkpoints
 from lbc.inspection.errors import InspectionError
-from lbc.inspection.report import Layer, Report, inspect_checkpoint
-from lbc.inspection.survey import Survey, describe, survey_checkpoint, violations_in
+from lbc.inspection.report import LayerReport, PatternReport, inspect_checkpoint
+from lbc.inspection.survey import Survey, summarise, survey_checkpoint, violations_in
 from lbc.inspection.violations import save_violations
 from lbc.sparsity.pattern import Pattern
 
@@ -77,7 +77,7 @@ def _detect(options: argparse.Namespace) -> int:
         print(json.dumps(survey.as_dict(), indent=2))
     else:
         _print_survey(survey)
-    _write_violations(options, None, {at.name for at in survey.layers if at.broken})
+    _write_violations(options, None, {at.name for at in survey.layers if at.violation_count})
     return DONE
 
 
@@ -103,7 +103,7 @@ def _write_violations(
             print(f"Wrote {options.violations}: {count:,} violations.")
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: PatternReport) -> None:
     table = Table("layer", "shape", report.pattern, "density", "first violation")
     for layer in report.layers:
         status = layer.status if not layer.reason else f"{layer.status}: {layer.reason}"
@@ -120,7 +120,7 @@ def _print_report(report: Report) -> None:
     console.print(f"{report.checked} layers held against {report.pattern}, {broken} broken.")
 
 
-def _first_violation(layer: Layer) -> str:
+def _first_violation(layer: LayerReport) -> str:
     if layer.first is None:
         return ""
     where = " ".join(str(index) for index in layer.first.coordinates)
@@ -142,7 +142,7 @@ def _print_survey(survey: Survey) -> None:
         )
     console = _console()
     console.print(table)
-    console.print(describe(survey.layers))
+    console.print(summarise(survey.layers))
 
 
 def _print_comparison(comparison: CheckpointComparison) -> None:

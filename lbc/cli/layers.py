@@ -62,7 +62,7 @@ def as_dict(table: LayerTable, in_shape: tuple[int, ...]) -> dict[str, object]:
         "image": list(in_shape),
         "parameters": table.parameters,
         "macs": table.macs,
-        "share_elsewhere": table.elsewhere,
+        "share_elsewhere": table.unassigned_share,
         "layers": [_layer(row) for row in table.rows],
     }
 
@@ -76,7 +76,7 @@ def _shape(text: str) -> Shape:
 
 def _look(experiment: Experiment, image: Shape | None, classes: int) -> tuple[Shape, LayerTable]:
     from lbc.data import DataError, describe
-    from lbc.models import lay_out
+    from lbc.models import build_on_meta
     from lbc.models.layer_cost import layer_table, model_cost
     from lbc.sparsity.layer_plan import plan_layers
 
@@ -84,7 +84,7 @@ def _look(experiment: Experiment, image: Shape | None, classes: int) -> tuple[Sh
         in_shape, classes = (image, classes) if image else describe(experiment.data)
     except DataError as error:
         raise ValueError(str(error)) from error
-    model = lay_out(experiment.model, in_shape, classes)
+    model = build_on_meta(experiment.model, in_shape, classes)
     plans = plan_layers(model, experiment.pattern, experiment.skip, experiment.layers)
     return in_shape, layer_table(model, plans, model_cost(model, in_shape))
 
@@ -118,7 +118,7 @@ def _print(table: LayerTable, in_shape: tuple[int, ...]) -> None:
     console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)
     console.print(shown)
     sparse = [row for row in table.rows if row.plan.pattern]
-    elsewhere = table.elsewhere
+    elsewhere = table.unassigned_share
     console.print(
         f"{len(sparse)} sparse and {len(table.rows) - len(sparse)} dense layers; "
         f"{table.parameters:,} parameters in all. An image of {'×'.join(map(str, in_shape))} takes "

@@ -1,1 +1,1 @@
-"""Methods, patterns and seeds trained alike, and what the difference is worth."""
+"""Comparison of methods and patterns over several seeds, with a significance test."""

@@ -1,4 +1,4 @@
-"""What a comparison found: a table as Markdown and CSV, a picture."""
+"""The results of a comparison: a table as Markdown and CSV, and a plot."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Accuracies = Mapping[tuple[str, Pattern], Mapping[int, float]]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One method under one pattern: accuracies in per cent over its seeds.
+class MethodResult:
+    """Test accuracy of one method with one pattern, in per cent over its seeds.
 
-    ``p`` compares it with ``against`` over the seeds that both have.
+    ``difference`` and ``p`` compare it with the baseline over the seeds that both have.
     """
 
     pattern: Pattern
@@ -33,10 +33,10 @@ class Row:
     p: float
 
 
-def rows_of(
-    trials: Sequence[Trial], patterns: Sequence[Pattern], methods: Sequence[str], against: str
-) -> tuple[Row, ...]:
-    """A row for each pattern and method with a finished run, best mean first in each pattern."""
+def summarise_trials(
+    trials: Sequence[Trial], patterns: Sequence[Pattern], methods: Sequence[str], baseline: str
+) -> tuple[MethodResult, ...]:
+    """One result per pattern and method with a finished run; by pattern, then by falling mean."""
     found: dict[tuple[str, Pattern], dict[int, float]] = {}
     for trial in trials:
         accuracy = trial.accuracy
@@ -44,7 +44,7 @@ def rows_of(
             for pattern in patterns if trial.method == DENSE else (trial.pattern,):
                 found.setdefault((trial.method, pattern), {})[trial.seed] = 100 * accuracy
     rows = [
-        _row(found, method, pattern, against)
+        _result(found, method, pattern, baseline)
         for pattern in patterns
         for method in methods
         if (method, pattern) in found
@@ -52,35 +52,35 @@ def rows_of(
     return tuple(sorted(rows, key=lambda row: (patterns.index(row.pattern), -row.mean)))
 
 
-def _row(found: Accuracies, method: str, pattern: Pattern, against: str) -> Row:
-    mine, other = found[method, pattern], found.get((against, pattern), {})
-    seeds = [seed for seed in mine if seed in other and method != against]
-    pair = [mine[seed] for seed in seeds], [other[seed] for seed in seeds]
-    difference = mean_and_deviation([a - b for a, b in zip(*pair, strict=True)])[0] if seeds else 0
-    mean, deviation = mean_and_deviation(list(mine.values()))
-    return Row(pattern, method, mean, deviation, len(mine), difference, paired_p(*pair))
+def _result(found: Accuracies, method: str, pattern: Pattern, baseline: str) -> MethodResult:
+    own, other = found[method, pattern], found.get((baseline, pattern), {})
+    seeds = [seed for seed in own if seed in other and method != baseline]
+    pairs = [own[seed] for seed in seeds], [other[seed] for seed in seeds]
+    difference = mean_and_deviation([a - b for a, b in zip(*pairs, strict=True)])[0] if seeds else 0
+    mean, deviation = mean_and_deviation(list(own.values()))
+    return MethodResult(pattern, method, mean, deviation, len(own), difference, paired_p(*pairs))
 
 
-def as_markdown(rows: Sequence[Row], against: str) -> str:
-    """The table, and what its columns mean."""
+def format_markdown(rows: Sequence[MethodResult], baseline: str) -> str:
+    """The table and an explanation of its columns."""
     lines = [
-        f"| N:M | method | accuracy % | ± | runs | minus {against} | p |",
+        f"| N:M | method | accuracy % | ± | runs | minus {baseline} | p |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    lines += ["| " + " | ".join(format_row(row)) + " |" for row in rows]
     pairs = max((row.runs for row in rows), default=0)
     lines += [
         "",
-        "Test accuracy, mean and standard deviation over the seeds; the difference and p "
-        f"(two-sided, exact sign-flip test) over the seeds paired with {against}. "
-        f"{pairs} pairs cannot give less than p = {smallest_p(pairs):.2g}.",
+        "Mean and standard deviation of the test accuracy over the seeds; difference and p "
+        f"(two-sided, exact sign-flip test) over the seeds paired with {baseline}. "
+        f"With {pairs} pairs the smallest possible p is {smallest_p(pairs):.2g}.",
         "",
     ]
     return "\n".join(lines)
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as text."""
+def format_row(row: MethodResult) -> tuple[str, ...]:
+    """The cells of one table row."""
     compared = not isnan(row.p)
     return (
         str(row.pattern),
@@ -93,8 +93,8 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def as_csv(trials: Sequence[Trial]) -> str:
-    """Every finished run on a line."""
+def format_csv(trials: Sequence[Trial]) -> str:
+    """One line per finished run."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("method", "pattern", "seed", "accuracy", "folder"))
@@ -106,26 +106,26 @@ def as_csv(trials: Sequence[Trial]) -> str:
 
 
 def write_report(
-    out: Path, trials: Sequence[Trial], rows: Sequence[Row], against: str
+    out: Path, trials: Sequence[Trial], rows: Sequence[MethodResult], baseline: str
 ) -> tuple[Path, ...]:
     """Write comparison.md, .csv and .png into ``out``. Raises OSError."""
-    texts = {"comparison.md": as_markdown(rows, against), "comparison.csv": as_csv(trials)}
+    texts = {"comparison.md": format_markdown(rows, baseline), "comparison.csv": format_csv(trials)}
     for name, text in texts.items():
         write_atomically(out / name, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
-    picture = out / "comparison.png"
-    _draw(rows, picture)
-    return (*(out / name for name in texts), picture)
+    plot = out / "comparison.png"
+    _plot(rows, plot)
+    return (*(out / name for name in texts), plot)
 
 
-def _draw(rows: Sequence[Row], path: Path) -> None:
+def _plot(rows: Sequence[MethodResult], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     patterns = list(dict.fromkeys(row.pattern for row in rows))
     figure = Figure(figsize=(2.2 + 2.4 * len(patterns), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    for place, pattern in enumerate(patterns, start=1):
-        axes = figure.add_subplot(1, len(patterns), place)
+    for position, pattern in enumerate(patterns, start=1):
+        axes = figure.add_subplot(1, len(patterns), position)
         shown = [row for row in rows if row.pattern == pattern]
         spread = [0.0 if isnan(row.deviation) else row.deviation for row in shown]
         axes.errorbar(
@@ -135,6 +135,6 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
         axes.set_xlim(-0.5, len(shown) - 0.5)
         axes.set_title(str(pattern))
         axes.grid(visible=True, axis="y", alpha=0.3)
-        if place == 1:
+        if position == 1:
             axes.set_ylabel("test accuracy (%), mean ± deviation")
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))

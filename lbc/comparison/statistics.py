@@ -1,4 +1,4 @@
-"""Means, spreads, and an exact paired test."""
+"""Mean, standard deviation, and an exact paired test."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-MOST_PAIRS = 16
-"""2¹⁶ sign patterns are counted in a moment; more pairs than that are drawn at random."""
+MAX_EXACT_PAIRS = 16
+"""Up to 2¹⁶ sign patterns are enumerated; for more pairs, ``DRAWS`` are sampled."""
 
 DRAWS = 100_000
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """The mean and the sample's standard deviation (n − 1), NaN for a single value."""
+    """The mean and the sample standard deviation (n − 1), NaN for a single value."""
     return fmean(values), stdev(values) if len(values) > 1 else nan
 
 
 def paired_p(first: Sequence[float], second: Sequence[float]) -> float:
-    """Two-sided p of Fisher's sign-flip test that paired values differ by nothing but chance.
+    """Two-sided p-value of Fisher's sign-flip test for paired values.
 
-    Share of the 2ⁿ ways to sign the differences whose mean is at least as far from zero; exact,
-    and with no assumption on how the values are spread. n pairs cannot give less than 2¹⁻ⁿ, five
-    no less than 0.0625. NaN where there is no pair.
+    The fraction of the 2ⁿ sign patterns of the differences whose mean is at least as far from zero;
+    exact, and without assumptions on the distribution. The smallest possible value for n pairs is
+    2¹⁻ⁿ, which is 0.0625 for five. NaN without pairs.
     """
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     count = len(differences)
     if not count:
         return nan
-    if count <= MOST_PAIRS:
+    if count <= MAX_EXACT_PAIRS:
         signs = np.array(list(product((1.0, -1.0), repeat=count)))
     else:
         generator = np.random.default_rng(0)
         signs = generator.choice((1.0, -1.0), size=(DRAWS, count))
         signs[0] = 1.0
     sums = np.abs(signs @ differences)
-    # Sums that are equal but for rounding count as equal.
+    # The tolerance counts sums as equal that differ only by rounding.
     return float((sums >= np.abs(differences.sum()) * (1 - 1e-12)).mean())
 
 
 def smallest_p(pairs: int) -> float:
-    """The least that ``paired_p`` can give for so many pairs."""
+    """The smallest possible ``paired_p`` for this number of pairs."""
     return min(1.0, 2.0 ** (1 - pairs))

@@ -1,4 +1,4 @@
-"""The runs of a comparison: which there are, which are done, and doing the others."""
+"""The runs of a comparison: planning them and training those that are not finished."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from lbc.runs.unfinished_run import open_unfinished, read_state
 from lbc.sparsity.pattern import Pattern
 
 DENSE = "dense"
-"""The method that no pattern changes: one run for each seed serves all patterns."""
+"""The method that does not depend on the pattern: one run per seed serves all patterns."""
 
 Train = Callable[[Experiment, Path, bool], object]
+"""Called with (experiment, folder, True to resume)."""
 
 
 class ComparisonError(ValueError):
-    """A comparison that cannot be made, or gone on with, in a sentence."""
+    """The comparison cannot be started or resumed; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a comparison, in a folder of its own."""
+    """One run of a comparison, in its own folder."""
 
     method: str
     pattern: Pattern
@@ -32,43 +33,42 @@ class Trial:
 
     @property
     def accuracy(self) -> float | None:
-        """Its test accuracy, from 0 to 1; None until it is finished."""
+        """The test accuracy, from 0 to 1; None until the run is finished."""
         state = read_state(self.folder)
         value = state.get("accuracy")
         return value if state.get("status") == "finished" and isinstance(value, float) else None
 
 
-def plan(
+def plan_trials(
     experiment: Experiment,
     methods: Sequence[str],
     patterns: Sequence[Pattern],
     seeds: int,
     out: Path,
 ) -> tuple[Trial, ...]:
-    """Every run, seed by seed, so that early results already compare like with like.
+    """List all runs, ordered by seed so that early results are already comparable.
 
-    Seeds count up from the experiment's own. Raises ValueError where a setting contradicts
-    another, as a pattern that no layer's width takes would.
+    Seeds count up from that of the experiment. Raises ValueError if settings contradict each other.
     """
     trials: dict[Path, Trial] = {}
     for seed in range(experiment.seed, experiment.seed + seeds):
         for pattern in patterns:
             for method in methods:
-                shown = pattern if method != DENSE else patterns[0]
-                name = f"{method}-{shown.n}-{shown.m}-seed{seed}" if method != DENSE else (
-                    f"{DENSE}-seed{seed}"
-                )  # fmt: skip
-                changes = {"name": name, "method": method, "pattern": shown, "seed": seed}
-                chosen = Experiment.model_validate({**dict(experiment), **changes})
-                trials.setdefault(out / name, Trial(method, shown, seed, chosen, out / name))
+                if method == DENSE:
+                    used, name = patterns[0], f"{DENSE}-seed{seed}"
+                else:
+                    used, name = pattern, f"{method}-{pattern.n}-{pattern.m}-seed{seed}"
+                changes = {"name": name, "method": method, "pattern": used, "seed": seed}
+                settings = Experiment.model_validate({**dict(experiment), **changes})
+                trials.setdefault(out / name, Trial(method, used, seed, settings, out / name))
     return tuple(trials.values())
 
 
-def complete(trial: Trial, train: Train) -> float:
-    """Do a run, or what is left of it, and return its accuracy.
+def complete_trial(trial: Trial, train: Train) -> float:
+    """Start or resume a run and return its accuracy.
 
-    ``train`` gets the experiment, the folder, and whether to go on there. Raises ComparisonError
-    where the folder holds something else, and whatever ``train`` raises.
+    Raises ComparisonError if the folder has a run with other settings or the run did not finish,
+    and any exception of ``train``.
     """
     folder = trial.folder
     if folder.exists() and any(folder.iterdir()):
@@ -80,7 +80,7 @@ def complete(trial: Trial, train: Train) -> float:
         train(trial.experiment, folder, False)
     accuracy = trial.accuracy
     if accuracy is None:
-        raise ComparisonError(f"The run {folder} has not come to its end: run the command again.")
+        raise ComparisonError(f"The run {folder} did not finish: run the command again.")
     return accuracy
 
 
@@ -88,5 +88,5 @@ def _check_same(trial: Trial) -> None:
     file = trial.folder / "experiment.yaml"
     if not file.is_file() or load_experiment(file) != trial.experiment:
         raise ComparisonError(
-            f"{trial.folder} holds a run of other settings: choose another folder with --out."
+            f"{trial.folder} has a run with other settings: choose another folder with --out."
         )

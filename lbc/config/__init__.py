@@ -1,15 +1,15 @@
-"""An experiment: everything that decides a training run, as frozen values and as a YAML file."""
+"""The experiment: all settings of a training run, as frozen models and as a YAML file."""
 
 from lbc.config.augmentation import Augment
 from lbc.config.data import Cifar10, Cifar100, Data, Digits, IdxFiles, ImageFolder, NpzFile, Source
 from lbc.config.experiment import VERSION, Experiment
 from lbc.config.experiment_files import dump_experiment, load_experiment, parse_experiment
-from lbc.config.external import FOREIGN, Imported, Timm, Torchvision
+from lbc.config.external import EXTERNAL, Imported, Timm, Torchvision
 from lbc.config.model import CifarResNet, ConvNet, DeiT, Mlp, Model, ResNet
 from lbc.config.training import Optimizer, RemovalSchedule, Training
 
 __all__ = [
-    "FOREIGN",
+    "EXTERNAL",
     "VERSION",
     "Augment",
     "Cifar10",

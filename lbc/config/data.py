@@ -1,4 +1,4 @@
-"""Settings of the data: one section a source."""
+"""Data settings: one section per data source."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lbc.config.values import FilePath, Section
 
 
 class Source(Section):
-    """What every source of images can be told."""
+    """Settings that every data source has."""
 
-    name: str  # here, so that it is written first
+    name: str  # declared here so that it is written first
     workers: int = Field(
-        default=0, ge=0, le=256, description="Processes that prepare images; 0 for none."
+        default=0, ge=0, le=256, description="Worker processes that load images; 0 for none."
     )
-    augment: Augment = Field(default=Augment(), description="Random changes of training images.")
+    augment: Augment = Field(default=Augment(), description="Augmentation of training images.")
 
 
 class Digits(Source):
@@ -27,26 +27,28 @@ class Digits(Source):
 
 
 class NpzFile(Source):
-    """Images and labels of one's own, in a NumPy archive."""
+    """The user's own images and labels in a NumPy archive."""
 
     name: Literal["npz"] = Field(default="npz", description="Your own images in a NumPy .npz file.")
     file: FilePath = Field(
-        description="Path of the .npz file; relative ones start at the experiment's folder."
+        description="Path of the .npz file, relative to the experiment's folder."
     )
     test_share: float = Field(
-        default=0.2, gt=0, lt=1, description="Share of the images kept for testing, from 0 to 1."
+        default=0.2, gt=0, lt=1, description="Fraction of the images held out for testing."
     )
 
 
 class IdxFiles(Source):
-    """The four files of MNIST, Fashion-MNIST, KMNIST, or of a part of EMNIST."""
+    """The four files of MNIST, Fashion-MNIST, KMNIST, or one split of EMNIST."""
 
-    name: Literal["idx"] = Field(default="idx", description="MNIST and its like, as IDX files.")
+    name: Literal["idx"] = Field(
+        default="idx", description="MNIST, Fashion-MNIST, KMNIST or EMNIST, as IDX files."
+    )
     folder: FilePath = Field(
-        description="Folder of the files; a relative one starts at the experiment's folder."
+        description="Folder of the files, relative to the experiment's folder."
     )
     emnist: Literal["none", "balanced", "byclass", "bymerge", "digits", "letters", "mnist"] = Field(
-        default="none", description="Which part of EMNIST; none for MNIST and its like."
+        default="none", description="The EMNIST split to read; none for other data sets."
     )
 
 
@@ -54,48 +56,48 @@ class Cifar10(Source):
     """CIFAR-10, binary version."""
 
     name: Literal["cifar10"] = Field(default="cifar10", description="CIFAR-10, binary version.")
-    folder: FilePath = Field(description="Folder of data_batch_1.bin and so on.")
+    folder: FilePath = Field(description="Folder that contains data_batch_1.bin and so on.")
 
 
 class Cifar100(Source):
     """CIFAR-100, binary version."""
 
     name: Literal["cifar100"] = Field(default="cifar100", description="CIFAR-100, binary version.")
-    folder: FilePath = Field(description="Folder of train.bin and test.bin.")
+    folder: FilePath = Field(description="Folder that contains train.bin and test.bin.")
     labels: Literal["fine", "coarse"] = Field(
         default="fine", description="The 100 fine classes or the 20 coarse ones."
     )
 
 
 class ImageFolder(Source):
-    """Pictures in ImageNet's layout: ``train/CLASS/*`` and ``val/CLASS/*``."""
+    """Image files in ImageNet's layout: ``train/CLASS/*`` and ``val/CLASS/*``."""
 
     name: Literal["folder"] = Field(
-        default="folder", description="Pictures in train/CLASS and val/CLASS, as ImageNet."
+        default="folder", description="Image files in train/CLASS and val/CLASS, like ImageNet."
     )
-    folder: FilePath = Field(description="The folder that holds train and val.")
-    size: int = Field(default=224, ge=1, le=8192, description="Side of the images in pixels.")
+    folder: FilePath = Field(description="Folder that contains train and val.")
+    size: int = Field(default=224, ge=1, le=8192, description="Image side length in pixels.")
     resize: int = Field(
         default=256,
         ge=1,
         le=16384,
-        description="Shorter side before the middle is cut out for testing.",
+        description="Length of the shorter side before the centre crop, for testing.",
     )
     interpolation: Literal["bilinear", "bicubic"] = Field(
-        default="bilinear", description="How pictures are resized."
+        default="bilinear", description="Interpolation for resizing."
     )
     workers: int = Field(
-        default=4, ge=0, le=256, description="Processes that prepare images; 0 for none."
+        default=4, ge=0, le=256, description="Worker processes that load images; 0 for none."
     )
 
     @field_validator("resize")
     @classmethod
-    def _holds_the_middle(cls, resize: int, info: ValidationInfo) -> int:
+    def _check_resize(cls, resize: int, info: ValidationInfo) -> int:
         size = info.data.get("size")
         if size is not None and resize < size:
             raise ValueError(
-                f"The middle of {size} pixels is not inside a picture of {resize}: raise resize "
-                "or lower size."
+                f"A centre crop of {size} pixels does not fit into an image resized to {resize}: "
+                "raise resize or lower size."
             )
         return resize
 

@@ -1,4 +1,4 @@
-"""The experiment: every setting of a run, and how they must agree."""
+"""The experiment: every setting of a run, and the checks across sections."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lbc.config.model import ConvNet, Model
 from lbc.config.training import Optimizer, RemovalSchedule, Training
 from lbc.config.values import (
     Bytes,
+    ContradictionError,
     Device,
-    ElsewhereError,
     LayerNames,
     LayerPatterns,
     MethodName,
@@ -27,25 +27,25 @@ VERSION: Final = 1
 
 
 class Experiment(Section):
-    """Everything that decides a run. Without arguments: the bundled quick example."""
+    """All settings of a run. The defaults are those of the bundled example."""
 
-    version: int = Field(default=VERSION, ge=VERSION, le=VERSION, description="Format of the file.")
+    version: int = Field(default=VERSION, ge=VERSION, le=VERSION, description="Format version.")
     name: SafeName = Field(default="digits", description="Name of the run and of its folder.")
-    data: Data = Field(default=Digits(), description="Images to learn from.")
+    data: Data = Field(default=Digits(), description="Images to train and test on.")
     model: Model = Field(default=ConvNet(), description="Network to train.")
-    pattern: PatternText = Field(default=Pattern(2, 4), description="N of every M weights stay.")
-    layers: LayerPatterns = Field(default={}, description="N:M or dense, layer by layer.")
-    skip: LayerNames = Field(default=(), description="Names or globs of more dense layers.")
+    pattern: PatternText = Field(default=Pattern(2, 4), description="Keep N of every M weights.")
+    layers: LayerPatterns = Field(default={}, description="N:M or dense, per layer.")
+    skip: LayerNames = Field(default=(), description="Names or globs of layers to keep dense.")
     method: MethodName = Field(
         default="lbc", description="Training method: lbc, sr-ste, asp or dense."
     )
     scores: Literal["auto", "per_weight", "per_combination"] = Field(
-        default="auto", description="What carries a score; auto takes per_weight where it is exact."
+        default="auto", description="What has a score; auto picks per_weight where it is exact."
     )
-    score_memory_limit: Bytes = Field(default=4 << 30, description="Most memory for scores (GiB).")
-    schedule: RemovalSchedule = Field(default=RemovalSchedule(), description="Pace of removal.")
-    optimizer: Optimizer = Field(default=Optimizer(), description="How weights and scores learn.")
-    training: Training = Field(default=Training(), description="How long to train.")
+    score_memory_limit: Bytes = Field(default=4 << 30, description="Memory limit for scores (GiB).")
+    schedule: RemovalSchedule = Field(default=RemovalSchedule(), description="Removal schedule.")
+    optimizer: Optimizer = Field(default=Optimizer(), description="Optimizer.")
+    training: Training = Field(default=Training(), description="Training length and precision.")
     seed: int = Field(default=0, ge=0, lt=1 << 32, description="Seed of every random choice.")
     device: Device = Field(default="cpu", description="Where to train: cpu, cuda, cuda:0 or mps.")
 
@@ -59,46 +59,46 @@ class Experiment(Section):
 
     @field_validator("optimizer")
     @classmethod
-    def _per_weight_is_linear(cls, optimizer: Optimizer, info: ValidationInfo) -> Optimizer:
+    def _check_scores(cls, optimizer: Optimizer, info: ValidationInfo) -> Optimizer:
         if optimizer.name != "sgd" and info.data.get("scores") == "per_weight":
-            raise ElsewhereError(
+            raise ContradictionError(
                 ("scores",),
-                "The per-weight form is exact only under SGD, and the optimizer is "
-                f"{optimizer.name}: choose auto or per_combination here, or sgd as the optimizer.",
+                "Per-weight scores are exact only with SGD, but the optimizer is "
+                f"{optimizer.name}: set scores to auto or per_combination, or optimizer to sgd.",
             )
         return optimizer
 
     @field_validator("training")
     @classmethod
-    def _ends_in_training(cls, training: Training, info: ValidationInfo) -> Training:
+    def _check_epochs(cls, training: Training, info: ValidationInfo) -> Training:
         schedule = info.data.get("schedule")
         if schedule is not None and schedule.end > training.epochs:
-            raise ElsewhereError(
+            raise ContradictionError(
                 ("schedule", "end"),
-                f"The schedule removes the last combination at epoch {schedule.end:g}, after "
-                f"training has ended at {training.epochs}: lower schedule.end to "
-                f"{training.epochs} or raise training.epochs.",
+                f"Removal ends at epoch {schedule.end:g}, but training ends at epoch "
+                f"{training.epochs}: lower schedule.end to {training.epochs} or raise "
+                "training.epochs.",
             )
         optimizer = info.data.get("optimizer")
         if optimizer is not None:
             late = max((optimizer.warmup_epochs, *optimizer.lr_milestones))
             key = "warmup_epochs" if late == optimizer.warmup_epochs else "lr_milestones"
             if late > training.epochs:
-                raise ElsewhereError(
+                raise ContradictionError(
                     ("optimizer", key),
-                    f"The learning rate is to change at epoch {late:g}, after training has ended "
-                    f"at {training.epochs}: lower {key} or raise training.epochs.",
+                    f"The learning rate changes at epoch {late:g}, but training ends at epoch "
+                    f"{training.epochs}: lower {key} or raise training.epochs.",
                 )
         return training
 
     @field_validator("device")
     @classmethod
-    def _batchnorm_has_gpus(cls, device: str, info: ValidationInfo) -> str:
+    def _check_device(cls, device: str, info: ValidationInfo) -> str:
         training = info.data.get("training")
         if training is not None and training.sync_batchnorm and not device.startswith("cuda"):
-            raise ElsewhereError(
+            raise ContradictionError(
                 ("training", "sync_batchnorm"),
-                f"BatchNorm is synchronised only between CUDA GPUs, and the device is {device}: "
-                "set sync_batchnorm to false or device to cuda.",
+                f"BatchNorm can be synchronised only between CUDA GPUs, not on {device}: set "
+                "sync_batchnorm to false or device to cuda.",
             )
         return device

@@ -1,4 +1,4 @@
-"""Experiments as YAML files: reading, checking, writing."""
+"""Reading, validating and writing experiments as YAML files."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from lbc.config.strict_yaml import (
     KeyPath,
     LineOf,
     Problem,
-    dotted,
+    apply_settings,
     dump_yaml,
+    join_keys,
     read_yaml,
-    shown,
-    with_settings,
 )
-from lbc.config.validation_messages import explained
+from lbc.config.validation_messages import explain
 
 MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}
-"""From each older version to the next: a function from one file's mapping to the other's."""
+"""For each older version, the function that converts its mapping to the next version."""
 
 
 def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
-    """Read a YAML file, with ``settings`` such as ``"model.width=32"`` over what it says.
+    """Read a YAML file. ``settings`` such as ``"model.width=32"`` override its values.
 
-    A relative ``data.file`` or ``data.folder`` starts at the YAML's folder.
+    A relative ``data.file`` or ``data.folder`` is resolved against the folder of the YAML file.
 
-    Raises ExperimentError with every problem.
+    Raises ExperimentError, which lists every problem.
     """
     file = Path(path)
     content, line_of = read_yaml(file)
-    data, set_paths, problems = with_settings(_current(content, str(path), line_of), settings)
+    data, set_paths, problems = apply_settings(_current(content, str(path), line_of), settings)
     experiment = _validated(data, str(path), line_of, set_paths, problems)
     base = file.parent.resolve()
     absolute = {name: base / value for name, value in experiment.data if isinstance(value, Path)}
@@ -42,21 +41,21 @@ def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experimen
 
 
 def parse_experiment(data: Mapping[str, object], file: str = "experiment") -> Experiment:
-    """Validate plain values, as YAML gives them. Raises ExperimentError with every problem."""
+    """Validate plain YAML values. Raises ExperimentError, which lists every problem."""
     return _validated(_current(data, file, lambda _: None), file, lambda _: None)
 
 
 def dump_experiment(experiment: Experiment) -> str:
-    """YAML text that ``load_experiment`` reads back as equal, if the data's path is absolute."""
+    """Return YAML text that ``load_experiment`` reads back, if the data path is absolute."""
     return dump_yaml(experiment.model_dump(mode="json"))
 
 
 def _current(data: Mapping[str, object], file: str, line_of: LineOf) -> dict[str, object]:
     version = data.get("version", VERSION)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        return dict(data)  # not a version at all, which validation reports
+        return dict(data)  # validation reports it
     if version > VERSION:
-        message = f"{shown(version)} is newer than the {VERSION} known here: update this program."
+        message = f"Version {version} is newer than the supported {VERSION}: update this program."
         raise ExperimentError(file, [Problem("version", line_of(("version",)), message)])
     result = dict(data)
     for step in range(version, VERSION):
@@ -76,14 +75,14 @@ def _validated(
         experiment = Experiment.model_validate(data)
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            path, message = explained(details)
+            path, message = explain(details)
             line = line_of(path)
             from_setting = any(
                 path[: len(key)] == key or (line is None and key[: len(path)] == path)
                 for key in set_paths
             )
             found.append(
-                Problem(dotted(path), None if from_setting else line, message, from_setting)
+                Problem(join_keys(path), None if from_setting else line, message, from_setting)
             )
     if found:
         raise ExperimentError(file, sorted(found, key=lambda bad: bad.line or 0))

@@ -1,4 +1,4 @@
-"""Settings of the network: one section a family."""
+"""Model settings: one section per model family."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lbc.config.external import FOREIGN, Imported, Timm, Torchvision
+from lbc.config.external import EXTERNAL, Imported, Timm, Torchvision
 from lbc.config.values import Section
 
 
 class ConvNet(Section):
-    """A small plain convolutional network."""
+    """A small convolutional network."""
 
     name: Literal["convnet"] = Field(default="convnet", description="Small convolutional network.")
     width: int = Field(default=32, ge=1, le=8192, description="Channels of the first layer.")
@@ -27,38 +27,38 @@ class Mlp(Section):
 
 
 class CifarResNet(Section):
-    """The residual networks for 32×32 images."""
+    """Residual networks for 32×32 images."""
 
     name: Literal["resnet20", "resnet32", "resnet56"] = Field(
-        default="resnet20", description="ResNet for small images, of 20, 32 or 56 layers."
+        default="resnet20", description="ResNet for small images, with 20, 32 or 56 layers."
     )
     width: int = Field(
-        default=16, ge=1, le=4096, description="Channels of the first stage; 16 as published."
+        default=16, ge=1, le=4096, description="Channels of the first stage; 16 in the paper."
     )
 
 
 class ResNet(Section):
-    """The residual networks for ImageNet."""
+    """Residual networks for ImageNet."""
 
     name: Literal["resnet18", "resnet34", "resnet50"] = Field(
-        default="resnet18", description="ResNet for large images, of 18, 34 or 50 layers."
+        default="resnet18", description="ResNet for large images, with 18, 34 or 50 layers."
     )
 
 
 class DeiT(Section):
-    """The data-efficient vision transformers."""
+    """Data-efficient vision transformers."""
 
     name: Literal["deit-tiny", "deit-small"] = Field(
-        default="deit-tiny", description="Vision transformer of 192 or 384 channels."
+        default="deit-tiny", description="Vision transformer with 192 or 384 channels."
     )
     patch: int = Field(
-        default=16, ge=1, le=1024, description="Side of a patch in pixels; must divide the image's."
+        default=16, ge=1, le=1024, description="Patch side in pixels; must divide the image size."
     )
     drop_path: float = Field(
         default=0.1,
         ge=0,
         lt=1,
-        description="Chance that training skips the last block, of the first none.",
+        description="Stochastic depth rate of the last block; rises linearly from 0.",
     )
 
 
@@ -66,4 +66,4 @@ Model = Annotated[
     ConvNet | Mlp | CifarResNet | ResNet | DeiT | Imported | Timm | Torchvision,
     Field(discriminator="name"),
 ]
-FAMILIES: tuple[type[Section], ...] = (ConvNet, Mlp, CifarResNet, ResNet, DeiT, *FOREIGN)
+FAMILIES: tuple[type[Section], ...] = (ConvNet, Mlp, CifarResNet, ResNet, DeiT, *EXTERNAL)

@@ -1,4 +1,4 @@
-"""Strict YAML: a value means what it looks like, and every key knows its line."""
+"""A strict subset of YAML: values mean what they look like, and every key has a line number."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 
 SIZE_LIMIT = 1 << 20
-"""Bytes. An experiment takes about one thousand; more than a million is some other file."""
+"""Bytes. An experiment takes about one thousand, so a larger file is not an experiment."""
 
 DEPTH_LIMIT = 20
-"""Collections inside each other, so that no file can exhaust the interpreter's stack."""
+"""Maximum nesting of collections, so that no file can exhaust the interpreter's stack."""
 
 KeyPath = tuple[str | int, ...]
 LineOf = Callable[[KeyPath], int | None]
@@ -21,10 +21,10 @@ LineOf = Callable[[KeyPath], int | None]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing to correct in an experiment.
+    """One error in an experiment.
 
-    ``path`` is dotted (``optimizer.momentum``) and empty where the whole file is meant; ``line``
-    counts from 1; ``from_setting`` says that the value came from ``--set``, not from the file.
+    ``path`` is dotted (``optimizer.momentum``), or empty for the whole file; ``line`` counts from
+    1; ``from_setting`` is true if the value came from ``--set`` instead of the file.
     """
 
     path: str
@@ -32,16 +32,16 @@ class Problem:
     message: str
     from_setting: bool = False
 
-    def located(self, file: str) -> str:
-        """One line of text: where, which key, what to do."""
+    def format(self, file: str) -> str:
+        """One line of text: location, key, message."""
         if self.from_setting:
             return f"--set {self.path}: {self.message}"
-        where = file if self.line is None else f"{file}:{self.line}"
-        return ": ".join(part for part in (where, self.path, self.message) if part)
+        location = file if self.line is None else f"{file}:{self.line}"
+        return ": ".join(part for part in (location, self.path, self.message) if part)
 
 
 class ExperimentError(Exception):
-    """An experiment that cannot be used, with everything that is wrong in it."""
+    """An invalid experiment, with all of its problems."""
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         super().__init__(file, tuple(problems))
@@ -54,16 +54,16 @@ class ExperimentError(Exception):
         return tuple(problem.path for problem in self.problems)
 
     def __str__(self) -> str:
-        return "\n".join(problem.located(self.file) for problem in self.problems)
+        return "\n".join(problem.format(self.file) for problem in self.problems)
 
 
-def dotted(path: KeyPath) -> str:
-    """``("layers", "conv1")`` → ``"layers.conv1"``, on one line whatever the keys hold."""
+def join_keys(path: KeyPath) -> str:
+    """``("layers", "conv1")`` → ``"layers.conv1"``, always on one line."""
     return ".".join(key if key.isprintable() else repr(key)[1:-1] for key in map(str, path))
 
 
-def shown(value: object) -> str:
-    """A value as a sentence may quote it: short, on one line, spelt as in YAML."""
+def quote(value: object) -> str:
+    """Quote a value in an error message: short, on one line, spelled as in YAML."""
     match value:
         case None:
             return "nothing"
@@ -80,34 +80,34 @@ def shown(value: object) -> str:
 
 
 def read_yaml(path: Path) -> tuple[dict[str, object], LineOf]:
-    """The mapping a file holds, and the line of each key path (or of the nearest one above it).
+    """Read a mapping, and the line of each key path or of its nearest existing parent.
 
-    Raises ExperimentError where the file cannot be read, is not YAML, or holds no mapping.
+    Raises ExperimentError if the file cannot be read, is not YAML, or is not a mapping.
     """
     data, line_of = parse_yaml(_read_text(path), str(path))
     if data is None:
         raise _error(str(path), "The file is empty: write at least 'version: 1'.")
     if not isinstance(data, dict):
-        raise _error(str(path), "The file must hold 'key: value' lines from its first line on.", 1)
+        raise _error(str(path), "The file must consist of 'key: value' lines.", 1)
     return data, line_of
 
 
 def parse_yaml(text: str, file: str) -> tuple[object, LineOf]:
-    """Any YAML value, made of dict (its keys always text), list, str, int, float, bool and None.
+    """Parse any YAML value into dict (keys are always str), list, str, int, float, bool or None.
 
-    Raises ExperimentError; ``file`` is only named in it.
+    Raises ExperimentError, in which ``file`` is the name to report.
     """
     reader = _NodeReader()
     try:
         node = _compose(text)
-    except _RefusedError as refused:
-        raise _error(file, refused.sentence, refused.line) from None
+    except _UnsupportedError as error:
+        raise _error(file, error.message, error.line) from None
     except yaml.MarkedYAMLError as error:
-        raise _error(file, _syntax_sentence(error), _line(error)) from None
+        raise _error(file, _syntax_message(error), _line(error)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise _error(file, "A character here can be no part of a text file.", line) from None
-    except (ValueError, OverflowError):  # "\UFFFFFFFF": PyYAML hands it to chr() unchecked
+        raise _error(file, "This line has a character that is not allowed in YAML.", line) from None
+    except (ValueError, OverflowError):  # "\UFFFFFFFF": PyYAML passes it to chr() unchecked
         raise _error(file, r"A \U escape names a character that does not exist.") from None
     value = None if node is None else reader.value(node, ())
     if reader.problems:
@@ -116,7 +116,7 @@ def parse_yaml(text: str, file: str) -> tuple[object, LineOf]:
 
 
 def dump_yaml(data: Mapping[str, object]) -> str:
-    """YAML text that ``parse_yaml`` reads back to an equal value, in the mapping's own order."""
+    """Return YAML text that ``parse_yaml`` reads back as an equal value; keeps the key order."""
     return yaml.dump(
         dict(data),
         Dumper=_Dumper,
@@ -127,12 +127,12 @@ def dump_yaml(data: Mapping[str, object]) -> str:
     )
 
 
-def with_settings(
+def apply_settings(
     data: Mapping[str, object], settings: Sequence[str]
 ) -> tuple[dict[str, object], list[KeyPath], list[Problem]]:
-    """The data with settings like ``"model.width=32"`` over it, their paths, and their problems.
+    """Apply settings like ``"model.width=32"``; return the new data, their paths and problems.
 
-    What follows the first dot is one key, since a layer's name holds dots itself.
+    Everything after the first dot is one key, because layer names contain dots.
     """
     result = dict(data)
     paths: list[KeyPath] = []
@@ -140,20 +140,21 @@ def with_settings(
     for setting in settings:
         key, equals, text = setting.partition("=")
         path = tuple(part.strip() for part in key.split(".", 1))
+        dotted = join_keys(path)
         if not equals or not all(path):
             message = "Write it as key=value, like model.width=32."
-            problems.append(Problem(dotted((setting,)), None, message, True))
+            problems.append(Problem(join_keys((setting,)), None, message, True))
             continue
         try:
             value, _ = parse_yaml(text, setting)
         except ExperimentError as error:
-            problems += [Problem(dotted(path), None, bad.message, True) for bad in error.problems]
+            problems += [Problem(dotted, None, bad.message, True) for bad in error.problems]
             continue
         if len(path) == 2:
             section = result.get(path[0], {})
             if not isinstance(section, dict):
-                message = f"In the file {path[0]} is {shown(section)}, which holds no settings."
-                problems.append(Problem(dotted(path), None, message, True))
+                message = f"The file sets {path[0]} to {quote(section)}, not to a group."
+                problems.append(Problem(dotted, None, message, True))
                 continue
             value = section | {path[1]: value}
         result[path[0]] = value
@@ -167,15 +168,15 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as stream:
             content = stream.read(SIZE_LIMIT + 1)
     except FileNotFoundError:
-        raise _error(file, "There is no such file: check its name and folder.") from None
+        raise _error(file, "The file does not exist: check its name and folder.") from None
     except IsADirectoryError:
-        raise _error(file, "This is a folder: name the .yaml file inside it.") from None
+        raise _error(file, "This is a folder: choose the .yaml file inside it.") from None
     except OSError as error:
         raise _error(file, f"The file cannot be read: {error.strerror or error}.") from None
     except ValueError:
-        raise _error(file, "This is not a possible file name.") from None
+        raise _error(file, "This is not a valid file name.") from None
     if len(content) > SIZE_LIMIT:
-        raise _error(file, "The file is larger than 1 MiB: this is not an experiment.")
+        raise _error(file, "The file is larger than 1 MiB: choose an experiment.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -192,28 +193,28 @@ def _line(error: yaml.MarkedYAMLError) -> int | None:
     return None if mark is None else mark.line + 1
 
 
-def _syntax_sentence(error: yaml.MarkedYAMLError) -> str:
+def _syntax_message(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or error.context or "no reason given"
     if "'\\t'" in problem:
-        return "A tab cannot indent YAML: use spaces."
+        return "YAML cannot be indented with tabs: use spaces."
     if "<stream end>" in problem or "end of stream" in problem:
-        return f"The text ends too early, is it cut off? ({problem})"
+        return f"The text ends unexpectedly: is it truncated? ({problem})"
     return f"This is not valid YAML: {problem}."
 
 
-class _RefusedError(yaml.YAMLError):
-    """Valid YAML that an experiment must not use."""
+class _UnsupportedError(yaml.YAMLError):
+    """Valid YAML that experiments may not use."""
 
-    def __init__(self, sentence: str, event: yaml.Event) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+    def __init__(self, message: str, event: yaml.Event) -> None:
+        super().__init__(message)
+        self.message = message
         self.line = None if event.start_mark is None else event.start_mark.line + 1
 
 
 _TAG = "tag:yaml.org,2002:"
 
-# The core schema of YAML 1.2. PyYAML follows 1.1, where 1e-3 is text, `on` is true, 12:30 is 750
-# and 2026-01-01 a date. No integer is longer than 300 digits, so that each one fits a float.
+# The core schema of YAML 1.2. PyYAML implements 1.1, where 1e-3 is text, `on` is true, 12:30 is
+# 750 and 2026-01-01 a date. Integers have at most 300 digits, so that every one fits a float.
 _PLAIN_SCALARS = {
     "null": r"(?:|~|null|Null|NULL)\Z",
     "bool": r"(?:true|True|TRUE|false|False|FALSE)\Z",
@@ -224,7 +225,7 @@ _PLAIN_SCALARS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """Only composes nodes: PyYAML's constructors, which tags would choose, are never called."""
+    """Only composes nodes; never calls PyYAML's constructors, which tags select."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012  (PyYAML's name; filled below)
     depth = 0
@@ -232,17 +233,17 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            raise _RefusedError(
-                f"The alias *{event.anchor} is refused: write the value out.", event
+            raise _UnsupportedError(
+                f"The alias *{event.anchor} is not supported: write the value instead.", event
             )
         if (tag := getattr(event, "tag", None)) is not None:
-            raise _RefusedError(
-                f"The tag {tag!r} is refused: write the plain value, in quotes to make it text.",
+            raise _UnsupportedError(
+                f"The tag {tag!r} is not supported: write a plain value, quoted if it is text.",
                 event,
             )
         if self.depth == DEPTH_LIMIT:
-            raise _RefusedError(
-                f"More than {DEPTH_LIMIT} collections lie inside each other here.", event
+            raise _UnsupportedError(
+                f"More than {DEPTH_LIMIT} collections are nested here: flatten them.", event
             )
         self.depth += 1
         node = super().compose_node(parent, index)
@@ -262,7 +263,7 @@ class _Dumper(yaml.SafeDumper):
         return self.represent_float(value)
 
     def represent_text(self, value: str) -> yaml.ScalarNode:
-        # PyYAML quotes line breaks other than \n in a style that reads them back as spaces.
+        # PyYAML's default style turns line breaks other than \n into spaces on reading.
         odd_break = any(char in value for char in "\r\x85\u2028\u2029")
         return self.represent_scalar(_TAG + "str", value, style='"' if odd_break else None)
 
@@ -283,7 +284,7 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 class _NodeReader:
-    """Turns nodes into values and notes the line of each."""
+    """Converts nodes to values and records the line of each."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -307,13 +308,13 @@ class _NodeReader:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(Problem(dotted(path), line, "A key must be plain text."))
+                self.problems.append(Problem(join_keys(path), line, "A key must be plain text."))
                 continue
             key_path = (*path, str(key_node.value))
             if key_path in self._lines:
                 first = self._lines[key_path]
                 message = f"The key is written twice, on lines {first} and {line}: remove one."
-                self.problems.append(Problem(dotted(key_path), line, message))
+                self.problems.append(Problem(join_keys(key_path), line, message))
                 continue
             self._lines[key_path] = line
             result[str(key_node.value)] = self.value(value_node, key_path)

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as sentences that say how to correct it."""
+"""Validation errors of pydantic as sentences that say how to correct them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lbc.config.augmentation import Augment
 from lbc.config.data import SOURCES
 from lbc.config.experiment import Experiment
 from lbc.config.model import FAMILIES
-from lbc.config.strict_yaml import KeyPath, shown
+from lbc.config.strict_yaml import KeyPath, quote
 from lbc.config.training import Optimizer, RemovalSchedule, Training
-from lbc.config.values import Section, keys, names
+from lbc.config.values import Section, fields_by_key, variant_names
 
-_WORDING = {
-    "missing": "Is missing, and has no default: write it.",
+_MESSAGES = {
+    "missing": "Is required: set it.",
     "invalid_key": "A key must be text, not {input}.",
     "string_too_short": "Must not be empty.",
     "bool_type": "Must be true or false, not {input}.",
@@ -32,11 +32,11 @@ _WORDING = {
     "tuple_type": "Must be a list, like [conv1, fc], not {input}.",
 } | dict.fromkeys(
     ("dict_type", "model_type", "model_attributes_type", "union_tag_not_found"),
-    "Must hold 'key: value' settings of its own, not {input}.",
+    "Must be a group of 'key: value' settings, not {input}.",
 )
 
 _SECTIONS: dict[str | int, type[Section]] = {
-    **{name: section for section in (*SOURCES, *FAMILIES) for name in names(section)},
+    **{name: section for section in (*SOURCES, *FAMILIES) for name in variant_names(section)},
     "augment": Augment,
     "schedule": RemovalSchedule,
     "optimizer": Optimizer,
@@ -44,13 +44,13 @@ _SECTIONS: dict[str | int, type[Section]] = {
 }
 
 
-def explained(error: ErrorDetails) -> tuple[KeyPath, str]:
-    """The key path of pydantic's error, and a sentence on how to correct it."""
+def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
+    """Return the key path of a pydantic error and a sentence that says how to correct it."""
     kind, where, given, context = error["type"], error["loc"], error["input"], error.get("ctx", {})
     path = tuple(key for key in where if key != "[key]")
-    if path[0] in ("data", "model"):  # pydantic puts the variant's name after these
+    if path[0] in ("data", "model"):  # pydantic inserts the variant's name after these
         path = path[:1] + path[2:]
-    if path[1:2] == ("kwargs",):  # and below an argument the types that it tried
+    if path[1:2] == ("kwargs",):  # and below an argument the types it tried
         path = path[:3]
     if kind == "extra_forbidden":
         return path, _unknown_key(str(path[-1]), where)
@@ -58,17 +58,17 @@ def explained(error: ErrorDetails) -> tuple[KeyPath, str]:
     if kind == "union_tag_invalid":
         path, given = (*path, "name"), given["name"]
     if given is None:
-        return path, "Has no value: write one, or remove the key."
+        return path, "Has no value: set one, or remove the key."
     if kind == "value_error":
         return getattr(context["error"], "path", path), str(context["error"])
     if choices:
-        return path, f"{shown(given)} is not known: choose {choices}."
-    values = {name: shown(value) for name, value in context.items()} | {"input": shown(given)}
-    return path, _WORDING[kind].format(**values) if kind in _WORDING else f"{error['msg']}."
+        return path, f"Unknown value {quote(given)}: choose {choices}."
+    values = {name: quote(value) for name, value in context.items()} | {"input": quote(given)}
+    return path, _MESSAGES[kind].format(**values) if kind in _MESSAGES else f"{error['msg']}."
 
 
 def _unknown_key(key: str, where: KeyPath) -> str:
-    known = keys(_SECTIONS[where[-2]] if len(where) > 1 else Experiment)
+    known = fields_by_key(_SECTIONS[where[-2]] if len(where) > 1 else Experiment)
     close = get_close_matches(key.lower(), known, 1) or [
         f"{name}.{key}"
         for name in ("schedule", "optimizer", "training")
@@ -76,4 +76,4 @@ def _unknown_key(key: str, where: KeyPath) -> str:
     ]
     if close:
         return f"Unknown key; did you mean {close[0]!r}?"
-    return f"Unknown key; the keys here are {', '.join(known)}."
+    return f"Unknown key; valid keys are {', '.join(known)}."

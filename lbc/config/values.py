@@ -1,4 +1,4 @@
-"""What settings are made of: patterns, paths, amounts of memory, and the section they stand in."""
+"""Field types of the settings (patterns, paths, amounts of memory) and their base class."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from lbc.config.strict_yaml import KeyPath, shown
+from lbc.config.strict_yaml import KeyPath, quote
 from lbc.sparsity.methods import check_method
 from lbc.sparsity.pattern import Pattern
 
 
-class ElsewhereError(ValueError):
-    """Two settings contradict each other; ``path`` is the one the reader should look at."""
+class ContradictionError(ValueError):
+    """Two settings contradict each other; ``path`` is the one to report."""
 
-    def __init__(self, path: KeyPath, sentence: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, path: KeyPath, message: str) -> None:
+        super().__init__(message)
         self.path = path
 
 
@@ -45,7 +45,9 @@ def _read_bytes(value: object) -> object:
     amount = r"\s*(\d{1,16}(?:\.\d{1,6})?)\s*(?:([KMGT])(I?))?B\s*"
     match = re.fullmatch(amount, value.upper(), re.ASCII)
     if match is None:
-        raise ValueError(f"{shown(value)} is no amount of memory: write it like 4 GiB or 500 MB.")
+        raise ValueError(
+            f"{quote(value)} is not an amount of memory: write it like 4 GiB or 500 MB."
+        )
     return int(Fraction(match[1]) * (1024 if match[3] else 1000) ** "_KMGT".index(match[2] or "_"))
 
 
@@ -57,21 +59,21 @@ def _write_bytes(count: int) -> str:
 def _safe_name(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?", name) is None:
         raise ValueError(
-            f"{shown(name)} cannot name a folder: use up to 64 letters, digits, '-', '_' and '.', "
-            "beginning with a letter or digit and not ending in '.'."
+            f"{quote(name)} is not a valid folder name: use up to 64 letters, digits, '-', "
+            "'_' and '.', starting with a letter or digit and not ending in '.'."
         )
     return name
 
 
 def _device(name: str) -> str:
     if re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?", name) is None:
-        raise ValueError(f"{shown(name)} is not a device: write cpu, cuda, cuda:0 or mps.")
+        raise ValueError(f"{quote(name)} is not a device: write cpu, cuda, cuda:0 or mps.")
     return name
 
 
 def _read_file(value: object) -> object:
     if value == "":
-        raise ValueError("The path is empty: name a file or a folder.")
+        raise ValueError("The path is empty: enter a file or folder.")
     return Path(value) if isinstance(value, str) else value
 
 
@@ -97,7 +99,7 @@ Bytes = Annotated[
 
 
 class Section(BaseModel):
-    """Settings under one key: frozen, strict, and without unknown keys."""
+    """A group of settings: frozen, strictly typed, without unknown keys."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True,
@@ -105,11 +107,11 @@ class Section(BaseModel):
     )  # fmt: skip
 
 
-def keys(section: type[BaseModel]) -> dict[str, FieldInfo]:
-    """A section's fields by the keys that a file writes: ``import`` is no name for a variable."""
+def fields_by_key(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section by their keys in a file, where ``import_`` is called ``import``."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
-def names(variant: type[BaseModel]) -> tuple[str, ...]:
-    """The values of ``name`` that choose this variant of ``data`` or ``model``."""
+def variant_names(variant: type[BaseModel]) -> tuple[str, ...]:
+    """The values of ``name`` that select this variant of ``data`` or ``model``."""
     return get_args(variant.model_fields["name"].annotation)

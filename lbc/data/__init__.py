@@ -12,9 +12,9 @@ __all__ = ["Batch", "DataError", "Dataset", "Loader", "batch_sizes", "batches", 
 
 
 def load(data: config.Data) -> Dataset:
-    """Read the data an experiment names, in two splits.
+    """Load the training and test split of an experiment's data.
 
-    Raises DataError with one sentence that names the file.
+    Raises DataError, which names the file.
     """
     match data:
         case config.Digits():
@@ -30,11 +30,11 @@ def load(data: config.Data) -> Dataset:
 
 
 def describe(data: config.Data) -> tuple[tuple[int, int, int], int]:
-    """Channels, height and width of the images, and the number of classes, without the images.
+    """Return the image shape (channels, height, width) and number of classes.
 
-    Costs next to nothing: it reads headers, labels and the names of folders.
+    Fast: reads only headers, labels and folder names, not the images.
 
-    Raises DataError with one sentence that names the file.
+    Raises DataError, which names the file.
     """
     match data:
         case config.Digits():

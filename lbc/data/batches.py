@@ -1,4 +1,4 @@
-"""The order in which an epoch visits the training samples."""
+"""The order of the training samples in an epoch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FEWEST = 2
-"""BatchNorm cannot train on a single sample."""
+MIN_BATCH_SIZE = 2
+"""BatchNorm cannot train on one sample."""
 
 
 def batches(
@@ -18,22 +18,22 @@ def batches(
     seed: int,
     epoch: int,
     start: int = 0,
-    fewest: int = FEWEST,
+    min_size: int = MIN_BATCH_SIZE,
     repeats: int = 1,
 ) -> Iterator[Tensor]:
-    """Every index 0 … length - 1, shuffled, as int64 tensors, from batch ``start`` on.
+    """Yield the shuffled indices 0 … length - 1 in batches (int64), starting at batch ``start``.
 
-    The order is that of (seed, epoch) and nothing else: an epoch taken up in its middle goes on as
-    it would have. Sizes are those of ``batch_sizes``.
+    The order depends only on (seed, epoch), so that an interrupted epoch can be resumed. The sizes
+    are those of ``batch_sizes``.
 
-    With ``repeats`` (Hoffer et al., 2020) every index comes that often in a row, and the epoch,
-    which is as long as ever, visits 1/repeats of all. A batch holds all first copies, then all
-    second ones, and so on: where it holds every copy of two or more indices, no two copies of one
-    index are neighbours.
+    With ``repeats`` (repeated augmentation, Hoffer et al., 2020) each index occurs that many times
+    in a row, and an epoch of the same length visits 1/repeats of the indices. A batch contains all
+    first copies, then all second copies and so on: if it contains every copy of at least two
+    indices, copies of the same index are never neighbours.
     """
-    generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
+    generator = torch.Generator().manual_seed(mix_seed(seed, epoch))
     order = torch.randperm(length, generator=generator)
-    sizes = batch_sizes(length, batch_size, fewest)
+    sizes = batch_sizes(length, batch_size, min_size)
     if repeats == 1:
         return iter(torch.split(order, sizes)[start:])
     repeated = torch.split(order.repeat_interleave(repeats)[:length], sizes)
@@ -44,22 +44,22 @@ def batches(
     )
 
 
-def batch_sizes(length: int, batch_size: int, fewest: int = FEWEST) -> list[int]:
-    """How many samples each batch of an epoch holds; its length is the steps in an epoch.
+def batch_sizes(length: int, batch_size: int, min_size: int = MIN_BATCH_SIZE) -> list[int]:
+    """The size of each batch of an epoch; its length is the number of steps.
 
-    The last batch holds what is left. Where that would be less than ``fewest`` it joins the batch
-    before.
+    The last batch has the remaining samples; if they are fewer than ``min_size``, they are added to
+    the previous batch.
     """
-    whole, left = divmod(length, batch_size)
-    sizes = [batch_size] * whole
-    if left < fewest and whole:
-        sizes[-1] += left
-    elif left:
-        sizes.append(left)
+    full, remainder = divmod(length, batch_size)
+    sizes = [batch_size] * full
+    if remainder < min_size and full:
+        sizes[-1] += remainder
+    elif remainder:
+        sizes.append(remainder)
     return sizes
 
 
-def mixed_seed(*numbers: int) -> int:
-    """One seed of 64 bits out of several numbers, each of which changes it beyond recognition."""
+def mix_seed(*numbers: int) -> int:
+    """Combine several numbers into one well-mixed 64-bit seed."""
     state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
     return int(state[0])

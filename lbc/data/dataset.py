@@ -1,9 +1,10 @@
-"""A data set: two splits of pictures, and what brings their channels to mean 0 and deviation 1."""
+"""Data sets: a training and a test split of images, and their normalisation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
@@ -11,18 +12,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SPLIT_SEED = 0
-"""The split never depends on the experiment's seed, so runs of different seeds share their test."""
+"""The split does not depend on the experiment's seed, so that all runs share the test images."""
 
-SLICE = 1024
-"""Images whose statistics are added up at a time, in float64."""
+STATISTICS_CHUNK = 1024
+"""Images per step when computing statistics in float64."""
 
 
 class DataError(Exception):
     """The data cannot be used; the message is one sentence that names the file."""
 
+    @classmethod
+    def unreadable(cls, path: Path, error: OSError) -> DataError:
+        """For a file or folder that the operating system fails to read."""
+        return cls(f"{path} cannot be read ({error.strerror or error}): check its permissions.")
+
 
 class Box(NamedTuple):
-    """A part of a picture, in its pixels."""
+    """A rectangle within an image, in pixels."""
 
     top: int
     left: int
@@ -31,27 +37,27 @@ class Box(NamedTuple):
 
 
 Crop = Callable[[int, int, int], Box]
-"""Which part to take of the i-th of the rows asked for, a picture of some height and width."""
+"""(index in the requested rows, image height, image width) → the box to crop."""
 
 
-class Pictures(Protocol):
-    """One split: pictures by row, in memory or read when they are asked for."""
+class Images(Protocol):
+    """The images of one split, in memory or read on demand."""
 
     @property
     def labels(self) -> Tensor:
         """int64 (B,), 0 … classes - 1."""
 
     def read(self, rows: Tensor, crop: Crop | None = None) -> Tensor:
-        """The pictures of ``rows``, (b, channels, H, W), uint8 or float32, not normalised.
+        """Return the images of ``rows``, (b, channels, H, W), uint8 or float32, not normalised.
 
-        With ``crop`` a part of each, scaled to the same H × W. Raises DataError that names the
-        file of a picture which cannot be read.
+        With ``crop``, returns a crop of each image, resized to H × W. Raises DataError, which names
+        the file, if an image cannot be read.
         """
 
 
 @dataclass(frozen=True, eq=False)
-class InMemory:
-    """Pictures (B, channels, H, W), uint8 or float32, and their labels (B,)."""
+class InMemoryImages:
+    """Images (B, channels, H, W), uint8 or float32, with labels (B,)."""
 
     images: Tensor
     labels: Tensor
@@ -60,86 +66,84 @@ class InMemory:
         if crop is None:
             return self.images[rows]
         height, width = self.images.shape[2:]
-        boxes = [crop(number, height, width) for number in range(len(rows))]
+        boxes = [crop(index, height, width) for index in range(len(rows))]
         return torch.cat(
-            [_part(self.images[row], box) for row, box in zip(rows, boxes, strict=True)]
+            [_crop_and_resize(self.images[row], box) for row, box in zip(rows, boxes, strict=True)]
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Two splits of pictures of ``in_shape`` (channels, height, width).
+    """A training and a test split of images of ``in_shape`` (channels, height, width).
 
-    ``mean`` and ``std``, float32 (channels, 1, 1), are those of the training split: with them
-    ``normalised`` gives it mean 0 and standard deviation 1.
+    ``mean`` and ``std``, float32 (channels, 1, 1), are the statistics that ``normalise`` uses.
     """
 
     name: str
-    train: Pictures
-    test: Pictures
+    train: Images
+    test: Images
     classes: int
     in_shape: tuple[int, int, int]
     mean: Tensor
     std: Tensor
 
-    def normalised(self, images: Tensor) -> Tensor:
-        """Images (b, channels, H, W), shifted and scaled, as float32."""
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return (images - mean) / std as float32, for images (b, channels, H, W)."""
         return images.to(torch.float32, copy=True).sub_(self.mean).div_(self.std)
 
 
-def in_memory(name: str, train: InMemory, test: InMemory, classes: int) -> Dataset:
-    """A data set of two splits in memory, normalised by the first."""
+def make_dataset(name: str, train: InMemoryImages, test: InMemoryImages, classes: int) -> Dataset:
+    """Create a data set from two splits in memory, with the statistics of the training split."""
     channels, height, width = train.images.shape[1:]
     mean, std = channel_statistics(train.images)
     return Dataset(name, train, test, classes, (channels, height, width), mean, std)
 
 
-def split_in_two(
+def split_dataset(
     name: str, images: Tensor, labels: Tensor, test_share: float, classes: int
 ) -> Dataset:
-    """Split images (B, channels, H, W) and labels (B,) into training and test."""
+    """Split images (B, channels, H, W) and labels (B,) into a training and a test split."""
     rows = stratified_split(labels, test_share)
-    train, test = (InMemory(images[part], labels[part].long()) for part in rows)
-    return in_memory(name, train, test, classes)
+    train, test = (InMemoryImages(images[part], labels[part].long()) for part in rows)
+    return make_dataset(name, train, test, classes)
 
 
 def stratified_split(labels: Tensor, test_share: float) -> tuple[Tensor, Tensor]:
-    """Indices of the training and of the test samples, ascending: int64 (train,), (test,).
+    """Return the ascending indices of the training and of the test samples, int64.
 
-    ⌊B·share⌋ samples are for the test, and of every class its share, to within one sample. The
-    same labels always give the same split.
+    ⌊B·test_share⌋ samples are for testing, with the same share of each class to within one sample.
+    The split depends only on the labels.
     """
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     shuffled = torch.randperm(len(labels), generator=generator)
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
-    # Walking through the classes one after the other, every sample at which position x share
-    # passes the next whole number goes to the test.
+    # In class order, a sample goes to the test split if position × share passes an integer there.
     passed = (torch.arange(len(labels) + 1, dtype=torch.float64) * test_share).floor()
     in_test = passed.diff() > 0
     return by_class[~in_test].sort().values, by_class[in_test].sort().values
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel: float32 (channels, 1, 1) each.
+    """Return the mean and standard deviation of each channel, float32 (channels, 1, 1).
 
-    A channel that is the same everywhere gets standard deviation 1: dividing by 0 would leave NaN.
+    The standard deviation of a constant channel is set to 1, to avoid division by 0.
     """
     count = images.numel() // images.shape[1]
     over = (0, 2, 3)
-    sums = [part.double().sum(over, keepdim=True) for part in torch.split(images, SLICE)]
+    sums = [part.double().sum(over, keepdim=True) for part in torch.split(images, STATISTICS_CHUNK)]
     mean = torch.stack(sums).sum(0) / count
     squares = [
         (part.double() - mean).square_().sum(over, keepdim=True)
-        for part in torch.split(images, SLICE)
+        for part in torch.split(images, STATISTICS_CHUNK)
     ]
     std = (torch.stack(squares).sum(0) / count).sqrt()
     std[std == 0] = 1
     return mean[0].float(), std[0].float()
 
 
-def _part(image: Tensor, box: Box) -> Tensor:
-    """A part of an image (channels, H, W), scaled to its whole size: (1, channels, H, W)."""
+def _crop_and_resize(image: Tensor, box: Box) -> Tensor:
+    """Crop an image (channels, H, W) and resize it to H × W: (1, channels, H, W)."""
     part = image[None, :, box.top : box.top + box.height, box.left : box.left + box.width]
     size = (image.shape[1], image.shape[2])
-    scaled = F.interpolate(part.float(), size, mode="bilinear", antialias=True)
-    return scaled.round_().to(image.dtype) if image.dtype == torch.uint8 else scaled
+    resized = F.interpolate(part.float(), size, mode="bilinear", antialias=True)
+    return resized.round_().to(image.dtype) if image.dtype == torch.uint8 else resized

@@ -1,4 +1,4 @@
-"""The 5,000 handwritten digits that come with the package."""
+"""The bundled set of 5,000 handwritten digits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import torch
 
-from lbc.data.dataset import DataError, Dataset, split_in_two
+from lbc.data.dataset import DataError, Dataset, split_dataset
 from lbc.files.resources import resource
 
 IN_SHAPE = (1, 28, 28)
@@ -16,9 +16,9 @@ TEST_SHARE = 0.2
 
 
 def load_digits() -> Dataset:
-    """4,000 digits to train on and 1,000 to test, 400 and 100 of each class.
+    """Load 4,000 training and 1,000 test images, 400 and 100 per class.
 
-    Raises DataError where the shipped file is missing or damaged.
+    Raises DataError if the shipped file is missing or damaged.
     """
     try:
         path = resource("data/mnist_5k.npz")
@@ -27,8 +27,8 @@ def load_digits() -> Dataset:
     except FileNotFoundError as error:
         raise DataError(str(error)) from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"The shipped {path} is damaged: install the package again.") from error
-    return split_in_two(
+        raise DataError(f"The shipped {path} is damaged: reinstall the package.") from error
+    return split_dataset(
         "digits",
         torch.from_numpy(images)[:, None],
         torch.from_numpy(labels),

@@ -1,4 +1,4 @@
-"""Pictures in ImageNet's layout: ``train/CLASS/*`` and ``val/CLASS/*``, read when asked for."""
+"""Image files in ImageNet's layout, ``train/CLASS/*`` and ``val/CLASS/*``, read on demand."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lbc import config
 from lbc.data.dataset import Crop, DataError, Dataset
 from lbc.data.labels import Array
 
-TESTED = ("val", "test")
-"""Folders of the test split; the first that is there is taken."""
+TEST_FOLDERS = ("val", "test")
+"""Names for the folder of the test split, in order of preference."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's training pictures, as shares of full brightness; everybody's recipes use them."""
+"""Of ImageNet's training images, for pixels of 0 … 1; the values that all common recipes use."""
 
-TOO_DEEP = ("I", "F")
-"""Beginnings of Pillow's names for pictures of more than 8 bits, which it would clip."""
+DEEP_MODES = ("I", "F")
+"""Prefixes of Pillow's modes with more than 8 bits per channel, which conversion would clip."""
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -31,12 +31,12 @@ RESAMPLING = {
 
 
 @dataclass(frozen=True, eq=False)
-class PictureFiles:
-    """Pictures that lie below ``root``, as colour images of ``size`` × ``size``.
+class ImageFiles:
+    """Image files below ``root``, read as RGB images of ``size`` × ``size``.
 
-    ``names`` are their paths in the root, as bytes (B,): an array, because a million strings would
-    be copied to every worker process. Without a crop the middle of a picture is taken, as after
-    scaling its shorter side to ``resize``.
+    ``names`` are paths relative to ``root``, as a bytes array (B,), because a list of a million
+    strings would be copied to every worker process. Without a crop function, reads a centre crop
+    after resizing the shorter side to ``resize``.
     """
 
     root: Path
@@ -48,46 +48,42 @@ class PictureFiles:
 
     def read(self, rows: Tensor, crop: Crop | None = None) -> Tensor:
         images = torch.empty(len(rows), 3, self.size, self.size, dtype=torch.uint8)
-        for number, row in enumerate(rows.tolist()):
+        for index, row in enumerate(rows.tolist()):
             path = self.root / os.fsdecode(self.names[row])
-            images[number] = torch.from_numpy(self._picture(path, number, crop)).permute(2, 0, 1)
+            images[index] = torch.from_numpy(self._read_file(path, index, crop)).permute(2, 0, 1)
         return images
 
-    def _picture(self, path: Path, number: int, crop: Crop | None) -> Array:
-        """One picture, uint8 (size, size, 3)."""
+    def _read_file(self, path: Path, index: int, crop: Crop | None) -> Array:
+        """Read one image, uint8 (size, size, 3)."""
         try:
-            with Image.open(path, formats=_formats()) as picture:
-                if picture.mode.startswith(TOO_DEEP):
+            with Image.open(path, formats=_formats()) as image:
+                if image.mode.startswith(DEEP_MODES):
                     raise DataError(
-                        f"{path} has more than 8 bits a channel (Pillow's mode {picture.mode}), "
-                        f"which do not fit here: save it with 8."
+                        f"{path} has more than 8 bits per channel (Pillow mode {image.mode}), "
+                        f"which is not supported: save it with 8 bits."
                     )
-                part = self._part(picture, number, crop)
-                scaled = _colours(picture).resize(
-                    (self.size, self.size), RESAMPLING[self.interpolation], part
+                box = self._crop_box(image.size, index, crop)
+                resized = _to_rgb(image).resize(
+                    (self.size, self.size), RESAMPLING[self.interpolation], box
                 )
-                return np.array(scaled)
+                return np.array(resized)
         except DataError:
             raise
         except FileNotFoundError as error:
-            raise DataError(f"{path} is gone: put it back, or begin a new run.") from error
+            raise DataError(f"{path} is missing: restore it, or start a new run.") from error
         except UnidentifiedImageError as error:
-            raise DataError(
-                f"{path} is no picture: remove it, or put the right one there."
-            ) from error
-        except Exception as error:  # each format's reader fails in its own way
-            said = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-            raise DataError(
-                f"{path} is a damaged picture ({said}): replace or remove it."
-            ) from error
+            raise DataError(f"{path} is not an image: replace or remove it.") from error
+        except Exception as error:  # every decoder raises its own exceptions
+            reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+            raise DataError(f"{path} is damaged ({reason}): replace or remove it.") from error
 
-    def _part(
-        self, picture: Image.Image, number: int, crop: Crop | None
+    def _crop_box(
+        self, image_size: tuple[int, int], index: int, crop: Crop | None
     ) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of what is taken of a picture."""
-        width, height = picture.size
+        """Left, top, right and bottom of the crop."""
+        width, height = image_size
         if crop is not None:
-            box = crop(number, height, width)
+            box = crop(index, height, width)
             return box.left, box.top, box.left + box.width, box.top + box.height
         side = min(width, height) * self.size / self.resize
         left, top = (width - side) / 2, (height - side) / 2
@@ -95,20 +91,20 @@ class PictureFiles:
 
 
 def load_folder(source: config.ImageFolder) -> Dataset:
-    """Both splits: every picture's name and class; the pictures themselves come later.
+    """List the files and classes of both splits; images are read later.
 
-    Classes are the folders of ``train`` in the order of their names, and pictures are ordered by
-    class and name, the same on every machine.
+    Classes are the folders in ``train``, sorted by name; files are sorted by class and name, so
+    that the order is the same on every machine.
 
-    Raises DataError with one sentence that names the folder or file.
+    Raises DataError, which names the folder or file.
     """
     train, test = _splits(source)
     classes = _class_names(train)
     mean, std = (torch.tensor(values)[:, None, None] * 255 for values in (MEAN, STD))
     return Dataset(
         source.folder.resolve().name,
-        _pictures(source, train, classes),
-        _pictures(source, test, classes),
+        _image_files(source, train, classes),
+        _image_files(source, test, classes),
         len(classes),
         (3, source.size, source.size),
         mean,
@@ -117,9 +113,9 @@ def load_folder(source: config.ImageFolder) -> Dataset:
 
 
 def in_shape_and_classes(source: config.ImageFolder) -> tuple[tuple[int, int, int], int]:
-    """Channels, height and width of the images and the number of classes, from folders' names.
+    """Return the image shape (channels, height, width) and number of classes.
 
-    Raises DataError as ``load_folder`` does.
+    Reads only folder names. Raises DataError like ``load_folder``.
     """
     train, _ = _splits(source)
     return (3, source.size, source.size), len(_class_names(train))
@@ -127,68 +123,66 @@ def in_shape_and_classes(source: config.ImageFolder) -> tuple[tuple[int, int, in
 
 def _splits(source: config.ImageFolder) -> tuple[Path, Path]:
     train = source.folder / "train"
-    for test in (source.folder / name for name in TESTED):
+    for test in (source.folder / name for name in TEST_FOLDERS):
         if train.is_dir() and test.is_dir():
             return train, test
     missing = "train" if not train.is_dir() else "val"
     raise DataError(
-        f"{source.folder} holds no folder {missing}: put the pictures into train/CLASS/ and "
+        f"{source.folder} has no folder {missing}: put the images into train/CLASS/ and "
         f"val/CLASS/ there."
     )
 
 
 def _class_names(split: Path) -> list[str]:
-    names = _listed(split, folders=True)
+    names = _list_names(split, folders=True)
     if len(names) < 2:
         raise DataError(
-            f"{split} holds {len(names)} class folder(s), and two are the least that can be told "
-            f"apart: put each class's pictures into a folder of its own there."
+            f"{split} has {len(names)} class folder(s), but training needs at least two: put the "
+            f"images of each class into a folder of its own there."
         )
     return names
 
 
-def _pictures(source: config.ImageFolder, split: Path, classes: list[str]) -> PictureFiles:
+def _image_files(source: config.ImageFolder, split: Path, classes: list[str]) -> ImageFiles:
     endings = tuple(Image.registered_extensions())
     found = _class_names(split)
     for name in found:
         if name not in classes:
             raise DataError(
                 f"{split / name} is a class that {source.folder / 'train'} does not have: add "
-                f"pictures to train on, or remove it."
+                f"training images of it, or remove it."
             )
     names: list[bytes] = []
     labels: list[int] = []
     for name in found:
-        pictures = [at for at in _listed(split / name) if at.lower().endswith(endings)]
-        if not pictures:
-            raise DataError(
-                f"{split / name} holds no pictures: put some there, or remove the folder."
-            )
-        names += [os.fsencode(f"{name}/{picture}") for picture in pictures]
-        labels += [classes.index(name)] * len(pictures)
-    return PictureFiles(
+        files = [file for file in _list_names(split / name) if file.lower().endswith(endings)]
+        if not files:
+            raise DataError(f"{split / name} has no images: add some, or remove the folder.")
+        names += [os.fsencode(f"{name}/{file}") for file in files]
+        labels += [classes.index(name)] * len(files)
+    return ImageFiles(
         split, np.array(names), torch.tensor(labels), source.size, source.resize,
         source.interpolation,
     )  # fmt: skip
 
 
-def _listed(folder: Path, folders: bool = False) -> list[str]:
-    """Names of the files or folders in a folder, sorted, without hidden ones."""
+def _list_names(folder: Path, folders: bool = False) -> list[str]:
+    """The sorted names of the files or folders in a folder, without hidden ones."""
     try:
         with os.scandir(folder) as entries:
-            wanted = (entry.name for entry in entries if entry.is_dir() == folders)
-            return sorted(name for name in wanted if not name.startswith("."))
+            names = (entry.name for entry in entries if entry.is_dir() == folders)
+            return sorted(name for name in names if not name.startswith("."))
     except OSError as error:
-        raise DataError(f"{folder} cannot be read ({error.strerror or error}).") from error
+        raise DataError.unreadable(folder, error) from error
 
 
 def _formats() -> list[str]:
-    """Every format Pillow reads but EPS, which is a program that Ghostscript would run."""
+    """All formats of Pillow except EPS, which is a program that Ghostscript would run."""
     Image.init()
     return [name for name in Image.ID if name != "EPS"]
 
 
-def _colours(picture: Image.Image) -> Image.Image:
-    if picture.mode == "P" and "transparency" in picture.info:
-        picture = picture.convert("RGBA")  # Pillow would warn at every such picture
-    return picture.convert("RGB")
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # avoids a warning of Pillow
+    return image.convert("RGB")

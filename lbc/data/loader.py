@@ -1,4 +1,4 @@
-"""Batches of a data set, ready to train on: in which order, by which process, how randomised."""
+"""The data loader: shuffled, augmented batches, shared between processes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch.utils.data import DataLoader
 
 from lbc import config
 from lbc.data.augmentation import Augmentation, Share, check_augmentation
-from lbc.data.batches import FEWEST, batch_sizes, batches
+from lbc.data.batches import MIN_BATCH_SIZE, batch_sizes, batches
 from lbc.data.dataset import DataError, Dataset
 
-TEST_BATCH = 500
-"""Most images that are tested at a time."""
+MAX_TEST_BATCH = 500
+"""Maximum number of images in a test batch."""
 
-TEST_VALUES = 1 << 24
-"""Most numbers in a batch that is tested, so that large images come in smaller batches."""
+MAX_TEST_VALUES = 1 << 24
+"""Maximum number of values in a test batch, so that large images come in smaller batches."""
 
 
 class Batch(NamedTuple):
     """One process's share of a batch of ``size`` images.
 
-    ``images`` are float32 (b, channels, H, W), normalised; ``labels`` int64 (b,), or where images
-    were mixed the share of every class, float32 (b, classes).
+    ``images`` are float32 (b, channels, H, W), normalised; ``labels`` are int64 (b,), or class
+    probabilities, float32 (b, classes), if images are mixed.
     """
 
     images: Tensor
@@ -36,14 +36,13 @@ class Batch(NamedTuple):
 
 
 class Loader:
-    """Serves a data set in batches, to one process of ``world``.
+    """Loads the batches of a data set for one of ``world`` processes.
 
-    A batch depends on the seed, the epoch and its number in the epoch, and on nothing else: not on
-    batches served before, nor on the number of worker processes. The shares of all ranks, one
-    after the other, are the batch that a single process is served. A last batch of less than
-    ``fewest`` images joins the one before.
+    A batch depends only on the seed, the epoch and its index in the epoch, not on earlier batches
+    or the number of workers. The concatenated shares of all ranks equal the batch of a single
+    process. A last batch of fewer than ``min_size`` images is added to the previous one.
 
-    Raises DataError where the augmentation does not suit the images.
+    Raises DataError if the images do not support the augmentation.
     """
 
     def __init__(
@@ -52,89 +51,88 @@ class Loader:
         source: config.Source,
         batch_size: int,
         seed: int = 0,
-        fewest: int = FEWEST,
+        min_size: int = MIN_BATCH_SIZE,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         check_augmentation(source.augment, data)
         augmentation = Augmentation(source.augment, data)
-        self._recipe = Recipe(data, augmentation, batch_size, seed, fewest, rank, world)
+        self._dataset = BatchDataset(data, augmentation, batch_size, seed, min_size, rank, world)
         self._workers = source.workers
         self._next: list[Key] = []
-        self._processes: DataLoader[Any] | None = None
+        self._loader: DataLoader[Any] | None = None
 
     @property
     def steps(self) -> int:
         """Batches in an epoch."""
-        return len(self._recipe.sizes)
+        return len(self._dataset.sizes)
 
     @property
     def test_count(self) -> int:
-        """Images in the test split, over all ranks."""
-        return len(self._recipe.data.test.labels)
+        """Images in the test split, for all ranks together."""
+        return len(self._dataset.data.test.labels)
 
     def batches(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
-        """The training batches of an epoch, from ``start_batch`` on.
+        """Iterate over the training batches of an epoch, starting at ``start_batch``.
 
-        Raises DataError where a picture cannot be read.
+        Raises DataError if an image cannot be read.
         """
-        return self._serve([(epoch, batch) for batch in range(start_batch, self.steps)])
+        return self._iterate([(epoch, batch) for batch in range(start_batch, self.steps)])
 
     def test_batches(self) -> Iterator[Batch]:
-        """This rank's share of the test split, in order. Raises DataError as ``batches`` does."""
-        return self._serve([(None, batch) for batch in range(self._recipe.test_steps)])
+        """Iterate over this rank's share of the test split, in order. Raises DataError."""
+        return self._iterate([(None, batch) for batch in range(self._dataset.test_steps)])
 
     def close(self) -> None:
-        """End the worker processes."""
-        self._processes = None
+        """Stop the worker processes."""
+        self._loader = None
 
-    def _serve(self, keys: list[Key]) -> Iterator[Batch]:
+    def _iterate(self, keys: list[Key]) -> Iterator[Batch]:
         if not self._workers:
-            return map(self._recipe.batch, keys)
+            return map(self._dataset.batch, keys)
         return self._from_workers(keys)
 
     def _from_workers(self, keys: list[Key]) -> Iterator[Batch]:
         self._next[:] = keys
-        if self._processes is None:
-            self._processes = self._start()
+        if self._loader is None:
+            self._loader = self._start_workers()
         try:
-            for batch in self._processes:
+            for batch in self._loader:
                 if isinstance(batch, DataError):
                     raise batch
                 yield batch
         except RuntimeError as error:
             self.close()
-            said = str(error).partition("\n")[0].rstrip(".")
+            reason = str(error).partition("\n")[0].rstrip(".")
             raise DataError(
-                f"A process that prepares images has ended ({said}): lower data.workers, or "
-                f"set it to 0."
+                f"A data loading process stopped ({reason}): lower data.workers, or set it to 0."
             ) from error
 
-    def _start(self) -> DataLoader[Any]:
+    def _start_workers(self) -> DataLoader[Any]:
         return DataLoader(
-            self._recipe,
+            self._dataset,
             batch_size=None,
             sampler=self._next,
             num_workers=self._workers,
             persistent_workers=True,
             multiprocessing_context=_context(),
-            generator=torch.Generator(),  # else it draws from the generator of everybody
+            generator=torch.Generator(),  # otherwise it advances the global generator
         )
 
 
 Key = tuple[int | None, int]
-"""Epoch, or None for the test split, and the number of a batch."""
+"""(epoch, or None for the test split; index of the batch)."""
 
 
 @dataclass(eq=False)
-class Recipe(torch.utils.data.Dataset[Batch | DataError]):
-    """Makes any batch from its key, in whichever process."""
+class BatchDataset(torch.utils.data.Dataset[Batch | DataError]):
+    """Maps keys to batches, in any process."""
 
     data: Dataset
     augmentation: Augmentation
     batch_size: int
     seed: int
-    fewest: int
+    min_size: int
     rank: int
     world: int
 
@@ -143,55 +141,55 @@ class Recipe(torch.utils.data.Dataset[Batch | DataError]):
 
     @property
     def sizes(self) -> list[int]:
-        """How many images each training batch holds, over all ranks."""
-        return batch_sizes(len(self.data.train.labels), self.batch_size, self.fewest)
+        """The size of each training batch, for all ranks together."""
+        return batch_sizes(len(self.data.train.labels), self.batch_size, self.min_size)
 
     @property
     def test_steps(self) -> int:
         return len(torch.split(self._test_rows(), self._test_size()))
 
     def __getitem__(self, key: Key) -> Batch | DataError:
-        # An exception would cross to the main process wrapped in the worker's traceback.
+        # An exception raised in a worker would reach the main process with its traceback as text.
         try:
             return self.batch(key)
         except DataError as error:
             return error
 
     def batch(self, key: Key) -> Batch:
-        epoch, number = key
-        return self._test(number) if epoch is None else self._train(epoch, number)
+        epoch, index = key
+        return self._test(index) if epoch is None else self._train(epoch, index)
 
-    def _train(self, epoch: int, number: int) -> Batch:
+    def _train(self, epoch: int, index: int) -> Batch:
         if self._order[0] != epoch:
             count = len(self.data.train.labels)
             repeats = self.augmentation.settings.repeats
             order = batches(
-                count, self.batch_size, self.seed, epoch, fewest=self.fewest, repeats=repeats
+                count, self.batch_size, self.seed, epoch, min_size=self.min_size, repeats=repeats
             )
             self._order = epoch, tuple(order)
-        rows = self._order[1][number]
-        mine = torch.tensor_split(torch.arange(len(rows)), self.world)[self.rank]
-        first = int(mine[0]) if len(mine) else 0
-        share = Share(first, first + len(mine), len(rows))
-        images, labels = self.augmentation.batch(rows, share, (self.seed, epoch, number))
+        rows = self._order[1][index]
+        own = torch.tensor_split(torch.arange(len(rows)), self.world)[self.rank]
+        first = int(own[0]) if len(own) else 0
+        share = Share(first, first + len(own), len(rows))
+        images, labels = self.augmentation.batch(rows, share, (self.seed, epoch, index))
         return Batch(images, labels, len(rows))
 
-    def _test(self, number: int) -> Batch:
-        rows = torch.split(self._test_rows(), self._test_size())[number]
-        images = self.data.normalised(self.data.test.read(rows))
+    def _test(self, index: int) -> Batch:
+        rows = torch.split(self._test_rows(), self._test_size())[index]
+        images = self.data.normalise(self.data.test.read(rows))
         return Batch(images, self.data.test.labels[rows], len(rows))
 
     def _test_rows(self) -> Tensor:
-        every = torch.arange(len(self.data.test.labels))
-        return torch.tensor_split(every, self.world)[self.rank]
+        rows = torch.arange(len(self.data.test.labels))
+        return torch.tensor_split(rows, self.world)[self.rank]
 
     def _test_size(self) -> int:
         channels, height, width = self.data.in_shape
-        return max(1, min(TEST_BATCH, TEST_VALUES // (channels * height * width)))
+        return max(1, min(MAX_TEST_BATCH, MAX_TEST_VALUES // (channels * height * width)))
 
 
 def _context() -> str:
-    """How worker processes start: never by forking a process that has threads."""
+    """The start method of worker processes; never forks a process that has threads."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return "spawn"
     multiprocessing.set_forkserver_preload([__name__])

@@ -1,1 +1,1 @@
-"""Well-known data sets from the internet, checked and resumable. Knows no torch."""
+"""Resumable, checksummed downloads of well-known data sets. Does not import torch."""

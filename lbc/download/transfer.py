@@ -1,7 +1,7 @@
-"""One file from the internet: begun again where it broke off, and kept only if it is the right one.
+"""Download one file: resume an interrupted transfer, keep the file only if its checksum matches.
 
-pooch decides whether a file is there already and checks what has come; it downloads into a file
-that it removes when the connection breaks, so downloading itself is done here.
+pooch checks for an existing file and verifies checksums. Its own downloader deletes the partial
+file when the connection breaks, so the transfer itself is implemented here.
 """
 
 from __future__ import annotations
@@ -18,119 +18,114 @@ import pooch
 import requests
 import urllib3
 
-from lbc.download.sets import Remote
+from lbc.download.datasets import RemoteFile
 
-SECONDS = 30
-"""How long a server may be silent."""
-
-PIECE = 1 << 16
+TIMEOUT_SECONDS = 30
+CHUNK_BYTES = 1 << 16
 
 Progress = Callable[[int, int | None], None]
-"""Is told how many bytes of how many are there; None where the server does not say."""
+"""Called with (bytes received, total or None)."""
 
 
 class DownloadError(Exception):
-    """A file could not be had; one sentence that says what to do."""
+    """A download failed; the message is one sentence that says what to do."""
 
 
-def fetch(remote: Remote, folder: Path, progress: Progress = lambda done, total: None) -> Path:
-    """The file in ``folder``, downloaded unless it is there already and right.
+def fetch(remote: RemoteFile, folder: Path, progress: Progress = lambda done, total: None) -> Path:
+    """Download a file into ``folder``, unless it already exists with the right checksum.
 
-    A connection that broke is taken up by the next call. Raises DownloadError; OSError where the
-    folder cannot be written.
+    The next call resumes an interrupted download. Raises DownloadError, and OSError if the folder
+    cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pooch.get_logger().setLevel(logging.WARNING)  # progress says it better
-    downloader = _Resuming(folder / f"{remote.name}.part", progress)
+    pooch.get_logger().setLevel(logging.WARNING)  # ``progress`` replaces its messages
+    downloader = _ResumingDownloader(folder / f"{remote.name}.part", progress)
     try:
         pooch.retrieve(remote.url, f"md5:{remote.md5}", remote.name, folder, downloader=downloader)
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else "nothing"
         raise DownloadError(
-            f"{remote.url} answers {status}: try again later, or put {remote.name} into {folder} "
+            f"{remote.url} returned {status}: try again later, or put {remote.name} into {folder} "
             f"yourself."
         ) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise DownloadError(
-            f"{remote.url} cannot be reached ({_reason(error)}): see whether this machine has a "
-            f"network and give the command again; what came so far is kept."
+            f"{remote.url} could not be downloaded ({_reason(error)}): check the network "
+            f"connection and run the command again, which resumes the download."
         ) from error
-    except ValueError as error:  # pooch's word for a wrong checksum
+    except ValueError as error:  # how pooch reports a wrong checksum
         raise DownloadError(
-            f"{remote.url} sent a file with another checksum than {remote.md5}, which was thrown "
-            f"away: give the command again, or get {remote.name} elsewhere."
+            f"{remote.url} sent a file whose checksum is not {remote.md5}; the file was deleted: "
+            f"run the command again, or get {remote.name} from another source."
         ) from error
     return folder / remote.name
 
 
 def unpack(archive: Path) -> None:
-    """Unfold a .zip or .tar.gz beside itself. Raises DownloadError where it is neither."""
+    """Unpack a .zip or .tar.gz into its own folder. Raises DownloadError if it is neither."""
     processor = pooch.Unzip if archive.suffix == ".zip" else pooch.Untar
     try:
         processor(extract_dir=".")(str(archive), "download", None)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise DownloadError(f"{archive} cannot be unpacked ({error}): delete it.") from error
+        raise DownloadError(
+            f"{archive} cannot be unpacked ({error}): delete it and run the command again."
+        ) from error
 
 
-class _Resuming:
-    """pooch's downloader: a broken download stays in ``part`` and is gone on with."""
+class _ResumingDownloader:
+    """A downloader for pooch that keeps an interrupted download in ``part`` and resumes it."""
 
     def __init__(self, part: Path, progress: Progress) -> None:
         self._part = part
         self._progress = progress
 
     def __call__(self, url: str, output: str | Path, _: Any) -> None:
-        # Of the file as it is stored: a server that packs it on the way could not go on with it.
+        # A compressed transfer could not be resumed by byte range.
         headers = {"Accept-Encoding": "identity"}
-        there = self._part.stat().st_size if self._part.exists() else 0
-        if there:
-            headers["Range"] = f"bytes={there}-"
-        with requests.get(url, headers=headers, stream=True, timeout=SECONDS) as answer:
-            if answer.status_code != requests.codes.range_not_satisfiable:
-                answer.raise_for_status()
-                self._take(answer, there)
-            elif _total(answer) != there:  # else all of it is there
+        received = self._part.stat().st_size if self._part.exists() else 0
+        if received:
+            headers["Range"] = f"bytes={received}-"
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+            if response.status_code != requests.codes.range_not_satisfiable:
+                response.raise_for_status()
+                self._receive(response, received)
+            elif _content_range(r"bytes \*/(\d+)", response) != received:  # not complete: restart
                 self._part.unlink()
                 self(url, output, _)
                 return
         self._part.replace(output)
 
-    def _take(self, answer: requests.Response, there: int) -> None:
-        resumed = answer.status_code == requests.codes.partial_content
-        begin = there if resumed and _begin(answer) == there else 0
-        if resumed and not begin:
-            raise requests.ConnectionError("the server sent another part than was asked for")
-        length = answer.headers.get("Content-Length")
-        total = begin + int(length) if length else None
-        self._progress(begin, total)
-        with self._part.open("ab" if begin else "wb") as file:
-            for piece in answer.raw.stream(PIECE, decode_content=False):
-                begin += file.write(piece)
-                self._progress(begin, total)
-        if total is not None and begin < total:
-            raise requests.ConnectionError("the connection broke")
+    def _receive(self, response: requests.Response, received: int) -> None:
+        if response.status_code != requests.codes.partial_content:
+            received = 0
+        elif _content_range(r"bytes (\d+)-", response) != received:
+            raise requests.ConnectionError("the server sent a different range than requested")
+        length = response.headers.get("Content-Length")
+        total = received + int(length) if length else None
+        self._progress(received, total)
+        with self._part.open("ab" if received else "wb") as file:
+            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+                received += file.write(chunk)
+                self._progress(received, total)
+        if total is not None and received < total:
+            raise requests.ConnectionError("the connection was lost")
 
 
-def _begin(answer: requests.Response) -> int | None:
-    """Where the part that is sent begins."""
-    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-    return int(found[1]) if found else None
-
-
-def _total(answer: requests.Response) -> int | None:
-    """How long the whole file is, as a server says that has nothing left to send."""
-    found = re.fullmatch(r"bytes \*/(\d+)", answer.headers.get("Content-Range", ""))
+def _content_range(pattern: str, response: requests.Response) -> int | None:
+    """The number that ``pattern`` captures at the start of the Content-Range header."""
+    found = re.match(pattern, response.headers.get("Content-Range", ""))
     return int(found[1]) if found else None
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause, which is the one that says something."""
-    while (inner := getattr(error, "reason", None) or error.__cause__ or _first(error)) is not None:
+    """The message of the innermost cause, which is the most specific one."""
+    while (
+        inner := getattr(error, "reason", None) or error.__cause__ or _nested(error)
+    ) is not None:
         error = inner
-    said = getattr(error, "strerror", None) or re.sub(r"^.*?>: ", "", str(error))
-    return str(said).partition("\n")[0].rstrip(".") or type(error).__name__
+    message = getattr(error, "strerror", None) or re.sub(r"^.*?>: ", "", str(error))
+    return str(message).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
-def _first(error: BaseException) -> BaseException | None:
-    found = [given for given in error.args if isinstance(given, BaseException)]
-    return found[0] if found else None
+def _nested(error: BaseException) -> BaseException | None:
+    return next((value for value in error.args if isinstance(value, BaseException)), None)

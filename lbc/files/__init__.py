@@ -1,1 +1,1 @@
-"""Files that survive a power cut: replaced whole, locked, appended to; and the shipped ones."""
+"""Crash-safe files (atomic replacement, locking, appending) and the files that ship with us."""

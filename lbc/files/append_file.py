@@ -1,4 +1,4 @@
-"""A file that grows by whole pieces."""
+"""An append-only file that never keeps a partial write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SYNC_SECONDS = 1.0
 
 
 class AppendFile:
-    """Unbuffered appends, each whole or not at all, forced to the disk about once a second."""
+    """Unbuffered, all-or-nothing appends, synced to disk about once a second."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -21,8 +21,8 @@ class AppendFile:
         self.size = self._file.tell()
         self._synced = time.monotonic()
 
-    def begin(self, header: bytes) -> None:
-        """``append`` the first piece; where the disk refuses it, the file is closed too."""
+    def append_header(self, header: bytes) -> None:
+        """Append ``header``; if that fails, also close the file. Raises OSError."""
         try:
             self.append(header)
         except OSError:
@@ -30,28 +30,28 @@ class AppendFile:
             raise
 
     def append(self, data: bytes) -> None:
-        """Raises OSError, with the file as it was, where the disk is full or refuses."""
+        """Append ``data``. Raises OSError, leaving the file unchanged, if it cannot be written."""
         try:
             if self._file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             if time.monotonic() - self._synced > SYNC_SECONDS:
                 self.sync()
         except OSError:
-            self.cut(self.size)
+            self.truncate(self.size)
             raise
         self.size += len(data)
 
     def sync(self) -> None:
-        """Force to the disk what was appended."""
+        """Flush all appended data to disk."""
         os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 
-    def lock(self, patience: float = 0.0) -> bool:
-        """Keep other writers away until closed; False where there is one already."""
-        return lock(self._file, patience)
+    def lock(self, timeout: float = 0.0) -> bool:
+        """Lock out other writers until closed; False if another writer holds the lock."""
+        return lock(self._file, timeout)
 
-    def cut(self, size: int) -> None:
-        """Forget everything after ``size`` bytes."""
+    def truncate(self, size: int) -> None:
+        """Discard everything after ``size`` bytes."""
         if self._file.seekable() and self.path.is_file():
             self._file.truncate(size)
             self.size = size

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all."""
+"""Atomic file replacement."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import IO
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let ``write`` fill a new file, then put it in the place of ``path``, safe from power loss.
+    """Call ``write`` on a temporary file, then atomically replace ``path`` with it.
 
-    Raises OSError, with the old file untouched, where the disk is full or refuses.
+    Safe against power loss. Raises OSError, leaving the old file untouched, if writing fails.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that the system takes back however the process ends."""
+"""Exclusive file locks, which the operating system releases however the process ends."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import time
 from pathlib import Path
 from typing import IO
 
-PATIENCE_SECONDS = 10.0
-"""A killed run's data workers hold its lock for some seconds longer."""
+LOCK_TIMEOUT_SECONDS = 10.0
+"""The data workers of a killed run hold its lock for a few seconds longer."""
 
 RETRY_SECONDS = 0.1
 
-_FAR = 1 << 40
-"""Windows lets nobody read what is locked: a byte that no file reaches is locked instead."""
+_LOCK_OFFSET = 1 << 40
+"""Windows denies reads of a locked range, so lock one byte far beyond the end of any file."""
 
 
-def lock(file: IO[bytes], patience: float = 0.0) -> bool:
-    """Take the lock of an open file until it is closed; False where another holds it so long.
+def lock(file: IO[bytes], timeout: float = 0.0) -> bool:
+    """Lock an open file until it is closed; False if another holds it for ``timeout`` seconds.
 
-    On a file system that knows no locks the answer is True.
+    Returns True on a file system without locks.
     """
-    end = time.monotonic() + patience
-    while not _try(file):
+    end = time.monotonic() + timeout
+    while not _try_lock(file):
         if time.monotonic() >= end:
             return False
         time.sleep(RETRY_SECONDS)
     return True
 
 
-def locked(path: Path) -> bool:
-    """Whether another holds the lock of ``path``; a file that is not there is not locked."""
+def is_locked(path: Path) -> bool:
+    """Whether another process has locked ``path``; False if the file does not exist."""
     try:
         with path.open("rb+") as file:
-            return not _try(file)
+            return not _try_lock(file)
     except OSError:
         return False
 
@@ -42,23 +42,23 @@ def locked(path: Path) -> bool:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try(file: IO[bytes]) -> bool:
-        place = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+    def _try_lock(file: IO[bytes]) -> bool:
+        position = os.lseek(file.fileno(), 0, os.SEEK_CUR)
         try:
-            os.lseek(file.fileno(), _FAR, os.SEEK_SET)
+            os.lseek(file.fileno(), _LOCK_OFFSET, os.SEEK_SET)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except PermissionError:
             return False
         except OSError:
             return True
         finally:
-            os.lseek(file.fileno(), place, os.SEEK_SET)
+            os.lseek(file.fileno(), position, os.SEEK_SET)
         return True
 
 else:
     import fcntl
 
-    def _try(file: IO[bytes]) -> bool:
+    def _try_lock(file: IO[bytes]) -> bool:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

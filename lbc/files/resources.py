@@ -1,4 +1,4 @@
-"""Where the files that come with the package are: the digits, the example experiments."""
+"""Paths of the files that ship with the package, such as the digits and example experiments."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 def resource(relative: str) -> Path:
-    """The path of a shipped file or folder, for example ``resource("data/mnist_5k.npz")``.
+    """Return the path of a shipped file or folder, for example ``"data/mnist_5k.npz"``.
 
-    An installed wheel carries them inside the package, a checkout in ``resources/`` beside it.
+    An installed wheel has them inside the package, a checkout in ``resources/`` next to it.
 
-    Raises FileNotFoundError with a sentence where neither has it.
+    Raises FileNotFoundError if neither has it.
     """
     package = Path(__file__).resolve().parents[1]
     for root in (package / "resources", package.parent / "resources"):
         if (root / relative).exists():
             return root / relative
     raise FileNotFoundError(
-        f"The shipped file {relative} is missing from {package}: install the package again."
+        f"The shipped file {relative} is missing from {package}: reinstall the package."
     )

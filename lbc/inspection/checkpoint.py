@@ -1,4 +1,4 @@
-"""Opening a checkpoint: its layers by name, each read when it is asked for."""
+"""Opening checkpoints: layers by name, whose weights are read on demand."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field, ValidationError
 from safetensors import safe_open
 
-from lbc.inspection.errors import InspectionError, LayerProblem, errors_named
+from lbc.inspection.errors import InspectionError, LayerError, name_file_in_errors
 from lbc.inspection.onnx_file import onnx_layers
 from lbc.inspection.safetensors_file import METADATA_KEY, LazyTensors
-from lbc.inspection.state_dict import Stored, layers_among
+from lbc.inspection.state_dict import StoredWeight, find_layers
 from lbc.inspection.torch_file import read_state_dict
 
 if TYPE_CHECKING:
@@ -24,91 +24,93 @@ if TYPE_CHECKING:
 SUFFIXES = (".safetensors", ".pt", ".pth", ".onnx")
 
 
-class Statement(BaseModel):
-    """What an exported checkpoint says of itself: N:M by layer, and why a layer stayed dense."""
+class ExportMetadata(BaseModel):
+    """What an exported checkpoint states: the N:M of each layer, and why layers stayed dense."""
 
     layers: dict[str, str] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """An open checkpoint. ``layers`` has every layer's shape; ``weight`` brings its numbers."""
+class OpenCheckpoint:
+    """An open checkpoint: the shape of every layer; ``weight`` reads its values."""
 
     file: Path
-    layers: Mapping[str, Stored]
-    statement: Statement = field(default_factory=Statement)
+    layers: Mapping[str, StoredWeight]
+    metadata: ExportMetadata = field(default_factory=ExportMetadata)
 
     @property
     def weights(self) -> int:
-        """How many numbers all layers hold together."""
+        """The number of weights in all layers."""
         return sum(prod(stored.shape) for stored in self.layers.values())
 
     def weight(self, name: str) -> Tensor:
-        """The weight (O, I, *kernel) of a layer; LayerProblem where it cannot be had."""
+        """Read the weight (O, I, *kernel) of a layer. Raises LayerError if it cannot be read."""
         stored = self.layers.get(name)
         if stored is None:
-            raise LayerProblem(f"there is no layer {name} in it.")
+            raise LayerError(f"the file has no layer {name}.")
         return stored.read()
 
 
 @contextmanager
-def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
+def open_checkpoint(path: str | Path) -> Iterator[OpenCheckpoint]:
     """Open a .safetensors, .pt, .pth or .onnx file, or a run folder with a model.safetensors.
 
-    Weights are read within the ``with`` alone, layer by layer. A damaged file shows when it is
-    opened or when its weights are read: InspectionError, one sentence, either way.
+    Weights can be read only inside the ``with`` block. Raises InspectionError for a damaged file,
+    either on opening or on reading a weight.
     """
     file = checkpoint_file(Path(path))
-    with errors_named(file):
+    with name_file_in_errors(file):
         if file.suffix.lower() == ".safetensors":
             with safe_open(file, framework="pt", device="cpu") as tensors:
-                statement = read_statement(tensors.metadata() or {})
-                yield _holding_layers(file, layers_among(LazyTensors(tensors)), statement)
+                metadata = read_metadata(tensors.metadata() or {})
+                yield _checkpoint(file, find_layers(LazyTensors(tensors)), metadata)
         elif file.suffix.lower() in (".pt", ".pth"):
-            yield _holding_layers(file, layers_among(read_state_dict(file)), Statement())
+            yield _checkpoint(file, find_layers(read_state_dict(file)), ExportMetadata())
         elif file.suffix.lower() == ".onnx":
-            yield _holding_layers(file, onnx_layers(file), Statement())
+            yield _checkpoint(file, onnx_layers(file), ExportMetadata())
         else:
             raise InspectionError(
-                f"{file} is of no known kind: name a .safetensors, .pt, .pth or .onnx file, or a "
-                "run folder."
+                f"{file} has an unsupported format: choose a .safetensors, .pt, .pth or .onnx "
+                "file, or a run folder."
             )
 
 
 def checkpoint_file(path: Path) -> Path:
-    """The file a path stands for: itself, or the model of a run folder."""
+    """The checkpoint file at a path: the file itself, or the model of a run folder."""
     if path.is_dir():
         if (path / "model.safetensors").is_file():
             return path / "model.safetensors"
         raise InspectionError(
-            f"{path} is a folder without model.safetensors: name a checkpoint file or a run folder."
+            f"{path} has no model.safetensors: choose a checkpoint file or a run folder."
         )
     if not path.exists():
         raise InspectionError(f"{path} does not exist: check the path of the checkpoint.")
     return path
 
 
-def read_statement(metadata: Mapping[str, str]) -> Statement:
-    """The ``lbc`` entry of the metadata; an empty statement where there is none."""
+def read_metadata(metadata: Mapping[str, str]) -> ExportMetadata:
+    """Parse the ``lbc`` entry of a file's metadata; empty if there is none."""
     entry = metadata.get(METADATA_KEY)
     if entry is None:
-        return Statement()
+        return ExportMetadata()
     try:
-        return Statement.model_validate_json(entry)
+        return ExportMetadata.model_validate_json(entry)
     except ValidationError as error:
-        raise LayerProblem(
-            f"its metadata entry {METADATA_KEY!r} is not the list of layers an export writes."
+        raise LayerError(
+            f"the metadata entry {METADATA_KEY!r} is not the list of layers that an export writes."
         ) from error
 
 
-def _holding_layers(file: Path, layers: Mapping[str, Stored], statement: Statement) -> Checkpoint:
+def _checkpoint(
+    file: Path, layers: Mapping[str, StoredWeight], metadata: ExportMetadata
+) -> OpenCheckpoint:
     if not layers:
         raise InspectionError(
-            f"{file} holds no layer: expected floating-point tensors of 2 to 4 dimensions whose "
+            f"{file} has no layers: expected floating-point tensors with 2 to 4 dimensions whose "
             f"names end in 'weight'."
             if file.suffix.lower() != ".onnx"
-            else f"{file} holds no layer: expected Conv, Gemm or MatMul nodes whose weights are "
-            "floating-point numbers in the file."
+            else f"{file} has no layers: expected Conv, Gemm or MatMul nodes with floating-point "
+            "weights stored in the file."
         )
-    return Checkpoint(file, layers, statement)
+    return OpenCheckpoint(file, layers, metadata)

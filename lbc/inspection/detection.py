@@ -1,4 +1,4 @@
-"""Which N:M a weight obeys, found from its zeros alone."""
+"""Detection of the N:M pattern of a weight from its zeros."""
 
 from __future__ import annotations
 
@@ -17,34 +17,33 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WIDTHS = (2, 4, 8, 16, 32)
-"""The M that are tried."""
+"""The values of M that are tested."""
 
-FULL = 0.5
-"""An N:M is no accident where at least this share of the blocks keeps exactly N."""
+MIN_FULL_SHARE = 0.5
+"""An N:M is intentional if at least this fraction of the blocks keeps exactly N weights."""
 
-BROKEN = 0.1
-"""Up to this share of the blocks may break an N:M that the others were clearly made for."""
+MAX_VIOLATION_SHARE = 0.1
+"""At most this fraction of the blocks may violate an N:M that is detected."""
 
-DENSE = 0.99
-"""Trained weights are hardly ever zero by themselves: above this density nothing was pruned."""
+MIN_DENSE_DENSITY = 0.99
+"""Trained weights are rarely zero by chance, so that above this density nothing was pruned."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """The zeros of one weight (O, I, *kernel), counted block by block.
+    """The zeros of one weight (O, I, *kernel), counted per block.
 
-    ``blocks[M][k]`` is how many blocks of M keep exactly k weights, for every M that was tried and
-    divides the input width. All that is detected follows from it:
+    ``blocks[M][k]`` is the number of blocks of M that keep exactly k weights, for every tested M
+    that divides the input width. Everything else follows from it:
 
-    - ``obeyed``: for each M the smallest N that holds in *every* block. N:M implies 2N:2M.
-    - ``strictest``: of those the one that allows the lowest density N/M, and among equals the
-      one of the smallest M, because it implies the others: 2:4, not 4:8.
-    - ``pattern``: the N:M the weight was evidently made for, or None. Every layer with some zeros
-      obeys one N:M or another by accident, 29:32 say; in one that was made, most blocks are full.
-      So ``pattern`` is ``strictest`` where ``FULL`` of its blocks keep exactly N, else the
-      strictest N:M with full blocks that at most ``BROKEN`` of the blocks break: 2:4 but for three
-      of them.
-    - ``headline``: ``pattern`` in words, or "dense", "unstructured", "all zero".
+    - ``obeyed``: for each M, the smallest N that holds in *every* block. N:M implies 2N:2M.
+    - ``strictest``: the one of lowest density N/M, and among equals the one of smallest M, because
+      it implies the others: 2:4 rather than 4:8.
+    - ``pattern``: the N:M the weight was pruned to, or None. Any layer with zeros obeys some N:M by
+      chance, such as 29:32, but after pruning most blocks are full. ``pattern`` is therefore
+      ``strictest`` if a fraction ``MIN_FULL_SHARE`` of its blocks keeps exactly N, otherwise the
+      strictest such N:M that at most ``MAX_VIOLATION_SHARE`` of the blocks violate.
+    - ``headline``: ``pattern`` as text, or "dense", "unstructured", "all zero".
     """
 
     shape: tuple[int, ...]
@@ -57,17 +56,17 @@ class Detection:
 
     @property
     def density(self) -> float:
-        """The share of weights that are not zero."""
+        """The fraction of nonzero weights."""
         return self.kept / self.weights
 
     @cached_property
     def obeyed(self) -> tuple[Pattern, ...]:
-        """The smallest N that holds everywhere, for each M where it is below M."""
+        """For each M, the smallest N that holds in every block, if it is below M."""
         return tuple(Pattern(max(1, n), m) for m in self.blocks if (n := self._smallest(m, 0)) < m)
 
     @cached_property
     def independent(self) -> tuple[Pattern, ...]:
-        """What is ``obeyed`` without being implied by another, as 4:8 is by 2:4."""
+        """The obeyed patterns that no other implies, as 2:4 implies 4:8."""
         return tuple(
             pattern
             for pattern in self.obeyed
@@ -80,36 +79,38 @@ class Detection:
 
     @cached_property
     def pattern(self) -> Pattern | None:
-        """The N:M the weight was evidently made for."""
+        """The N:M the weight was pruned to."""
         if not self.kept:
             return None
         strictest = self.strictest
-        if strictest is not None and self._full(strictest) >= FULL:
+        if strictest is not None and self._full_share(strictest) >= MIN_FULL_SHARE:
             return strictest
         nearly = [
-            Pattern(max(1, n), m) for m in self.blocks if (n := self._smallest(m, BROKEN)) < m
+            Pattern(max(1, n), m)
+            for m in self.blocks
+            if (n := self._smallest(m, MAX_VIOLATION_SHARE)) < m
         ]
-        made = [pattern for pattern in nearly if self._full(pattern) >= FULL]
-        return min(made, key=_strictness, default=None)
+        full = [pattern for pattern in nearly if self._full_share(pattern) >= MIN_FULL_SHARE]
+        return min(full, key=_strictness, default=None)
 
     @cached_property
     def headline(self) -> str:
-        """``2:4``, ``2:4 but for 3 blocks``, ``dense``, ``unstructured`` or ``all zero``."""
+        """``2:4``, ``2:4 except 3 blocks``, ``dense``, ``unstructured`` or ``all zero``."""
         if not self.kept:
             return "all zero"
         if self.pattern is None:
-            return "dense" if self.density > DENSE else "unstructured"
-        broken = self.broken(self.pattern) or 0
-        blocks = "block" if broken == 1 else "blocks"
-        return f"{self.pattern} but for {broken:,} {blocks}" if broken else str(self.pattern)
+            return "dense" if self.density > MIN_DENSE_DENSITY else "unstructured"
+        count = self.count_violations(self.pattern) or 0
+        blocks = "block" if count == 1 else "blocks"
+        return f"{self.pattern} except {count:,} {blocks}" if count else str(self.pattern)
 
-    def broken(self, pattern: Pattern) -> int | None:
-        """How many blocks keep more than N; None where this M was not counted."""
+    def count_violations(self, pattern: Pattern) -> int | None:
+        """The number of blocks that keep more than N weights; None if this M was not counted."""
         counted = self.blocks.get(pattern.m)
         return None if counted is None else sum(counted[pattern.n + 1 :])
 
     def _smallest(self, m: int, share: float) -> int:
-        """The smallest N that at most a share of the blocks of M breaks."""
+        """The smallest N that at most a fraction ``share`` of the blocks of M violates."""
         counted = self.blocks[m]
         total = above = sum(counted)
         for n, blocks in enumerate(counted):
@@ -118,15 +119,15 @@ class Detection:
                 return n
         return m
 
-    def _full(self, pattern: Pattern) -> float:
+    def _full_share(self, pattern: Pattern) -> float:
         counted = self.blocks[pattern.m]
         return counted[pattern.n] / sum(counted)
 
 
 def detect(kept: Kept, shape: tuple[int, ...], more: Sequence[int] = ()) -> Detection:
-    """Count the blocks of ``WIDTHS``, and of each M in ``more``, by what they keep.
+    """Count the blocks by the weights they keep, for each M in ``WIDTHS`` and ``more``.
 
-    ``kept`` (O, kernel · I) is 1 where the weight of ``shape`` is not zero.
+    ``kept`` (O, kernel · I) is 1 for each nonzero weight; ``shape`` is that of the weight.
     """
     widths = [m for m in sorted({*WIDTHS, *more}) if shape[1] % m == 0]
     blocks = {m: np.zeros(m + 1, dtype=np.int64) for m in widths}
@@ -146,7 +147,7 @@ def detect(kept: Kept, shape: tuple[int, ...], more: Sequence[int] = ()) -> Dete
 
 
 def detect_weight(weight: Tensor, more: Sequence[int] = ()) -> Detection:
-    """``detect`` for a weight (O, I, *kernel)."""
+    """Detect the pattern of a weight (O, I, *kernel)."""
     return detect(kept_rows(weight), tuple(weight.shape), more)
 
 

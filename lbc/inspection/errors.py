@@ -1,4 +1,4 @@
-"""Why a checkpoint cannot be inspected, as sentences that name the file."""
+"""Errors of checkpoint inspection, as sentences that name the file."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ class InspectionError(Exception):
     """The checkpoint cannot be inspected; the message is one sentence that names the file."""
 
 
-class LayerProblem(Exception):  # noqa: N818  (the error for callers is InspectionError)
-    """What is wrong with something in a file, in a sentence that does not yet name the file."""
+class LayerError(Exception):
+    """Internal error whose message does not name the file; callers get InspectionError."""
 
 
 @contextmanager
-def errors_named(file: Path) -> Iterator[None]:
-    """Turn what a damaged file makes the readers raise into a sentence with its name."""
+def name_file_in_errors(file: Path) -> Iterator[None]:
+    """Convert the exceptions of the readers to an InspectionError that names the file."""
     try:
         yield
-    except LayerProblem as problem:
-        raise InspectionError(f"{file}: {problem}") from problem
+    except LayerError as error:
+        raise InspectionError(f"{file}: {error}") from error
     except (SafetensorError, OSError) as error:
         raise InspectionError(
-            f"{file} cannot be read ({error}): it is cut off or not of the kind its name says."
+            f"{file} cannot be read ({error}): it is truncated, or not of the format of its suffix."
         ) from error
     except (RuntimeError, TypeError, MemoryError) as error:
-        # A header may claim a type or a size that torch cannot hold.
+        # A header may state a type or a size that torch does not support.
         raise InspectionError(
-            f"{file} holds a tensor that torch cannot work with ({type(error).__name__})."
+            f"{file} has a tensor that torch does not support ({type(error).__name__}): save or "
+            "copy it again."
         ) from error

@@ -1,7 +1,7 @@
-"""From a weight to the colour codes of its mask picture, and of a difference. Pure numpy.
+"""Colour codes of a weight's mask, and of the difference of two weights. Pure numpy.
 
-Of several cells that share a pixel the greatest code is drawn: a violation is never lost in a
-reduced picture, nor is a flipped position.
+If several cells share a pixel, the largest code is drawn, so that violations and flipped positions
+remain visible at any zoom level.
 """
 
 from __future__ import annotations
@@ -9,31 +9,31 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lbc.inspection.comparison import distances
+from lbc.inspection.comparison import absolute_differences
 from lbc.inspection.rows import Rows, in_chunks
 from lbc.inspection.violations import Violations
 
 Codes = npt.NDArray[np.uint8]
 
 ZERO = 0
-"""A weight that is zero, in both checkpoints where two are compared."""
+"""A zero weight; in a comparison, zero in both checkpoints."""
 
 SHADES = 126
 KEPT = 1
-"""The smallest |w| of a kept weight, or no difference; ``SHADES`` codes from here on."""
+"""First of ``SHADES`` codes for |w| of kept weights, or for their difference, in rising order."""
 BROKEN = KEPT + SHADES
-"""The smallest |w| of a kept weight in a violation; ``SHADES`` codes from here on."""
+"""First of ``SHADES`` codes for |w| of kept weights in violations."""
 
 ONLY_FIRST, ONLY_SECOND = 254, 255
-"""Kept in one of two checkpoints alone."""
+"""Kept in only one of two checkpoints."""
 
-_SAMPLE = 100_000
+_SAMPLE_SIZE = 100_000
 
 
 def mask_codes(rows: Rows, top: float, violations: Violations | None) -> Codes:
-    """uint8 (O, kernel · I): ``ZERO``, or a shade of |w| up to ``top``, in violations or not.
+    """Codes of |w| up to ``top``, from ``ZERO``, ``KEPT`` or ``BROKEN``: uint8 (O, kernel · I).
 
-    What is not a number has the brightest shade.
+    NaN has the brightest shade.
     """
     codes = np.empty(rows.shape, dtype=np.uint8)
     for part in in_chunks(*rows.shape):
@@ -45,31 +45,32 @@ def mask_codes(rows: Rows, top: float, violations: Violations | None) -> Codes:
 
 
 def difference_codes(rows: Rows, others: Rows, top: float) -> Codes:
-    """uint8 (O, kernel · I): ``ZERO`` in both, ``ONLY_FIRST``, ``ONLY_SECOND``, or where both keep
-    the weight a shade of |difference| up to ``top``."""
+    """Codes of the comparison, uint8 (O, kernel · I): ``ZERO``, ``ONLY_FIRST``, ``ONLY_SECOND``, or
+    for weights that both keep a shade of |difference| up to ``top``."""
     codes = np.empty(rows.shape, dtype=np.uint8)
     for part in in_chunks(*rows.shape):
         one, other = rows[part] != 0, others[part] != 0
-        shades = _shades(distances(rows[part], others[part]), top)
+        shades = _shades(absolute_differences(rows[part], others[part]), top)
         codes[part] = np.where(
             one, np.where(other, shades, ONLY_FIRST), np.where(other, ONLY_SECOND, ZERO)
         )
     return codes
 
 
-def sampled(rows: Rows) -> Rows:
-    """Weights at regular distances, enough of them to find a level by."""
-    sample: Rows = rows.ravel()[:: max(1, rows.size // _SAMPLE)]
-    return sample
+def sample(rows: Rows) -> Rows:
+    """Evenly spaced weights, enough to estimate a percentile."""
+    result: Rows = rows.ravel()[:: max(1, rows.size // _SAMPLE_SIZE)]
+    return result
 
 
 def top_level(magnitudes: Rows) -> float:
-    """The level of the brightest shade: the 99.5th percentile of what is finite and not zero.
+    """The level of the brightest shade: the 99.5th percentile of finite, nonzero magnitudes.
 
-    Not the extreme, so that one weight cannot dim all others; 1 where all is zero.
+    A percentile rather than the maximum, so that one outlier does not darken everything; 1 if all
+    are zero.
     """
-    lit = magnitudes[np.isfinite(magnitudes) & (magnitudes != 0)]
-    return float(np.percentile(lit, 99.5)) if len(lit) else 1.0
+    nonzero = magnitudes[np.isfinite(magnitudes) & (magnitudes != 0)]
+    return float(np.percentile(nonzero, 99.5)) if len(nonzero) else 1.0
 
 
 def _shades(magnitudes: Rows, top: float) -> Codes:

@@ -1,4 +1,4 @@
-"""A weight as a matrix of rows of blocks: what is counted, compared and drawn."""
+"""Weights as matrices whose rows consist of blocks, for counting, comparing and drawing."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Kept = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.unsignedinteger[Any]]
 
 CHUNK = 1 << 21
-"""How many weights are worked on at a time: what is in between then stays in the cache."""
+"""Number of weights processed at a time, so that intermediate results stay in the cache."""
 
 
 def weight_rows(weight: Tensor) -> Rows:
-    """(O, I, *kernel) → (O, kernel · I): rows are output channels, and the inputs of one kernel
-    position stand side by side, as ``Pattern.to_blocks`` has them. float64 stays, the rest becomes
-    float32, which holds all narrower types exactly. A copy, so that the file may go."""
+    """(O, I, *kernel) → (O, kernel · I): rows are output channels, and the inputs of a kernel
+    position are adjacent, as in ``Pattern.to_blocks``. Types other than float64 are converted to
+    float32, which represents narrower ones exactly. Returns a copy that does not need the file."""
     import torch
 
     wide = weight if weight.dtype in (torch.float32, torch.float64) else weight.float()
@@ -32,16 +32,16 @@ def weight_rows(weight: Tensor) -> Rows:
 
 
 def kept_rows(weight: Tensor) -> Kept:
-    """1 where a weight is not zero, in the order of ``weight_rows``. NaN is not zero."""
+    """1 for each nonzero weight (NaN is nonzero), in the order of ``weight_rows``."""
     rows = (weight != 0).movedim(1, -1).reshape(weight.shape[0], -1)
     return np.ascontiguousarray(rows.numpy().view(np.uint8))
 
 
 def block_counts(kept: Counts, m: int) -> Counts:
-    """The sums of every ``m`` numbers side by side: (rows, columns) → (rows, columns / m)."""
+    """Sum every ``m`` adjacent columns: (rows, columns) → (rows, columns / m)."""
     counts = kept
     while m % 2 == 0:
-        # Two strided halves add up many times faster than a sum along a short axis.
+        # Adding two strided halves is many times faster than a sum along a short axis.
         counts = counts[:, 0::2] + counts[:, 1::2]
         m //= 2
     if m > 1:
@@ -50,7 +50,7 @@ def block_counts(kept: Counts, m: int) -> Counts:
 
 
 def in_chunks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of whole rows, of about ``CHUNK`` numbers each."""
+    """Yield slices of whole rows with about ``CHUNK`` elements each."""
     step = max(1, CHUNK // max(1, columns))
     for start in range(0, rows, step):
         yield slice(start, min(rows, start + step))

@@ -1,4 +1,4 @@
-"""The tensors of a safetensors file, and what the file says of itself."""
+"""Lazy access to the tensors of a safetensors file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 METADATA_KEY = "lbc"
-"""The safetensors metadata entry that says what an exported checkpoint holds."""
+"""The metadata entry that describes the layers of an exported checkpoint."""
 
 
 class LazyTensors(Mapping[str, object]):
-    """A safetensors file as a mapping that reads a tensor when it is asked for."""
+    """A safetensors file as a mapping that reads tensors on demand."""
 
     def __init__(self, tensors: Any) -> None:
         self._tensors = tensors

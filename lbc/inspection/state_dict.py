@@ -1,4 +1,4 @@
-"""The layers of a state dict: which of its tensors are weights, and what they compute with."""
+"""The layers of a state dict and their effective weights."""
 
 from __future__ import annotations
 
@@ -7,32 +7,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lbc.inspection.errors import LayerProblem
+from lbc.inspection.errors import LayerError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PARAMETRIZED = "parametrizations.weight."
-"""Where torch.nn.utils.parametrize keeps the weight of a layer in training."""
+"""Prefix under which torch.nn.utils.parametrize stores the weight of a layer in training."""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A weight (O, I, *kernel) that still lies in its file: ``read`` brings it.
-
-    ``read`` raises LayerProblem where the file does not hold what it says.
-    """
+class StoredWeight:
+    """A weight (O, I, *kernel) in a file. ``read`` loads it; raises LayerError if it is damaged."""
 
     shape: tuple[int, ...]
     read: Callable[[], Tensor]
 
 
-def layers_among(tensors: Mapping[str, object]) -> dict[str, Stored]:
-    """The layers of a state dict by name, in its order: floating-point tensors ``X.weight`` of 2
-    to 4 dimensions, and the weights of layers in LBC training, whose masks are then applied."""
+def find_layers(tensors: Mapping[str, object]) -> dict[str, StoredWeight]:
+    """The layers of a state dict by name, in its order: floating-point tensors ``X.weight`` with 2
+    to 4 dimensions, and weights in LBC training, to which their masks are applied."""
     from torch import Tensor
 
-    layers: dict[str, Stored] = {}
+    layers: dict[str, StoredWeight] = {}
     parallel = all(key.startswith("module.") for key in tensors)
     for key in tensors:
         name = layer_name(key.removeprefix("module.") if parallel else key)
@@ -41,14 +38,14 @@ def layers_among(tensors: Mapping[str, object]) -> dict[str, Stored]:
             continue
         if weight.ndim not in (2, 3, 4) or weight.numel() == 0:
             continue
-        # A file may hold a layer's plain weight beside one in training.
+        # A file may contain both a plain weight and one in training for the same layer.
         unique = key if name in layers else name
-        layers[unique] = Stored(tuple(weight.shape), partial(_effective, tensors, key, name))
+        layers[unique] = StoredWeight(tuple(weight.shape), partial(_effective, tensors, key, name))
     return layers
 
 
 def layer_name(key: str) -> str | None:
-    """The layer a key of a state dict belongs to, or None where it is no layer's weight."""
+    """The layer whose weight has this key in a state dict; None if it is not a weight."""
     key = key.replace(PARAMETRIZED + "original", "weight") if key.endswith("original") else key
     if key == "weight":
         return key
@@ -67,25 +64,25 @@ def _effective(tensors: Mapping[str, object], key: str, name: str) -> Tensor:
 
 
 def check_storage(name: str, weight: Tensor) -> None:
-    """Raises LayerProblem unless the tensor's elements are all really in the file."""
+    """Raise LayerError unless all elements of the tensor are in the file."""
     import torch
 
     if weight.layout != torch.strided or weight.device.type != "cpu":
-        raise LayerProblem(f"the weight of layer {name} is stored in a sparse or empty form.")
-    # A view with stride 0 claims any size for one stored number, and would fill the memory.
+        raise LayerError(f"the weight of layer {name} is a sparse or meta tensor: save it dense.")
+    # A view with stride 0 can have any size with one stored element, and would fill the memory.
     if weight.untyped_storage().nbytes() < weight.numel() * weight.element_size():
-        raise LayerProblem(f"the weight of layer {name} is larger than what is stored for it.")
+        raise LayerError(f"the weight of layer {name} is larger than its stored data.")
 
 
 def _masked(name: str, original: Tensor, mask: object) -> Tensor:
-    """The weight a layer in training computes with: ``original`` where its mask is true, else 0."""
+    """The effective weight of a layer in training: ``original`` where the mask is true, else 0."""
     import torch
     from torch import Tensor
 
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != original.shape:
-        raise LayerProblem(
-            f"layer {name} is parametrized by something else than an N:M mask: "
-            f"remove its parametrizations before saving."
+        raise LayerError(
+            f"the parametrization of layer {name} is not an N:M mask: remove its parametrizations "
+            f"before saving."
         )
     check_storage(name, mask)
     return original.masked_fill(~mask, 0)

@@ -1,14 +1,15 @@
-"""What a checkpoint turns out to be, layer by layer, when nothing is asked of it."""
+"""Detection of the N:M pattern of every layer of a checkpoint."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from lbc.inspection.checkpoint import Checkpoint, open_checkpoint
+from lbc.inspection.checkpoint import OpenCheckpoint, open_checkpoint
 from lbc.inspection.detection import Detection, detect
 from lbc.inspection.rows import Kept, kept_rows
 from lbc.inspection.violations import Violations, find_violations
@@ -17,7 +18,7 @@ from lbc.sparsity.pattern import Pattern
 
 @dataclass(frozen=True)
 class Finding:
-    """One layer: what its zeros say, and what the file says of it ("" where it says nothing)."""
+    """One layer: the pattern detected from its zeros, and the one the file states, or ""."""
 
     name: str
     detection: Detection
@@ -25,13 +26,13 @@ class Finding:
 
     @property
     def pattern(self) -> Pattern | None:
-        """The N:M to hold the layer against: what the file states, else what was detected."""
+        """The N:M to check the layer against: the stated one, otherwise the detected one."""
         return stated_pattern(self.stated, self.detection.shape) or self.detection.pattern
 
     @property
-    def broken(self) -> int:
-        """How many blocks break ``pattern``."""
-        return (self.detection.broken(self.pattern) or 0) if self.pattern else 0
+    def violation_count(self) -> int:
+        """The number of blocks that violate ``pattern``."""
+        return (self.detection.count_violations(self.pattern) or 0) if self.pattern else 0
 
     def as_dict(self) -> dict[str, Any]:
         found = self.detection
@@ -41,7 +42,7 @@ class Finding:
             "density": found.density,
             "headline": found.headline,
             "pattern": str(self.pattern) if self.pattern else None,
-            "violations": self.broken,
+            "violations": self.violation_count,
             "obeyed": [str(pattern) for pattern in found.obeyed],
             "stated": self.stated or None,
         }
@@ -49,23 +50,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Survey:
-    """The layers of a checkpoint, in the order of their names in the file."""
+    """The layers of a checkpoint, in the order of the file."""
 
     checkpoint: str
     layers: tuple[Finding, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """In plain types, ready for ``json.dumps``."""
+        """Plain types for ``json.dumps``."""
         layers = [layer.as_dict() for layer in self.layers]
         return {"checkpoint": self.checkpoint, "layers": layers}
 
 
 def survey_checkpoint(path: str | Path, skip: Iterable[str] = ()) -> Survey:
-    """Detect the N:M of every layer of a file that ``open_checkpoint`` opens.
+    """Detect the N:M of every layer of a file that ``open_checkpoint`` supports.
 
-    Layers whose name matches a glob of ``skip`` are left out.
-
-    Raises InspectionError with one sentence where the file is no such thing.
+    Omits layers whose name matches a glob of ``skip``. Raises InspectionError.
     """
     globs = tuple(skip)
     with open_checkpoint(path) as checkpoint:
@@ -77,17 +76,19 @@ def survey_checkpoint(path: str | Path, skip: Iterable[str] = ()) -> Survey:
     return Survey(str(path), layers)
 
 
-def survey_layer(checkpoint: Checkpoint, name: str, more: Sequence[int] = ()) -> Finding:
-    """Detect the N:M of one layer; ``more`` are further M to count. LayerProblem if unreadable."""
-    return find(checkpoint, name, kept_rows(checkpoint.weight(name)), more)
+def survey_layer(checkpoint: OpenCheckpoint, name: str, more: Sequence[int] = ()) -> Finding:
+    """Detect the N:M of one layer, counting also the M in ``more``. Raises LayerError."""
+    return survey_kept(checkpoint, name, kept_rows(checkpoint.weight(name)), more)
 
 
-def find(checkpoint: Checkpoint, name: str, kept: Kept, more: Sequence[int] = ()) -> Finding:
-    """The same for a layer whose ``kept_rows`` are known."""
+def survey_kept(
+    checkpoint: OpenCheckpoint, name: str, kept: Kept, more: Sequence[int] = ()
+) -> Finding:
+    """Like ``survey_layer``, given the ``kept_rows`` of the layer."""
     shape = checkpoint.layers[name].shape
-    stated = checkpoint.statement.layers.get(name, "")
-    if name in checkpoint.statement.skipped:
-        stated = f"dense: {checkpoint.statement.skipped[name]}"
+    stated = checkpoint.metadata.layers.get(name, "")
+    if name in checkpoint.metadata.skipped:
+        stated = f"dense: {checkpoint.metadata.skipped[name]}"
     pattern = stated_pattern(stated, shape)
     return Finding(name, detect(kept, shape, [*more, pattern.m] if pattern else more), stated)
 
@@ -95,10 +96,10 @@ def find(checkpoint: Checkpoint, name: str, kept: Kept, more: Sequence[int] = ()
 def violations_in(
     path: str | Path, pattern: Pattern | None, layers: Collection[str]
 ) -> Iterator[tuple[str, Violations]]:
-    """The named layers with all their violations of ``pattern``, or of their own if that is None.
+    """Yield the named layers with all violations of ``pattern``, by default their own pattern.
 
-    Layers without a pattern, and those whose input width M does not divide, are passed over.
-    Raises InspectionError.
+    Skips layers without a pattern and those whose input width is not a multiple of M. Raises
+    InspectionError.
     """
     with open_checkpoint(path) as checkpoint:
         for name in layers:
@@ -109,7 +110,7 @@ def violations_in(
 
 
 def stated_pattern(stated: str, shape: tuple[int, ...]) -> Pattern | None:
-    """The N:M a file states for a layer of this shape; None where it states none that can be."""
+    """Parse the N:M a file states for a layer of this shape; None if there is no valid one."""
     try:
         pattern = Pattern.parse(stated)
         pattern.input_width(shape)
@@ -118,19 +119,12 @@ def stated_pattern(stated: str, shape: tuple[int, ...]) -> Pattern | None:
     return pattern
 
 
-def describe(layers: Sequence[Finding]) -> str:
-    """One sentence: how many layers are what, and how many blocks break it."""
-    counted: dict[str, int] = {}
-    for layer in layers:
-        kind = str(layer.pattern) if layer.pattern else layer.detection.headline
-        counted[kind] = counted.get(kind, 0) + 1
-    parts = ", ".join(f"{count} {kind}" for kind, count in counted.items())
-    broken = sum(layer.broken for layer in layers)
-    breaking = (
-        f"{broken:,} {'block breaks its' if broken == 1 else 'blocks break their'} layer's N:M"
-    )
+def summarise(layers: Sequence[Finding]) -> str:
+    """One sentence: the number of layers of each kind and the number of violations."""
+    kinds = Counter(str(layer.pattern or layer.detection.headline) for layer in layers)
+    parts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    total = sum(layer.violation_count for layer in layers)
+    violations = "1 violation" if total == 1 else f"{total:,} violations"
     if not any(layer.pattern for layer in layers):
-        breaking = "none has an N:M"
-    elif not broken:
-        breaking = "no block breaks its layer's N:M"
-    return f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'}: {parts}; {breaking}."
+        violations = "no layer has an N:M pattern"
+    return f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'}: {parts}; {violations}."

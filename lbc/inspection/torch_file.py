@@ -1,4 +1,4 @@
-"""The tensors of a .pt or .pth file; whatever in it could run code is refused."""
+"""Reading the tensors of .pt and .pth files; anything that could run code is rejected."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from lbc.inspection.errors import InspectionError
 from lbc.inspection.state_dict import layer_name
 
 ZIP = b"PK\x03\x04"
-"""How the files begin that torch can map into memory; older ones are read whole."""
+"""Signature of the files that torch can memory-map; older formats are read completely."""
 
 
 def read_state_dict(file: Path) -> Mapping[str, object]:
-    """The tensors of a .pt file, at its top or under "model" or "state_dict", still on the disk
-    where the file's form allows it. Raises InspectionError."""
+    """Load the tensors of a .pt file, at the top level or under "model" or "state_dict".
+
+    The tensors are memory-mapped if the format supports it. Raises InspectionError.
+    """
     import torch
     from torch import Tensor
 
@@ -23,10 +25,10 @@ def read_state_dict(file: Path) -> Mapping[str, object]:
         with file.open("rb") as start:
             mapped = start.read(len(ZIP)) == ZIP
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch advises is in the sentence below
+            warnings.simplefilter("ignore")  # our error message gives the same advice
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # damage shows in zipfile, pickle or torch, each in its own way
-        raise InspectionError(unloadable(file)) from error
+    except Exception as error:  # zipfile, pickle and torch each raise their own
+        raise InspectionError(explain_unloadable(file)) from error
     candidates = [content]
     if isinstance(content, dict):
         candidates += [content.get("model"), content.get("state_dict")]
@@ -36,13 +38,13 @@ def read_state_dict(file: Path) -> Mapping[str, object]:
             if any(isinstance(value, Tensor) and layer_name(key) for key, value in named.items()):
                 return named
     raise InspectionError(
-        f"{file} holds no state dict with a layer in it, neither at its top nor under 'model' or "
-        f"'state_dict'."
+        f"{file} has no state dict with layers at the top level or under 'model' or 'state_dict': "
+        f"save model.state_dict()."
     )
 
 
-def unloadable(file: Path) -> str:
-    """The sentence for a .pt file that holds more, or less, than tensors."""
+def explain_unloadable(file: Path) -> str:
+    """Say why a .pt file could not be loaded: it contains other objects, or is damaged."""
     import torch
 
     try:
@@ -51,7 +53,7 @@ def unloadable(file: Path) -> str:
         found = []
     if found:
         return (
-            f"{file} holds Python objects ({', '.join(found[:3])}), which are never loaded because "
-            f"they can run code: save model.state_dict() alone."
+            f"{file} contains Python objects ({', '.join(found[:3])}), which are never loaded "
+            f"because they can run code: save only model.state_dict()."
         )
-    return f"{file} is cut off, or no PyTorch checkpoint of tensors alone: save or copy it again."
+    return f"{file} is truncated, or not a PyTorch checkpoint of tensors: save or copy it again."

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from lbc.config import Experiment, load_experiment
 from lbc.data import describe
 from lbc.latency.cases import Case, Convolution
-from lbc.models import lay_out
+from lbc.models import build_on_meta
 from lbc.models.layer_cost import LayerCost, model_cost
-from lbc.models.probe import trial
+from lbc.models.probe import run_on_zeros
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
 from lbc.sparsity.pattern import Pattern
 
@@ -31,7 +31,7 @@ def cases_of_experiment(
     where the network cannot take them.
     """
     in_shape, classes = describe(experiment.data)
-    model = lay_out(experiment.model, in_shape, classes)
+    model = build_on_meta(experiment.model, in_shape, classes)
     plans = plan_layers(model, experiment.pattern, experiment.skip, experiment.layers)
     seen = (in_shape[0], image, image) if image else in_shape
     cost, shapes = model_cost(model, seen), _image_shapes(model, seen)
@@ -97,7 +97,7 @@ def _image_shapes(model: nn.Module, in_shape: Shape) -> dict[str, Shape]:
         if isinstance(module, nn.Conv2d)
     ]
     try:
-        trial(model, in_shape)
+        run_on_zeros(model, in_shape)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""The networks an experiment can train."""
+"""The models that an experiment can train."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lbc import config
-from lbc.models import external as foreign
+from lbc.models import external
 from lbc.models.cifar_resnet import CifarResNet
 from lbc.models.convnet import ConvNet
 from lbc.models.deit import DeiT
@@ -27,7 +27,7 @@ __all__ = [
     "ResNet34",
     "ResNet50",
     "build",
-    "lay_out",
+    "build_on_meta",
 ]
 
 RESNETS = {"resnet18": ResNet18, "resnet34": ResNet34, "resnet50": ResNet50}
@@ -38,34 +38,34 @@ Shape = tuple[int, int, int]
 
 
 def build(model: config.Model, in_shape: Shape, classes: int) -> nn.Module:
-    """The network an experiment names, for images of ``in_shape`` (channels, height, width).
+    """Build an experiment's model for images of ``in_shape`` (channels, height, width).
 
-    Raises ValueError with one sentence where its settings do not fit the images, and for a
-    network from elsewhere where its code cannot be imported or does not return what is needed.
+    Raises ValueError if its settings do not fit the images, or if the code of an external model
+    cannot be imported, fails, or returns an unsuitable object.
     """
-    return _maker(model, in_shape, classes)()
+    return _builder(model, in_shape, classes)()
 
 
-def lay_out(model: config.Model, in_shape: Shape, classes: int) -> nn.Module:
-    """The same network with shapes instead of weights, on the meta device, where nothing is stored.
+def build_on_meta(model: config.Model, in_shape: Shape, classes: int) -> nn.Module:
+    """Build the model on the meta device, where tensors have shapes but no storage.
 
-    Only a network from elsewhere that cannot be made so is built in full, from a random state of
-    its own. Raises ValueError as ``build`` does.
+    An external model that does not support this is built with weights instead; the global random
+    state is preserved. Raises ValueError like ``build``.
     """
-    make = _maker(model, in_shape, classes)  # imports: outside the meta device, which would stay
+    # Imports must run outside the meta device: tensors of an imported module would stay on it.
+    make = _builder(model, in_shape, classes)
     try:
-        with torch.device("meta"), _Undrawn():
+        with torch.device("meta"), _SkipNormalInit():
             return make()
     except ValueError:
-        if not isinstance(model, config.FOREIGN):
+        if not isinstance(model, config.EXTERNAL):
             raise
     with torch.random.fork_rng(devices=[]):
         return make()
 
 
-class _Undrawn(TorchFunctionMode):
-    """Normal random numbers are not drawn: for those that the meta device would not draw either,
-    torch loads its compiler, which takes seconds."""
+class _SkipNormalInit(TorchFunctionMode):
+    """Skips ``normal_`` on meta tensors, for which torch would import its compiler, in seconds."""
 
     def __torch_function__(
         self,
@@ -74,11 +74,11 @@ class _Undrawn(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        drawn = func is Tensor.normal_ and args[0].is_meta
-        return args[0] if drawn else func(*args, **(kwargs or {}))
+        skipped = func is Tensor.normal_ and args[0].is_meta
+        return args[0] if skipped else func(*args, **(kwargs or {}))
 
 
-def _maker(model: config.Model, in_shape: Shape, classes: int) -> Callable[[], nn.Module]:
+def _builder(model: config.Model, in_shape: Shape, classes: int) -> Callable[[], nn.Module]:
     channels, height, width = in_shape
     match model:
         case config.ConvNet():
@@ -92,7 +92,7 @@ def _maker(model: config.Model, in_shape: Shape, classes: int) -> Callable[[], n
         case config.ResNet():
             return partial(RESNETS[model.name], classes, channels)
         case config.DeiT():
-            sparse_width = DEIT_WIDTHS[model.name]
-            return partial(DeiT, sparse_width, in_shape, classes, model.patch, model.drop_path)
+            embed_width = DEIT_WIDTHS[model.name]
+            return partial(DeiT, embed_width, in_shape, classes, model.patch, model.drop_path)
         case config.Imported() | config.Timm() | config.Torchvision():
-            return foreign.maker(model, in_shape, classes)
+            return external.make_builder(model, in_shape, classes)

@@ -5,45 +5,41 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lbc.models.resnet import conv3x3
+from lbc.models.resnet import BasicBlock, conv3x3, stage
 
 
-class CifarBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut without parameters: (B, I, H, W) → (B, O, H', W').
+class PaddedShortcut(nn.Module):
+    """A parameter-free shortcut: subsamples by ``stride`` and adds channels of zeros."""
 
-    Where the shape changes, the shortcut takes every ``stride``-th pixel and adds channels of
-    zeros (the paper's option A).
-    """
-
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, new_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = conv3x3(in_channels, channels, stride)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(channels, channels)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.new_channels = new_channels
         self.stride = stride
-        self.new_channels = channels - in_channels
 
     def forward(self, images: Tensor) -> Tensor:
-        past = images
-        if self.stride > 1 or self.new_channels:
-            thinned = images[:, :, :: self.stride, :: self.stride]
-            past = F.pad(thinned, (0, 0, 0, 0, 0, self.new_channels))
-        branch = self.relu(self.bn1(self.conv1(images)))
-        result: Tensor = self.relu(self.bn2(self.conv2(branch)) + past)
-        return result
+        subsampled = images[:, :, :: self.stride, :: self.stride]
+        return F.pad(subsampled, (0, 0, 0, 0, 0, self.new_channels))
+
+
+class CifarBlock(BasicBlock):
+    """A ``BasicBlock`` whose shortcut is parameter-free (option A of the paper)."""
+
+    @staticmethod
+    def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
+        if stride == 1 and in_channels == out_channels:
+            return None
+        return PaddedShortcut(out_channels - in_channels, stride)
 
 
 class CifarResNet(nn.Module):
     """Images (B, ``in_channels``, H, W) of any size → logits (B, ``classes``).
 
     ``layers`` counts convolutions and the classifier: 20, 32, 56 or any 6n + 2. The three stages
-    have ``width``, 2 and 4 x ``width`` channels. Weights start normally distributed with standard
-    deviation √(2/fan-in) (He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 10). At
-    width 16 and 10 classes: 269,722, 464,154 and 853,018 parameters.
+    have ``width``, 2 and 4 × ``width`` channels. Weights are initialised from a normal distribution
+    with standard deviation √(2/fan-in) (He et al., "Delving Deep into Rectifiers", ICCV 2015,
+    eq. 10). With width 16 and 10 classes: 269,722, 464,154 and 853,018 parameters.
 
-    Raises ValueError for another number of layers.
+    Raises ValueError for any other number of layers.
     """
 
     def __init__(
@@ -52,13 +48,13 @@ class CifarResNet(nn.Module):
         super().__init__()
         depth, odd = divmod(layers - 2, 6)
         if odd or depth < 1:
-            raise ValueError(f"A CIFAR ResNet has 8, 14, 20 … 6n + 2 layers, not {layers}.")
+            raise ValueError(f"A CIFAR ResNet needs 8, 14, 20 … 6n + 2 layers, not {layers}.")
         self.conv1 = conv3x3(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = stage(width, width, depth, 1)
-        self.layer2 = stage(width, 2 * width, depth, 2)
-        self.layer3 = stage(2 * width, 4 * width, depth, 2)
+        self.layer1 = stage(CifarBlock, width, width, depth, 1)
+        self.layer2 = stage(CifarBlock, width, 2 * width, depth, 2)
+        self.layer3 = stage(CifarBlock, 2 * width, 4 * width, depth, 2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(4 * width, classes)
@@ -72,8 +68,3 @@ class CifarResNet(nn.Module):
         features = self.layer3(self.layer2(self.layer1(features)))
         logits: Tensor = self.fc(self.flatten(self.avgpool(features)))
         return logits
-
-
-def stage(in_channels: int, channels: int, depth: int, stride: int) -> nn.Sequential:
-    first = CifarBlock(in_channels, channels, stride)
-    return nn.Sequential(first, *(CifarBlock(channels, channels, 1) for _ in range(1, depth)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-SMALLEST_POOLED = 4
-"""A picture narrower than this is no longer halved: a 3x3 kernel would see mostly padding."""
+MIN_POOLED_SIDE = 4
+"""Smaller images are not pooled any further: a 3x3 kernel would cover mostly padding."""
 
-MOST_DOUBLINGS = 3
+MAX_DOUBLINGS = 3
 
 
 class Stage(nn.Module):
-    """Max-pool by 2 if asked, 3x3 convolution, BatchNorm, ReLU: (B, I, H, W) → (B, O, H', W')."""
+    """Optional 2x2 max-pooling, 3x3 convolution, BatchNorm, ReLU: (B, I, H, W) → (B, O, H', W')."""
 
     def __init__(self, in_channels: int, out_channels: int, pool: bool) -> None:
         super().__init__()
@@ -28,10 +28,10 @@ class Stage(nn.Module):
 class ConvNet(nn.Module):
     """``depth`` 3x3 convolutions, global average pooling and a linear head.
 
-    Images (B, ``in_channels``, H, W) → logits (B, ``classes``). ``image_size`` is the shorter of H
-    and W in pixels; each stage but the first halves it while it is at least 4, and doubles the
-    channels from ``width`` on, at most to 8 x ``width``. So every convolution after the first has
-    an input width that is a multiple of ``width``.
+    Images (B, ``in_channels``, H, W) → logits (B, ``classes``). ``image_size`` is min(H, W) in
+    pixels. Each stage after the first halves the image while its side is at least 4, and doubles
+    the channels, from ``width`` up to 8 × ``width``. The input width of every convolution after the
+    first is therefore a multiple of ``width``.
 
     Raises ValueError unless width, depth and image_size are at least 1.
     """
@@ -42,14 +42,14 @@ class ConvNet(nn.Module):
         super().__init__()
         if min(width, depth, image_size) < 1:
             raise ValueError(
-                f"A ConvNet needs width, depth and image size of at least 1, "
+                f"A ConvNet needs a width, depth and image size of at least 1, "
                 f"not {width}, {depth} and {image_size}."
             )
         stages = [Stage(in_channels, width, pool=False)]
         channels, side = width, image_size
         for _ in range(1, depth):
-            pool = side >= SMALLEST_POOLED
-            doubled = min(channels * 2, width << MOST_DOUBLINGS) if pool else channels
+            pool = side >= MIN_POOLED_SIDE
+            doubled = min(channels * 2, width << MAX_DOUBLINGS) if pool else channels
             stages.append(Stage(channels, doubled, pool))
             channels, side = doubled, side // 2 if pool else side
         self.stages = nn.Sequential(*stages)

@@ -1,7 +1,6 @@
 """DeiT-tiny and -small (Touvron et al., "Training data-efficient image transformers", ICML 2021).
 
-The vision transformer of Dosovitskiy et al. (ICLR 2021) in two smaller sizes, without the
-distillation token.
+The vision transformer of Dosovitskiy et al. (ICLR 2021) in two smaller sizes, without distillation.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ STANDARD_DEVIATION = 0.02
 
 
 class PatchEmbed(nn.Module):
-    """Cuts images into patches and maps each to ``width`` channels: (B, I, H, W) → (B, T, D)."""
+    """Splits images into patches and projects each to ``width``: (B, I, H, W) → (B, T, D)."""
 
     def __init__(self, in_channels: int, width: int, patch: int) -> None:
         super().__init__()
@@ -30,7 +29,7 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention of heads of 64 channels: tokens (B, T, D) → (B, T, D)."""
+    """Multi-head self-attention, 64 channels per head: tokens (B, T, D) → (B, T, D)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -39,15 +38,15 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        together = self.qkv(tokens).unflatten(2, (3, self.heads, HEAD_WIDTH))
-        query, key, value = together.permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = self.qkv(tokens).unflatten(2, (3, self.heads, HEAD_WIDTH))
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         attended = F.scaled_dot_product_attention(query, key, value)
         result: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
         return result
 
 
 class Perceptron(nn.Module):
-    """Two linear layers with a GELU between, four times as wide inside: (B, T, D) → (B, T, D)."""
+    """Linear layer to 4 × ``width``, GELU, linear layer back: (B, T, D) → (B, T, D)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -61,10 +60,10 @@ class Perceptron(nn.Module):
 
 
 class DropPath(nn.Module):
-    """In training, zeroes a branch of single images with probability ``rate``.
+    """In training, zeroes the branch of each image with probability ``rate``.
 
-    What stays is scaled by 1/(1 − rate), which keeps the mean (Huang et al., "Deep Networks with
-    Stochastic Depth", ECCV 2016).
+    The other branches are scaled by 1/(1 − rate), which preserves the mean (Huang et al., "Deep
+    Networks with Stochastic Depth", ECCV 2016).
     """
 
     def __init__(self, rate: float) -> None:
@@ -80,7 +79,7 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron, each normalised first and added: (B, T, D) → (B, T, D)."""
+    """Pre-norm residual block: attention, then a perceptron: (B, T, D) → (B, T, D)."""
 
     def __init__(self, width: int, drop_path: float) -> None:
         super().__init__()
@@ -97,13 +96,13 @@ class Block(nn.Module):
 
 
 class DeiT(nn.Module):
-    """Images (B, I, H, W) of one size, ``in_shape`` → logits (B, ``classes``).
+    """Images (B, *in_shape) → logits (B, ``classes``).
 
-    The chance of dropping a branch rises linearly from 0 in the first block to ``drop_path`` in
-    the last. Parameters are named as in timm, so that the published checkpoints load. Linear
-    weights and embeddings start from a normal distribution of standard deviation 0.02, cut off,
-    and biases from 0; the patch embedding from torch's default, as in the released code. At
-    1000 classes, 224 pixels and patch 16: 5,717,416 parameters (tiny), 22,050,664 (small).
+    The stochastic depth rate rises linearly from 0 in the first block to ``drop_path`` in the last.
+    Parameters have the names of timm, so that the published checkpoints can be loaded. Linear
+    weights and embeddings are initialised from a truncated normal distribution with standard
+    deviation 0.02, biases with 0, and the patch embedding with torch's default, as in the released
+    code. With 1000 classes and 224 pixels, tiny has 5,717,416 parameters, small 22,050,664.
 
     Raises ValueError unless ``patch`` divides height and width.
     """
@@ -121,8 +120,8 @@ class DeiT(nn.Module):
         channels, height, side = in_shape
         if height % patch or side % patch:
             raise ValueError(
-                f"The images are {height}×{side} pixels, and patches of {patch}×{patch} do not "
-                f"tile them: set model.patch to {_divisors(gcd(height, side))}."
+                f"Patches of {patch}×{patch} do not tile the images of {height}×{side} pixels: set "
+                f"model.patch to {_divisors(gcd(height, side))}."
             )
         tokens = (height // patch) * (side // patch) + 1
         self.patch_embed = PatchEmbed(channels, width, patch)
@@ -143,20 +142,20 @@ class DeiT(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def no_weight_decay(self) -> set[str]:
-        """Parameters that the recipe does not decay, by name; timm asks models the same way."""
+        """Names of parameters without weight decay in the recipe; the same interface as in timm."""
         return {"pos_embed", "cls_token"}
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.patch_embed(images)
-        first = self.cls_token.expand(len(patches), -1, -1)
-        tokens = torch.cat([first, patches], dim=1) + self.pos_embed
+        cls_tokens = self.cls_token.expand(len(patches), -1, -1)
+        tokens = torch.cat([cls_tokens, patches], dim=1) + self.pos_embed
         tokens = self.norm(self.blocks(tokens))
         logits: Tensor = self.head(tokens[:, 0])
         return logits
 
 
 def _divisors(count: int) -> str:
-    """What divides ``count``, without 1 and itself where there is more, as words."""
+    """The divisors of ``count`` as text, without 1 and, unless it is the only other, itself."""
     divisors = [side for side in range(2, count) if count % side == 0] or [count]
-    *before, last = map(str, divisors)
-    return f"{', '.join(before)} or {last}" if before else last
+    *others, last = map(str, divisors)
+    return f"{', '.join(others)} or {last}" if others else last

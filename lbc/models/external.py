@@ -1,4 +1,4 @@
-"""Networks from elsewhere: a function named by its import path, timm, torchvision."""
+"""External models: from a function given by its import path, from timm or from torchvision."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from types import ModuleType
 from torch import nn
 
 from lbc import config
-from lbc.models.probe import logits_of, trial
+from lbc.models.probe import explain_wrong_output, run_on_zeros
 
 Shape = tuple[int, int, int]
 
 
-def maker(
+def make_builder(
     model: config.Imported | config.Timm | config.Torchvision, in_shape: Shape, classes: int
 ) -> Callable[[], nn.Module]:
-    """A function that builds the network, once its code has been imported here.
+    """Import the model's code and return a function that builds the model.
 
-    timm and torchvision are told the number of classes, and timm that of channels, unless
-    ``kwargs`` do. Raises ValueError with one sentence where the code cannot be imported; the
-    function raises it where it fails, returns no Module, or one that cannot take the images.
+    timm and torchvision get the number of classes, and timm the number of channels, unless
+    ``kwargs`` set them. Raises ValueError if the code cannot be imported; the returned function
+    raises it if the call fails or returns no Module that accepts the images.
     """
     match model:
         case config.Imported():
             module_name, _, name = model.import_.partition(":")
             function = _function(_import(module_name, "model.import"), name, "model.import")
             make = partial(function, **model.kwargs)
-            said = model.import_
+            label = model.import_
         case config.Timm():
             function = _function(_import("timm", "model.name"), "create_model", "model.name")
             defaults = {"num_classes": classes, "in_chans": in_shape[0]}
             make = partial(function, model.model, **(defaults | model.kwargs))
-            said = f"timm's {model.model}"
+            label = f"timm's {model.model}"
         case config.Torchvision():
             function = _function(
                 _import("torchvision", "model.name"), "models.get_model", "model.name"
@@ -46,31 +46,31 @@ def maker(
             make = partial(
                 function, model.model, **({"weights": None, "num_classes": classes} | model.kwargs)
             )
-            said = f"torchvision's {model.model}"
-    return partial(_checked, said, make, in_shape, classes)
+            label = f"torchvision's {model.model}"
+    return partial(_build, label, make, in_shape, classes)
 
 
-def _checked(said: str, make: Callable[[], object], in_shape: Shape, classes: int) -> nn.Module:
+def _build(label: str, make: Callable[[], object], in_shape: Shape, classes: int) -> nn.Module:
     try:
         model = make()
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{said} failed: {_reason(error)}.") from error
+        raise ValueError(f"{label} failed: {_reason(error)}.") from error
     if not isinstance(model, nn.Module):
         raise ValueError(
-            f"{said} returned {type(model).__name__}: it must return a torch.nn.Module."
+            f"{label} returned {type(model).__name__}: it must return a torch.nn.Module."
         )
-    wrong = logits_of(trial(model, in_shape), classes)
+    wrong = explain_wrong_output(run_on_zeros(model, in_shape), classes)
     if wrong:
-        raise ValueError(f"{said} {wrong}.")
+        raise ValueError(f"{label} {wrong}.")
     return model
 
 
 def _import(name: str, key: str) -> ModuleType:
-    # As "python -m" has it: a user's own module lies in the folder they work in. Last, so that
-    # no file there takes the place of an installed package.
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
+    # Like "python -m": find the user's modules in the current folder. Appended last, so that no
+    # file there shadows an installed package.
+    folder = str(Path.cwd())
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)
     invalidate_caches()
     try:
         return import_module(name)
@@ -86,8 +86,8 @@ def _missing(name: str, part: str, key: str) -> str:
     if key == "model.name":
         return f"{key}: {name} is not installed: run 'pip install {name}', or choose another model."
     return (
-        f"{key}: there is no module {part!r} to import {name} from: install its package, or start "
-        "this program in the folder that holds it."
+        f"{key}: cannot import {name}, because there is no module {part!r}: install it, or start "
+        "this program in the folder that contains it."
     )
 
 
@@ -98,16 +98,16 @@ def _function(module: ModuleType, name: str, key: str) -> Callable[..., object]:
         raise ValueError(f"{key}: {module.__name__} has no {name}: {error}.") from error
     if not callable(function):
         raise ValueError(
-            f"{key}: {module.__name__}:{name} is of type {type(function).__name__}, which cannot "
-            "be called: name a function that returns the network."
+            f"{key}: {module.__name__}:{name} is of type {type(function).__name__}, which is not "
+            "callable: enter a function that returns the model."
         )
     return function  # type: ignore[no-any-return]
 
 
 def _reason(error: BaseException) -> str:
-    """Class, first line and place of an error, for one sentence."""
+    """The class, the first line and the location of an error."""
     text = (str(error).strip() or "no reason given").splitlines()[0].rstrip(".")
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [at for at in frames if at.filename != __file__ and not at.filename.startswith("<")]
-    place = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
-    return f"{type(error).__name__}: {text}{place}"
+    user = [at for at in frames if at.filename != __file__ and not at.filename.startswith("<")]
+    location = f" ({Path(user[-1].filename).name}, line {user[-1].lineno})" if user else ""
+    return f"{type(error).__name__}: {text}{location}"

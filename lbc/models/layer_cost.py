@@ -1,4 +1,4 @@
-"""What each layer of a model is, holds and costs: the layer table."""
+"""The layer table: the plan, parameters and multiply-adds of every layer of a model."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from torch.nn.parameter import UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from lbc.models.probe import trial
+from lbc.models.probe import run_on_zeros
 from lbc.sparsity.layer_plan import WEIGHTED, LayerPlan
 
 aten = torch.ops.aten
 FORMULAS = flop_registry | {
-    # Attention as torch computes it on a processor, which its own list lacks.
+    # CPU attention, which torch's own registry lacks.
     aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[
         aten._scaled_dot_product_flash_attention
     ]
 }
-"""How many operations a call of torch takes, by torch's own formulas."""
+"""torch's formulas for the number of operations of a call."""
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one image asks of a layer, over all its calls.
+    """The cost of a layer for one image, summed over all calls.
 
-    ``positions`` counts the outputs at which all the weights are applied: pixels of a convolution,
-    tokens of a linear layer. So ``macs``, its multiply-adds, are positions × weights, and the
-    layer is a product of (out, in·kernel) with (in·kernel, positions). A layer that the forward
-    pass does not use has zeros.
+    ``positions`` is the number of output positions, such as the pixels of a convolution or the
+    tokens of a linear layer. The multiply-adds, ``macs``, are positions × weights, and the layer is
+    a product of (out, in·kernel) and (in·kernel, positions). All are 0 for a layer that the forward
+    pass does not use.
     """
 
     positions: int = 0
@@ -45,10 +45,9 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class ModelCost:
-    """What one image asks of every layer, by name, and of the model in all.
+    """The cost of every layer by name, and of the whole model, for one image.
 
-    ``macs`` counts every product of the forward pass, also those between activations, as in
-    attention, which belong to no layer.
+    ``macs`` includes products between activations, as in attention, which belong to no layer.
     """
 
     layers: Mapping[str, LayerCost]
@@ -57,7 +56,7 @@ class ModelCost:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer: its plan, its weights and biases, its cost, its share of all multiply-adds."""
+    """One layer: plan, number of parameters, cost, and share of the model's multiply-adds."""
 
     plan: LayerPlan
     parameters: int
@@ -66,7 +65,7 @@ class LayerRow:
 
     @property
     def combinations(self) -> int:
-        """In every block; 0 where the layer stays dense."""
+        """Combinations per block; 0 if the layer stays dense."""
         return self.plan.pattern.count if self.plan.pattern else 0
 
 
@@ -79,59 +78,58 @@ class LayerTable:
     macs: int
 
     @property
-    def elsewhere(self) -> float:
-        """Share of the multiply-adds that belong to no layer of the table."""
+    def unassigned_share(self) -> float:
+        """The share of multiply-adds that belong to no layer of the table."""
         return 1 - sum(row.cost.macs for row in self.rows) / self.macs if self.macs else 0.0
 
 
 def layer_costs(model: nn.Module, in_shape: tuple[int, ...]) -> Mapping[str, LayerCost]:
-    """The cost of every Linear, Conv1d and Conv2d, by name. Raises as ``model_cost``."""
+    """The cost of every Linear, Conv1d and Conv2d, like ``model_cost``. Raises ValueError."""
     return model_cost(model, in_shape).layers
 
 
 def layer_table(model: nn.Module, plans: Sequence[LayerPlan], cost: ModelCost) -> LayerTable:
-    """The table of ``model``, from its own ``plan_layers`` and ``model_cost``."""
+    """The table of ``model``, given its ``plan_layers`` and ``model_cost``."""
     layers = dict(model.named_modules())
     rows = []
     for plan in plans:
-        own = sum(parameter.numel() for parameter in layers[plan.name].parameters(recurse=False))
+        count = sum(parameter.numel() for parameter in layers[plan.name].parameters(recurse=False))
         layer = cost.layers[plan.name]
-        rows.append(LayerRow(plan, own, layer, layer.macs / cost.macs if cost.macs else 0.0))
+        rows.append(LayerRow(plan, count, layer, layer.macs / cost.macs if cost.macs else 0.0))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return LayerTable(tuple(rows), parameters, cost.macs)
 
 
 def model_cost(model: nn.Module, in_shape: tuple[int, ...]) -> ModelCost:
-    """What one image of ``in_shape`` (channels, height, width) costs.
+    """The cost of a forward pass for one image of ``in_shape`` (channels, height, width).
 
-    Counted during a forward pass, as ``trial`` does it; the weights may be on the meta device.
-    Raises ValueError where the model cannot take such an image.
+    The weights may be on the meta device. Raises ValueError if the model does not accept the image.
     """
     layers = {name: at for name, at in model.named_modules() if isinstance(at, WEIGHTED)}
     calls: dict[str, list[int]] = {name: [] for name in layers}
     products = _Products(layers)
     with _hooked(layers, calls), products:
-        trial(model, in_shape)
+        run_on_zeros(model, in_shape)
     costs = {
-        name: _cost(layer, calls[name] or products.positions(name))
+        name: _layer_cost(layer, calls[name] or products.positions(name))
         for name, layer in layers.items()
     }
     return ModelCost(costs, max(products.macs, sum(cost.macs for cost in costs.values())))
 
 
 class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the multiply-adds of this thread's operations, by torch's own formulas.
+    """Counts the multiply-adds of this thread's operations with torch's formulas.
 
-    Some models give a layer's weight to a function instead of calling the layer, as attention
-    does with its output projection; so the products of each weight are added up too.
+    Some models pass a layer's weight to a function instead of calling the layer, as attention does
+    with its output projection, so the products of each weight are recorded too.
 
-    torch's FlopCounterMode would put hooks on every module of the process, and so into a training
-    that goes on in another thread.
+    torch's FlopCounterMode would add hooks to every module of the process, and so affect a training
+    in another thread.
     """
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch loads its compiler, only to hide this class from it
+        return False  # otherwise torch imports its compiler, only to exclude this class
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -141,7 +139,7 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._storages: dict[str, int] = {}
 
     def positions(self, name: str) -> list[int]:
-        """What every product with the weight of a layer computed, like a call of the layer."""
+        """The positions of every product with the weight of a layer, as if it were a call."""
         macs = self._of_weight.get(self._storages.get(name, 0), [])
         weights = _weights(self._layers[name])
         return [count // weights for count in macs] if weights else []
@@ -158,11 +156,11 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if formula is not None:
             macs = formula(*args, **(kwargs or {}), out_val=out) // 2
             self.macs += macs
-            self._note(macs, args)
+            self._record(macs, args)
         return out
 
-    def _note(self, macs: int, args: tuple[Any, ...]) -> None:
-        if not self._storages:  # only now does the model hold the tensors it computes with
+    def _record(self, macs: int, args: tuple[Any, ...]) -> None:
+        if not self._storages:  # the model has the tensors it computes with only during the call
             self._storages = {
                 name: _storage(layer.weight)
                 for name, layer in self._layers.items()
@@ -174,20 +172,20 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _storage(tensor: object) -> int:
-    """The same for a tensor and its views, like the transpose in which a weight is multiplied."""
+    """The identity of a tensor's storage, which views such as the transposed weight share."""
     assert isinstance(tensor, Tensor)
     return int(tensor.untyped_storage()._cdata)
 
 
 @contextmanager
 def _hooked(layers: Mapping[str, nn.Module], calls: Mapping[str, list[int]]) -> Iterator[None]:
-    """Each call of a layer adds the positions it computed to the layer's list."""
+    """Append the positions of each call of a layer to its list in ``calls``."""
 
-    def note(name: str, layer: nn.Module, output: Tensor) -> None:
+    def record(name: str, layer: nn.Module, output: Tensor) -> None:
         calls[name].append(_positions(layer, output))
 
     hooks = [
-        layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
+        layer.register_forward_hook(lambda layer, _, output, name=name: record(name, layer, output))
         for name, layer in layers.items()
     ]
     try:
@@ -197,13 +195,13 @@ def _hooked(layers: Mapping[str, nn.Module], calls: Mapping[str, list[int]]) -> 
             hook.remove()
 
 
-def _cost(layer: nn.Module, positions: Sequence[int]) -> LayerCost:
+def _layer_cost(layer: nn.Module, positions: Sequence[int]) -> LayerCost:
     total = sum(positions)
     return LayerCost(total, total * _weights(layer), len(positions))
 
 
 def _positions(layer: nn.Module, output: Tensor) -> int:
-    """How many outputs are not channels, of a Linear's (..., O) or a convolution's (B, O, ...)."""
+    """The positions of an output, (..., O) of a Linear or (B, O, ...) of a convolution."""
     channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
     assert isinstance(channels, int)
     return output.numel() // channels if channels else 0

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron on flattened pictures."""
+"""A multi-layer perceptron for flattened images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 
 class Mlp(nn.Module):
-    """``depth`` linear layers: all but the last, the head, have ``width`` units and a ReLU.
+    """``depth`` linear layers; all except the last have ``width`` units and a ReLU.
 
-    Images (B, ...) with ``in_features`` values each → logits (B, ``classes``).
+    Images (B, ...) of ``in_features`` values → logits (B, ``classes``).
 
     Raises ValueError unless width and depth are at least 1.
     """
@@ -19,7 +19,7 @@ class Mlp(nn.Module):
         super().__init__()
         if min(width, depth) < 1:
             raise ValueError(
-                f"An Mlp needs width and depth of at least 1, not {width} and {depth}."
+                f"An Mlp needs a width and depth of at least 1, not {width} and {depth}."
             )
         widths = [in_features] + [width] * (depth - 1)
         self.flatten = nn.Flatten()

@@ -1,4 +1,4 @@
-"""One image of zeros through a model, for what it shows: shapes, calls, errors."""
+"""A forward pass with one image of zeros, to find shapes, calls and errors."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from torch import Tensor, nn
 CPU = torch.device("cpu")
 
 
-def trial(model: nn.Module, in_shape: tuple[int, ...]) -> object:
-    """What ``model`` puts out for one image of zeros of ``in_shape`` (channels, height, width).
+def run_on_zeros(model: nn.Module, in_shape: tuple[int, ...]) -> object:
+    """Return the output for one image of zeros of ``in_shape`` (channels, height, width).
 
-    It is evaluated with its own weights, or with zeros for those on the meta device. The model
-    stays as it was.
+    The model is in evaluation mode during the call and is not changed. Weights on the meta device
+    are replaced by zeros.
 
-    Raises ValueError with one sentence where the model cannot take such an image.
+    Raises ValueError if the model does not accept the image.
     """
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     zeros = {name: _zeros(tensor) for name, tensor in tensors.items() if tensor.is_meta}
     device = next((at.device for at in tensors.values() if not at.is_meta), CPU)
     try:
-        # With gradients, since torch's fused transformer layers, which hide the calls inside
-        # them, need none.
-        with _evaluated(model), torch.enable_grad(), device:  # the caller's own may be meta
+        # With gradients, because torch would otherwise use fused transformer layers, which hide
+        # the calls of their sublayers. ``device``, because the caller's default may be meta.
+        with _eval_mode(model), torch.enable_grad(), device:
             return torch.func.functional_call(model, zeros, (torch.zeros(1, *in_shape),))
     except Exception as error:
-        raise ValueError(_sentence(in_shape, error)) from error
+        raise ValueError(_message(in_shape, error)) from error
 
 
 def _zeros(tensor: Tensor) -> Tensor:
-    """Zeros that take no memory. One image is soon computed, while the meta device, on which
-    nothing is, has torch load its compiler first: a few seconds."""
+    """Zeros that take no memory. A forward pass on the meta device would be slower, because torch
+    first imports its compiler, in seconds."""
     return torch.zeros((), dtype=tensor.dtype, device=CPU).expand(tensor.shape)
 
 
-def logits_of(output: object, classes: int) -> str:
-    """Why ``output`` of one image is no row of logits for ``classes``; empty where it is."""
+def explain_wrong_output(output: object, classes: int) -> str:
+    """Say why the output for one image is not logits of ``classes``; empty if it is."""
     if not isinstance(output, Tensor):
-        return f"puts out {type(output).__name__}, where a tensor of logits is needed"
+        return f"returns {type(output).__name__} instead of a tensor of logits"
     if tuple(output.shape) != (1, classes):
         shape = "×".join(map(str, output.shape))
         return (
-            f"puts out {shape} for one image, where {classes} classes need 1×{classes}: "
-            "set their number in model.kwargs"
+            f"returns {shape} for one image instead of 1×{classes}: set the number of classes, "
+            f"{classes}, in model.kwargs"
         )
     return ""
 
 
 @contextmanager
-def _evaluated(model: nn.Module) -> Iterator[None]:
-    """In evaluation mode, and afterwards each module in its own again."""
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode; restores the mode of each module afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -62,7 +62,7 @@ def _evaluated(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _sentence(in_shape: tuple[int, ...], error: Exception) -> str:
+def _message(in_shape: tuple[int, ...], error: Exception) -> str:
     shape = "×".join(map(str, in_shape))
     reason = (str(error).strip() or "no reason given").splitlines()[0]
-    return f"The model cannot take images of {shape}: {type(error).__name__}: {reason}"
+    return f"The model does not accept images of {shape}: {type(error).__name__}: {reason}"

@@ -13,17 +13,18 @@ def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
 
 
-def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
-    """A strided 1x1 convolution where the shape changes, else None, the identity."""
+def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
+    """A strided 1x1 convolution with BatchNorm if the shape changes, else None for the identity."""
     if stride == 1 and in_channels == out_channels:
         return None
     return nn.Sequential(conv1x1(in_channels, out_channels, stride), nn.BatchNorm2d(out_channels))
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut: (B, I, H, W) → (B, O, H/stride, W/stride)."""
+    """Two 3x3 convolutions with a shortcut: (B, I, H, W) → (B, O, H/stride, W/stride)."""
 
     expansion = 1
+    shortcut = staticmethod(projection)
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -32,20 +33,19 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = conv3x3(channels, channels)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.downsample = shortcut(in_channels, channels, stride)
+        self.downsample = self.shortcut(in_channels, channels, stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        past = images if self.downsample is None else self.downsample(images)
+        identity = images if self.downsample is None else self.downsample(images)
         branch = self.relu(self.bn1(self.conv1(images)))
-        result: Tensor = self.relu(self.bn2(self.conv2(branch)) + past)
+        result: Tensor = self.relu(self.bn2(self.conv2(branch)) + identity)
         return result
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions around a shortcut; puts out 4 x ``channels``.
+    """1x1, 3x3 and 1x1 convolutions with a shortcut; has 4 × ``channels`` output channels.
 
-    The stride is in the 3x3 convolution, as in torchvision and the figures it publishes, not in
-    the first 1x1 as in the paper.
+    The 3x3 convolution is strided, as in torchvision, rather than the first 1x1 as in the paper.
     """
 
     expansion = 4
@@ -60,22 +60,22 @@ class Bottleneck(nn.Module):
         self.conv3 = conv1x1(channels, out_channels)
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = shortcut(in_channels, out_channels, stride)
+        self.downsample = projection(in_channels, out_channels, stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        past = images if self.downsample is None else self.downsample(images)
+        identity = images if self.downsample is None else self.downsample(images)
         branch = self.relu(self.bn1(self.conv1(images)))
         branch = self.relu(self.bn2(self.conv2(branch)))
-        result: Tensor = self.relu(self.bn3(self.conv3(branch)) + past)
+        result: Tensor = self.relu(self.bn3(self.conv3(branch)) + identity)
         return result
 
 
 class ResNet(nn.Module):
     """Images (B, ``in_channels``, H, W) of any size → logits (B, ``classes``).
 
-    ``depths`` counts the blocks of each of the four stages. Parameters are named as in
-    torchvision, so that its checkpoints load. Weights start from torch's default initialisation,
-    as in the released LBC recipe.
+    ``depths`` are the numbers of blocks per stage. Parameters have the names of torchvision,
+    so that its checkpoints can be loaded. Weights have torch's default initialisation, as in the
+    released LBC recipe.
     """
 
     def __init__(
@@ -114,21 +114,21 @@ def stage(
 
 
 class ResNet18(ResNet):
-    """ResNet-18: 11,689,512 parameters at 1000 classes."""
+    """ResNet-18: 11,689,512 parameters with 1000 classes."""
 
     def __init__(self, classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__(BasicBlock, (2, 2, 2, 2), classes, in_channels)
 
 
 class ResNet34(ResNet):
-    """ResNet-34: 21,797,672 parameters at 1000 classes."""
+    """ResNet-34: 21,797,672 parameters with 1000 classes."""
 
     def __init__(self, classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__(BasicBlock, (3, 4, 6, 3), classes, in_channels)
 
 
 class ResNet50(ResNet):
-    """ResNet-50: 25,557,032 parameters at 1000 classes."""
+    """ResNet-50: 25,557,032 parameters with 1000 classes."""
 
     def __init__(self, classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__(Bottleneck, (3, 4, 6, 3), classes, in_channels)

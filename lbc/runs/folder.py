@@ -28,7 +28,7 @@ from torch import Tensor
 
 from lbc.config import Experiment, dump_experiment
 from lbc.files.atomic import write_atomically
-from lbc.files.lock import PATIENCE_SECONDS
+from lbc.files.lock import LOCK_TIMEOUT_SECONDS
 from lbc.runs.events import EpochDone, Intervened, LayerInfo, StepDone
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE as INTERVENTIONS
@@ -98,7 +98,7 @@ class RunFolder:
                 self._begin(undo)
             else:
                 self._started = str(read_state(path).get("started", self._started))
-            patience = 0.0 if position is None else PATIENCE_SECONDS
+            patience = 0.0 if position is None else LOCK_TIMEOUT_SECONDS
             self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, patience)
             undo.callback(self._steps.close)
             self._epochs = RecordWriter(path / "epochs.records", EPOCH_COLUMNS)

@@ -68,8 +68,8 @@ class HistoryWriter:
         first = header(layers)
         self._file = AppendFile(path)
         if self._file.size < len(first):
-            self._file.cut(0)
-            self._file.begin(first)
+            self._file.truncate(0)
+            self._file.append_header(first)
 
     @property
     def place(self) -> tuple[int, bool]:
@@ -86,7 +86,7 @@ class HistoryWriter:
         if len(frames) < moments:
             raise ValueError(f"{path} holds {len(frames)} moments, and {moments} are needed.")
         before = [self._last(frames, at) for at in range(len(self._layers))] if moments else None
-        self._file.cut(frames[-1].end if frames else len(header(self._layers)))
+        self._file.truncate(frames[-1].end if frames else len(header(self._layers)))
         self._before = list(before) if before else [None] * len(self._layers)
         self._chain = [_chain(frames, at) for at in range(len(self._layers))]
         self._count, self._decided = moments, decided

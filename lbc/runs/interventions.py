@@ -36,7 +36,7 @@ class InterventionLog:
             raise ValueError(
                 f"{self._path} holds {len(lines)} interventions, and {count} are needed."
             )
-        self._open().cut(sum(map(len, lines[:count])))
+        self._open().truncate(sum(map(len, lines[:count])))
         self.count = count
 
     def append(self, done: Intervened) -> None:

@@ -32,8 +32,8 @@ class RecordWriter:
             self._file.close()
             raise BlockingIOError(11, "another process is writing it", str(path))
         if self._file.size < len(self._header):
-            self._file.cut(0)
-            self._file.begin(self._header)
+            self._file.truncate(0)
+            self._file.append_header(self._header)
         else:
             self.cut(self.rows)
 
@@ -46,7 +46,7 @@ class RecordWriter:
         """Forget all rows but the first ``rows``. Raises ValueError where there are fewer."""
         if self.rows < rows:
             raise ValueError(f"{self._file.path} holds {self.rows} rows, and {rows} are needed.")
-        self._file.cut(len(self._header) + rows * self._width)
+        self._file.truncate(len(self._header) + rows * self._width)
 
     def append(self, row: Sequence[float]) -> None:
         """Write one row. Raises OSError, leaving only whole rows, where the disk is full."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lbc.config import Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
-from lbc.files.lock import locked
+from lbc.files.lock import is_locked
 
 _ENDED = {"running": "was cut off", "stopped": "was stopped", "failed": "failed"}
 """What became of a run that can go on, by its status; "running" where its process was killed."""
@@ -70,7 +70,7 @@ def open_unfinished(path: Path) -> UnfinishedRun:
 
 def being_trained(folder: Path) -> bool:
     """Whether a process, this one or another, is writing the run in ``folder``."""
-    return locked(folder / "steps.records")
+    return is_locked(folder / "steps.records")
 
 
 def newest_unfinished(runs: Path) -> UnfinishedRun | None:

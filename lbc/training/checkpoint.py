@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
-from lbc.config.strict_yaml import ExperimentError, parse_yaml, shown
-from lbc.inspection import unloadable
+from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
+from lbc.inspection import explain_unloadable
 from lbc.runs.events import EpochDone
 from lbc.runs.folder import CHECKPOINT, Position
 from lbc.sparsity.live_sets import LiveSets
@@ -70,13 +70,13 @@ def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
             warnings.simplefilter("ignore")
             content = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # damage shows in zipfile, pickle or torch, each in its own way
-        raise TrainingError(unloadable(file)) from error
+        raise TrainingError(explain_unloadable(file)) from error
     if not isinstance(content, dict) or "version" not in content:
         raise TrainingError(f"{file} was not written by this program: no run can go on from it.")
     if content["version"] != VERSION:
         raise TrainingError(
-            f"{file} is of version {shown(content['version'])}, and {VERSION} is the one known "
-            "here: go on with the version of this program that began the run."
+            f"{file} is of version {quote(content['version'])}, and {VERSION} is the one "
+            "known here: go on with the version of this program that began the run."
         )
     try:
         return Checkpoint.model_validate(content)
@@ -178,7 +178,7 @@ def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _told(settings: Mapping[str, object], key: str) -> str:
-    return shown(settings[key]) if key in settings else "not there"
+    return quote(settings[key]) if key in settings else "not there"
 
 
 def _described(tensor: Tensor) -> str:

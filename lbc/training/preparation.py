@@ -8,10 +8,10 @@ from functools import lru_cache
 
 from torch import nn
 
-from lbc.config import FOREIGN, Experiment, Model
+from lbc.config import EXTERNAL, Experiment, Model
 from lbc.data import Dataset, batch_sizes
-from lbc.data.batches import FEWEST
-from lbc.models import build, lay_out
+from lbc.data.batches import MIN_BATCH_SIZE
+from lbc.models import build, build_on_meta
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
 from lbc.runs.events import LayerInfo, Prepared
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
@@ -54,8 +54,8 @@ def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int
     Raises ValueError where the model cannot be built or take the images, an override or the score
     memory is impossible, or nothing qualifies.
     """
-    model = lay_out(experiment.model, in_shape, classes)
-    if isinstance(experiment.model, FOREIGN):
+    model = build_on_meta(experiment.model, in_shape, classes)
+    if isinstance(experiment.model, EXTERNAL):
         return _preview(experiment, model, model_cost(model, in_shape))
     return _preview(experiment, model, _own_cost(experiment.model, in_shape, classes))
 
@@ -63,12 +63,12 @@ def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int
 @lru_cache(maxsize=16)
 def _own_cost(model: Model, in_shape: tuple[int, int, int], classes: int) -> ModelCost:
     # The window asks again after every edit, and few of them change the network.
-    return model_cost(lay_out(model, in_shape, classes), in_shape)
+    return model_cost(build_on_meta(model, in_shape, classes), in_shape)
 
 
 def fewest_images(experiment: Experiment, processes: int) -> int:
     """How many images a batch must hold for every part of every process to have two."""
-    return FEWEST * processes * experiment.training.accumulate
+    return MIN_BATCH_SIZE * processes * experiment.training.accumulate
 
 
 def prepare(
@@ -80,10 +80,10 @@ def prepare(
     """
     fewest, size = fewest_images(experiment, processes), experiment.training.batch_size
     count = len(data.train.labels)
-    if min(size, count) < fewest and fewest > FEWEST:
+    if min(size, count) < fewest and fewest > MIN_BATCH_SIZE:
         raise ValueError(
             f"A batch of {min(size, count)} images cannot be shared by {processes} process(es) in "
-            f"{experiment.training.accumulate} part(s) each: every part needs {FEWEST}."
+            f"{experiment.training.accumulate} part(s) each: every part needs {MIN_BATCH_SIZE}."
         )
     model, sparsifier, seen = build_sparse(experiment, data.in_shape, data.classes)
     prepared = Prepared(

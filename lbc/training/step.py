@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lbc import config
-from lbc.data.batches import mixed_seed
+from lbc.data.batches import mix_seed
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError, first_bad_gradient, first_bad_layer
 from lbc.training.ranks import Ranks
@@ -147,7 +147,7 @@ class Stepper:
         )
 
     def _seed_step(self, step: int) -> None:
-        torch.manual_seed(mixed_seed(self._seed, step, self._ranks.rank))
+        torch.manual_seed(mix_seed(self._seed, step, self._ranks.rank))
 
     def _trained_model(self) -> nn.Module:
         """The model, wrapped where there are several processes.

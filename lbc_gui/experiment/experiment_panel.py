@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
-from lbc.config import FOREIGN, Experiment
+from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import Prepared
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
@@ -122,7 +122,7 @@ class ExperimentPanel(QWidget):
             return
         count = experiment.pattern.count
         said = f"{experiment.pattern}: {count:,} combinations in every block."
-        if isinstance(experiment.model, FOREIGN):
+        if isinstance(experiment.model, EXTERNAL):
             said += self._describe_foreign(experiment)
         elif self._prepared is not None:
             try:

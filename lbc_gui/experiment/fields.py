@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from lbc.config import Experiment
 from lbc.config.data import SOURCES
 from lbc.config.model import FAMILIES
-from lbc.config.values import keys, names
+from lbc.config.values import fields_by_key, variant_names
 from lbc.sparsity.methods import method_names
 from lbc.sparsity.schedule import KINDS
 
@@ -48,15 +48,17 @@ class Row:
 
 
 VARIANTS: dict[str, dict[str, type[BaseModel]]] = {
-    "model": {name: family for family in FAMILIES for name in names(family)},
-    "data": {name: source for source in SOURCES for name in names(source)},
+    "model": {name: family for family in FAMILIES for name in variant_names(family)},
+    "data": {name: source for source in SOURCES for name in variant_names(source)},
 }
 
 
 def _of_variants(path: str, label: str, editor: Editor, choices: tuple[str, ...] = ()) -> Row:
     """A row that exists under each ``name`` of its section whose variant has the setting."""
     section, _, key = path.partition(".")
-    having = tuple(name for name, variant in VARIANTS[section].items() if key in keys(variant))
+    having = tuple(
+        name for name, variant in VARIANTS[section].items() if key in fields_by_key(variant)
+    )
     return Row(path, label, editor, choices, when=(f"{section}.name", having))
 
 
@@ -161,11 +163,11 @@ def describe(path: str) -> str:
     owners: list[type[BaseModel]] = [Experiment]
     for key in sections:
         owners = [*VARIANTS.get(key, {}).values()] or [_section(owners[0], key)]
-    found = [keys(owner)[name] for owner in owners if name in keys(owner)]
+    found = [fields_by_key(owner)[name] for owner in owners if name in fields_by_key(owner)]
     return found[0].description or ""
 
 
 def _section(owner: type[BaseModel], key: str) -> type[BaseModel]:
-    annotation = keys(owner)[key].annotation
+    annotation = fields_by_key(owner)[key].annotation
     assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
     return annotation

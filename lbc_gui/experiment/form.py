@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFormLayout, QGroupBox, QLabel, QVBoxLayout, QWidg
 
 from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError
-from lbc.config.values import keys
+from lbc.config.values import fields_by_key
 from lbc_gui.experiment import editors
 from lbc_gui.experiment.fields import GROUPS, PATTERN_ROWS, VARIANTS, Row
 
@@ -96,7 +96,7 @@ class ExperimentForm(QWidget):
             if variants.get(self._document.get(section, {}).get("name")) is variants[chosen]:
                 continue
             self._filling = True
-            for name, field in keys(variants[chosen]).items():
+            for name, field in fields_by_key(variants[chosen]).items():
                 editor = self._editors.get(f"{section}.{name}")
                 if editor is not None and name != "name" and not field.is_required():
                     editors.write(editor, field.default)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
 
-from lbc.inspection.survey import describe
+from lbc.inspection.survey import summarise
 from lbc_gui.inspector.layers_table import LayersModel, LayersTable
 
 
@@ -40,7 +40,7 @@ class LayersPanel(QWidget):
         """Say what has been read, now that nothing more is."""
         findings = tuple(row.finding for row in self._model.rows if row.finding is not None)
         unread = len(self._model.rows) - len(findings)
-        text = describe(findings) if findings else ""
+        text = summarise(findings) if findings else ""
         if any(row.comparison for row in self._model.rows):
             compared = [row.comparison for row in self._model.rows if row.comparison]
             apart = sum(comparison.difference != "same" for comparison in compared)

@@ -101,7 +101,7 @@ class LayersModel(QAbstractTableModel):
         if row.finding is None:
             return None
         pattern = self._pattern or row.finding.pattern
-        return row.finding.detection.broken(pattern) if pattern else None
+        return row.finding.detection.count_violations(pattern) if pattern else None
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(self.rows)
@@ -141,7 +141,7 @@ class LayersModel(QAbstractTableModel):
         found, compared = row.finding.detection, row.comparison
         match header:
             case "N:M":
-                nearly = found.pattern is not None and found.broken(found.pattern)
+                nearly = found.pattern is not None and found.count_violations(found.pattern)
                 return f"nearly {found.pattern}" if nearly else found.headline
             case "kept":
                 return f"{found.density:.0%}"

@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import QThread
 
-from lbc.inspection.checkpoint import Checkpoint, open_checkpoint
+from lbc.inspection.checkpoint import OpenCheckpoint, open_checkpoint
 from lbc.inspection.comparison import (
     LayerComparison,
+    absolute_differences,
     compare_layer,
     compare_weights,
-    distances,
 )
-from lbc.inspection.errors import InspectionError, errors_named
-from lbc.inspection.picture import Codes, difference_codes, mask_codes, sampled, top_level
+from lbc.inspection.errors import InspectionError, name_file_in_errors
+from lbc.inspection.picture import Codes, difference_codes, mask_codes, sample, top_level
 from lbc.inspection.rows import Rows, weight_rows
-from lbc.inspection.survey import Finding, find, survey_layer
+from lbc.inspection.survey import Finding, survey_kept, survey_layer
 from lbc.inspection.violations import Violations, find_violations
 from lbc.sparsity.pattern import Pattern
 
@@ -155,7 +155,7 @@ class ReadingThread(QThread):
 class Pair:
     """An open checkpoint, and perhaps another one to compare it with."""
 
-    def __init__(self, one: Checkpoint, other: Checkpoint | None) -> None:
+    def __init__(self, one: OpenCheckpoint, other: OpenCheckpoint | None) -> None:
         self._one, self._other = one, other
         more = other.layers if other else {}
         self.names = (*one.layers, *(name for name in more if name not in one.layers))
@@ -167,7 +167,7 @@ class Pair:
     def read(self, name: str, more: tuple[int, ...]) -> LayerRead:
         """Detect one layer's N:M, and compare it. Raises InspectionError."""
         holder = self._holder(name)
-        with errors_named(holder.file):
+        with name_file_in_errors(holder.file):
             finding = survey_layer(holder, name, more)
             comparison = compare_layer(name, self._one, self._other) if self._other else None
         return LayerRead(finding, comparison)
@@ -176,16 +176,16 @@ class Pair:
         """Read one layer whole. Raises InspectionError."""
         name = request.name or self.names[0]
         holder = self._holder(name)
-        with errors_named(holder.file):
+        with name_file_in_errors(holder.file):
             rows = weight_rows(holder.weight(name))
             shape = holder.layers[name].shape
             kept = (rows != 0).view(np.uint8)
-            finding = find(holder, name, kept)
+            finding = survey_kept(holder, name, kept)
             pattern = request.pattern or finding.pattern
             violations = None
             if pattern is not None and shape[1] % pattern.m == 0:
                 violations = find_violations(kept, shape, pattern)
-            top = top_level(np.abs(sampled(rows)))
+            top = top_level(np.abs(sample(rows)))
             codes = mask_codes(rows, top, violations)
             drawn = LayerPicture(
                 request, name, finding, pattern, violations, rows, codes, top, None
@@ -196,19 +196,19 @@ class Pair:
         if self._other is None:
             return drawn
         here, there = self._one.layers.get(drawn.name), self._other.layers.get(drawn.name)
-        with errors_named(self._other.file):
+        with name_file_in_errors(self._other.file):
             if here is None or there is None or here.shape != there.shape:
                 comparison = compare_layer(drawn.name, self._one, self._other)
                 return replace(drawn, comparison=comparison)
             others = weight_rows(self._other.weight(drawn.name))
             comparison = compare_weights(drawn.name, drawn.shape, drawn.rows, others)
-            top = top_level(distances(sampled(drawn.rows), sampled(others)))
+            top = top_level(absolute_differences(sample(drawn.rows), sample(others)))
             codes = difference_codes(drawn.rows, others, top)
         return replace(
             drawn, comparison=comparison, others=others, difference=codes, difference_top=top
         )
 
-    def _holder(self, name: str) -> Checkpoint:
+    def _holder(self, name: str) -> OpenCheckpoint:
         if self._other is not None and name not in self._one.layers:
             return self._other
         return self._one

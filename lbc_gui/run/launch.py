@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from lbc.config import FOREIGN, Experiment
+from lbc.config import EXTERNAL, Experiment
 from lbc.runs.unfinished_run import UnfinishedRun
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.run.session import Session, State
@@ -24,7 +24,7 @@ class Starting(QObject):
     def prepare(self, experiment: Experiment) -> None:
         """Make a run ready; one that needs foreign code waits until it is asked for."""
         model = experiment.model
-        if isinstance(model, FOREIGN) and model != self._asked:
+        if isinstance(model, EXTERNAL) and model != self._asked:
             self._session.hold(experiment)
         else:
             self._session.load(experiment)

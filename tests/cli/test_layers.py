@@ -65,7 +65,7 @@ def test_an_image_of_another_size_needs_no_data(
         (["model={name: deit-tiny}"], "set model.patch to 2, 4, 7 or 14."),
         (["layers={nope: 1:4}"], "No Linear, Conv1d or Conv2d layer is named 'nope'"),
         (["model.widht=3"], "did you mean 'width'"),
-        (["model={import: nonsense}"], "write it like package.module:function"),
+        (["model={import: nonsense}"], "write package.module:function"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -1,4 +1,4 @@
-"""What an experiment promises: everything has a default, and a mistake its line and sentence."""
+"""Experiments: defaults for everything, and an error with its line for every mistake."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BUNDLED = Path(__file__).parents[2] / "resources" / "experiments" / "digits.yaml
 
 
 def problems(data: Mapping[str, object]) -> dict[str, str]:
-    """The sentence for each dotted path."""
+    """The message for each dotted path."""
     with pytest.raises(ExperimentError) as caught:
         parse_experiment(data)
     found = {problem.path: problem.message for problem in caught.value.problems}
@@ -43,7 +43,7 @@ def problems(data: Mapping[str, object]) -> dict[str, str]:
 
 
 def report(path: Path, *settings: str) -> list[str]:
-    """The lines of the complaint about a file, without its folder."""
+    """The lines of a file's error, without its folder."""
     with pytest.raises(ExperimentError) as caught:
         load_experiment(path, settings)
     return str(caught.value).replace(f"{path.parent}/", "").splitlines()
@@ -56,18 +56,18 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_nothing_but_a_version_is_the_bundled_experiment(file: Path) -> None:
+def test_a_file_with_only_a_version_is_the_bundled_experiment(file: Path) -> None:
     assert load_experiment(file) == Experiment() == parse_experiment({})
     assert load_experiment(BUNDLED) == Experiment()
 
 
-def test_the_bundled_file_shows_every_setting_of_its_sections() -> None:
+def test_the_bundled_file_lists_every_setting_of_its_sections() -> None:
     text = BUNDLED.read_text(encoding="utf-8")
     for section in (Experiment, ConvNet, RemovalSchedule, Optimizer, Training):
         assert [key for key in section.model_fields if f"{key}:" not in text] == []
 
 
-def test_values_arrive_in_the_program_s_own_types() -> None:
+def test_values_are_parsed_into_their_types() -> None:
     experiment = parse_experiment(
         {
             "pattern": "1:16",
@@ -86,7 +86,7 @@ def test_values_arrive_in_the_program_s_own_types() -> None:
     assert experiment.schedule.as_schedule() == Schedule("step", 1, 5, 3, 2)
 
 
-def test_an_experiment_cannot_be_changed() -> None:
+def test_an_experiment_is_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Experiment().seed = 1
 
@@ -95,7 +95,7 @@ def test_an_experiment_cannot_be_changed() -> None:
     ("text", "count"),
     [("4 GiB", 4 << 30), ("500MB", 500_000_000), ("1 kb", 1000), ("7 B", 7), ("0.5 KiB", 512)],
 )
-def test_memory_is_written_with_its_unit(text: str, count: int) -> None:
+def test_memory_can_have_a_unit(text: str, count: int) -> None:
     assert parse_experiment({"score_memory_limit": text}).score_memory_limit == count
     assert parse_experiment({"score_memory_limit": count}).score_memory_limit == count
 
@@ -128,14 +128,14 @@ lr: 0.1
 """
 
 
-def test_every_mistake_is_told_at_once_with_its_line(file: Path) -> None:
+def test_all_mistakes_are_reported_at_once_with_their_lines(file: Path) -> None:
     file.write_text(WRONG)
     assert report(file) == [
-        "file.yaml:2: name: 'a/b' cannot name a folder: use up to 64 letters, digits, '-', '_' and "
-        "'.', beginning with a letter or digit and not ending in '.'.",
-        "file.yaml:3: data.file: Is missing, and has no default: write it.",
+        "file.yaml:2: name: 'a/b' is not a valid folder name: use up to 64 letters, digits, '-', "
+        "'_' and '.', starting with a letter or digit and not ending in '.'.",
+        "file.yaml:3: data.file: Is required: set it.",
         "file.yaml:3: data.fille: Unknown key; did you mean 'file'?",
-        "file.yaml:5: model.name: 'mpl' is not known: choose convnet, mlp, resnet20, "
+        "file.yaml:5: model.name: Unknown value 'mpl': choose convnet, mlp, resnet20, "
         "resnet32, resnet56, resnet18, resnet34, resnet50, deit-tiny, deit-small, import, timm, "
         "torchvision.",
         "file.yaml:6: pattern: 3:3 keeps every weight, which is dense: choose N below 3.",
@@ -144,10 +144,10 @@ def test_every_mistake_is_told_at_once_with_its_line(file: Path) -> None:
         "file.yaml:9: layers.conv2: 5:4 is impossible: a block of 4 cannot keep 5 weights.",
         "file.yaml:10: layers.conv3: 'sparse' is not an N:M pattern: write two whole numbers, "
         "like 2:4.",
-        "file.yaml:11: scores: 'per_wieght' is not known: choose auto, per_weight or "
+        "file.yaml:11: scores: Unknown value 'per_wieght': choose auto, per_weight or "
         "per_combination.",
-        "file.yaml:12: score_memory_limit: '4 gubs' is no amount of memory: write it like 4 GiB or "
-        "500 MB.",
+        "file.yaml:12: score_memory_limit: '4 gubs' is not an amount of memory: write it like "
+        "4 GiB or 500 MB.",
         "file.yaml:15: schedule.end: The schedule ends (epoch 8) before it starts (epoch 9): "
         "choose an end after the start.",
         "file.yaml:17: optimizer.momentun: Unknown key; did you mean 'momentum'?",
@@ -162,21 +162,21 @@ def test_every_mistake_is_told_at_once_with_its_line(file: Path) -> None:
     ]
 
 
-def test_contradictions_are_told_along_with_mistakes_elsewhere(file: Path) -> None:
+def test_contradictions_are_reported_together_with_other_mistakes(file: Path) -> None:
     file.write_text(
         "scores: per_weight\nschedule:\n  end: 8\noptimizer: {name: adamw}\n"
         "training: {epochs: 6}\nseed: x\n"
     )
     assert report(file) == [
-        "file.yaml:1: scores: The per-weight form is exact only under SGD, and the optimizer is "
-        "adamw: choose auto or per_combination here, or sgd as the optimizer.",
-        "file.yaml:3: schedule.end: The schedule removes the last combination at epoch 8, after "
-        "training has ended at 6: lower schedule.end to 6 or raise training.epochs.",
+        "file.yaml:1: scores: Per-weight scores are exact only with SGD, but the optimizer is "
+        "adamw: set scores to auto or per_combination, or optimizer to sgd.",
+        "file.yaml:3: schedule.end: Removal ends at epoch 8, but training ends at epoch 6: lower "
+        "schedule.end to 6 or raise training.epochs.",
         "file.yaml:6: seed: Must be a whole number, not 'x'.",
     ]
 
 
-def test_a_schedule_may_end_with_the_training_but_no_later() -> None:
+def test_a_schedule_may_end_with_training_but_not_after_it() -> None:
     fits = parse_experiment({"schedule": {"end": 6}, "training": {"epochs": 6}})
     assert fits.schedule.end == fits.training.epochs
     assert list(problems({"schedule": {"end": 6.5}, "training": {"epochs": 6}})) == ["schedule.end"]
@@ -184,7 +184,7 @@ def test_a_schedule_may_end_with_the_training_but_no_later() -> None:
 
 
 @pytest.mark.parametrize("scores", ["auto", "per_combination"])
-def test_the_other_forms_of_scores_go_with_every_optimizer(scores: str) -> None:
+def test_other_forms_of_scores_work_with_every_optimizer(scores: str) -> None:
     for name in ("sgd", "adam", "adamw"):
         parse_experiment({"scores": scores, "optimizer": {"name": name}})
     parse_experiment({"scores": "per_weight"})
@@ -194,8 +194,8 @@ def test_the_other_forms_of_scores_go_with_every_optimizer(scores: str) -> None:
     ("optimizer", "words"),
     [
         ({"nesterov": True, "momentum": 0}, "momentum above 0"),
-        ({"nesterov": True, "name": "adam"}, "only for sgd"),
-        ({"nesterov": True, "name": "adamw"}, "only for sgd"),
+        ({"nesterov": True, "name": "adam"}, "only available for sgd"),
+        ({"nesterov": True, "name": "adamw"}, "only available for sgd"),
     ],
 )
 def test_nesterov_needs_sgd_with_momentum(optimizer: dict[str, object], words: str) -> None:
@@ -207,8 +207,8 @@ def test_nesterov_needs_sgd_with_momentum(optimizer: dict[str, object], words: s
 @pytest.mark.parametrize(
     ("sections", "path", "words"),
     [
-        ({"optimizer": {"lr_schedule": "step"}}, "optimizer.lr_milestones", "write some, like"),
-        ({"optimizer": {"lr_milestones": [6, 3]}}, "optimizer.lr_milestones", "must rise"),
+        ({"optimizer": {"lr_schedule": "step"}}, "optimizer.lr_milestones", "add some, like"),
+        ({"optimizer": {"lr_milestones": [6, 3]}}, "optimizer.lr_milestones", "must increase"),
         ({"optimizer": {"lr_milestones": [3, 20]}}, "optimizer.lr_milestones", "at epoch 20"),
         ({"optimizer": {"warmup_epochs": 20}}, "optimizer.warmup_epochs", "at epoch 20"),
         (
@@ -216,24 +216,24 @@ def test_nesterov_needs_sgd_with_momentum(optimizer: dict[str, object], words: s
             "optimizer.warmup_lr",
             "0.5 is above the learning rate 0.1",
         ),
-        ({"training": {"accumulate": 40}}, "training.accumulate", "A batch of 64 cannot be taken"),
-        ({"training": {"sync_batchnorm": True}}, "training.sync_batchnorm", "the device is cpu"),
+        ({"training": {"accumulate": 40}}, "training.accumulate", "A batch of 64 cannot be split"),
+        ({"training": {"sync_batchnorm": True}}, "training.sync_batchnorm", "not on cpu"),
     ],
 )
-def test_settings_that_contradict_each_other_are_told(
+def test_settings_that_contradict_each_other_are_reported(
     sections: dict[str, object], path: str, words: str
 ) -> None:
     assert words in problems(sections)[path]
 
 
-def test_what_a_schedule_does_not_use_is_left_alone() -> None:
+def test_settings_that_a_schedule_does_not_use_are_not_checked() -> None:
     optimizer = {"lr_schedule": "constant", "lr_milestones": [3], "final_lr": 9, "warmup_lr": 9}
     parse_experiment({"optimizer": optimizer})
     parse_experiment({"training": {"sync_batchnorm": True}, "device": "cuda"})
 
 
 @pytest.mark.parametrize("pattern", ["0:4", "5:4", "3:3", "-1:4", "1:1", "2/4", "", 24, [2, 4]])
-def test_an_impossible_pattern_is_refused_everywhere(pattern: object) -> None:
+def test_an_invalid_pattern_is_rejected_everywhere(pattern: object) -> None:
     found = problems({"pattern": pattern, "layers": {"head": pattern}})
     assert list(found) == ["pattern", "layers.head"]
 
@@ -286,47 +286,47 @@ WRONG_VALUES: dict[str, list[object]] = {
 @pytest.mark.parametrize(
     ("path", "wrong"), [(path, value) for path in WRONG_VALUES for value in WRONG_VALUES[path]]
 )
-def test_a_wrong_value_is_told_where_it_is(path: str, wrong: object) -> None:
+def test_a_wrong_value_is_reported_at_its_path(path: str, wrong: object) -> None:
     head, dot, key = path.partition(".")
     value = ([wrong] if key == "0" else {key: wrong}) if dot else wrong
     found = problems({head: value})
     assert list(found) == [path]
-    assert "nput should" not in found[path], "this is pydantic's wording, not ours"
+    assert "nput should" not in found[path], "pydantic's message"
     assert found[path].endswith((".", "?"))
 
 
 @pytest.mark.parametrize("path", [*Experiment.model_fields, "model.name", "optimizer.lr"])
-def test_a_key_without_a_value_is_told(path: str) -> None:
+def test_a_key_without_a_value_is_reported(path: str) -> None:
     head, _, key = path.partition(".")
     assert problems({head: {key: None} if key else None}) == {
-        path: "Has no value: write one, or remove the key."
+        path: "Has no value: set one, or remove the key."
     }
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:13", "mps"])
-def test_a_device_is_named_as_torch_names_it(device: str) -> None:
+def test_a_device_has_the_name_that_torch_gives_it(device: str) -> None:
     assert parse_experiment({"device": device}).device == device
 
 
-def test_an_unknown_key_lists_the_keys_where_none_is_close() -> None:
+def test_an_unknown_key_lists_the_valid_keys_if_none_is_close() -> None:
     assert problems({"training": {"zzz": 1}}) == {
-        "training.zzz": "Unknown key; the keys here are epochs, batch_size, accumulate, "
+        "training.zzz": "Unknown key; valid keys are epochs, batch_size, accumulate, "
         "label_smoothing, clip_norm, ema_decay, precision, channels_last, compile, "
         "sync_batchnorm, checkpoint_minutes."
     }
     assert problems({"model": {"name": "resnet18", "width": 3}}) == {
-        "model.width": "Unknown key; the keys here are name."
+        "model.width": "Unknown key; valid keys are name."
     }
     assert problems({"Optimiser": {}}) == {"Optimiser": "Unknown key; did you mean 'optimizer'?"}
 
 
-def test_a_newer_version_says_so_and_nothing_else() -> None:
+def test_a_newer_version_is_the_only_problem_reported() -> None:
     assert problems({"version": 2, "sheduel": {}}) == {
-        "version": "2 is newer than the 1 known here: update this program."
+        "version": "Version 2 is newer than the supported 1: update this program."
     }
 
 
-def test_an_older_file_goes_through_each_migration(
+def test_an_older_file_is_migrated_step_by_step(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "VERSION", 3)
@@ -342,7 +342,7 @@ def test_an_older_file_goes_through_each_migration(
     assert migrated == {"version": 3, "seed": 5, "device": "cuda:2"}
 
 
-def test_settings_win_over_the_file(file: Path) -> None:
+def test_settings_override_the_file(file: Path) -> None:
     file.write_text("model: {name: mlp, width: 64}\noptimizer: {lr: 0.5, momentum: 0.1}\n")
     settings = ["model.width=32", "optimizer.lr=1e-3", "pattern=1:4", "layers.stages.1.conv=2:8"]
     assert load_experiment(file, settings) == Experiment(
@@ -353,25 +353,25 @@ def test_settings_win_over_the_file(file: Path) -> None:
     )
 
 
-def test_settings_reach_sections_the_file_leaves_out(file: Path) -> None:
+def test_settings_apply_to_sections_that_the_file_omits(file: Path) -> None:
     assert load_experiment(file, ["model.width=8"]).model == ConvNet(width=8)
     assert load_experiment(file, ["model.name=resnet18"]).model == ResNet()
 
 
-def test_a_setting_s_mistakes_are_told_as_the_setting_s(file: Path) -> None:
+def test_mistakes_in_settings_are_reported_for_the_setting(file: Path) -> None:
     file.write_text("model: {width: 0}\ntraining: {epochs: x}\n")
     settings = ("model.width=wide", "model.widht=3", "modle.width=3", "seed", "schedule.end=")
     assert sorted(report(file, *settings)) == [
         "--set model.widht: Unknown key; did you mean 'width'?",
         "--set model.width: Must be a whole number, not 'wide'.",
         "--set modle: Unknown key; did you mean 'model'?",
-        "--set schedule.end: Has no value: write one, or remove the key.",
+        "--set schedule.end: Has no value: set one, or remove the key.",
         "--set seed: Write it as key=value, like model.width=32.",
         "file.yaml:2: training.epochs: Must be a whole number, not 'x'.",
     ]
 
 
-def test_a_form_can_find_the_field_of_each_problem(file: Path) -> None:
+def test_every_problem_has_the_path_of_its_form_field(file: Path) -> None:
     file.write_text("optimizer: {lr: 0}\nlayers: {a.b: 9}\n")
     with pytest.raises(ExperimentError) as caught:
         load_experiment(file, ["seed=x"])
@@ -383,7 +383,7 @@ def test_a_form_can_find_the_field_of_each_problem(file: Path) -> None:
     }
 
 
-def test_a_data_file_starts_at_the_folder_of_the_yaml(
+def test_a_data_file_is_relative_to_the_folder_of_the_yaml(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sub").mkdir()
@@ -392,8 +392,8 @@ def test_a_data_file_starts_at_the_folder_of_the_yaml(
     folder = tmp_path.resolve() / "sub"
     experiment = load_experiment("sub/file.yaml")
     assert experiment.data == NpzFile(file=folder / "images" / "a.npz")
-    elsewhere = load_experiment("sub/file.yaml", [f"data.file={tmp_path / 'b.npz'}"])
-    assert elsewhere.data == NpzFile(file=tmp_path / "b.npz")
+    overridden = load_experiment("sub/file.yaml", [f"data.file={tmp_path / 'b.npz'}"])
+    assert overridden.data == NpzFile(file=tmp_path / "b.npz")
 
 
 @pytest.mark.parametrize("wrong", ["", 3, ["a.npz"]])
@@ -401,28 +401,28 @@ def test_a_data_file_must_be_a_path(wrong: object) -> None:
     assert list(problems({"data": {"name": "npz", "file": wrong}})) == ["data.file"]
 
 
-def test_a_file_cut_off_anywhere_loads_or_is_a_sentence(file: Path) -> None:
+def test_a_truncated_file_loads_or_is_rejected(file: Path) -> None:
     whole = dump_experiment(parse_experiment({"layers": {"größe.*": "1:4"}, "skip": ["a"]}))
     content = whole.encode("utf-8")
-    refused = 0
+    rejected = 0
     for end in range(len(content)):
         file.write_bytes(content[:end])
         try:
             load_experiment(file)
         except ExperimentError as error:
-            refused += 1
+            rejected += 1
             assert str(error).startswith(f"{file}")
-    assert refused > 100
+    assert rejected > 100
 
 
-def test_a_file_that_asks_for_code_runs_none(file: Path) -> None:
+def test_a_file_cannot_run_code(file: Path) -> None:
     witness = file.with_name("witness")
     file.write_text(f'name: !!python/object/apply:os.system ["touch {witness}"]\n')
     assert report(file)[0].startswith("file.yaml:1: The tag ")
     assert not witness.exists()
 
 
-def test_the_written_text_reads_as_people_write_it() -> None:
+def test_the_written_text_is_as_a_person_would_write_it() -> None:
     text = dump_experiment(Experiment())
     keys = [line.split(":")[0] for line in text.splitlines() if not line.startswith(" ")]
     assert keys == list(Experiment.model_fields)
@@ -438,24 +438,22 @@ def test_the_written_text_reads_as_people_write_it() -> None:
 @pytest.mark.parametrize(
     ("data", "path", "words"),
     [
-        ({"name": "cifar10"}, "data.folder", "Is missing"),
-        ({"name": "cifar10", "folder": ""}, "data.folder", "name a file or a folder"),
+        ({"name": "cifar10"}, "data.folder", "Is required"),
+        ({"name": "cifar10", "folder": ""}, "data.folder", "enter a file or folder"),
         ({"augment": {"flp": True}}, "data.augment.flp", "did you mean 'flip'"),
         ({"augment": {"mixup": -1}}, "data.augment.mixup", "at least 0"),
         ({"augment": {"crop": "centre"}}, "data.augment.crop", "choose none, pad or resized"),
-        ({"name": "idx", "folder": "x", "emnist": "all"}, "data.emnist", "is not known"),
+        ({"name": "idx", "folder": "x", "emnist": "all"}, "data.emnist", "Unknown value"),
         ({"name": "folder", "folder": "x", "resize": 100}, "data.resize", "raise resize or lower"),
         ({"name": "mnist"}, "data.name", "idx, cifar10, cifar100, folder"),
     ],
 )
-def test_a_source_of_data_is_told_what_is_wrong(
-    data: dict[str, object], path: str, words: str
-) -> None:
+def test_a_wrong_data_setting_is_reported(data: dict[str, object], path: str, words: str) -> None:
     (found,) = problems({"data": data}).items()
     assert found[0] == path and words in found[1]
 
 
-def test_a_folder_of_data_starts_at_the_file(tmp_path: Path) -> None:
+def test_a_data_folder_is_relative_to_the_file(tmp_path: Path) -> None:
     file = tmp_path / "file.yaml"
     for name in ("idx", "cifar10", "cifar100", "folder"):
         file.write_text(f"data: {{name: {name}, folder: images}}\n")
@@ -471,7 +469,7 @@ def sections() -> list[type[BaseModel]]:
     return [Experiment, *found]
 
 
-def test_every_field_has_a_sentence_for_its_form() -> None:
+def test_every_field_has_a_description_for_the_form() -> None:
     assert set(sections()) >= {Digits, NpzFile, ConvNet, Mlp, ResNet, Optimizer, Training}
     for section in sections():
         for name, field in section.model_fields.items():
@@ -479,7 +477,7 @@ def test_every_field_has_a_sentence_for_its_form() -> None:
             assert text.endswith(".") and len(text) <= 80, (section.__name__, name)
 
 
-def test_reading_an_experiment_loads_no_torch() -> None:
+def test_reading_an_experiment_does_not_import_torch() -> None:
     program = (
         "import sys, lbc.config, lbc.config.strict_yaml as y\n"
         "lbc.config.load_experiment(sys.argv[1])\n"
@@ -491,7 +489,7 @@ def test_reading_an_experiment_loads_no_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_model_of_one_s_own_is_named_by_its_import_alone() -> None:
+def test_a_user_s_own_model_needs_only_its_import_path() -> None:
     read = parse_experiment({"model": {"import": "package.module:function"}}).model
     assert (
         read
@@ -502,10 +500,8 @@ def test_a_model_of_one_s_own_is_named_by_its_import_alone() -> None:
     assert "import: package.module:function" in dump_experiment(Experiment(model=read))
 
 
-def test_what_is_wrong_in_a_foreign_model_is_told_by_the_keys_of_the_file() -> None:
-    assert problems({"model": {"name": "import"}}) == {
-        "model.import": "Is missing, and has no default: write it."
-    }
+def test_mistakes_in_an_external_model_are_reported_with_the_keys_of_the_file() -> None:
+    assert problems({"model": {"name": "import"}}) == {"model.import": "Is required: set it."}
     assert problems({"model": {"name": "timm", "model": "a", "kwarg": {}}}) == {
         "model.kwarg": "Unknown key; did you mean 'kwargs'?"
     }

@@ -1,4 +1,4 @@
-"""The example experiments are the recipes that they say they are, to the last number."""
+"""The example experiments match the published recipes exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lbc.config import (
     load_experiment,
 )
 from lbc.files.resources import resource
-from lbc.models import lay_out
+from lbc.models import build_on_meta
 from lbc.sparsity.pattern import Pattern
 from lbc.training.optimizer import build_optimizer, learning_rate
 from lbc.training.preparation import preview
@@ -35,7 +35,7 @@ def example(name: str) -> Experiment:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_called_as_its_file(path: Path) -> None:
+def test_an_example_has_the_name_of_its_file(path: Path) -> None:
     assert load_experiment(path).name == path.stem
 
 
@@ -132,7 +132,7 @@ def test_resnet32_on_cifar10() -> None:
     )
 
 
-def test_the_rate_climbs_step_by_step_and_falls_to_what_the_recipe_says() -> None:
+def test_the_learning_rate_warms_up_and_decays_as_in_the_recipe() -> None:
     resnet, deit = example("resnet50-imagenet"), example("deit-small-imagenet")
     top = 0.1 * (1 + cos(pi * 5 / 120)) / 2
     rates = [learning_rate(resnet.optimizer, epoch, 120) for epoch in (0, 0.01, 5, 60, 120)]
@@ -141,13 +141,13 @@ def test_the_rate_climbs_step_by_step_and_falls_to_what_the_recipe_says() -> Non
     assert rates == pytest.approx([1e-6, (1e-3 + 1e-5) / 2, 1e-5])
 
 
-def test_stem_and_classifier_of_the_resnet_stay_dense() -> None:
+def test_the_stem_and_classifier_of_the_resnet_stay_dense() -> None:
     seen = preview(example("resnet50-imagenet"), *IMAGENET)
     assert {plan.name for plan in seen.plans if plan.pattern is None} == {"conv1", "fc"}
     assert seen.form == "per_weight"
 
 
-def test_qkv_proj_and_both_perceptron_layers_of_the_deit_are_sparse() -> None:
+def test_attention_and_mlp_layers_of_the_deit_are_sparse() -> None:
     seen = preview(example("deit-small-imagenet"), *IMAGENET)
     sparse = {plan.name for plan in seen.plans if plan.pattern is not None}
     inside = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
@@ -157,12 +157,14 @@ def test_qkv_proj_and_both_perceptron_layers_of_the_deit_are_sparse() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "spared"),
+    ("name", "undecayed"),
     [("resnet50-imagenet", ("bn", "downsample.1", "bias")), ("deit-small-imagenet", ("norm",))],
 )
-def test_what_the_recipe_does_not_decay(name: str, spared: tuple[str, ...]) -> None:
+def test_weight_decay_skips_the_parameters_of_the_recipe(
+    name: str, undecayed: tuple[str, ...]
+) -> None:
     experiment = example(name)
-    model = lay_out(experiment.model, *IMAGENET)
+    model = build_on_meta(experiment.model, *IMAGENET)
     optimizer = build_optimizer(model, experiment.optimizer)
     decays = {
         id(parameter): group["weight_decay"]
@@ -171,6 +173,6 @@ def test_what_the_recipe_does_not_decay(name: str, spared: tuple[str, ...]) -> N
     }
     table = {"pos_embed", "cls_token"}
     for path, parameter in model.named_parameters():
-        free = path in table or path.endswith("bias") or any(part in path for part in spared)
+        free = path in table or path.endswith("bias") or any(part in path for part in undecayed)
         expected = 0 if free else experiment.optimizer.weight_decay
         assert decays[id(parameter)] == expected, path

@@ -1,4 +1,4 @@
-"""Whatever an experiment says: written and read back it is the same."""
+"""Every experiment survives a round trip through its file."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
 
 
 @given(experiments())
-def test_what_is_written_is_read_back(
+def test_a_written_experiment_is_read_back_equal(
     tmp_path_factory: pytest.TempPathFactory, experiment: Experiment
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "round.yaml"
@@ -148,7 +148,7 @@ json_like = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*Experiment.model_fields, "x"]), json_like))
-def test_no_values_whatever_end_in_anything_but_an_experiment_or_sentences(
+def test_any_values_give_an_experiment_or_problems(
     data: dict[str, object],
 ) -> None:
     try:

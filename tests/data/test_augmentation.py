@@ -1,4 +1,4 @@
-"""Every random change does what its formula says, and the same whoever asks and whenever."""
+"""Every transform follows its formula and gives the same result in every process."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from lbc.data.augmentation.colour import DIRECTIONS, color_jitter, lighting
 from lbc.data.augmentation.crop import flip, pad_crop, resized_crop
 from lbc.data.augmentation.draws import Draws, Share
 from lbc.data.augmentation.erasing import erase
-from lbc.data.augmentation.mix import mix, pasted_part
-from lbc.data.augmentation.rand_augment import ALL, rand_augment
+from lbc.data.augmentation.mix import cutmix_box, mix
+from lbc.data.augmentation.rand_augment import OPERATIONS, rand_augment
 from lbc.data.batches import batches
-from lbc.data.dataset import Dataset, InMemory, in_memory
+from lbc.data.dataset import Dataset, InMemoryImages, make_dataset
 
 EVERYTHING = {
     "crop": "resized", "flip": True, "rand_augment": 9.0, "color_jitter": 0.4, "lighting": 0.1,
@@ -40,13 +40,15 @@ def noise(count: int, channels: int = 3, height: int = 8, width: int = 10) -> Te
 
 def coloured(count: int = 30) -> Dataset:
     labels = torch.arange(count) % 3
-    return in_memory("mine", InMemory(noise(count), labels), InMemory(noise(4), labels[:4]), 3)
+    return make_dataset(
+        "mine", InMemoryImages(noise(count), labels), InMemoryImages(noise(4), labels[:4]), 3
+    )
 
 
 def loader(augment: dict[str, object], rank: int = 0, world: int = 1, workers: int = 0) -> Loader:
     settings = config.Augment.model_validate(augment)
     source = config.Digits(augment=settings, workers=workers)
-    return Loader(coloured(), source, 7, seed=5, fewest=2 * world, rank=rank, world=world)
+    return Loader(coloured(), source, 7, seed=5, min_size=2 * world, rank=rank, world=world)
 
 
 def assert_same(one: Iterator[Batch], other: Iterator[Batch]) -> None:
@@ -54,11 +56,11 @@ def assert_same(one: Iterator[Batch], other: Iterator[Batch]) -> None:
         assert torch.equal(mine.images, theirs.images) and torch.equal(mine.labels, theirs.labels)
 
 
-# -- where the random numbers come from -----------------------------------------------------------
+# -- random numbers -------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 9), st.data())
-def test_shares_together_are_what_one_process_draws(size: int, data: st.DataObject) -> None:
+def test_concatenated_shares_equal_the_draws_of_one_process(size: int, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, size))
     parts = [Draws((1, 2), Share(0, cut, size)), Draws((1, 2), Share(cut, size, size))]
     one = Draws((1, 2), Share(0, size, size))
@@ -69,18 +71,18 @@ def test_shares_together_are_what_one_process_draws(size: int, data: st.DataObje
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_ranks_together_are_served_the_mixed_batch_of_one_process(world: int) -> None:
+def test_concatenated_ranks_equal_the_mixed_batch_of_one_process(world: int) -> None:
     ranks = [loader(EVERYTHING, rank, world).batches(1) for rank in range(world)]
     alone = Loader(
         coloured(), config.Digits(augment=config.Augment.model_validate(EVERYTHING)), 7,
-        seed=5, fewest=2 * world,
+        seed=5, min_size=2 * world,
     )  # fmt: skip
     for batch, *shares in zip(alone.batches(1), *ranks, strict=True):
         assert torch.equal(torch.cat([share.images for share in shares]), batch.images)
         assert torch.equal(torch.cat([share.labels for share in shares]), batch.labels)
 
 
-def test_an_augmented_epoch_can_be_taken_up_and_differs_from_the_next() -> None:
+def test_an_augmented_epoch_can_be_resumed_and_differs_from_the_next() -> None:
     one = loader(EVERYTHING)
     for start in (1, 3):
         rest = list(loader(EVERYTHING).batches(2))[start:]
@@ -89,17 +91,17 @@ def test_an_augmented_epoch_can_be_taken_up_and_differs_from_the_next() -> None:
     assert not torch.equal(first.images, second.images)
 
 
-def test_what_is_off_changes_nothing_and_the_test_split_never_changes() -> None:
+def test_images_are_unchanged_without_transforms_and_test_images_always() -> None:
     data = coloured()
     (rows, *_) = batches(30, 7, 5, 0)
     plain = next(loader({}).batches(0))
-    assert torch.equal(plain.images, data.normalised(data.train.read(rows)))
+    assert torch.equal(plain.images, data.normalise(data.train.read(rows)))
     assert torch.equal(plain.labels, data.train.labels[rows])
     assert_same(loader(EVERYTHING).test_batches(), loader({}).test_batches())
 
 
 @given(st.integers(1, 40), st.integers(2, 9), st.integers(2, 4))
-def test_repeats_bring_copies_one_round_after_another(length: int, size: int, repeats: int) -> None:
+def test_repeats_order_copies_round_by_round(length: int, size: int, repeats: int) -> None:
     drawn = list(batches(length, size, 0, 0, repeats=repeats))
     assert sum(map(len, drawn)) == length
     counts = torch.cat(drawn).bincount(minlength=length)
@@ -117,11 +119,11 @@ def test_repeats_bring_copies_one_round_after_another(length: int, size: int, re
     assert [rows.tolist() for rows in rest] == [rows.tolist() for rows in drawn[1:]]
 
 
-# -- crops and mirrors ----------------------------------------------------------------------------
+# -- crops and flips ------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 5), st.integers(0, 1000))
-def test_a_padded_crop_is_an_image_moved_by_whole_pixels(padding: int, seed: int) -> None:
+def test_a_padded_crop_shifts_an_image_by_whole_pixels(padding: int, seed: int) -> None:
     images = noise(3)
     moved = pad_crop(images, padding, whole(3, seed))
     places = (whole(3, seed).uniform(2) * (2 * padding + 1)).long().tolist()
@@ -134,14 +136,14 @@ def test_a_padded_crop_is_an_image_moved_by_whole_pixels(padding: int, seed: int
                 assert torch.equal(result[:, y, x], expected)
 
 
-def test_padded_crops_reach_every_place_equally_often() -> None:
+def test_padded_crops_have_uniform_offsets() -> None:
     images = torch.zeros(20_000, 1, 1, 1, dtype=torch.uint8)
     images[:] = 9
     stay = pad_crop(images, 1, whole(20_000)).flatten() == 9
     assert float(stay.double().mean()) == pytest.approx(1 / 9, abs=0.01)
 
 
-def test_half_of_the_images_are_mirrored() -> None:
+def test_half_of_the_images_are_flipped() -> None:
     images = noise(400)
     mirrored = flip(images, whole(400))
     kept = (mirrored == images).flatten(1).all(1)
@@ -150,7 +152,7 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.floats(0.01, 1), st.integers(0, 99))
-def test_a_resized_crop_lies_inside_and_is_as_large_as_asked(
+def test_a_resized_crop_is_inside_the_image_and_has_the_requested_area(
     height: int, width: int, smallest: float, seed: int
 ) -> None:
     box = resized_crop(smallest, whole(1, seed))(0, height, width)
@@ -161,7 +163,7 @@ def test_a_resized_crop_lies_inside_and_is_as_large_as_asked(
         assert 0.7 < box.width / box.height < 1.43
 
 
-def test_a_part_in_memory_is_scaled_to_the_whole() -> None:
+def test_a_crop_in_memory_is_resized_to_the_image_size() -> None:
     data = coloured()
     crop = resized_crop(0.2, whole(5))
     read = data.train.read(torch.arange(5), crop)
@@ -174,7 +176,7 @@ def test_a_part_in_memory_is_scaled_to_the_whole() -> None:
 # -- colours --------------------------------------------------------------------------------------
 
 
-def test_no_jitter_changes_nothing_and_more_keeps_the_range() -> None:
+def test_zero_jitter_changes_nothing_and_any_jitter_stays_in_range() -> None:
     images = noise(6)
     assert torch.allclose(color_jitter(images, 0.0, whole(6)), images.float(), atol=1e-3)
     changed = color_jitter(images, 0.9, whole(6))
@@ -193,7 +195,7 @@ def test_jitter_is_brightness_then_contrast_then_saturation() -> None:
     assert torch.allclose(color_jitter(image, 0.2, whole(1))[0], expected, atol=1e-3)
 
 
-def test_lighting_shifts_whole_images_along_main_directions() -> None:
+def test_lighting_shifts_images_along_the_principal_components() -> None:
     images = noise(4)
     shift = lighting(images, 0.1, whole(4)) - images
     assert torch.allclose(shift, shift[:, :, :1, :1].expand_as(shift), atol=1e-4)
@@ -206,20 +208,20 @@ def test_lighting_shifts_whole_images_along_main_directions() -> None:
 # -- RandAugment ----------------------------------------------------------------------------------
 
 
-def test_severity_0_leaves_a_picture_alone_but_for_what_has_no_severity() -> None:
+def test_strength_0_changes_nothing_for_operations_that_have_a_strength() -> None:
     image = noise(1, height=64, width=64)[0] // 2 + 20
-    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
-    for number, change in enumerate(ALL):
-        same = change(picture, 0.0, (1, 2, 3)).tobytes() == picture.tobytes()
+    pil_image = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    for number, operation in enumerate(OPERATIONS):
+        same = operation(pil_image, 0.0, (1, 2, 3)).tobytes() == pil_image.tobytes()
         assert same == (number not in (0, 1, 2, 4)), number  # posterize then keeps 4 bits
 
 
-def test_changes_at_full_severity_are_those_of_the_recipe() -> None:
+def test_operations_match_the_recipe() -> None:
     image = noise(1)[0]
-    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    pil_image = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
 
     def changed(number: int, amount: float) -> Tensor:
-        pixels = bytearray(ALL[number](picture, amount, (1, 2, 3)).tobytes())
+        pixels = bytearray(OPERATIONS[number](pil_image, amount, (1, 2, 3)).tobytes())
         return torch.frombuffer(pixels, dtype=torch.uint8).view(8, 10, 3).permute(2, 0, 1)
 
     assert torch.equal(changed(2, 0), 255 - image)
@@ -236,19 +238,19 @@ def test_changes_at_full_severity_are_those_of_the_recipe() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_rand_augment_leaves_a_quarter_of_the_images_alone(channels: int) -> None:
+def test_rand_augment_leaves_a_quarter_of_the_images_unchanged(channels: int) -> None:
     images = noise(600, channels)
     fill = torch.full((channels,), 128.0)
     changed = rand_augment(images, 9, 0.5, fill, whole(600))
     assert changed.shape == images.shape and changed.dtype == torch.uint8
     alone = (changed == images).flatten(1).all(1).double().mean()
-    assert 0.2 < float(alone) < 0.45  # (1/2)² and the few changes that do not show
+    assert 0.2 < float(alone) < 0.45  # (1/2)², plus operations that have no visible effect
 
 
 # -- erasing and mixing ---------------------------------------------------------------------------
 
 
-def test_erasing_puts_noise_in_one_rectangle() -> None:
+def test_erasing_fills_one_rectangle_with_noise() -> None:
     images = torch.zeros(300, 3, 32, 32)
     erased = erase(images.clone(), 0.25, whole(300)) != 0
     touched = erased.any(1)
@@ -272,7 +274,7 @@ def test_mixup_blends_neighbours_and_their_labels() -> None:
     assert torch.allclose(mixed[4], images[4]) and shares[4].tolist() == pytest.approx([0, 1, 0])
 
 
-def test_cutmix_pastes_a_part_and_its_share_of_the_label() -> None:
+def test_cutmix_pastes_a_box_and_mixes_labels_by_its_area() -> None:
     images, labels = torch.randn(4, 1, 16, 16), torch.tensor([0, 1, 0, 1])
     seen = set()
     for seed in range(20):
@@ -285,14 +287,14 @@ def test_cutmix_pastes_a_part_and_its_share_of_the_label() -> None:
 
 
 @given(st.floats(0, 1), st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)))
-def test_the_pasted_part_lies_inside(kept: float, middle: tuple[float, float]) -> None:
-    box = pasted_part(kept, middle, 20, 30)
+def test_the_cutmix_box_is_inside_the_image(kept: float, middle: tuple[float, float]) -> None:
+    box = cutmix_box(kept, middle, 20, 30)
     assert 0 <= box.top <= box.top + box.height <= 20
     assert 0 <= box.left <= box.left + box.width <= 30
     assert box.height * box.width <= (1 - kept) * 600 + 1e-6
 
 
-def test_shares_of_classes_add_up_to_one_and_half_of_the_batches_are_pasted() -> None:
+def test_class_probabilities_sum_to_one_and_cutmix_gets_half_of_the_batches() -> None:
     labels = torch.arange(6) % 3
     blended = 0
     for seed in range(200):
@@ -303,31 +305,31 @@ def test_shares_of_classes_add_up_to_one_and_half_of_the_batches_are_pasted() ->
     assert 60 < blended < 140
 
 
-# -- what does not suit the images ----------------------------------------------------------------
+# -- unsupported images ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("images", "augment", "words"),
     [
-        (noise(4).float(), {"rand_augment": 9.0}, "data.augment.rand_augment needs pixels of 0"),
-        (noise(4).float(), {"color_jitter": 0.4}, "data.augment.color_jitter needs pixels of 0"),
-        (noise(4, 1), {"lighting": 0.1}, "data.augment.lighting needs 3 channels, and"),
+        (noise(4).float(), {"rand_augment": 9.0}, "data.augment.rand_augment needs uint8 pixels"),
+        (noise(4).float(), {"color_jitter": 0.4}, "data.augment.color_jitter needs uint8 pixels"),
+        (noise(4, 1), {"lighting": 0.1}, "data.augment.lighting needs 3 channels, but"),
         (noise(4, 2), {"rand_augment": 9.0}, "needs 1 or 3 channels"),
     ],
 )
-def test_what_does_not_suit_the_images_is_told(
+def test_a_transform_that_the_images_do_not_support_is_reported(
     images: Tensor, augment: dict[str, object], words: str
 ) -> None:
-    pictures = InMemory(images, torch.tensor([0, 1, 0, 1]))
+    split = InMemoryImages(images, torch.tensor([0, 1, 0, 1]))
     source = config.Digits(augment=config.Augment.model_validate(augment))
     with pytest.raises(DataError) as caught:
-        Loader(in_memory("mine", pictures, pictures, 2), source, 2)
+        Loader(make_dataset("mine", split, split, 2), source, 2)
     assert words in str(caught.value) and "mine" in str(caught.value)
 
 
-def test_geometry_and_mixing_suit_any_numbers() -> None:
-    pictures = InMemory(torch.randn(4, 2, 6, 6) * 1e3, torch.tensor([0, 1, 0, 1]))
+def test_geometric_transforms_and_mixing_support_any_pixels() -> None:
+    split = InMemoryImages(torch.randn(4, 2, 6, 6) * 1e3, torch.tensor([0, 1, 0, 1]))
     augment = config.Augment(crop="resized", flip=True, erasing=0.5, mixup=1.0)
-    served = Loader(in_memory("mine", pictures, pictures, 2), config.Digits(augment=augment), 4)
-    (batch,) = served.batches(0)
+    train_loader = Loader(make_dataset("mine", split, split, 2), config.Digits(augment=augment), 4)
+    (batch,) = train_loader.batches(0)
     assert batch.images.shape == (4, 2, 6, 6) and batch.labels.shape == (4, 2)

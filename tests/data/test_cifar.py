@@ -1,4 +1,4 @@
-"""CIFAR's binary versions load as they were written; the pickled ones are refused."""
+"""CIFAR's binary versions are read exactly; the pickled versions are rejected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lbc import config
 from lbc.data import DataError, describe, load
 from lbc.data.cifar import read_records
-from lbc.data.dataset import InMemory
+from lbc.data.dataset import InMemoryImages
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 TEN = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
@@ -28,7 +28,7 @@ def records(labels: Array, seed: int = 0) -> Array:
 
 
 def ten(folder: Path) -> config.Cifar10:
-    """Two records a file; the first is of class 0."""
+    """Two records per file; the first has class 0."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(TEN):
         labels = np.array([[number], [9 - number]], np.uint8)
@@ -43,7 +43,7 @@ def hundred(folder: Path) -> config.Cifar100:
     return config.Cifar100(folder=folder)
 
 
-def refusal(source: config.Cifar10 | config.Cifar100) -> str:
+def error_message(source: config.Cifar10 | config.Cifar100) -> str:
     with pytest.raises(DataError) as caught:
         load(source)
     sentence = str(caught.value)
@@ -52,7 +52,7 @@ def refusal(source: config.Cifar10 | config.Cifar100) -> str:
 
 
 @given(st.integers(1, 6), st.integers(1, 2), st.integers(0, 1000))
-def test_what_is_written_is_read(
+def test_records_are_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, count: int, label_bytes: int, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
@@ -77,7 +77,7 @@ def test_cifar10_loads(tmp_path: Path, inside: str) -> None:
     assert (data.name, data.classes, data.in_shape) == ("cifar10", 10, (3, 32, 32))
     assert data.train.labels.tolist() == [0, 9, 1, 8, 2, 7, 3, 6, 4, 5]
     assert data.test.labels.tolist() == [5, 4]
-    assert isinstance(data.train, InMemory) and data.train.images.dtype == torch.uint8
+    assert isinstance(data.train, InMemoryImages) and data.train.images.dtype == torch.uint8
     first = records(np.zeros((2, 1), np.uint8), 0)[0, 1:].reshape(3, 32, 32)
     assert np.array_equal(data.train.images[0].numpy(), first)
     assert describe(source) == ((3, 32, 32), 10)
@@ -92,18 +92,18 @@ def test_cifar100_has_fine_and_coarse_labels(tmp_path: Path) -> None:
     assert describe(coarse) == ((3, 32, 32), 20)
 
 
-def test_damaged_files_are_named(tmp_path: Path) -> None:
+def test_the_error_names_a_damaged_file(tmp_path: Path) -> None:
     source = ten(tmp_path)
     file = tmp_path / "data_batch_3.bin"
     whole = file.read_bytes()
     for content in (b"", whole[:-1], whole + b"x", pickle.dumps({"data": b"1" * 50})):
         file.write_bytes(content)
-        assert "data_batch_3.bin is damaged" in refusal(source)
+        assert "data_batch_3.bin is damaged" in error_message(source)
     file.write_bytes(whole[:3073] + b"\x0a" + whole[3074:])
-    assert "holds the label 10, first of image 1, and there are 10 classes" in refusal(source)
+    assert "has the label 10, first at image 1, but there are 10 classes" in error_message(source)
     file.unlink()
-    assert "holds no data_batch_3.bin" in refusal(source)
-    with pytest.raises(DataError, match="holds no data_batch_3"):
+    assert "has no data_batch_3.bin" in error_message(source)
+    with pytest.raises(DataError, match="has no data_batch_3"):
         describe(source)
 
 
@@ -117,10 +117,10 @@ def test_the_pickled_versions_are_never_loaded(tmp_path: Path) -> None:
         ("train", config.Cifar100(folder=tmp_path)),
     ):
         (tmp_path / name).write_bytes(pickle.dumps(Trap()))
-        sentence = refusal(source)
+        sentence = error_message(source)
         assert "can run code" in sentence and "binary version" in sentence
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    assert "is no folder" in refusal(config.Cifar100(folder=tmp_path / "nowhere"))
+def test_the_error_names_a_missing_folder(tmp_path: Path) -> None:
+    assert "is not a folder" in error_message(config.Cifar100(folder=tmp_path / "nowhere"))

@@ -1,4 +1,4 @@
-"""Digits and users' files load split and normalised; a bad file gets one sentence."""
+"""The digits and users' files are split and normalised; bad files give one-sentence errors."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def saved(folder: Path, **arrays: Any) -> Path:
     return path
 
 
-def refusal(path: Path, test_share: float = 0.25) -> str:
-    """The sentence a file is refused with; it must name the file and be one line."""
+def error_message(path: Path, test_share: float = 0.25) -> str:
+    """The error for a file, which must name the file and be one sentence."""
     with pytest.raises(DataError) as caught:
         load(npz(path, test_share))
     sentence = str(caught.value)
@@ -88,7 +88,7 @@ def test_digits_are_the_same_in_every_load(digits: Dataset) -> None:
     assert torch.equal(again.test.labels, digits.test.labels)
 
 
-def test_digits_are_described_without_loading_them(digits: Dataset) -> None:
+def test_describe_reports_the_shape_and_classes_of_the_digits(digits: Dataset) -> None:
     assert describe(config.Digits()) == (digits.in_shape, digits.classes)
 
 
@@ -105,7 +105,7 @@ def test_digits_are_described_without_loading_them(digits: Dataset) -> None:
     ],
     ids=["grey", "one channel", "colour", "float64", "big-endian", "uint16", "fortran"],
 )
-def test_own_images_load_in_any_number_type(
+def test_users_images_load_from_any_numeric_type(
     tmp_path: Path, images: np.ndarray[Any, Any], in_shape: tuple[int, int, int]
 ) -> None:
     path = saved(tmp_path, images=images, labels=LABELS)
@@ -125,7 +125,7 @@ def test_channels_keep_their_own_pixels(tmp_path: Path) -> None:
     assert torch.equal(blue, torch.zeros_like(blue))
 
 
-def test_the_test_split_is_scaled_by_the_training_split(tmp_path: Path) -> None:
+def test_the_test_split_is_normalised_by_the_training_split(tmp_path: Path) -> None:
     train, test = stratified_split(torch.from_numpy(LABELS), 0.25)
     images = IMAGES.astype(np.float32)
     images[test] += 1000
@@ -152,7 +152,7 @@ def test_a_split_is_disjoint_complete_and_balanced(values: list[int], share: flo
     "arrays, words",
     [
         ({"images": IMAGES}, "no array 'labels'"),
-        ({"labels": LABELS, "pictures": IMAGES}, "no array 'images' (it holds labels, pictures)"),
+        ({"labels": LABELS, "pictures": IMAGES}, "no array 'images' (it has labels, pictures)"),
         ({"images": IMAGES.astype(object), "labels": LABELS}, "can run code"),
         ({"images": IMAGES, "labels": LABELS.astype(object)}, "can run code"),
         ({"images": IMAGES, "labels": LABELS[:-1]}, "40 images but 39 labels"),
@@ -164,7 +164,7 @@ def test_a_split_is_disjoint_complete_and_balanced(values: list[int], share: flo
         ({"images": IMAGES, "labels": LABELS * 0 + 3}, "Every label"),
         ({"images": IMAGES, "labels": LABELS.astype(np.uint64) + 2**63}, "without gaps"),
         ({"images": np.full((40, 2, 2), np.nan), "labels": LABELS}, "NaN"),
-        ({"images": np.full((40, 2, 2), 1e300), "labels": LABELS}, "absurdly large"),
+        ({"images": np.full((40, 2, 2), 1e300), "labels": LABELS}, "extremely large"),
         ({"images": IMAGES.astype(complex), "labels": LABELS}, "type complex128"),
         ({"images": IMAGES.astype(str), "labels": LABELS}, "uint8 or float32"),
         ({"images": IMAGES[0], "labels": LABELS}, "must be (images, height, width)"),
@@ -172,59 +172,59 @@ def test_a_split_is_disjoint_complete_and_balanced(values: list[int], share: flo
         ({"images": IMAGES[:2], "labels": LABELS[:2]}, "too few"),
     ],
 )
-def test_an_unusable_file_is_refused_with_a_sentence(
+def test_an_invalid_file_is_rejected_with_a_sentence(
     tmp_path: Path, arrays: dict[str, Any], words: str
 ) -> None:
-    assert words in refusal(saved(tmp_path, **arrays))
+    assert words in error_message(saved(tmp_path, **arrays))
 
 
 def test_the_first_bad_image_is_named(tmp_path: Path) -> None:
     images = IMAGES.astype(np.float32)
     images[17, 3, 3] = np.inf
-    assert "first in image 17" in refusal(saved(tmp_path, images=images, labels=LABELS))
+    assert "first in image 17" in error_message(saved(tmp_path, images=images, labels=LABELS))
 
 
-def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_file_is_rejected(tmp_path: Path) -> None:
     whole = saved(tmp_path, images=IMAGES, labels=LABELS).read_bytes()
     path = tmp_path / "cut.npz"
     for length in range(0, len(whole), 97):
         path.write_bytes(whole[:length])
-        refusal(path)
+        error_message(path)
         with pytest.raises(DataError):
             describe(npz(path))
 
 
-def test_a_file_with_flipped_bytes_loads_or_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_flipped_bytes_loads_or_is_rejected(tmp_path: Path) -> None:
     whole = saved(tmp_path, images=IMAGES, labels=LABELS).read_bytes()
     path = tmp_path / "flipped.npz"
-    refused = 0
+    rejected = 0
     for place in range(0, len(whole), 23):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         for read in (load, describe):
             try:
                 read(npz(path))
             except DataError:
-                refused += 1
-    assert refused
+                rejected += 1
+    assert rejected
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 not really", os.urandom(500)])
-def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "foreign.npz"
+def test_a_file_of_another_format_is_rejected(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.npz"
     path.write_bytes(content)
-    assert "cut off or is no .npz file" in refusal(path)
+    assert "truncated or not an .npz file" in error_message(path)
 
 
-def test_a_single_array_is_no_npz_file(tmp_path: Path) -> None:
+def test_a_single_array_is_not_an_npz_file(tmp_path: Path) -> None:
     path = tmp_path / "one.npz"
     with path.open("wb") as file:
         np.save(file, IMAGES)
-    assert "no .npz file" in refusal(path)
+    assert "not an .npz file" in error_message(path)
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    assert "does not exist" in refusal(tmp_path / "nowhere.npz")
-    assert "cannot be read" in refusal(tmp_path)
+def test_a_missing_file_and_a_folder_are_rejected(tmp_path: Path) -> None:
+    assert "does not exist" in error_message(tmp_path / "nowhere.npz")
+    assert "cannot be read" in error_message(tmp_path)
 
 
 class Trap:
@@ -241,15 +241,15 @@ def test_no_code_in_a_data_file_ever_runs(tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
     plain = tmp_path / "plain.npz"
     plain.write_bytes(pickle.dumps(Trap(sprung)))
-    refusal(plain)
+    error_message(plain)
     inside = saved(tmp_path, images=np.array([Trap(sprung)] * 40), labels=LABELS)
-    assert "can run code" in refusal(inside)
+    assert "can run code" in error_message(inside)
     with pytest.raises(DataError, match="can run code"):
         describe(npz(inside))
     assert not sprung.exists()
 
 
-def test_a_header_that_claims_more_than_memory_is_refused(tmp_path: Path) -> None:
+def test_a_header_that_claims_more_than_memory_is_rejected(tmp_path: Path) -> None:
     header = io.BytesIO()
     claim = {"descr": "<f8", "fortran_order": False, "shape": (1 << 20, 1 << 20, 1 << 20)}
     np.lib.format.write_array_header_1_0(header, claim)
@@ -257,15 +257,15 @@ def test_a_header_that_claims_more_than_memory_is_refused(tmp_path: Path) -> Non
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", header.getvalue())
         archive.writestr("labels.npy", header.getvalue())
-    refusal(path)
+    error_message(path)
 
 
-def test_the_shipped_digits_say_where_they_come_from() -> None:
+def test_the_shipped_digits_state_their_origin() -> None:
     notes = resource("data/README.md").read_text(encoding="utf-8")
     assert "LeCun" in notes and "ShareAlike 3.0" in notes
 
 
-def test_a_missing_shipped_file_is_named() -> None:
+def test_the_error_names_a_missing_shipped_file() -> None:
     with pytest.raises(FileNotFoundError, match=r"data/nowhere\.npz is missing"):
         resource("data/nowhere.npz")
 
@@ -284,18 +284,18 @@ def test_batches_visit_every_sample_once(length: int, batch_size: int, seed: int
 @pytest.mark.parametrize(
     "length, sizes", [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (1, [1]), (0, [])]
 )
-def test_a_last_single_sample_joins_the_batch_before(length: int, sizes: list[int]) -> None:
+def test_a_single_last_sample_is_added_to_the_previous_batch(length: int, sizes: list[int]) -> None:
     assert batch_sizes(length, 4) == sizes
 
 
-def test_the_order_is_that_of_seed_and_epoch_wherever_it_is_taken_up() -> None:
+def test_the_order_depends_only_on_seed_and_epoch() -> None:
     orders = {
         (seed, epoch): torch.cat(list(batches(100, 7, seed, epoch))).tolist()
         for seed in range(3)
         for epoch in range(3)
     }
     assert len({tuple(order) for order in orders.values()}) == 9
-    torch.rand(3)  # what others draw does not matter
+    torch.rand(3)  # the global generator has no effect
     whole = list(batches(100, 7, 2, 1))
     assert torch.cat(whole).tolist() == orders[2, 1]
     for start in range(len(whole) + 1):
@@ -304,9 +304,9 @@ def test_the_order_is_that_of_seed_and_epoch_wherever_it_is_taken_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "length, fewest, sizes", [(19, 4, [8, 11]), (20, 4, [8, 8, 4]), (3, 4, [3])]
+    "length, min_size, sizes", [(19, 4, [8, 11]), (20, 4, [8, 8, 4]), (3, 4, [3])]
 )
-def test_a_batch_too_small_for_all_processes_joins_the_one_before(
-    length: int, fewest: int, sizes: list[int]
+def test_a_batch_too_small_for_all_processes_is_added_to_the_previous_one(
+    length: int, min_size: int, sizes: list[int]
 ) -> None:
-    assert batch_sizes(length, 8, fewest) == sizes
+    assert batch_sizes(length, 8, min_size) == sizes

@@ -1,4 +1,4 @@
-"""IDX files of MNIST, its like and EMNIST load as they were written; damaged ones are named."""
+"""IDX files of MNIST and EMNIST are read exactly; errors name damaged files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lbc import config
 from lbc.data import DataError, describe, load
-from lbc.data.dataset import InMemory
+from lbc.data.dataset import InMemoryImages
 from lbc.data.idx import read_idx
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
@@ -32,7 +32,7 @@ def written(
     folder: Path, images: Array = IMAGES, labels: Array = LABELS, packed: bool = False,
     prefixes: tuple[str, str] = ("train", "t10k"),
 ) -> config.IdxFiles:  # fmt: skip
-    """Both splits of a data set, the test half as large, as files in a folder."""
+    """Write both splits of a data set to a folder; the test split has half the images."""
     folder.mkdir(exist_ok=True)
     for prefix, part in zip(prefixes, (slice(None), slice(0, 6)), strict=True):
         for name, array in (("images-idx3", images[part]), ("labels-idx1", labels[part])):
@@ -45,7 +45,7 @@ def written(
     return config.IdxFiles(folder=folder)
 
 
-def refusal(source: config.IdxFiles, also_described: bool = False) -> str:
+def error_message(source: config.IdxFiles, also_described: bool = False) -> str:
     with pytest.raises(DataError) as caught:
         load(source)
     sentence = str(caught.value)
@@ -57,16 +57,16 @@ def refusal(source: config.IdxFiles, also_described: bool = False) -> str:
     return sentence
 
 
-def arrays(pictures: object) -> tuple[Array, Array]:
-    assert isinstance(pictures, InMemory)
-    return pictures.images.numpy(), pictures.labels.numpy()
+def arrays(split: object) -> tuple[Array, Array]:
+    assert isinstance(split, InMemoryImages)
+    return split.images.numpy(), split.labels.numpy()
 
 
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 6), st.integers(1, 6))
 
 
 @given(shapes, st.integers(0, 1000), st.booleans())
-def test_what_is_written_is_read(
+def test_an_array_is_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, ...], seed: int, packed: bool
 ) -> None:
     array = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
@@ -82,14 +82,14 @@ def test_both_splits_load(tmp_path: Path, packed: bool) -> None:
     source = written(tmp_path / "mnist", packed=packed)
     data = load(source)
     assert (data.name, data.classes, data.in_shape) == ("mnist", 3, (1, 5, 4))
-    for pictures, count in ((data.train, 12), (data.test, 6)):
-        images, labels = arrays(pictures)
+    for split, count in ((data.train, 12), (data.test, 6)):
+        images, labels = arrays(split)
         assert np.array_equal(images[:, 0], IMAGES[:count])
         assert np.array_equal(labels, LABELS[:count])
     assert describe(source) == ((1, 5, 4), 3)
 
 
-def test_other_spellings_and_folders_of_the_same_files_are_found(tmp_path: Path) -> None:
+def test_alternative_names_and_folders_of_the_files_are_found(tmp_path: Path) -> None:
     written(tmp_path / "raw")
     for file in list((tmp_path / "raw").iterdir()):
         file.rename(file.with_name(file.name.replace("-idx", ".idx")))
@@ -97,7 +97,7 @@ def test_other_spellings_and_folders_of_the_same_files_are_found(tmp_path: Path)
 
 
 @pytest.mark.parametrize("part", ["letters", "balanced"])
-def test_emnist_is_put_upright_and_its_letters_counted_from_0(
+def test_emnist_images_are_transposed_and_letters_numbered_from_0(
     tmp_path: Path, part: Literal["letters", "balanced"]
 ) -> None:
     first = 1 if part == "letters" else 0
@@ -110,13 +110,13 @@ def test_emnist_is_put_upright_and_its_letters_counted_from_0(
     images, found = arrays(data.train)
     assert np.array_equal(images[:, 0], IMAGES) and np.array_equal(found, LABELS)
     assert describe(source) == ((1, 5, 4), 3)
-    assert "data.emnist chooses a part" in refusal(config.IdxFiles(folder=tmp_path))
+    assert "is selected by data.emnist" in error_message(config.IdxFiles(folder=tmp_path))
 
 
-def test_letters_that_count_from_0_are_not_letters(tmp_path: Path) -> None:
+def test_letters_numbered_from_0_are_rejected(tmp_path: Path) -> None:
     written(tmp_path, prefixes=("emnist-letters-train", "emnist-letters-test"))
     source = config.IdxFiles(folder=tmp_path, emnist="letters")
-    assert "letters are counted from 1" in refusal(source, also_described=True)
+    assert "letters are numbered from 1" in error_message(source, also_described=True)
 
 
 HEADER = struct.pack(">HBBIII", 0, 8, 3, 12, 5, 4)
@@ -125,54 +125,56 @@ HEADER = struct.pack(">HBBIII", 0, 8, 3, 12, 5, 4)
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is no IDX file"),
-        (b"<html>not found", "is no IDX file"),
-        (b"\0\0\x08", "is no IDX file"),
+        (b"", "is not an IDX file"),
+        (b"<html>not found", "is not an IDX file"),
+        (b"\0\0\x08", "is not an IDX file"),
         (b"\0\0\x0d\x03" + HEADER[4:], "type 0x0d"),
-        (b"\0\0\x08\x01" + HEADER[4:], "has 1 dimension(s), and images have 3"),
-        (HEADER[:9], "cut off after 9 bytes"),
-        (HEADER, "promises 12×5×4 = 240 bytes and it holds only 0"),
+        (b"\0\0\x08\x01" + HEADER[4:], "has 1 dimension(s), but images have 3"),
+        (HEADER[:9], "truncated after 9 bytes"),
+        (HEADER, "states 12×5×4 = 240 bytes, but it has only 0"),
         (HEADER + IMAGES.tobytes()[:-1], "only 239"),
-        (HEADER + IMAGES.tobytes() + b"x", "it holds more"),
+        (HEADER + IMAGES.tobytes() + b"x", "it has more"),
         (struct.pack(">HBBIII", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), "only 0"),
         (struct.pack(">HBBIII", 0, 8, 3, 12, 0, 4), "is empty"),
         (struct.pack(">HBBIII", 0, 8, 3, 0, 5, 4), "0 images but"),
-        (pickle.dumps({"data": 1}), "is no IDX file"),
+        (pickle.dumps({"data": 1}), "is not an IDX file"),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, words: str, packed: bool) -> None:
+def test_the_error_names_a_damaged_file(
+    tmp_path: Path, content: bytes, words: str, packed: bool
+) -> None:
     source = written(tmp_path, packed=packed)
     file = tmp_path / ("train-images-idx3-ubyte" + (".gz" if packed else ""))
     file.write_bytes(gzip.compress(content) if packed else content)
-    sentence = refusal(source)
+    sentence = error_message(source)
     assert words in sentence and file.name in sentence
 
 
-def test_a_gz_file_cut_off_anywhere_or_foreign_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_truncated_or_invalid_gz_file(tmp_path: Path) -> None:
     source = written(tmp_path, packed=True)
     file = tmp_path / "train-labels-idx1-ubyte.gz"
     whole = file.read_bytes()
     for content in (*(whole[:length] for length in range(0, len(whole), 5)), b"plain", whole[:-4]):
         file.write_bytes(content)
-        assert file.name in refusal(source, also_described=True)
+        assert file.name in error_message(source, also_described=True)
 
 
-def test_labels_and_images_must_belong_together(tmp_path: Path) -> None:
+def test_labels_and_images_must_match(tmp_path: Path) -> None:
     source = written(tmp_path)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[:-1]))
-    assert "12 images but" in refusal(source)
+    assert "12 images but" in error_message(source)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS * np.uint8(0)))
-    assert "one class" in refusal(source, also_described=True)
+    assert "at least two classes" in error_message(source, also_described=True)
     written(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[:6] + np.uint8(2)))
-    assert "the label 3, first of image 1, and there are 3 classes" in refusal(source)
+    assert "the label 3, first at image 1, but there are 3 classes" in error_message(source)
     written(tmp_path)
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES[:6, :3]))
-    assert "are 5×4 and those to test 3×4" in refusal(source)
+    assert "are 5×4 but the test images are 3×4" in error_message(source)
 
 
-def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
+def test_the_error_names_missing_files_and_folders(tmp_path: Path) -> None:
     source = config.IdxFiles(folder=tmp_path)
-    assert "holds no train-labels-idx1-ubyte" in refusal(source, also_described=True)
-    assert "is no folder" in refusal(config.IdxFiles(folder=tmp_path / "nowhere"), True)
+    assert "has neither train-labels-idx1-ubyte" in error_message(source, also_described=True)
+    assert "is not a folder" in error_message(config.IdxFiles(folder=tmp_path / "nowhere"), True)

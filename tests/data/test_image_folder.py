@@ -1,4 +1,4 @@
-"""Pictures in ImageNet's layout are found in one order, read by any format, and named if bad."""
+"""Image folders are listed in a fixed order and read in any format; errors name bad files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lbc.data.dataset import Box
 FORMATS = ["png", "jpg", "bmp", "webp", "gif", "tif"]
 
 
-def picture(path: Path, width: int = 20, height: int = 12, mode: str = "RGB") -> Path:
-    """A picture of one colour, which its name decides, so that any format keeps it."""
+def save_image(path: Path, width: int = 20, height: int = 12, mode: str = "RGB") -> Path:
+    """Save an image of one colour, which depends on its name and survives lossy formats."""
     path.parent.mkdir(parents=True, exist_ok=True)
     level = 40 + 10 * (sum(path.stem.encode()) % 16)
     colour = (level, 255 - level, 90) if mode == "RGB" else level
@@ -31,9 +31,9 @@ def root(tmp_path: Path) -> Path:
     for split, count in (("train", 6), ("val", 2)):
         for name in ("dog", "cat", "eel"):
             for number in range(count):
-                picture(tmp_path / split / name / f"{name}{number}.{FORMATS[number]}")
-    (tmp_path / "train" / "cat" / "notes.txt").write_text("not a picture")
-    (tmp_path / "train" / "cat" / ".hidden.png").write_text("not a picture")
+                save_image(tmp_path / split / name / f"{name}{number}.{FORMATS[number]}")
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("not an image")
+    (tmp_path / "train" / "cat" / ".hidden.png").write_text("not an image")
     (tmp_path / "train" / "read me").write_text("no class")
     return tmp_path
 
@@ -43,8 +43,8 @@ def folder(root: Path, **settings: int | str) -> config.ImageFolder:
     return config.ImageFolder.model_validate({"folder": root, **values})
 
 
-def refusal(root: Path) -> str:
-    """The sentence a folder is refused with, when it is loaded or when its pictures are read."""
+def error_message(root: Path) -> str:
+    """The error for a folder, raised when it is loaded or when its images are read."""
     with pytest.raises(DataError) as caught:
         source = folder(root)
         loader = Loader(load(source), source, 4)
@@ -55,7 +55,7 @@ def refusal(root: Path) -> str:
     return sentence
 
 
-def test_pictures_of_every_format_are_found_in_the_order_of_names(root: Path) -> None:
+def test_images_of_every_format_are_sorted_by_name(root: Path) -> None:
     source = folder(root)
     data = load(source)
     assert (data.name, data.classes, data.in_shape) == (root.name, 3, (3, 8, 8))
@@ -70,7 +70,7 @@ def test_pictures_of_every_format_are_found_in_the_order_of_names(root: Path) ->
     assert describe(source) == ((3, 8, 8), 3)
 
 
-def test_the_middle_is_that_of_the_resized_picture(tmp_path: Path) -> None:
+def test_the_centre_crop_is_that_of_the_resized_image(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(200, dtype=np.uint8), (100, 1))  # 100 high, 200 wide
     for split in ("train", "val"):
         for name in "ab":
@@ -85,14 +85,14 @@ def test_the_middle_is_that_of_the_resized_picture(tmp_path: Path) -> None:
     assert torch.equal(image[0], image[2])
 
 
-def test_a_crop_is_cut_out_and_resized(root: Path) -> None:
+def test_a_crop_is_resized(root: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
     Image.fromarray(image).save(root / "train" / "cat" / "cat0.png")
     (cut,) = load(folder(root)).train.read(torch.tensor([0]), lambda *_: Box(2, 3, 8, 8))
     assert torch.equal(cut, torch.from_numpy(image[2:10, 3:11].copy()).permute(2, 0, 1))
 
 
-def test_grey_transparent_and_indexed_pictures_become_colour(root: Path) -> None:
+def test_greyscale_transparent_and_palette_images_become_rgb(root: Path) -> None:
     for number, mode in enumerate(("L", "1", "P", "LA", "RGBA", "CMYK")):
         Image.new("L", (9, 9), 255).convert(mode).save(
             root / "train" / "cat" / f"z{number}.{'tif' if mode == 'CMYK' else 'png'}"
@@ -101,9 +101,9 @@ def test_grey_transparent_and_indexed_pictures_become_colour(root: Path) -> None
     assert bool((images == 255).all())
 
 
-def test_normalised_by_imagenets_statistics(root: Path) -> None:
+def test_images_are_normalised_by_imagenets_statistics(root: Path) -> None:
     data = load(folder(root))
-    grey = data.normalised(torch.full((1, 3, 1, 1), 255 * 0.5))
+    grey = data.normalise(torch.full((1, 3, 1, 1), 255 * 0.5))
     expected = [(0.5 - m) / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
     assert torch.allclose(grey.flatten(), torch.tensor(expected), atol=1e-6)
 
@@ -120,63 +120,65 @@ def read_all(root: Path, workers: int) -> Tensor:
     return torch.cat([found, tested])
 
 
-def test_worker_processes_change_nothing(root: Path) -> None:
+def test_worker_processes_do_not_change_the_batches(root: Path) -> None:
     assert torch.equal(read_all(root, workers=0), read_all(root, workers=2))
 
 
-def test_a_bad_picture_is_named_from_a_worker_too(root: Path) -> None:
+def test_an_error_in_a_worker_names_the_bad_image(root: Path) -> None:
     (root / "train" / "eel" / "eel3.webp").write_bytes(b"nothing")
     source = folder(root, workers=1)
     loader = Loader(load(source), source, 4)
-    with pytest.raises(DataError, match=r"eel3\.webp is no picture: remove it") as caught:
+    with pytest.raises(
+        DataError, match=r"eel3\.webp is not an image: replace or remove it"
+    ) as caught:
         list(loader.batches(0))
     assert "\n" not in str(caught.value)
     loader.close()
 
 
 @pytest.mark.parametrize("name", ["dog0.png", "dog1.jpg", "dog3.webp", "dog5.tif"])
-def test_a_picture_cut_off_is_named(root: Path, name: str) -> None:
+def test_the_error_names_a_truncated_image(root: Path, name: str) -> None:
     file = root / "train" / "dog" / name
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     Image.fromarray(image).save(file)
     file.write_bytes(file.read_bytes()[:-400])
-    assert f"{file} is " in refusal(root)
+    assert f"{file} is " in error_message(root)
 
 
-def test_what_is_not_8_bits_or_would_run_a_program_is_refused(root: Path) -> None:
+def test_16_bit_images_and_eps_programs_are_rejected(root: Path) -> None:
     file = root / "train" / "dog" / "dog0.png"
     Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(file)
-    assert "more than 8 bits" in refusal(root)
+    assert "more than 8 bits" in error_message(root)
     Image.new("RGB", (9, 9)).save(file, format="EPS")
-    assert "is no picture" in refusal(root)
+    assert "is not an image" in error_message(root)
 
 
-def test_a_picture_that_vanishes_is_named(root: Path) -> None:
+def test_the_error_names_a_missing_image(root: Path) -> None:
     data = load(folder(root))
     (root / "train" / "cat" / "cat0.png").unlink()
-    with pytest.raises(DataError, match=r"cat0\.png is gone"):
+    with pytest.raises(DataError, match=r"cat0\.png is missing"):
         data.train.read(torch.tensor([0]))
 
 
-def test_bad_layouts_are_told(root: Path) -> None:
+def test_invalid_folder_layouts_are_reported(root: Path) -> None:
     (root / "val" / "fox").mkdir()
-    assert f"{root / 'val' / 'fox'} is a class that" in refusal(root)
+    assert f"{root / 'val' / 'fox'} is a class that" in error_message(root)
     (root / "train" / "fox").mkdir()
-    assert f"{root / 'train' / 'fox'} holds no pictures" in refusal(root)
+    assert f"{root / 'train' / 'fox'} has no images" in error_message(root)
     (root / "val").rename(root / "test")
-    picture(root / "train" / "fox" / "a.png")
-    assert f"{root / 'test' / 'fox'} holds no pictures" in refusal(root)
+    save_image(root / "train" / "fox" / "a.png")
+    assert f"{root / 'test' / 'fox'} has no images" in error_message(root)
     (root / "test").rename(root / "other")
-    assert "holds no folder val" in refusal(root)
+    assert "has no folder val" in error_message(root)
     (root / "train").rename(root / "val")
-    with pytest.raises(DataError, match="holds no folder train"):
+    with pytest.raises(DataError, match="has no folder train"):
         describe(folder(root))
 
 
-def test_an_empty_folder_and_a_single_class_are_told(tmp_path: Path) -> None:
-    assert "holds no folder train" in refusal(tmp_path)
+def test_an_empty_folder_and_a_single_class_are_reported(tmp_path: Path) -> None:
+    assert "has no folder train" in error_message(tmp_path)
     for split in ("train", "val"):
         (tmp_path / split).mkdir()
-    assert "holds 0 class folder(s)" in refusal(tmp_path)
-    picture(tmp_path / "train" / "cat" / "a.png")
-    assert "holds 1 class folder(s)" in refusal(tmp_path)
+    assert "has 0 class folder(s)" in error_message(tmp_path)
+    save_image(tmp_path / "train" / "cat" / "a.png")
+    assert "has 1 class folder(s)" in error_message(tmp_path)

@@ -1,4 +1,4 @@
-"""Batches are those of seed, epoch and number, whoever serves them and from wherever on."""
+"""Batches depend only on seed, epoch and index, not on workers, ranks or the starting batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def digits() -> Dataset:
 
 def loader(data: Dataset, workers: int = 0, rank: int = 0, world: int = 1) -> Loader:
     source = config.Digits(workers=workers)
-    return Loader(data, source, 300, seed=3, fewest=2 * world, rank=rank, world=world)
+    return Loader(data, source, 300, seed=3, min_size=2 * world, rank=rank, world=world)
 
 
 def assert_same(one: list[Batch], other: list[Batch]) -> None:
@@ -28,7 +28,7 @@ def assert_same(one: list[Batch], other: list[Batch]) -> None:
         assert mine.size == theirs.size
 
 
-def test_an_epoch_can_be_taken_up_at_any_batch(digits: Dataset) -> None:
+def test_an_epoch_can_be_resumed_at_any_batch(digits: Dataset) -> None:
     whole = list(loader(digits).batches(epoch=2))
     assert [batch.size for batch in whole] == [300] * 13 + [100]
     for start in (1, 7, 13, 14):
@@ -40,7 +40,7 @@ def test_epochs_and_seeds_differ(digits: Dataset) -> None:
     assert not torch.equal(first.labels, second.labels)
 
 
-def test_the_ranks_together_are_served_the_batch_of_one_process(digits: Dataset) -> None:
+def test_concatenated_ranks_equal_the_batch_of_one_process(digits: Dataset) -> None:
     ranks = [loader(digits, rank=rank, world=3) for rank in range(3)]
     whole = list(loader(digits).batches(1))
     for batch, *shares in zip(whole, *(rank.batches(1) for rank in ranks), strict=True):
@@ -51,14 +51,14 @@ def test_the_ranks_together_are_served_the_batch_of_one_process(digits: Dataset)
     assert torch.equal(tested, digits.test.labels)
 
 
-def test_worker_processes_change_nothing(digits: Dataset) -> None:
-    served = loader(digits, workers=2)
+def test_worker_processes_do_not_change_the_batches(digits: Dataset) -> None:
+    workers = loader(digits, workers=2)
     alone = loader(digits)
     state = torch.get_rng_state()
-    assert_same(list(served.batches(0, 5)), list(alone.batches(0, 5)))
-    broken_off = served.batches(1)
-    next(broken_off)
-    assert_same(list(served.test_batches()), list(alone.test_batches()))
-    assert_same(list(served.batches(2)), list(alone.batches(2)))
+    assert_same(list(workers.batches(0, 5)), list(alone.batches(0, 5)))
+    interrupted = workers.batches(1)
+    next(interrupted)
+    assert_same(list(workers.test_batches()), list(alone.test_batches()))
+    assert_same(list(workers.batches(2)), list(alone.batches(2)))
     assert torch.equal(torch.get_rng_state(), state)
-    served.close()
+    workers.close()

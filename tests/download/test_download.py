@@ -1,4 +1,4 @@
-"""Data sets are fetched from a server here: gone on with when it breaks, checked, explained."""
+"""Downloads from a local server resume, are verified, and fail with clear messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from lbc import config
 from lbc.cli import main as cli
 from lbc.data import load
-from lbc.download.sets import SETS, Remote
+from lbc.download.datasets import DATASETS, RemoteFile
 from lbc.download.transfer import DownloadError, fetch, unpack
 from tests.data.test_cifar import TEN, ten
 
@@ -27,47 +27,47 @@ CONTENT = np.random.default_rng(0).bytes(300_000)
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``files``; breaks off after ``breaks_after`` bytes; keeps what was asked for."""
+    """Serves ``files``, closes after ``breaks_after`` bytes, and records requested ranges."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
         self.breaks_after: int | None = None
-        self.knows_ranges = True
-        self.asked: list[str] = []
+        self.supports_ranges = True
+        self.ranges: list[str] = []
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def remote(self, name: str, content: bytes = CONTENT) -> Remote:
+    def remote(self, name: str, content: bytes = CONTENT) -> RemoteFile:
         self.files[f"/{name}"] = content
-        return Remote(f"{self.address}/{name}", name, hashlib.md5(content).hexdigest())
+        return RemoteFile(f"{self.address}/{name}", name, hashlib.md5(content).hexdigest())
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        wanted = self.headers.get("Range", "")
-        self.server.asked.append(wanted)
+        requested = self.headers.get("Range", "")
+        self.server.ranges.append(requested)
         content = self.server.files.get(self.path)
         if content is None:
             self.send_error(404)
             return
-        begin = int(wanted[6:-1]) if wanted and self.server.knows_ranges else 0
-        if begin >= len(content):
+        start = int(requested[6:-1]) if requested and self.server.supports_ranges else 0
+        if start >= len(content):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(content)}")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        self.send_response(206 if begin else 200)
-        if begin:
-            self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - begin))
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        self.wfile.write(content[begin:][: self.server.breaks_after])
+        self.wfile.write(content[start:][: self.server.breaks_after])
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -83,7 +83,7 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def refusal(remote: Remote, folder: Path) -> str:
+def error_message(remote: RemoteFile, folder: Path) -> str:
     with pytest.raises(DownloadError) as caught:
         fetch(remote, folder)
     sentence = str(caught.value)
@@ -91,77 +91,79 @@ def refusal(remote: Remote, folder: Path) -> str:
     return sentence
 
 
-def test_a_file_is_fetched_once_and_told_as_it_comes(server: Server, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+def test_a_file_is_downloaded_once_and_progress_is_reported(server: Server, tmp_path: Path) -> None:
+    reported: list[tuple[int, int | None]] = []
     remote = server.remote("a.bin")
-    path = fetch(remote, tmp_path / "new" / "folder", lambda *now: told.append(now))
+    path = fetch(remote, tmp_path / "new" / "folder", lambda *now: reported.append(now))
     assert path == tmp_path / "new" / "folder" / "a.bin" and path.read_bytes() == CONTENT
-    assert told[0] == (0, len(CONTENT)) and told[-1] == (len(CONTENT), len(CONTENT))
+    assert reported[0] == (0, len(CONTENT)) and reported[-1] == (len(CONTENT), len(CONTENT))
     assert fetch(remote, path.parent) == path
-    assert len(server.asked) == 1
+    assert len(server.ranges) == 1
     assert [file.name for file in path.parent.iterdir()] == ["a.bin"]
 
 
-def test_a_broken_download_is_gone_on_with(server: Server, tmp_path: Path) -> None:
+def test_an_interrupted_download_is_resumed(server: Server, tmp_path: Path) -> None:
     remote = server.remote("a.bin")
     server.breaks_after = 120_000
     for part in (120_000, 240_000):
-        assert "what came so far is kept" in refusal(remote, tmp_path)
+        assert "which resumes the download" in error_message(remote, tmp_path)
         assert (tmp_path / "a.bin.part").stat().st_size == part
-    told: list[int] = []
-    fetch(remote, tmp_path, lambda done, _: told.append(done))
+    reported: list[int] = []
+    fetch(remote, tmp_path, lambda received, _: reported.append(received))
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
-    assert server.asked == ["", "bytes=120000-", "bytes=240000-"] and told[0] == 240_000
+    assert server.ranges == ["", "bytes=120000-", "bytes=240000-"] and reported[0] == 240_000
     assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]
 
 
-def test_a_server_that_cannot_go_on_begins_anew(server: Server, tmp_path: Path) -> None:
+def test_a_download_restarts_if_the_server_ignores_ranges(server: Server, tmp_path: Path) -> None:
     remote = server.remote("a.bin")
     (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)
-    server.knows_ranges = False
+    server.supports_ranges = False
     assert fetch(remote, tmp_path).read_bytes() == CONTENT
 
 
-def test_a_part_that_is_whole_or_too_long_is_no_obstacle(server: Server, tmp_path: Path) -> None:
+def test_a_partial_file_that_is_complete_or_too_long_is_handled(
+    server: Server, tmp_path: Path
+) -> None:
     remote = server.remote("a.bin")
     (tmp_path / "a.bin.part").write_bytes(CONTENT)
     assert fetch(remote, tmp_path).read_bytes() == CONTENT
-    assert server.asked == ["bytes=300000-"]
+    assert server.ranges == ["bytes=300000-"]
     (tmp_path / "a.bin").unlink()
     (tmp_path / "a.bin.part").write_bytes(CONTENT + b"more")
     assert fetch(remote, tmp_path).read_bytes() == CONTENT
 
 
-def test_a_wrong_checksum_leaves_nothing_and_damage_is_replaced(
+def test_a_wrong_checksum_leaves_no_file_and_a_damaged_file_is_replaced(
     server: Server, tmp_path: Path
 ) -> None:
     good = server.remote("a.bin")
     server.files["/a.bin"] = CONTENT[:-1] + b"?"
-    assert f"another checksum than {good.md5}" in refusal(good, tmp_path)
+    assert f"whose checksum is not {good.md5}" in error_message(good, tmp_path)
     assert not list(tmp_path.iterdir())
     server.remote("a.bin")
     (tmp_path / "a.bin").write_bytes(b"damaged")
     assert fetch(good, tmp_path).read_bytes() == CONTENT
 
 
-def test_a_part_of_another_file_does_not_pass(server: Server, tmp_path: Path) -> None:
+def test_a_partial_download_of_another_file_is_rejected(server: Server, tmp_path: Path) -> None:
     remote = server.remote("a.bin")
     (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)
-    assert "another checksum" in refusal(remote, tmp_path)
+    assert "whose checksum is not" in error_message(remote, tmp_path)
     assert fetch(remote, tmp_path).read_bytes() == CONTENT
 
 
-def test_what_is_not_there_and_no_network_are_sentences(server: Server, tmp_path: Path) -> None:
-    missing = Remote(f"{server.address}/b.bin", "b.bin", "0" * 32)
-    assert "answers 404" in refusal(missing, tmp_path)
+def test_a_missing_file_and_no_network_are_clear_errors(server: Server, tmp_path: Path) -> None:
+    missing = RemoteFile(f"{server.address}/b.bin", "b.bin", "0" * 32)
+    assert "returned 404" in error_message(missing, tmp_path)
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # and nobody listens
+        unused.bind(("127.0.0.1", 0))  # bound, but not listening
         port = unused.getsockname()[1]
-        silent = Remote(f"http://127.0.0.1:{port}/a.bin", "a.bin", "0" * 32)
-        assert "cannot be reached (" in refusal(silent, tmp_path)
+        silent = RemoteFile(f"http://127.0.0.1:{port}/a.bin", "a.bin", "0" * 32)
+        assert "could not be downloaded (" in error_message(silent, tmp_path)
 
 
-def test_a_file_in_place_of_the_folder_is_named(
+def test_an_error_names_a_file_where_a_folder_is_needed(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -177,7 +179,7 @@ def archive_of(folder: Path, name: str) -> bytes:
     return content.getvalue()
 
 
-def test_an_archive_is_unpacked_where_its_loader_looks(server: Server, tmp_path: Path) -> None:
+def test_an_archive_is_unpacked_where_its_loader_expects_it(server: Server, tmp_path: Path) -> None:
     ten(tmp_path / "made")
     content = archive_of(tmp_path / "made", "cifar-10-batches-bin")
     unpack(fetch(server.remote("cifar-10-binary.tar.gz", content), tmp_path / "got"))
@@ -185,44 +187,46 @@ def test_an_archive_is_unpacked_where_its_loader_looks(server: Server, tmp_path:
     assert load(config.Cifar10(folder=tmp_path / "got")).classes == 10
 
 
-def test_a_zip_is_unpacked_and_foreign_bytes_are_not(server: Server, tmp_path: Path) -> None:
+def test_a_zip_is_unpacked_and_an_invalid_archive_is_rejected(
+    server: Server, tmp_path: Path
+) -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("gzip/emnist-x.gz", b"abc")
     unpack(fetch(server.remote("emnist.zip", content.getvalue()), tmp_path))
     assert (tmp_path / "gzip" / "emnist-x.gz").read_bytes() == b"abc"
     for name in ("b.zip", "b.tar.gz"):
-        (tmp_path / name).write_bytes(b"foreign")
+        (tmp_path / name).write_bytes(b"invalid")
         with pytest.raises(DownloadError, match=re.escape(name)):
             unpack(tmp_path / name)
 
 
-def test_the_command_asks_the_mirror_for_every_file(
+def test_the_command_downloads_every_file_from_the_mirror(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    chosen = SETS["mnist"]
+    chosen = DATASETS["mnist"]
     files = tuple(server.remote(file.name, CONTENT[:1000]) for file in chosen.files)
     own = type(chosen)(chosen.title, files, chosen.settings)
-    monkeypatch.setitem(SETS, "mnist", own)
+    monkeypatch.setitem(DATASETS, "mnist", own)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["data", "download", "mnist", "--mirror", f"{server.address}/"]) == 0
-    said = capsys.readouterr().out
-    assert f"data: {{name: idx, folder: {tmp_path / 'data' / 'mnist'}}}" in said
+    out = capsys.readouterr().out
+    assert f"data: {{name: idx, folder: {tmp_path / 'data' / 'mnist'}}}" in out
     assert len(list((tmp_path / "data" / "mnist").iterdir())) == 4
 
 
-def test_a_checksum_that_is_not_the_published_one_ends_the_command(
+def test_a_checksum_that_differs_from_the_published_one_fails_the_command(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.remote("gzip.zip", b"not EMNIST")
     command = ["data", "download", "emnist", "--to", str(tmp_path), "--mirror", server.address]
     assert cli.main(command) == 1
-    assert "another checksum than 58c8d27c78d21e728a6bc7b3cc06412e" in capsys.readouterr().err
+    assert "checksum is not 58c8d27c78d21e728a6bc7b3cc06412e" in capsys.readouterr().err
 
 
-def test_every_set_is_described_well() -> None:
-    assert set(SETS) == {"mnist", "fashion-mnist", "kmnist", "emnist", "cifar-10", "cifar-100"}
-    checksums = [file.md5 for chosen in SETS.values() for file in chosen.files]
+def test_every_data_set_has_well_formed_checksums() -> None:
+    assert set(DATASETS) == {"mnist", "fashion-mnist", "kmnist", "emnist", "cifar-10", "cifar-100"}
+    checksums = [file.md5 for chosen in DATASETS.values() for file in chosen.files]
     assert len(set(checksums)) == len(checksums) == 15
     assert all(re.fullmatch("[0-9a-f]{32}", one) for one in checksums)

@@ -116,8 +116,8 @@ def test_nothing_is_overwritten_and_nothing_foreign_is_exported(
         (run, "mine.safetensors", "mine.json exists already"),
         (run, "deep/out.safetensors", "does not exist: make it first"),
         (tmp_path, "out.safetensors", "checkpoint.pt does not exist"),
-        (tmp_path / "torn.pt", "out.safetensors", "torn.pt is cut off"),
-        (run / "model.safetensors", "out.safetensors", "model.safetensors is cut off, or no"),
+        (tmp_path / "torn.pt", "out.safetensors", "torn.pt is truncated"),
+        (run / "model.safetensors", "out.safetensors", "model.safetensors is truncated, or not"),
     ):
         assert main(["export", str(source), "--out", str(tmp_path / out)]) == 2
         assert said in capsys.readouterr().err

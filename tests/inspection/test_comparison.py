@@ -1,4 +1,4 @@
-"""Two checkpoints against each other, and the colour codes of what is drawn of them."""
+"""Comparison of two checkpoints, and the colour codes of masks and differences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from lbc.cli.main import main
 from lbc.inspection import InspectionError, compare_checkpoints, compare_weights, find_violations
-from lbc.inspection.comparison import distances
+from lbc.inspection.comparison import absolute_differences
 from lbc.inspection.picture import (
     BROKEN,
     KEPT,
@@ -41,7 +41,7 @@ pairs = array_shapes(min_dims=2, max_dims=2, max_side=6).flatmap(
 
 
 @given(pairs)
-def test_differences_are_those_of_a_naive_loop(pair: tuple[Floats, Floats]) -> None:
+def test_differences_equal_those_of_a_naive_loop(pair: tuple[Floats, Floats]) -> None:
     one, other = pair
     largest, flipped = 0.0, 0
     for a, b in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True):
@@ -58,10 +58,10 @@ def test_differences_are_those_of_a_naive_loop(pair: tuple[Floats, Floats]) -> N
 
 @given(pairs)
 def test_differences_are_symmetric(pair: tuple[Floats, Floats]) -> None:
-    assert np.array_equal(distances(*pair), distances(*reversed(pair)))
+    assert np.array_equal(absolute_differences(*pair), absolute_differences(*reversed(pair)))
 
 
-def test_every_kind_of_difference_is_told(tmp_path: Path) -> None:
+def test_every_kind_of_difference_is_reported(tmp_path: Path) -> None:
     first, second = tmp_path / "a.safetensors", tmp_path / "b.pt"
     kept = torch.tensor([[1.0, 0.0, 2.0, 0.0]])
     save_file(
@@ -82,8 +82,7 @@ def test_every_kind_of_difference_is_told(tmp_path: Path) -> None:
     }
     torch.save({"model": {f"module.{key}": value for key, value in second_state.items()}}, second)
     found = compare_checkpoints(first, second)
-    told = {at.name: (at.difference, at.largest, at.flipped) for at in found.layers}
-    assert told == {
+    assert {at.name: (at.difference, at.largest, at.flipped) for at in found.layers} == {
         "gone": ("only in the first", None, None),
         "other": ("different", 2.0, 2),
         "same": ("same", 0.0, 0),
@@ -104,14 +103,14 @@ def test_every_kind_of_difference_is_told(tmp_path: Path) -> None:
     }
 
 
-def test_the_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_the_error_names_the_file_that_cannot_be_read(tmp_path: Path) -> None:
     save_file({"a.weight": torch.ones(2, 4)}, tmp_path / "a.safetensors")
     (tmp_path / "b.safetensors").write_bytes(b"nonsense")
     with pytest.raises(InspectionError, match=r"b\.safetensors"):
         compare_checkpoints(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
 
 
-def test_the_command_detects_compares_and_lists(
+def test_the_command_detects_compares_and_writes_violations(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
@@ -119,8 +118,8 @@ def test_the_command_detects_compares_and_lists(
     weight[:, ::2] = 0
     save_file({"fc.weight": weight, "head.weight": torch.ones(2, 8)}, first)
     assert main(["inspect", str(first)]) == 0
-    said = capsys.readouterr().out
-    assert "1:2" in said and "2 layers: 1 1:2, 1 dense; no block breaks" in said
+    out = capsys.readouterr().out
+    assert "1:2" in out and "2 layers: 1 1:2, 1 dense; 0 violations." in out
     assert main(["inspect", str(first), "--json", "--skip", "head"]) == 0
     (layer,) = json.loads(capsys.readouterr().out)["layers"]
     assert layer["headline"] == "1:2" and layer["obeyed"] == ["1:2", "2:4", "4:8"]
@@ -139,13 +138,13 @@ def test_the_command_detects_compares_and_lists(
     assert main(["inspect", str(second), "--violations", str(lines)]) == 0
     assert "Wrote" in capsys.readouterr().out
     assert lines.read_text().splitlines()[1:] == ['fc,1:2,0,2,"(0,0) (0,1)"']
-    asked = ["inspect", str(second), "--pattern", "1:2", "--violations", str(lines)]
-    assert main(asked) == 1
+    args = ["inspect", str(second), "--pattern", "1:2", "--violations", str(lines)]
+    assert main(args) == 1
     assert len(lines.read_text().splitlines()) == 1 + 1 + 8
 
 
 @given(pairs)
-def test_codes_say_what_is_zero_kept_and_broken(pair: tuple[Floats, Floats]) -> None:
+def test_codes_distinguish_zero_kept_and_violating_weights(pair: tuple[Floats, Floats]) -> None:
     rows = np.tile(pair[0], (1, 4))
     violations = find_violations((rows != 0).view(np.uint8), rows.shape, Pattern(2, 4))
     codes = mask_codes(rows, 2.0, violations)
@@ -162,7 +161,7 @@ def test_codes_say_what_is_zero_kept_and_broken(pair: tuple[Floats, Floats]) -> 
             assert codes[row, column] == (BROKEN if broken else KEPT) + shade
 
 
-def test_a_picture_of_many_chunks_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_chunks_does_not_affect_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(0).standard_normal((40, 32)).astype(np.float32)
     rows[rows < 0.3] = 0
     kept = (rows != 0).view(np.uint8)
@@ -173,16 +172,16 @@ def test_a_picture_of_many_chunks_is_that_of_one(monkeypatch: pytest.MonkeyPatch
     assert len(violations) == sum(at.kept > 1 for at in violations) > 0
 
 
-def test_difference_codes_name_who_keeps_a_weight() -> None:
+def test_difference_codes_show_which_checkpoint_keeps_a_weight() -> None:
     one = np.array([[0, 1, 0, 2, 2, np.nan]], dtype=np.float32)
     other = np.array([[0, 0, 1, 2, 3, 1]], dtype=np.float32)
     codes = difference_codes(one, other, top=1.0)
     last = KEPT + SHADES - 1
     assert codes.tolist() == [[ZERO, ONLY_FIRST, ONLY_SECOND, KEPT, last, last]]
-    assert ZERO < KEPT < BROKEN < ONLY_FIRST < ONLY_SECOND  # what must not be lost is greater
+    assert ZERO < KEPT < BROKEN < ONLY_FIRST < ONLY_SECOND  # the largest code of a pixel is drawn
 
 
-def test_the_top_level_ignores_zeros_and_what_is_no_number() -> None:
+def test_the_top_level_ignores_zeros_and_non_finite_values() -> None:
     assert top_level(np.zeros((2, 2), dtype=np.float32)) == 1.0
     rows = np.array([[0, 0, 3, np.inf, np.nan, 3]], dtype=np.float32)
     assert top_level(rows) == 3.0

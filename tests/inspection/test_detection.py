@@ -1,4 +1,4 @@
-"""Which N:M a weight obeys is found from its zeros, and every block that breaks it is listed."""
+"""Detection of N:M from the zeros of a weight, and the list of violations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lbc.sparsity.pattern import Pattern
 
 
 def made(pattern: Pattern, *shape: int, seed: int = 0) -> Tensor:
-    """A weight in which every block keeps exactly N of M, at random places."""
+    """A weight in which every block keeps exactly N of M at random positions."""
     numbers = torch.Generator().manual_seed(seed)
     blocks = pattern.to_blocks(torch.empty(shape))
     order = torch.rand(blocks.shape, generator=numbers).argsort(dim=1)
@@ -49,7 +49,7 @@ masks = st.tuples(
 
 
 @given(masks, st.sampled_from([(), (3,), (6, 12)]))
-def test_counts_are_those_of_a_naive_loop(weight: Tensor, more: tuple[int, ...]) -> None:
+def test_counts_equal_those_of_a_naive_loop(weight: Tensor, more: tuple[int, ...]) -> None:
     found = detect_weight(weight, more)
     width = weight.shape[1]
     assert set(found.blocks) == {m for m in (*WIDTHS, *more) if width % m == 0}
@@ -63,7 +63,7 @@ def test_counts_are_those_of_a_naive_loop(weight: Tensor, more: tuple[int, ...])
 
 
 @given(masks)
-def test_what_is_obeyed_holds_and_nothing_stricter_does(weight: Tensor) -> None:
+def test_obeyed_patterns_hold_and_no_stricter_one_does(weight: Tensor) -> None:
     found = detect_weight(weight)
     for m in found.blocks:
         obeyed = [pattern for pattern in found.obeyed if pattern.m == m]
@@ -76,9 +76,7 @@ def test_what_is_obeyed_holds_and_nothing_stricter_does(weight: Tensor) -> None:
 
 
 @given(masks, st.sampled_from([Pattern(1, 2), Pattern(2, 4), Pattern(1, 3), Pattern(5, 8)]))
-def test_all_violations_are_found_where_a_naive_loop_finds_them(
-    weight: Tensor, pattern: Pattern
-) -> None:
+def test_violations_equal_those_of_a_naive_loop(weight: Tensor, pattern: Pattern) -> None:
     shape = tuple(weight.shape)
     if shape[1] % pattern.m:
         with pytest.raises(ValueError, match="not a multiple"):
@@ -97,11 +95,11 @@ def test_all_violations_are_found_where_a_naive_loop_finds_them(
     assert [(at.block, at.kept, at.coordinates) for at in found] == naive
     first = check(weight, pattern).first
     assert (found[0] if found else None) == first
-    assert detect_weight(weight, [pattern.m]).broken(pattern) == len(found)
+    assert detect_weight(weight, [pattern.m]).count_violations(pattern) == len(found)
 
 
 @given(masks)
-def test_rows_are_the_weight_where_their_places_say(weight: Tensor) -> None:
+def test_rows_match_the_weight_at_their_coordinates(weight: Tensor) -> None:
     weight = torch.arange(1.0, weight.numel() + 1).reshape(weight.shape)
     rows = weight_rows(weight)
     for (row, column), number in np.ndenumerate(rows):
@@ -109,7 +107,7 @@ def test_rows_are_the_weight_where_their_places_say(weight: Tensor) -> None:
 
 
 @pytest.mark.parametrize("m", [2, 3, 12, 64, 255])
-def test_blocks_are_counted_whatever_their_width(m: int) -> None:
+def test_blocks_of_any_width_are_counted(m: int) -> None:
     kept = (np.random.default_rng(0).random((3, 4 * m)) < 0.9).astype(np.uint8)
     expected = kept.reshape(3, 4, m).astype(int).sum(axis=2)
     assert np.array_equal(block_counts(kept, m), expected)
@@ -117,29 +115,29 @@ def test_blocks_are_counted_whatever_their_width(m: int) -> None:
 
 @pytest.mark.parametrize("pattern", ["1:2", "2:4", "3:4", "1:4", "4:8", "2:8", "1:16", "8:32"])
 @pytest.mark.parametrize("shape", [(64, 64), (16, 64, 3, 3)])
-def test_what_was_made_for_a_pattern_is_called_by_it(pattern: str, shape: tuple[int, ...]) -> None:
+def test_the_pattern_of_a_pruned_weight_is_detected(pattern: str, shape: tuple[int, ...]) -> None:
     found = detect_weight(made(Pattern.parse(pattern), *shape))
     assert found.headline == pattern
     assert str(found.strictest) == pattern
 
 
-def test_a_few_broken_blocks_do_not_hide_the_pattern() -> None:
+def test_a_few_violations_do_not_prevent_detection() -> None:
     weight = made(Pattern(2, 4), 64, 64, 3, 3)
     weight[5, :4, 1, 2] = 1
     found = detect_weight(weight)
-    assert found.headline == "2:4 but for 1 block"
+    assert found.headline == "2:4 except 1 block"
     assert Pattern(2, 4) not in found.obeyed
     weight[6] = 1
-    assert detect_weight(weight).headline == "2:4 but for 145 blocks"
+    assert detect_weight(weight).headline == "2:4 except 145 blocks"
 
 
 @pytest.mark.parametrize("density", [0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95])
-def test_zeros_at_random_are_no_pattern(density: float) -> None:
+def test_random_zeros_are_unstructured(density: float) -> None:
     found = detect_weight(unstructured(density, 64, 64, 3, 3))
     assert (found.headline, found.pattern) == ("unstructured", None)
 
 
-def test_dense_and_empty_layers_say_so() -> None:
+def test_dense_and_all_zero_layers_are_recognised() -> None:
     assert detect_weight(torch.ones(4, 32)).headline == "dense"
     assert detect_weight(torch.ones(4, 3, 7, 7)).headline == "dense"
     empty = detect_weight(torch.zeros(4, 32))
@@ -148,15 +146,15 @@ def test_dense_and_empty_layers_say_so() -> None:
     assert detect_weight(torch.full((4, 4), torch.nan)).headline == "dense"
 
 
-def test_blocks_wider_than_a_byte_counts_are_counted() -> None:
+def test_blocks_wider_than_255_are_counted() -> None:
     found = detect_weight(torch.ones(2, 1024), [512])
     assert found.blocks[512][512] == 4
     violations = find_violations(kept_rows(torch.ones(2, 1024)), (2, 1024), Pattern(300, 512))
     assert violations.blocks.tolist() == [0, 1, 2, 3]
 
 
-def test_a_pattern_that_was_not_counted_has_no_number() -> None:
-    assert Detection((1, 4), 4, {4: (0, 0, 0, 0, 1)}).broken(Pattern(1, 3)) is None
+def test_the_violations_of_an_uncounted_pattern_are_unknown() -> None:
+    assert Detection((1, 4), 4, {4: (0, 0, 0, 0, 1)}).count_violations(Pattern(1, 3)) is None
 
 
 def test_a_checkpoint_is_surveyed_and_its_violations_written(tmp_path: Path) -> None:
@@ -176,7 +174,7 @@ def test_a_checkpoint_is_surveyed_and_its_violations_written(tmp_path: Path) -> 
         metadata={"lbc": stated},
     )
     survey = survey_checkpoint(path)
-    found = {layer.name: (str(layer.pattern), layer.broken) for layer in survey.layers}
+    found = {layer.name: (str(layer.pattern), layer.violation_count) for layer in survey.layers}
     assert found == {
         "sparse": ("2:4", 0),
         "broken": ("1:4", 1),
@@ -184,8 +182,8 @@ def test_a_checkpoint_is_surveyed_and_its_violations_written(tmp_path: Path) -> 
         "head": ("None", 0),
         "odd": ("None", 0),
     }
-    said = {layer.name: layer.as_dict()["stated"] for layer in survey.layers}
-    assert said["head"] == "dense: classifier" and said["sparse"] is None
+    stated_by_layer = {layer.name: layer.as_dict()["stated"] for layer in survey.layers}
+    assert stated_by_layer["head"] == "dense: classifier" and stated_by_layer["sparse"] is None
     lines = tmp_path / "violations.csv"
     assert save_violations(lines, violations_in(path, None, ["broken", "odd"])) == 1
     assert lines.read_text().splitlines() == [

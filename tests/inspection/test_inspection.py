@@ -1,4 +1,4 @@
-"""Checkpoints of any origin are checked layer by layer, and bad ones get one sentence."""
+"""Checkpoints from any source are checked per layer; bad files give one-sentence errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lbc.inspection import InspectionError, Layer, Report, inspect_checkpoint
+from lbc.inspection import InspectionError, LayerReport, PatternReport, inspect_checkpoint
 from lbc.models import ConvNet
 from lbc.sparsity.compliance import Violation
 from lbc.sparsity.pattern import Pattern
@@ -30,17 +30,17 @@ def sparse(*shape: int) -> Tensor:
     return weight
 
 
-def status(report: Report) -> dict[str, str]:
+def status(report: PatternReport) -> dict[str, str]:
     return {layer.name: layer.status for layer in report.layers}
 
 
-def only(report: Report) -> Layer:
+def only(report: PatternReport) -> LayerReport:
     (layer,) = report.layers
     return layer
 
 
-def refusal(path: Path) -> str:
-    """The sentence a file is refused with; it must name the file and be one line."""
+def error_message(path: Path) -> str:
+    """The error for a file, which must name the file and be one sentence."""
     with pytest.raises(InspectionError) as caught:
         inspect_checkpoint(path, PATTERN)
     sentence = str(caught.value)
@@ -75,7 +75,7 @@ def test_a_safetensors_file_is_checked_layer_by_layer(tmp_path: Path) -> None:
     assert report.checked == 3
 
 
-def test_a_run_folder_stands_for_its_model(tmp_path: Path) -> None:
+def test_the_model_of_a_run_folder_is_checked(tmp_path: Path) -> None:
     save_file(STATE, tmp_path / "model.safetensors")
     assert status(inspect_checkpoint(tmp_path, PATTERN)) == EXPECTED
 
@@ -84,7 +84,7 @@ def test_a_run_folder_stands_for_its_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("nest", [None, "model", "state_dict"])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_a_torch_file_is_checked_wherever_its_state_dict_is(
+def test_the_state_dict_of_a_torch_file_can_be_nested(
     tmp_path: Path, suffix: str, zipped: bool, nest: str | None, prefix: str
 ) -> None:
     state = {prefix + key: value for key, value in STATE.items()}
@@ -99,12 +99,12 @@ def test_a_submodule_called_module_keeps_its_name(tmp_path: Path) -> None:
     assert set(status(inspect_checkpoint(tmp_path / "a.pt", PATTERN))) == {"module.a", "b"}
 
 
-def test_a_violation_names_its_place_and_a_whole_model_can_be_valid(tmp_path: Path) -> None:
+def test_a_violation_has_coordinates_and_a_model_without_any_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     weight = sparse(8, 8, 3, 3)
     save_file({"conv.weight": weight}, path)
     layer = only(inspect_checkpoint(path, PATTERN))
-    assert layer == Layer("conv", (8, 8, 3, 3), "valid", "", 0.5)
+    assert layer == LayerReport("conv", (8, 8, 3, 3), "valid", "", 0.5)
 
     weight[3, 7, 1, 2] = 1e-30
     save_file({"conv.weight": weight}, path)
@@ -134,7 +134,7 @@ def test_the_weight_of_a_bare_layer_is_found(tmp_path: Path) -> None:
 
 
 class Masked(nn.Module):
-    """What LBC registers on a weight while it trains: a mask kept as a buffer."""
+    """A parametrization like that of LBC: a mask as a buffer."""
 
     mask: Tensor
 
@@ -147,7 +147,7 @@ class Masked(nn.Module):
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_a_checkpoint_taken_in_training_is_checked_with_its_masks(
+def test_masks_are_applied_to_a_checkpoint_saved_during_training(
     tmp_path: Path, suffix: str
 ) -> None:
     model = ConvNet(1, 8, 3, width=8, depth=2)
@@ -157,7 +157,7 @@ def test_a_checkpoint_taken_in_training_is_checked_with_its_masks(
     )
     path = tmp_path / f"a{suffix}"
 
-    def saved() -> Report:
+    def saved() -> PatternReport:
         if suffix == ".pt":
             torch.save({"model": model.state_dict()}, path)
         else:
@@ -174,15 +174,15 @@ def test_a_checkpoint_taken_in_training_is_checked_with_its_masks(
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(4, 8), torch.ones(4, 4, dtype=torch.bool)])
-def test_a_foreign_parametrization_is_refused(tmp_path: Path, mask: Tensor | None) -> None:
+def test_another_parametrization_is_rejected(tmp_path: Path, mask: Tensor | None) -> None:
     state = {"a.parametrizations.weight.original": torch.ones(4, 8)}
     if mask is not None:
         state["a.parametrizations.weight.0.mask"] = mask
     torch.save(state, tmp_path / "a.pt")
-    assert "layer a is parametrized by something else" in refusal(tmp_path / "a.pt")
+    assert "the parametrization of layer a is not an N:M mask" in error_message(tmp_path / "a.pt")
 
 
-def test_layers_are_dense_by_design_when_the_file_or_the_user_says_so(tmp_path: Path) -> None:
+def test_layers_are_dense_by_design_if_the_file_or_the_user_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     statement = {"layers": {"block.conv": "2:4"}, "skipped": {"head": "the classifier"}}
     state = STATE | {"extra.0.weight": torch.ones(4, 8)}
@@ -196,22 +196,22 @@ def test_layers_are_dense_by_design_when_the_file_or_the_user_says_so(tmp_path: 
     assert report.checked == 2
 
 
-def test_a_layer_exported_with_another_pattern_says_so(tmp_path: Path) -> None:
+def test_the_reason_mentions_another_pattern_stated_by_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     metadata = {"lbc": json.dumps({"layers": {"a": "3:4"}})}
     save_file({"a.weight": torch.ones(4, 8)}, path, metadata=metadata)
     assert only(inspect_checkpoint(path, PATTERN)).reason.endswith(
-        "(the file says this layer is 3:4)"
+        "(the file states 3:4 for this layer)"
     )
 
 
 @pytest.mark.parametrize("entry", ["", "[]", "{", '{"skipped": ["a"]}', "[" * 10_000, "null"])
-def test_a_foreign_metadata_entry_is_refused(tmp_path: Path, entry: str) -> None:
+def test_an_invalid_metadata_entry_is_rejected(tmp_path: Path, entry: str) -> None:
     save_file(STATE, tmp_path / "a.safetensors", metadata={"lbc": entry})
-    assert "metadata entry 'lbc'" in refusal(tmp_path / "a.safetensors")
+    assert "metadata entry 'lbc'" in error_message(tmp_path / "a.safetensors")
 
 
-def test_the_report_can_be_written_as_json(tmp_path: Path) -> None:
+def test_the_report_can_be_serialised_as_json(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"a.weight": torch.ones(1, 4), "b.weight": sparse(1, 4)}, path)
     assert json.loads(json.dumps(inspect_checkpoint(path, PATTERN).as_dict())) == {
@@ -260,24 +260,24 @@ def test_no_code_in_a_checkpoint_ever_runs(tmp_path: Path) -> None:
     sprung, path = tmp_path / "sprung", tmp_path / "a.pt"
     content = STATE | {"trap": Trap(sprung)}
     torch.save(content, path)
-    assert "can run code" in refusal(path)
+    assert "can run code" in error_message(path)
     torch.save(content, path, _use_new_zipfile_serialization=False)
-    refusal(path)
+    error_message(path)
     path.write_bytes(pickle.dumps(content))
-    refusal(path)
+    error_message(path)
     disguised = tmp_path / "a.safetensors"
     disguised.write_bytes(path.read_bytes())
-    refusal(disguised)
+    error_message(disguised)
     assert not sprung.exists()
 
 
-def test_a_whole_pickled_model_is_refused_by_the_name_of_its_class(tmp_path: Path) -> None:
+def test_the_error_for_a_pickled_model_names_its_class(tmp_path: Path) -> None:
     torch.save(nn.Linear(4, 4), tmp_path / "a.pt")
-    assert "torch.nn.modules.linear.Linear" in refusal(tmp_path / "a.pt")
+    assert "torch.nn.modules.linear.Linear" in error_message(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors", "legacy.pt"])
-def test_a_checkpoint_cut_off_anywhere_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_truncated_checkpoint_is_rejected(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "a.safetensors":
         save_file(STATE, path)
@@ -286,48 +286,48 @@ def test_a_checkpoint_cut_off_anywhere_is_refused(tmp_path: Path, name: str) -> 
     whole = path.read_bytes()
     for length in range(0, len(whole) - 1, 397):
         path.write_bytes(whole[:length])
-        refusal(path)
+        error_message(path)
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
-def test_a_checkpoint_with_flipped_bytes_is_checked_or_refused(tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_with_flipped_bytes_is_checked_or_rejected(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "a.safetensors":
         save_file(STATE, path, metadata={"lbc": "{}"})
     else:
         torch.save(STATE, path)
     whole = path.read_bytes()
-    refused = 0
+    rejected = 0
     for place in range(0, len(whole), 61):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x15]) + whole[place + 1 :])
         try:
             inspect_checkpoint(path, PATTERN)
         except InspectionError:
-            refused += 1
-    assert refused
+            rejected += 1
+    assert rejected
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"hello\n", os.urandom(400), b"PK\x03\x04oops"])
-def test_a_foreign_file_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_file_of_another_format_is_rejected(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    refusal(tmp_path / name)
+    error_message(tmp_path / name)
 
 
 @pytest.mark.parametrize(
     "content",
     [torch.ones(4, 4), [STATE], {}, {"model": 3}, {3: torch.ones(4, 4)}, {"a": torch.ones(4, 4)}],
 )
-def test_a_torch_file_without_layers_is_refused(tmp_path: Path, content: object) -> None:
+def test_a_torch_file_without_layers_is_rejected(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "a.pt")
-    assert "no state dict with a layer" in refusal(tmp_path / "a.pt")
+    assert "no state dict with layers" in error_message(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("key", ["a.bias", "weight_scale", "a.weight"])
-def test_a_safetensors_file_without_layers_is_refused(tmp_path: Path, key: str) -> None:
+def test_a_safetensors_file_without_layers_is_rejected(tmp_path: Path, key: str) -> None:
     shape = (4,) if key == "a.weight" else (4, 4)
     save_file({key: torch.ones(shape)}, tmp_path / "a.safetensors")
-    assert "holds no layer" in refusal(tmp_path / "a.safetensors")
+    assert "has no layers" in error_message(tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -339,15 +339,13 @@ def test_a_safetensors_file_without_layers_is_refused(tmp_path: Path, key: str) 
     ],
     ids=["expanded", "meta", "sparse layout"],
 )
-def test_a_weight_whose_numbers_are_not_all_there_is_refused(
-    tmp_path: Path, weight: Tensor
-) -> None:
+def test_a_weight_without_all_of_its_data_is_rejected(tmp_path: Path, weight: Tensor) -> None:
     torch.save({"a.weight": weight}, tmp_path / "a.pt")
-    assert "layer a" in refusal(tmp_path / "a.pt")
+    assert "layer a" in error_message(tmp_path / "a.pt")
 
 
-def test_missing_files_folders_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
-    assert "does not exist" in refusal(tmp_path / "nowhere.pt")
-    assert "without model.safetensors" in refusal(tmp_path)
+def test_missing_files_folders_and_unknown_formats_are_rejected(tmp_path: Path) -> None:
+    assert "does not exist" in error_message(tmp_path / "nowhere.pt")
+    assert "has no model.safetensors" in error_message(tmp_path)
     (tmp_path / "a.bin").write_bytes(b"x")
-    assert "no known kind" in refusal(tmp_path / "a.bin")
+    assert "unsupported format" in error_message(tmp_path / "a.bin")

@@ -1,4 +1,4 @@
-"""The layers of ONNX files: found by their nodes, turned as torch has them, named as in torch."""
+"""ONNX layers are found from their nodes, transposed to torch's layout and named as in torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 def write(
     path: Path, nodes: list[Any], tensors: dict[str, np.ndarray[Any, Any]], **options: Any
 ) -> Path:
-    """A file of these nodes; that its graph could not run does not matter here."""
+    """Write a file with these nodes; the graph need not be valid."""
     values = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, None)
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
@@ -48,7 +48,7 @@ MATRIX = np.arange(1, 25, dtype=np.float32).reshape(3, 8)
     ],
     ids=["Gemm, transposed", "Gemm", "Gemm by default", "x·W", "W·x"],
 )
-def test_matrices_are_turned_so_that_inputs_come_second(
+def test_matrices_are_transposed_to_outputs_by_inputs(
     tmp_path: Path, node: Any, stored: np.ndarray[Any, Any]
 ) -> None:
     path = write(tmp_path / "a.onnx", [node], {"w": np.ascontiguousarray(stored)})
@@ -58,16 +58,16 @@ def test_matrices_are_turned_so_that_inputs_come_second(
         assert [stored.shape for stored in checkpoint.layers.values()] == [(3, 8)]
 
 
-def test_a_transposition_before_the_product_is_looked_through(tmp_path: Path) -> None:
+def test_a_transpose_node_before_the_product_is_followed(tmp_path: Path) -> None:
     nodes = [
-        helper.make_node("Transpose", ["w"], ["turned"], perm=[1, 0]),
-        helper.make_node("MatMul", ["x", "turned"], ["y"]),
+        helper.make_node("Transpose", ["w"], ["transposed"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "transposed"], ["y"]),
     ]
     (weight,) = weights(write(tmp_path / "a.onnx", nodes, {"w": MATRIX})).values()
     assert np.array_equal(weight.numpy(), MATRIX)
 
 
-def test_constants_count_and_what_is_no_layer_does_not(tmp_path: Path) -> None:
+def test_constants_are_read_and_other_tensors_are_ignored(tmp_path: Path) -> None:
     kernel = np.ones((4, 8, 3, 3), dtype=np.float32)
     nodes = [
         helper.make_node("Constant", [], ["k"], value=numpy_helper.from_array(kernel)),
@@ -101,7 +101,7 @@ def test_constants_count_and_what_is_no_layer_does_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [TensorProto.BFLOAT16, TensorProto.FLOAT8E4M3FN])
-def test_narrow_types_are_widened_exactly(tmp_path: Path, kind: int) -> None:
+def test_narrow_types_are_converted_exactly(tmp_path: Path, kind: int) -> None:
     tensor = helper.make_tensor("w", kind, [2, 4], [0.0, 1.5, -2.0, 0.0, 0.0, 0.25, 8.0, 0.0])
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, None)
     nodes = [helper.make_node("Gemm", ["x", "w"], ["x2"], transB=1)]
@@ -112,7 +112,7 @@ def test_narrow_types_are_widened_exactly(tmp_path: Path, kind: int) -> None:
     assert weight.tolist() == [[0.0, 1.5, -2.0, 0.0], [0.0, 0.25, 8.0, 0.0]]
 
 
-def refusal(path: Path) -> str:
+def error_message(path: Path) -> str:
     with pytest.raises(InspectionError) as caught:
         survey_checkpoint(path)
     sentence = str(caught.value)
@@ -120,33 +120,33 @@ def refusal(path: Path) -> str:
     return sentence
 
 
-def test_a_file_cut_off_anywhere_is_refused_or_read(tmp_path: Path) -> None:
+def test_a_damaged_file_is_rejected_or_read(tmp_path: Path) -> None:
     node = helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)
     path = write(tmp_path / "a.onnx", [node], {"fc.weight": MATRIX})
     whole = path.read_bytes()
-    refused = 0
+    rejected = 0
     for length in range(0, len(whole), 3):
         path.write_bytes(whole[:length])
         try:
             survey_checkpoint(path)
         except InspectionError as error:
             assert str(path) in str(error)
-            refused += 1
+            rejected += 1
     for place in range(0, len(whole), 3):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x15]) + whole[place + 1 :])
         try:
             survey_checkpoint(path)
         except InspectionError:
-            refused += 1
-    assert refused > 10
+            rejected += 1
+    assert rejected > 10
 
 
-def test_a_file_without_layers_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_layers_is_rejected(tmp_path: Path) -> None:
     node = helper.make_node("Relu", ["x"], ["y"])
-    assert "holds no layer" in refusal(write(tmp_path / "a.onnx", [node], {}))
+    assert "has no layers" in error_message(write(tmp_path / "a.onnx", [node], {}))
 
 
-def test_weights_in_another_file_are_read_and_missed(tmp_path: Path) -> None:
+def test_weights_in_another_file_are_read_or_reported_missing(tmp_path: Path) -> None:
     node = helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)
     big = np.tile(MATRIX, (100, 1))
     path = write(
@@ -158,12 +158,12 @@ def test_weights_in_another_file_are_read_and_missed(tmp_path: Path) -> None:
     )
     assert np.array_equal(weights(path)["fc"].numpy(), big)
     (tmp_path / "a.bin").unlink()
-    assert "a.bin" in refusal(path)
+    assert "a.bin" in error_message(path)
 
 
-def test_without_the_package_the_sentence_says_what_to_install(
+def test_the_error_for_the_missing_package_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.onnx").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert "pip install 'lbc-explorer[onnx]'" in refusal(tmp_path / "a.onnx")
+    assert "pip install 'lbc-explorer[onnx]'" in error_message(tmp_path / "a.onnx")

@@ -1,4 +1,4 @@
-"""Networks from elsewhere: built where they can be, and one sentence where they cannot."""
+"""External models: building them, and one-sentence errors if that fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lbc.config import Experiment, dump_experiment, load_experiment, parse_experiment
-from lbc.models import build, lay_out
+from lbc.models import build, build_on_meta
 from lbc.models.layer_cost import layer_costs
 from lbc.training.trainer import Trainer
 
@@ -35,8 +35,8 @@ class Net(nn.Module):
     def forward(self, images):
         return self.head(self.two(self.one(self.flatten(images)).relu()).relu()) * SCALE.to(images.device)
 
-class Looks(Net):
-    "Neither built nor run without values."
+class ReadsValues(Net):
+    "Can neither be built nor run on the meta device."
     def __init__(self):
         super().__init__(width=int(torch.linspace(0, 16, 2)[1].item()))
     def forward(self, images):
@@ -60,7 +60,7 @@ def leave(): sys.exit(3)
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder the user works in, with modules of their own."""
+    """The current folder, with the user's modules."""
     (tmp_path / "mine.py").write_text(MODULE)
     (tmp_path / "broken.py").write_text("import nowhere_at_all\n")
     (tmp_path / "half.py").write_text("def make(:\n")
@@ -77,22 +77,22 @@ def experiment(path: str, **kwargs: object) -> Experiment:
 
 
 @pytest.mark.parametrize("path", ["mine:Net", "mine:Within.make"])
-def test_a_function_of_the_user_s_folder_is_built_with_its_arguments(path: str) -> None:
+def test_a_function_in_the_current_folder_is_called_with_its_arguments(path: str) -> None:
     model = experiment(path, width=24).model
     assert build(model, IMAGE, 10).get_parameter("one.weight").shape == (24, 784)
-    laid_out = lay_out(model, IMAGE, 10)
-    assert all(at.is_meta for at in laid_out.parameters())
+    on_meta = build_on_meta(model, IMAGE, 10)
+    assert all(at.is_meta for at in on_meta.parameters())
 
 
-def test_laying_out_leaves_no_trace_in_the_user_s_module() -> None:
-    # A module imported on the meta device would keep its own tensors there, without values.
-    lay_out(experiment("mine:Net").model, IMAGE, 10)
+def test_building_on_meta_does_not_affect_the_tensors_of_the_user_s_module() -> None:
+    # A module imported under the meta device would create its own tensors there.
+    build_on_meta(experiment("mine:Net").model, IMAGE, 10)
     assert sys.modules["mine"].SCALE.device.type == "cpu"
 
 
-def test_what_the_meta_device_cannot_do_is_done_for_real_and_leaves_the_random_state() -> None:
+def test_a_model_that_fails_on_meta_is_built_with_weights_and_keeps_the_random_state() -> None:
     state = torch.get_rng_state()
-    model = lay_out(experiment("mine:Looks").model, IMAGE, 10)
+    model = build_on_meta(experiment("mine:ReadsValues").model, IMAGE, 10)
     assert torch.equal(torch.get_rng_state(), state)
     assert layer_costs(model, IMAGE)["two"].macs == 256
 
@@ -109,44 +109,44 @@ def test_reading_and_writing_an_experiment_imports_nothing(folder: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
-        ("nowhere_at_all:make", "model.import: there is no module 'nowhere_at_all' to import"),
-        ("mine.inner:make", "model.import: there is no module 'mine.inner' to import"),
+        ("nowhere_at_all:make", "because there is no module 'nowhere_at_all'"),
+        ("mine.inner:make", "because there is no module 'mine.inner'"),
         ("broken:make", "importing broken failed: ModuleNotFoundError: No module named 'nowhere"),
         ("half:make", "model.import: importing half failed: SyntaxError: "),
         ("leaves:make", "model.import: importing leaves failed: SystemExit: "),
         ("mine:absent", "model.import: mine has no absent: "),
-        ("mine:number", "mine:number is of type int, which cannot be called"),
+        ("mine:number", "mine:number is of type int, which is not callable"),
         ("mine:nothing", "mine:nothing returned NoneType: it must return a torch.nn.Module."),
         ("mine:boom", "mine:boom failed: RuntimeError: no luck (mine.py, line "),
         ("mine:leave", "mine:leave failed: SystemExit: 3 (mine.py, line "),
-        ("mine:narrow", "The model cannot take images of 1×28×28: RuntimeError: "),
-        ("mine:few", "mine:few puts out 1×8 for one image, where 10 classes need 1×10: "),
-        ("mine:pair", "mine:pair puts out tuple, where a tensor of logits is needed."),
+        ("mine:narrow", "The model does not accept images of 1×28×28: RuntimeError: "),
+        ("mine:few", "mine:few returns 1×8 for one image instead of 1×10: "),
+        ("mine:pair", "mine:pair returns tuple instead of a tensor of logits."),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence(path: str, said: str) -> None:
-    for make in (build, lay_out):
+def test_an_unusable_function_is_reported_in_one_sentence(path: str, message: str) -> None:
+    for make in (build, build_on_meta):
         with pytest.raises(ValueError) as caught:
             make(experiment(path).model, IMAGE, 10)
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_arguments_a_function_does_not_know_are_told() -> None:
+def test_unknown_arguments_are_reported() -> None:
     with pytest.raises(ValueError, match=r"^mine:Net failed: TypeError: .*'wdth'\.$"):
         build(experiment("mine:Net", wdth=3).model, IMAGE, 10)
 
 
-def test_an_installed_package_wins_over_a_file_of_its_name(folder: Path) -> None:
+def test_a_file_does_not_shadow_an_installed_package(folder: Path) -> None:
     (folder / "colorsys.py").write_text("raise RuntimeError('the wrong one')\n")
     sys.modules.pop("colorsys", None)
     with pytest.raises(ValueError, match=r"^model.import: colorsys has no make"):
         build(experiment("colorsys:make").model, IMAGE, 10)
 
 
-def test_a_network_of_one_s_own_is_trained(folder: Path) -> None:
+def test_a_user_s_own_model_can_be_trained(folder: Path) -> None:
     finished = Trainer(
         parse_experiment({
             "model": {"import": "mine:Net"},
@@ -161,16 +161,14 @@ def test_a_network_of_one_s_own_is_trained(folder: Path) -> None:
 
 WITHOUT = """
 import sys
-sys.modules[sys.argv[1]] = None  # what import then raises is what it raises where none is installed
+sys.modules[sys.argv[1]] = None  # import then raises the same as for a missing package
 from lbc.cli.main import main
 sys.exit(main(["layers", "e.yaml"]))
 """
 
 
 @pytest.mark.parametrize("package", ["timm", "torchvision"])
-def test_a_package_that_is_not_installed_is_named_with_what_to_do(
-    folder: Path, package: str
-) -> None:
+def test_the_error_for_a_missing_package_says_how_to_install_it(folder: Path, package: str) -> None:
     (folder / "e.yaml").write_text(f"model: {{name: {package}, model: resnet18}}\n")
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, package], capture_output=True, text=True, timeout=100
@@ -182,15 +180,15 @@ def test_a_package_that_is_not_installed_is_named_with_what_to_do(
     )
 
 
-def test_a_model_of_timm_is_told_channels_and_classes() -> None:
+def test_a_timm_model_gets_the_channels_and_classes() -> None:
     pytest.importorskip("timm")
     model = parse_experiment({"model": {"name": "timm", "model": "resnet10t"}}).model
     built = build(model, IMAGE, 7)
     assert built(torch.zeros(2, *IMAGE)).shape == (2, 7)
-    assert "fc" in layer_costs(lay_out(model, IMAGE, 7), IMAGE)
+    assert "fc" in layer_costs(build_on_meta(model, IMAGE, 7), IMAGE)
 
 
-def test_deit_loads_what_timm_saves() -> None:
+def test_deit_loads_checkpoints_of_timm() -> None:
     timm = pytest.importorskip("timm")
     theirs = timm.create_model("deit_tiny_patch16_224").eval()
     ours = build(parse_experiment({"model": {"name": "deit-tiny"}}).model, (3, 224, 224), 1000)
@@ -200,7 +198,7 @@ def test_deit_loads_what_timm_saves() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_resnets_load_what_torchvision_saves(name: str) -> None:
+def test_resnets_load_checkpoints_of_torchvision(name: str) -> None:
     pytest.importorskip("torchvision")
     shape = (3, 64, 64)
     wanted = {"name": "torchvision", "model": name}
@@ -211,15 +209,15 @@ def test_resnets_load_what_torchvision_saves(name: str) -> None:
     torch.testing.assert_close(ours(images), theirs(images))
 
 
-def test_the_layers_command_lists_it_as_json(
+def test_the_layers_command_prints_its_layers_as_json(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lbc.cli.main import main
 
     (folder / "e.yaml").write_text("model: {import: 'mine:Net'}\npattern: 2:8\n")
     assert main(["layers", "e.yaml", "--json", "--set", "layers.two=1:4"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [(at["name"], at["pattern"], at["overridden"]) for at in told["layers"]] == [
+    printed = json.loads(capsys.readouterr().out)
+    assert [(at["name"], at["pattern"], at["overridden"]) for at in printed["layers"]] == [
         ("one", "2:8", False),
         ("two", "1:4", True),
         ("head", None, False),

@@ -1,4 +1,4 @@
-"""The layer table says what a forward pass really does."""
+"""The layer table matches the actual forward pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lbc import config, sparsify
-from lbc.models import build, lay_out
+from lbc.models import build, build_on_meta
 from lbc.models.layer_cost import LayerCost, layer_costs, layer_table, model_cost
 from lbc.sparsity.layer_plan import plan_layers
 from lbc.sparsity.pattern import Pattern
@@ -22,7 +22,7 @@ IMAGENET = (3, 224, 224)
 
 
 def counted(layer: nn.Conv2d, image: Tensor) -> int:
-    """Multiply-adds of a convolution, one output value after the other."""
+    """Multiply-adds of a convolution, counted for each output value."""
     padded = F.pad(image, (layer.padding[1],) * 2 + (layer.padding[0],) * 2)  # type: ignore[arg-type]
     per_group = layer.in_channels // layer.groups
     total = 0
@@ -44,7 +44,7 @@ def counted(layer: nn.Conv2d, image: Tensor) -> int:
     size=st.tuples(st.integers(3, 7), st.integers(3, 7)),
 )
 @run_settings(max_examples=60)
-def test_a_convolution_costs_what_counting_one_by_one_gives(
+def test_the_cost_of_a_convolution_equals_a_count_one_by_one(
     groups: int,
     channels: tuple[int, int],
     kernel: tuple[int, int],
@@ -66,52 +66,52 @@ def test_a_convolution_costs_what_counting_one_by_one_gives(
     ("name", "layers", "whole"),
     [
         ("resnet18", 1_814_073_344, 1_814_073_344),
-        # Stated by torchvision as 4.09 GFLOPS, which are multiply-adds.
+        # torchvision states 4.09 GFLOPS, by which it means multiply-adds.
         ("resnet50", 4_089_184_256, 4_089_184_256),
         # The DeiT paper's 4.6 (and 1.3 for tiny) include attention's two products.
         ("deit-tiny", 1_074_851_328, 1_253_683_200),
         ("deit-small", 4_241_218_560, 4_598_882_304),
     ],
 )
-def test_the_multiply_adds_are_the_published_ones(name: str, layers: int, whole: int) -> None:
-    model = lay_out(config.parse_experiment({"model": {"name": name}}).model, IMAGENET, 1000)
+def test_the_multiply_adds_match_the_published_figures(name: str, layers: int, whole: int) -> None:
+    model = build_on_meta(config.parse_experiment({"model": {"name": name}}).model, IMAGENET, 1000)
     cost = model_cost(model, IMAGENET)
     assert sum(layer.macs for layer in cost.layers.values()) == layers
     assert cost.macs == whole
 
 
-def test_attention_s_products_are_the_share_that_no_layer_has() -> None:
-    model = lay_out(config.DeiT(), IMAGENET, 1000)
+def test_the_products_of_attention_belong_to_no_layer() -> None:
+    model = build_on_meta(config.DeiT(), IMAGENET, 1000)
     table = layer_table(model, plan_layers(model, Pattern(2, 4)), model_cost(model, IMAGENET))
-    assert round(table.elsewhere * table.macs) == 12 * 2 * 197 * 197 * 192
+    assert round(table.unassigned_share * table.macs) == 12 * 2 * 197 * 197 * 192
 
 
 def test_positions_are_pixels_and_tokens() -> None:
-    model = lay_out(config.DeiT(), IMAGENET, 1000)
+    model = build_on_meta(config.DeiT(), IMAGENET, 1000)
     costs = layer_costs(model, IMAGENET)
     assert costs["patch_embed.proj"].positions == 14 * 14
     assert costs["blocks.7.mlp.fc1"] == LayerCost(197, 197 * 192 * 768, 1)
     assert costs["head"].positions == 1
-    resnet = layer_costs(lay_out(config.ResNet(), IMAGENET, 1000), IMAGENET)
+    resnet = layer_costs(build_on_meta(config.ResNet(), IMAGENET, 1000), IMAGENET)
     assert resnet["conv1"].positions == 112 * 112
     assert resnet["layer4.1.conv2"].positions == 7 * 7
 
 
-def test_a_model_with_weights_costs_the_same_and_stays_as_it_was() -> None:
+def test_a_model_with_weights_has_the_same_cost_and_is_not_changed() -> None:
     model = build(config.ConvNet(), (1, 28, 28), 10)
     model.get_submodule("stages.1").eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     modes = [module.training for module in model.modules()]
     state = torch.get_rng_state()
     costs = layer_costs(model, (1, 28, 28))
-    assert costs == layer_costs(lay_out(config.ConvNet(), (1, 28, 28), 10), (1, 28, 28))
+    assert costs == layer_costs(build_on_meta(config.ConvNet(), (1, 28, 28), 10), (1, 28, 28))
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_sparse_model_costs_the_same() -> None:
+def test_a_sparse_model_has_the_same_cost() -> None:
     model = build(config.Mlp(width=32), (1, 8, 8), 10)
     before = layer_costs(model, (1, 8, 8))
     sparsify(model, "2:4", scores="per_weight")
@@ -119,32 +119,32 @@ def test_a_sparse_model_costs_the_same() -> None:
 
 
 class Twice(nn.Module):
-    """One layer applied twice, one whose weight is only used, one that is not used."""
+    """A layer that is called twice, one of which only the weight is used, and an unused one."""
 
-    def __init__(self, looks: bool) -> None:
+    def __init__(self, reads_values: bool) -> None:
         super().__init__()
-        self.looks = looks
+        self.reads_values = reads_values
         self.body = nn.Linear(16, 16)
         self.used = nn.Linear(16, 8, bias=False)
         self.idle = nn.Linear(16, 8)
 
     def forward(self, images: Tensor) -> Any:
         units = self.body(self.body(images.flatten(2)))
-        if self.looks and units.sum().item() > 1e9:  # which the meta device cannot say
+        if self.reads_values and units.sum().item() > 1e9:  # fails on the meta device
             units = -units
         return F.linear(units, self.used.weight)
 
 
-@pytest.mark.parametrize("looks", [False, True], ids=["meta", "cpu"])
-def test_calls_are_added_up_and_uses_of_a_weight_are_calls(looks: bool) -> None:
-    assert layer_costs(Twice(looks), (3, 4, 4)) == {
+@pytest.mark.parametrize("reads_values", [False, True], ids=["meta", "cpu"])
+def test_calls_are_summed_and_uses_of_a_weight_count_as_calls(reads_values: bool) -> None:
+    assert layer_costs(Twice(reads_values), (3, 4, 4)) == {
         "body": LayerCost(2 * 3, 2 * 3 * 256, 2),
         "used": LayerCost(3, 3 * 128, 1),
         "idle": LayerCost(0, 0, 0),
     }
 
 
-def test_torch_s_own_attention_is_costed_with_its_output_projection() -> None:
+def test_torch_attention_includes_its_output_projection() -> None:
     class Attending(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -159,7 +159,7 @@ def test_torch_s_own_attention_is_costed_with_its_output_projection() -> None:
     assert cost.macs == sum(at.macs for at in cost.layers.values()) + inputs + attention
 
 
-def test_a_training_in_another_thread_attends_as_it_did() -> None:
+def test_the_attention_backends_of_other_threads_are_not_changed() -> None:
     class Asking(nn.Linear):
         def forward(self, images: Tensor) -> Any:
             allowed.append(torch.backends.cuda.flash_sdp_enabled())  # type: ignore[no-untyped-call]
@@ -170,12 +170,14 @@ def test_a_training_in_another_thread_attends_as_it_did() -> None:
     assert allowed == [True]
 
 
-def test_images_a_model_cannot_take_are_a_sentence() -> None:
-    with pytest.raises(ValueError, match=r"^The model cannot take images of 3×9×9: RuntimeError: "):
+def test_images_that_a_model_does_not_accept_are_reported() -> None:
+    with pytest.raises(
+        ValueError, match=r"^The model does not accept images of 3×9×9: RuntimeError: "
+    ):
         layer_costs(nn.Linear(8, 8), (3, 9, 9))
 
 
-def test_a_row_says_what_is_planned_and_what_it_costs() -> None:
+def test_a_row_has_the_plan_and_the_cost_of_its_layer() -> None:
     model = build(config.ConvNet(width=8), (1, 8, 8), 10)
     plans = plan_layers(model, Pattern(2, 4), overrides={"stages.2.conv": Pattern(1, 8)})
     table = layer_table(model, plans, model_cost(model, (1, 8, 8)))
@@ -185,5 +187,5 @@ def test_a_row_says_what_is_planned_and_what_it_costs() -> None:
     assert (third.plan.blocks, third.combinations, third.plan.overridden) == (576, 8, True)
     assert (head.parameters, head.cost.macs) == (10 * 32 + 10, 320)
     assert sum(row.share for row in table.rows) == pytest.approx(1)
-    assert table.elsewhere == 0
+    assert table.unassigned_share == 0
     assert table.parameters == sum(p.numel() for p in model.parameters())

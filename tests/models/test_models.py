@@ -1,4 +1,4 @@
-"""Every model an experiment can name builds, trains and has the layers it promises."""
+"""Every configurable model can be built and trained, and has the documented layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from lbc import config
 from lbc.config.model import FAMILIES
-from lbc.config.values import names
+from lbc.config.values import variant_names
 from lbc.models import (
     CifarResNet,
     ConvNet,
@@ -18,7 +18,7 @@ from lbc.models import (
     ResNet34,
     ResNet50,
     build,
-    lay_out,
+    build_on_meta,
 )
 from lbc.models.cifar_resnet import CifarBlock
 from lbc.models.deit import Attention, DropPath
@@ -26,8 +26,8 @@ from lbc.models.deit import Attention, DropPath
 OWN = [
     config.parse_experiment({"model": {"name": name}}).model
     for family in FAMILIES
-    if family not in config.FOREIGN
-    for name in names(family)
+    if family not in config.EXTERNAL
+    for name in variant_names(family)
 ]
 OF_ANY_SIZE = [
     config.ConvNet(), config.Mlp(), config.ResNet(), config.ResNet(name="resnet50"),
@@ -63,8 +63,8 @@ def test_deit_trains_on_images_that_its_patches_tile(
 
 
 @pytest.mark.parametrize("model", OWN, ids=lambda model: model.name)
-def test_a_model_can_be_laid_out_without_memory(model: config.Model) -> None:
-    built = lay_out(model, (3, 32, 32), classes=10)
+def test_a_model_can_be_built_on_the_meta_device(model: config.Model) -> None:
+    built = build_on_meta(model, (3, 32, 32), classes=10)
     assert all(tensor.is_meta for tensor in built.state_dict().values())
     assert built(torch.zeros(2, 3, 32, 32, device="meta")).shape == (2, 10)
 
@@ -72,7 +72,7 @@ def test_a_model_can_be_laid_out_without_memory(model: config.Model) -> None:
 @pytest.mark.parametrize(
     ("name", "classes", "side", "published"),
     [
-        # He et al. 2016, table 6: 0.27M, 0.46M, 0.85M; exactly, without parameters in shortcuts.
+        # He et al. 2016, table 6: 0.27M, 0.46M, 0.85M; exact for parameter-free shortcuts.
         ("resnet20", 10, 32, 269_722),
         ("resnet32", 10, 32, 464_154),
         ("resnet56", 10, 32, 853_018),
@@ -88,7 +88,7 @@ def test_a_model_has_the_published_number_of_parameters(
     name: str, classes: int, side: int, published: int
 ) -> None:
     model = config.parse_experiment({"model": {"name": name}}).model
-    assert parameters(lay_out(model, (3, side, side), classes)) == published
+    assert parameters(build_on_meta(model, (3, side, side), classes)) == published
 
 
 def test_build_passes_width_and_depth_on() -> None:
@@ -119,7 +119,7 @@ def test_a_deep_convnet_trains_on_small_images(side: int) -> None:
 
 
 @pytest.mark.parametrize("width, depth", [(0, 3), (32, 0)])
-def test_models_of_nothing_are_refused(width: int, depth: int) -> None:
+def test_models_without_layers_or_channels_are_rejected(width: int, depth: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         ConvNet(1, 28, 10, width, depth)
     with pytest.raises(ValueError, match="at least 1"):
@@ -148,7 +148,7 @@ def test_resnet18_names_its_parameters_as_torchvision_does() -> None:
 
 
 @pytest.mark.parametrize("size, expected", [(224, 7), (64, 2), (28, 1)])
-def test_resnet18_shrinks_an_image_32_times(size: int, expected: int) -> None:
+def test_resnet18_reduces_the_image_side_by_a_factor_of_32(size: int, expected: int) -> None:
     model = ResNet18(classes=5)
     sizes: list[int] = []
     model.layer4.register_forward_hook(lambda _, __, output: sizes.append(output.shape[-1]))
@@ -157,7 +157,7 @@ def test_resnet18_shrinks_an_image_32_times(size: int, expected: int) -> None:
     assert sizes == [expected]
 
 
-def test_the_shortcut_of_a_block_carries_the_input_past_it() -> None:
+def test_the_shortcut_of_a_block_is_the_identity() -> None:
     block = ResNet18(classes=2).layer1[0].eval()
     for name, parameter in block.named_parameters():
         if name.startswith("bn2"):
@@ -191,7 +191,7 @@ def test_the_larger_resnets_name_their_parameters_as_torchvision_does() -> None:
     assert len(basic) == 36 + 2 + 5 * 36
 
 
-def test_a_bottleneck_halves_the_picture_in_its_3x3_convolution() -> None:
+def test_a_bottleneck_strides_in_its_3x3_convolution() -> None:
     with torch.device("meta"):
         block = ResNet50().layer2[0]
     strides = [conv.stride for conv in (block.conv1, block.conv2, block.conv3)]
@@ -219,20 +219,20 @@ def test_deit_names_its_parameters_as_timm_does() -> None:
     assert len(shapes) == 2 + 2 + 12 * 12 + 2 + 2
 
 
-def test_deit_starts_as_published() -> None:
+def test_deit_is_initialised_as_published() -> None:
     model = build(config.DeiT(patch=4), (3, 32, 32), 10).state_dict()
     for name in ("blocks.3.mlp.fc1.weight", "blocks.3.attn.qkv.weight", "pos_embed"):
         assert model[name].std().item() == pytest.approx(0.02, rel=0.05)
     assert not model["blocks.3.mlp.fc1.bias"].any()
 
 
-def test_a_cifar_resnet_starts_as_published() -> None:
+def test_a_cifar_resnet_is_initialised_as_published() -> None:
     conv = CifarResNet(20).state_dict()["layer3.1.conv1.weight"]
     assert conv.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.03)
 
 
-def test_patches_that_do_not_tile_the_images_are_told_with_those_that_do() -> None:
-    with pytest.raises(ValueError, match=r"28×28 pixels, .* set model.patch to 2, 4, 7 or 14"):
+def test_patches_that_do_not_tile_the_images_are_reported_with_those_that_do() -> None:
+    with pytest.raises(ValueError, match=r"28×28 pixels: set model.patch to 2, 4, 7 or 14"):
         build(config.DeiT(), (1, 28, 28), 10)
     with pytest.raises(ValueError, match=r"set model.patch to 13"):
         build(config.DeiT(), (1, 13, 26), 10)
@@ -266,7 +266,7 @@ def test_attention_is_softmax_of_scaled_products() -> None:
     torch.testing.assert_close(attention(tokens), expected)
 
 
-def test_a_cifar_resnet_carries_thinned_images_past_a_block_that_changes_shape() -> None:
+def test_the_shortcut_of_a_cifar_resnet_subsamples_if_the_shape_changes() -> None:
     block = CifarResNet(20).layer2[0].eval()
     assert isinstance(block, CifarBlock)
     nn.init.zeros_(block.bn2.weight)
@@ -278,19 +278,19 @@ def test_a_cifar_resnet_carries_thinned_images_past_a_block_that_changes_shape()
 
 @pytest.mark.parametrize("width", [16, 32])
 def test_a_cifar_resnet_doubles_its_width_twice(width: int) -> None:
-    model = lay_out(config.CifarResNet(name="resnet32", width=width), (3, 32, 32), 10)
+    model = build_on_meta(config.CifarResNet(name="resnet32", width=width), (3, 32, 32), 10)
     convolutions = [at for at in model.modules() if isinstance(at, nn.Conv2d)]
     assert len(convolutions) == 31
     assert {conv.out_channels for conv in convolutions} == {width, 2 * width, 4 * width}
 
 
 @pytest.mark.parametrize("layers", [2, 19, 21, 0])
-def test_a_cifar_resnet_of_another_number_of_layers_is_refused(layers: int) -> None:
+def test_a_cifar_resnet_with_another_number_of_layers_is_rejected(layers: int) -> None:
     with pytest.raises(ValueError, match="6n \\+ 2 layers"):
         CifarResNet(layers)
 
 
-def test_the_first_resnet_starts_from_the_same_weights_as_it_always_did() -> None:
+def test_resnet18_has_reproducible_initial_weights() -> None:
     torch.manual_seed(0)
     weights = ResNet18(10, 1).state_dict()
     assert weights["conv1.weight"][0, 0, 0, 0].item() == pytest.approx(

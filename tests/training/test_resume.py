@@ -340,7 +340,7 @@ def test_a_checkpoint_that_is_not_one_of_this_run_is_refused(
         (run / "checkpoint.pt").write_bytes(good)
     for end in (0, 10, len(good) // 2, len(good) - 1):
         (run / "checkpoint.pt").write_bytes(good[:end])
-        assert "is cut off, or no PyTorch checkpoint" in refusal(quick(), run)
+        assert "is truncated, or not a PyTorch checkpoint" in refusal(quick(), run)
     torch.save({"state_dict": model}, run / "checkpoint.pt")
     assert "was not written by this program" in refusal(quick(), run)
     (run / "checkpoint.pt").write_bytes(good)

@@ -1,4 +1,4 @@
-"""The random numbers of one batch, whichever process asks for them."""
+"""The random numbers of one batch, the same in every process."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Share:
 
 
 class Draws:
-    """Random numbers that depend on ``seed``, three or so numbers, and on the place in the batch.
+    """Random numbers that depend only on ``seed`` and on the position in the batch.
 
-    They are always drawn for the whole batch, so that the shares of several processes, one after
-    the other, are what a single process draws.
+    They are always drawn for the whole batch, so that the concatenated shares of several processes
+    equal the draws of a single process.
     """
 
     def __init__(self, seed: tuple[int, ...], share: Share) -> None:
@@ -30,24 +30,24 @@ class Draws:
         self._random = np.random.default_rng(seed)
 
     def uniform(self, *shape: int) -> Tensor:
-        """For each image numbers in [0, 1), float64 (b, *shape)."""
-        return self._mine(self._random.random((self.share.size, *shape)))
+        """Uniform numbers in [0, 1) per image, float64 (b, *shape)."""
+        return self._own(self._random.random((self.share.size, *shape)))
 
     def normal(self, *shape: int) -> Tensor:
-        """For each image numbers of mean 0 and deviation 1, float64 (b, *shape)."""
-        return self._mine(self._random.standard_normal((self.share.size, *shape)))
+        """Standard normal numbers per image, float64 (b, *shape)."""
+        return self._own(self._random.standard_normal((self.share.size, *shape)))
 
     def seeds(self) -> list[int]:
-        """For each image a seed of its own."""
-        return self._mine(self._random.integers(1 << 62, size=self.share.size)).tolist()
+        """One seed per image."""
+        return self._own(self._random.integers(1 << 62, size=self.share.size)).tolist()
 
     def beta(self, alpha: float) -> float:
-        """One number of Beta(alpha, alpha) for all of the batch."""
+        """One number from Beta(alpha, alpha) for the whole batch."""
         return float(self._random.beta(alpha, alpha))
 
     def once(self) -> float:
-        """One number in [0, 1) for all of the batch."""
+        """One uniform number in [0, 1) for the whole batch."""
         return float(self._random.random())
 
-    def _mine(self, drawn: np.ndarray) -> Tensor:
+    def _own(self, drawn: np.ndarray) -> Tensor:
         return torch.from_numpy(drawn[self.share.first : self.share.last])

@@ -1,8 +1,7 @@
-"""Mixup (Zhang et al., 2018) and CutMix (Yun et al., 2019): two images become one, labels too.
+"""Mixup (Zhang et al., 2018) and CutMix (Yun et al., 2019): combine two images and their labels.
 
-Images are mixed with their neighbours in the batch, 0 with 1, 2 with 3 and so on, which the
-shuffle made random. So a process that has whole pairs needs nobody else's images. A last one
-without a neighbour stays as it is.
+Each image is mixed with its neighbour in the shuffled batch: 0 with 1, 2 with 3 and so on. Thus a
+process with whole pairs needs no images of other processes. An unpaired last image is not mixed.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from lbc.data.augmentation.draws import Draws, Share
 from lbc.data.dataset import Box
 
 
-def whole_pairs(share: Share) -> Share:
-    """The share, made larger by up to one image at either end."""
+def extend_to_pairs(share: Share) -> Share:
+    """Extend the share by up to one image at each end, so that it consists of whole pairs."""
     last = min(share.size, share.last + share.last % 2)
     return Share(share.first - share.first % 2, last, share.size)
 
@@ -26,19 +25,19 @@ def whole_pairs(share: Share) -> Share:
 def mix(
     images: Tensor, labels: Tensor, classes: int, mixup: float, cutmix: float, draws: Draws
 ) -> tuple[Tensor, Tensor]:
-    """Mixed images (b, channels, H, W), and the shares of classes in each, float32 (b, classes).
+    """Return mixed images (b, channels, H, W) and class probabilities, float32 (b, classes).
 
-    ``mixup`` and ``cutmix`` are the alphas of their Beta distributions, 0 for never. Where both
-    are on, either has half of the batches. One share holds for all of a batch.
+    ``mixup`` and ``cutmix`` are the alphas of their Beta distributions, 0 for off. If both are on,
+    each is used for half of the batches. The mixing ratio is the same for the whole batch.
     """
     neighbour = torch.arange(len(images)) ^ 1
     neighbour[neighbour == len(images)] -= 1
-    pasted = draws.once() < 0.5 if mixup and cutmix else bool(cutmix)
-    kept = draws.beta(cutmix if pasted else mixup)
-    middle = draws.once(), draws.once()
-    if pasted:
+    use_cutmix = draws.once() < 0.5 if mixup and cutmix else bool(cutmix)
+    kept = draws.beta(cutmix if use_cutmix else mixup)
+    centre = draws.once(), draws.once()
+    if use_cutmix:
         height, width = images.shape[2:]
-        box = pasted_part(kept, middle, height, width)
+        box = cutmix_box(kept, centre, height, width)
         rows, columns = (
             slice(box.top, box.top + box.height),
             slice(box.left, box.left + box.width),
@@ -48,15 +47,15 @@ def mix(
         kept = 1 - box.height * box.width / (height * width)
     else:
         mixed = images * kept + images[neighbour] * (1 - kept)
-    shares = F.one_hot(labels, classes).float()
-    return mixed, shares * kept + shares[neighbour] * (1 - kept)
+    targets = F.one_hot(labels, classes).float()
+    return mixed, targets * kept + targets[neighbour] * (1 - kept)
 
 
-def pasted_part(kept: float, middle: tuple[float, float], height: int, width: int) -> Box:
-    """A part of 1 - ``kept`` of an image's area around ``middle``, less what would lie outside."""
+def cutmix_box(kept: float, centre: tuple[float, float], height: int, width: int) -> Box:
+    """A box of a fraction 1 - ``kept`` of the area around ``centre`` (y, x) in [0, 1), clipped."""
     side = sqrt(1 - kept)
     h, w = int(height * side), int(width * side)
-    top, left = int(middle[0] * height) - h // 2, int(middle[1] * width) - w // 2
+    top, left = int(centre[0] * height) - h // 2, int(centre[1] * width) - w // 2
     bottom, right = min(height, top + h), min(width, left + w)
     top, left = max(0, top), max(0, left)
     return Box(top, left, bottom - top, right - left)

@@ -1,7 +1,7 @@
-"""RandAugment (Cubuk et al., 2020), as DeiT's recipe uses it: two of fifteen changes an image.
+"""RandAugment (Cubuk et al., 2020) as in the DeiT recipe: two of fifteen operations per image.
 
-The changes, and how a magnitude of 0 … 10 sets them, are those known as ``rand-m9-mstd0.5-inc1``:
-each grows more severe with the magnitude, and each is left out with probability 1/2.
+The operations and their strength at a magnitude of 0 … 10 are those of timm's
+``rand-m9-mstd0.5-inc1``: each gets stronger with the magnitude and is skipped with probability 1/2.
 """
 
 from __future__ import annotations
@@ -14,97 +14,96 @@ from torch import Tensor
 
 from lbc.data.augmentation.draws import Draws
 
-CHANGES = 2
-CHANCE = 0.5
-MOST = 10.0
+OPERATIONS_PER_IMAGE = 2
+PROBABILITY = 0.5
+MAX_MAGNITUDE = 10.0
 
-Change = Callable[[Image.Image, float, int | tuple[int, ...]], Image.Image]
-"""A picture, a severity of -1 … 1, the colour that fills what moves in → a picture.
+Fill = int | tuple[int, ...]
+Operation = Callable[[Image.Image, float, Fill], Image.Image]
+"""(image, strength in -1 … 1, fill colour of uncovered pixels) → image.
 
-Where a change has no direction, only the severity's size counts.
+Operations without a direction use the absolute strength.
 """
 
 
 def rand_augment(
-    images: Tensor, magnitude: float, deviation: float, fill: Tensor, draws: Draws
+    images: Tensor, magnitude: float, std: float, fill: Tensor, draws: Draws
 ) -> Tensor:
-    """Images uint8 (b, 1 or 3, H, W), changed; ``fill`` (channels,) is the colour that moves in."""
-    which = (draws.uniform(CHANGES) * len(ALL)).long().tolist()
-    left_out = (draws.uniform(CHANGES) >= CHANCE).tolist()
-    severity = (magnitude + deviation * draws.normal(CHANGES)).clamp(0, MOST) / MOST
-    signed = torch.where(draws.uniform(CHANGES) < 0.5, -severity, severity).tolist()
-    colour = tuple(fill.round().int().tolist())
-    changed = torch.empty_like(images)
+    """Transform images, uint8 (b, 1 or 3, H, W).
+
+    The magnitude has standard deviation ``std``; ``fill`` (channels,) is the fill colour.
+    """
+    count = OPERATIONS_PER_IMAGE
+    chosen = (draws.uniform(count) * len(OPERATIONS)).long().tolist()
+    skipped = (draws.uniform(count) >= PROBABILITY).tolist()
+    strength = (magnitude + std * draws.normal(count)).clamp(0, MAX_MAGNITUDE) / MAX_MAGNITUDE
+    signed = torch.where(draws.uniform(count) < 0.5, -strength, strength).tolist()
+    channels = tuple(fill.round().int().tolist())
+    colour = channels if len(channels) > 1 else channels[0]
+    result = torch.empty_like(images)
     for number, image in enumerate(images):
-        picture = _picture(image)
+        transformed = _to_pil(image)
         for index, skip, amount in zip(
-            which[number], left_out[number], signed[number], strict=True
+            chosen[number], skipped[number], signed[number], strict=True
         ):
             if not skip:
-                picture = ALL[index](picture, amount, colour if len(colour) > 1 else colour[0])
-        changed[number] = _tensor(picture)
-    return changed
+                transformed = OPERATIONS[index](transformed, amount, colour)
+        result[number] = _to_tensor(transformed)
+    return result
 
 
-def _picture(image: Tensor) -> Image.Image:
+def _to_pil(image: Tensor) -> Image.Image:
     array = image.permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
-def _tensor(picture: Image.Image) -> Tensor:
-    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return pixels.view(picture.height, picture.width, -1).permute(2, 0, 1)
+def _to_tensor(image: Image.Image) -> Tensor:
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(image.height, image.width, -1).permute(2, 0, 1)
 
 
-def _moved(
-    picture: Image.Image, matrix: tuple[float, ...], fill: int | tuple[int, ...]
-) -> Image.Image:
-    return picture.transform(
-        picture.size,
-        Image.Transform.AFFINE,
-        matrix,
-        Image.Resampling.BILINEAR,
-        fillcolor=fill,
-    )
+def _affine(image: Image.Image, matrix: tuple[float, ...], fill: Fill) -> Image.Image:
+    bilinear = Image.Resampling.BILINEAR
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, bilinear, fillcolor=fill)
 
 
-def _shear_x(picture: Image.Image, amount: float, fill: int | tuple[int, ...]) -> Image.Image:
-    return _moved(picture, (1, 0.3 * amount, 0, 0, 1, 0), fill)
+def _shear_x(image: Image.Image, amount: float, fill: Fill) -> Image.Image:
+    return _affine(image, (1, 0.3 * amount, 0, 0, 1, 0), fill)
 
 
-def _shear_y(picture: Image.Image, amount: float, fill: int | tuple[int, ...]) -> Image.Image:
-    return _moved(picture, (1, 0, 0, 0.3 * amount, 1, 0), fill)
+def _shear_y(image: Image.Image, amount: float, fill: Fill) -> Image.Image:
+    return _affine(image, (1, 0, 0, 0.3 * amount, 1, 0), fill)
 
 
-def _translate_x(picture: Image.Image, amount: float, fill: int | tuple[int, ...]) -> Image.Image:
-    return _moved(picture, (1, 0, 0.45 * amount * picture.width, 0, 1, 0), fill)
+def _translate_x(image: Image.Image, amount: float, fill: Fill) -> Image.Image:
+    return _affine(image, (1, 0, 0.45 * amount * image.width, 0, 1, 0), fill)
 
 
-def _translate_y(picture: Image.Image, amount: float, fill: int | tuple[int, ...]) -> Image.Image:
-    return _moved(picture, (1, 0, 0, 0, 1, 0.45 * amount * picture.height), fill)
+def _translate_y(image: Image.Image, amount: float, fill: Fill) -> Image.Image:
+    return _affine(image, (1, 0, 0, 0, 1, 0.45 * amount * image.height), fill)
 
 
-def _rotate(picture: Image.Image, amount: float, fill: int | tuple[int, ...]) -> Image.Image:
-    return picture.rotate(30 * amount, Image.Resampling.BILINEAR, fillcolor=fill)
+def _rotate(image: Image.Image, amount: float, fill: Fill) -> Image.Image:
+    return image.rotate(30 * amount, Image.Resampling.BILINEAR, fillcolor=fill)
 
 
-def _posterize(picture: Image.Image, amount: float, _: object) -> Image.Image:
-    left = 4 - int(4 * abs(amount))
-    mask = 256 - (1 << (8 - left))  # Pillow's own posterize refuses to leave 0 bits
-    return picture.point([level & mask for level in range(256)] * len(picture.getbands()))
+def _posterize(image: Image.Image, amount: float, _: object) -> Image.Image:
+    bits = 4 - int(4 * abs(amount))
+    mask = 256 - (1 << (8 - bits))  # Pillow's posterize does not accept 0 bits
+    return image.point([level & mask for level in range(256)] * len(image.getbands()))
 
 
-def _solarize(picture: Image.Image, amount: float, _: object) -> Image.Image:
-    return ImageOps.solarize(picture, 256 - int(256 * abs(amount)))
+def _solarize(image: Image.Image, amount: float, _: object) -> Image.Image:
+    return ImageOps.solarize(image, 256 - int(256 * abs(amount)))
 
 
-def _solarize_add(picture: Image.Image, amount: float, _: object) -> Image.Image:
+def _solarize_add(image: Image.Image, amount: float, _: object) -> Image.Image:
     added = int(110 * abs(amount))
     table = [min(255, level + added) if level < 128 else level for level in range(256)]
-    return picture.point(table * len(picture.getbands()))
+    return image.point(table * len(image.getbands()))
 
 
-def _enhanced(
+def _enhance(
     kind: Callable[
         [Image.Image],
         ImageEnhance.Brightness
@@ -112,25 +111,25 @@ def _enhanced(
         | ImageEnhance.Contrast
         | ImageEnhance.Sharpness,
     ],
-) -> Change:
-    def change(picture: Image.Image, amount: float, _: object) -> Image.Image:
-        return kind(picture).enhance(max(0.1, 1 + 0.9 * amount))
+) -> Operation:
+    def enhance(image: Image.Image, amount: float, _: object) -> Image.Image:
+        return kind(image).enhance(max(0.1, 1 + 0.9 * amount))
 
-    return change
+    return enhance
 
 
-ALL: tuple[Change, ...] = (
-    lambda picture, amount, fill: ImageOps.autocontrast(picture),
-    lambda picture, amount, fill: ImageOps.equalize(picture),
-    lambda picture, amount, fill: ImageOps.invert(picture),
+OPERATIONS: tuple[Operation, ...] = (
+    lambda image, amount, fill: ImageOps.autocontrast(image),
+    lambda image, amount, fill: ImageOps.equalize(image),
+    lambda image, amount, fill: ImageOps.invert(image),
     _rotate,
     _posterize,
     _solarize,
     _solarize_add,
-    _enhanced(ImageEnhance.Color),
-    _enhanced(ImageEnhance.Contrast),
-    _enhanced(ImageEnhance.Brightness),
-    _enhanced(ImageEnhance.Sharpness),
+    _enhance(ImageEnhance.Color),
+    _enhance(ImageEnhance.Contrast),
+    _enhance(ImageEnhance.Brightness),
+    _enhance(ImageEnhance.Sharpness),
     _shear_x,
     _shear_y,
     _translate_x,

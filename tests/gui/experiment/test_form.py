@@ -151,7 +151,7 @@ def test_every_setting_of_the_data_can_be_edited(panel: ExperimentPanel) -> None
 def test_another_source_of_data_takes_its_own_settings(panel: ExperimentPanel) -> None:
     combo(panel, "data.augment.crop").setCurrentText("pad")
     combo(panel, "data.name").setCurrentText("folder")
-    assert panel.problem.text() == "folder: The path is empty: name a file or a folder."
+    assert panel.problem.text() == "folder: The path is empty: enter a file or folder."
     folder = panel.form.editor("data.folder")
     assert isinstance(folder, FileBox)
     folder.edit.setText("/data/imagenet")

@@ -11,9 +11,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QLineEdit, QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
-from lbc.config import FOREIGN, DeiT, Experiment, parse_experiment
+from lbc.config import EXTERNAL, DeiT, Experiment, parse_experiment
 from lbc.config.model import FAMILIES
-from lbc.config.values import keys, names
+from lbc.config.values import fields_by_key, variant_names
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
@@ -21,7 +21,7 @@ from tests.gui.conftest import SECONDS, small_experiment
 
 Open = Callable[..., MainWindow]
 
-NAMES = [name for family in FAMILIES for name in names(family)]
+NAMES = [name for family in FAMILIES for name in variant_names(family)]
 
 MODULE = """
 from pathlib import Path
@@ -80,12 +80,12 @@ def test_every_family_can_be_chosen(panel: ExperimentPanel) -> None:
 def test_a_family_shows_its_settings_and_no_others(
     panel: ExperimentPanel, family: type[object]
 ) -> None:
-    every = {key for other in FAMILIES for key in keys(other)}
-    for name in names(family):  # type: ignore[arg-type]
+    every = {key for other in FAMILIES for key in fields_by_key(other)}
+    for name in variant_names(family):  # type: ignore[arg-type]
         choose(panel, "mlp" if name != "mlp" else "convnet")
         choose(panel, name)
-        assert {key for key in every if shown(panel, key)} == set(keys(family))  # type: ignore[arg-type]
-        if family not in FOREIGN:
+        assert {key for key in every if shown(panel, key)} == set(fields_by_key(family))  # type: ignore[arg-type]
+        if family not in EXTERNAL:
             assert panel.experiment is not None
             assert panel.experiment.model == family(name=name)  # type: ignore[call-arg]
 
@@ -117,7 +117,7 @@ def test_another_size_of_a_family_keeps_its_settings(panel: ExperimentPanel) -> 
 def test_a_function_and_its_arguments_are_typed(qtbot: QtBot, panel: ExperimentPanel) -> None:
     choose(panel, "import")
     assert panel.experiment is None
-    assert "function: '' names no function" in panel.problem.text()
+    assert "function: '' is not an import path" in panel.problem.text()
     function = panel.form.editor("model.import")
     assert isinstance(function, QLineEdit)
     qtbot.keyClicks(function, "package.module:make")
@@ -138,7 +138,7 @@ def test_what_are_no_arguments_is_told(panel: ExperimentPanel, text: str) -> Non
     panel.show_experiment(parse_experiment({"model": {"import": "a:b"}}))
     arguments(panel).setPlainText(text)
     assert panel.experiment is None
-    assert panel.problem.text().startswith("arguments: Must hold 'key: value' settings")
+    assert panel.problem.text().startswith("arguments: Must be a group of 'key: value' settings")
     arguments(panel).clear()
     assert panel.experiment is not None
 

@@ -124,7 +124,7 @@ def test_every_layer_is_detected_and_the_first_is_drawn(
     assert column(page, "N:M") == ["nearly 2:4", "1:4", "dense"]
     assert column(page, "broken") == ["1", "0", ""]
     assert column(page, "kept") == ["50%", "25%", "100%"]
-    assert page.panel.summary.startswith("3 layers: 1 2:4, 1 1:4, 1 dense; 1 block breaks")
+    assert page.panel.summary.startswith("3 layers: 1 2:4, 1 1:4, 1 dense; 1 violation.")
     picture = page.layer.picture
     assert picture is not None and picture.name == "conv"
     assert not page.head.cancel.isVisible()
@@ -342,7 +342,7 @@ def test_a_file_that_has_gone_meanwhile_is_a_sentence(
     checkpoint.unlink()
     page._layer_chosen("fc")
     finished(qtbot, page)
-    assert "there is no layer conv in it" in said[0] and "does not exist" in said[1]
+    assert "the file has no layer conv" in said[0] and "does not exist" in said[1]
 
 
 def test_cancelling_keeps_what_has_been_read(

@@ -108,6 +108,6 @@ def test_a_damaged_checkpoint_is_told_and_kept(
     window = open_window()
     window.resume_path(run)
     qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
-    assert "checkpoint.pt is cut off" in window.message.text
+    assert "checkpoint.pt is truncated" in window.message.text
     assert (run / "checkpoint.pt").read_bytes() == damaged
     assert len(read_records(run / "steps.records")["step"]) == 1

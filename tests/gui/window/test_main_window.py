@@ -75,7 +75,7 @@ def test_every_example_opens_and_says_what_it_lacks_here(qtbot: QtBot, open_wind
     assert shown == load_experiment(resource("experiments/deit-small-imagenet.yaml"))
     assert "/data/imagenet" in window.experiment_panel.problem.text().replace("\\", "/")
     qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
-    assert "set device to cpu" in window.message.text or "holds no folder" in window.message.text
+    assert "set device to cpu" in window.message.text or "has no folder" in window.message.text
     assert window.progress.text() == "failed"
 
 

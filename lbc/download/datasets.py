@@ -1,7 +1,7 @@
-"""Where the well-known data sets are, and the checksums of their files.
+"""URLs and checksums of the well-known data sets.
 
-The checksums of Fashion-MNIST and CIFAR are those published with them, the others those that
-torchvision checks against. Each was compared with other programs that fetch the same files.
+The checksums of Fashion-MNIST and CIFAR are the published ones; the others are those used by
+torchvision. All were compared with other programs that download the same files.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ IDX_NAMES = (
 
 
 @dataclass(frozen=True)
-class Remote:
-    """One file: its address, the name it gets, and its MD5."""
+class RemoteFile:
+    """One file: its URL, local file name and MD5."""
 
     url: str
     name: str
@@ -26,26 +26,26 @@ class Remote:
 
 
 @dataclass(frozen=True)
-class RemoteSet:
-    """A data set: its files, and what an experiment then writes under ``data``."""
+class RemoteDataset:
+    """A data set: its files, and the ``data`` settings of an experiment that uses it."""
 
     title: str
-    files: tuple[Remote, ...]
+    files: tuple[RemoteFile, ...]
     settings: str
 
 
-def _idx(title: str, base: str, *checksums: str) -> RemoteSet:
+def _idx(title: str, base: str, *checksums: str) -> RemoteDataset:
     files = tuple(
-        Remote(base + name, name, md5) for name, md5 in zip(IDX_NAMES, checksums, strict=True)
+        RemoteFile(base + name, name, md5) for name, md5 in zip(IDX_NAMES, checksums, strict=True)
     )
-    return RemoteSet(title, files, "name: idx")
+    return RemoteDataset(title, files, "name: idx")
 
 
-def _archive(title: str, url: str, md5: str, settings: str, name: str = "") -> RemoteSet:
-    return RemoteSet(title, (Remote(url, name or url.rpartition("/")[2], md5),), settings)
+def _archive(title: str, url: str, md5: str, settings: str, name: str = "") -> RemoteDataset:
+    return RemoteDataset(title, (RemoteFile(url, name or url.rpartition("/")[2], md5),), settings)
 
 
-SETS = {
+DATASETS = {
     "mnist": _idx(
         "MNIST",
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
