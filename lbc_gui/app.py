@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _opened(folder: Path, start: bool) -> OpenedRun:
-    """The run in a folder. Raises RunError where there is none, or it should ``start``."""
+    """The run in a folder. Raises RunError if there is none, or if it should ``start``."""
     run = open_run(folder)
     if start:
         raise RunError(
-            f"{folder} is a run, which opens to be looked at: leave out --start, or train on with "
-            f"lbc train --resume {folder}."
+            f"{folder} is a run, which opens without training: leave out --start, or resume it "
+            f"with lbc train --resume {folder}."
         )
     return run
 
@@ -63,7 +63,7 @@ def show_window(
     inspect: Sequence[Path] = (),
     run: OpenedRun | None = None,
 ) -> int:
-    """Run the application until its window is closed."""
+    """Run the application until its window closes."""
     from PySide6.QtWidgets import QApplication
 
     from lbc_gui.settings import Settings
@@ -80,7 +80,7 @@ def show_window(
 
 
 def _report_exceptions_in(window: object) -> None:
-    """An error nobody foresaw becomes a message; the window stays alive."""
+    """Show unexpected errors as messages, and keep the window open."""
     from lbc_gui.window.main_window import MainWindow
 
     assert isinstance(window, MainWindow)
@@ -90,13 +90,15 @@ def _report_exceptions_in(window: object) -> None:
     ) -> None:
         sys.__excepthook__(kind, error, trace)
         details = "".join(traceback.format_exception(kind, error, trace))
-        window.show_failure(f"Something went wrong here: {kind.__name__}: {error}", details)
+        window.show_failure(f"Unexpected error: {kind.__name__}: {error}", details)
 
     sys.excepthook = report
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lbc-gui", description="N:M sparse training, seen live.")
+    parser = argparse.ArgumentParser(
+        prog="lbc-gui", description="Train N:M sparse networks and watch them learn."
+    )
     parser.add_argument(
         "experiment",
         nargs="?",
@@ -104,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="EXPERIMENT.yaml | RUN",
         help="experiment to open, or the folder of a run (default: the bundled example)",
     )
-    parser.add_argument("--start", action="store_true", help="start training at once")
+    parser.add_argument("--start", action="store_true", help="start training immediately")
     parser.add_argument(
         "--inspect",
         type=Path,
@@ -117,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         "--runs",
         type=Path,
         default=user_data_path("lbc-explorer") / "runs",
-        help="folder that keeps the runs",
+        help="folder for runs",
     )
     return parser
 

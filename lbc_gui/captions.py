@@ -1,4 +1,4 @@
-"""Numbers and places in the words the window uses everywhere."""
+"""Text for blocks, scores and removals, the same on every page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ordinal(number: int) -> str:
 
 
 def place(shape: tuple[int, ...], pattern: Pattern, block: int) -> str:
-    """Where a block lies in its weight: output channel, inputs, kernel position."""
+    """The position of a block in its weight: output channel, inputs, kernel position."""
     coordinates = block_coordinates(shape, pattern, block)
     first, last = coordinates[0], coordinates[-1]
     kernel = f" · kernel {', '.join(map(str, first[2:]))}" if len(first) > 2 else ""
@@ -27,7 +27,7 @@ def place(shape: tuple[int, ...], pattern: Pattern, block: int) -> str:
 
 
 def gone_text(gone: Gone | None, block: int, cell: int) -> str:
-    """When something was removed and as which, as far as that is known."""
+    """When a combination or position was removed, and its rank then, as far as known."""
     epoch = None if gone is None else gone.epoch(block, cell)
     if gone is None or epoch is None:
         return "removed"
@@ -37,7 +37,10 @@ def gone_text(gone: Gone | None, block: int, cell: int) -> str:
 
 
 def score_text(scores: Floats, cell: int) -> str:
-    """One live score of a block in words; ``scores`` is (K,), −inf where removed."""
+    """A live score of a block, its difference from the mean and its rank.
+
+    ``scores`` is (K,), −inf where removed.
+    """
     score = scores[cell]
     live = scores[scores > -np.inf]
     above = score - live.mean(dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Can a window be opened here? Asked before Qt is, because Qt's own answer is to abort."""
+"""Whether a window can be opened; checked before Qt is loaded, because Qt would abort."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class Packages(NamedTuple):
-    """The packages that hold one library."""
+    """The packages that contain a library."""
 
     debian: str
     fedora: str
@@ -60,10 +60,10 @@ WAYLAND_WINDOW = {
 
 
 def why_no_window() -> str | None:
-    """Why Qt could open no window here, in words for the user; None where it can.
+    """Why Qt cannot open a window, as a message for the user; None if it can.
 
-    Looks for the displays that Qt will look for, then loads what Qt will load. Only Linux is
-    looked at: elsewhere a window can always be opened.
+    Looks for the displays that Qt will look for, then loads what Qt will load. Checks Linux only:
+    on other systems a window can always be opened.
     """
     if sys.platform != "linux":
         return None
@@ -76,18 +76,18 @@ def why_no_window() -> str | None:
 
 
 def unloadable(libraries: Iterable[str]) -> list[str]:
-    """Those shared libraries, by file name or path, that cannot be loaded here."""
+    """Those of the shared libraries, by file name or path, that cannot be loaded."""
     return [library for library in libraries if _loading_error(library)]
 
 
 def how_to_install(libraries: Iterable[str]) -> str:
-    """Sentences naming libraries that are missing, and the commands that install them."""
+    """A message that names missing libraries and the commands that install them."""
     names = list(libraries)
     sentence = f"Qt cannot open a window, because the system lacks {', '.join(names)}."
     known = ANY_WINDOW | X_WINDOW | WAYLAND_WINDOW
     packages = [known[name] for name in names if name in known]
     if not packages:
-        return f"{sentence} Install what holds it with the system's package manager."
+        return f"{sentence} Install it with the system's package manager."
     debian, fedora, arch = (" ".join(sorted(set(column))) for column in zip(*packages, strict=True))
     return (
         f"{sentence} Install them with “sudo apt install {debian}” (Debian, Ubuntu), "
@@ -116,11 +116,11 @@ def _answers(platform: str) -> bool:
 
 
 def _x_answers() -> bool:
-    """Connects as Qt will: libxcb finds sockets, remote hosts and credentials."""
+    """Connect as Qt will: libxcb finds sockets, remote hosts and credentials."""
     try:
         xcb = CDLL("libxcb.so.1")
     except OSError:
-        return True  # nobody can tell; that the library is missing is said later
+        return True  # unknown; the missing library is reported later
     xcb.xcb_connect.restype = c_void_p
     xcb.xcb_connect.argtypes = [c_char_p, c_void_p]
     xcb.xcb_connection_has_error.argtypes = [c_void_p]
@@ -132,7 +132,7 @@ def _x_answers() -> bool:
 
 
 def _wayland_answers() -> bool:
-    # An open connection handed over by the parent; there is no second one to try.
+    # An open connection inherited from the parent; there is no second one to try.
     if "WAYLAND_SOCKET" in os.environ:
         return True
     place = Path(os.environ.get("XDG_RUNTIME_DIR", "/"))
@@ -152,13 +152,13 @@ def _no_display(platforms: list[str]) -> str:
         answer = f"{variable}={value} does not answer or refuses this user"
         found.append(answer if value else f"{variable} is not set")
     return (
-        f"No display here ({', '.join(found)}): start it from a desktop, log in with “ssh -X”, or "
+        f"No display ({', '.join(found)}): start it from a desktop, log in with “ssh -X”, or "
         "put “xvfb-run” before the command. The lbc command trains without a window."
     )
 
 
 def _cannot_load(platform: str) -> str | None:
-    """Loads Qt's plugin as Qt would; only where that fails are the single libraries tried."""
+    """Load Qt's plugin as Qt does; only if that fails, try the single libraries."""
     try:
         from PySide6.QtCore import QLibraryInfo
         from PySide6.QtWidgets import QApplication  # noqa: F401
@@ -182,11 +182,11 @@ def _missing(platform: str, error: str) -> str:
     named = re.match(r"(?:[^:]*/)?([^/\s:]+\.so[.\d]*):", error)
     if named and named[1] not in missing:
         missing.append(named[1])
-    return how_to_install(missing) if missing else f"Qt cannot be loaded here: {error}."
+    return how_to_install(missing) if missing else f"Qt cannot be loaded: {error}."
 
 
 def _family(platform: str) -> str:
-    """The plugin that serves a platform: wayland-egl is one of wayland's names."""
+    """The plugin of a platform: wayland-egl is another name of wayland."""
     return platform.partition("-")[0]
 
 

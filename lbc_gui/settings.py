@@ -11,11 +11,11 @@ from PySide6.QtCore import QByteArray, QSettings
 from lbc_gui.theme import Theme
 
 LAYOUT_VERSION = 1
-"""Raised when docks change so much that an older arrangement would only confuse."""
+"""Increased when docks change so much that a layout saved before does not fit."""
 
 
 class Settings:
-    """Window arrangement and theme, in an INI file of the user's configuration folder."""
+    """Window layout and theme, in an INI file in the user's configuration folder."""
 
     def __init__(self, path: Path | None = None) -> None:
         path = path or user_config_path("lbc-explorer") / "window.ini"
@@ -32,7 +32,7 @@ class Settings:
 
     @property
     def declined_run(self) -> str:
-        """The folder of the run that the user last chose not to go on with."""
+        """The folder of the run that the user last chose not to resume."""
         return str(self._store.value("runs/declined", ""))
 
     @declined_run.setter
@@ -46,7 +46,7 @@ class Settings:
         self._store.sync()
 
     def layout(self) -> tuple[QByteArray, QByteArray] | None:
-        """Geometry and docks as last saved, where they fit this version of the window."""
+        """Geometry and docks as last saved; None if saved by a version with other docks."""
         geometry = self._store.value("layout/geometry")
         docks = self._store.value("layout/docks")
         fits = self._store.value("layout/version") in (LAYOUT_VERSION, str(LAYOUT_VERSION))

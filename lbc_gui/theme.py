@@ -1,4 +1,4 @@
-"""Light, dark or the system's own look, and the colours that plots take from it."""
+"""Light, dark or system theme, and the plot colours that fit it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCHEMES: dict[str, Qt.ColorScheme] = {
 
 @dataclass(frozen=True)
 class PlotColours:
-    """Colours of the plots under one palette; the series are Okabe and Ito's, for any eyes."""
+    """Colours of plots under one palette; series in the colour-blind safe set of Okabe and Ito."""
 
     background: QColor
     text: QColor
@@ -33,11 +33,11 @@ class PlotColours:
 
 
 def apply_theme(theme: Theme) -> None:
-    """Take a light or dark palette; the palette change reaches every widget by itself."""
+    """Set the palette of the application; every widget receives the change."""
     QApplication.setPalette(QPalette())
     QGuiApplication.styleHints().setColorScheme(_SCHEMES[theme])
     if theme == "dark" and _lightness() >= 128:
-        # Bare X11 desktops have no dark palette to offer.
+        # Bare X11 desktops have no dark palette.
         QApplication.setPalette(_dark_palette())
 
 
@@ -69,7 +69,7 @@ def _dark_palette() -> QPalette:
 
 
 def plot_colours() -> PlotColours:
-    """The plot colours that fit the application's present palette."""
+    """The plot colours that fit the application's current palette."""
     palette = QGuiApplication.palette()
     background = palette.color(QPalette.ColorRole.Base)
     text = palette.color(QPalette.ColorRole.Text)
@@ -96,6 +96,6 @@ def style_plot(plot: pg.PlotItem, colours: PlotColours) -> None:
 
 
 def compact(plots: pg.GraphicsLayoutWidget) -> None:
-    """Small margins, for several plots in little room."""
+    """Set small margins, for several plots in a small space."""
     plots.ci.setContentsMargins(2, 2, 6, 2)
     plots.ci.setSpacing(2)

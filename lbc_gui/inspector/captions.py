@@ -1,4 +1,4 @@
-"""What the page says of a layer and of a weight."""
+"""Text for a layer and a weight of a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lbc_gui.inspector.reader_thread import LayerPicture
 
 
 def title(picture: LayerPicture) -> str:
-    """Name, shape, what it obeys, and how it compares."""
+    """Name, shape, the pattern it obeys, and how it compares."""
     found, comparison = picture.finding.detection, picture.comparison
     parts = [f"<b>{escape(picture.name)}</b>", "×".join(map(str, picture.shape)), found.headline]
     pattern = picture.pattern
@@ -29,7 +29,7 @@ def title(picture: LayerPicture) -> str:
 
 
 def weight_text(picture: LayerPicture, row: int, column: int) -> str:
-    """One weight: its place, its number, its block, the other checkpoint's number."""
+    """One weight: its position, its value, its block, and the other checkpoint's value."""
     output, inputs, *kernel = weight_place(picture.shape, row, column)
     weight = float(picture.rows[row, column])
     parts = [f"output {output} · input {inputs}"]

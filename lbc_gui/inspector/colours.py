@@ -13,7 +13,7 @@ from lbc.pictures.colour_tables import REMOVED_COLOUR
 from lbc_gui.heatmap.cells_view import Table
 
 FIRST, SECOND = (86, 180, 233), (230, 159, 0)
-"""Okabe and Ito's sky blue and orange, which no grey is mistaken for."""
+"""Sky blue and orange of Okabe and Ito, distinct from every grey."""
 
 PLAIN, PLAIN_BROKEN = (134, 182, 225), (240, 120, 30)
 
@@ -22,7 +22,7 @@ _HEIGHT = 12
 
 
 def weight_table() -> Table:
-    """|w| in blues, zeros in the colour of what is removed, violations in oranges."""
+    """|w| in blues, zeros in the colour of removed weights, violations in oranges."""
     table = np.zeros((256, 3), dtype=np.uint8)
     table[ZERO] = REMOVED_COLOUR
     table[KEPT : KEPT + SHADES] = _shades("crameri:oslo", 0.38, 0.92)
@@ -31,7 +31,7 @@ def weight_table() -> Table:
 
 
 def mask_table() -> Table:
-    """Kept or not, whatever the weight."""
+    """Kept or zero, regardless of the weight."""
     table = weight_table()
     table[KEPT : KEPT + SHADES] = PLAIN
     table[BROKEN : BROKEN + SHADES] = PLAIN_BROKEN
@@ -68,19 +68,19 @@ class Legend(QWidget):
         self._swatches: tuple[tuple[tuple[int, int, int], str], ...] = ()
 
     def show_weights(self, top: float) -> None:
-        """Of the picture of |w|."""
+        """Show the legend of the |w| picture."""
         self._show(("|w| 0", weight_table(), f"{top:.3g}"), (
             (REMOVED_COLOUR, "zero"), (PLAIN_BROKEN, "in a violation"),
         ))  # fmt: skip
 
     def show_mask(self) -> None:
-        """Of the mask alone."""
+        """Show the legend of the mask."""
         self._show(None, (
             (PLAIN, "kept"), (REMOVED_COLOUR, "zero"), (PLAIN_BROKEN, "in a violation"),
         ))  # fmt: skip
 
     def show_difference(self, top: float) -> None:
-        """Of the difference between two checkpoints."""
+        """Show the legend of the difference between two checkpoints."""
         self._show(("|Δ| 0", difference_table(), f"{top:.3g}"), (
             (FIRST, "first only"), (SECOND, "second only"), (REMOVED_COLOUR, "zero"),
         ))  # fmt: skip

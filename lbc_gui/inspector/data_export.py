@@ -1,4 +1,4 @@
-"""The numbers behind the mask picture, as they are saved."""
+"""The data of the mask picture, for saving."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def layer_data(picture: LayerPicture) -> Data:
     """All weights of the open layer.
 
     npz: ``weights`` (O, kernel · I), the inputs of one kernel position side by side; ``shape`` of
-    the weight; ``other_weights`` of the other checkpoint; ``pattern`` held against and the blocks
-    that break it, ``violations`` int64 (V,), where there are such.
+    the weight; ``other_weights`` of the other checkpoint; the ``pattern`` checked and the blocks
+    that break it, ``violations`` int64 (V,), if a pattern is chosen.
     """
     arrays: dict[str, Any] = {
         "layer": np.array(picture.name),

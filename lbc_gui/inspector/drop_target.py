@@ -1,4 +1,4 @@
-"""Checkpoints dropped anywhere on the window."""
+"""Files dropped anywhere on the window."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QWidget
 
 
-class Dropping(QObject):
-    """Watches a window for dropped files."""
+class DropTarget(QObject):
+    """Accepts files dropped on a window."""
 
     dropped = Signal(object)
     """Sequence of paths."""
@@ -21,7 +21,7 @@ class Dropping(QObject):
         window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if isinstance(event, QDropEvent):  # of which entering and moving are kinds
+        if isinstance(event, QDropEvent):  # entering and moving are subclasses
             paths = _files(event.mimeData())
             if not paths:
                 return False

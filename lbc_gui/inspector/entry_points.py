@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtWidgets import QTabWidget, QWidget
 
-from lbc_gui.inspector.drop_target import Dropping
+from lbc_gui.inspector.drop_target import DropTarget
 from lbc_gui.run.log_panel import LogPanel
 from lbc_gui.widgets.message_bar import MessageBar
 
@@ -32,7 +32,7 @@ class Inspecting(QObject):
         self._page, self._pages = page, pages
         self._message, self._log = message, log
         page.said.connect(self._opened)
-        Dropping(window).dropped.connect(self.open)
+        DropTarget(window).dropped.connect(self.open)
 
     @Slot()
     def choose(self) -> None:

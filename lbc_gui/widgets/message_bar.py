@@ -1,4 +1,4 @@
-"""One sentence above the views, with what can be done about it."""
+"""A bar above the views with a sentence and what the user can do."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lbc_gui.theme import plot_colours
 
 
 class MessageBar(QFrame):
-    """Hidden until there is something to say; never in the way of the rest of the window."""
+    """Hidden until a message is shown; does not block the rest of the window."""
 
     accepted = Signal()
-    """The offer's button was pressed; the bar is hidden again."""
+    """The button of the offer was pressed; the bar is hidden."""
     declined = Signal()
     """An offer was dismissed."""
 
@@ -54,7 +54,7 @@ class MessageBar(QFrame):
     def _restyle(self) -> None:
         dark = plot_colours().background.lightness() < 128
         if dark == self._dark:
-            return  # a style sheet changes the palette too, which would never end
+            return  # setting a style sheet changes the palette again
         self._dark = dark
         ground, ink = ("#4b2a20", "#ffe3d8") if dark else ("#fbe4dc", "#3a1208")
         self.setStyleSheet(
@@ -67,16 +67,16 @@ class MessageBar(QFrame):
         return self._text.text()
 
     def show_message(self, sentence: str, details: str = "") -> None:
-        """Show ``sentence``; ``details``, where there are any, can be copied."""
+        """Show ``sentence``; the user can copy ``details``, if given."""
         self._show(sentence, details, "")
 
     def offer(self, sentence: str, button: str) -> None:
-        """Show ``sentence`` with a button that takes up what it offers."""
+        """Show ``sentence`` with a button that accepts the offer."""
         self._show(sentence, "", button)
 
     @property
     def offering(self) -> bool:
-        """Whether an offer is on screen."""
+        """Whether an offer is visible."""
         return self.isVisible() and not self._accept.isHidden()
 
     def _show(self, sentence: str, details: str, button: str) -> None:

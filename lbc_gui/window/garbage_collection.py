@@ -1,4 +1,4 @@
-"""Python's cyclic garbage, collected only in the window's thread and only when it is quiet."""
+"""Cyclic garbage collection in the window's thread only."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from PySide6.QtCore import QObject, QTimer, Slot
 
 YOUNG_SECONDS = 1.0
 FULL_EVERY = 30
-"""Every how many young collections the oldest generation is looked at too."""
+"""Number of young collections per full one."""
 
 
-class Housekeeping(QObject):
-    """Automatic collections are off: one in the training thread could destroy widgets there."""
+class GarbageCollector(QObject):
+    """Collects on a timer: automatic collection could destroy widgets in another thread."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -23,13 +23,13 @@ class Housekeeping(QObject):
         self._timer.timeout.connect(self._collect)
         self._timer.start()
 
-    def settle(self) -> None:
-        """All big imports are done: never look at their objects again."""
+    def freeze(self) -> None:
+        """Exclude all present objects from later collections, once large imports are done."""
         gc.collect()
         gc.freeze()
 
     def close(self) -> None:
-        """Give the collector back as it was."""
+        """Restore automatic collection."""
         self._timer.stop()
         gc.enable()
 

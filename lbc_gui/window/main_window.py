@@ -48,7 +48,7 @@ from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
 from lbc_gui.window.dock_layout import Arrangement
 from lbc_gui.window.file_dialogs import Files
-from lbc_gui.window.garbage_collection import Housekeeping
+from lbc_gui.window.garbage_collection import GarbageCollector
 from lbc_gui.window.pages import Pages
 from lbc_gui.window.shutdown import Closing
 
@@ -86,7 +86,7 @@ class MainWindow(QMainWindow):
         self.closing = Closing(self, self.session)
         self._note = QLabel()
         self._hover = QLabel()
-        self._housekeeping = Housekeeping(self)
+        self._garbage = GarbageCollector(self)
         self._resuming = Resuming(self.message, settings, runs, self)
         self.saving = Saving(self._run_name, self)
         self._life_saving = LifeSaving(self.block, self.saving, lambda: self.session.folder)
@@ -184,7 +184,7 @@ class MainWindow(QMainWindow):
         self.progress.add(events)
 
     def _prepared(self, prepared: Prepared) -> None:
-        self._housekeeping.settle()
+        self._garbage.freeze()
         assert self.session.experiment is not None
         self.experiment_panel.show_prepared(self.session.experiment, prepared)
         self.progress.begin(prepared)
@@ -260,7 +260,7 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.closing.over:
             self._arrangement.save()
-            self._housekeeping.close()
+            self._garbage.close()
             self.saving.wait()
             event.accept()
         else:

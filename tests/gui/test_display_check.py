@@ -85,7 +85,7 @@ def x_server() -> Iterator[str]:
 
 def test_without_a_display_the_variable_is_named_and_ways_out_are() -> None:
     said = python(ASK)
-    assert said.startswith("No display here (DISPLAY is not set)")
+    assert said.startswith("No display (DISPLAY is not set)")
     assert "ssh -X" in said and "xvfb-run" in said and "The lbc command" in said
 
 
