@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch._ops import OpOverload
-from torch.nn.parameter import UninitializedParameter
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lbc.models.probe import trial
-from lbc.sparsity.layer_plan import WEIGHTED, LayerPlan
+from lbc.sparsity.layer_plan import LayerPlan
+from lbc.sparsity.layer_roles import Roles
+from lbc.sparsity.role_trace import RoleTrace
+from lbc.sparsity.weight_sites import find_sites
 
 aten = torch.ops.aten
 FORMULAS = flop_registry | {
@@ -30,7 +30,7 @@ FORMULAS = flop_registry | {
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one image asks of a layer, over all its calls.
+    """What one image asks of a weight, over all products with it.
 
     ``positions`` counts the outputs at which all the weights are applied: pixels of a convolution,
     tokens of a linear layer. So ``macs``, its multiply-adds, are positions × weights, and the
@@ -48,16 +48,20 @@ class ModelCost:
     """What one image asks of every layer, by name, and of the model in all.
 
     ``macs`` counts every product of the forward pass, also those between activations, as in
-    attention, which belong to no layer.
+    attention, which belong to no layer. ``roles`` are what the run showed of first and last layers.
     """
 
     layers: Mapping[str, LayerCost]
     macs: int
+    roles: Roles
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer: its plan, its weights and biases, its cost, its share of all multiply-adds."""
+    """One weight: its plan, its cost, its share of all multiply-adds.
+
+    ``parameters`` counts the module's biases too, in the first row of a module.
+    """
 
     plan: LayerPlan
     parameters: int
@@ -72,7 +76,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class LayerTable:
-    """Every Linear and Conv layer; ``parameters`` and ``macs`` are those of the whole model."""
+    """Every weight of two or more dimensions; ``parameters`` and ``macs`` are the whole model's."""
 
     rows: tuple[LayerRow, ...]
     parameters: int
@@ -85,18 +89,18 @@ class LayerTable:
 
 
 def layer_costs(model: nn.Module, in_shape: tuple[int, ...]) -> Mapping[str, LayerCost]:
-    """The cost of every Linear, Conv1d and Conv2d, by name. Raises as ``model_cost``."""
+    """The cost of every weight in the plan of ``model``, by name. Raises as ``model_cost``."""
     return model_cost(model, in_shape).layers
 
 
 def layer_table(model: nn.Module, plans: Sequence[LayerPlan], cost: ModelCost) -> LayerTable:
     """The table of ``model``, from its own ``plan_layers`` and ``model_cost``."""
-    layers = dict(model.named_modules())
+    own = _own_parameters(model)
     rows = []
     for plan in plans:
-        own = sum(parameter.numel() for parameter in layers[plan.name].parameters(recurse=False))
         layer = cost.layers[plan.name]
-        rows.append(LayerRow(plan, own, layer, layer.macs / cost.macs if cost.macs else 0.0))
+        share = layer.macs / cost.macs if cost.macs else 0.0
+        rows.append(LayerRow(plan, own[plan.name], layer, share))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return LayerTable(tuple(rows), parameters, cost.macs)
 
@@ -107,44 +111,28 @@ def model_cost(model: nn.Module, in_shape: tuple[int, ...]) -> ModelCost:
     Counted during a forward pass, as ``trial`` does it; the weights may be on the meta device.
     Raises ValueError where the model cannot take such an image.
     """
-    layers = {name: at for name, at in model.named_modules() if isinstance(at, WEIGHTED)}
-    calls: dict[str, list[int]] = {name: [] for name in layers}
-    products = _Products(layers)
-    with _hooked(layers, calls), products:
-        trial(model, in_shape)
-    costs = {
-        name: _cost(layer, calls[name] or products.positions(name))
-        for name, layer in layers.items()
-    }
-    return ModelCost(costs, max(products.macs, sum(cost.macs for cost in costs.values())))
+    trace = _CostTrace(model)
+    trial(model, in_shape, trace)
+    costs = {}
+    for site in find_sites(model):
+        products, weights = trace.products.get(site.name, []), prod(site.shape)
+        macs = sum(products)
+        costs[site.name] = LayerCost(macs // weights if weights else 0, macs, len(products))
+    return ModelCost(costs, trace.macs, trace.roles)
 
 
-class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _CostTrace(RoleTrace):  # type: ignore[no-untyped-call]
     """Adds up the multiply-adds of this thread's operations, by torch's own formulas.
-
-    Some models give a layer's weight to a function instead of calling the layer, as attention
-    does with its output projection; so the products of each weight are added up too.
 
     torch's FlopCounterMode would put hooks on every module of the process, and so into a training
     that goes on in another thread.
     """
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch loads its compiler, only to hide this class from it
-
-    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._layers = layers
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
         self.macs = 0
-        self._of_weight: dict[int, list[int]] = {}
-        self._storages: dict[str, int] = {}
-
-    def positions(self, name: str) -> list[int]:
-        """What every product with the weight of a layer computed, like a call of the layer."""
-        macs = self._of_weight.get(self._storages.get(name, 0), [])
-        weights = _weights(self._layers[name])
-        return [count // weights for count in macs] if weights else []
+        self.products: dict[str, list[int]] = {}
+        """The multiply-adds of each product with a weight, by its name."""
 
     def __torch_dispatch__(
         self,
@@ -153,64 +141,24 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
+        out = super().__torch_dispatch__(func, types, args, kwargs)
         formula = FORMULAS.get(func._overloadpacket)
         if formula is not None:
             macs = formula(*args, **(kwargs or {}), out_val=out) // 2
             self.macs += macs
-            self._note(macs, args)
+            for name in self.weights_in(func, args):
+                self.products.setdefault(name, []).append(macs)
         return out
 
-    def _note(self, macs: int, args: tuple[Any, ...]) -> None:
-        if not self._storages:  # only now does the model hold the tensors it computes with
-            self._storages = {
-                name: _storage(layer.weight)
-                for name, layer in self._layers.items()
-                if isinstance(layer._parameters.get("weight"), Tensor)
-                and not isinstance(layer.weight, UninitializedParameter)
-            }
-        for key in {_storage(tensor) for tensor in args if isinstance(tensor, Tensor)}:
-            self._of_weight.setdefault(key, []).append(macs)
 
-
-def _storage(tensor: object) -> int:
-    """The same for a tensor and its views, like the transpose in which a weight is multiplied."""
-    assert isinstance(tensor, Tensor)
-    return int(tensor.untyped_storage()._cdata)
-
-
-@contextmanager
-def _hooked(layers: Mapping[str, nn.Module], calls: Mapping[str, list[int]]) -> Iterator[None]:
-    """Each call of a layer adds the positions it computed to the layer's list."""
-
-    def note(name: str, layer: nn.Module, output: Tensor) -> None:
-        calls[name].append(_positions(layer, output))
-
-    hooks = [
-        layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
-        for name, layer in layers.items()
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _cost(layer: nn.Module, positions: Sequence[int]) -> LayerCost:
-    total = sum(positions)
-    return LayerCost(total, total * _weights(layer), len(positions))
-
-
-def _positions(layer: nn.Module, output: Tensor) -> int:
-    """How many outputs are not channels, of a Linear's (..., O) or a convolution's (B, O, ...)."""
-    channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-    assert isinstance(channels, int)
-    return output.numel() // channels if channels else 0
-
-
-def _weights(layer: nn.Module) -> int:
-    if isinstance(layer, nn.Linear):
-        return layer.in_features * layer.out_features
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d)
-    return layer.out_channels * (layer.in_channels // layer.groups) * prod(layer.kernel_size)
+def _own_parameters(model: nn.Module) -> dict[str, int]:
+    """How many parameters each weight counts for: the first of a module with its biases."""
+    counts: dict[str, int] = {}
+    seen: set[nn.Module] = set()
+    for site in find_sites(model):
+        own = list(site.parameters().values())
+        if site.owner not in seen:
+            seen.add(site.owner)
+            own += [at for at in site.owner.parameters(recurse=False) if at.ndim < 2]
+        counts[site.name] = sum(parameter.numel() for parameter in own)
+    return counts

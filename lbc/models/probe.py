@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
-CPU = torch.device("cpu")
+from lbc.sparsity.model_run import run_once
+from lbc.sparsity.role_trace import RoleTrace
 
 
-def trial(model: nn.Module, in_shape: tuple[int, ...]) -> object:
+def trial(model: nn.Module, in_shape: tuple[int, ...], trace: RoleTrace | None = None) -> object:
     """What ``model`` puts out for one image of zeros of ``in_shape`` (channels, height, width).
 
-    It is evaluated with its own weights, or with zeros for those on the meta device. The model
-    stays as it was.
+    It is evaluated with its own weights, or with zeros for those on the meta device, and stays as
+    it was. ``trace`` records what the layers do.
 
     Raises ValueError with one sentence where the model cannot take such an image.
     """
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    zeros = {name: _zeros(tensor) for name, tensor in tensors.items() if tensor.is_meta}
-    device = next((at.device for at in tensors.values() if not at.is_meta), CPU)
+    device = next((at.device for at in model.parameters() if not at.is_meta), "cpu")
+    image = torch.zeros(1, *in_shape, device=device)
     try:
-        # With gradients, since torch's fused transformer layers, which hide the calls inside
-        # them, need none.
-        with _evaluated(model), torch.enable_grad(), device:  # the caller's own may be meta
-            return torch.func.functional_call(model, zeros, (torch.zeros(1, *in_shape),))
+        return trace.run(model, (image,)) if trace else run_once(model, (image,))
     except Exception as error:
         raise ValueError(_sentence(in_shape, error)) from error
-
-
-def _zeros(tensor: Tensor) -> Tensor:
-    """Zeros that take no memory. One image is soon computed, while the meta device, on which
-    nothing is, has torch load its compiler first: a few seconds."""
-    return torch.zeros((), dtype=tensor.dtype, device=CPU).expand(tensor.shape)
 
 
 def logits_of(output: object, classes: int) -> str:
@@ -48,18 +36,6 @@ def logits_of(output: object, classes: int) -> str:
             "set their number in model.kwargs"
         )
     return ""
-
-
-@contextmanager
-def _evaluated(model: nn.Module) -> Iterator[None]:
-    """In evaluation mode, and afterwards each module in its own again."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _sentence(in_shape: tuple[int, ...], error: Exception) -> str:

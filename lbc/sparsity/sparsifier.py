@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lbc.sparsity.layer_plan import LayerPlan, plan_layers
+from lbc.sparsity.layer_plan import LayerPlan, PatternLike, plan_layers
 from lbc.sparsity.methods import Method, load_method
-from lbc.sparsity.pattern import LARGEST_COUNT, Pattern
+from lbc.sparsity.pattern import LARGEST_COUNT
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.sparse_layer import (
     Form,
@@ -215,11 +215,11 @@ class Sparsifier:
         """
         self.remove(1)
         for name in self.layers:
-            module = self.model.get_submodule(name)
+            module, tensor = _holder(self.model, name)
             _give_own_class(module)
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+            parametrize.remove_parametrizations(module, tensor, leave_parametrized=True)
             with torch.no_grad():
-                module.weight.add_(0.0)  # type: ignore[operator]  # −0 becomes +0
+                getattr(module, tensor).add_(0.0)  # −0 becomes +0
         self.layers = {}
         return self.model
 
@@ -276,6 +276,15 @@ def _where(name: str, block: int | None, count: int | None = None) -> str:
     return f"layer {name!r}" if count is None else f"{count:,} blocks of layer {name!r}"
 
 
+def _holder(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module of a layer and its tensor, from the layer's name (see ``LayerPlan.name``)."""
+    modules = dict(model.named_modules())
+    if name in modules:
+        return modules[name], "weight"
+    module, _, tensor = name.rpartition(".")
+    return modules[module], tensor
+
+
 def _give_own_class(module: nn.Module) -> None:
     # torch takes the weight away from the class it made for a parametrized module, and copies of
     # the module share that class: without this, finalizing one would break all others.
@@ -296,12 +305,13 @@ def _forget(optimizer: torch.optim.Optimizer, layer: SparseLayer) -> None:
 
 def sparsify(
     model: nn.Module,
-    pattern: Pattern | str,
+    pattern: PatternLike,
     method: str = "lbc",
     scores: Literal["auto", "per_weight", "per_combination"] = "auto",
-    skip: Sequence[str] | None = None,
-    overrides: Mapping[str, Pattern | str | None] | None = None,
+    skip: str | Sequence[str] | None = None,
+    overrides: Mapping[str, PatternLike | None] | None = None,
     memory_limit: int = SCORE_MEMORY_LIMIT,
+    example_inputs: object = None,
 ) -> Sparsifier:
     """Put every qualifying layer of ``model`` under an N:M pattern, in place.
 
@@ -313,20 +323,19 @@ def sparsify(
 
     ``scores="per_weight"`` is exact under SGD and costs one float per weight for any N:M;
     ``"per_combination"`` is right for every optimiser and costs C / M floats per weight; ``"auto"``
-    is the latter here, where the optimiser is not known. ``skip`` and ``overrides`` are as in
-    ``lbc.sparsity.layer_plan.plan_layers``.
+    is the latter here, where the optimiser is not known. ``skip``, ``overrides`` and
+    ``example_inputs`` are as in ``lbc.sparsity.layer_plan.plan_layers``.
 
-    Raises ValueError for an impossible pattern, an unknown method, form or layer name, and where
+    Raises ValueError as ``plan_layers`` does, for an unknown method or form, and where
     combinations are too many to enumerate or to keep in ``memory_limit`` bytes.
     """
-    pattern = Pattern.parse(pattern) if isinstance(pattern, str) else pattern
     chosen = load_method(method)
     if scores not in ("auto", "per_weight", "per_combination"):
         raise ValueError(
             f"The scores {scores!r} are unknown: choose auto, per_weight or per_combination."
         )
     form: Form = "per_weight" if scores == "per_weight" else "per_combination"
-    plans = plan_layers(model, pattern, skip, overrides)
+    plans = plan_layers(model, pattern, skip, overrides, example_inputs)
     if method == "lbc":
         check_memory(plans, form, memory_limit)
     else:
@@ -376,9 +385,14 @@ def _gib(count: int) -> str:
 
 def _attach(model: nn.Module, plan: LayerPlan, method: Method, form: Form) -> SparseLayer:
     assert plan.pattern is not None
-    module = model.get_submodule(plan.name)
-    weight = module.weight
+    module = model.get_submodule(plan.module)
+    weight = getattr(module, plan.tensor)
     assert isinstance(weight, Tensor)
+    if plan.input_dim != 1:
+        raise ValueError(
+            f"Layer {plan.name!r} stores its weight with the inputs first, which cannot be masked "
+            f"yet: leave it dense with skip={plan.name!r}."
+        )
     layer = method.attach(plan.name, weight.detach(), plan.pattern, form)
-    parametrize.register_parametrization(module, "weight", layer)
+    parametrize.register_parametrization(module, plan.tensor, layer)
     return layer

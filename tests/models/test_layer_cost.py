@@ -144,7 +144,7 @@ def test_calls_are_added_up_and_uses_of_a_weight_are_calls(looks: bool) -> None:
     }
 
 
-def test_torch_s_own_attention_is_costed_with_its_output_projection() -> None:
+def test_torch_s_own_attention_is_costed_with_its_projections() -> None:
     class Attending(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -155,8 +155,9 @@ def test_torch_s_own_attention_is_costed_with_its_output_projection() -> None:
 
     cost = model_cost(Attending(), (5, 4, 4))
     assert cost.layers["layer.self_attn.out_proj"] == LayerCost(5, 5 * 16 * 16, 1)
-    inputs, attention = 5 * 16 * 48, 2 * 5 * 5 * 16
-    assert cost.macs == sum(at.macs for at in cost.layers.values()) + inputs + attention
+    assert cost.layers["layer.self_attn.in_proj_weight"] == LayerCost(5, 5 * 16 * 48, 1)
+    attention = 2 * 5 * 5 * 16
+    assert cost.macs == sum(at.macs for at in cost.layers.values()) + attention
 
 
 def test_a_training_in_another_thread_attends_as_it_did() -> None:
@@ -177,8 +178,10 @@ def test_images_a_model_cannot_take_are_a_sentence() -> None:
 
 def test_a_row_says_what_is_planned_and_what_it_costs() -> None:
     model = build(config.ConvNet(width=8), (1, 8, 8), 10)
-    plans = plan_layers(model, Pattern(2, 4), overrides={"stages.2.conv": Pattern(1, 8)})
-    table = layer_table(model, plans, model_cost(model, (1, 8, 8)))
+    cost = model_cost(model, (1, 8, 8))
+    overrides = {"stages.2.conv": Pattern(1, 8)}
+    plans = plan_layers(model, "2:4", overrides=overrides, example_inputs=cost.roles)
+    table = layer_table(model, plans, cost)
     first, second, third, head = table.rows
     assert (first.plan.reason, first.combinations) == ("the first convolution", 0)
     assert (second.plan.blocks, second.combinations, second.plan.overridden) == (288, 6, False)
