@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import torch
@@ -115,9 +115,10 @@ def model_cost(model: nn.Module, in_shape: tuple[int, ...]) -> ModelCost:
     trial(model, in_shape, trace)
     costs = {}
     for site in find_sites(model):
-        products, weights = trace.products.get(site.name, []), prod(site.shape)
-        macs = sum(products)
-        costs[site.name] = LayerCost(macs // weights if weights else 0, macs, len(products))
+        products, weights = trace.products.get(site.name, []), max(1, prod(site.shape))
+        macs = sum(macs for macs, _ in products)
+        used = sum(min(used, weights) for _, used in products)  # more if repeated for a batch
+        costs[site.name] = LayerCost(macs // weights, macs, ceil(used / weights))
     return ModelCost(costs, trace.macs, trace.roles)
 
 
@@ -131,8 +132,8 @@ class _CostTrace(RoleTrace):  # type: ignore[no-untyped-call]
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.macs = 0
-        self.products: dict[str, list[int]] = {}
-        """The multiply-adds of each product with a weight, by its name."""
+        self.products: dict[str, list[tuple[int, int]]] = {}
+        """Multiply-adds and weights of each product with a weight, or part of it, by name."""
 
     def __torch_dispatch__(
         self,
@@ -146,8 +147,8 @@ class _CostTrace(RoleTrace):  # type: ignore[no-untyped-call]
         if formula is not None:
             macs = formula(*args, **(kwargs or {}), out_val=out) // 2
             self.macs += macs
-            for name in self.weights_in(func, args):
-                self.products.setdefault(name, []).append(macs)
+            for name, weights in self.weights_in(func, args).items():
+                self.products.setdefault(name, []).append((macs, weights))
         return out
 
 

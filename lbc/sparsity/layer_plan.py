@@ -123,7 +123,7 @@ def _plan(
     owners: Mapping[int, Sequence[str]],
 ) -> LayerPlan:
     key = _match(site.name, overrides)
-    if key != site.name and site.input_dim is None:
+    if key != site.name and site.unsupported:
         key = None  # a glob means the layers among what it matches
     overridden = key is not None
     chosen = pattern if key is None else overrides[key]

@@ -11,7 +11,7 @@ from torch import nn
 from lbc.sparsity.weight_sites import WeightSite
 
 HEAD_NAME = re.compile(
-    r"(.+_)?(heads?|classifiers?|logits)(_.+)?|fc|lm_head|output|score|qa_outputs|embed_out"
+    r"(?!pre_)(.+_)?(heads?|classifiers?|logits)(_.+)?|fc|lm_head|output|score|qa_outputs|embed_out"
 )
 """What the layer, or the block, that makes a model's outputs is usually called."""
 
@@ -36,6 +36,7 @@ def dense_by_default(model: nn.Module, sites: Sequence[WeightSite], roles: Roles
     the output layer is, in this order: what the model's ``get_output_embeddings`` returns; a
     linear layer that shares its weight with an embedding; the last layer in a part of the model
     that is named like a head; a linear layer registered last, unless it is one of several alike.
+    A run does not see output layers that the model uses in training only.
     """
     reasons = {site.name: "an embedding" for site in sites if site.is_embedding}
     if sum(site.is_product for site in sites) < 2:

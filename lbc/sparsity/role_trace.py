@@ -136,11 +136,16 @@ class RoleTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         first = reading or list(self._convolutions)[:1]
         return Roles(frozenset(first) if first else None, frozenset(heads) if made else None)
 
-    def weights_in(self, func: OpOverload, operands: object) -> frozenset[str]:
-        """The names of the weights that an operation multiplies by."""
-        labels = [self._of(tensor) for tensor in tensors_in(operands)]
-        weights = _join(at for at in labels if at is not None and at.is_weight)
-        return self._used(func._overloadpacket, weights.last) if weights else frozenset()
+    def weights_in(self, func: OpOverload, operands: object) -> dict[str, int]:
+        """The weights that an operation multiplies by, by name, and how much of them, in numbers.
+
+        Less than the whole where attention multiplies by a third of its input projection.
+        """
+        labels = [(tensor, self._of(tensor)) for tensor in tensors_in(operands)]
+        weights = [(tensor, at) for tensor, at in labels if at is not None and at.is_weight]
+        names = frozenset[str]().union(*(at.last for _, at in weights))
+        size = sum(tensor.numel() for tensor, _ in weights)
+        return dict.fromkeys(self._used(func._overloadpacket, names), size)
 
     def _used(self, packet: object, names: frozenset[str]) -> frozenset[str]:
         """Of an embedding and a layer that share a weight, the one that an operation is part of."""

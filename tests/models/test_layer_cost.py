@@ -160,6 +160,20 @@ def test_torch_s_own_attention_is_costed_with_its_projections() -> None:
     assert cost.macs == sum(at.macs for at in cost.layers.values()) + attention
 
 
+def test_parts_of_a_weight_add_up_to_one_call() -> None:
+    class Crossing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+        def forward(self, images: Tensor) -> Any:
+            tokens = images.flatten(2)
+            return self.attention(tokens, tokens + 1, tokens + 2)[0]
+
+    cost = model_cost(Crossing(), (5, 4, 4))
+    assert cost.layers["attention.in_proj_weight"] == LayerCost(5, 5 * 16 * 48, 1)
+
+
 def test_a_training_in_another_thread_attends_as_it_did() -> None:
     class Asking(nn.Linear):
         def forward(self, images: Tensor) -> Any:

@@ -58,6 +58,10 @@ NAMED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         ["classifier.1"],
     ),
     "wrapped": (lambda: nn.DataParallel(Parts(head=linear(), body=body())), ["module.head"]),
+    "two layers": (
+        lambda: Parts(body=body(), pre_classifier=linear(), classifier=linear()),
+        ["classifier"],
+    ),
     "block": (
         lambda: Parts(classifier=Parts(dense=linear(), out_proj=linear()), body=body()),
         ["classifier.out_proj"],
