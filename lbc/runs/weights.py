@@ -26,7 +26,13 @@ def read_weights(run: Path, layer: str, epoch: float) -> npt.NDArray[np.float32]
         file = run / CHECKPOINT
         if abs(_epoch_of(file, file.stat().st_mtime_ns) - epoch) > 1e-9:
             return None
-        weight = _load(file)["model"][f"{layer}.parametrizations.weight.original".lstrip(".")]
+        tensors = _load(file)["model"]
+        module, _, tensor = layer.rpartition(".")  # as LayerPlan.name has it
+        keys = [
+            f"{holder}.parametrizations.{name}.original".removeprefix(".")
+            for holder, name in ((layer, "weight"), (module, tensor))
+        ]
+        weight = next(tensors[key] for key in keys if key in tensors)
     except Exception:  # damage shows in zipfile, pickle or torch, each in its own way
         return None
     if not isinstance(weight, Tensor):

@@ -20,6 +20,7 @@ from lbc.sparsity.sparse_layer import (
     live_memory,
     score_memory,
 )
+from lbc.sparsity.weight_sites import find_site
 
 SCORE_MEMORY_LIMIT = 4 << 30
 """Bytes that scores of combinations may take before ``sparsify`` refuses."""
@@ -215,7 +216,8 @@ class Sparsifier:
         """
         self.remove(1)
         for name in self.layers:
-            module, tensor = _holder(self.model, name)
+            site = find_site(self.model, name)
+            module, tensor = site.owner, site.tensor
             _give_own_class(module)
             parametrize.remove_parametrizations(module, tensor, leave_parametrized=True)
             with torch.no_grad():
@@ -274,15 +276,6 @@ def _where(name: str, block: int | None, count: int | None = None) -> str:
     if block is not None:
         return f"block {block} of layer {name!r}"
     return f"layer {name!r}" if count is None else f"{count:,} blocks of layer {name!r}"
-
-
-def _holder(model: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The module of a layer and its tensor, from the layer's name (see ``LayerPlan.name``)."""
-    modules = dict(model.named_modules())
-    if name in modules:
-        return modules[name], "weight"
-    module, _, tensor = name.rpartition(".")
-    return modules[module], tensor
 
 
 def _give_own_class(module: nn.Module) -> None:

@@ -51,8 +51,11 @@ class WeightSite:
     @property
     def name(self) -> str:
         """The module's name for a tensor called ``weight``, otherwise ``module.tensor``."""
-        if self.tensor == "weight":
-            return self.module
+        return self.module if self.tensor == "weight" else self.key
+
+    @property
+    def key(self) -> str:
+        """The tensor's key in the model's state dict, unless it is computed."""
         return _join(self.module, self.tensor)
 
     @property
@@ -66,6 +69,11 @@ class WeightSite:
         value = behind if behind is not None else getattr(self.owner, self.tensor)
         assert isinstance(value, Tensor)
         return value
+
+    @property
+    def canonical(self) -> Tensor:
+        """A view of the tensor as (O, I, *kernel)."""
+        return self.value.movedim(0, 1) if self.input_dim == 0 else self.value
 
     @property
     def uninitialised(self) -> bool:
@@ -110,7 +118,7 @@ class WeightSite:
         """
         own = self.owner._parameters.get(self.tensor)
         if own is not None:
-            return {_join(self.module, self.tensor): own}
+            return {self.key: own}
         behind = self._parametrizations
         if behind is not None:
             path = _join(self.module, f"parametrizations.{self.tensor}")
@@ -142,6 +150,11 @@ def find_sites(model: nn.Module) -> tuple[WeightSite, ...]:
         if ".parametrizations." not in f".{name}."
         for tensor in _tensors(module)
     )
+
+
+def find_site(model: nn.Module, name: str) -> WeightSite:
+    """The site of this name. Raises KeyError if ``model`` has none."""
+    return {site.name: site for site in find_sites(model)}[name]
 
 
 def is_transformers_conv1d(module: nn.Module) -> bool:
