@@ -85,8 +85,11 @@ def _look(experiment: Experiment, image: Shape | None, classes: int) -> tuple[Sh
     except DataError as error:
         raise ValueError(str(error)) from error
     model = build_on_meta(experiment.model, in_shape, classes)
-    plans = plan_layers(model, experiment.pattern, experiment.skip, experiment.layers)
-    return in_shape, layer_table(model, plans, model_cost(model, in_shape))
+    cost = model_cost(model, in_shape)
+    plans = plan_layers(
+        model, experiment.pattern, experiment.skip, experiment.layers, example_inputs=cost.roles
+    )
+    return in_shape, layer_table(model, plans, cost)
 
 
 def _layer(row: LayerRow) -> dict[str, object]:

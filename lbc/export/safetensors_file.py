@@ -12,11 +12,9 @@ from lbc.export.trained import Trained, refuse_existing
 from lbc.files.atomic import write_atomically
 from lbc.inspection import METADATA_KEY
 from lbc.sparsity.compliance import check
+from lbc.sparsity.weight_sites import find_site
 
 FORMAT = 1
-
-AXIS = 1
-"""Blocks lie along the second dimension of every weight: the input features or channels."""
 
 
 def write_safetensors(trained: Trained, path: Path) -> Path:
@@ -60,13 +58,13 @@ def manifest(trained: Trained, file: str) -> dict[str, Any]:
 
 
 def _layer(trained: Trained, name: str) -> dict[str, Any]:
-    pattern, weight = trained.patterns[name], trained.weight(name)
+    pattern, site = trained.patterns[name], find_site(trained.model, name)
     return {
         "name": name,
-        "weight": f"{name}.weight",
-        "shape": list(weight.shape),
+        "weight": site.key,
+        "shape": list(site.value.shape),
         "n": pattern.n,
         "m": pattern.m,
-        "axis": AXIS,
-        "density": check(weight, pattern).density,
+        "axis": site.input_dim,
+        "density": check(site.canonical, pattern).density,
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from torch import Tensor, nn
 
 from lbc.config import Experiment
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.weight_sites import find_site
 from lbc.training import checkpoint as saved
 from lbc.training.failures import TrainingError
 from lbc.training.preparation import build_sparse
@@ -41,7 +41,7 @@ class Trained:
 
     def weight(self, name: str) -> Tensor:
         """The weight of a layer, (O, I, *kernel)."""
-        return cast(Tensor, self.model.get_submodule(name).weight).detach()
+        return find_site(self.model, name).canonical.detach()
 
 
 def load_trained(path: Path) -> Trained:

@@ -30,12 +30,22 @@ def cases_of_experiment(
     ``image`` is the side of the images in pixels, the data's own by default. Raises ValueError
     where the network cannot take them.
     """
+    cases, left_out, _ = _planned_cases(experiment, batch, image)
+    return cases, left_out
+
+
+def _planned_cases(
+    experiment: Experiment, batch: int, image: int | None
+) -> tuple[tuple[Case, ...], dict[str, str], dict[str, LayerPlan]]:
+    """The cases, the other layers with their reasons, and all plans by name."""
     in_shape, classes = describe(experiment.data)
     model = build_on_meta(experiment.model, in_shape, classes)
-    plans = plan_layers(model, experiment.pattern, experiment.skip, experiment.layers)
     seen = (in_shape[0], image, image) if image else in_shape
     cost, shapes = model_cost(model, seen), _image_shapes(model, seen)
-    layers = {plan.name: model.get_submodule(plan.name) for plan in plans}
+    plans = plan_layers(
+        model, experiment.pattern, experiment.skip, experiment.layers, example_inputs=cost.roles
+    )
+    layers = {plan.name: model.get_submodule(plan.module) for plan in plans}
     cases, left_out = [], {}
     for plan in plans:
         layer = layers[plan.name]
@@ -54,7 +64,7 @@ def cases_of_experiment(
             )
             shape = _convolution(layers[plan.name], batch, shapes.get(plan.name))
             cases.append(replace(case, convolution=shape))
-    return tuple(cases), left_out
+    return tuple(cases), left_out, {plan.name: plan for plan in plans}
 
 
 def cases_of_run(
@@ -65,17 +75,19 @@ def cases_of_run(
     if not weights.is_file():
         raise ValueError(f"{folder} holds no {MODEL_FILE}: give the folder of a finished run.")
     experiment = load_experiment(folder / "experiment.yaml")
-    cases, left_out = cases_of_experiment(experiment, batch, image)
+    cases, left_out, plans = _planned_cases(experiment, batch, image)
     try:
         tensors = load_file(weights)
     except Exception as error:
         raise ValueError(f"{weights} cannot be read: it is damaged or no such file.") from error
     found = []
     for case in cases:
-        weight = tensors.get(f"{case.name}.weight")
+        plan = plans[case.name]
+        weight = tensors.get(f"{plan.module}.{plan.tensor}".removeprefix("."))
         if weight is None or weight.numel() != case.m * case.k:
             raise ValueError(f"{weights} has no layer {case.name} of this network's size.")
-        found.append(replace(case, mask=packed_mask(weight, case.pattern)))
+        rows = weight.movedim(plan.input_dim, 1)
+        found.append(replace(case, mask=packed_mask(rows, case.pattern)))
     return tuple(found), left_out
 
 
@@ -107,8 +119,10 @@ def _image_shapes(model: nn.Module, in_shape: Shape) -> dict[str, Shape]:
 def _reason(plan: LayerPlan, layer: nn.Module, cost: LayerCost) -> str:
     if plan.pattern is None:
         return plan.reason
-    if isinstance(layer, nn.Conv1d | nn.Conv2d) and layer.groups > 1:
+    if getattr(layer, "groups", 1) != 1:
         return "a grouped convolution is several small products"
+    if getattr(layer, "transposed", False):
+        return "a transposed convolution adds up overlapping products"
     if not cost.calls:
         return "the network does not call it as a layer"
     return ""

@@ -1,40 +1,30 @@
-"""A forward pass with one image of zeros, to find shapes, calls and errors."""
+"""A forward pass of one image of zeros, to find shapes, costs and errors."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-CPU = torch.device("cpu")
+from lbc.sparsity.model_run import run_once
+from lbc.sparsity.role_trace import RoleTrace
 
 
-def run_on_zeros(model: nn.Module, in_shape: tuple[int, ...]) -> object:
+def run_on_zeros(
+    model: nn.Module, in_shape: tuple[int, ...], trace: RoleTrace | None = None
+) -> object:
     """Return the output for one image of zeros of ``in_shape`` (channels, height, width).
 
     The model is in evaluation mode during the call and is not changed. Weights on the meta device
-    are replaced by zeros.
+    are replaced by zeros. ``trace`` records what the layers do.
 
     Raises ValueError if the model does not accept the image.
     """
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    zeros = {name: _zeros(tensor) for name, tensor in tensors.items() if tensor.is_meta}
-    device = next((at.device for at in tensors.values() if not at.is_meta), CPU)
+    device = next((at.device for at in model.parameters() if not at.is_meta), "cpu")
+    image = torch.zeros(1, *in_shape, device=device)
     try:
-        # With gradients, because torch would otherwise use fused transformer layers, which hide
-        # the calls of their sublayers. ``device``, because the caller's default may be meta.
-        with _eval_mode(model), torch.enable_grad(), device:
-            return torch.func.functional_call(model, zeros, (torch.zeros(1, *in_shape),))
+        return trace.run(model, (image,)) if trace else run_once(model, (image,))
     except Exception as error:
         raise ValueError(_message(in_shape, error)) from error
-
-
-def _zeros(tensor: Tensor) -> Tensor:
-    """Zeros that take no memory. A forward pass on the meta device would be slower, because torch
-    first imports its compiler, in seconds."""
-    return torch.zeros((), dtype=tensor.dtype, device=CPU).expand(tensor.shape)
 
 
 def explain_wrong_output(output: object, classes: int) -> str:
@@ -48,18 +38,6 @@ def explain_wrong_output(output: object, classes: int) -> str:
             f"{classes}, in model.kwargs"
         )
     return ""
-
-
-@contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; restores the mode of each module afterwards."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _message(in_shape: tuple[int, ...], error: Exception) -> str:

@@ -17,7 +17,7 @@ from lbc.runs.folder import CHECKPOINT
 
 
 def read_weights(run: Path, layer: str, epoch: float) -> npt.NDArray[np.float32] | None:
-    """A sparse layer's weights after ``epoch`` epochs, masked ones too, read-only, in its shape.
+    """A sparse layer's weights after ``epoch`` epochs, masked ones too, read-only: (O, I, *kernel).
 
     None where the run's last checkpoint is of another moment, or there is none that can be read.
     Only the layer's own bytes are read, and code in the file is never run.
@@ -26,7 +26,16 @@ def read_weights(run: Path, layer: str, epoch: float) -> npt.NDArray[np.float32]
         file = run / CHECKPOINT
         if abs(_epoch_of(file, file.stat().st_mtime_ns) - epoch) > 1e-9:
             return None
-        weight = _load(file)["model"][f"{layer}.parametrizations.weight.original".lstrip(".")]
+        tensors = _load(file)["model"]
+        module, _, tensor = layer.rpartition(".")  # as LayerPlan.name has it
+        keys = [
+            f"{holder}.parametrizations.{name}.original".removeprefix(".")
+            for holder, name in ((layer, "weight"), (module, tensor))
+        ]
+        key = next(key for key in keys if key in tensors)
+        weight = tensors[key]
+        if key.removesuffix("original") + "0.layer.mask" in tensors:  # attachment.Transposed
+            weight = weight.movedim(0, 1)
     except Exception:  # damage shows in zipfile, pickle or torch, each in its own way
         return None
     if not isinstance(weight, Tensor):

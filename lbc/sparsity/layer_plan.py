@@ -1,4 +1,4 @@
-"""Which layers of a model become sparse, and why the others stay dense."""
+"""Which weights of a model become sparse, and why the others stay dense."""
 
 from __future__ import annotations
 
@@ -8,32 +8,41 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from math import prod
 
-from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
-from torch.nn.utils import parametrize
+from torch import nn
 
+from lbc.sparsity.layer_roles import Roles, dense_by_default
 from lbc.sparsity.pattern import Pattern
-
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+from lbc.sparsity.role_trace import trace_roles
+from lbc.sparsity.weight_sites import WeightSite, find_sites
 
 DENSE = "dense"
 """The override that leaves a layer dense."""
 
 
+PatternLike = Pattern | str | tuple[int, int]
+"""An N:M as users write it: ``Pattern(2, 4)``, ``"2:4"`` or ``(2, 4)``."""
+
+
 @dataclass(frozen=True)
 class LayerPlan:
-    """What ``sparsify`` will do with one layer: a pattern, or the reason why it stays dense."""
+    """What ``sparsify`` will do with one weight: a pattern, or the reason why it stays dense."""
 
     name: str
+    """The module's name for a tensor called ``weight``, otherwise ``module.tensor``."""
     kind: str
+    """Class name of the module."""
     shape: tuple[int, ...]
+    """(O, I, *kernel), whatever the tensor's own order; () if it is not initialised yet."""
     pattern: Pattern | None
     reason: str = ""
     overridden: bool = False
     """Whether the layer was given an N:M, or density, of its own."""
     module: str = ""
+    """Name of the module that holds the tensor."""
     tensor: str = "weight"
+    """Attribute name of the tensor."""
     input_dim: int = 1
+    """The tensor's input dimension: 0 for transposed convolutions and transformers' Conv1D."""
 
     @property
     def weights(self) -> int:
@@ -47,112 +56,133 @@ class LayerPlan:
 
 def plan_layers(
     model: nn.Module,
-    pattern: Pattern,
-    skip: Sequence[str] | None = None,
-    overrides: Mapping[str, Pattern | str | None] | None = None,
+    pattern: PatternLike,
+    skip: str | Sequence[str] | None = None,
+    overrides: Mapping[str, PatternLike | None] | None = None,
+    example_inputs: object = None,
 ) -> tuple[LayerPlan, ...]:
-    """Decide for every Linear, Conv1d and Conv2d of ``model``, in the model's order.
+    """Decide for every parameter of two or more dimensions of ``model``, in the model's order.
 
-    Dense by default: the first convolution (or patch embedding), the last layer where it is a
-    Linear (the classifier) and depthwise convolutions; a lone layer is neither first nor last.
+    A pattern fits the weights of Linear, convolutions, transposed convolutions, transformers'
+    Conv1D, the projections of MultiheadAttention and, by an override only, embeddings.
+
+    Dense by default: the first convolution (or patch embedding), the layers that make the outputs
+    (classifiers) and depthwise convolutions; a lone layer is neither first nor last.
+    ``example_inputs`` are what the model takes: a tensor, a tuple of positional or a mapping of
+    keyword arguments. With them the model runs once, unchanged, and shows which layers these are;
+    a ``Roles`` from an earlier run does the same. Without them they are judged by names and by
+    order of registration (see ``dense_by_default``), and the reason says which.
+
     ``skip`` names more layers to leave dense. ``overrides`` gives single layers a pattern of
     their own, or ``"dense"`` (or None), and wins over both. Names may be globs; an exact name
     wins over a glob. A weight that several modules share stays dense: one mask per module would
     be several masks on one weight.
 
-    Raises ValueError for a name that matches no layer and for an override that cannot fit.
+    Raises ValueError for a name that matches no layer, for an override that cannot fit, for
+    inputs that the model cannot take, and where no layer is left for a pattern.
     """
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, WEIGHTED)}
-    _check_names(layers, [*(skip or ()), *(overrides or {})])
-    by_default = _dense_by_default(layers)
+    wanted = parse_pattern(pattern)
+    skipped = dict.fromkeys([skip] if isinstance(skip, str) else skip or ())
+    chosen = {name: _parse_override(value) for name, value in (overrides or {}).items()}
+    sites = find_sites(model)
+    _check_names([site.name for site in sites], [*skipped, *chosen])
+    roles = Roles()
+    if isinstance(example_inputs, Roles):
+        roles = example_inputs
+    elif example_inputs is not None:
+        roles = trace_roles(model, example_inputs)
+    by_default = dense_by_default(model, sites, roles)
     owners = _owners(model)
-    plans = []
-    for name, layer in layers.items():
-        overridden = _match(name, overrides or {}) is not None
-        chosen = _chosen(name, pattern, overrides or {})
-        reason = _impossible(name, layer, chosen, owners)
-        if chosen is not None and reason and overridden:
-            raise ValueError(f"The override {chosen} of layer {name!r} is impossible: {reason}.")
-        if chosen is None:
-            reason = "left dense on request"
-        elif not overridden:
-            asked = _match(name, dict.fromkeys(skip or ()))
-            reason = "skipped on request" if asked is not None else by_default.get(name, reason)
-        shape = () if _uninitialised(layer) else tuple(_weight_of(layer).shape)
-        kept = None if reason else chosen
-        plans.append(
-            LayerPlan(name, type(layer).__name__, shape, kept, reason, overridden, module=name)
-        )
-    return tuple(plans)
+    plans = tuple(_plan(at, wanted, skipped, chosen, by_default, owners) for at in sites)
+    if not any(plan.pattern for plan in plans):
+        raise ValueError(_nothing_qualifies(wanted, plans))
+    return plans
 
 
-def _dense_by_default(layers: Mapping[str, nn.Module]) -> dict[str, str]:
-    if len(layers) < 2:
-        return {}
-    reasons = {
-        name: "depthwise convolution"
-        for name, layer in layers.items()
-        if isinstance(layer, nn.Conv1d | nn.Conv2d) and layer.groups == layer.in_channels > 1
-    }
-    convs = [name for name, layer in layers.items() if isinstance(layer, nn.Conv1d | nn.Conv2d)]
-    if convs:
-        reasons[convs[0]] = "the first convolution"
-    last = list(layers)[-1]
-    if isinstance(layers[last], nn.Linear):
-        reasons[last] = "the classifier"
-    return reasons
+def parse_pattern(pattern: PatternLike) -> Pattern:
+    """The N:M that ``pattern`` means. Raises ValueError with a sentence."""
+    if isinstance(pattern, Pattern):
+        return pattern
+    if isinstance(pattern, tuple | list) and len(pattern) == 2:
+        return Pattern(*pattern)
+    if isinstance(pattern, str):
+        return Pattern.parse(pattern)
+    raise ValueError(f"{pattern!r} is not an N:M pattern: write two whole numbers, like 2:4.")
+
+
+def _parse_override(value: PatternLike | None) -> Pattern | None:
+    return None if value is None or value == DENSE else parse_pattern(value)
+
+
+def _plan(
+    site: WeightSite,
+    pattern: Pattern,
+    skip: Mapping[str, None],
+    overrides: Mapping[str, Pattern | None],
+    by_default: Mapping[str, str],
+    owners: Mapping[int, Sequence[str]],
+) -> LayerPlan:
+    key = _match(site.name, overrides)
+    if key != site.name and site.unsupported:
+        key = None  # a glob means the layers among what it matches
+    overridden = key is not None
+    chosen = pattern if key is None else overrides[key]
+    reason = _impossible(site, chosen, owners)
+    if reason and overridden and chosen is not None:
+        raise ValueError(f"The override {chosen} of layer {site.name!r} is impossible: {reason}.")
+    if chosen is None:
+        reason = "left dense on request"
+    elif not overridden and _match(site.name, skip) is not None:
+        reason = "skipped on request"
+    elif not overridden:
+        reason = by_default.get(site.name, reason)
+    return LayerPlan(
+        site.name,
+        site.kind,
+        site.shape,
+        None if reason else chosen,
+        reason,
+        overridden,
+        site.module,
+        site.tensor,
+        1 if site.input_dim is None else site.input_dim,
+    )
 
 
 def _owners(model: nn.Module) -> dict[int, list[str]]:
-    """The names of the modules that hold each parameter, by the parameter's id."""
+    """The names under which modules hold each parameter, by the parameter's id."""
     owners: dict[int, list[str]] = {}
     for name, module in model.named_modules():
-        for parameter in dict.fromkeys(module.parameters(recurse=False)):
-            owners.setdefault(id(parameter), []).append(name)
+        for tensor, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            held = WeightSite(name, tensor, module, None).name
+            owners.setdefault(id(parameter), []).append(held)
     return owners
 
 
 def _impossible(
-    name: str, layer: nn.Module, pattern: Pattern | None, owners: Mapping[int, Sequence[str]]
+    site: WeightSite, pattern: Pattern | None, owners: Mapping[int, Sequence[str]]
 ) -> str:
-    if _uninitialised(layer):
-        return "its shape is not known before the first forward pass"
-    if parametrize.is_parametrized(layer, "weight"):
+    """Why no pattern, or not this one, can be put on the weight; empty where it can."""
+    if site.parametrized:
         return "its weight already has a parametrization"
-    weight = _weight_of(layer)
+    if site.unsupported:
+        return site.unsupported
+    if site.uninitialised:
+        return "its shape is not known before the first forward pass"
+    weight = site.value
     if not isinstance(weight, nn.Parameter):
         return "its weight is computed from other parameters, as pruning and weight norm do"
-    others = [owner for owner in owners[id(weight)] if owner != name]
+    others = [owner for owner in owners[id(weight)] if owner != site.name]
     if others:
         return f"its weight is shared with {', '.join(others)}"
     if not weight.is_floating_point():
         return f"its weight is {weight.dtype}, not floating point"
-    width = weight.shape[1]
     if not weight.numel():
         return "its weight is empty"
+    width = site.shape[1]
     if pattern is not None and width % pattern.m:
         return f"input width {width} is not a multiple of {pattern.m}"
     return ""
-
-
-def _uninitialised(layer: nn.Module) -> bool:
-    return isinstance(layer.weight, UninitializedParameter)
-
-
-def _weight_of(layer: nn.Module) -> Tensor:
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    return weight
-
-
-def _chosen(
-    name: str, pattern: Pattern, overrides: Mapping[str, Pattern | str | None]
-) -> Pattern | None:
-    key = _match(name, overrides)
-    value = pattern if key is None else overrides[key]
-    if value is None or value == DENSE:
-        return None
-    return Pattern.parse(value) if isinstance(value, str) else value
 
 
 def _match(name: str, wanted: Mapping[str, object]) -> str | None:
@@ -161,9 +191,19 @@ def _match(name: str, wanted: Mapping[str, object]) -> str | None:
     return next((glob for glob in wanted if fnmatchcase(name, glob)), None)
 
 
-def _check_names(layers: Mapping[str, nn.Module], wanted: Sequence[str]) -> None:
+def _check_names(names: Sequence[str], wanted: Sequence[str]) -> None:
     for glob in wanted:
-        if not any(fnmatchcase(name, glob) or name == glob for name in layers):
-            near = get_close_matches(glob, layers, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the layers are {', '.join(layers)}."
-            raise ValueError(f"No Linear, Conv1d or Conv2d layer is named {glob!r}: {hint}")
+        if not any(fnmatchcase(name, glob) or name == glob for name in names):
+            near = get_close_matches(glob, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the layers are {', '.join(names)}."
+            raise ValueError(f"No layer with a weight is named {glob!r}: {hint}")
+
+
+def _nothing_qualifies(pattern: Pattern, plans: Sequence[LayerPlan]) -> str:
+    if not plans:
+        return f"No layer of the model can take {pattern}: it has no weight of two dimensions."
+    reasons = "; ".join(f"{plan.name or plan.kind}: {plan.reason}" for plan in plans)
+    return (
+        f"No layer of the model can take {pattern} ({reasons}). Choose another N:M, or give a "
+        "layer one of its own by an override."
+    )

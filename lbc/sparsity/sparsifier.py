@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lbc.sparsity.attachment import HeldZeros, Site, attach, attached_layers, detach
 from lbc.sparsity.interventions import allowed_alone, allowed_without
-from lbc.sparsity.layer_plan import plan_layers
+from lbc.sparsity.layer_plan import PatternLike, plan_layers
 from lbc.sparsity.methods import load_method
 from lbc.sparsity.optimizer_state import (
     Trained,
@@ -19,16 +19,13 @@ from lbc.sparsity.optimizer_state import (
     forget_removed,
     warn_of_untrained,
 )
-from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
 from lbc.sparsity.sparse_layer import Form, SparseLayer, whole
-from lbc.sparsity.stored_state import check_state
+from lbc.sparsity.stored_state import check_state, plain_state_dict
 
 Progress = Callable[[float], object]
 """Called with the completed fraction of a removal, 0 to 1."""
-
-Overrides = Mapping[str, Pattern | str | None]
 
 
 class Sparsifier:
@@ -226,15 +223,8 @@ class Sparsifier:
         the model loads a plain state dict by itself, and keeps scores, masks and live sets.
         """
         self.sync_live_sets()
-        prefixes = {site.prefix: name for name, site in self._sites.items() if name in self.layers}
-        plain: dict[str, Tensor] = {}
-        for key, value in self.model.state_dict().items():
-            name = next((name for at, name in prefixes.items() if key.startswith(at)), None)
-            if name is None:
-                plain[key] = whole(value)
-            elif key.endswith(".original"):
-                plain[self._sites[name].plain_key] = whole(value) * self.mask(name)
-        return plain
+        masks = {self._sites[name].prefix: self.mask(name) for name in self.layers}
+        return plain_state_dict(self.model, tuple(self._sites.values()), masks)
 
     def finalize(self, hold: bool = False) -> nn.Module:
         """Make the modules plain again, zeros in the weights, and return the model.
@@ -363,12 +353,13 @@ def _as_fractions(total: int, progress: Progress) -> Callable[[int], None]:
 
 def sparsify(
     model: nn.Module,
-    pattern: Pattern | str | tuple[int, int],
+    pattern: PatternLike,
     method: str = "lbc",
     scores: Literal["auto", "per_weight", "per_combination"] = "auto",
     skip: Sequence[str] | str | None = None,
-    overrides: Overrides | None = None,
+    overrides: Mapping[str, PatternLike | None] | None = None,
     memory_limit: int = SCORE_MEMORY_LIMIT,
+    example_inputs: object = None,
 ) -> Sparsifier:
     """Put every qualifying layer of ``model`` under an N:M pattern, in place.
 
@@ -382,21 +373,19 @@ def sparsify(
 
     ``scores="per_weight"`` is exact under SGD and costs one float per weight for any N:M;
     ``"per_combination"`` is right for every optimiser and costs C / M floats per weight; ``"auto"``
-    is the latter here, where the optimiser is not known. ``skip`` and ``overrides`` are as in
-    ``lbc.sparsity.layer_plan.plan_layers``.
+    is the latter here, where the optimiser is not known. ``skip``, ``overrides`` and
+    ``example_inputs`` are as in ``lbc.sparsity.layer_plan.plan_layers``.
 
-    Raises ValueError for an impossible pattern, an unknown method, form or layer name, if no layer
-    qualifies, and if combinations are too many to enumerate or to keep in ``memory_limit`` bytes.
+    Raises ValueError as ``plan_layers`` does, for an unknown method or form, and if combinations
+    are too many to enumerate or to keep in ``memory_limit`` bytes.
     """
-    if not isinstance(pattern, Pattern):
-        pattern = Pattern.parse(pattern) if isinstance(pattern, str) else Pattern(*pattern)
     chosen = load_method(method)
     if scores not in ("auto", "per_weight", "per_combination"):
         raise ValueError(
             f"The scores {scores!r} are unknown: choose auto, per_weight or per_combination."
         )
     form: Form = "per_weight" if scores == "per_weight" else "per_combination"
-    plans = plan_layers(model, pattern, skip, overrides)
+    plans = plan_layers(model, pattern, skip, overrides, example_inputs)
     check_memory(plans, form if method == "lbc" else "per_weight", memory_limit)
     sites = {
         plan.name: Site(

@@ -1,14 +1,15 @@
-"""Checks of a sparsifier's state before it is loaded."""
+"""State dicts: checks before one is loaded, and that of the plain model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from lbc.sparsity.attachment import Site
 from lbc.sparsity.live_sets import LiveSets
-from lbc.sparsity.sparse_layer import SparseLayer
+from lbc.sparsity.sparse_layer import SparseLayer, whole
 
 
 def check_state(state: Mapping[str, Any], method: str, layers: Mapping[str, SparseLayer]) -> None:
@@ -42,3 +43,27 @@ def _check_tensors(state: Mapping[str, Tensor], layer: SparseLayer) -> None:
         if not fits:
             shape = tuple(state[key].shape)
             raise ValueError(f"Layer {layer.name!r}: {key} of shape {shape} does not fit.")
+
+
+def plain_state_dict(
+    model: nn.Module, sites: Sequence[Site], masks: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The state dict of the model as if its layers were detached, masked weights zero.
+
+    ``masks`` are by the prefix of their sites. Keys have the order they have in the plain model.
+    """
+    plain: dict[str, Tensor] = {}
+    plain_keys = {site.prefix: site.plain_key for site in sites if site.prefix in masks}
+    for key, value in model.state_dict().items():
+        prefix = next((prefix for prefix in plain_keys if key.startswith(prefix)), None)
+        if prefix is None:
+            plain[key] = whole(value) if isinstance(value, Tensor) else value
+        elif key == f"{prefix}original":
+            plain[plain_keys[prefix]] = whole(value) * masks[prefix]
+    orders = {site.module: site.order for site in sites}
+    ordered = [
+        f"{path}.{name}".lstrip(".")
+        for path, module in model.named_modules()
+        for name in (*orders.get(path, module._parameters), *module._buffers)
+    ]
+    return {key: plain[key] for key in dict.fromkeys([*ordered, *plain]) if key in plain}

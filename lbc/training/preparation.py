@@ -110,7 +110,8 @@ def build_sparse(
     Raises ValueError as ``preview`` does.
     """
     model = build(experiment.model, in_shape, classes)
-    seen = _preview(experiment, model, model_cost(model, in_shape))
+    cost = model_cost(model, in_shape)
+    seen = _preview(experiment, model, cost)
     sparsifier = sparsify(
         model,
         experiment.pattern,
@@ -118,6 +119,7 @@ def build_sparse(
         scores=seen.form or "auto",
         skip=experiment.skip,
         overrides=experiment.layers,
+        example_inputs=cost.roles,
         # Checked just above, with the copies this very optimiser keeps.
         memory_limit=sys.maxsize,
     )
@@ -126,10 +128,9 @@ def build_sparse(
 
 def _preview(experiment: Experiment, model: nn.Module, cost: ModelCost) -> Preview:
     form, copies = score_form(experiment)
-    plans = plan_layers(model, experiment.pattern, experiment.skip, experiment.layers)
-    if not any(plan.pattern for plan in plans):
-        reasons = "; ".join(f"{plan.name}: {plan.reason}" for plan in plans)
-        raise ValueError(f"No layer of the model can take {experiment.pattern} ({reasons}).")
+    plans = plan_layers(
+        model, experiment.pattern, experiment.skip, experiment.layers, example_inputs=cost.roles
+    )
     kept = form or "per_weight"
     check_memory(plans, kept, experiment.score_memory_limit, copies)
     table = layer_table(model, plans, cost)

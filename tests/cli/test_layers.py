@@ -38,7 +38,7 @@ def test_json_holds_the_same_and_adds_up(file: Path, capsys: pytest.CaptureFixtu
                  "layers={}", "model={name: deit-tiny, patch: 4}"]) == 0  # fmt: skip
     told = json.loads(capsys.readouterr().out)
     assert told["image"] == [1, 28, 28]
-    assert len(told["layers"]) == 50
+    assert len(told["layers"]) == 52
     layers = sum(layer["macs"] for layer in told["layers"])
     assert layers + 12 * 2 * 50 * 50 * 192 == told["macs"]
     shares = sum(layer["share"] for layer in told["layers"])
@@ -63,7 +63,7 @@ def test_an_image_of_another_size_needs_no_data(
     ("settings", "said"),
     [
         (["model={name: deit-tiny}"], "set model.patch to 2, 4, 7 or 14."),
-        (["layers={nope: 1:4}"], "No Linear, Conv1d or Conv2d layer is named 'nope'"),
+        (["layers={nope: 1:4}"], "No layer with a weight is named 'nope'"),
         (["model.widht=3"], "did you mean 'width'"),
         (["model={import: nonsense}"], "write package.module:function"),
     ],

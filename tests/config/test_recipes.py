@@ -152,7 +152,12 @@ def test_attention_and_mlp_layers_of_the_deit_are_sparse() -> None:
     sparse = {plan.name for plan in seen.plans if plan.pattern is not None}
     inside = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
     assert sparse == {f"blocks.{block}.{name}" for block in range(12) for name in inside}
-    assert {plan.name for plan in seen.plans} - sparse == {"patch_embed.proj", "head"}
+    assert {plan.name for plan in seen.plans} - sparse == {
+        "cls_token",
+        "pos_embed",
+        "patch_embed.proj",
+        "head",
+    }
     assert seen.form == "per_combination"
 
 

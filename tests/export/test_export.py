@@ -18,6 +18,7 @@ from lbc.export import ExportError, load_trained, write_onnx, write_safetensors
 from lbc.export.semi_structured import two_four_layers
 from lbc.inspection import open_checkpoint
 from lbc.runs.events import Event, StepDone
+from lbc.runs.weights import read_weights
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from lbc.training.control import Control
@@ -55,6 +56,39 @@ def test_safetensors_are_those_of_the_run_with_a_manifest(run: Path, tmp_path: P
     assert int((blocks != 0).sum(1).max()) == layer["n"]
     assert told["dense"] == {"stages.0.conv": "the first convolution", "head": "the classifier"}
     assert main(["inspect", str(out), "--pattern", "1:4"]) == 0
+
+
+ATTENTION = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(28, 16)
+        self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.head = nn.Linear(16, 10)
+    def forward(self, images):
+        return self.head(self.layer(self.embed(images.squeeze(1))).mean(1))
+"""
+
+
+def test_a_projection_of_attention_is_exported_and_read_from_the_checkpoint(
+    quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "attention_network.py").write_text(ATTENTION)
+    monkeypatch.syspath_prepend(tmp_path)
+    experiment = quick(model={"import": "attention_network:Net"})
+    Trainer(experiment, tmp_path / "run").train()
+    out = tmp_path / "out.safetensors"
+    assert main(["export", str(tmp_path / "run"), "--out", str(out)]) == 0
+    layers = {at["name"]: at for at in json.loads((tmp_path / "out.json").read_text())["layers"]}
+    layer = layers["layer.self_attn.in_proj_weight"]
+    weight = load_file(out)[layer["weight"]]
+    assert (layer["shape"], layer["axis"], layer["density"]) == ([48, 16], 1, 0.5)
+    assert check(weight, Pattern(2, 4)).valid
+    dense = read_weights(tmp_path / "run", layer["name"], float(experiment.training.epochs))
+    assert dense is not None
+    assert torch.equal(torch.where(weight != 0, torch.from_numpy(dense.copy()), 0), weight)
 
 
 def test_an_unfinished_search_is_decided_and_said_so(

@@ -144,7 +144,7 @@ def test_calls_are_summed_and_uses_of_a_weight_count_as_calls(reads_values: bool
     }
 
 
-def test_torch_attention_includes_its_output_projection() -> None:
+def test_torch_attention_includes_its_projections() -> None:
     class Attending(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -155,8 +155,23 @@ def test_torch_attention_includes_its_output_projection() -> None:
 
     cost = model_cost(Attending(), (5, 4, 4))
     assert cost.layers["layer.self_attn.out_proj"] == LayerCost(5, 5 * 16 * 16, 1)
-    inputs, attention = 5 * 16 * 48, 2 * 5 * 5 * 16
-    assert cost.macs == sum(at.macs for at in cost.layers.values()) + inputs + attention
+    assert cost.layers["layer.self_attn.in_proj_weight"] == LayerCost(5, 5 * 16 * 48, 1)
+    attention = 2 * 5 * 5 * 16
+    assert cost.macs == sum(at.macs for at in cost.layers.values()) + attention
+
+
+def test_parts_of_a_weight_add_up_to_one_call() -> None:
+    class Crossing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+        def forward(self, images: Tensor) -> Any:
+            tokens = images.flatten(2)
+            return self.attention(tokens, tokens + 1, tokens + 2)[0]
+
+    cost = model_cost(Crossing(), (5, 4, 4))
+    assert cost.layers["attention.in_proj_weight"] == LayerCost(5, 5 * 16 * 48, 1)
 
 
 def test_the_attention_backends_of_other_threads_are_not_changed() -> None:
@@ -179,8 +194,10 @@ def test_images_that_a_model_does_not_accept_are_reported() -> None:
 
 def test_a_row_has_the_plan_and_the_cost_of_its_layer() -> None:
     model = build(config.ConvNet(width=8), (1, 8, 8), 10)
-    plans = plan_layers(model, Pattern(2, 4), overrides={"stages.2.conv": Pattern(1, 8)})
-    table = layer_table(model, plans, model_cost(model, (1, 8, 8)))
+    cost = model_cost(model, (1, 8, 8))
+    overrides = {"stages.2.conv": Pattern(1, 8)}
+    plans = plan_layers(model, "2:4", overrides=overrides, example_inputs=cost.roles)
+    table = layer_table(model, plans, cost)
     first, second, third, head = table.rows
     assert (first.plan.reason, first.combinations) == ("the first convolution", 0)
     assert (second.plan.blocks, second.combinations, second.plan.overridden) == (288, 6, False)

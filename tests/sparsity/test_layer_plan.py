@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from lbc.models import ResNet18
-from lbc.sparsity.layer_plan import plan_layers
+from lbc.sparsity.layer_plan import PatternLike, plan_layers
 from lbc.sparsity.pattern import Pattern
 
 PATTERN = Pattern(2, 4)
@@ -40,15 +41,18 @@ def net() -> nn.Sequential:
     )
 
 
+FIRST = "the first convolution, by order of registration"
+LAST = "the classifier, by order of registration"
+
 EXPECTED = {
-    "0": "the first convolution",
+    "0": FIRST,
     "2": "depthwise convolution",
     "3": "2:4",
     "4": "2:4",
     "6": "2:4",
     "7": "2:4",
     "8": "input width 6 is not a multiple of 4",
-    "9": "the classifier",
+    "9": LAST,
 }
 
 
@@ -76,7 +80,7 @@ def test_a_lone_layer_is_neither_first_nor_last() -> None:
 
 def test_a_last_convolution_is_no_classifier() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Conv1d(8, 8, 1), nn.Conv1d(8, 8, 1))
-    assert patterns(model) == {"0": "2:4", "1": "the first convolution", "2": "2:4"}
+    assert patterns(model) == {"0": "2:4", "1": FIRST, "2": "2:4"}
 
 
 def test_skip_names_more_layers_and_globs() -> None:
@@ -134,8 +138,8 @@ class Named(nn.Module):
         ("heat", "did you mean 'head'"),
         ("encoder.2", "did you mean 'encoder."),
         ("xyz*", "the layers are encoder.0, encoder.1, head."),
-        ("norm", "No Linear, Conv1d or Conv2d layer is named 'norm'"),
-        ("encoder", "No Linear, Conv1d or Conv2d layer is named 'encoder'"),
+        ("norm", "No layer with a weight is named 'norm'"),
+        ("encoder", "No layer with a weight is named 'encoder'"),
     ],
 )
 def test_an_unknown_name_gets_a_hint(name: str, hint: str) -> None:
@@ -158,10 +162,11 @@ def test_a_weight_that_modules_share_stays_dense() -> None:
             self.out.weight = self.words.weight
 
     assert patterns(Tied()) == {
+        "words": "an embedding",
         "one": "its weight is shared with other",
         "other": "its weight is shared with one",
-        "out": "its weight is shared with words",
-        "last": "the classifier",
+        "out": "the classifier, by a weight shared with an embedding",
+        "last": "2:4",
     }
     with pytest.raises(ValueError, match="'out' is impossible: its weight is shared with words"):
         plan_layers(Tied(), PATTERN, overrides={"out": "2:4"})
@@ -171,12 +176,14 @@ def test_one_module_used_twice_is_one_layer() -> None:
     layer = nn.Linear(8, 8)
     assert patterns(nn.Sequential(layer, layer, nn.Linear(8, 2))) == {
         "0": "2:4",
-        "2": "the classifier",
+        "2": LAST,
     }
 
 
 def test_weights_that_are_not_free_stay_dense() -> None:
-    model = nn.Sequential(*(nn.Linear(8, 8) for _ in range(5)), nn.LazyLinear(8), nn.Linear(8, 2))
+    model = nn.Sequential(
+        *(nn.Linear(8, 8) for _ in range(5)), nn.LazyLinear(8), nn.Linear(8, 8), nn.Linear(8, 2)
+    )
     prune.l1_unstructured(model[0], "weight", 0.5)  # type: ignore[no-untyped-call]
     parametrizations.orthogonal(model[1])
     model[2] = nn.Linear(8, 8, dtype=torch.complex64)
@@ -192,9 +199,65 @@ def test_weights_that_are_not_free_stay_dense() -> None:
         "3": computed,
         "4": "its weight is empty",
         "5": "its shape is not known before the first forward pass",
-        "6": "the classifier",
+        "6": "2:4",
+        "7": LAST,
     }
 
 
-def test_a_model_without_layers_has_no_plan() -> None:
-    assert plan_layers(nn.ReLU(), PATTERN) == ()
+@pytest.mark.parametrize("pattern", ["2:4", (2, 4), [2, 4], Pattern(2, 4)])
+def test_a_pattern_may_be_written_in_several_ways(pattern: PatternLike) -> None:
+    written = plan_layers(net(), pattern, overrides={"6": pattern})
+    assert written == plan_layers(net(), PATTERN, overrides={"6": PATTERN})
+
+
+@pytest.mark.parametrize("pattern", [(2,), (2, 4, 8), 24, None, (2.0, 4), ("2", "4"), "2 of 4"])
+def test_what_is_no_pattern_is_refused(pattern: Any) -> None:
+    with pytest.raises(ValueError, match="whole number"):
+        plan_layers(net(), pattern)
+    if pattern is not None:  # which leaves a layer dense
+        with pytest.raises(ValueError, match="whole number"):
+            plan_layers(net(), PATTERN, overrides={"6": pattern})
+
+
+def test_one_name_to_skip_needs_no_list() -> None:
+    assert patterns(Named(), skip="encoder.1") == patterns(Named(), skip=["encoder.1"])
+
+
+def test_an_embedding_is_sparse_on_request_along_its_own_dimension() -> None:
+    model = nn.Sequential(nn.Embedding(7, 8), nn.Linear(8, 8), nn.Linear(8, 2))
+    assert patterns(model)["0"] == "an embedding"
+    asked, *_ = plan_layers(model, PATTERN, overrides={"0": "1:4"})
+    assert (asked.pattern, asked.shape, asked.input_dim) == (Pattern(1, 4), (7, 8), 1)
+    with pytest.raises(ValueError, match="sparse gradients"):
+        changed = nn.Sequential(nn.Embedding(7, 8, sparse=True), model[1], model[2])
+        plan_layers(changed, PATTERN, overrides={"0": "1:4"})
+    with pytest.raises(ValueError, match="max_norm"):
+        changed = nn.Sequential(nn.Embedding(7, 8, max_norm=1.0), model[1], model[2])
+        plan_layers(changed, PATTERN, overrides={"0": "1:4"})
+
+
+def test_a_glob_means_the_layers_among_what_it_matches_and_a_name_the_weight() -> None:
+    class Swin(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(9, 4))
+            self.proj = nn.Linear(8, 8)
+
+    model = nn.Sequential(Swin(), nn.Linear(8, 2))
+    assert patterns(model, overrides={"0.*": "1:4"})["0.proj"] == "1:4"
+    with pytest.raises(ValueError, match=r"'0.table' is impossible: it is not the weight of a"):
+        plan_layers(model, PATTERN, overrides={"0.table": "1:4"})
+
+
+def test_nothing_left_for_a_pattern_is_refused_with_every_reason() -> None:
+    model = nn.Sequential(nn.Conv3d(3, 6, 1), nn.Bilinear(4, 4, 4), nn.Linear(6, 2))
+    with pytest.raises(
+        ValueError, match=r"No layer of the model can take 2:4 \(0: .*; 1: "
+    ) as error:
+        plan_layers(model, PATTERN)
+    assert f"0: {FIRST}; 1: a bilinear weight multiplies two inputs" in str(error.value)
+    assert f"2: {LAST})" in str(error.value)
+    with pytest.raises(ValueError, match="Linear: input width 6 is not a multiple of 4"):
+        plan_layers(nn.Linear(6, 6), PATTERN)
+    with pytest.raises(ValueError, match="has no weight of two dimensions"):
+        plan_layers(nn.ReLU(), PATTERN)

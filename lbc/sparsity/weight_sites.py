@@ -1,0 +1,224 @@
+"""Where the weights of a model are: every parameter of two or more dimensions, by module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils import parametrize
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+WEIGHTED = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED, *EMBEDDINGS)
+"""Modules whose tensor called ``weight`` can be divided into blocks."""
+
+COMPUTED_FROM = ("_orig", "_g", "_v")
+"""How torch's pruning, weight norm and old spectral norm name the parameters behind a tensor."""
+
+ATTENTION_WEIGHTS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+
+UNSUPPORTED: Mapping[type[nn.Module], str] = {
+    nn.RNNBase: "a recurrent layer passes its weights to one fused kernel",
+    nn.RNNCellBase: "the weight of a recurrent cell",
+    nn.Bilinear: "a bilinear weight multiplies two inputs, so it has no single input dimension",
+    nn.LayerNorm: "a normalisation scales activations and multiplies no matrix",
+    nn.RMSNorm: "a normalisation scales activations and multiplies no matrix",
+}
+
+
+@dataclass(frozen=True)
+class WeightSite:
+    """One tensor of two or more dimensions that a module holds, and how N:M blocks lie in it.
+
+    A weight that is computed (parametrized, pruned, weight norm) is one site; the parameters
+    behind it are not sites of their own.
+    """
+
+    module: str
+    """Name of the module that holds the tensor."""
+    tensor: str
+    """Attribute name of the tensor."""
+    owner: nn.Module
+    input_dim: int | None
+    """The dimension of the tensor that is the input; None where blocks do not apply."""
+    unsupported: str = ""
+    """Why no pattern can be put on this tensor, whatever its size."""
+
+    @property
+    def name(self) -> str:
+        """The module's name for a tensor called ``weight``, otherwise ``module.tensor``."""
+        return self.module if self.tensor == "weight" else self.key
+
+    @property
+    def key(self) -> str:
+        """The tensor's key in the model's state dict, unless it is computed."""
+        return _join(self.module, self.tensor)
+
+    @property
+    def kind(self) -> str:
+        return type(self.owner).__name__
+
+    @property
+    def value(self) -> Tensor:
+        """The tensor, or the one behind its parametrization, which must not run for a look."""
+        behind = getattr(self._parametrizations, "original", None)
+        value = behind if behind is not None else getattr(self.owner, self.tensor)
+        assert isinstance(value, Tensor)
+        return value
+
+    @property
+    def canonical(self) -> Tensor:
+        """A view of the tensor as (O, I, *kernel)."""
+        return self.value.movedim(0, 1) if self.input_dim == 0 else self.value
+
+    @property
+    def uninitialised(self) -> bool:
+        return isinstance(self.value, UninitializedParameter)
+
+    @property
+    def parametrized(self) -> bool:
+        return self._parametrizations is not None
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The canonical shape (O, I, *kernel); () while uninitialised."""
+        if self.uninitialised:
+            return ()
+        shape = tuple(self.value.shape)
+        return (shape[1], shape[0], *shape[2:]) if self.input_dim == 0 else shape
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether this is the weight of a Linear, or of transformers' Conv1D."""
+        return self.tensor == "weight" and (
+            isinstance(self.owner, nn.Linear) or is_transformers_conv1d(self.owner)
+        )
+
+    @property
+    def is_convolution(self) -> bool:
+        return self.tensor == "weight" and isinstance(self.owner, CONVOLUTIONS + TRANSPOSED)
+
+    @property
+    def is_embedding(self) -> bool:
+        return self.tensor == "weight" and isinstance(self.owner, EMBEDDINGS)
+
+    @property
+    def is_product(self) -> bool:
+        """Whether the tensor multiplies its module's input, as layers of a network do."""
+        return self.input_dim is not None and not self.is_embedding
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters of two or more dimensions behind the tensor, by their name in the model.
+
+        One for a plain weight, those of all parametrizations, or ``weight_orig`` and the like.
+        """
+        own = self.owner._parameters.get(self.tensor)
+        if own is not None:
+            return {self.key: own}
+        behind = self._parametrizations
+        if behind is not None:
+            path = _join(self.module, f"parametrizations.{self.tensor}")
+            return {n: p for n, p in behind.named_parameters(path) if p.ndim > 1}
+        return {
+            _join(self.module, name): parameter
+            for name, parameter in self.owner.named_parameters(recurse=False)
+            if parameter.ndim > 1 and _computed_from(self.owner, name) == self.tensor
+        }
+
+    @property
+    def _parametrizations(self) -> nn.Module | None:
+        if not parametrize.is_parametrized(self.owner, self.tensor):
+            return None
+        lists = self.owner.parametrizations
+        assert isinstance(lists, nn.ModuleDict)
+        return lists[self.tensor]
+
+
+def find_sites(model: nn.Module) -> tuple[WeightSite, ...]:
+    """Every tensor of two or more dimensions that a module of ``model`` holds, in its order.
+
+    A module that is registered twice counts once; a parameter that several modules share is one
+    site in each of them.
+    """
+    return tuple(
+        _site(name, module, tensor)
+        for name, module in model.named_modules()
+        if ".parametrizations." not in f".{name}."
+        for tensor in _tensors(module)
+    )
+
+
+def find_site(model: nn.Module, name: str) -> WeightSite:
+    """The site of this name. Raises KeyError if ``model`` has none."""
+    return {site.name: site for site in find_sites(model)}[name]
+
+
+def is_transformers_conv1d(module: nn.Module) -> bool:
+    """Whether this is transformers' ``Conv1D``, a Linear with its weight stored as (I, O)."""
+    named = any(kind.__name__ == "Conv1D" for kind in type(module).__mro__)
+    return named and isinstance(getattr(module, "nf", None), int)
+
+
+def _tensors(module: nn.Module) -> list[str]:
+    """The attributes of ``module`` itself that are sites."""
+    found: dict[str, None] = {}
+    lists = getattr(module, "parametrizations", {}) if parametrize.is_parametrized(module) else {}
+    # Reading a parametrized tensor would run its parametrization, and spectral norm counts runs.
+    plain = "weight" not in lists and isinstance(getattr(module, "weight", None), Tensor)
+    if plain and isinstance(module, WEIGHTED):
+        found["weight"] = None  # whether it is a parameter, computed, or not yet initialised
+    for name, parameter in module._parameters.items():
+        if parameter is not None and not isinstance(parameter, UninitializedParameter):
+            site = _computed_from(module, name) or name
+            if parameter.ndim > 1:
+                found[site] = None
+    for name, behind in lists.items():
+        if any(parameter.ndim > 1 for parameter in behind.parameters()):
+            found[name] = None
+    return list(found)
+
+
+def _computed_from(module: nn.Module, parameter: str) -> str:
+    """The attribute that torch's pruning or weight norm computes from ``parameter``, or ""."""
+    for suffix in COMPUTED_FROM:
+        name = parameter.removesuffix(suffix)
+        if name != parameter and name not in module._parameters:
+            return name if isinstance(getattr(module, name, None), Tensor) else ""
+    return ""
+
+
+def _site(name: str, module: nn.Module, tensor: str) -> WeightSite:
+    if tensor == "weight" and isinstance(module, TRANSPOSED):
+        grouped = "a grouped transposed convolution has its inputs and outputs in one dimension"
+        reason = grouped if module.groups != 1 else ""
+        return WeightSite(name, tensor, module, 0, reason)
+    if tensor == "weight" and is_transformers_conv1d(module):
+        return WeightSite(name, tensor, module, 0)
+    if tensor == "weight" and isinstance(module, EMBEDDINGS):
+        return WeightSite(name, tensor, module, 1, _unmaskable(module))
+    if tensor == "weight" and isinstance(module, WEIGHTED):
+        return WeightSite(name, tensor, module, 1)
+    if tensor in ATTENTION_WEIGHTS and isinstance(module, nn.MultiheadAttention):
+        return WeightSite(name, tensor, module, 1)
+    return WeightSite(name, tensor, module, None, _unsupported(module, tensor))
+
+
+def _unmaskable(embedding: nn.Embedding | nn.EmbeddingBag) -> str:
+    if embedding.max_norm is not None:
+        return "an embedding that changes its own weight, by max_norm"
+    return "an embedding with sparse gradients" if embedding.sparse else ""
+
+
+def _unsupported(module: nn.Module, tensor: str) -> str:
+    if "bias" in tensor:
+        return "a bias is added and multiplies no input"
+    known = (reason for kind, reason in UNSUPPORTED.items() if isinstance(module, kind))
+    return next(known, "it is not the weight of a known kind of layer")
+
+
+def _join(module: str, tensor: str) -> str:
+    return f"{module}.{tensor}" if module else tensor
