@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 from weakref import ref
 
@@ -19,13 +19,11 @@ from lbc.sparsity.optimizer_state import (
     forget_removed,
     warn_of_untrained,
 )
+from lbc.sparsity.progress import Progress, as_fractions
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
 from lbc.sparsity.sparse_layer import Form, SparseLayer, whole
 from lbc.sparsity.stored_state import check_state, plain_state_dict
-
-Progress = Callable[[float], object]
-"""Called with the completed fraction of a removal, 0 to 1."""
 
 
 class Sparsifier:
@@ -322,7 +320,7 @@ class Sparsifier:
         removing = [name for name in due if wanted[name] < before[name]]
         warn_of_untrained(self._trained(removing), self._versions)
         total = sum(due[name].blocks * due[name].pattern.count for name in removing)
-        scored = _as_fractions(total, progress)
+        scored = as_fractions(total, progress)
         # All is chosen before anything changes, so that a cancelled removal leaves no trace.
         chosen = {name: layer.choose(wanted[name], scored) for name, layer in due.items()}
         for name, layer in due.items():
@@ -336,19 +334,6 @@ class Sparsifier:
             check_optimizer(optimizer, self._trained())
             self._optimizer = ref(optimizer)
         return self.optimizer
-
-
-def _as_fractions(total: int, progress: Progress) -> Callable[[int], None]:
-    """Turn numbers of scores into fractions of all ``total``."""
-    done = 0
-
-    def scored(count: int) -> None:
-        nonlocal done
-        done += count
-        if total:
-            progress(min(done / total, 1.0))
-
-    return scored
 
 
 def sparsify(
