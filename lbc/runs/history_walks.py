@@ -61,10 +61,12 @@ class Walk:
         if self._taking is None:
             now = self.replay.state_after(self.info.name, self.moments, self._state)
             self._taking = now, self.take(self.moments, now, self._state)
-        now, parts = self._taking
+        (now, parts), self._taking = self._taking, None  # None if the next line raises
         if next(parts, self) is self:
-            self._state, self._taking = now, None
+            self._state = now
             self.moments += 1
+        else:
+            self._taking = now, parts
         return True
 
     def begin(self) -> None:
@@ -89,10 +91,10 @@ class BlockWalk(Walk):
         self._scores: dict[int, tuple[bool, Floats]] = {}
 
     def take(self, moment: int, now: State, _before: State | None, /) -> Iterator[None]:
+        kept = self.replay.scores_kept(self.info.name, moment)
         self._winners.append(now.winners[self.blocks])
         everywhere = len(now.bits) == 1
         self._bits.append(now.bits[np.zeros_like(self.blocks) if everywhere else self.blocks])
-        kept = self.replay.scores_kept(self.info.name, moment)
         if kept is not None:
             by_position, halves = kept
             self._scores[moment] = by_position, halves[self.blocks].astype(np.float32)

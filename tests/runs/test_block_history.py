@@ -133,6 +133,34 @@ def test_it_grows_with_the_history_and_begins_anew_where_that_was_taken_back(
     assert [removal.epoch for removal in block.biographies()[0].removals] == [2.0] * 3
 
 
+def test_a_walk_that_failed_takes_the_moment_in_once_it_can_be_read(tmp_path: Path) -> None:
+    whole(tmp_path)
+    replay, path = Replay(tmp_path), tmp_path / "scores.history"
+    gone, block = GoneWalk(replay, "0"), BlockWalk(replay, "0", [5])
+    frame = replay._frames[1]
+    record = frame.records[0]
+    assert record["scores"] and replay.moments[1].removal
+    undamaged = path.read_bytes()
+    content = bytearray(undamaged)
+    content[int(frame.starts[0]) + int(record["winners"]) + int(record["bits"])] ^= 0x15
+    path.write_bytes(content)
+    walks: tuple[Walk, ...] = (gone, block)
+    for walk in walks:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="is damaged"):
+                follow(walk)
+        assert walk.moments == 1
+    path.write_bytes(undamaged)
+    for walk in walks:
+        follow(walk)
+    expected = GoneWalk(replay, "0")
+    follow(expected)
+    assert gone.gone.epochs == expected.gone.epochs
+    assert np.array_equal(gone.gone.when, expected.gone.when)
+    assert len(block.biographies()[0].epochs) == len(replay.moments)
+    assert block.biographies()[0].removals == biographies(replay, "0", [5])[0].removals
+
+
 def test_positions_of_a_wide_pattern_go_with_their_last_combination(tmp_path: Path) -> None:
     story = Story(tmp_path, "2:16")
     story.keep(1, 40)
