@@ -14,15 +14,16 @@ from lbc.runs.block_history_files import write_csv, write_npz
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
 from lbc_gui.block.block_panel import BlockPanel
-from lbc_gui.export.view_export import Data, Saving, UnsuitableError
+from lbc_gui.export.view_export import Data, UnsuitableError, ViewExport
 from lbc_gui.run.pinned_weights import Pin
+from lbc_gui.run.worker import describe
 
 
 class LifeSaving(QObject):
     """Reads what is not on screen from the run folder, in the thread that writes the file."""
 
     def __init__(
-        self, panel: BlockPanel, saving: Saving, run_folder: Callable[[], Path | None]
+        self, panel: BlockPanel, saving: ViewExport, run_folder: Callable[[], Path | None]
     ) -> None:
         super().__init__(panel)
         self._panel, self._saving, self._run_folder = panel, saving, run_folder
@@ -50,7 +51,7 @@ class LifeSaving(QObject):
 def read_lives(folder: Path, seen: Mapping[Pin, tuple[Floats, Floats]]) -> list[Life]:
     """The biographies of some blocks of a run, with what was ``seen`` of their weights.
 
-    Raises UnsuitableError where the history cannot be read.
+    Raises UnsuitableError if the history cannot be read.
     """
     try:
         replay = Replay(folder)
@@ -64,8 +65,9 @@ def read_lives(folder: Path, seen: Mapping[Pin, tuple[Floats, Floats]]) -> list[
                 pins, biographies(replay, layer, [pin.block for pin in pins]), strict=True
             )
         }
-    except ValueError as error:
-        raise UnsuitableError(str(error)) from error
+    except (OSError, ValueError) as error:
+        problem = describe(f"The history of {folder} cannot be read", error, ValueError)
+        raise UnsuitableError(problem.message) from error
     return [Life(pin.layer, pin.block, found[pin], *seen[pin]) for pin in seen]
 
 

@@ -1,1 +1,1 @@
-"""Saving pictures, data and reports."""
+"""Saves pictures, data and reports."""

@@ -1,61 +1,50 @@
-"""Saving the report of the run, in a thread of its own."""
+"""Saves the report of the run, in a thread of its own."""
 
 from __future__ import annotations
 
-import threading
-import traceback
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QThread, Signal, Slot
+from PySide6.QtCore import QThread, Signal, Slot
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from lbc_gui.run.session import Session
+from lbc_gui.run.worker import Failed, Job, Worker, describe
 
 
-class ReportThread(QThread):
-    """Writes one report; ``problem`` holds a sentence and details once it has failed."""
+class ReportThread(Worker):
+    """Writes one report; nothing is written once it is cancelled."""
 
-    def __init__(self, run_folder: Path, out: Path) -> None:
-        super().__init__()
-        self.run_folder, self.out = run_folder, out
-        self.cancel = threading.Event()
-        self.problem: tuple[str, str] | None = None
+    def __init__(self, run_folder: Path, out: Path, parent: Job) -> None:
+        super().__init__(parent)
+        self._run_folder, self._out = run_folder, out
 
-    def run(self) -> None:
-        """Write the file; whatever goes wrong becomes the ``problem``."""
-        from lbc.report.contents import ReportCancelled, ReportError
+    def work(self) -> None:
+        from lbc.report.contents import ReportCancelled
         from lbc.report.html_file import write_report
 
         try:
-            write_report(self.run_folder, self.out, self.cancel)
+            write_report(self._run_folder, self._out, self.cancelled)
         except ReportCancelled:
-            pass
-        except ReportError as error:
-            self.problem = str(error), ""
-        except OSError as error:
-            file = error.filename or self.out
-            self.problem = f"The report could not be written: {file}: {error.strerror}.", ""
-        except Exception as error:
-            sentence = f"The report could not be made: {type(error).__name__}: {error}"
-            self.problem = sentence, traceback.format_exc()
+            return
+        self.post(f"Saved the report of {self._run_folder.name} as {self._out}.")
+
+    def failure(self, error: Exception) -> Failed:
+        from lbc.report.contents import ReportError
+
+        file = error.filename if isinstance(error, OSError) else None
+        return describe(f"The report could not be written: {file or self._out}", error, ReportError)
 
 
-class Reporting(QObject):
-    """At most one report at a time, of the run that the session shows."""
+class ReportExport(Job):
+    """Writes one report at a time, of the run that the session shows."""
 
     said = Signal(str)
     failed = Signal(str, str)
     """A sentence, and details for a bug report."""
-    running_changed = Signal(bool)
 
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
         self._window, self._session = parent, session
-        self._thread: ReportThread | None = None
-
-    @property
-    def running(self) -> bool:
-        return self._thread is not None
 
     @property
     def possible(self) -> bool:
@@ -76,28 +65,13 @@ class Reporting(QObject):
 
     def save(self, run_folder: Path, out: Path) -> None:
         """Write the report of a run in the place of ``out``; ``said`` or ``failed`` follows."""
-        if self._thread is not None:
-            return
-        self._thread = ReportThread(run_folder, out)
-        self._thread.finished.connect(self._finished)
-        self._thread.start(QThread.Priority.LowPriority)
-        self.running_changed.emit(True)
+        if not self.running:
+            self._launch(ReportThread(run_folder, out, self), QThread.Priority.LowPriority)
 
-    @Slot()
-    def cancel(self) -> None:
-        """End the report that is being written, if any: nothing is then written."""
-        if self._thread is not None:
-            self._thread.cancel.set()
-
-    @Slot()
-    def _finished(self) -> None:
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        thread.wait()
-        if thread.problem is not None:
-            self.failed.emit(*thread.problem)
-        elif not thread.cancel.is_set():
-            self.said.emit(f"Saved the report of {thread.run_folder.name} as {thread.out}.")
-        thread.deleteLater()
-        self.running_changed.emit(False)
+    @Slot(object)
+    def _receive(self, events: list[object]) -> None:
+        for event in events:
+            if isinstance(event, Failed):
+                self.failed.emit(event.message, event.details)
+            else:
+                self.said.emit(str(event))

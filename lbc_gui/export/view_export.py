@@ -1,7 +1,7 @@
-"""Saving what a view shows: its picture as PNG or SVG, its data as CSV, npz or what else it has.
+"""Saves what a view shows: its picture as PNG or SVG, its data as CSV, npz or other formats.
 
-A view that can be saved has the two methods of ``View`` and is handed to ``Saving.add``; the menu,
-the shortcuts and its context menu then find it.
+A view that can be saved has the two methods of ``View`` and is passed to ``ViewExport.add``; the
+menu, the shortcuts and its context menu then find it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMenuBar, QWidge
 
 from lbc.files.atomic import write_atomically
 from lbc_gui.export.view_renderer import Painted, Picture, paint
+from lbc_gui.run.worker import Failed, Worker, describe
 
 Writer = Callable[[IO[bytes]], object]
 
@@ -49,21 +50,21 @@ NOTHING = "There is nothing to save here yet: run, or open a run or a checkpoint
 
 
 class UnsuitableError(ValueError):
-    """The data cannot be written in this form: a sentence that says why, and what to do."""
+    """The data cannot be written in this format: a sentence that says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What can be written of a view's numbers, by the suffix of the file; the first is usual."""
+    """A view's numbers: writers by the suffix of the file, the default first."""
 
     name: str
     writers: Mapping[str, Writer]
 
 
 class View(Protocol):
-    """A widget whose picture and data can be saved; None where it shows nothing at present.
+    """A widget whose picture and data can be saved; None if it shows nothing at present.
 
-    Both are of the moment they are asked for: whatever they hold must not change any more.
+    What both return must not change later: it is written in another thread.
     """
 
     def picture_to_save(self) -> Picture | None: ...
@@ -77,7 +78,7 @@ def as_npz(arrays: Mapping[str, Any]) -> Writer:
 
 
 def as_csv(columns: Iterable[str], count: int, rows: Iterable[Iterable[object]]) -> Writer:
-    """``count`` rows under the names of their columns; UnsuitableError where they are too many."""
+    """``count`` rows under the names of their columns. Raises UnsuitableError if too many."""
 
     def write(file: IO[bytes]) -> None:
         if count > LARGEST_TABLE:
@@ -89,13 +90,13 @@ def as_csv(columns: Iterable[str], count: int, rows: Iterable[Iterable[object]])
         lines = csv.writer(text, lineterminator="\n")
         lines.writerow(columns)
         lines.writerows(rows)
-        text.detach()  # the file is closed by who has opened it
+        text.detach()  # else it would close the file, which the caller does
 
     return write
 
 
 def picture_writers(painted: Painted) -> dict[str, Writer]:
-    """A picture's two forms."""
+    """The writers of a picture, by suffix."""
     return {
         ".png": lambda file: file.write(_png(painted.image)),
         ".svg": lambda file: file.write(painted.svg),
@@ -105,31 +106,33 @@ def picture_writers(painted: Painted) -> dict[str, Writer]:
 def _png(image: QImage) -> bytes:
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    image.save(buffer, "PNG")  # type: ignore[call-overload]
+    if not image.save(buffer, "PNG"):  # type: ignore[call-overload]
+        raise UnsuitableError(
+            "The picture could not be made a PNG file, perhaps because there is not enough memory: "
+            "make the view smaller, or save it as SVG."
+        )
     return bytes(buffer.data().data())
 
 
-class _WritingThread(QThread):
-    """Writes one file; ``problem`` holds a sentence once it has failed."""
+class WriterThread(Worker):
+    """Writes one file; it posts a sentence once that is done."""
 
-    def __init__(self, path: Path, writer: Writer) -> None:
-        super().__init__()
-        self.path, self._writer = path, writer
-        self.problem = ""
+    def __init__(self, path: Path, writer: Writer, parent: QObject) -> None:
+        super().__init__(parent)
+        self._path, self._writer = path, writer
 
-    def run(self) -> None:
-        try:
-            write_atomically(self.path, self._writer)
-        except UnsuitableError as error:
-            self.problem = str(error)
-        except OSError as error:
-            self.problem = f"{self.path} could not be written: {error.strerror or error}."
+    def work(self) -> None:
+        write_atomically(self._path, self._writer)
+        self.post(f"Saved {self._path}.")
+
+    def failure(self, error: Exception) -> Failed:
+        return describe(f"{self._path} could not be written", error, UnsuitableError)
 
 
-class Saving(QObject):
+class ViewExport(QObject):
     """Saves the view that has the focus, else the first that is on screen.
 
-    ``run_name`` begins the names of all files.
+    The proposed file names begin with ``run_name``.
     """
 
     said = Signal(str)
@@ -141,7 +144,7 @@ class Saving(QObject):
         self._run_name, self._window = run_name, window
         self._views: list[QWidget] = []
         self._focused: QWidget | None = None
-        self._threads: list[_WritingThread] = []
+        self._writers: list[WriterThread] = []
         application = QApplication.instance()
         assert isinstance(application, QApplication)
         application.focusChanged.connect(self._focus_changed)
@@ -169,7 +172,8 @@ class Saving(QObject):
 
     @property
     def writing(self) -> bool:
-        return bool(self._threads)
+        """Whether a file is being written."""
+        return bool(self._writers)
 
     @Slot()
     def save_picture(self) -> None:
@@ -209,20 +213,21 @@ class Saving(QObject):
         self._choose(f"Save the data: {data.name}", data.name, data.writers)
 
     def save(self, path: Path, writers: Mapping[str, Writer]) -> None:
-        """Write a file in the form that its suffix names; ``said`` or ``failed`` follows."""
+        """Write a file in the format that its suffix names; ``said`` or ``failed`` follows."""
         writer = writers.get(path.suffix.lower())
         if writer is None:
             known = " or ".join(writers)
-            self.failed.emit(f"{path.name} names no form that is known: end it in {known}.", "")
+            self.failed.emit(f"{path.name} names no known format: end it in {known}.", "")
             return
-        thread = _WritingThread(path, writer)
-        self._threads.append(thread)
-        thread.finished.connect(self._written)
-        thread.start(QThread.Priority.LowPriority)
+        thread = WriterThread(path, writer, self)
+        self._writers.append(thread)
+        thread.arrived.connect(self._receive)
+        thread.ended.connect(self._remove_ended)
+        thread.launch(QThread.Priority.LowPriority)
 
     def wait(self) -> None:
         """Block until every file is written."""
-        for thread in self._threads:
+        for thread in self._writers:
             thread.wait()
 
     def _asked(self) -> Any:
@@ -242,26 +247,30 @@ class Saving(QObject):
         path = Path(answer)
         if path.suffix.lower() not in writers:
             path = path.with_name(path.name + filters.get(chosen, usual))
-            if path.exists():  # which the dialog has not asked about
-                self.failed.emit(f"{path} is there already: choose it to replace it.", "")
+            if path.exists():  # the dialog did not ask about this name
+                self.failed.emit(f"{path} exists already: choose it to replace it.", "")
                 return
         self.save(path, writers)
 
-    @Slot()
-    def _written(self) -> None:
-        for thread in [thread for thread in self._threads if thread.isFinished()]:
-            self._threads.remove(thread)
-            thread.wait()
-            if thread.problem:
-                self.failed.emit(thread.problem, "")
+    @Slot(object)
+    def _receive(self, events: list[object]) -> None:
+        for event in events:
+            if isinstance(event, Failed):
+                self.failed.emit(event.message, event.details)
             else:
-                self.said.emit(f"Saved {thread.path}.")
-            thread.deleteLater()
+                self.said.emit(str(event))
+
+    @Slot()
+    def _remove_ended(self) -> None:
+        thread = self.sender()
+        assert isinstance(thread, WriterThread)
+        self._writers.remove(thread)
+        thread.deleteLater()
 
     @Slot(QWidget, QWidget)
     def _focus_changed(self, _old: QWidget | None, new: QWidget | None) -> None:
         if new is None or isinstance(new, QMenu | QMenuBar):
-            return  # the window is left, or its menu opened: what had the focus is still meant
+            return  # the window lost the focus, or its menu opened: keep the view
         at: QWidget | None = new
         while at is not None and at not in self._views:
             at = at.parentWidget()

@@ -16,15 +16,15 @@ from lbc_gui.inspector.header import Head
 from lbc_gui.inspector.layer_view import LayerView
 from lbc_gui.inspector.layers_panel import LayersPanel
 from lbc_gui.inspector.layers_table import LayersModel
-from lbc_gui.inspector.open_checkpoint import Reading
+from lbc_gui.inspector.open_checkpoint import CheckpointReader
 from lbc_gui.inspector.reader_thread import (
     LayerPicture,
     LayerRead,
     LayerRequest,
     Listed,
     Opening,
-    ReadingFailed,
 )
+from lbc_gui.run.worker import Failed
 
 FILES = f"Checkpoints ({' '.join('*' + suffix for suffix in SUFFIXES)})"
 
@@ -40,7 +40,7 @@ class InspectorPage(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.reading = Reading(self)
+        self.reading = CheckpointReader(self)
         self.head = Head()
         self.layers = LayersModel(self)
         self.panel = LayersPanel(self.layers)
@@ -125,7 +125,7 @@ class InspectorPage(QWidget):
                     self._name = event.name
                     self.panel.table.choose(event.name)
                     self.layer.show_picture(event)
-                case ReadingFailed():
+                case Failed():
                     self.failed.emit(event.message, event.details)
         if self._weights:
             self.head.show_progress(self._done, self._weights)

@@ -1,9 +1,7 @@
-"""The QThread that reads checkpoints, so that the window goes on."""
+"""Reads checkpoints in a thread of its own."""
 
 from __future__ import annotations
 
-import threading
-import traceback
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +10,6 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QThread
 
 from lbc.inspection.checkpoint import OpenCheckpoint, open_checkpoint
 from lbc.inspection.comparison import (
@@ -27,13 +24,14 @@ from lbc.inspection.rows import Rows, weight_rows
 from lbc.inspection.survey import Finding, survey_kept, survey_layer
 from lbc.inspection.violations import Violations, find_violations
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.run.worker import Failed, Job, Worker, describe
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What to read: a checkpoint, one to compare it with, and M to count beside the usual ones."""
+    """What to read: a checkpoint, one to compare it with, and M to count besides the usual ones."""
 
     file: Path
     against: Path | None = None
@@ -42,7 +40,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class LayerRequest:
-    """A layer to draw ("" for the first), held against a pattern, or its own where it is None."""
+    """A layer to draw ("" for the first), checked against a pattern; its own if None."""
 
     name: str
     pattern: Pattern | None
@@ -62,7 +60,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class LayerRead:
-    """What one layer turned out to be; ``comparison`` where there is another checkpoint."""
+    """What was found in one layer; ``comparison`` if there is another checkpoint."""
 
     finding: Finding
     comparison: LayerComparison | None
@@ -70,9 +68,9 @@ class LayerRead:
 
 @dataclass(frozen=True)
 class LayerPicture:
-    """All that is drawn and said of one layer. Arrays are (O, kernel · I), as in ``weight_rows``.
+    """Everything shown of one layer. Arrays are (O, kernel · I), as in ``weight_rows``.
 
-    ``others`` and ``difference`` are None where no other checkpoint has the layer in this shape.
+    ``others`` and ``difference`` are None if no other checkpoint has the layer in this shape.
     """
 
     request: LayerRequest
@@ -93,46 +91,24 @@ class LayerPicture:
         return self.finding.detection.shape
 
 
-@dataclass(frozen=True)
-class ReadingFailed:
-    """The file could not be read, or not on: a sentence, and details for a bug report."""
-
-    message: str
-    details: str = ""
-
-
-Event = Listed | LayerRead | LayerPicture | ReadingFailed
-
-
-class ReadingThread(QThread):
+class ReaderThread(Worker):
     """Reads one opening; the layer that is ``wanted`` comes before all others.
 
-    With ``survey`` false only wanted layers are read. ``events`` is drained in the window's thread.
+    It posts ``Listed``, ``LayerRead`` and ``LayerPicture``. Without ``survey`` only wanted layers
+    are read. A layer that cannot be read is reported, and the others follow.
     """
 
-    def __init__(self, opening: Opening, first: LayerRequest, survey: bool) -> None:
-        super().__init__()
+    def __init__(self, opening: Opening, first: LayerRequest, survey: bool, parent: Job) -> None:
+        super().__init__(parent)
         self.opening = opening
         self.survey = survey
         self.wanted: deque[LayerRequest] = deque([first], maxlen=1)
-        self.events: deque[Event] = deque()
-        self.cancel = threading.Event()
 
-    def run(self) -> None:
-        """Read to the end or until cancelled; whatever goes wrong becomes a ``ReadingFailed``."""
-        try:
-            self._read()
-        except InspectionError as error:
-            self.wanted.clear()
-            self.events.append(ReadingFailed(str(error)))
-        except Exception as error:
-            self.wanted.clear()
-            sentence = (
-                f"{self.opening.file} could not be inspected: {type(error).__name__}: {error}"
-            )
-            self.events.append(ReadingFailed(sentence, traceback.format_exc()))
+    def failure(self, error: Exception) -> Failed:
+        self.wanted.clear()
+        return describe(f"{self.opening.file} could not be inspected", error, InspectionError)
 
-    def _read(self) -> None:
+    def work(self) -> None:
         with ExitStack() as files:
             one = files.enter_context(open_checkpoint(self.opening.file))
             other = None
@@ -140,16 +116,21 @@ class ReadingThread(QThread):
                 other = files.enter_context(open_checkpoint(self.opening.against))
             pair = Pair(one, other)
             if self.survey:
-                self.events.append(Listed(self.opening, pair.layers))
+                self.post(Listed(self.opening, pair.layers))
+            reported: set[str] = set()
             names: Iterator[str] = iter(pair.names if self.survey else ())
-            while not self.cancel.is_set():
-                if self.wanted:
-                    self.events.append(pair.picture(self.wanted.popleft()))
-                    continue
-                name = next(names, None)
-                if name is None:
-                    return
-                self.events.append(pair.read(name, self.opening.more))
+            while not self.cancelled.is_set():
+                try:
+                    if self.wanted:
+                        self.post(pair.picture(self.wanted.popleft()))
+                    elif (name := next(names, None)) is not None:
+                        self.post(pair.read(name, self.opening.more))
+                    else:
+                        return
+                except InspectionError as error:
+                    if str(error) not in reported:
+                        self.post(Failed(str(error)))
+                    reported.add(str(error))
 
 
 class Pair:

@@ -27,11 +27,12 @@ from lbc.latency.place import HERE, command_for_server
 from lbc.latency.run import CaseDone, CaseStarted, Ready, Said, WorkerFailed
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
-from lbc_gui.latency.measurement_session import Measuring
-from lbc_gui.latency.measurement_thread import MeasuringFailed, Prepared
+from lbc_gui.latency.measurement_session import MeasurementSession
+from lbc_gui.latency.measurement_thread import Prepared
 from lbc_gui.latency.measurements_list import MeasurementsList
 from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
+from lbc_gui.run.worker import Failed, describe
 
 REDRAW_MILLISECONDS = 1000
 """Plots are drawn anew this often at most while results stream in."""
@@ -64,7 +65,7 @@ class LatencyPage(QWidget):
         self.card = DeviceCard()
         self.cases = CasesModel(self)
         self.plots = LatencyPlots()
-        self.measuring = Measuring(self)
+        self.measuring = MeasurementSession(self)
         self._names: tuple[str, ...] = ()
         self._growing: Measurement | None = None
         self._progress = QLabel()
@@ -98,8 +99,9 @@ class LatencyPage(QWidget):
         """Put a line on the clipboard that measures the same on any server."""
         try:
             request = self.request.prepare(elsewhere=True)().request
-        except ValueError as error:
-            self.failed.emit(str(error), "")
+        except Exception as error:
+            problem = describe("The command could not be made", error, ValueError)
+            self.failed.emit(problem.message, problem.details)
             return
         what = "processor" if request.device == "cpu" else "GPU"
         lines = [
@@ -132,8 +134,9 @@ class LatencyPage(QWidget):
                 write_atomically(path, lambda file: file.write(text))
             else:
                 save_measurements(path, shown)
-        except OSError as error:
-            self.failed.emit(f"{path} could not be written: {error.strerror}.", "")
+        except Exception as error:
+            problem = describe(f"{path} could not be written", error)
+            self.failed.emit(problem.message, problem.details)
         else:
             self.said.emit(f"Saved {path}.")
 
@@ -178,7 +181,7 @@ class LatencyPage(QWidget):
                     sentence = f"{event.dtype}, {event.backend}: {event.message}"
                     missing = event.kind in ("no GPU", "torch")
                     self.failed.emit(f"{sentence} {ELSEWHERE}" if missing else sentence, "")
-                case MeasuringFailed():
+                case Failed():
                     self.failed.emit(event.message, event.details)
                 case Said():
                     self.said.emit(event.text)

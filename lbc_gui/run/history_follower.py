@@ -2,70 +2,63 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Literal
+from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from lbc.pictures.mask_snapshot import MaskRequest
-from lbc.pictures.score_snapshot import LARGEST_DRAWN_COUNT, ViewRequest
+from lbc.pictures.score_snapshot import LARGEST_DRAWN_COUNT
 from lbc.runs.block_history import Life
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import BlockWalk, Gone, GoneWalk, Walk
-
-Request = ViewRequest | MaskRequest
-"""What a page wants to be drawn; it says which of the trainer's tensors that takes."""
+from lbc_gui.run.snapshot_broker import Request
 
 LARGEST_TABLE = 1 << 25
 """Cells of a layer above which it is not kept when each of them was removed: two bytes a cell."""
 
 
-class _News(Enum):
-    GONE = "gone"
+class HistoryFollower:
+    """Walks through one replay, in steps of milliseconds.
 
-
-class Follower:
-    """Walks through one replay, for the drawing thread: each step takes milliseconds.
-
-    They follow the pinned block, and when each cell of the open page's picture was removed, by
-    combination or by position. They start anew where another layer, block or run is asked for, and
-    end where the history is damaged.
+    One walk follows the pinned block, another when each cell of the open page's picture was
+    removed, by combination or by position. A walk starts anew for another layer, block or replay.
+    One that has failed goes on once the file has changed.
     """
-
-    GONE: Literal[_News.GONE] = _News.GONE
-    """The news that more removals are known."""
 
     def __init__(self) -> None:
         self._gone: dict[bool, GoneWalk] = {}
         self._life: BlockWalk | None = None
         self._shown: Gone | None = None
-        self._damaged: Walk | None = None
+        self._failed: WeakKeyDictionary[Walk, object] = WeakKeyDictionary()
 
-    def behind(self, replay: Replay | None, request: Request | None) -> bool:
-        """Whether there is anything to take in."""
-        if replay is None or request is None:
-            return False
-        walks = self._walks(replay, request)
-        return any(walk.behind and walk is not self._damaged for walk in walks)
-
-    def step(self, replay: Replay, request: Request) -> Life | Literal[_News.GONE] | None:
-        """Take in one moment; the news where a walk has come to its end with it."""
+    def next_walk(self, replay: Replay, request: Request) -> Walk | None:
+        """A walk that has not reached the end of the history; None if there is none."""
         for walk in self._walks(replay, request):
-            if not walk.behind or walk is self._damaged:
-                continue
-            try:
-                walk.advance()
-            except (OSError, ValueError):
-                self._damaged = walk
-                return None
-            if walk.behind:
-                return None
-            if isinstance(walk, BlockWalk):
-                return Life(walk.info.name, walk.blocks[0], walk.biographies()[0])
-            if isinstance(walk, GoneWalk) and walk.gone is not self._shown:
-                return self.GONE
+            failed = walk in self._failed and self._failed[walk] == _stamp(replay.path)
+            if walk.behind and not failed:
+                return walk
+        return None
+
+    def step(self, walk: Walk) -> Life | Gone | None:
+        """Take in one moment; what is known now if it was the last one and brought news.
+
+        Raises as ``Walk.advance``.
+        """
+        stamp = _stamp(walk.replay.path)
+        try:
+            walk.advance()
+        except Exception:
+            self._failed[walk] = stamp
+            raise
+        if walk.behind:
+            return None
+        if isinstance(walk, BlockWalk):
+            return Life(walk.info.name, walk.blocks[0], walk.biographies()[0])
+        if isinstance(walk, GoneWalk) and walk.gone is not self._shown:
+            return walk.gone
         return None
 
     def gone(self, request: Request) -> Gone | None:
-        """What is known by now of the removals in a layer, for a picture of it."""
+        """The removals in a layer that are known so far, for a picture of it."""
         walk = self._gone.get(isinstance(request, MaskRequest))
         if walk is None or walk.info.name != request.layer:
             return None
@@ -96,3 +89,12 @@ class Follower:
 
 def _same(walk: Walk, replay: Replay, name: str) -> bool:
     return walk.replay is replay and walk.info.name == name
+
+
+def _stamp(file: Path) -> object:
+    """Differs once a file has changed."""
+    try:
+        told = file.stat()
+    except OSError:
+        return None
+    return told.st_size, told.st_mtime_ns

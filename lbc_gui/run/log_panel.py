@@ -17,7 +17,7 @@ from lbc.runs.events import (
     Started,
     StorageProblem,
 )
-from lbc_gui.run.training_thread import Failed
+from lbc_gui.run.worker import Failed
 
 MOST_LINES = 5000
 

@@ -1,4 +1,4 @@
-"""Experiment files and runs on disk: opening and saving them, and what is said where that fails."""
+"""Opens and saves experiment files, and opens runs on disk."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from lbc.config import Experiment, dump_experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.runs.opened_run import open_run
 from lbc.runs.unfinished_run import RunError
+from lbc_gui.run.worker import describe
 
 
 class Files(QObject):
-    """Asks for files and folders. What cannot be read is told, and what is open stays."""
+    """Asks for files and folders. ``failed`` says why one cannot be read."""
 
     experiment_opened = Signal(object)
     """Experiment."""
@@ -64,14 +65,14 @@ class Files(QObject):
             self.save_experiment(experiment, Path(path))
 
     def save_experiment(self, experiment: Experiment, path: Path) -> None:
-        """Write an experiment file; a full disk is told, the old file stays."""
+        """Write an experiment file; if that fails, the old file stays."""
         from lbc.files.atomic import write_atomically
 
         text = dump_experiment(experiment).encode()
         try:
             write_atomically(path, lambda file: file.write(text))
-        except OSError as error:
-            self.failed.emit(f"{path} could not be written: {error.strerror}.")
+        except Exception as error:
+            self.failed.emit(describe(f"{path} could not be written", error).message)
         else:
             self.said.emit(f"Saved {path}.")
 
@@ -84,7 +85,7 @@ class Files(QObject):
             self.open_run(Path(folder))
 
     def open_run(self, folder: Path) -> None:
-        """Read a run, to be looked at."""
+        """Open a run to look at it."""
         try:
             run = open_run(folder)
         except RunError as error:
@@ -94,6 +95,10 @@ class Files(QObject):
 
     @Slot()
     def show_runs(self) -> None:
-        """Open the folder of all runs in the desktop's own program."""
-        self._runs.mkdir(parents=True, exist_ok=True)
+        """Open the folder of all runs in the desktop's file manager."""
+        try:
+            self._runs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.failed.emit(describe(f"{self._runs} could not be made", error).message)
+            return
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._runs.resolve())))

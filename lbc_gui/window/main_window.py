@@ -32,8 +32,8 @@ from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.block.life_export import LifeSaving
 from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
-from lbc_gui.export.report_export import Reporting
-from lbc_gui.export.view_export import Saving
+from lbc_gui.export.report_export import ReportExport
+from lbc_gui.export.view_export import ViewExport
 from lbc_gui.inspector.entry_points import Inspecting
 from lbc_gui.run.launch import Starting
 from lbc_gui.run.log_panel import LogPanel
@@ -41,7 +41,7 @@ from lbc_gui.run.resumption import Resuming
 from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session, State
 from lbc_gui.run.timeline import Timeline
-from lbc_gui.run.training_thread import Failed
+from lbc_gui.run.worker import Failed
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
@@ -50,7 +50,7 @@ from lbc_gui.window.dock_layout import Arrangement
 from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.garbage_collection import GarbageCollector
 from lbc_gui.window.pages import Pages
-from lbc_gui.window.shutdown import Closing
+from lbc_gui.window.shutdown import Shutdown
 
 TITLE = "LBC Explorer"
 
@@ -82,13 +82,13 @@ class MainWindow(QMainWindow):
         self._start, self._runs = start, runs
         self.starting = Starting(self.session, self.experiment_panel, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
-        self.reporting = Reporting(self.session, self)
-        self.closing = Closing(self, self.session)
+        self.reporting = ReportExport(self.session, self)
+        self.closing = Shutdown(self, self.session)
         self._note = QLabel()
         self._hover = QLabel()
         self._garbage = GarbageCollector(self)
         self._resuming = Resuming(self.message, settings, runs, self)
-        self.saving = Saving(self._run_name, self)
+        self.saving = ViewExport(self._run_name, self)
         self._life_saving = LifeSaving(self.block, self.saving, lambda: self.session.folder)
         self._lay_out()
         self._connect()
@@ -145,8 +145,9 @@ class MainWindow(QMainWindow):
 
     def show_failure(self, sentence: str, details: str) -> None:
         """Say what went wrong, in the bar and in the log."""
+        if not self.message.isVisible() or self.message.text != sentence:
+            self.log.say(sentence)  # while it is on screen, one line is enough
         self.message.show_message(sentence, details)
-        self.log.say(sentence)
 
     # -- what arrives from the session ----------------------------------------------------------
 
@@ -305,6 +306,7 @@ class MainWindow(QMainWindow):
         session.snapshot_arrived.connect(self._snapshot_arrived)
         session.moments_arrived.connect(self._moments_arrived)
         session.opened.connect(self._opened)
+        session.failed.connect(self.show_failure)
         self.timeline.travelled.connect(self.scores.travel)
         session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
         self.scores.list.in_view_changed.connect(session.show_thumbnails_of)
@@ -314,7 +316,7 @@ class MainWindow(QMainWindow):
         self.block.pins.chosen.connect(self.scores.go_to)
         self.block.pins.changed.connect(self.scores.show_pins)
         self.block.step_in.wished.connect(session.intervene)
-        self.block.pins.changed.connect(session.follow_pins)
+        self.block.pins.changed.connect(session.watch_pins)
         session.pin_weights_arrived.connect(self.block.life.add_weights)
         session.life_arrived.connect(self.block.life.show_life)
         self.saving.failed.connect(self.show_failure)

@@ -99,6 +99,6 @@ def settled_centre(qtbot: QtBot, heatmap: HeatmapView, block: int) -> QPoint:
 
 def close_window(qtbot: QtBot, window: MainWindow) -> None:
     """End the run and close the window, as its own dialog would on "Stop and close"."""
-    window.closing.begin()
+    window.closing.start()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
     window.deleteLater()

@@ -47,7 +47,7 @@ def main() -> int:
         window.pages.setCurrentWidget(window.pages.inspector)
         idle = measure_lag(2)
         measured = [measure_opening(window, file) for _ in range(options.times)]
-        window.closing.begin()
+        window.closing.start()
         until(application, lambda: not window.isVisible())
         size = file.stat().st_size
     report = {

@@ -21,7 +21,7 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 
 from lbc.pictures.score_snapshot import ViewRequest
+from lbc_gui.run.moment_copier import MomentCopier
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
@@ -108,14 +109,14 @@ def _options() -> argparse.Namespace:
 
 def _steps_of(window: MainWindow) -> list[float]:
     """When each step ended, to be filled while the window trains."""
-    desk: Any = window.session._desk
-    watch, ended = desk.watch, []
+    copier: Any = MomentCopier
+    watch, ended = copier.watch, []
 
     def watched(*arguments: Any) -> None:
         ended.append(time.monotonic())
         watch(*arguments)
 
-    desk.watch = watched
+    copier.watch = watched
     return ended
 
 
@@ -123,11 +124,11 @@ def _interval(
     window: MainWindow, snapshots: list[object], viewed: bool, seconds: float
 ) -> Interval:
     """Train with the view, or with none asked for, whatever the window itself asks."""
-    desk: Any = window.session._desk
+    broker = window.session._renderer.broker
     request: ViewRequest | None = window.scores.request
-    desk._request = None
+    broker.demand = replace(broker.demand, request=None)
     if viewed and request is not None:
-        desk.ask(request)
+        broker.ask(request)
     began, shown = time.monotonic(), len(snapshots)
     _run(seconds)
     epochs = window.progress.value() * EPOCHS // window.progress.maximum()

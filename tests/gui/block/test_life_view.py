@@ -192,6 +192,8 @@ def test_pinned_blocks_are_saved_one_or_all_with_their_weights(
     for block, beside in ((12, False), (300, True)):
         window.scores.pin(block, beside)
         qtbot.waitUntil(lambda: f"block {block}" in window.block.title, timeout=SECONDS)  # noqa: B023
+    pin = Pin(FIRST, 300)  # a look at its weights before the run, which may be too short for two
+    qtbot.waitUntil(lambda: len(window.block.life.seen(pin)[0]) == 1, timeout=SECONDS)
     window.session.run()
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     assert window.session.folder is not None

@@ -20,8 +20,8 @@ from safetensors.numpy import save_file
 from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import LayerInfo
 from lbc_gui.export import view_export as saving
-from lbc_gui.export.view_export import NOTHING, Saving, as_csv
-from lbc_gui.export.view_renderer import PIXELS, paint
+from lbc_gui.export.view_export import NOTHING, ViewExport, as_csv, picture_writers
+from lbc_gui.export.view_renderer import PIXELS, Painted, paint
 from lbc_gui.run.session import State
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.theme import plot_colours
@@ -34,7 +34,7 @@ HREF = "{http://www.w3.org/1999/xlink}href"
 MARGIN = 8
 """Pixels of the screen between a picture's edge and the view."""
 
-Save = Callable[[Saving, str, str], Path]
+Save = Callable[[ViewExport, str, str], Path]
 
 
 def snapshot_in(view: ScoreView) -> Snapshot:
@@ -62,9 +62,9 @@ def view(qtbot: QtBot) -> Iterator[ScoreView]:
 
 
 @pytest.fixture
-def keeping(view: ScoreView) -> Saving:
+def keeping(view: ScoreView) -> ViewExport:
     """Saves the Scores page."""
-    of_view = Saving(lambda: "small", view)
+    of_view = ViewExport(lambda: "small", view)
     of_view.add(view, view.heatmap)
     return of_view
 
@@ -73,7 +73,7 @@ def keeping(view: ScoreView) -> Saving:
 def save(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Save:
     """Answers the file dialog with a name and waits until the file is written."""
 
-    def save_as(keeping: Saving, command: str, name: str) -> Path:
+    def save_as(keeping: ViewExport, command: str, name: str) -> Path:
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / name), ""))
         with qtbot.waitSignal(keeping.said, timeout=SECONDS):
             getattr(keeping, command)()
@@ -116,7 +116,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_picture_is_the_screens_at_twice_its_pixels(
-    view: ScoreView, keeping: Saving, save: Save
+    view: ScoreView, keeping: ViewExport, save: Save
 ) -> None:
     snapshot_in(view)
     image = QImage(str(save(keeping, "save_picture", "scores.png")))
@@ -132,7 +132,7 @@ def test_the_picture_is_the_screens_at_twice_its_pixels(
 
 
 def test_the_drawing_has_its_words_as_text_and_its_cells_as_they_are(
-    view: ScoreView, keeping: Saving, save: Save
+    view: ScoreView, keeping: ViewExport, save: Save
 ) -> None:
     snapshot = snapshot_in(view)
     svg = save(keeping, "save_picture", "scores.svg").read_bytes()
@@ -174,7 +174,9 @@ def test_after_the_picture_the_screen_has_its_own_detail_again(view: ScoreView) 
     assert np.array_equal(pixels(view.heatmap.grab().toImage()), pixels(before))
 
 
-def test_saved_scores_are_the_librarys_own(view: ScoreView, keeping: Saving, save: Save) -> None:
+def test_saved_scores_are_the_librarys_own(
+    view: ScoreView, keeping: ViewExport, save: Save
+) -> None:
     snapshot = snapshot_in(view)
     library = searched_layer()
     scores = library.scores("").numpy()
@@ -193,7 +195,7 @@ def test_saved_scores_are_the_librarys_own(view: ScoreView, keeping: Saving, sav
     assert [row["combination"] for row in rows[:3]] == ["0 1", "0 2", "0 3"]
 
 
-def test_a_copied_picture_is_an_image_and_a_drawing(view: ScoreView, keeping: Saving) -> None:
+def test_a_copied_picture_is_an_image_and_a_drawing(view: ScoreView, keeping: ViewExport) -> None:
     snapshot_in(view)
     keeping.copy_picture()
     held = QGuiApplication.clipboard().mimeData()
@@ -201,7 +203,7 @@ def test_a_copied_picture_is_an_image_and_a_drawing(view: ScoreView, keeping: Sa
     assert "output channel" in texts(bytes(held.data("image/svg+xml").data()))
 
 
-def told(qtbot: QtBot, keeping: Saving, command: Callable[[], Any]) -> str:
+def told(qtbot: QtBot, keeping: ViewExport, command: Callable[[], Any]) -> str:
     """The sentence that a command fails with."""
     with qtbot.waitSignal(keeping.failed, timeout=SECONDS) as failed:
         command()
@@ -209,7 +211,7 @@ def told(qtbot: QtBot, keeping: Saving, command: Callable[[], Any]) -> str:
 
 
 def test_what_cannot_be_saved_is_told_and_nothing_is_lost(
-    view: ScoreView, keeping: Saving, save: Save, tmp_path: Path, qtbot: QtBot
+    view: ScoreView, keeping: ViewExport, save: Save, tmp_path: Path, qtbot: QtBot
 ) -> None:
     assert told(qtbot, keeping, keeping.save_data) == NOTHING
     mine = tmp_path / "table.csv"
@@ -231,13 +233,45 @@ def test_what_cannot_be_saved_is_told_and_nothing_is_lost(
     assert said == f"{nowhere} could not be written: No such file or directory."
 
 
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError, KeyError])
+def test_whatever_goes_wrong_while_saving_is_told_and_nothing_is_lost(
+    view: ScoreView, keeping: ViewExport, tmp_path: Path, qtbot: QtBot, error: type[Exception]
+) -> None:
+    mine, said = tmp_path / "table.csv", list[str]()
+    mine.write_text("mine")
+    keeping.said.connect(said.append)
+
+    def fails(file: Any) -> None:
+        file.write(b"half")
+        raise error
+
+    sentence = told(qtbot, keeping, lambda: keeping.save(mine, {".csv": fails}))
+    assert sentence.startswith(f"{mine} could not be written: ")
+    if error is MemoryError:
+        assert sentence.endswith("there is not enough memory.")
+    qtbot.waitUntil(lambda: not keeping.writing, timeout=SECONDS)
+    assert not said
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+    assert mine.read_text() == "mine"
+
+
+def test_a_picture_too_large_for_the_memory_is_not_saved_as_an_empty_file(
+    view: ScoreView, keeping: ViewExport, tmp_path: Path, qtbot: QtBot
+) -> None:
+    without_pixels = Painted(QImage(), b"")  # what Qt gives when it cannot allocate an image
+    writers = picture_writers(without_pixels)
+    sentence = told(qtbot, keeping, lambda: keeping.save(tmp_path / "a.png", writers))
+    assert "make the view smaller" in sentence
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_name_without_a_form_gets_one_and_replaces_nothing(
-    view: ScoreView, keeping: Saving, save: Save, tmp_path: Path, qtbot: QtBot
+    view: ScoreView, keeping: ViewExport, save: Save, tmp_path: Path, qtbot: QtBot
 ) -> None:
     snapshot_in(view)
     save(keeping, "save_data", "plain")
     before = (tmp_path / "plain.npz").read_bytes()
-    assert "is there already" in told(qtbot, keeping, keeping.save_data)
+    assert "exists already" in told(qtbot, keeping, keeping.save_data)
     assert (tmp_path / "plain.npz").read_bytes() == before
 
 

@@ -330,6 +330,29 @@ def test_a_bad_file_is_a_sentence_and_what_is_open_stays(
     choose(qtbot, page, "stem")
 
 
+def test_a_damaged_layer_is_told_and_the_others_are_read(
+    page: InspectorPage, tmp_path: Path, qtbot: QtBot
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    tensors = [
+        onnx.numpy_helper.from_array(np.arange(1, 33, dtype=np.float32).reshape(4, 8), name)
+        for name in ("one.weight", "two.weight")
+    ]
+    tensors[0].raw_data = tensors[0].raw_data[:-8]
+    nodes = [
+        onnx.helper.make_node("Gemm", ["x", "one.weight"], ["h"], transB=1),
+        onnx.helper.make_node("Gemm", ["h", "two.weight"], ["y"], transB=1),
+    ]
+    graph = onnx.helper.make_graph(nodes, "graph", [], [], tensors)
+    onnx.save(onnx.helper.make_model(graph), str(tmp_path / "a.onnx"))
+    said: list[str] = []
+    page.failed.connect(lambda sentence, _: said.append(sentence))
+    read(qtbot, page, tmp_path / "a.onnx")
+    assert said == [f"{tmp_path / 'a.onnx'}: the weight of layer one is damaged."]
+    assert column(page, "N:M")[1] != ""
+    choose(qtbot, page, "two")
+
+
 def test_a_file_that_has_gone_meanwhile_is_a_sentence(
     page: InspectorPage, checkpoint: Path, qtbot: QtBot
 ) -> None:

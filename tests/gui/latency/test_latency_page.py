@@ -179,6 +179,29 @@ def test_measurements_are_saved_opened_and_compared(
     assert len(page.measurements.all) == 1
 
 
+def test_measurements_that_cannot_be_saved_are_told(page: LatencyPage, tmp_path: Path) -> None:
+    said: list[str] = []
+    page.failed.connect(lambda sentence, _: said.append(sentence))
+    page.said.connect(said.append)
+    for name in ("none/a.json", "a\0.json", "a\0.csv"):  # OSError and ValueError
+        page.save_file(tmp_path / name)
+        assert said.pop().startswith(f"{tmp_path / name} could not be written: ")
+    assert not said
+
+
+def test_a_measurement_that_breaks_off_is_told_and_the_next_one_can_start(
+    page: LatencyPage, qtbot: QtBot
+) -> None:
+    def prepare() -> Prepared:
+        raise MemoryError
+
+    for _ in range(2):
+        with qtbot.waitSignal(page.failed, timeout=SECONDS) as failed:
+            page.measuring.start(prepare)
+        assert failed.args[0] == "The measurement could not go on: there is not enough memory."
+        qtbot.waitUntil(lambda: not page.measuring.running, timeout=SECONDS)
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x02pickle", b'{"schema": 9}', b"[1, 2]"])
 def test_a_file_that_is_no_measurement_is_told(
     page: LatencyPage, tmp_path: Path, content: bytes

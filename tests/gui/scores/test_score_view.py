@@ -20,11 +20,9 @@ from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw, draw_
 from lbc.runs.events import LayerInfo
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
-from lbc.training.control import Control
 from lbc_gui.block.block_panel import HINT
 from lbc_gui.captions import ordinal, place
 from lbc_gui.heatmap.layer_list import LayerList
-from lbc_gui.run.snapshot_broker import Desk
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 
@@ -142,43 +140,6 @@ def test_a_decided_layer_shows_who_won(pattern: str) -> None:
         assert not snapshot.decided and isinstance(snapshot.summary.scale, Scale)
 
 
-def served(desk: Desk) -> Snapshot | None:
-    """What the drawing thread makes of the work that is there now."""
-    request = desk._take_request()
-    if request is not None:
-        desk._draw(request)
-    snapshot = desk.take()
-    assert snapshot is None or isinstance(snapshot, Snapshot)
-    return snapshot
-
-
-def test_the_desk_holds_one_moment_and_the_newest_request_wins() -> None:
-    desk = Desk()
-    desk.begin(Control(paused=True))
-    sparsifier = searched_layer()
-    desk.watch(sparsifier, 0.0)
-    assert served(desk) is None  # nobody asked
-    desk.ask(ViewRequest(""))
-    desk.watch(sparsifier, 0.0)
-    desk.watch(sparsifier, 1.0)
-    first = served(desk)
-    assert first is not None
-    assert first.epoch == 0.0  # the second found the desk full
-    assert served(desk) is None
-    desk.watch(sparsifier, 1.0)
-    desk.ask(ViewRequest("", Look("rank"), 2))  # what waits for the old wish is void
-    assert served(desk) is None
-    desk.watch(sparsifier, 1.0)
-    second = served(desk)
-    assert second is not None and second.block is not None
-    assert second.request.look.colour == "rank"
-    desk.watch(sparsifier, 1.0)
-    assert served(desk) is None  # nothing has moved
-    desk.watch(sparsifier, 2.0)
-    desk.ask(ViewRequest("", Look("rank"), 2))  # asking the same again does not void what waits
-    assert served(desk) is not None
-
-
 def test_only_thumbnails_in_view_are_drawn(qtbot: QtBot) -> None:
     names = [f"layer{k}" for k in range(20)]
     layers = LayerList()
@@ -197,63 +158,6 @@ def test_only_thumbnails_in_view_are_drawn(qtbot: QtBot) -> None:
     layers.search.clear()
     layers.order.setCurrentText("flips")  # which asks for those of every layer
     qtbot.waitUntil(lambda: seen[-1] == set(names), timeout=SECONDS)
-
-
-def test_the_desk_draws_the_thumbnails_that_are_asked_for() -> None:
-    desk = Desk()
-    desk.begin(Control(paused=True))
-    desk.ask(ViewRequest("0"))
-    torch.manual_seed(3)
-    model = torch.nn.Sequential(*(torch.nn.Linear(16, 16) for _ in range(3)))
-    sparsifier = sparsify(model, "2:4")  # but for the last, the classifier
-
-    def drawn_of() -> list[str]:
-        desk._sample_not_before = 0.0
-        desk.watch(sparsifier, 1.0)
-        if desk._samples:
-            desk._draw_thumbnails()
-        return [thumbnail.name for thumbnail in desk.take_thumbnails()]
-
-    assert drawn_of() == ["0", "1"]
-    assert drawn_of() == []  # nothing has moved
-    desk.show_thumbnails_of(frozenset({"1"}))
-    assert drawn_of() == ["1"]
-
-
-def test_another_look_is_drawn_without_the_trainer() -> None:
-    desk = Desk()
-    desk.begin(Control(paused=True))
-    desk.ask(ViewRequest(""))
-    desk.watch(searched_layer(), 3.0)
-    assert served(desk) is not None
-    desk.ask(ViewRequest("", Look("rank")))
-    again = served(desk)
-    assert again is not None
-    assert isinstance(again.cells.scale, Scale)
-    assert (again.epoch, again.cells.scale.colour) == (3.0, "rank")
-
-
-def test_nothing_of_the_run_before_is_shown() -> None:
-    desk = Desk()
-    desk.begin(Control(paused=True))
-    desk.ask(ViewRequest(""))
-    desk.watch(searched_layer(), 3.0)
-    assert served(desk) is not None
-    desk.ask(ViewRequest("", Look("rank")))
-    desk.begin(Control(paused=True))
-    assert served(desk) is None
-
-
-def test_a_running_trainer_gives_moments_a_small_share_of_its_time() -> None:
-    desk = Desk()
-    desk.begin(Control())
-    desk.ask(ViewRequest(""))
-    sparsifier = searched_layer()
-    made = 0
-    for step in range(2000):
-        desk.watch(sparsifier, float(step))
-        made += served(desk) is not None
-    assert 1 <= made <= 8  # not 2,000: one in a tenth of a second
 
 
 def test_clicking_a_block_pins_it_with_the_librarys_numbers(

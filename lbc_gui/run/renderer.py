@@ -1,0 +1,262 @@
+"""Draws what the window shows of a run, in a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from PySide6.QtCore import QObject, Signal, Slot
+
+from lbc.pictures.layer_moment import LayerMoment, Watch, past_moment, sample
+from lbc.pictures.mask_comparison import Others
+from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, draw_mask
+from lbc.pictures.score_snapshot import Look, Snapshot, Thumbnail, draw, draw_thumbnail
+from lbc.runs.block_history import Life
+from lbc.runs.history_reader import Replay
+from lbc.runs.history_walks import Walk
+from lbc_gui.run.history_follower import HistoryFollower
+from lbc_gui.run.snapshot_broker import Demand, SnapshotBroker
+from lbc_gui.run.worker import Failed, Worker, describe
+
+if TYPE_CHECKING:
+    from lbc.training.control import Control
+
+T = TypeVar("T")
+
+DRAW_SHARE = 0.1
+"""Share of all processors' time that drawing the open layer repeatedly may take. One of them is
+left to the window, see ``TrainingThread``; drawing takes memory bandwidth besides."""
+
+THUMBNAIL_SHARE = 0.0025
+"""Share of all processors' time that drawing the thumbnails may take."""
+
+HISTORY_SECONDS = 1.0
+"""How often a run's history is checked for new moments."""
+
+PAUSE_SECONDS = 0.1
+"""Pause after a failure, so that one which recurs does not take a whole processor."""
+
+
+class HistoryError(Exception):
+    """The history of a run cannot be read; the message is a sentence."""
+
+
+class Renderer:
+    """Draws for one run's broker. Each job is taken once: one that fails is not tried again.
+
+    A change of colours is drawn from the copy at hand, without the trainer.
+    """
+
+    def __init__(self, broker: SnapshotBroker) -> None:
+        self.broker = broker
+        self._copy: tuple[int, LayerMoment] | None = None
+        self._drawn: Demand | None = None
+        self._history: Path | None = None
+        self._history_due = 0.0
+        self._replay: Replay | None = None
+        self._others, self._follower = Others(), HistoryFollower()
+        self._thumbnails: dict[str, Thumbnail] = {}
+        self._past_thumbnails: tuple[int, Look] | None = None
+
+    @property
+    def seconds_to_wait(self) -> float | None:
+        """When ``next_job`` may have one though nothing was asked; None for never."""
+        return None if self._history is None else max(self._history_due - time.monotonic(), 0.0)
+
+    def next_job(self) -> Callable[[], None] | None:
+        """The most urgent thing to do; None if there is nothing. Call with the lock held."""
+        broker, demand = self.broker, self.broker.demand
+        folder = broker.history.take()
+        if folder is not None:
+            self._history, self._history_due = folder, 0.0
+        if self._history is not None and time.monotonic() >= self._history_due:
+            return partial(self._read_history, self._history)
+        if self._must_draw(demand):
+            self._drawn = demand
+            return partial(self._draw, demand)
+        samples = broker.samples.take()
+        if samples is not None:
+            return partial(self._draw_thumbnails, samples)
+        if self._replay is None or demand.request is None:
+            return None
+        at, look = demand.request.moment, demand.request.look
+        if at is not None and self._past_thumbnails != (at, look):
+            self._past_thumbnails = (at, look)
+            return partial(self._draw_past_thumbnails, self._replay, at, look)
+        walk = self._follower.next_walk(self._replay, demand.request)
+        return None if walk is None else partial(self._follow, walk)
+
+    def _must_draw(self, demand: Demand) -> bool:
+        """Whether a new picture is due; takes the newest copy for it."""
+        drawn = self._drawn
+        new = drawn is None or (demand.request, demand.number) != (drawn.request, drawn.number)
+        if demand.request is None:
+            return False
+        if not demand.live:
+            return new and self._replay is not None
+        if self.broker.copy.full and (new or not self.broker.drawn.snapshot.full):
+            self._copy, new = self.broker.copy.take(), True
+        return new and self._copy is not None and self._copy[0] == demand.number
+
+    def _draw(self, demand: Demand) -> None:
+        request, began = demand.request, time.thread_time()
+        assert request is not None
+        if request.moment is not None:
+            moment = self._past(request.watch, request.moment)
+        else:
+            moment = None if self._copy is None else self._copy[1]
+        if moment is None:
+            return
+        snapshot: Snapshot | MaskSnapshot
+        if isinstance(request, MaskRequest):
+            snapshot = draw_mask(moment, request, self._others.find(request, self._replay, moment))
+        else:
+            snapshot = draw(moment, request)
+        snapshot = replace(snapshot, gone=self._follower.gone(request))
+        if demand.live:
+            self.broker.copy_pace.rest(_rest_after(time.thread_time() - began, DRAW_SHARE))
+        self.broker.publish(demand, snapshot)
+
+    def _read_history(self, folder: Path) -> None:
+        self._history_due = time.monotonic() + HISTORY_SECONDS
+        replay = self._replay
+        if replay is not None:
+            grown = _read(replay.path, replay.refresh)
+        else:
+            try:
+                replay, grown = _read(folder, lambda: Replay(folder)), True
+            except HistoryError:
+                if self.broker.control is None:
+                    raise
+                return  # the trainer has not written it yet
+        self._replay = replay
+        if grown:
+            self.broker.drawn.moments.put(replay.moments)
+
+    def _past(self, watch: Watch, at: int) -> LayerMoment | None:
+        replay = self._replay
+        if replay is None or at >= len(replay.moments):
+            return None
+        return _read(replay.path, lambda: past_moment(replay, watch, at))
+
+    def _follow(self, walk: Walk) -> None:
+        """Take in one moment more of the open layer's removals, or of the pinned block's life."""
+        news = _read(walk.replay.path, lambda: self._follower.step(walk))
+        if isinstance(news, Life):
+            self.broker.drawn.life.put(news)
+        elif news is not None:
+            self._drawn = None  # the picture shows them
+
+    def _draw_thumbnails(self, samples: tuple[LayerMoment, ...]) -> None:
+        began, request = time.thread_time(), self.broker.demand.request
+        look = request.look if request is not None else Look()
+        self._past_thumbnails = None
+        before = self._thumbnails
+        drawn = {at.name: draw_thumbnail(at, look).since(before.get(at.name)) for at in samples}
+        spent = time.thread_time() - began
+        self.broker.sample_pace.rest(_rest_after(spent, THUMBNAIL_SHARE))
+        self._show_thumbnails(drawn)
+
+    def _draw_past_thumbnails(self, replay: Replay, at: int, look: Look) -> None:
+        drawn: dict[str, Thumbnail] = {}
+        problem: HistoryError | None = None
+        for info in replay.layers:
+            request = self.broker.demand.request
+            if request is None or (request.moment, request.look) != (at, look):
+                self._past_thumbnails = None  # the user has gone elsewhere
+                return
+            try:
+                moment = self._past(Watch(info.name), at)
+            except HistoryError as error:
+                problem = error
+                continue
+            if moment is not None:
+                before = self._thumbnails.get(info.name)
+                drawn[info.name] = draw_thumbnail(sample(moment), look).since(before)
+        self._show_thumbnails(drawn)
+        if problem is not None:
+            raise problem
+
+    def _show_thumbnails(self, drawn: dict[str, Thumbnail]) -> None:
+        self._thumbnails = self._thumbnails | drawn
+        box = self.broker.drawn.thumbnails
+        box.put((box.take() or {}) | drawn)
+
+
+class RenderThread(Worker):
+    """Draws for one run after the other, until it is cancelled."""
+
+    drained = Signal()
+    """It is time to collect what was drawn."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._changed = threading.Condition()
+        self.broker = SnapshotBroker(self._changed)
+        self._renderer = Renderer(self.broker)
+
+    def switch(self, control: Control | None) -> SnapshotBroker:
+        """Draw for another run; its broker. ``control`` is None if it is not being trained."""
+        with self._changed:
+            self.broker = self.broker.successor(control)
+            self._changed.notify_all()
+        if not self.isRunning():
+            self.launch()
+        return self.broker
+
+    def close(self) -> None:
+        """Draw no more."""
+        self._timer.stop()
+        with self._changed:
+            self.cancelled.set()
+            self._changed.notify_all()
+
+    def work(self) -> None:
+        while not self.cancelled.is_set():
+            try:
+                job = self._wait_for_job()
+                if job is not None:
+                    job()
+            except Exception as error:
+                self._renderer.broker.report(self.failure(error))
+                self.cancelled.wait(PAUSE_SECONDS)
+
+    def failure(self, error: Exception) -> Failed:
+        return describe("The view could not be drawn", error, HistoryError)
+
+    @Slot()
+    def drain(self) -> None:
+        super().drain()
+        self.drained.emit()
+
+    def _wait_for_job(self) -> Callable[[], None] | None:
+        """The next job; None once cancelled."""
+        with self._changed:
+            while not self.cancelled.is_set():
+                if self._renderer.broker is not self.broker:
+                    self._renderer = Renderer(self.broker)
+                job = self._renderer.next_job()
+                if job is not None:
+                    return job
+                self._changed.wait(self._renderer.seconds_to_wait)
+        return None
+
+
+def _read(path: Path, read: Callable[[], T]) -> T:
+    """Let ``read`` read a history. Raises HistoryError."""
+    try:
+        return read()
+    except (OSError, ValueError) as error:
+        what = f"The run's history {path} cannot be read"
+        raise HistoryError(describe(what, error, ValueError).message) from error
+
+
+def _rest_after(spent: float, share: float) -> float:
+    """Seconds to draw nothing, so that drawing takes this share of all processors' time."""
+    return spent / (share * (os.cpu_count() or 1))

@@ -1,0 +1,178 @@
+"""Whatever goes wrong in a thread is a sentence in the window, and everything else goes on."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from lbc.pictures.score_snapshot import Snapshot
+from lbc.runs.history_reader import FILE, Replay
+from lbc.runs.opened_run import open_run
+from lbc_gui.run import moment_copier, renderer
+from lbc_gui.run.session import State
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, small_experiment
+from tests.gui.run.test_timeline import run_to_its_end, shown_at
+
+Open = Callable[..., MainWindow]
+
+OPENED: list[str] = []
+"""Every file that the process has opened since the list was cleared."""
+
+
+@pytest.fixture
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], int]:
+    """How often a file has been opened since the test began."""
+    if not hasattr(sys, "lbc_counts_reads"):
+        sys.addaudithook(lambda name, args: OPENED.append(str(args[0])) if name == "open" else None)
+        sys.lbc_counts_reads = True  # type: ignore[attr-defined]
+    OPENED.clear()
+    return lambda path: OPENED.count(str(path))
+
+
+def damage(folder: Path, layer: int, moment: int) -> None:
+    """Change one byte of what the history says of a layer at a moment."""
+    replay = Replay(folder)
+    place = int(replay._frames[moment].starts[layer])
+    assert replay._frames[moment].records[layer]["winners"] > 0
+    content = bytearray((folder / FILE).read_bytes())
+    content[place] ^= 0x15
+    (folder / FILE).write_bytes(content)
+
+
+def told(qtbot: QtBot, window: MainWindow, words: str) -> None:
+    """Wait for a sentence in the message bar, then dismiss it."""
+    qtbot.waitUntil(
+        lambda: window.message.isVisible() and words in window.message.text, timeout=SECONDS
+    )
+    assert words in window.log.toPlainText()
+    window.message.hide()
+
+
+def changed_moment(replay: Replay) -> int:
+    """The first moment after the start at which the history says something of the first layer."""
+    return next(
+        k for k in range(1, len(replay.moments)) if replay._frames[k].records[0]["winners"] > 0
+    )
+
+
+def test_a_damaged_byte_in_the_history_costs_the_pictures_that_need_it_only(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    folder = window.session.folder
+    assert folder is not None
+    whole = Path(shutil.copytree(folder, tmp_path / "whole"))
+    at = changed_moment(Replay(folder))
+    damage(folder, 0, at)
+    window.timeline.go(at)
+    told(qtbot, window, f"{FILE} is damaged: layer 'hidden.0' cannot be read")
+    assert shown_at(qtbot, window, 0).request.moment == 0
+    window.timeline.go(at)
+    told(qtbot, window, "is damaged")
+    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+        window.scores.layers.setCurrentRow(1)
+    assert got.args[0].request.layer == "hidden.1" and got.args[0].request.moment == at
+    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+        window.timeline.follow()
+    assert got.args[0].request.moment is None
+    window.session.open(open_run(whole))
+    qtbot.waitUntil(lambda: window.session.state is State.OPENED, timeout=SECONDS)
+    qtbot.waitUntil(lambda: window.timeline.at is not None, timeout=SECONDS)
+    assert shown_at(qtbot, window, at).request.moment == at
+    assert not window.message.isVisible()
+
+
+def test_a_run_folder_that_is_deleted_is_told_and_another_run_can_be_opened(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    folder = window.session.folder
+    assert folder is not None
+    kept = Path(shutil.copytree(folder, tmp_path / "kept"))
+    shutil.rmtree(folder)
+    window.timeline.go(1)
+    told(qtbot, window, f"{folder / FILE} cannot be read: No such file or directory.")
+    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+        window.timeline.follow()
+    assert got.args[0].request.moment is None
+    window.session.open(open_run(kept))
+    qtbot.waitUntil(lambda: window.timeline.at is not None, timeout=SECONDS)
+    assert shown_at(qtbot, window, 1).request.moment == 1
+
+
+def test_a_run_without_a_history_says_why_there_is_nothing_to_see(
+    qtbot: QtBot, open_window: Open
+) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    folder = window.session.folder
+    assert folder is not None
+    run = open_run(folder)
+    (folder / FILE).unlink()
+    window.session.open(run)
+    told(qtbot, window, "no moment of this run can be shown again")
+
+
+def test_a_damaged_history_is_not_read_in_a_circle(
+    qtbot: QtBot, open_window: Open, count_reads: Callable[[Path], int]
+) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    folder = window.session.folder
+    assert folder is not None
+    undamaged = (folder / FILE).read_bytes()
+    damage(folder, 0, changed_moment(Replay(folder)))
+    shown_at(qtbot, window, 0)
+    window.scores.pin(5)
+    told(qtbot, window, "is damaged")
+    qtbot.wait(300)
+    before = count_reads(folder / FILE)
+    qtbot.wait(1500)
+    assert count_reads(folder / FILE) - before < 10  # it is only checked for new moments
+    (folder / FILE).write_bytes(undamaged)
+    moments = len(Replay(folder).moments)
+    qtbot.waitUntil(
+        lambda: (
+            window.block.life.life is not None
+            and len(window.block.life.life.biography.epochs) == moments
+        ),
+        timeout=SECONDS,
+    )
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_end_the_drawing(
+    qtbot: QtBot, open_window: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = run_to_its_end(qtbot, open_window)
+
+    def fails(*_: object) -> Snapshot:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(renderer, "draw", fails)
+        window.timeline.go(1)
+        told(qtbot, window, "The view could not be drawn: there is not enough memory.")
+    assert shown_at(qtbot, window, 2).request.moment == 2
+
+
+def test_a_copy_that_fails_does_not_end_the_training(
+    qtbot: QtBot, open_window: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(moment_copier, "RETRY_SECONDS", 0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr(moment_copier, "copy_moment", fails)
+        window = open_window(
+            small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4}),
+            start=True,
+        )
+        qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+        told(qtbot, window, "could not be copied to show it: there is not enough memory.")
+    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS):
+        pass  # once there is memory again

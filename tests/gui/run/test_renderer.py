@@ -1,0 +1,117 @@
+"""What the trainer copies and the renderer draws is what the window shows, and no more."""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+
+from lbc.pictures.colour_keys import Scale
+from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest
+from lbc.sparsity.sparsifier import sparsify
+from lbc.training.control import Control
+from lbc_gui.run.moment_copier import MomentCopier
+from lbc_gui.run.renderer import Renderer
+from lbc_gui.run.snapshot_broker import SnapshotBroker
+from tests.gui.scores.test_score_view import searched_layer
+
+
+class Line:
+    """One run's broker with the trainer's side and the renderer, all in this thread."""
+
+    def __init__(self, broker: SnapshotBroker) -> None:
+        self.broker = broker
+        self.watch = MomentCopier(broker).watch
+        self._renderer = Renderer(broker)
+
+    def drawn(self) -> Snapshot | None:
+        """The picture that reaches the window once all that can be drawn is drawn."""
+        while (job := self._renderer.next_job()) is not None:
+            job()
+        snapshot = self.broker.take_snapshot()
+        assert snapshot is None or isinstance(snapshot, Snapshot)
+        return snapshot
+
+
+def line(paused: bool = True) -> Line:
+    return Line(SnapshotBroker(threading.Condition(), Control(paused)))
+
+
+def test_one_copy_waits_and_the_newest_request_wins() -> None:
+    one, sparsifier = line(), searched_layer()
+    one.watch(sparsifier, 0.0)
+    assert one.drawn() is None  # nothing is on screen
+    one.broker.ask(ViewRequest(""))
+    one.watch(sparsifier, 0.0)
+    one.watch(sparsifier, 1.0)
+    first = one.drawn()
+    assert first is not None
+    assert first.epoch == 0.0  # the second was not copied, as the first had not been taken
+    assert one.drawn() is None
+    one.watch(sparsifier, 1.0)
+    one.broker.ask(ViewRequest("", Look("rank"), 2))  # the copy for the old request is void
+    assert one.drawn() is None
+    one.watch(sparsifier, 1.0)
+    second = one.drawn()
+    assert second is not None and second.block is not None
+    assert second.request.look.colour == "rank"
+    one.watch(sparsifier, 1.0)
+    assert one.drawn() is None  # nothing has changed
+    one.watch(sparsifier, 2.0)
+    one.broker.ask(ViewRequest("", Look("rank"), 2))  # the same again does not void the copy
+    assert one.drawn() is not None
+
+
+def test_only_the_thumbnails_on_screen_are_drawn() -> None:
+    one = line()
+    one.broker.ask(ViewRequest("0"))
+    torch.manual_seed(3)
+    model = torch.nn.Sequential(*(torch.nn.Linear(16, 16) for _ in range(3)))
+    sparsifier = sparsify(model, "2:4")  # but for the last, the classifier
+
+    def drawn_of() -> list[str]:
+        one.broker.sample_pace.not_before = 0.0
+        one.watch(sparsifier, 1.0)
+        one.drawn()
+        return list(one.broker.drawn.thumbnails.take() or {})
+
+    assert drawn_of() == ["0", "1"]
+    assert drawn_of() == []  # nothing has changed
+    one.broker.list_layers(frozenset({"1"}))
+    assert drawn_of() == ["1"]
+
+
+def test_another_look_is_drawn_without_the_trainer() -> None:
+    one = line()
+    one.broker.ask(ViewRequest(""))
+    one.watch(searched_layer(), 3.0)
+    assert one.drawn() is not None
+    one.broker.ask(ViewRequest("", Look("rank")))
+    again = one.drawn()
+    assert again is not None
+    assert isinstance(again.cells.scale, Scale)
+    assert (again.epoch, again.cells.scale.colour) == (3.0, "rank")
+
+
+def test_nothing_of_the_run_before_is_shown() -> None:
+    one = line()
+    one.broker.ask(ViewRequest(""))
+    one.watch(searched_layer(), 3.0)
+    assert one.drawn() is not None
+    one.broker.ask(ViewRequest("", Look("rank")))
+    next_one = Line(one.broker.successor(Control(paused=True)))
+    assert next_one.drawn() is None
+    next_one.watch(searched_layer(), 0.0)
+    first = next_one.drawn()
+    assert first is not None
+    assert (first.epoch, first.request.look.colour) == (0.0, "rank")
+
+
+def test_a_running_trainer_spends_a_small_share_of_its_time_on_copies() -> None:
+    one, sparsifier = line(paused=False), searched_layer()
+    one.broker.ask(ViewRequest(""))
+    made = 0
+    for step in range(2000):
+        one.watch(sparsifier, float(step))
+        made += one.drawn() is not None
+    assert 1 <= made <= 8  # not 2,000: one in a tenth of a second
