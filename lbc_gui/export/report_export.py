@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QThread, Signal, Slot
+from PySide6.QtCore import QThread, Slot
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from lbc_gui.run.session import Session
@@ -38,10 +38,6 @@ class ReportThread(Worker):
 class ReportExport(Job):
     """Writes one report at a time, of the run that the session shows."""
 
-    said = Signal(str)
-    failed = Signal(str, str)
-    """A sentence, and details for a bug report."""
-
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
         self._window, self._session = parent, session
@@ -67,11 +63,3 @@ class ReportExport(Job):
         """Write the report of a run in the place of ``out``; ``said`` or ``failed`` follows."""
         if not self.running:
             self._launch(ReportThread(run_folder, out, self), QThread.Priority.LowPriority)
-
-    @Slot(object)
-    def _receive(self, events: list[object]) -> None:
-        for event in events:
-            if isinstance(event, Failed):
-                self.failed.emit(event.message, event.details)
-            else:
-                self.said.emit(str(event))

@@ -23,7 +23,6 @@ from PySide6.QtCore import (
     QObject,
     Qt,
     QThread,
-    Signal,
     Slot,
 )
 from PySide6.QtGui import QAction, QGuiApplication, QImage
@@ -31,7 +30,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMenuBar, QWidge
 
 from lbc.files.atomic import write_atomically
 from lbc_gui.export.view_renderer import Painted, Picture, paint
-from lbc_gui.run.worker import Failed, Worker, describe
+from lbc_gui.run.worker import Failed, Job, Worker, describe
 
 Writer = Callable[[IO[bytes]], object]
 
@@ -129,22 +128,17 @@ class WriterThread(Worker):
         return describe(f"{self._path} could not be written", error, UnsuitableError)
 
 
-class ViewExport(QObject):
+class ViewExport(Job):
     """Saves the view that has the focus, else the first that is on screen.
 
     The proposed file names begin with ``run_name``.
     """
-
-    said = Signal(str)
-    failed = Signal(str, str)
-    """A sentence, and details for a bug report."""
 
     def __init__(self, run_name: Callable[[], str], window: QWidget) -> None:
         super().__init__(window)
         self._run_name, self._window = run_name, window
         self._views: list[QWidget] = []
         self._focused: QWidget | None = None
-        self._writers: list[WriterThread] = []
         application = QApplication.instance()
         assert isinstance(application, QApplication)
         application.focusChanged.connect(self._focus_changed)
@@ -169,11 +163,6 @@ class ViewExport(QObject):
         """The View that has the focus, else the first on screen."""
         shown = [view for view in self._views if view.isVisible()]
         return self._focused if self._focused in shown else next(iter(shown), None)
-
-    @property
-    def writing(self) -> bool:
-        """Whether a file is being written."""
-        return bool(self._writers)
 
     @Slot()
     def save_picture(self) -> None:
@@ -219,16 +208,7 @@ class ViewExport(QObject):
             known = " or ".join(writers)
             self.failed.emit(f"{path.name} names no known format: end it in {known}.", "")
             return
-        thread = WriterThread(path, writer, self)
-        self._writers.append(thread)
-        thread.arrived.connect(self._receive)
-        thread.ended.connect(self._remove_ended)
-        thread.launch(QThread.Priority.LowPriority)
-
-    def wait(self) -> None:
-        """Block until every file is written."""
-        for thread in self._writers:
-            thread.wait()
+        self._launch(WriterThread(path, writer, self), QThread.Priority.LowPriority)
 
     def _asked(self) -> Any:
         action = self.sender()
@@ -251,21 +231,6 @@ class ViewExport(QObject):
                 self.failed.emit(f"{path} exists already: choose it to replace it.", "")
                 return
         self.save(path, writers)
-
-    @Slot(object)
-    def _receive(self, events: list[object]) -> None:
-        for event in events:
-            if isinstance(event, Failed):
-                self.failed.emit(event.message, event.details)
-            else:
-                self.said.emit(str(event))
-
-    @Slot()
-    def _remove_ended(self) -> None:
-        thread = self.sender()
-        assert isinstance(thread, WriterThread)
-        self._writers.remove(thread)
-        thread.deleteLater()
 
     @Slot(QWidget, QWidget)
     def _focus_changed(self, _old: QWidget | None, new: QWidget | None) -> None:

@@ -24,7 +24,6 @@ from lbc_gui.inspector.reader_thread import (
     Listed,
     Opening,
 )
-from lbc_gui.run.worker import Failed
 
 FILES = f"Checkpoints ({' '.join('*' + suffix for suffix in SUFFIXES)})"
 
@@ -125,8 +124,6 @@ class InspectorPage(QWidget):
                     self._name = event.name
                     self.panel.table.choose(event.name)
                     self.layer.show_picture(event)
-                case Failed():
-                    self.failed.emit(event.message, event.details)
         if self._weights:
             self.head.show_progress(self._done, self._weights)
 
@@ -154,6 +151,7 @@ class InspectorPage(QWidget):
 
     def _connect(self) -> None:
         self.reading.arrived.connect(self._add)
+        self.reading.failed.connect(self.failed)
         self.reading.running_changed.connect(self._running_changed)
         self.head.open_asked.connect(self.choose_file)
         self.head.compare_asked.connect(self.choose_other)

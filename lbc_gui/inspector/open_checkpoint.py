@@ -5,19 +5,23 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Slot
 
 from lbc_gui.inspector.reader_thread import LayerRequest, Listed, Opening, ReaderThread
-from lbc_gui.run.worker import Job
+from lbc_gui.run.worker import Job, Worker
 
 
 class CheckpointReader(Job):
     """Opens checkpoints and reads their layers; a thread ends once there is nothing to read."""
-
-    _worker: ReaderThread | None
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.opening: Opening | None = None
         """What is on screen."""
         self._next: tuple[Opening, LayerRequest] | None = None
+
+    @property
+    def _worker(self) -> ReaderThread | None:
+        worker = self._workers[0] if self._workers else None
+        assert worker is None or isinstance(worker, ReaderThread)
+        return worker
 
     @property
     def surveying(self) -> bool:
@@ -61,16 +65,11 @@ class CheckpointReader(Job):
                 self.opening = event.opening
         super()._receive(events)
 
-    @Slot()
-    def _ended(self) -> None:
-        thread, self._worker = self._worker, None
-        if thread is None:
-            return
-        thread.deleteLater()
-        left = thread.wanted and not thread.cancelled.is_set() and thread.opening is self.opening
+    @Slot(object)
+    def _ended(self, worker: Worker) -> None:
+        super()._ended(worker)
+        assert isinstance(worker, ReaderThread)
         if self._next is not None:
             self._launch_next()
-        elif left and self.opening is not None:  # it was requested while the thread ended
-            self._launch(ReaderThread(self.opening, thread.wanted.pop(), False, self))
-        else:
-            self.running_changed.emit(False)
+        elif worker.wanted and not worker.cancelled.is_set():
+            self.look(worker.wanted.pop())  # it was requested while the thread ended

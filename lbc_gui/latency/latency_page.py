@@ -27,12 +27,11 @@ from lbc.latency.place import HERE, command_for_server
 from lbc.latency.run import CaseDone, CaseStarted, Ready, Said, WorkerFailed
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
-from lbc_gui.latency.measurement_session import MeasurementSession
-from lbc_gui.latency.measurement_thread import Prepared
+from lbc_gui.latency.measurement_session import MeasurementSession, Prepared
 from lbc_gui.latency.measurements_list import MeasurementsList
 from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
-from lbc_gui.run.worker import Failed, describe
+from lbc_gui.run.worker import describe
 
 REDRAW_MILLISECONDS = 1000
 """Plots are drawn anew this often at most while results stream in."""
@@ -181,8 +180,6 @@ class LatencyPage(QWidget):
                     sentence = f"{event.dtype}, {event.backend}: {event.message}"
                     missing = event.kind in ("no GPU", "torch")
                     self.failed.emit(f"{sentence} {ELSEWHERE}" if missing else sentence, "")
-                case Failed():
-                    self.failed.emit(event.message, event.details)
                 case Said():
                     self.said.emit(event.text)
         if self._growing is not None:
@@ -235,6 +232,7 @@ class LatencyPage(QWidget):
         self.request.cancel_asked.connect(self.measuring.cancel)
         self.request.copy_asked.connect(self.copy_command)
         self.measuring.arrived.connect(self.add)
+        self.measuring.failed.connect(self.failed)
         self.measuring.running_changed.connect(self._running_changed)
         self.measurements.changed.connect(self._show_current)
 

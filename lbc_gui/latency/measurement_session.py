@@ -1,9 +1,41 @@
-"""Runs measurements, one at a time."""
+"""Runs measurements, one at a time, in a thread."""
 
 from __future__ import annotations
 
-from lbc_gui.latency.measurement_thread import MeasurementThread, Prepare
-from lbc_gui.run.worker import Job
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject
+
+from lbc.latency.run import Request, measure
+from lbc_gui.run.worker import Failed, Job, Worker, describe
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The request with the model's layers, and the layers left out, each with a reason."""
+
+    request: Request
+    left_out: tuple[tuple[str, str], ...]
+
+
+Prepare = Callable[[], Prepared]
+
+
+class MeasurementThread(Worker):
+    """Prepares and runs one request; posts ``Prepared``, then the events of ``measure``."""
+
+    def __init__(self, prepare: Prepare, parent: QObject) -> None:
+        super().__init__(parent)
+        self._prepare = prepare
+
+    def work(self) -> None:
+        prepared = self._prepare()
+        self.post(prepared)
+        measure(prepared.request, self.post, self.cancelled)
+
+    def failure(self, error: Exception) -> Failed:
+        return describe("The measurement could not go on", error, ValueError)
 
 
 class MeasurementSession(Job):

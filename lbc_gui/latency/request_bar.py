@@ -23,7 +23,7 @@ from lbc.latency.cases import SHAPES, chosen
 from lbc.latency.measurement import Backend, Dtype
 from lbc.latency.place import Place
 from lbc.latency.run import Request
-from lbc_gui.latency.measurement_thread import Prepared
+from lbc_gui.latency.measurement_session import Prepared
 
 MODEL, RUN, TYPED = "open model, random masks", "open run, its own masks", "typed shapes"
 HERE_CPU, HERE_GPU, SERVER = "this processor", "this machine's GPU", "a server by ssh"

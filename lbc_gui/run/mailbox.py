@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Holds the newest value until it is taken. Thread safe, as a deque is."""
+    """Holds the newest value until it is taken; ``changed`` is notified of both. Thread safe."""
 
-    def __init__(self) -> None:
-        self._values: deque[T] = deque(maxlen=1)
+    def __init__(self, changed: threading.Condition) -> None:
+        self._changed = changed
+        self._value: T | None = None
 
     @property
     def full(self) -> bool:
-        return bool(self._values)
+        return self._value is not None
 
     def put(self, value: T) -> None:
         """Replace the value, if there is one."""
-        self._values.append(value)
+        with self._changed:
+            self._value = value
+            self._changed.notify_all()
 
     def take(self) -> T | None:
         """Remove and return the value; None if there is none."""
-        try:
-            return self._values.pop()
-        except IndexError:
-            return None
+        with self._changed:
+            value, self._value = self._value, None
+            if value is not None:
+                self._changed.notify_all()
+            return value

@@ -60,7 +60,7 @@ class MomentCopier:
     def _copy_layer(self, sparsifier: Sparsifier, epoch: float) -> None:
         broker = self._broker
         demand, control = broker.demand, broker.control
-        if not demand.live or demand.request is None or control is None or broker.copy.full:
+        if demand is None or not demand.live or control is None or broker.copy.full:
             return
         layer = sparsifier.layers.get(demand.request.layer)
         if layer is None:
@@ -76,7 +76,7 @@ class MomentCopier:
         # Steps rarely end when a copy is due: the next is due the sooner, the later this one is.
         due = max(pace.not_before, began - SHORTEST_INTERVAL)
         moment = copy_moment(sparsifier, demand.request.watch, epoch, self._layers(sparsifier))
-        if moment is not None and broker.deliver_copy(demand.number, moment):
+        if moment is not None and broker.deliver_copy(demand, moment):
             self._copied = (demand.number, epoch, layer.live_sets)
         ended = time.monotonic()
         pace.rest(max(due + SHORTEST_INTERVAL - ended, (ended - began) / COPY_SHARE))
@@ -90,24 +90,24 @@ class MomentCopier:
         return tuple(state for _, state in self._states.values())
 
     def _copy_samples(self, sparsifier: Sparsifier, epoch: float) -> None:
-        broker, demand = self._broker, self._broker.demand
-        if not demand.live or broker.samples.full:
+        broker, demand, listed = self._broker, self._broker.demand, self._broker.listed
+        if demand is None or not demand.live or broker.samples.full:
             return
-        if self._sampled == (epoch, demand.listed) or not broker.sample_pace.due:
+        if self._sampled == (epoch, listed) or not broker.sample_pace.due:
             return
         began = time.monotonic()
         samples = tuple(
             copy_sample(layer, epoch)
             for name, layer in sparsifier.layers.items()
-            if demand.listed is None or name in demand.listed
+            if listed is None or name in listed
         )
-        self._sampled = (epoch, demand.listed)
+        self._sampled = (epoch, listed)
         spent = time.monotonic() - began
         broker.sample_pace.rest(max(SAMPLE_INTERVAL, spent / SAMPLE_SHARE))
-        broker.deliver_samples(samples)
+        broker.samples.put(samples)
 
     def _copy_pins(self, sparsifier: Sparsifier, epoch: float) -> None:
-        pins, box = self._broker.demand.pins, self._broker.drawn.weights
+        pins, box = self._broker.pins, self._broker.drawn.weights
         if not pins or box.full or self._pinned == (epoch, pins) or not self._pin_pace.due:
             return
         began = time.monotonic()

@@ -64,11 +64,6 @@ class Renderer:
         self._thumbnails: dict[str, Thumbnail] = {}
         self._past_thumbnails: tuple[int, Look] | None = None
 
-    @property
-    def seconds_to_wait(self) -> float | None:
-        """When ``next_job`` may have one though nothing was asked; None for never."""
-        return None if self._history is None else max(self._history_due - time.monotonic(), 0.0)
-
     def next_job(self) -> Callable[[], None] | None:
         """The most urgent thing to do; None if there is nothing. Call with the lock held."""
         broker, demand = self.broker, self.broker.demand
@@ -77,13 +72,13 @@ class Renderer:
             self._history, self._history_due = folder, 0.0
         if self._history is not None and time.monotonic() >= self._history_due:
             return partial(self._read_history, self._history)
-        if self._must_draw(demand):
+        if demand is not None and self._must_draw(demand):
             self._drawn = demand
             return partial(self._draw, demand)
         samples = broker.samples.take()
         if samples is not None:
             return partial(self._draw_thumbnails, samples)
-        if self._replay is None or demand.request is None:
+        if self._replay is None or demand is None:
             return None
         at, look = demand.request.moment, demand.request.look
         if at is not None and self._past_thumbnails != (at, look):
@@ -94,10 +89,7 @@ class Renderer:
 
     def _must_draw(self, demand: Demand) -> bool:
         """Whether a new picture is due; takes the newest copy for it."""
-        drawn = self._drawn
-        new = drawn is None or (demand.request, demand.number) != (drawn.request, drawn.number)
-        if demand.request is None:
-            return False
+        new = demand is not self._drawn
         if not demand.live:
             return new and self._replay is not None
         if self.broker.copy.full and (new or not self.broker.drawn.snapshot.full):
@@ -106,7 +98,6 @@ class Renderer:
 
     def _draw(self, demand: Demand) -> None:
         request, began = demand.request, time.thread_time()
-        assert request is not None
         if request.moment is not None:
             moment = self._past(request.watch, request.moment)
         else:
@@ -154,8 +145,8 @@ class Renderer:
             self._drawn = None  # the picture shows them
 
     def _draw_thumbnails(self, samples: tuple[LayerMoment, ...]) -> None:
-        began, request = time.thread_time(), self.broker.demand.request
-        look = request.look if request is not None else Look()
+        began, demand = time.thread_time(), self.broker.demand
+        look = Look() if demand is None else demand.request.look
         self._past_thumbnails = None
         before = self._thumbnails
         drawn = {at.name: draw_thumbnail(at, look).since(before.get(at.name)) for at in samples}
@@ -167,8 +158,8 @@ class Renderer:
         drawn: dict[str, Thumbnail] = {}
         problem: HistoryError | None = None
         for info in replay.layers:
-            request = self.broker.demand.request
-            if request is None or (request.moment, request.look) != (at, look):
+            demand = self.broker.demand
+            if demand is None or (demand.request.moment, demand.request.look) != (at, look):
                 self._past_thumbnails = None  # the user has gone elsewhere
                 return
             try:
@@ -244,7 +235,7 @@ class RenderThread(Worker):
                 job = self._renderer.next_job()
                 if job is not None:
                     return job
-                self._changed.wait(self._renderer.seconds_to_wait)
+                self._changed.wait(HISTORY_SECONDS)
         return None
 
 

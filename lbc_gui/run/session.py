@@ -29,9 +29,6 @@ from lbc_gui.run.snapshot_broker import Request
 from lbc_gui.run.training_thread import TrainingThread
 from lbc_gui.run.worker import Failed
 
-CLOSE_SECONDS = 20.0
-"""How long ``wait_until_closed`` waits for each thread."""
-
 
 class State(Enum):
     """READY: prepared, no step taken, nothing on disk.
@@ -166,12 +163,12 @@ class Session(QObject):
     @Slot(object)
     def show_thumbnails_of(self, layers: frozenset[str]) -> None:
         """Draw the thumbnails of these layers only from now on."""
-        self._renderer.broker.list_layers(layers)
+        self._renderer.broker.listed = layers
 
     @Slot(object)
     def watch_pins(self, pins: tuple[Pin, ...]) -> None:
         """Show the weights of these blocks from now on."""
-        self._renderer.broker.watch_pins(pins)
+        self._renderer.broker.pins = pins
 
     @property
     def training(self) -> bool:
@@ -183,13 +180,6 @@ class Session(QObject):
         """Whether there is a training thread, which must end before the application may."""
         return self._thread is not None
 
-    def wait_until_closed(self) -> bool:
-        """The backstop of ``close``: block until the threads have ended; False after 20 s each."""
-        patience = int(CLOSE_SECONDS * 1000)
-        self._renderer.close()
-        trained = self._thread is None or self._thread.wait(patience)
-        return trained and self._renderer.wait(patience)
-
     @Slot()
     def _drain(self) -> None:
         """Emit what was drawn since the last time, after the events that precede it."""
@@ -199,7 +189,7 @@ class Session(QObject):
         drawn = broker.drawn
         for value, arrived in (
             (drawn.moments.take(), self.moments_arrived),
-            (broker.take_snapshot(), self.snapshot_arrived),
+            (drawn.snapshot.take(), self.snapshot_arrived),
             (drawn.life.take(), self.life_arrived),
             (drawn.weights.take(), self.pin_weights_arrived),
         ):
@@ -269,7 +259,7 @@ class Session(QObject):
 
     def _read_history(self) -> None:
         if self.folder is not None:
-            self._renderer.broker.read_history(self.folder)
+            self._renderer.broker.history.put(self.folder)
 
     @Slot()
     def _thread_ended(self) -> None:

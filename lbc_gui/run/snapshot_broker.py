@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from lbc.pictures.layer_moment import LayerMoment
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot
@@ -21,28 +21,21 @@ from lbc_gui.run.worker import Failed
 if TYPE_CHECKING:
     from lbc.training.control import Control
 
-T = TypeVar("T")
-
 Request = ViewRequest | MaskRequest
 """What a page shows of a layer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Demand:
-    """What the window shows. Copies of a layer made for another ``number`` are out of date.
+    """What the window shows. Copies of a layer made for another ``number`` are out of date."""
 
-    Thumbnails are drawn of the layers in ``listed`` only, of all layers if None.
-    """
-
-    request: Request | None = None
+    request: Request
     number: int = 0
-    listed: frozenset[str] | None = None
-    pins: tuple[Pin, ...] = ()
 
     @property
     def live(self) -> bool:
-        """Whether the window shows the run as it is now."""
-        return self.request is not None and self.request.moment is None
+        """Whether it shows the run as it is now."""
+        return self.request.moment is None
 
 
 class Pace:
@@ -64,12 +57,12 @@ class Pace:
 class Drawn:
     """The mailboxes from the renderer, and for ``weights`` from the trainer, to the window."""
 
-    def __init__(self) -> None:
-        self.moments: Mailbox[tuple[MomentInfo, ...]] = Mailbox()
-        self.snapshot: Mailbox[Snapshot | MaskSnapshot] = Mailbox()
-        self.life: Mailbox[Life] = Mailbox()
-        self.weights: Mailbox[PinnedWeights] = Mailbox()
-        self.thumbnails: Mailbox[dict[str, Thumbnail]] = Mailbox()
+    def __init__(self, changed: threading.Condition) -> None:
+        self.moments: Mailbox[tuple[MomentInfo, ...]] = Mailbox(changed)
+        self.snapshot: Mailbox[Snapshot | MaskSnapshot] = Mailbox(changed)
+        self.life: Mailbox[Life] = Mailbox(changed)
+        self.weights: Mailbox[PinnedWeights] = Mailbox(changed)
+        self.thumbnails: Mailbox[dict[str, Thumbnail]] = Mailbox(changed)
 
 
 class SnapshotBroker:
@@ -81,83 +74,56 @@ class SnapshotBroker:
     """
 
     def __init__(self, changed: threading.Condition, control: Control | None = None) -> None:
-        self.changed = changed
-        self.control = control
-        self.demand = Demand()
-        self.copy: Mailbox[tuple[int, LayerMoment]] = Mailbox()
-        self.copy_pace = Pace()
-        self.samples: Mailbox[tuple[LayerMoment, ...]] = Mailbox()
-        self.sample_pace = Pace()
-        self.history: Mailbox[Path] = Mailbox()
-        self.drawn = Drawn()
+        self.changed, self.control = changed, control
+        self.demand: Demand | None = None
+        self.listed: frozenset[str] | None = None
+        """The layers whose thumbnails are on screen; None for all."""
+        self.pins: tuple[Pin, ...] = ()
+        self.history: Mailbox[Path] = Mailbox(changed)
+        """A run folder, to read its moments at once, and then whenever there are more."""
+        self.copy: Mailbox[tuple[int, LayerMoment]] = Mailbox(changed)
+        self.samples: Mailbox[tuple[LayerMoment, ...]] = Mailbox(changed)
+        self.copy_pace, self.sample_pace = Pace(), Pace()
+        self.drawn = Drawn(changed)
         self.failures: deque[Failed] = deque()
         self._reported: set[str] = set()
 
     def successor(self, control: Control | None) -> SnapshotBroker:
-        """The broker for another run, for which the window demands the same."""
+        """The broker for another run, of which the window shows the same."""
         broker = SnapshotBroker(self.changed, control)
-        request = self.demand.request if self.demand.live else None
-        broker.demand = replace(self.demand, request=request)
+        broker.demand = self.demand if self.demand is not None and self.demand.live else None
+        broker.listed, broker.pins = self.listed, self.pins
         return broker
-
-    # -- from the window ------------------------------------------------------------------------
 
     def ask(self, request: Request) -> None:
         """Show this from now on."""
         with self.changed:
-            before, number = self.demand.request, self.demand.number
-            if request == before:
-                return
-            # What was the present before a visit to the past is out of date afterwards.
-            back = before is not None and before.moment is not None and request.moment is None
-            if before is None or request.watch != before.watch or back:
-                self.copy.take()
-                number += 1
-            self.demand = replace(self.demand, request=request, number=number)
+            before, number = self.demand, 0
+            if before is not None:
+                if request == before.request:
+                    return
+                # What was the present before a visit to the past is out of date afterwards.
+                back = not before.live and request.moment is None
+                number = before.number + (back or request.watch != before.request.watch)
+                if number != before.number:
+                    self.copy.take()
+            self.demand = Demand(request, number)
             self.drawn.snapshot.take()
             self._reported.clear()
             self.changed.notify_all()
 
-    def list_layers(self, layers: frozenset[str]) -> None:
-        """Draw the thumbnails of these layers only: the others are not on screen."""
-        with self.changed:
-            self.demand = replace(self.demand, listed=layers)
-
-    def watch_pins(self, pins: tuple[Pin, ...]) -> None:
-        """Copy the weights of these blocks from now on."""
-        with self.changed:
-            self.demand = replace(self.demand, pins=pins)
-
-    def read_history(self, folder: Path) -> None:
-        """Read the moments in a run folder, now and whenever there are more."""
-        self._deliver(self.history, folder)
-
-    def take_snapshot(self) -> Snapshot | MaskSnapshot | None:
-        """The newest picture, once; the renderer may then draw the next."""
-        snapshot = self.drawn.snapshot.take()
-        if self.copy.full:
-            with self.changed:
-                self.changed.notify_all()
-        return snapshot
-
-    # -- from the trainer and the renderer ------------------------------------------------------
-
-    def deliver_copy(self, number: int, moment: LayerMoment) -> bool:
+    def deliver_copy(self, demand: Demand, moment: LayerMoment) -> bool:
         """Hand a copy to the renderer; False if it is out of date."""
         with self.changed:
-            if number == self.demand.number:
-                self._deliver(self.copy, (number, moment))
-            return number == self.demand.number
-
-    def deliver_samples(self, samples: tuple[LayerMoment, ...]) -> None:
-        """Hand samples of layers to the renderer, to draw thumbnails of."""
-        self._deliver(self.samples, samples)
+            current = self.demand is not None and self.demand.number == demand.number
+            if current:
+                self.copy.put((demand.number, moment))
+            return current
 
     def publish(self, demand: Demand, snapshot: Snapshot | MaskSnapshot) -> None:
         """Hand a picture to the window, unless it shows something else by now."""
         with self.changed:
-            now = self.demand
-            if (demand.request, demand.number) == (now.request, now.number):
+            if self.demand is demand:
                 self.drawn.snapshot.put(snapshot)
 
     def report(self, failed: Failed) -> None:
@@ -166,8 +132,3 @@ class SnapshotBroker:
             if failed.message not in self._reported:
                 self._reported.add(failed.message)
                 self.failures.append(failed)
-
-    def _deliver(self, box: Mailbox[T], value: T) -> None:
-        with self.changed:
-            box.put(value)
-            self.changed.notify_all()

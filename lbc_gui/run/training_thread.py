@@ -31,8 +31,8 @@ class TrainingThread(Worker):
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self.experiment = experiment
         self.control = control
+        self._experiment = experiment
         self._copier = MomentCopier(broker)
         self._folder = folder
         self._resume = resume
@@ -47,7 +47,7 @@ class TrainingThread(Worker):
         # One core is left to the window: with all of them taken it stalls, and training with it.
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
         trainer = Trainer(
-            self.experiment,
+            self._experiment,
             self._folder,
             self.control,
             self.post,

@@ -42,8 +42,8 @@ class Worker(QThread):
 
     arrived = Signal(object)
     """List of events, oldest first."""
-    ended = Signal()
-    """The thread has ended and its last events have arrived."""
+    ended = Signal(object)
+    """The worker itself: its thread has ended and its last events have arrived."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -91,32 +91,38 @@ class Worker(QThread):
         self._timer.stop()
         self.wait()
         self.drain()
-        self.ended.emit()
+        self.ended.emit(self)
 
 
 class Job(QObject):
-    """Runs one worker at a time."""
+    """Runs workers and emits what they post, in the window's thread."""
 
     arrived = Signal(object)
-    """List of the worker's events, oldest first."""
+    """List of events that are neither of the following, oldest first."""
+    said = Signal(str)
+    """A sentence for the log: workers post it as a string."""
+    failed = Signal(str, str)
+    """A sentence and details, of ``Failed``."""
     running_changed = Signal(bool)
 
-    _worker: Worker | None = None
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._workers: list[Worker] = []
 
     @property
     def running(self) -> bool:
-        return self._worker is not None
+        return bool(self._workers)
 
     @Slot()
     def cancel(self) -> None:
-        """Ask the worker to end."""
-        if self._worker is not None:
-            self._worker.cancelled.set()
+        """Ask the workers to end."""
+        for worker in self._workers:
+            worker.cancelled.set()
 
     def _launch(
         self, worker: Worker, priority: QThread.Priority = QThread.Priority.InheritPriority
     ) -> None:
-        self._worker = worker
+        self._workers.append(worker)
         worker.arrived.connect(self._receive)
         worker.ended.connect(self._ended)
         worker.launch(priority)
@@ -124,11 +130,17 @@ class Job(QObject):
 
     @Slot(object)
     def _receive(self, events: list[object]) -> None:
-        self.arrived.emit(events)
+        others = [event for event in events if not isinstance(event, str | Failed)]
+        if others:
+            self.arrived.emit(others)
+        for event in events:
+            if isinstance(event, Failed):
+                self.failed.emit(event.message, event.details)
+            elif isinstance(event, str):
+                self.said.emit(event)
 
-    @Slot()
-    def _ended(self) -> None:
-        if self._worker is not None:
-            self._worker.deleteLater()
-            self._worker = None
-        self.running_changed.emit(False)
+    @Slot(object)
+    def _ended(self, worker: Worker) -> None:
+        self._workers.remove(worker)
+        worker.deleteLater()
+        self.running_changed.emit(self.running)

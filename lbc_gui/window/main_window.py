@@ -262,7 +262,6 @@ class MainWindow(QMainWindow):
         if self.closing.over:
             self._arrangement.save()
             self._garbage.close()
-            self.saving.wait()
             event.accept()
         else:
             event.ignore()
@@ -366,7 +365,7 @@ class MainWindow(QMainWindow):
         )
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
         self.inspecting = Inspecting(self, inspector, self.pages, self.message, self.log)
-        self.closing.wait_for(latency.measuring, inspector.reading, self.reporting)
+        self.closing.wait_for(latency.measuring, inspector.reading, self.reporting, self.saving)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)
         self.saving.add(inspector.layer, inspector.layer.view)

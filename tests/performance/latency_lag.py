@@ -20,7 +20,7 @@ from lbc.config import Experiment
 from lbc.latency.cases import Case
 from lbc.latency.place import Place
 from lbc.latency.run import Request
-from lbc_gui.latency.measurement_thread import Prepared
+from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow

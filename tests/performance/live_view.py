@@ -21,7 +21,7 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def _interval(
     """Train with the view, or with none asked for, whatever the window itself asks."""
     broker = window.session._renderer.broker
     request: ViewRequest | None = window.scores.request
-    broker.demand = replace(broker.demand, request=None)
+    broker.demand = None
     if viewed and request is not None:
         broker.ask(request)
     began, shown = time.monotonic(), len(snapshots)

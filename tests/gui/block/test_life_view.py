@@ -183,7 +183,7 @@ def test_pinned_blocks_are_saved_one_or_all_with_their_weights(
     def save(action: QAction, name: str) -> Path:
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / name), ""))
         action.trigger()
-        qtbot.waitUntil(lambda: not window.saving.writing, timeout=SECONDS)
+        qtbot.waitUntil(lambda: not window.saving.running, timeout=SECONDS)
         return tmp_path / name
 
     experiment = small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4})

@@ -249,7 +249,7 @@ def test_whatever_goes_wrong_while_saving_is_told_and_nothing_is_lost(
     assert sentence.startswith(f"{mine} could not be written: ")
     if error is MemoryError:
         assert sentence.endswith("there is not enough memory.")
-    qtbot.waitUntil(lambda: not keeping.writing, timeout=SECONDS)
+    qtbot.waitUntil(lambda: not keeping.running, timeout=SECONDS)
     assert not said
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     assert mine.read_text() == "mine"

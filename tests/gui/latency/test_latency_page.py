@@ -18,7 +18,7 @@ from lbc.latency.place import Place
 from lbc.latency.run import Request
 from lbc_gui.latency.cases_table import HEADERS, CasesTable
 from lbc_gui.latency.latency_page import LatencyPage
-from lbc_gui.latency.measurement_thread import Prepared
+from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.latency.request_bar import HERE_GPU, RUN, SERVER, TYPED
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment

@@ -28,7 +28,7 @@ class Line:
         """The picture that reaches the window once all that can be drawn is drawn."""
         while (job := self._renderer.next_job()) is not None:
             job()
-        snapshot = self.broker.take_snapshot()
+        snapshot = self.broker.drawn.snapshot.take()
         assert snapshot is None or isinstance(snapshot, Snapshot)
         return snapshot
 
@@ -77,7 +77,7 @@ def test_only_the_thumbnails_on_screen_are_drawn() -> None:
 
     assert drawn_of() == ["0", "1"]
     assert drawn_of() == []  # nothing has changed
-    one.broker.list_layers(frozenset({"1"}))
+    one.broker.listed = frozenset({"1"})
     assert drawn_of() == ["1"]
 
 
