@@ -1,4 +1,4 @@
-"""The ways to a checkpoint: menu, drop, command line; and what the window says of it."""
+"""Opens checkpoints from the menu, a drop or the command line."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # the window needs this file before it needs that page
     from lbc_gui.inspector.inspector_page import InspectorPage
 
 
-class Inspecting(QObject):
-    """Brings the Inspect page to the front with what is to be opened."""
+class InspectorEntry(QObject):
+    """Brings the Inspect page to the front and opens checkpoints in it."""
 
     def __init__(
         self,
@@ -36,18 +36,18 @@ class Inspecting(QObject):
 
     @Slot()
     def choose(self) -> None:
-        """Let the user name a checkpoint."""
+        """Let the user choose a checkpoint."""
         self._pages.setCurrentWidget(self._page)
         self._page.choose_file()
 
     @Slot(object)
     def open(self, paths: Sequence[Path]) -> None:
-        """Show a checkpoint's N:M; a second one is compared with it."""
+        """Inspect a checkpoint, and compare it with the second one if there are two."""
         self._pages.setCurrentWidget(self._page)
         self._page.open(paths)
 
     @Slot(str)
     def _opened(self, sentence: str) -> None:
         self._log.say(sentence)
-        if not self._message.offering:  # what is said there is of a file opened before
+        if not self._message.offering:  # the message is about a file opened before
             self._message.hide()

@@ -1,4 +1,4 @@
-"""From what the form says to a run: prepared at once, trained when Run is pressed."""
+"""Prepares the experiment in the form at once, and trains it when Run is pressed."""
 
 from __future__ import annotations
 
@@ -10,71 +10,71 @@ from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.run.session import Session, State
 
 
-class Starting(QObject):
-    """Code from elsewhere runs only where it was asked for by Run or Reset, and with just that."""
+class Launch(QObject):
+    """Runs a model's external code only after Run or Reset was pressed for that model."""
 
-    begins = Signal()
-    """A run takes the place of the one before; what was said about that one is void."""
+    replacing = Signal()
+    """A run replaces the one before; messages about that one no longer apply."""
 
     def __init__(self, session: Session, form: ExperimentPanel, parent: QObject) -> None:
         super().__init__(parent)
         self._session, self._form = session, form
-        self._asked: object = None
+        self._approved: object = None
 
     def prepare(self, experiment: Experiment) -> None:
-        """Make a run ready; one that needs foreign code waits until it is asked for."""
+        """Prepare a run; one that needs external code waits until Run or Reset is pressed."""
         model = experiment.model
-        if isinstance(model, EXTERNAL) and model != self._asked:
+        if isinstance(model, EXTERNAL) and model != self._approved:
             self._session.hold(experiment)
         else:
             self._session.load(experiment)
 
-    def begin(self, experiment: Experiment, run: bool) -> None:
-        """Prepare what was asked for and, with ``run``, train it."""
-        self._asked = experiment.model
+    def start(self, experiment: Experiment, run: bool) -> None:
+        """Prepare an experiment at the user's request and, with ``run``, train it."""
+        self._approved = experiment.model
         self._session.load(experiment, run)
 
     @Slot()
     def run(self) -> None:
-        """Train; what the form says counts where no step has been taken yet."""
+        """Train; the experiment in the form, unless the present run has taken a step."""
         experiment, session = self._form.experiment, self._session
         fresh = session.state in (State.READY, State.WAITING) or session.state.over
         changed = experiment != session.experiment or session.state is not State.READY
-        self.begins.emit()
+        self.replacing.emit()
         if experiment is not None and fresh and changed:
-            self.begin(experiment, run=True)
+            self.start(experiment, run=True)
         else:
             session.run()
 
     @Slot()
     def reset(self) -> None:
-        """Discard the run and stand at the start of what the form says."""
+        """Discard the run and prepare the experiment in the form."""
         if self._form.experiment is not None:
-            self.begins.emit()
-            self.begin(self._form.experiment, run=False)
+            self.replacing.emit()
+            self.start(self._form.experiment, run=False)
 
     @Slot(object)
     def open(self, experiment: Experiment) -> None:
-        """An experiment was opened."""
-        self.begins.emit()
+        """Show an experiment in the form and prepare it."""
+        self.replacing.emit()
         self._form.show_experiment(experiment)
         self.prepare(experiment)
 
     @Slot(object)
     def resume(self, run: UnfinishedRun) -> None:
-        """Go on with a run where it was left."""
-        self.begins.emit()
+        """Resume a run from its last checkpoint."""
+        self.replacing.emit()
         self._form.show_experiment(run.experiment)
-        self._asked = run.experiment.model
+        self._approved = run.experiment.model
         self._session.load(run.experiment, run=True, resume=run.path)
 
     @Slot(object)
-    def settle(self, experiment: Experiment | None) -> None:
-        """The form has come to rest: prepare what it says, unless a run would be lost by that."""
+    def form_settled(self, experiment: Experiment | None) -> None:
+        """Prepare the experiment in the form after an edit, unless a run would be lost by that."""
         state = self._session.state
         idle = state in (State.READY, State.LOADING, State.WAITING)
         failed_at_once = state is State.FAILED and self._session.prepared is None
         changed = experiment != self._session.experiment
         if experiment is not None and (idle or failed_at_once) and changed:
-            self.begins.emit()
+            self.replacing.emit()
             self.prepare(experiment)

@@ -1,4 +1,4 @@
-"""Going on with a run that has not come to its end."""
+"""Resumes an unfinished run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
 
 
-class Resuming(QObject):
-    """Finds the run to go on with: the youngest one, offered in the message bar, or any folder."""
+class Resumption(QObject):
+    """Finds the run to resume: the newest one, offered in the message bar, or any folder."""
 
     chosen = Signal(object)
     """UnfinishedRun."""
@@ -29,7 +29,7 @@ class Resuming(QObject):
         message.declined.connect(self._declined)
 
     def offer(self) -> None:
-        """Ask in the message bar about the youngest run, unless it was declined before."""
+        """Offer to resume the newest run in the message bar, unless that was declined before."""
         run = newest_unfinished(self._runs)
         if run is not None and str(run.path) != self._settings.declined_run:
             self._offered = run
@@ -37,7 +37,7 @@ class Resuming(QObject):
 
     @Slot()
     def choose(self) -> None:
-        """Let the user name the folder of a run."""
+        """Let the user choose the folder of a run."""
         folder = QFileDialog.getExistingDirectory(
             self._window, "Resume a run", str(self._runs) if self._runs.is_dir() else ""
         )
@@ -45,7 +45,7 @@ class Resuming(QObject):
             self.open(Path(folder))
 
     def open(self, folder: Path) -> None:
-        """Go on with the run in a folder; why that cannot be is shown."""
+        """Resume the run in a folder; show why if that is impossible."""
         try:
             run = open_unfinished(folder)
         except RunError as error:

@@ -1,4 +1,4 @@
-"""How far the run is and how long it will take."""
+"""The run's progress and the time left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WORDS = {
 
 
 class RunProgress(QProgressBar):
-    """A bar over all steps that says epoch and time left."""
+    """A bar over all steps, with the epoch and the time left as text."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -39,14 +39,14 @@ class RunProgress(QProgressBar):
         self._state = State.LOADING
         self.show_state(State.LOADING)
 
-    def begin(self, prepared: Prepared) -> None:
+    def show_prepared(self, prepared: Prepared) -> None:
         self._prepared = prepared
         self._recent.clear()
         self._last = None
         self._removed = 1.0
         self.setRange(0, prepared.steps)
         self.setValue(0)
-        self._say()
+        self._update_text()
 
     def show_state(self, state: State) -> None:
         self._state = state
@@ -57,28 +57,28 @@ class RunProgress(QProgressBar):
             self.setRange(0, self._prepared.steps)
         else:
             self.setRange(0, 1)
-            self.setValue(0)  # without a value the bar would not say its word
-        self._say()
+            self.setValue(0)  # without a value the bar shows no text
+        self._update_text()
 
     def add(self, events: Sequence[object]) -> None:
         for event in events:
             if isinstance(event, Resumed) and event.steps:
-                self._reach(event.steps[-1:])
+                self._show_steps(event.steps[-1:])
             elif isinstance(event, RemovalProgress):
                 self._removed = event.share
-                self._say()
-        self._reach([event for event in events if isinstance(event, StepDone)])
+                self._update_text()
+        self._show_steps([event for event in events if isinstance(event, StepDone)])
 
-    def _reach(self, steps: Sequence[StepDone]) -> None:
+    def _show_steps(self, steps: Sequence[StepDone]) -> None:
         if not steps:
             return
         self._recent.extend((step.step, step.seconds) for step in steps)
         del self._recent[:-_RECENT]
         self._last = steps[-1]
         self.setValue(self._last.step)
-        self._say()
+        self._update_text()
 
-    def _say(self) -> None:
+    def _update_text(self) -> None:
         parts = []
         if self._prepared is not None and self._last is not None:
             parts.append(f"epoch {self._last.epoch:.1f} of {self._prepared.epochs}")

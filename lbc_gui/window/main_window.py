@@ -34,10 +34,10 @@ from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.export.report_export import ReportExport
 from lbc_gui.export.view_export import ViewExport
-from lbc_gui.inspector.entry_points import Inspecting
-from lbc_gui.run.launch import Starting
+from lbc_gui.inspector.entry_points import InspectorEntry
+from lbc_gui.run.launch import Launch
 from lbc_gui.run.log_panel import LogPanel
-from lbc_gui.run.resumption import Resuming
+from lbc_gui.run.resumption import Resumption
 from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session, State
 from lbc_gui.run.timeline import Timeline
@@ -61,7 +61,7 @@ FIRST_PAINT_MILLISECONDS = 1000
 class MainWindow(QMainWindow):
     """One experiment, one run, every view of it."""
 
-    inspecting: Inspecting
+    inspecting: InspectorEntry
 
     def __init__(
         self, experiment: Experiment, runs: Path, settings: Settings, start: bool = False
@@ -80,14 +80,14 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions.create(self)
         self._arrangement = Arrangement(self, settings, self.actions_.themes)
         self._start, self._runs = start, runs
-        self.starting = Starting(self.session, self.experiment_panel, self)
+        self.starting = Launch(self.session, self.experiment_panel, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = ReportExport(self.session, self)
         self.closing = Shutdown(self, self.session)
         self._note = QLabel()
         self._hover = QLabel()
         self._garbage = GarbageCollector(self)
-        self._resuming = Resuming(self.message, settings, runs, self)
+        self._resuming = Resumption(self.message, settings, runs, self)
         self.saving = ViewExport(self._run_name, self)
         self._life_saving = LifeSaving(self.block, self.saving, lambda: self.session.folder)
         self._lay_out()
@@ -126,7 +126,7 @@ class MainWindow(QMainWindow):
         self._resuming.offer()
         experiment = self.experiment_panel.experiment or self._first
         if self._start:
-            self.starting.begin(experiment, run=True)
+            self.starting.start(experiment, run=True)
         else:
             self.starting.prepare(experiment)
 
@@ -188,7 +188,7 @@ class MainWindow(QMainWindow):
         self._garbage.freeze()
         assert self.session.experiment is not None
         self.experiment_panel.show_prepared(self.session.experiment, prepared)
-        self.progress.begin(prepared)
+        self.progress.show_prepared(prepared)
         self.curves.begin(prepared.layers, prepared.epochs)
         self.block.pins.show_layers(prepared.layers)
         self.scores.show_layers(prepared.layers)
@@ -298,7 +298,7 @@ class MainWindow(QMainWindow):
         self.files.failed.connect(self._refuse)
         self.files.said.connect(self.log.say)
         self._resuming.chosen.connect(self.starting.resume)
-        self.starting.begins.connect(self.message.hide)
+        self.starting.replacing.connect(self.message.hide)
         session.state_changed.connect(self._state_changed)
         session.loaded.connect(self._loaded)
         session.events_arrived.connect(self._events_arrived)
@@ -322,7 +322,7 @@ class MainWindow(QMainWindow):
         self.saving.said.connect(self.log.say)
         self.experiment_panel.edited.connect(self._edited)
         self.experiment_panel.settled.connect(self._enable_actions)
-        self.experiment_panel.settled.connect(self.starting.settle)
+        self.experiment_panel.settled.connect(self.starting.form_settled)
         self.reporting.failed.connect(self.show_failure)
         self.reporting.said.connect(self.log.say)
         self.reporting.running_changed.connect(self._enable_actions)
@@ -364,7 +364,7 @@ class MainWindow(QMainWindow):
             lambda: self.session.finished_folder,
         )
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
-        self.inspecting = Inspecting(self, inspector, self.pages, self.message, self.log)
+        self.inspecting = InspectorEntry(self, inspector, self.pages, self.message, self.log)
         self.closing.wait_for(latency.measuring, inspector.reading, self.reporting, self.saving)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)
