@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from lbc_gui.run.session import State
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.theme import plot_colours
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, small_experiment
+from tests.gui.conftest import SECONDS, close_window, small_experiment
 from tests.gui.scores.test_score_view import drawn, searched_layer
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -263,6 +264,22 @@ def test_a_picture_too_large_for_the_memory_is_not_saved_as_an_empty_file(
     sentence = told(qtbot, keeping, lambda: keeping.save(tmp_path / "a.png", writers))
     assert "make the view smaller" in sentence
     assert not list(tmp_path.iterdir())
+
+
+def test_the_window_closes_once_a_file_is_written(
+    open_window: Callable[..., MainWindow], qtbot: QtBot, tmp_path: Path
+) -> None:
+    window = open_window()
+    qtbot.waitUntil(lambda: hasattr(window, "inspecting"), timeout=SECONDS)
+
+    def slow(file: Any) -> None:
+        time.sleep(0.5)
+        file.write(b"whole")
+
+    window.saving.save(tmp_path / "a.csv", {".csv": slow})
+    close_window(qtbot, window)
+    assert not window.saving.running
+    assert (tmp_path / "a.csv").read_bytes() == b"whole"
 
 
 def test_a_name_without_a_form_gets_one_and_replaces_nothing(
