@@ -133,7 +133,7 @@ class ExperimentPanel(QWidget):
 
     def _describe_foreign(self, experiment: Experiment) -> str:
         if self._prepared is None or _implied(self._prepared[0]) != _implied(experiment):
-            self.layers.clear_rows()
+            self.layers.show_rows(())
             return " The network is built, and its layers listed, when you press Run or Reset."
         return self._describe(self._prepared[1])
 

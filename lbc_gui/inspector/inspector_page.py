@@ -15,7 +15,7 @@ from lbc_gui.inspector.empty_page import Invitation
 from lbc_gui.inspector.header import Head
 from lbc_gui.inspector.layer_view import LayerView
 from lbc_gui.inspector.layers_panel import LayersPanel
-from lbc_gui.inspector.layers_table import LayersModel
+from lbc_gui.inspector.layers_table import LayerRow, LayersModel
 from lbc_gui.inspector.open_checkpoint import Reading
 from lbc_gui.inspector.reader_thread import (
     LayerPicture,
@@ -94,17 +94,18 @@ class InspectorPage(QWidget):
     def _stop_comparing(self) -> None:
         self.compare_with(None)
 
-    @Slot(str)
-    def _layer_chosen(self, name: str) -> None:
-        self._name = name
-        self.reading.look(LayerRequest(name, self.head.pattern))
+    @Slot(object)
+    def _layer_chosen(self, row: LayerRow | None) -> None:
+        if row is not None:
+            self._name = row.name
+            self.reading.look(LayerRequest(row.name, self.head.pattern))
 
     @Slot(object)
     def _pattern_chosen(self, pattern: Pattern | None) -> None:
         opening = self.reading.opening
         if opening is None:
             return
-        self.layers.hold_against(pattern)
+        self.layers.check_against(pattern)
         if pattern is not None and not self.layers.counted(pattern.m):
             self._read(opening, keep_layer=True)
         else:
@@ -134,7 +135,7 @@ class InspectorPage(QWidget):
         self._weights = listed.weights
         self._stack.setCurrentIndex(1)
         self.layers.show_layers(listed.layers)
-        self.layers.hold_against(self.head.pattern)
+        self.layers.check_against(self.head.pattern)
         self.panel.show_comparison(listed.opening.against is not None)
         self.head.show_opening(listed.opening)
         names = [name for name, _ in listed.layers]

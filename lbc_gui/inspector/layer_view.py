@@ -22,7 +22,7 @@ from lbc_gui.inspector.colours import Legend, difference_table, mask_table, weig
 from lbc_gui.inspector.data_export import layer_data
 from lbc_gui.inspector.mask_view import MaskView
 from lbc_gui.inspector.reader_thread import LayerPicture
-from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationsModel, ViolationsTable
+from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationRow, ViolationsTable
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
 
@@ -46,9 +46,8 @@ class LayerView(QWidget):
         self.view = MaskView()
         self.view.hovered.connect(self._hover)
         self.view.clicked.connect(self._clicked)
-        self.violations = ViolationsModel(self)
-        self.table = ViolationsTable(self.violations)
-        self.table.chosen.connect(self.show_violation)
+        self.violations = ViolationsTable()
+        self.violations.chosen.connect(self.show_violation)
         self._listed = QLabel()
         self._listed.setWordWrap(True)
         self._below = QWidget()
@@ -76,15 +75,13 @@ class LayerView(QWidget):
         self.violations.show_violations(None)
         self._title.clear()
 
-    @Slot(int)
-    def show_violation(self, at: int) -> None:
+    @Slot(object)
+    def show_violation(self, row: ViolationRow | None) -> None:
         """Zoom to a violation's block."""
-        violations = self.picture.violations if self.picture else None
-        if violations is None or self.picture is None:
-            return
-        m = violations.pattern.m
-        row, group = divmod(int(violations.blocks[at]), self.picture.rows.shape[1] // m)
-        self.view.zoom_to(row, group * m, m)
+        if row is not None and self.picture is not None:
+            m = len(row.members)
+            output, group = divmod(row.block, self.picture.rows.shape[1] // m)
+            self.view.zoom_to(output, group * m, m)
 
     def picture_to_save(self) -> Picture | None:
         if self.picture is None:
@@ -179,7 +176,7 @@ class LayerView(QWidget):
         column = QVBoxLayout(self._below)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._listed)
-        column.addWidget(self.table, 1)
+        column.addWidget(self.violations, 1)
         self._below.hide()
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.addWidget(above)

@@ -200,8 +200,7 @@ class LatencyPage(QWidget):
         growing = self._growing is not None and shown is self._growing
         done = {result.index for result in shown.results} if shown else set()
         waiting = [n for at, n in enumerate(self._names) if at not in done] if growing else []
-        self.cases.show_measurement(shown, tuple(waiting))
-        self.cases.show_baseline(self.measurements.baseline)
+        self.cases.show_measurement(shown, waiting, self.measurements.baseline)
         if not growing:
             self._sum_up()
         for button in (self._pin, self._remove, self._save):

@@ -53,7 +53,7 @@ def main() -> int:
         page = window.pages.latency
         page.measuring.start(lambda: Prepared(request, ()))
         until(application, lambda: bool(page.measurements.all))
-        before = len(page.cases.lines)
+        before = len(page.cases.rows)
         lags = measure_lag(seconds)
         shown = len(page.measurements.all[0].results)
         page.measuring.cancel()

@@ -129,9 +129,7 @@ def test_the_life_of_a_block_is_the_librarys(
     life = biographies(replay, FIRST, [300])[0]
     assert view._life is not None
     assert view._life.biography.removals == life.removals
-    rows = [
-        [view.ends.data(view.ends.index(row, column)) for column in range(4)] for row in range(6)
-    ]
+    rows = [[view.removals.table.text(row, column) for column in range(4)] for row in range(6)]
     assert rows[0][1] == "won"
     for row, one in zip(rows[:0:-1], sorted(life.removals, key=lambda at: at.moment), strict=True):
         assert row[1] == f"{one.epoch:.2f}"
@@ -278,7 +276,7 @@ def test_hovering_says_when_and_as_which_something_was_removed(
 def test_a_combination_is_pinned_or_banned_while_training_stands(
     qtbot: QtBot, window: MainWindow, action: str
 ) -> None:
-    step_in, table = window.block.step_in, window.block._table
+    step_in, table = window.block.step_in, window.block.combinations
     standing(qtbot, window, 2)
     window.scores.pin(12)
     qtbot.waitUntil(lambda: "block 12" in window.block.title, timeout=SECONDS)
@@ -315,7 +313,7 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
         lambda: view._life is not None and len(view._life.biography.interventions) == 1,
         timeout=SECONDS,
     )
-    causes = {view.ends.data(view.ends.index(row, 1)) for row in range(6)}
+    causes = {view.removals.table.text(row, 1) for row in range(6)}
     assert f"{action} 0.10" in causes
     assert ("was pinned at epoch 0.10" if action == "pin" else "leads since") in view.summary.text()
     assert not button.isEnabled()
@@ -329,7 +327,7 @@ def test_what_cannot_be_is_said_and_the_past_stays_as_it_was(
     step_in = window.block.step_in
     window.scores.pin(3)
     qtbot.waitUntil(lambda: "block 3" in window.block.title, timeout=SECONDS)
-    window.block._table.selectRow(1)
+    window.block.combinations.selectRow(1)
     qtbot.waitUntil(step_in.pin.isEnabled, timeout=SECONDS)
     step_in.scope.setCurrentIndex(1)
     step_in.pin.trigger()  # before the first step: the run begins with it

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QTableWidgetItem
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox
 from pytestqt.qtbot import QtBot
 
 from lbc.config import Augment, Experiment, ImageFolder, parse_experiment
@@ -197,13 +197,18 @@ def test_a_layer_takes_its_own_pattern(open_window: Open, qtbot: QtBot) -> None:
     window = open_window()
     table = window.experiment_panel.layers
 
-    def cell(column: int) -> QTableWidgetItem:
-        (found,) = table.findItems("hidden.0", Qt.MatchFlag.MatchExactly)
-        item = table.item(found.row(), column)
-        assert item is not None
-        return item
+    row = table.table.row_of("hidden.0")
+    assert row is not None
+    cell = table.table.index(row, 1)
 
-    cell(1).setText("1:8")
+    def type_over(text: str) -> None:
+        table.edit(cell)
+        (editor,) = table.findChildren(QLineEdit)
+        editor.setText(text)
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: not table.findChildren(QLineEdit), timeout=SECONDS)
+
+    type_over("1:8")
     qtbot.waitUntil(
         lambda: (
             window.session.state is State.READY
@@ -212,8 +217,9 @@ def test_a_layer_takes_its_own_pattern(open_window: Open, qtbot: QtBot) -> None:
         ),
         timeout=SECONDS,
     )
-    assert cell(1).text() == "1:8"
-    cell(1).setText("nonsense")
+    assert cell.data() == "1:8"
+    type_over("nonsense")
+    assert cell.data() == "nonsense"
     assert window.experiment_panel.experiment is None
     assert not window.actions_.run.isEnabled()
 

@@ -268,7 +268,7 @@ def test_the_view_with_the_focus_is_saved_else_the_first_on_screen(
 
     picture, _, data = window.block.actions()  # of its context menu
     assert (picture.data(), data.data()) == (window.block, window.block)
-    window.block._table.setFocus()
+    window.block.combinations.setFocus()
     rows = table(save(keeping, "save_data", "block.csv"))
     shown = window.scores._snapshot
     assert shown is not None

@@ -139,9 +139,9 @@ def test_results_fill_the_table_and_explain_themselves(
     finished(page, qtbot)
     assert page.card.text.startswith("<b>NVIDIA H100 (made up), compute capability 9.0</b>")
     assert cell(page, 0, "case") == "layer 0"
-    lines = [line.text for line in page.cases.lines if line.result is None]
+    lines = [line.text for line in page.cases.rows if line.result is None]
     assert any(line.startswith("Launch-bound outside a CUDA graph") for line in lines)
-    assert len([line for line in page.cases.lines if line.result is not None]) == 8
+    assert len([line for line in page.cases.rows if line.result is not None]) == 8
 
 
 def test_cancelling_keeps_what_was_measured(
@@ -152,11 +152,11 @@ def test_cancelling_keeps_what_was_measured(
         lambda: bool(page.measurements.all) and len(page.measurements.all[0].results) > 2,
         timeout=SECONDS,
     )
-    assert any("waiting" in line.text for line in page.cases.lines)
+    assert any("waiting" in line.text for line in page.cases.rows)
     qtbot.mouseClick(page.request.cancel, Qt.MouseButton.LeftButton)
     finished(page, qtbot)
     assert 2 < len(page.measurements.all[0].results) < 500
-    assert not any("waiting" in line.text for line in page.cases.lines)
+    assert not any("waiting" in line.text for line in page.cases.rows)
 
 
 def test_measurements_are_saved_opened_and_compared(
@@ -241,7 +241,7 @@ def test_the_table_fits_its_room_and_its_sentences_take_more_lines(
     finished(page, qtbot)
     page.measurements.pin_baseline()
     table = table_of(page)
-    sentence = next(row for row, line in enumerate(page.cases.lines) if line.result is None)
+    sentence = next(row for row, line in enumerate(page.cases.rows) if line.result is None)
     table.resize(740, 300)
     qtbot.waitUntil(lambda: table.viewport().width() <= 740, timeout=SECONDS)
     usual = table.verticalHeader().defaultSectionSize()

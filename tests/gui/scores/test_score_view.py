@@ -273,10 +273,10 @@ def test_clicking_a_block_pins_it_with_the_librarys_numbers(
     qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=point)
     qtbot.waitUntil(lambda: "block 777" in window.block.title, timeout=SECONDS)
     snapshot = shown[-1]
-    model, pattern = window.block.model, snapshot.pattern
-    assert model.rowCount() == pattern.count
-    for row in range(model.rowCount()):
-        texts = [model.data(model.index(row, column)) for column in range(4)]
+    table, pattern = window.block.combinations.table, snapshot.pattern
+    assert table.rowCount() == pattern.count
+    for row in range(table.rowCount()):
+        texts = [table.text(row, column) for column in range(4)]
         score = float(snapshot.scores[777, row])
         better = int((snapshot.scores[777] > score).sum())
         members = tuple(pattern.members[row].tolist())
