@@ -1,4 +1,4 @@
-"""The pinned block: its place, its weights, every combination with score and rank, its history."""
+"""The pinned block: where it is, its weights, its combinations and its history."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from lbc_gui.export.score_data import block_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.run.pinned_weights import Pin
+from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.theme import plot_colours
 
 PANEL_WIDTH = 294
@@ -85,16 +86,15 @@ class WeightBars(QWidget):
 
 
 class BlockPanel(QWidget):
-    """Everything about one block, now and since the start; the other pins are at hand."""
+    """Everything about the current pin, now and since the start, and the list of all pins."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.pins = PinList()
-        self.pins.changed.connect(self._show_pins)
+        self.pins = PinList(state)
         self.keep, self.unpin = QToolButton(), QToolButton()
         for button, text, tip, slot in (
-            (self.keep, "Keep", "Keep this pin when another block is clicked", self.pins.keep),
-            (self.unpin, "✕", "Remove this pin", self.pins.remove),
+            (self.keep, "Keep", "Keep this pin when another block is clicked", state.keep_pin),
+            (self.unpin, "✕", "Remove this pin", state.remove_pin),
         ):
             button.setText(text)
             button.setToolTip(tip)
@@ -112,17 +112,12 @@ class BlockPanel(QWidget):
         self.combinations.chosen.connect(self._combination_chosen)
         self._lay_out()
         self.setMinimumWidth(PANEL_WIDTH)
-        self._show_pins()
+        state.changed.connect(self._show_view)
         self.clear()
 
     @property
     def title(self) -> str:
         return self._title.text()
-
-    def begin(self) -> None:
-        """Another run."""
-        self.clear()
-        self.life.forget()
 
     def clear(self) -> None:
         self._snapshot = None
@@ -153,10 +148,15 @@ class BlockPanel(QWidget):
         self.life.plot.show_epoch(snapshot.epoch)
         self.step_in.show_snapshot(snapshot)
 
-    @Slot()
-    def _show_pins(self, *_: object) -> None:
-        self.keep.setEnabled(self.pins.current is not None and not self.pins.kept)
-        self.unpin.setEnabled(self.pins.current is not None)
+    @Slot(object, object)
+    def _show_view(self, before: View, view: View) -> None:
+        pins = view.pins
+        if view.run != before.run:
+            self.life.forget()
+        if view.run != before.run or (pins.current is None and self._snapshot is not None):
+            self.clear()
+        self.keep.setEnabled(pins.current is not None and pins.current == pins.temporary)
+        self.unpin.setEnabled(pins.current is not None)
 
     @Slot(object)
     def _combination_chosen(self, row: CombinationRow | None) -> None:

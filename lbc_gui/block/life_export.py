@@ -16,16 +16,22 @@ from lbc.runs.history_walks import biographies
 from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.export.view_export import Data, Saving, UnsuitableError
 from lbc_gui.run.pinned_weights import Pin
+from lbc_gui.run.view_state import ViewState
 
 
 class LifeSaving(QObject):
     """Reads what is not on screen from the run folder, in the thread that writes the file."""
 
     def __init__(
-        self, panel: BlockPanel, saving: Saving, run_folder: Callable[[], Path | None]
+        self,
+        panel: BlockPanel,
+        state: ViewState,
+        saving: Saving,
+        run_folder: Callable[[], Path | None],
     ) -> None:
         super().__init__(panel)
-        self._panel, self._saving, self._run_folder = panel, saving, run_folder
+        self._panel, self._state = panel, state
+        self._saving, self._run_folder = saving, run_folder
         panel.life.save_this.triggered.connect(self.save_this)
         panel.life.save_all.triggered.connect(self.save_all)
 
@@ -40,7 +46,7 @@ class LifeSaving(QObject):
 
     @Slot()
     def save_all(self) -> None:
-        folder, pins = self._run_folder(), self._panel.pins.pins
+        folder, pins = self._run_folder(), self._state.view.pins.all
         seen = {pin: self._panel.life.seen(pin) for pin in pins}
         if folder is not None and pins:
             name = f"biographies of {len(pins)} blocks"

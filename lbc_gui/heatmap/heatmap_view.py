@@ -54,7 +54,7 @@ class HeatmapView(CellsView):
     """
 
     pinned = Signal(int, bool)
-    """Block that was clicked, and whether with Ctrl: beside those that are pinned."""
+    """The block that was clicked, and whether Ctrl was held: the pins there are stay."""
     scale_shown = Signal(object)
     """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
@@ -116,16 +116,11 @@ class HeatmapView(CellsView):
         self._snapshot = self._fold = None
         self.cells.clear()
         self._labels.show_snapshot(None)
-        self.show_pin(None)
-
-    def show_pin(self, block: int | None) -> None:
-        """Frame a block."""
-        self._pinned = block
         self._place_frame()
 
-    def show_others(self, blocks: Sequence[int]) -> None:
-        """Frame, more thinly, what else is pinned in this layer."""
-        self._others = tuple(blocks)
+    def show_pins(self, current: int | None, blocks: Sequence[int]) -> None:
+        """Frame the pinned blocks, the current one with a thicker line."""
+        self._pinned, self._others = current, tuple(blocks)
         self._place_frame()
 
     def reveal(self, block: int) -> None:

@@ -1,4 +1,4 @@
-"""The sparse layers, each with its live picture in little: find, sort, open."""
+"""The sparse layers, each with a live thumbnail: find, sort, open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WIDTH = 172
 
 ORDERS = ("network order", "name", "size", "density", "live", "flips")
 _FEWEST_TO_FIND = 6
-"""With fewer layers nobody needs to search or sort."""
+"""With fewer layers there is no need to search or sort."""
 
 
 class _Entry(QListWidgetItem):
@@ -40,7 +40,6 @@ class _Entry(QListWidgetItem):
         self.state: LayerState | None = None
         self.flips: float | None = None
         self.key: tuple[float | str, int] = (0.0, place)
-        self.setData(Qt.ItemDataRole.UserRole, info.name)
         self.setSizeHint(QSize(0, ROW_HEIGHT))
         self.describe()
 
@@ -81,9 +80,10 @@ class _Entry(QListWidgetItem):
 
 
 class LayerList(QWidget):
-    """Lists layers and says which is open."""
+    """Lists the layers of a run; the open one is selected."""
 
-    chosen = Signal()
+    chosen = Signal(str)
+    """Name of the layer to open."""
     in_view_changed = Signal(object)
     """Names of the layers whose thumbnails are needed."""
 
@@ -122,29 +122,27 @@ class LayerList(QWidget):
             layout.addWidget(widget)
         self._show_tools()
 
-    @property
-    def open_layer(self) -> str | None:
-        """The name of the open layer; None where there is none."""
-        item = self.layers.currentItem()
-        return None if item is None else str(item.data(Qt.ItemDataRole.UserRole))
-
     def show_layers(self, infos: Iterable[LayerInfo]) -> None:
-        """List other layers; the one that was open stays open where it is there."""
-        before = self.open_layer
+        """List other layers."""
         self._states = ()
         self.layers.blockSignals(True)
         self.layers.clear()
         for place, info in enumerate(infos):
             self.layers.addItem(_Entry(place, info))
-        names = [entry.info.name for entry in self._entries()]
-        if names:
-            self.layers.setCurrentRow(names.index(before) if before in names else 0)
         self.layers.blockSignals(False)
         self._show_tools()
         self._filter()
 
+    def show_open(self, name: str | None) -> None:
+        """Select the layer that is open."""
+        self.layers.blockSignals(True)
+        for entry in self._entries():
+            if entry.info.name == name:
+                self.layers.setCurrentItem(entry)
+        self.layers.blockSignals(False)
+
     def show_states(self, states: tuple[LayerState, ...]) -> None:
-        """How far each search has come."""
+        """Show how many combinations each layer has left."""
         if states == self._states:
             return
         self._states = states
@@ -157,7 +155,7 @@ class LayerList(QWidget):
 
     @Slot(object)
     def show_thumbnails(self, thumbnails: Iterable[Thumbnail]) -> None:
-        """New pictures in little."""
+        """Show new thumbnails."""
         found = {thumbnail.name: thumbnail for thumbnail in thumbnails}
         for entry in self._entries():
             thumbnail = found.get(entry.info.name)
@@ -177,9 +175,10 @@ class LayerList(QWidget):
         self.search.setVisible(many)
         self.order.setVisible(many)
 
-    @Slot()
-    def _chosen(self, *_: object) -> None:
-        self.chosen.emit()
+    @Slot(QListWidgetItem)
+    def _chosen(self, item: QListWidgetItem | None, _before: object = None) -> None:
+        if isinstance(item, _Entry):
+            self.chosen.emit(item.info.name)
 
     @Slot()
     def _filter(self, _text: str = "") -> None:

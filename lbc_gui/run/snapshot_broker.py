@@ -111,10 +111,9 @@ class Desk:
             if request == self._request:
                 return
             before = self._request
-            if before is None or request.watch != before.watch:
-                self._incoming = self._moment = None
-            elif before.moment is not None and request.moment is None:
-                # Back from the past: what was the present before is the past by now.
+            live_again = before is not None and before.moment is not None and request.moment is None
+            if before is None or request.watch != before.watch or live_again:
+                # Not only the moment: the trainer would not copy again what it has served.
                 self._incoming = self._moment = self._served = None
             self._request = request
             self._snapshot = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 import numpy as np
-from PySide6.QtCore import QSize, Signal, Slot
+from PySide6.QtCore import QSize, Slot
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QToolButton, QWidget
 
@@ -13,6 +13,7 @@ from lbc.pictures.colour_keys import Key, Scale
 from lbc.pictures.colour_tables import MAPS, OTHERS, lookup_table
 from lbc.pictures.score_codes import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
 from lbc.pictures.score_snapshot import Look
+from lbc_gui.run.view_state import ViewState
 
 COLOURS: dict[Colour, str] = {
     "difference": "difference from mean",
@@ -37,12 +38,10 @@ CLIPS = (0.0, USUAL_CLIP, 2.0, 5.0)
 class LookBar(QWidget):
     """Colour, what stands for a block that is too small for its cells, and the rest in a menu."""
 
-    changed = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._state = state
         self._shown: Scale | None = None
-        self._held: tuple[float, float] | None = None
         self.colour = QComboBox()
         self.colour.addItems(list(COLOURS.values()))
         self.colour.setToolTip(
@@ -68,43 +67,40 @@ class LookBar(QWidget):
         self._clips.triggered.connect(self._changed)
         self.log.toggled.connect(self._changed)
         self.hold.toggled.connect(self._hold_toggled)
-        self.look = self._chosen()
-        """What is chosen."""
 
     def show_key(self, key: Key) -> None:
-        """The key on screen, whose levels can be held where it has some."""
+        """The key on screen, whose levels can be held if it has any."""
         self._shown = key if isinstance(key, Scale) else None
         self.hold.setEnabled(self._shown is not None)
 
-    def _chosen(self) -> Look:
-        return Look(
-            colour=list(COLOURS)[self.colour.currentIndex()],
-            summary=list(SUMMARIES)[self.summary.currentIndex()],
-            colour_map=self._maps.checkedAction().data(),
-            log=self.log.isChecked(),
-            clip=self._clips.checkedAction().data(),
-            held=self._held,
-        )
-
     @Slot()
     def _changed(self) -> None:
-        self.look = self._chosen()
-        self.changed.emit()
+        self._set_look(self._state.view.look.held)
 
     @Slot()
     def _colour_chosen(self) -> None:
         # Levels of another quantity would mean nothing.
-        self._held = None
         self.hold.blockSignals(True)
         self.hold.setChecked(False)
         self.hold.blockSignals(False)
-        self._changed()
+        self._set_look(None)
 
     @Slot(bool)
     def _hold_toggled(self, held: bool) -> None:
         shown = self._shown
-        self._held = (shown.low, shown.high) if held and shown is not None else None
-        self._changed()
+        self._set_look((shown.low, shown.high) if held and shown is not None else None)
+
+    def _set_look(self, held: tuple[float, float] | None) -> None:
+        self._state.set_look(
+            Look(
+                colour=list(COLOURS)[self.colour.currentIndex()],
+                summary=list(SUMMARIES)[self.summary.currentIndex()],
+                colour_map=self._maps.checkedAction().data(),
+                log=self.log.isChecked(),
+                clip=self._clips.checkedAction().data(),
+                held=held,
+            )
+        )
 
     def _menu_button(self) -> QToolButton:
         menu = QMenu(self)

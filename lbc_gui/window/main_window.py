@@ -42,6 +42,7 @@ from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session, State
 from lbc_gui.run.timeline import Timeline
 from lbc_gui.run.training_thread import Failed
+from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
@@ -68,13 +69,14 @@ class MainWindow(QMainWindow):
     ) -> None:
         super().__init__()
         self.session = Session(runs, self)
+        self.view_state = ViewState(self)
         self.experiment_panel = ExperimentPanel()
-        self.scores = ScoreView()
+        self.scores = ScoreView(self.view_state)
         self.curves = CurvesPanel()
         self.pages = Pages(self.scores, self.curves)
-        self.block = BlockPanel()
+        self.block = BlockPanel(self.view_state)
         self.log = LogPanel()
-        self.timeline = Timeline()
+        self.timeline = Timeline(self.view_state)
         self.message = MessageBar()
         self.progress = RunProgress()
         self.actions_ = Actions.create(self)
@@ -89,7 +91,9 @@ class MainWindow(QMainWindow):
         self._garbage = GarbageCollector(self)
         self._resuming = Resuming(self.message, settings, runs, self)
         self.saving = Saving(self._run_name, self)
-        self._life_saving = LifeSaving(self.block, self.saving, lambda: self.session.folder)
+        self._life_saving = LifeSaving(
+            self.block, self.view_state, self.saving, lambda: self.session.folder
+        )
         self._lay_out()
         self._connect()
         self.experiment_panel.show_experiment(experiment)
@@ -161,10 +165,9 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def _loaded(self) -> None:
-        self.timeline.clear(live=self.session.state is not State.OPENED)
-        self.scores.clear()
-        self.pages.masks.clear()
-        self.block.begin()
+        self.view_state.begin_run(live=self.session.state is not State.OPENED)
+        if self.session.state is State.WAITING:
+            self.view_state.set_layers(())
         self._note.clear()
 
     @Slot(object)
@@ -189,8 +192,7 @@ class MainWindow(QMainWindow):
         self.experiment_panel.show_prepared(self.session.experiment, prepared)
         self.progress.begin(prepared)
         self.curves.begin(prepared.layers, prepared.epochs)
-        self.block.pins.show_layers(prepared.layers)
-        self.scores.show_layers(prepared.layers)
+        self.view_state.set_layers(prepared.layers)
         self._enable_actions()
 
     @Slot(object)
@@ -200,37 +202,39 @@ class MainWindow(QMainWindow):
         epochs = run.experiment.training.epochs
         self.curves.begin(run.layers, epochs)
         self.curves.add([*run.steps, *run.epochs])
-        self.block.pins.show_layers(run.layers)
-        self.scores.show_layers(run.layers)
+        self.view_state.set_layers(run.layers)
         self.log.say(f"Opened {run.folder}, a run that is {run.status}.")
 
     @Slot(object)
     def _moments_arrived(self, moments: Sequence[MomentInfo]) -> None:
         experiment = self.session.experiment
-        first = self.timeline.at is None and self.session.state is State.OPENED
-        epochs = experiment.training.epochs if experiment else 0
-        self.timeline.show_moments(moments, epochs)
-        self.pages.masks.show_moments(moments, epochs)
-        if first:
-            self.timeline.follow()
+        self.view_state.set_moments(moments, experiment.training.epochs if experiment else 0)
 
     @Slot(object)
     def _snapshot_arrived(self, snapshot: Snapshot | MaskSnapshot) -> None:
+        page = self.pages.run_page or self.scores
+        if snapshot.request != page.request:
+            return
         if isinstance(snapshot, MaskSnapshot):
             self.pages.masks.show_snapshot(snapshot)
-            self.scores.list.show_states(snapshot.layers)
         else:
             self.scores.show_snapshot(snapshot)
+        self.scores.list.show_states(snapshot.layers)
         self.timeline.show_epoch(snapshot.epoch)
-        if snapshot.request in (self.scores.request, self.pages.masks.request):
-            self.block.show_snapshot(snapshot)
+        self.block.show_snapshot(snapshot)
+
+    @Slot(object, object)
+    def _view_changed(self, before: View, view: View) -> None:
+        if view.pins.all != before.pins.all:
+            self.session.follow_pins(view.pins.all)
+        self._ask()
 
     @Slot()
-    def _look(self, _request: object = None) -> None:
-        """Ask for what the open page shows; layer, block and moment are those of the scores."""
-        view = self.pages.view or self.scores
-        if view.request is not None:
-            self.session.look(view.request)
+    def _ask(self) -> None:
+        """Ask for what the page on screen shows."""
+        request = (self.pages.run_page or self.scores).request
+        if request is not None:
+            self.session.look(request)
 
     @Slot()
     def _edited(self) -> None:
@@ -242,13 +246,13 @@ class MainWindow(QMainWindow):
 
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
-        # The pinned block belongs to the scores; elsewhere it would be empty room.
-        view = self.pages.view
-        self._block_dock.setVisible(view is not None)
-        self.timeline.setVisible(view is not None)
-        if view is not None:
-            view.adopt(self.scores.list)
-            self._look()
+        # The block and the time are those of the run; other pages have no use for them.
+        page = self.pages.run_page
+        self._block_dock.setVisible(page is not None)
+        self.timeline.setVisible(page is not None)
+        if page is not None:
+            page.adopt(self.scores.list)
+            self._ask()
 
     @Slot()
     def _enable_actions(self) -> None:
@@ -301,20 +305,15 @@ class MainWindow(QMainWindow):
         self.starting.begins.connect(self.message.hide)
         session.state_changed.connect(self._state_changed)
         session.loaded.connect(self._loaded)
+        self.view_state.changed.connect(self._view_changed)
         session.events_arrived.connect(self._events_arrived)
         session.snapshot_arrived.connect(self._snapshot_arrived)
         session.moments_arrived.connect(self._moments_arrived)
         session.opened.connect(self._opened)
-        self.timeline.travelled.connect(self.scores.travel)
         session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
         self.scores.list.in_view_changed.connect(session.show_thumbnails_of)
         self.scores.hover_text.connect(self._hover.setText)
-        self.scores.picked.connect(self.block.pins.pick)
-        self.scores.left.connect(self.block.pins.leave)
-        self.block.pins.chosen.connect(self.scores.go_to)
-        self.block.pins.changed.connect(self.scores.show_pins)
         self.block.step_in.wished.connect(session.intervene)
-        self.block.pins.changed.connect(session.follow_pins)
         session.pin_weights_arrived.connect(self.block.life.add_weights)
         session.life_arrived.connect(self.block.life.show_life)
         self.saving.failed.connect(self.show_failure)
@@ -358,6 +357,7 @@ class MainWindow(QMainWindow):
     def _complete_pages(self) -> None:
         """Build the pages that are not on screen at first, with all that hangs on them."""
         self.pages.complete(
+            self.view_state,
             self._runs,
             lambda: self.experiment_panel.experiment,
             lambda: self.session.finished_folder,
@@ -372,10 +372,7 @@ class MainWindow(QMainWindow):
             self.saving.add(of_itself)
         self.actions_.fit.triggered.connect(masks.heatmap.fit)
         self.actions_.inspect.triggered.connect(self.inspecting.choose)
-        self.scores.request_changed.connect(masks.follow)
-        masks.request_changed.connect(self._look)
-        masks.pinned.connect(self.scores.pin)
-        self.block.pins.changed.connect(masks.show_pins)
+        masks.request_changed.connect(self._ask)
         for view in (masks, inspector):
             view.hover_text.connect(self._hover.setText)
         for source in (latency, inspector):

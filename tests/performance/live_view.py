@@ -78,7 +78,7 @@ def main() -> int:
         window.begin()
         until(application, lambda: window.session.state is State.RUNNING)
         sizes = [layer.blocks for layer in _layers(window)]
-        window.scores.layers.setCurrentRow(sizes.index(max(sizes)))
+        window.scores.list.layers.setCurrentRow(sizes.index(max(sizes)))
         snapshots: list[object] = []
         window.session.snapshot_arrived.connect(lambda _: snapshots.append(None))
         until(application, lambda: len(snapshots) >= 2)

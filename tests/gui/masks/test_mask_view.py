@@ -27,6 +27,7 @@ from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training.trainer import Trainer
 from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.run.session import State
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 
@@ -170,9 +171,8 @@ def test_a_dead_input_is_shown_at_one_kernel_position_after_the_other(
     qtbot: QtBot, tmp_path: Path
 ) -> None:
     moment = moment_of(searched())
-    page = MaskView(tmp_path)
+    page = MaskView(ViewState(), tmp_path)
     qtbot.addWidget(page)
-    page.follow(ViewRequest("", block=5))
     page.show_snapshot(drawn(moment, "weights"))
     said: list[str] = []
     page.hover_text.connect(said.append)
@@ -213,7 +213,7 @@ def run_to_its_end(qtbot: QtBot, open_window: Open) -> MainWindow:
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     assert window.session.folder is not None
     last = len(Replay(window.session.folder).moments)
-    qtbot.waitUntil(lambda: len(window.timeline._moments) == last, timeout=SECONDS)
+    qtbot.waitUntil(lambda: len(window.view_state.view.moments) == last, timeout=SECONDS)
     return window
 
 
@@ -236,11 +236,11 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     qtbot: QtBot, open_window: Open
 ) -> None:
     window = run_to_its_end(qtbot, open_window)
-    window.scores.layers.setCurrentRow(1)
-    window.scores.pin(7)
+    window.scores.list.layers.setCurrentRow(1)
+    window.view_state.pin(7)
     snapshot = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
     assert snapshot.request.view == window.scores.request
-    assert snapshot.request.layer == window.scores.list.open_layer
+    assert snapshot.request.layer == window.view_state.view.layer
     assert window.scores.list.isVisible()
     assert "block 7" in window.block.title
     assert snapshot.sheet.weights is not None
@@ -250,16 +250,16 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=point)
     qtbot.waitUntil(lambda: "block 11" in window.block.title, timeout=SECONDS)
     assert window.scores.request is not None and window.scores.request.block == 11
-    window.block.pins.keep()
-    window.scores.pin(23)
+    window.view_state.keep_pin()
+    window.view_state.pin(23)
     qtbot.waitUntil(lambda: "block 23" in window.block.title, timeout=SECONDS)
     assert heatmap._others == (11, 23)
 
     window.pages.masks.numbers.channel_chosen.emit("o", 3)
     (_, _), (top, bottom) = heatmap._box.viewRange()
     assert (top, bottom) == (3, 4)
-    past = arrived(qtbot, window, lambda: window.timeline.go(2))
-    assert past.epoch == window.timeline._moments[2].epoch
+    past = arrived(qtbot, window, lambda: window.view_state.go_to(2))
+    assert past.epoch == window.view_state.view.moments[2].epoch
     assert "weights of its last checkpoint only" in window.pages.masks.note.text()
     assert window.pages.masks.note.isVisible()
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
@@ -308,7 +308,7 @@ def test_another_moment_and_another_run_can_be_compared_with(
     window.pages.masks.show_.setCurrentIndex(ALL.index("mask"))
     compare.choice.setCurrentIndex(1)
     first = arrived(qtbot, window, lambda: compare.go(0))
-    assert first.other_epoch == window.timeline._moments[0].epoch
+    assert first.other_epoch == window.view_state.view.moments[0].epoch
     assert first.numbers.flips is not None and first.numbers.flips.switched_off > 0
     beside = arrived(qtbot, window, lambda: compare.way.setCurrentIndex(1))
     assert beside.beside is not None
@@ -351,8 +351,8 @@ def test_a_run_on_disk_shows_the_weights_of_its_last_checkpoint(
     window = open_window(small_experiment())
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     window.files.open_run(trained)
-    qtbot.waitUntil(lambda: window.timeline.at is not None, timeout=SECONDS)
-    window.scores.pin(7)
+    qtbot.waitUntil(lambda: window.view_state.view.moment is not None, timeout=SECONDS)
+    window.view_state.pin(7)
     last = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
     name = last.request.layer
     saved = torch.load(trained / "checkpoint.pt", weights_only=True)["model"]
@@ -363,7 +363,7 @@ def test_a_run_on_disk_shows_the_weights_of_its_last_checkpoint(
     np.testing.assert_array_equal(last.sheet.weights, wanted)
     np.testing.assert_array_equal(last.block.weights, wanted[7])
     assert window.pages.masks.note.isHidden()
-    before = arrived(qtbot, window, lambda: window.timeline.go(1))
+    before = arrived(qtbot, window, lambda: window.view_state.go_to(1))
     assert before.sheet.weights is None and before.block is not None
     assert before.block.weights is None
     assert "weights of its last checkpoint only" in window.pages.masks.note.text()
