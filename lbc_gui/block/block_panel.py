@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import BlockState, Snapshot
 from lbc_gui.block.combinations_table import SHOWN_ROWS, CombinationRow, CombinationsTable
-from lbc_gui.block.intervention_buttons import StepIn
+from lbc_gui.block.intervention_buttons import InterventionButtons
 from lbc_gui.block.life_view import LifeView
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import place
@@ -100,7 +100,7 @@ class BlockPanel(QWidget):
             button.setToolTip(tip)
             button.clicked.connect(slot)
         self.life = LifeView()
-        self.step_in = StepIn()
+        self.interventions = InterventionButtons()
         self._snapshot: Snapshot | MaskSnapshot | None = None
         self._title = QLabel(HINT)
         self._title.setWordWrap(True)
@@ -124,7 +124,7 @@ class BlockPanel(QWidget):
         self._title.setText(HINT)
         self._summary.clear()
         self.life.show_block(None)
-        self.step_in.show_snapshot(None)
+        self.interventions.show_snapshot(None)
         self._show(None)
 
     def show_snapshot(self, snapshot: Snapshot | MaskSnapshot) -> None:
@@ -146,7 +146,7 @@ class BlockPanel(QWidget):
         self._show(block)
         self.life.show_block(Pin(snapshot.request.layer, block.index))
         self.life.plot.show_epoch(snapshot.epoch)
-        self.step_in.show_snapshot(snapshot)
+        self.interventions.show_snapshot(snapshot)
 
     @Slot(object, object)
     def _show_view(self, before: View, view: View) -> None:
@@ -160,7 +160,7 @@ class BlockPanel(QWidget):
 
     @Slot(object)
     def _combination_chosen(self, row: CombinationRow | None) -> None:
-        self.step_in.choose(None if row is None else row.combination)
+        self.interventions.choose(None if row is None else row.combination)
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
@@ -173,7 +173,7 @@ class BlockPanel(QWidget):
         column.addWidget(self._bars)
         column.addWidget(self._summary)
         column.addWidget(self.combinations, 1)
-        column.addWidget(self.step_in)
+        column.addWidget(self.interventions)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(now, "Now")
@@ -203,7 +203,7 @@ class BlockPanel(QWidget):
     def _show(self, block: BlockState | None) -> None:
         for widget in (self.tabs, self.keep, self.unpin):
             widget.setVisible(block is not None)
-        # Of past moments there are only those of the last checkpoint.
+        # A history keeps no weights: of past moments only those of the last checkpoint are known.
         self._bars.setVisible(block is not None and block.weights is not None)
         self._bars.show_block(block)
         self.combinations.show_block(block)

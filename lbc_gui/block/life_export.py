@@ -19,7 +19,7 @@ from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.view_state import ViewState
 
 
-class LifeSaving(QObject):
+class LifeExport(QObject):
     """Reads what is not on screen from the run folder, in the thread that writes the file."""
 
     def __init__(

@@ -32,11 +32,11 @@ QUANTITIES = {
 }
 
 MOST_WEIGHTS = 4000
-"""Moments of a block's weights that are kept; of more, every second one."""
+"""The most moments of a block's weights that are kept; beyond it every second one is dropped."""
 
 
 class LifeView(QWidget):
-    """Follows one block; what arrives of another is not shown."""
+    """Shows the history of one block; what arrives for another is ignored."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -65,17 +65,17 @@ class LifeView(QWidget):
         self._show_pin(None)
 
     def forget(self) -> None:
-        """Another run: what was seen of the one before is void."""
+        """Discard what is known of the run before."""
         self._seen, self._arrived = {}, None
         self._show_pin(None)
 
     def show_block(self, pin: Pin | None) -> None:
-        """The block that is looked at now."""
+        """Show the history of a block."""
         if pin != self._pin:
             self._show_pin(pin)
 
     def show_life(self, life: Life) -> None:
-        """A biography has come, or has grown; it may come before the picture with its block."""
+        """Show a biography, at once or as soon as its block is shown."""
         self._arrived = life
         if Pin(life.layer, life.block) != self._pin:
             return
@@ -88,7 +88,7 @@ class LifeView(QWidget):
 
     @Slot(object)
     def add_weights(self, seen: PinnedWeights) -> None:
-        """Weights of the pinned blocks have come; they are kept for each of them."""
+        """Keep the weights of every pinned block."""
         for pin, weights in seen.weights.items():
             epochs, kept = self._seen.setdefault(pin, ([], []))
             if epochs and epochs[-1] >= seen.epoch:
@@ -107,7 +107,7 @@ class LifeView(QWidget):
 
     @property
     def life(self) -> Life | None:
-        """The biography on screen, as far as the run has come."""
+        """The biography on screen, up to the present."""
         return self._life
 
     @Slot(int)
@@ -121,7 +121,7 @@ class LifeView(QWidget):
         self.removals.show_life(None)
         self.plot.show_life(None)
         self._show_weights()
-        self.summary.setText("" if pin is None else "The history of this block comes …")
+        self.summary.setText("" if pin is None else "Reading the history of this block…")
         self.save.setEnabled(False)
         if self._arrived is not None:
             self.show_life(self._arrived)

@@ -13,7 +13,7 @@ MOST_ROWS = 4
 
 
 class PinList(QListWidget):
-    """The pins in the order they were made; shown as soon as there are several."""
+    """The pins in the order they were made; visible if there are several."""
 
     def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -102,7 +102,7 @@ class NumbersBox(QLineEdit):
         self.setPlaceholderText("6, 9")
 
     def numbers(self) -> list[float | str]:
-        """What is written; what is no number stays text, which the schema will refuse."""
+        """The numbers; what is not a number stays text, which the schema rejects."""
         return [_number(part.strip()) for part in self.text().split(",") if part.strip()]
 
 
@@ -123,7 +123,7 @@ class ArgumentsBox(QPlainTextEdit):
         self.setPlaceholderText("depth: 3")
 
     def arguments(self) -> object:
-        """What is written; what is no YAML stays text, which the schema will refuse."""
+        """The arguments; what is not YAML stays text, which the schema rejects."""
         text = self.toPlainText()
         try:
             value, _ = parse_yaml(text, "")

@@ -50,11 +50,11 @@ class _CellAxis(pg.AxisItem):  # type: ignore[misc]
 class HeatmapView(CellsView):
     """Draws snapshots.
 
-    ``words`` says what stands in a cell that is large enough to be read.
+    ``words`` returns the text of a cell that is large enough for it.
     """
 
     pinned = Signal(int, bool)
-    """The block that was clicked, and whether Ctrl was held: the pins there are stay."""
+    """The block that was clicked, and whether Ctrl was held down."""
     scale_shown = Signal(object)
     """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
@@ -112,7 +112,7 @@ class HeatmapView(CellsView):
         self._draw()
 
     def clear_picture(self) -> None:
-        """Nothing to show: a new run begins."""
+        """Show nothing."""
         self._snapshot = self._fold = None
         self.cells.clear()
         self._labels.show_snapshot(None)
@@ -154,14 +154,14 @@ class HeatmapView(CellsView):
 
     @Slot()
     def _lead(self) -> None:
-        """Zoomed or panned here: the other view goes along."""
+        """Zoom and pan the other view like this one."""
         leader, range_ = self._leader, self._box.viewRect()
         if leader is not None and self.isVisible() and leader._box.viewRect() != range_:
             leader._box.setRange(range_, padding=0)
             leader.zooms.moved()
 
     def block_centre(self, block: int) -> QPointF:
-        """Where the middle of a block is drawn, in this widget's pixels."""
+        """The centre of a block, in this widget's pixels."""
         middle = self._rect(block).center()
         return self.point_of(middle.x(), middle.y())
 
@@ -219,7 +219,7 @@ class HeatmapView(CellsView):
         self._frame.show()
 
     def _rect(self, block: int) -> QRectF:
-        """Where a block lies, in cells."""
+        """The rectangle of a block, in cells."""
         assert self._fold is not None
         row, column = self._fold.corner(block)
         rows, columns = self._fold.grid

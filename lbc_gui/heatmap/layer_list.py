@@ -109,10 +109,10 @@ class LayerList(QWidget):
         self.layers.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.layers.currentItemChanged.connect(self._chosen)
         self._in_view: frozenset[str] = frozenset()
-        self._look_soon = QTimer(self)  # once the list is laid out
-        self._look_soon.setSingleShot(True)
-        self._look_soon.setInterval(0)
-        self._look_soon.timeout.connect(self._look)
+        self._update_soon = QTimer(self)  # once the list is laid out
+        self._update_soon.setSingleShot(True)
+        self._update_soon.setInterval(0)
+        self._update_soon.timeout.connect(self._update_in_view)
         bar = self.layers.verticalScrollBar()
         bar.valueChanged.connect(self._moved)
         bar.rangeChanged.connect(self._moved)
@@ -185,7 +185,7 @@ class LayerList(QWidget):
         wanted = self.search.text().strip().lower()
         for entry in self._entries():
             entry.setHidden(wanted not in entry.info.name.lower())
-        self._look_soon.start()
+        self._update_soon.start()
 
     @Slot()
     def _sort(self, _index: int = 0) -> None:
@@ -194,15 +194,15 @@ class LayerList(QWidget):
         self.layers.blockSignals(True)
         self.layers.sortItems()
         self.layers.blockSignals(False)
-        self._look_soon.start()
+        self._update_soon.start()
 
     @Slot()
     def _moved(self, *_: int) -> None:
-        self._look_soon.start()
+        self._update_soon.start()
 
     @Slot()
-    def _look(self) -> None:
-        """Tell which layers are in view; ordered by flips, all of them are needed."""
+    def _update_in_view(self) -> None:
+        """Emit which layers are in view; sorted by flips, all of them are needed."""
         area = self.layers.viewport().rect()
         names = frozenset(
             entry.info.name
@@ -216,7 +216,7 @@ class LayerList(QWidget):
 
 
 def place_list(splitter: QSplitter, layers: LayerList) -> None:
-    """Put the list before a page, as wide as it was."""
+    """Put the list to the left of a page, with the same width as before."""
     width = layers.width() if layers.parent() is not None else WIDTH
     splitter.insertWidget(0, layers)
     layers.show()

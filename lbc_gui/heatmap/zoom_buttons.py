@@ -9,7 +9,7 @@ from lbc_gui.heatmap.heatmap_view import HeatmapView
 
 
 class ZoomButtons(QWidget):
-    """Enabled as far as there is something to go back or forward to."""
+    """Back and forward are enabled if there is a range to go to."""
 
     def __init__(self, heatmap: HeatmapView, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -18,8 +18,8 @@ class ZoomButtons(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         buttons = []
         for text, tip, slot in (
-            ("◀", "The view before (Backspace)", heatmap.zooms.back),
-            ("▶", "The view gone back from", heatmap.zooms.forward),
+            ("◀", "Previous view (Backspace)", heatmap.zooms.back),
+            ("▶", "Next view", heatmap.zooms.forward),
             ("Fit", "Show the whole layer (Home, or double-click the picture)", heatmap.fit),
         ):
             button = QToolButton()

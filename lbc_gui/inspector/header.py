@@ -1,4 +1,4 @@
-"""The line above the inspected checkpoint: files, the N:M it is held against, progress."""
+"""The line above the inspected checkpoint: files, the N:M to check against, progress."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ STEPS = 1000
 """Steps of the progress bar: numbers of weights would not fit its integers."""
 
 
-class Head(QWidget):
-    """Says what is open and takes what to do with it."""
+class Header(QWidget):
+    """Names the open files, with a button for each command."""
 
     open_asked = Signal()
     compare_asked = Signal()
     alone_asked = Signal()
-    """Compare no more."""
+    """End the comparison."""
     cancel_asked = Signal()
     pattern_chosen = Signal(object)
-    """Pattern, or None for what each layer obeys itself."""
+    """Pattern, or None for each layer's own."""
     failed = Signal(str, str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -40,14 +40,14 @@ class Head(QWidget):
         self.pattern: Pattern | None = None
         self.open = _button("Open…", "Open a .safetensors, .pt, .pth or .onnx file")
         self.compare = _button("Compare with…", "Open a second checkpoint beside this one")
-        self.alone = _button("Compare no more", "Go back to the first checkpoint alone")
-        self.cancel = _button("Cancel", "Read no more; what has been read stays")
+        self.alone = _button("End comparison", "Show the first checkpoint only")
+        self.cancel = _button("Cancel", "Stop reading; what has been read stays")
         self.patterns = QComboBox()
         self.patterns.addItems([DETECTED, *PATTERNS])
         self.patterns.setEditable(True)
         self.patterns.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.patterns.setToolTip(
-            "The N:M that every layer is held against; type any other, such as 3:6"
+            "The N:M that every layer is checked against; type any other, such as 3:6"
         )
         self._files = QLabel()
         self._files.setTextFormat(Qt.TextFormat.PlainText)
@@ -82,12 +82,12 @@ class Head(QWidget):
         self._files.setToolTip(tip)
 
     def show_running(self, running: bool) -> None:
-        """Progress and its button, while something is read."""
+        """Show the progress and its button while something is read."""
         self._progress.setVisible(running)
         self.cancel.setVisible(running)
 
     def show_progress(self, done: int, total: int) -> None:
-        """How many weights of how many have been read; of 0, the file is being opened."""
+        """Show how many of the weights have been read; a total of 0: the file is being opened."""
         if not total:
             self._progress.setFormat("Opening…")
             self._progress.setValue(0)
@@ -115,7 +115,7 @@ class Head(QWidget):
         for button in (self.open, self.compare, self.alone):
             layout.addWidget(button)
         layout.addWidget(self._files, 1)
-        for widget in (self._progress, self.cancel, QLabel("Hold against:"), self.patterns):
+        for widget in (self._progress, self.cancel, QLabel("Check against:"), self.patterns):
             layout.addWidget(widget)
 
 

@@ -1,4 +1,4 @@
-"""One layer of the checkpoint: its picture, what the mouse is over, and its violations."""
+"""One layer of the checkpoint: its picture, the weight under the mouse, and its violations."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class LayerView(QWidget):
         self._lay_out()
 
     def show_picture(self, picture: LayerPicture) -> None:
-        """Another layer, or the same one held against something else; the zoom stays then."""
+        """Show a layer; the zoom stays if it is the same one, checked against another N:M."""
         before = self.picture
         same = before is not None and before.name == picture.name
         same = same and before is not None and before.codes.shape == picture.codes.shape
@@ -65,11 +65,11 @@ class LayerView(QWidget):
         self._title.setToolTip(self._title.text())
         self._offer_difference(picture.difference is not None)
         self.violations.show_violations(picture.violations)
-        self._say_listed(picture)
+        self._show_count(picture)
         self._draw(keep_zoom=same)
 
     def clear(self) -> None:
-        """Another checkpoint is open, and no layer of it has been read."""
+        """Show no layer: none has been read of the checkpoint that is open now."""
         self.picture = None
         self.view.clear_picture()
         self.violations.show_violations(None)
@@ -125,7 +125,7 @@ class LayerView(QWidget):
         self.view.show_codes(codes, table, m, keep_zoom)
         self.view.show_marks(rows, columns)
 
-    def _say_listed(self, picture: LayerPicture) -> None:
+    def _show_count(self, picture: LayerPicture) -> None:
         found = picture.violations
         self._below.setVisible(found is not None and len(found) > 0)
         if found is not None and len(found):

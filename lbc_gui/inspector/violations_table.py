@@ -15,7 +15,7 @@ from lbc.sparsity.compliance import block_coordinates
 from lbc_gui.widgets.table import Column, RowStyle, TableModel, TableView
 
 MOST_ROWS = 10_000
-"""The first so many are listed; all of them are counted and drawn."""
+"""The most violations that are listed; all of them are counted and drawn."""
 
 MOST_SQUARES = 32
 """Wider blocks are not written as squares."""

@@ -28,7 +28,7 @@ MARGINS = 8
 MEASURING, WAITING = "being measured", "waiting"
 
 MOST_WAITING = 20
-"""Cases to come that are named, one by one."""
+"""The most waiting cases that are listed."""
 
 
 @dataclass(frozen=True)

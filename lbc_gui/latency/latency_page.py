@@ -34,7 +34,7 @@ from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
 
 REDRAW_MILLISECONDS = 1000
-"""Plots are drawn anew this often at most while results stream in."""
+"""Shortest time between two redraws of the plots while results arrive."""
 
 ELSEWHERE = (
     "2:4 needs an NVIDIA GPU from the A100 on and torch 2.11 to 2.13 with CUDA: choose a server by "
@@ -82,7 +82,7 @@ class LatencyPage(QWidget):
 
     @Slot()
     def measure(self) -> None:
-        """Measure what the choices say; what is wrong with them is told."""
+        """Measure what is chosen; an invalid choice is reported."""
         try:
             prepare = self.request.prepare()
         except ValueError as error:
@@ -115,7 +115,7 @@ class LatencyPage(QWidget):
         )
 
     def open_files(self, paths: Sequence[Path]) -> None:
-        """Add the measurements in files; one that is none is told, and the others still open."""
+        """Add the measurements in files; one that cannot be read is reported, the others open."""
         for path in paths:
             try:
                 found = load_measurements(path)
@@ -158,7 +158,7 @@ class LatencyPage(QWidget):
 
     @Slot(object)
     def add(self, events: Sequence[object]) -> None:
-        """Show what the measurement under way has said."""
+        """Show the events of the measurement that runs."""
         for event in events:
             match event:
                 case Prepared():
@@ -202,7 +202,7 @@ class LatencyPage(QWidget):
         waiting = [n for at, n in enumerate(self._names) if at not in done] if growing else []
         self.cases.show_measurement(shown, waiting, self.measurements.baseline)
         if not growing:
-            self._sum_up()
+            self._summarise()
         for button in (self._pin, self._remove, self._save):
             button.setEnabled(shown is not None)
         if self._growing is None:
@@ -213,11 +213,11 @@ class LatencyPage(QWidget):
     @Slot()
     def _draw(self) -> None:
         self.plots.show_measurements(self.measurements.drawn)
-        QTimer.singleShot(0, self, self._sum_up)  # in a turn of its own, so that none is long
+        QTimer.singleShot(0, self, self._summarise)  # in a turn of its own, so that none is long
 
     @Slot()
-    def _sum_up(self) -> None:
-        """The device and the whole network, which take every result into account."""
+    def _summarise(self) -> None:
+        """Show the device and the estimate for the network, which depend on every result."""
         shown = self.measurements.current
         self.card.show_measurement(shown)
         sentence = network_sentence(shown)
@@ -237,7 +237,7 @@ class LatencyPage(QWidget):
     def _lay_out(self) -> None:
         self._pin = _button("Pin", "Compare others with this one, as the baseline")
         self._pin.clicked.connect(self.measurements.pin_baseline)
-        self._remove = _button("Remove", "Take it off the list; files stay")
+        self._remove = _button("Remove", "Remove it from the list; files stay")
         self._remove.clicked.connect(self.measurements.remove_current)
         recorded = _button("Recorded", "Open the measurements that come with this program")
         recorded.clicked.connect(self._open_recorded)

@@ -81,7 +81,7 @@ class CompareBar(QWidget):
         return "there"
 
     def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
-        """Show the moments that the run can be compared with by now."""
+        """Show the moments that can be compared with so far."""
         self.track.show_moments(moments, epochs, self.track.at)
         self._show()
 

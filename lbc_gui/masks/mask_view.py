@@ -55,9 +55,9 @@ class MaskView(QWidget):
         self.show_ = QComboBox()
         self.show_.addItems(list(SHOWS.values()))
         self.show_.setToolTip(
-            "Weights with their mask over them, their sizes, what training has added to each "
-            "position's share of the scores, the mask, which combination each block holds best, "
-            "or where the mask is not what the largest weights would make it"
+            "Weights under their mask, their magnitudes, what training has added to each "
+            "position's share of the scores, the mask, the best combination of each block, or "
+            "where the mask differs from the one that magnitude would choose"
         )
         self.show_.currentIndexChanged.connect(self.request_changed)
         self.compare = CompareBar(runs)
@@ -75,7 +75,7 @@ class MaskView(QWidget):
         self.heatmap.scale_shown.connect(self.legend.show_key)
         self.numbers = NumbersPanel()
         self.numbers.channel_chosen.connect(self._show_channel)
-        self._title = QLabel("Masks follow: torch is loading…")
+        self._title = QLabel("Loading torch…")
         self._title.setMinimumWidth(1)
         self.note = QLabel()
         self.note.setWordWrap(True)
@@ -110,7 +110,7 @@ class MaskView(QWidget):
             self.heatmap.reveal(block)
 
     def adopt(self, layers: LayerList) -> None:
-        """Take the list of layers, which the pages share, from the page that was open before."""
+        """Show the list of layers, which the pages share, on this page."""
         place_list(self._splitter, layers)
 
     def picture_to_save(self) -> Picture | None:
@@ -147,19 +147,19 @@ class MaskView(QWidget):
         self.note.setText(snapshot.note)
         self.note.setVisible(bool(snapshot.note))
         self.numbers.show_numbers(snapshot.numbers, snapshot.pattern, self.compare.words)
-        self._say_hovered()
+        self._show_hovered()
 
     @Slot(object)
     def _hover(self, cell: tuple[int, int] | None) -> None:
         self._hovered = None if cell is None else (False, cell)
-        self._say_hovered()
+        self._show_hovered()
 
     @Slot(object)
     def _hover_beside(self, cell: tuple[int, int] | None) -> None:
         self._hovered = None if cell is None else (True, cell)
-        self._say_hovered()
+        self._show_hovered()
 
-    def _say_hovered(self) -> None:
+    def _show_hovered(self) -> None:
         snapshot, hovered = self._snapshot, self._hovered
         if snapshot is None or hovered is None:
             self.hover_text.emit("")
@@ -177,7 +177,7 @@ class MaskView(QWidget):
     def _show_channel(self, kind: str, channel: int) -> None:
         """Zoom to the row of an output channel, or to a column of an input channel.
 
-        An input has a column at every kernel position: chosen again, the next one is shown.
+        An input has a column for each kernel position; repeated calls step through them.
         """
         if self._snapshot is None:
             return

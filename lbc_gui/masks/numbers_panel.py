@@ -17,17 +17,17 @@ from lbc_gui.masks.captions import chance_text, numbers_text
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 MOST_NAMED = 6
-"""Bars that have room for their combination below them."""
+"""Up to this many bars are labelled with their combination."""
 
 MOST_NUMBERED = 16
 """Combinations of one position that are numbered by it."""
 
 MOST_NUMBERS = 10
-"""Numbers that have room below the bars."""
+"""The most numbers that fit below the bars."""
 
 
 class NumbersPanel(QWidget):
-    """Follows the layer on screen."""
+    """The numbers of the layer on screen."""
 
     channel_chosen = Signal(str, int)
     """"o" or "i", and the channel."""
@@ -126,7 +126,7 @@ def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:
     if found.by_position or (pattern.n == 1 and count <= MOST_NUMBERED):
         return [[(j, str(j)) for j in range(0, count, -(-count // MOST_NUMBERS))]]
     if count <= MOST_NAMED:
-        # In two rows by turns: side by side they would touch in a small window.
+        # In two alternating rows: side by side they would touch in a small window.
         names = [glyphs(members_of(pattern, c), pattern.m) for c in range(count)]
         return [[(c, f"\n{name}" if c % 2 else f"{name}\n") for c, name in enumerate(names)]]
     return [[]]

@@ -1,4 +1,4 @@
-"""What happened, with the time; a line an event, none for single steps."""
+"""A log of events with their time, a line each; single steps are not logged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LogPanel(QPlainTextEdit):
         self.appendPlainText(f"{datetime.now():%H:%M:%S}  {sentence}")
 
     def add(self, event: Event | Failed) -> None:
-        """Log one event, where it is worth a line."""
+        """Log one event, unless it is a single step."""
         sentence = describe(event)
         if sentence:
             self.say(sentence)
@@ -53,7 +53,7 @@ def describe(event: Event | Failed) -> str:
         case Started():
             return f"Training starts; the run is kept in {event.folder}."
         case Resumed():
-            return f"The run in {event.folder} goes on after {len(event.steps):,} steps."
+            return f"Resumed the run in {event.folder} after {len(event.steps):,} steps."
         case EpochDone():
             return (
                 f"Epoch {event.epoch}: loss {event.train_loss:.4f}, test accuracy "
@@ -64,7 +64,7 @@ def describe(event: Event | Failed) -> str:
         case StorageProblem() | InterventionRefused() | Failed():
             return event.message
         case Finished(folder=None):
-            return ""  # it had not begun
+            return ""  # the run had not begun
         case Finished():
             accuracy = "" if event.accuracy is None else f" Test accuracy {event.accuracy:.2%}."
             return (

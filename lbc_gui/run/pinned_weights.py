@@ -1,4 +1,4 @@
-"""Which blocks are pinned, and their weights as training goes on, of which a history keeps none."""
+"""The weights of pinned blocks during training, which a history does not keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the run is and how long it will take."""
+"""The progress of the run and the time left."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lbc_gui.run.session import State
 _RECENT = 200
 """Steps over which the speed is averaged, so that the estimate follows the machine."""
 
-_WORDS = {
-    State.LOADING: "loading torch and the data …",
+_TEXTS = {
+    State.LOADING: "loading torch and the data…",
     State.WAITING: "waiting for Run",
     State.READY: "ready",
-    State.STOPPING: "stopping …",
+    State.STOPPING: "stopping…",
     State.FINISHED: "finished",
     State.STOPPED: "stopped",
     State.FAILED: "failed",
@@ -25,7 +25,7 @@ _WORDS = {
 
 
 class RunProgress(QProgressBar):
-    """A bar over all steps that says epoch and time left."""
+    """A bar over all steps, with epoch and time left as text."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,7 +46,7 @@ class RunProgress(QProgressBar):
         self._removed = 1.0
         self.setRange(0, prepared.steps)
         self.setValue(0)
-        self._say()
+        self._update_text()
 
     def show_state(self, state: State) -> None:
         self._state = state
@@ -57,8 +57,8 @@ class RunProgress(QProgressBar):
             self.setRange(0, self._prepared.steps)
         else:
             self.setRange(0, 1)
-            self.setValue(0)  # without a value the bar would not say its word
-        self._say()
+            self.setValue(0)  # without a value the bar would not show its text
+        self._update_text()
 
     def add(self, events: Sequence[object]) -> None:
         for event in events:
@@ -66,7 +66,7 @@ class RunProgress(QProgressBar):
                 self._reach(event.steps[-1:])
             elif isinstance(event, RemovalProgress):
                 self._removed = event.share
-                self._say()
+                self._update_text()
         self._reach([event for event in events if isinstance(event, StepDone)])
 
     def _reach(self, steps: Sequence[StepDone]) -> None:
@@ -76,9 +76,9 @@ class RunProgress(QProgressBar):
         del self._recent[:-_RECENT]
         self._last = steps[-1]
         self.setValue(self._last.step)
-        self._say()
+        self._update_text()
 
-    def _say(self) -> None:
+    def _update_text(self) -> None:
         parts = []
         if self._prepared is not None and self._last is not None:
             parts.append(f"epoch {self._last.epoch:.1f} of {self._prepared.epochs}")
@@ -91,8 +91,8 @@ class RunProgress(QProgressBar):
             if self._state is State.PAUSED:
                 parts.append("paused")
         else:
-            parts.append(_WORDS[self._state])
-        self.setFormat(" · ".join(parts or ["starting …"]))
+            parts.append(_TEXTS[self._state])
+        self.setFormat(" · ".join(parts or ["starting…"]))
 
     def _seconds_left(self) -> float | None:
         if self._prepared is None or len(self._recent) < 2:

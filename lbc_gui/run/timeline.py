@@ -38,7 +38,7 @@ class MomentTrack(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Time")
         self.setToolTip(
-            "Drag to any moment of the run; triangles mark removals. Left and right go one moment, "
+            "Drag to any moment of the run; triangles mark removals. Left and Right go one moment, "
             "Home and End to the first and the last"
         )
         self.moments: Sequence[MomentInfo] = ()
@@ -49,7 +49,7 @@ class MomentTrack(QWidget):
     def show_moments(
         self, moments: Sequence[MomentInfo], epochs: float, at: int | None = None
     ) -> None:
-        """Show the moments of a run of so many epochs, with the handle on one of them."""
+        """Show the moments of a run of ``epochs`` epochs, with the handle on one of them."""
         self.moments, self.at = moments, at
         self._end = max(epochs, moments[-1].epoch if moments else 0.0, 1e-9)
         self.update()
@@ -135,7 +135,7 @@ class Timeline(QWidget):
         self._state = state
         self.track = MomentTrack()
         self.track.moved.connect(state.go_to)
-        self.play = _button("▶", "Play the run from here (again: stop)", checkable=True)
+        self.play = _button("▶", "Play the run from here; press again to stop", checkable=True)
         self.play.toggled.connect(self._play)
         self.speed = QComboBox()
         self.speed.addItems([f"{speed:g}/s" for speed in SPEEDS])
@@ -159,7 +159,7 @@ class Timeline(QWidget):
         self._show_view(View(), state.view)
 
     def show_epoch(self, epoch: float) -> None:
-        """How far the run has come while it is followed."""
+        """Show the epoch of the run while it is followed."""
         view = self._state.view
         if view.moment is None:
             self._where.setText(f"epoch {epoch:.2f}" + (" · live" if view.live else ""))

@@ -32,11 +32,11 @@ SUMMARIES: dict[Summary, str] = {
 assert tuple(SUMMARIES) == get_args(Summary)
 
 CLIPS = (0.0, USUAL_CLIP, 2.0, 5.0)
-"""Per cent of the cells at each end that may lie beyond the levels."""
+"""Per cent of the cells at each end that may be beyond the levels."""
 
 
 class LookBar(QWidget):
-    """Colour, what stands for a block that is too small for its cells, and the rest in a menu."""
+    """The colour, the value shown for blocks with too few pixels, and a menu for the rest."""
 
     def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,11 +46,11 @@ class LookBar(QWidget):
         self.colour.addItems(list(COLOURS.values()))
         self.colour.setToolTip(
             "What the colours mean: each score less the mean of its block, the score itself, its "
-            "rank among the block's live combinations, or its distance to the best other one"
+            "rank among the block's live combinations, or its lead over the next best one"
         )
         self.summary = QComboBox()
         self.summary.addItems(list(SUMMARIES.values()))
-        self.summary.setToolTip("What stands for a block that has too few pixels for its cells")
+        self.summary.setToolTip("The value shown for a block that has too few pixels for its cells")
         self._maps = QActionGroup(self)
         self._clips = QActionGroup(self)
         self.log = QAction("&Logarithmic", self, checkable=True)
@@ -106,7 +106,7 @@ class LookBar(QWidget):
         menu = QMenu(self)
         maps = menu.addMenu("Colour &map")
         for name in ("", *dict.fromkeys(MAPS.values()), *OTHERS):
-            text = name.rpartition(":")[2] if name else "Suits the colour"
+            text = name.rpartition(":")[2] if name else "Default for the colour"
             action = self._choice(self._maps, text, name, chosen=not name)
             if name:
                 action.setIcon(_icon(name))

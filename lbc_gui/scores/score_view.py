@@ -1,4 +1,4 @@
-"""The Scores page: layers on the left, the open layer's heatmap, what the mouse is over."""
+"""The Scores page: layers on the left, the open layer's heatmap, the cell under the mouse."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ScoreView(QWidget):
         state.changed.connect(self._show_view)
         self._legend = KeyLegend()
         self.heatmap.scale_shown.connect(self._legend.show_key)
-        self._title = QLabel("Scores follow: torch is loading…")
+        self._title = QLabel("Loading torch…")
         self._title.setMinimumWidth(1)
         self._lay_out()
 
@@ -85,14 +85,14 @@ class ScoreView(QWidget):
         self._title.setToolTip(
             f"{snapshot.fold.blocks:,} blocks of {snapshot.fold.cells} {per_block}"
         )
-        self._say_hovered()
+        self._show_hovered()
 
     @Slot(object)
     def _hover(self, cell: tuple[int, int] | None) -> None:
         self._hovered = cell
-        self._say_hovered()
+        self._show_hovered()
 
-    def _say_hovered(self) -> None:
+    def _show_hovered(self) -> None:
         snapshot, cell = self._snapshot, self._hovered
         if snapshot is None or cell is None:
             self.hover_text.emit("")

@@ -1,4 +1,4 @@
-"""Everything the window can be told to do: one QAction each, in toolbar and menus."""
+"""The commands of the window: one QAction each, in toolbar and menus."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Actions:
     def create(cls, parent: QWidget) -> Actions:
         """Build every action with its text, shortcut, tooltip and icon."""
         themes = QActionGroup(parent)
-        for name, text in (("system", "Like the system"), ("light", "Light"), ("dark", "Dark")):
+        for name, text in (("system", "System"), ("light", "Light"), ("dark", "Dark")):
             action = QAction(text, themes)
             action.setCheckable(True)
             action.setData(name)
@@ -66,32 +66,32 @@ class Actions:
             example = QAction(path.stem, examples)
             example.setData(str(path))
         return cls(
-            run=_action(parent, "Run", "F5", "Train, or go on training", Pixmap.SP_MediaPlay),
+            run=_action(parent, "Run", "F5", "Start or resume training", Pixmap.SP_MediaPlay),
             pause=_action(
-                parent, "Pause", "F6", "Stand before the next step", Pixmap.SP_MediaPause
+                parent, "Pause", "F6", "Pause training", Pixmap.SP_MediaPause
             ),
             step=_action(
-                parent, "Step", "F10", "Take one training step, then stand",
+                parent, "Step", "F10", "Do one training step, then pause",
                 Pixmap.SP_MediaSkipForward,
             ),
             stop=_action(
-                parent, "Stop", "Shift+F5", "End the run and keep what it learned",
+                parent, "Stop", "Shift+F5", "End the run and keep its results",
                 Pixmap.SP_MediaStop,
             ),
             reset=_action(
-                parent, "Reset", "Ctrl+R", "Back to the start: the same seed, the same weights",
+                parent, "Reset", "Ctrl+R", "Return to the start, with the same seed and weights",
                 Pixmap.SP_BrowserReload,
             ),
             resume=_action(
-                parent, "R&esume a run…", "Ctrl+Shift+R", "Go on with an unfinished run"
+                parent, "R&esume a run…", "Ctrl+Shift+R", "Resume an unfinished run"
             ),
             open_run=_action(
-                parent, "Open a &run…", "Ctrl+Shift+O", "Look at a run on disk, moment by moment"
+                parent, "Open a &run…", "Ctrl+Shift+O", "Show a run on disk, moment by moment"
             ),
             open=_action(parent, "&Open experiment…", "Ctrl+O", "Open an experiment file"),
             examples=examples,
             inspect=_action(
-                parent, "&Inspect a checkpoint…", "Ctrl+I", "See which N:M a saved model obeys"
+                parent, "&Inspect a checkpoint…", "Ctrl+I", "Show which N:M a saved model obeys"
             ),
             save=_action(parent, "&Save experiment as…", "Ctrl+S", "Save the form as a YAML file"),
             save_report=_action(
@@ -112,9 +112,9 @@ class Actions:
             open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
             quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
             fit=_action(parent, "&Fit heatmap", "Ctrl+0", "Show the whole layer"),
-            reset_layout=_action(parent, "Reset la&yout", "", "Put every panel back in its place"),
+            reset_layout=_action(parent, "Reset la&yout", "", "Move every panel back to its place"),
             themes=themes,
-            about=_action(parent, "&About", "", "What this is"),
+            about=_action(parent, "&About", "", "About this program"),
         )  # fmt: skip
 
     def fill_toolbar(self, bar: QToolBar) -> None:
@@ -122,7 +122,7 @@ class Actions:
         bar.addSeparator()
 
     def fill_menus(
-        self, bar: QMenuBar, panels: Sequence[QAction], stepping_in: Sequence[QAction]
+        self, bar: QMenuBar, panels: Sequence[QAction], interventions: Sequence[QAction]
     ) -> None:
         file = bar.addMenu("&File")
         file.addAction(self.open)
@@ -136,7 +136,7 @@ class Actions:
         run = bar.addMenu("&Run")
         run.addActions([self.run, self.pause, self.step, self.stop, self.reset])
         run.addSeparator()
-        run.addActions(stepping_in)
+        run.addActions(interventions)
         run.addSeparator()
         run.addAction(self.resume)
         view = bar.addMenu("&View")
@@ -149,7 +149,7 @@ class Actions:
         bar.addMenu("&Help").addAction(self.about)
 
     def enable(self, state: State, valid: bool) -> None:
-        """Leave only what makes sense; ``valid`` says whether the form holds an experiment."""
+        """Enable what is possible; ``valid``: the form holds a valid experiment."""
         fresh = state in (State.READY, State.WAITING) or state.over
         self.run.setEnabled((fresh and valid) or state is State.PAUSED)
         self.pause.setEnabled(state is State.RUNNING)

@@ -1,4 +1,4 @@
-"""The window: panels, actions, and the wires between them and the session."""
+"""The window: pages, panels and actions, and their connections to the session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lbc.runs.events import (
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.block.block_panel import BlockPanel
-from lbc_gui.block.life_export import LifeSaving
+from lbc_gui.block.life_export import LifeExport
 from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.export.report_export import Reporting
@@ -47,7 +47,7 @@ from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
-from lbc_gui.window.dock_layout import Arrangement
+from lbc_gui.window.dock_layout import DockLayout
 from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.garbage_collection import GarbageCollector
 from lbc_gui.window.pages import Pages
@@ -56,7 +56,7 @@ from lbc_gui.window.shutdown import Closing
 TITLE = "LBC Explorer"
 
 FIRST_PAINT_MILLISECONDS = 1000
-"""Nothing waits longer than this for the window to be painted."""
+"""The longest wait for the window to be painted."""
 
 
 class MainWindow(QMainWindow):
@@ -80,7 +80,7 @@ class MainWindow(QMainWindow):
         self.message = MessageBar()
         self.progress = RunProgress()
         self.actions_ = Actions.create(self)
-        self._arrangement = Arrangement(self, settings, self.actions_.themes)
+        self._dock_layout = DockLayout(self, settings, self.actions_.themes)
         self._start, self._runs = start, runs
         self.starting = Starting(self.session, self.experiment_panel, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
@@ -91,10 +91,11 @@ class MainWindow(QMainWindow):
         self._garbage = GarbageCollector(self)
         self._resuming = Resuming(self.message, settings, runs, self)
         self.saving = Saving(self._run_name, self)
-        self._life_saving = LifeSaving(
+        self._life_export = LifeExport(
             self.block, self.view_state, self.saving, lambda: self.session.folder
         )
         self._lay_out()
+        self._connect_actions()
         self._connect()
         self.experiment_panel.show_experiment(experiment)
         self._enable_actions()
@@ -140,7 +141,7 @@ class MainWindow(QMainWindow):
     # -- commands -------------------------------------------------------------------------------
 
     def resume_path(self, folder: Path) -> None:
-        """Go on with the run in a folder; why that cannot be is shown."""
+        """Resume the run in a folder; if that is impossible, the reason is shown."""
         self._resuming.open(folder)
 
     @Slot(str)
@@ -148,7 +149,7 @@ class MainWindow(QMainWindow):
         self.show_failure(sentence, "")
 
     def show_failure(self, sentence: str, details: str) -> None:
-        """Say what went wrong, in the bar and in the log."""
+        """Show what went wrong, in the message bar and in the log."""
         self.message.show_message(sentence, details)
         self.log.say(sentence)
 
@@ -259,11 +260,11 @@ class MainWindow(QMainWindow):
         valid = self.experiment_panel.experiment is not None
         self.actions_.enable(self.session.state, valid)
         self.actions_.save_report.setEnabled(self.reporting.possible)
-        self.block.step_in.allow(self.session.state in (State.READY, State.PAUSED))
+        self.block.interventions.allow(self.session.state in (State.READY, State.PAUSED))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.closing.over:
-            self._arrangement.save()
+            self._dock_layout.save()
             self._garbage.close()
             self.saving.wait()
             event.accept()
@@ -273,8 +274,8 @@ class MainWindow(QMainWindow):
 
     # -- construction ---------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        actions, session = self.actions_, self.session
+    def _connect_actions(self) -> None:
+        actions, session, files = self.actions_, self.session, self.files
         for action, slot in (
             (actions.run, self.starting.run),
             (actions.pause, session.pause),
@@ -282,49 +283,55 @@ class MainWindow(QMainWindow):
             (actions.stop, session.stop),
             (actions.reset, self.starting.reset),
             (actions.resume, self._resuming.choose),
-            (actions.open_run, self.files.choose_run),
-            (actions.open, self.files.choose_experiment),
-            (actions.save, self.files.choose_where_to_save),
+            (actions.open_run, files.choose_run),
+            (actions.open, files.choose_experiment),
+            (actions.save, files.choose_where_to_save),
             (actions.save_report, self.reporting.choose),
             (actions.save_picture, self.saving.save_picture),
             (actions.copy_picture, self.saving.copy_picture),
             (actions.save_data, self.saving.save_data),
-            (actions.open_runs, self.files.show_runs),
+            (actions.open_runs, files.show_runs),
             (actions.quit, self.close),
             (actions.fit, self.scores.heatmap.fit),
-            (actions.reset_layout, self._arrangement.reset),
+            (actions.reset_layout, self._dock_layout.reset),
             (actions.about, self._about),
+            (actions.examples, files.open_example),
         ):
             action.triggered.connect(slot)
-        actions.examples.triggered.connect(self.files.open_example)
-        self.files.experiment_opened.connect(self.starting.open)
-        self.files.run_opened.connect(session.open)
-        self.files.failed.connect(self._refuse)
-        self.files.said.connect(self.log.say)
-        self._resuming.chosen.connect(self.starting.resume)
-        self.starting.begins.connect(self.message.hide)
-        session.state_changed.connect(self._state_changed)
-        session.loaded.connect(self._loaded)
-        self.view_state.changed.connect(self._view_changed)
-        session.events_arrived.connect(self._events_arrived)
-        session.snapshot_arrived.connect(self._snapshot_arrived)
-        session.moments_arrived.connect(self._moments_arrived)
-        session.opened.connect(self._opened)
-        session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
-        self.scores.list.in_view_changed.connect(session.show_thumbnails_of)
-        self.scores.hover_text.connect(self._hover.setText)
-        self.block.step_in.wished.connect(session.intervene)
-        session.pin_weights_arrived.connect(self.block.life.add_weights)
-        session.life_arrived.connect(self.block.life.show_life)
-        self.saving.failed.connect(self.show_failure)
-        self.saving.said.connect(self.log.say)
-        self.experiment_panel.edited.connect(self._edited)
-        self.experiment_panel.settled.connect(self._enable_actions)
-        self.experiment_panel.settled.connect(self.starting.settle)
-        self.reporting.failed.connect(self.show_failure)
-        self.reporting.said.connect(self.log.say)
-        self.reporting.running_changed.connect(self._enable_actions)
-        self.pages.currentChanged.connect(self._page_changed)
+
+    def _connect(self) -> None:
+        session, files = self.session, self.files
+        panel, life = self.experiment_panel, self.block.life
+        for signal, slot in (
+            (files.experiment_opened, self.starting.open),
+            (files.run_opened, session.open),
+            (files.failed, self._refuse),
+            (files.said, self.log.say),
+            (self._resuming.chosen, self.starting.resume),
+            (self.starting.begins, self.message.hide),
+            (session.state_changed, self._state_changed),
+            (session.loaded, self._loaded),
+            (session.events_arrived, self._events_arrived),
+            (session.snapshot_arrived, self._snapshot_arrived),
+            (session.moments_arrived, self._moments_arrived),
+            (session.opened, self._opened),
+            (session.thumbnails_arrived, self.scores.list.show_thumbnails),
+            (session.pin_weights_arrived, life.add_weights),
+            (session.life_arrived, life.show_life),
+            (self.scores.list.in_view_changed, session.show_thumbnails_of),
+            (self.block.interventions.requested, session.intervene),
+            (self.view_state.changed, self._view_changed),
+            (self.pages.currentChanged, self._page_changed),
+            (panel.edited, self._edited),
+            (panel.settled, self._enable_actions),
+            (panel.settled, self.starting.settle),
+            (self.reporting.running_changed, self._enable_actions),
+            (self.scores.hover_text, self._hover.setText),
+        ):
+            signal.connect(slot)
+        for source in (self.saving, self.reporting):
+            source.failed.connect(self.show_failure)
+            source.said.connect(self.log.say)
 
     def _lay_out(self) -> None:
         self.setWindowTitle(TITLE)
@@ -335,8 +342,8 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.pages, 1)
         layout.addWidget(self.timeline)
         self.setCentralWidget(central)
-        self._arrangement.place(self.experiment_panel, self.block, self.log)
-        docks = self._arrangement.docks
+        self._dock_layout.place(self.experiment_panel, self.block, self.log)
+        docks = self._dock_layout.docks
         self._block_dock = docks[1]
         bar = self.addToolBar("Run")
         bar.setObjectName("run_bar")
@@ -344,18 +351,18 @@ class MainWindow(QMainWindow):
         bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.actions_.fill_toolbar(bar)
         bar.addWidget(self.progress)
-        step_in = self.block.step_in
+        interventions = self.block.interventions
         self.actions_.fill_menus(
             self.menuBar(),
             [dock.toggleViewAction() for dock in docks],
-            [step_in.pin, step_in.ban],
+            [interventions.pin, interventions.ban],
         )
         self.statusBar().addWidget(self._hover, 1)
         self.statusBar().addPermanentWidget(self._note)
-        self._arrangement.restore()
+        self._dock_layout.restore()
 
     def _complete_pages(self) -> None:
-        """Build the pages that are not on screen at first, with all that hangs on them."""
+        """Build the pages that are not on screen at first, and connect them."""
         self.pages.complete(
             self.view_state,
             self._runs,

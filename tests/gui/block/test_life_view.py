@@ -284,14 +284,14 @@ def test_hovering_says_when_and_as_which_something_was_removed(
 def test_a_combination_is_pinned_or_banned_while_training_stands(
     qtbot: QtBot, window: MainWindow, action: str
 ) -> None:
-    step_in, table = window.block.step_in, window.block.combinations
+    interventions, table = window.block.interventions, window.block.combinations
     standing(qtbot, window, 2)
     window.view_state.pin(12)
     qtbot.waitUntil(lambda: "block 12" in window.block.title, timeout=SECONDS)
-    assert not step_in.ban.isEnabled()
-    assert "Choose a combination" in step_in.ban.toolTip()
+    assert not interventions.ban.isEnabled()
+    assert "Choose a combination" in interventions.ban.toolTip()
     table.selectRow(4)
-    button = step_in.pin if action == "pin" else step_in.ban
+    button = interventions.pin if action == "pin" else interventions.ban
     qtbot.waitUntil(button.isEnabled, timeout=SECONDS)
     if action == "pin":
         (clicked,) = (at for at in button.associatedObjects() if isinstance(at, QToolButton))
@@ -332,18 +332,18 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
 def test_what_cannot_be_is_said_and_the_past_stays_as_it_was(
     qtbot: QtBot, window: MainWindow
 ) -> None:
-    step_in = window.block.step_in
+    interventions = window.block.interventions
     window.view_state.pin(3)
     qtbot.waitUntil(lambda: "block 3" in window.block.title, timeout=SECONDS)
     window.block.combinations.selectRow(1)
-    qtbot.waitUntil(step_in.pin.isEnabled, timeout=SECONDS)
-    step_in.scope.setCurrentIndex(1)
-    step_in.pin.trigger()  # before the first step: the run begins with it
-    assert step_in.scope.currentIndex() == 0
+    qtbot.waitUntil(interventions.pin.isEnabled, timeout=SECONDS)
+    interventions.scope.setCurrentIndex(1)
+    interventions.pin.trigger()  # before the first step: the run begins with it
+    assert interventions.scope.currentIndex() == 0
     qtbot.waitUntil(lambda: len(window.view_state.view.moments) == 2, timeout=SECONDS)
     assert window.session.state is State.PAUSED
-    step_in.wished.emit(next(iter(read_interventions(window.session.folder))).intervention)  # type: ignore[arg-type]
+    interventions.requested.emit(next(iter(read_interventions(window.session.folder))).intervention)  # type: ignore[arg-type]
     qtbot.waitUntil(window.message.isVisible, timeout=SECONDS)
     window.view_state.go_to(0)
-    qtbot.waitUntil(lambda: "Live" in step_in.ban.toolTip(), timeout=SECONDS)
-    assert not step_in.ban.isEnabled()
+    qtbot.waitUntil(lambda: "Live" in interventions.ban.toolTip(), timeout=SECONDS)
+    assert not interventions.ban.isEnabled()

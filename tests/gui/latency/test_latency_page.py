@@ -95,7 +95,7 @@ def test_without_a_gpu_the_page_says_what_is_missing(
         (lambda bar: bar.cases.setCurrentText(RUN), "No run is finished yet"),
         (lambda bar: bar.shapes.setText("4096 by 7"), "is no case"),
         (lambda bar: bar.shapes.setText("12x12x6"), "which 2:4 cannot divide"),
-        (lambda bar: bar.shapes.setText(""), "No shape is typed"),
+        (lambda bar: bar.shapes.setText(""), "No shape is given"),
     ],
 )
 def test_impossible_choices_are_told(
