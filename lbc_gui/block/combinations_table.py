@@ -11,7 +11,7 @@ from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.score_codes import rank
 from lbc.pictures.score_snapshot import BlockState
 from lbc_gui.captions import ordinal
-from lbc_gui.widgets.table import GREY, Column, RowStyle, TableModel, TableView
+from lbc_gui.widgets.table import GREY, Column, TableModel, TableView
 
 ROWS_IN_ORDER = 20
 """Up to this number combinations are in lexicographic order; above it the best come first."""
@@ -39,10 +39,6 @@ class CombinationRow:
         pattern = self.block.pattern
         return glyphs(members_of(pattern, self.combination), pattern.m)
 
-    @property
-    def key(self) -> object:
-        return self.block.index, self.block.pattern, self.combination
-
 
 COLUMNS: tuple[Column[CombinationRow], ...] = (
     Column("held", lambda row: row.held),
@@ -51,18 +47,17 @@ COLUMNS: tuple[Column[CombinationRow], ...] = (
     Column("rank", lambda row: ordinal(row.rank) if row.live else "—", number=True),
 )
 
-STYLE = RowStyle[CombinationRow](
-    colour=lambda row: None if row.live else GREY,
-    bold=lambda row: row.live and row.rank == 1,
-    key=lambda row: row.key,
-)
-
 
 class CombinationsTable(TableView[CombinationRow]):
     """Few combinations in lexicographic order, of many the best first."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        model = TableModel(COLUMNS, STYLE)
+        model = TableModel(
+            COLUMNS,
+            colour=lambda row: None if row.live else GREY,
+            bold=lambda row: row.live and row.rank == 1,
+            key=lambda row: (row.block.index, row.block.pattern, row.combination),
+        )
         super().__init__(model, "Combinations", stretch=-1, row_height=22, parent=parent)
 
     def show_block(self, block: BlockState | None) -> None:

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QWidget
 from lbc.pictures.glyphs import glyphs, members_of
 from lbc.runs.block_history import Biography, Removal
 from lbc_gui.block.life_plot import line_colours
-from lbc_gui.widgets.table import Column, RowStyle, TableModel, TableView
+from lbc_gui.widgets.table import Column, TableModel, TableView
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,7 @@ class RemovalsTable(TableView[RemovalRow]):
     """The best combination, the other live ones, then the removed ones, the last removed first."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        model = TableModel(
-            COLUMNS, RowStyle(bold=lambda row: row.best, key=lambda row: row.combination)
-        )
+        model = TableModel(COLUMNS, bold=lambda row: row.best, key=lambda row: row.combination)
         super().__init__(model, "What became of every combination", stretch=-1, parent=parent)
         self.verticalHeader().setDefaultSectionSize(QFontMetrics(self.font()).height() + 5)
 

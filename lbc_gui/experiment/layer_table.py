@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
 from PySide6.QtWidgets import QWidget
 
-from lbc_gui.widgets.table import Column, RowStyle, TableModel, TableView
+from lbc_gui.widgets.table import Column, TableModel, TableView
 
 if TYPE_CHECKING:
     from lbc.models.layer_cost import LayerRow
@@ -53,10 +53,6 @@ COLUMNS: tuple[Column[EditedLayer], ...] = (
     ),
 )  # fmt: skip
 
-STYLE = RowStyle[EditedLayer](
-    tip=lambda row: _describe(row.layer), colour=_faint, key=lambda row: row.name
-)
-
 
 class LayerTable(TableView[EditedLayer]):
     """Every Linear and Conv layer; its N:M can be typed over."""
@@ -65,7 +61,9 @@ class LayerTable(TableView[EditedLayer]):
     """Layer name and what was typed: an N:M, "dense", or nothing."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        model = TableModel(COLUMNS, STYLE)
+        model = TableModel(
+            COLUMNS, tip=lambda row: _describe(row.layer), colour=_faint, key=lambda row: row.name
+        )
         super().__init__(model, "Layers of the model", stretch=0, row_height=22, parent=parent)
         model.edited.connect(self._edited)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)

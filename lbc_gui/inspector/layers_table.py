@@ -14,7 +14,7 @@ from lbc.inspection.detection import Detection
 from lbc.inspection.survey import Finding
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.theme import plot_colours
-from lbc_gui.widgets.table import Column, RowStyle, TableModel, TableView
+from lbc_gui.widgets.table import Column, TableModel, TableView
 
 WIDTHS = (124, 86, 84, 44, 56, 76, 60)
 ALONE, COMPARED = (1, 3), (5, 6)
@@ -134,14 +134,12 @@ COLUMNS: tuple[Column[LayerRow], ...] = (
     ),
 )  # fmt: skip
 
-STYLE = RowStyle[LayerRow](tip=_tip, key=lambda row: row.name)
-
 
 class LayersModel(TableModel[LayerRow]):
     """One row a layer, in the order of the file."""
 
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(COLUMNS, STYLE, parent)
+        super().__init__(COLUMNS, tip=_tip, key=lambda row: row.name, parent=parent)
 
     def show_layers(self, layers: Sequence[tuple[str, tuple[int, ...]]]) -> None:
         """Another checkpoint, of which only names and shapes are known yet."""

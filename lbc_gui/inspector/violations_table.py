@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 from lbc.inspection.rows import Kept
 from lbc.inspection.violations import Violations
 from lbc.sparsity.compliance import block_coordinates
-from lbc_gui.widgets.table import Column, RowStyle, TableModel, TableView
+from lbc_gui.widgets.table import Column, TableModel, TableView
 
 MOST_ROWS = 10_000
 """The most violations that are listed; all of them are counted and drawn."""
@@ -72,7 +72,7 @@ class ViolationsTable(TableView[ViolationRow]):
     """The rows; choosing one asks for its block."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        model = TableModel(COLUMNS, RowStyle(tip=lambda row: " ".join(map(str, row.kept))))
+        model = TableModel(COLUMNS, tip=lambda row: " ".join(map(str, row.kept)))
         super().__init__(model, "Violations", -1, WIDTHS, parent=parent)
         self.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
 

@@ -13,7 +13,7 @@ from lbc.latency.anchors import peak_of
 from lbc.latency.measurement import Measurement, Mode, Result
 from lbc.latency.table import detail_lines, speed_up
 from lbc.latency.why import why_slow
-from lbc_gui.widgets.table import GREY, Column, Index, RowStyle, TableModel, TableView
+from lbc_gui.widgets.table import GREY, Column, Index, TableModel, TableView
 
 SAMPLES = (
     "11008×4096×4096", "88,888.8", "88,888.8", "0.88 (0.88–0.88)", "0.88",
@@ -133,17 +133,17 @@ COLUMNS: tuple[Column[CaseRow], ...] = (
 )  # fmt: skip
 HEADERS = [column.title for column in COLUMNS]
 
-STYLE = RowStyle[CaseRow](
-    tip=lambda row: "\n".join(detail_lines(row.result)) if row.result else "",
-    colour=lambda row: GREY if row.grey else None,
-)
-
 
 class CasesModel(TableModel[CaseRow]):
     """One measurement's cases, each with a sentence below it where it gains little."""
 
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(COLUMNS, STYLE, parent)
+        super().__init__(
+            COLUMNS,
+            tip=lambda row: "\n".join(detail_lines(row.result)) if row.result else "",
+            colour=lambda row: GREY if row.grey else None,
+            parent=parent,
+        )
         self._reasons: dict[int, tuple[Result, str]] = {}
 
     @property

@@ -43,22 +43,13 @@ class Column(Generic[R]):
     edit: Callable[[R, str], R] | None = None
 
 
-@dataclass(frozen=True)
-class RowStyle(Generic[R]):
-    """How whole rows look: their tooltip, their colour where the column has none, bold or not.
-
-    ``key`` names a row. New rows with the keys of the old ones leave selection and scroll position
-    as they are; without ``key`` both are lost.
-    """
-
-    tip: Callable[[R], str] | None = None
-    colour: Callable[[R], QColor | None] | None = None
-    bold: Callable[[R], bool] | None = None
-    key: Callable[[R], object] | None = None
-
-
 class TableModel(QAbstractTableModel, Generic[R]):
-    """Shows ``rows`` in ``columns``; the sort keys have the role Qt.UserRole."""
+    """Shows ``rows`` in ``columns``; the sort keys have the role Qt.UserRole.
+
+    ``tip``, ``colour`` and ``bold`` apply to whole rows; a column's own colour goes first. ``key``
+    names a row: new rows with the keys of the old ones leave selection and scroll position as they
+    are. Without it both are lost.
+    """
 
     edited = Signal(object)
     """The row as the user has edited it."""
@@ -66,18 +57,21 @@ class TableModel(QAbstractTableModel, Generic[R]):
     def __init__(
         self,
         columns: Sequence[Column[R]],
-        style: RowStyle[R] | None = None,
+        tip: Callable[[R], str] | None = None,
+        colour: Callable[[R], QColor | None] | None = None,
+        bold: Callable[[R], bool] | None = None,
+        key: Callable[[R], object] | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self.columns = columns
-        self._style: RowStyle[R] = style or RowStyle()
+        self._tip, self._colour, self._bold, self._key = tip, colour, bold, key
         self.rows: Sequence[R] = ()
         self._numbers: dict[object, int] = {}
 
     def show_rows(self, rows: Sequence[R]) -> None:
         """Replace all rows."""
-        key = self._style.key
+        key = self._key
         numbers = {} if key is None else {key(row): at for at, row in enumerate(rows)}
         same, self._numbers = numbers and list(numbers) == list(self._numbers), numbers
         if same:
@@ -123,20 +117,20 @@ class TableModel(QAbstractTableModel, Generic[R]):
         return self.columns[section].tip or None if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        row, column, style = self.rows[index.row()], self.columns[index.column()], self._style
+        row, column = self.rows[index.row()], self.columns[index.column()]
         match role:
             case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.EditRole:
                 return column.text(row)
             case Qt.ItemDataRole.UserRole:
                 return (column.sort_key or column.text)(row)
-            case Qt.ItemDataRole.ToolTipRole if style.tip is not None:
-                return style.tip(row)
+            case Qt.ItemDataRole.ToolTipRole if self._tip is not None:
+                return self._tip(row)
             case Qt.ItemDataRole.TextAlignmentRole if column.number:
                 return RIGHT
             case Qt.ItemDataRole.ForegroundRole:
-                colour = column.colour or style.colour
+                colour = column.colour or self._colour
                 return None if colour is None else colour(row)
-            case Qt.ItemDataRole.FontRole if style.bold is not None and style.bold(row):
+            case Qt.ItemDataRole.FontRole if self._bold is not None and self._bold(row):
                 font = QFont()  # all but its weight is taken from the view's
                 font.setBold(True)
                 return font

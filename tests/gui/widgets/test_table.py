@@ -8,7 +8,7 @@ from PySide6.QtCore import QSortFilterProxyModel, Qt
 from PySide6.QtWidgets import QLineEdit
 from pytestqt.qtbot import QtBot
 
-from lbc_gui.widgets.table import Column, RowStyle, TableModel, TableView
+from lbc_gui.widgets.table import Column, TableModel, TableView
 from tests.gui.conftest import SECONDS
 
 
@@ -22,12 +22,12 @@ COLUMNS: tuple[Column[Fruit], ...] = (
     Column("fruit", lambda row: row.name, edit=lambda row, text: replace(row, name=text)),
     Column("weight", lambda row: f"{row.grams} g", number=True, sort_key=lambda row: row.grams),
 )
-STYLE = RowStyle[Fruit](key=lambda row: row.name, bold=lambda row: row.grams > 500)
 BASKET = [Fruit("apple", 90), Fruit("melon", 1200), Fruit("cherry", 8)]
 
 
 def table(qtbot: QtBot, order: QSortFilterProxyModel | None = None) -> TableView[Fruit]:
-    view = TableView(TableModel(COLUMNS, STYLE), "Fruit", stretch=0, order=order)
+    model = TableModel(COLUMNS, key=lambda row: row.name)
+    view = TableView(model, "Fruit", stretch=0, order=order)
     qtbot.addWidget(view)
     view.table.show_rows(BASKET)
     view.show()
