@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QSizePolicy,
     QTabWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -28,6 +27,7 @@ from lbc_gui.export.view_renderer import Picture
 from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.theme import plot_colours
+from lbc_gui.widgets.buttons import tool_button
 
 PANEL_WIDTH = 294
 """Pixels below which the table's columns would be cut."""
@@ -91,14 +91,9 @@ class BlockPanel(QWidget):
     def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.pins = PinList(state)
-        self.keep, self.unpin = QToolButton(), QToolButton()
-        for button, text, tip, slot in (
-            (self.keep, "Keep", "Keep this pin when another block is clicked", state.keep_pin),
-            (self.unpin, "✕", "Remove this pin", state.remove_pin),
-        ):
-            button.setText(text)
-            button.setToolTip(tip)
-            button.clicked.connect(slot)
+        tip = "Keep this pin when another block is clicked"
+        self.keep = tool_button("Keep", tip, state.keep_pin)
+        self.unpin = tool_button("✕", "Remove this pin", state.remove_pin)
         self.life = LifeView()
         self.interventions = InterventionButtons()
         self._snapshot: Snapshot | MaskSnapshot | None = None

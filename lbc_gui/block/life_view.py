@@ -23,6 +23,7 @@ from lbc.runs.block_history import Biography, Life
 from lbc_gui.block.life_plot import LifePlot, Quantity
 from lbc_gui.block.removals_table import RemovalRow, RemovalsTable
 from lbc_gui.run.pinned_weights import Pin, PinnedWeights
+from lbc_gui.widgets.buttons import tool_button
 
 QUANTITIES = {
     "behind": "Score behind the best",
@@ -50,9 +51,7 @@ class LifeView(QWidget):
         self.quantity.addItems(list(QUANTITIES.values()))
         self.quantity.setToolTip("What is plotted over the epochs")
         self.quantity.currentIndexChanged.connect(self._quantity_chosen)
-        self.save = QToolButton()
-        self.save.setText("Save")
-        self.save.setToolTip("Save biographies as CSV or npz")
+        self.save = tool_button("Save", "Save biographies as CSV or npz")
         self.save.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.save_this = QAction("&This block…", self)
         self.save_all = QAction("&All pinned blocks…", self)

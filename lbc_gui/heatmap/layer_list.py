@@ -166,6 +166,15 @@ class LayerList(QWidget):
         if self.order.currentText() in ("density", "live", "flips"):
             self._sort()
 
+    def move_to(self, splitter: QSplitter) -> None:
+        """Move to the left of another page, with the same width as before."""
+        width = self.width() if self.parent() is not None else WIDTH
+        splitter.insertWidget(0, self)
+        self.show()
+        splitter.setStretchFactor(0, 0)
+        splitter.setStretchFactor(1, 1)
+        splitter.setSizes([width, max(1, splitter.width() - width)])
+
     def _entries(self) -> list[_Entry]:
         items = (self.layers.item(row) for row in range(self.layers.count()))
         return [item for item in items if isinstance(item, _Entry)]
@@ -213,16 +222,6 @@ class LayerList(QWidget):
         if names != self._in_view:
             self._in_view = names
             self.in_view_changed.emit(names)
-
-
-def place_list(splitter: QSplitter, layers: LayerList) -> None:
-    """Put the list to the left of a page, with the same width as before."""
-    width = layers.width() if layers.parent() is not None else WIDTH
-    splitter.insertWidget(0, layers)
-    layers.show()
-    splitter.setStretchFactor(0, 0)
-    splitter.setStretchFactor(1, 1)
-    splitter.setSizes([width, max(1, splitter.width() - width)])
 
 
 def _icon(thumbnail: Thumbnail) -> QIcon:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Slot
-from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from lbc_gui.heatmap.heatmap_view import HeatmapView
+from lbc_gui.widgets.buttons import tool_button
 
 
 class ZoomButtons(QWidget):
@@ -22,10 +23,7 @@ class ZoomButtons(QWidget):
             ("▶", "Next view", heatmap.zooms.forward),
             ("Fit", "Show the whole layer (Home, or double-click the picture)", heatmap.fit),
         ):
-            button = QToolButton()
-            button.setText(text)
-            button.setToolTip(tip)
-            button.clicked.connect(slot)
+            button = tool_button(text, tip, slot)
             layout.addWidget(button)
             buttons.append(button)
         self._back, self._forward, _ = buttons

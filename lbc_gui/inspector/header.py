@@ -8,13 +8,13 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QSizePolicy,
     QWidget,
 )
 
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.reader_thread import Opening
+from lbc_gui.widgets.buttons import push_button
 
 DETECTED = "each layer's own"
 PATTERNS = ("2:4", "1:2", "1:4", "4:8", "2:8", "1:8", "8:16", "4:16", "2:16", "1:16")
@@ -38,10 +38,18 @@ class Header(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.pattern: Pattern | None = None
-        self.open = _button("Open…", "Open a .safetensors, .pt, .pth or .onnx file")
-        self.compare = _button("Compare with…", "Open a second checkpoint beside this one")
-        self.alone = _button("End comparison", "Show the first checkpoint only")
-        self.cancel = _button("Cancel", "Stop reading; what has been read stays")
+        self.open = push_button(
+            "Open…", "Open a .safetensors, .pt, .pth or .onnx file", self.open_asked
+        )
+        self.compare = push_button(
+            "Compare with…", "Open a second checkpoint beside this one", self.compare_asked
+        )
+        self.alone = push_button(
+            "End comparison", "Show the first checkpoint only", self.alone_asked
+        )
+        self.cancel = push_button(
+            "Cancel", "Stop reading; what has been read stays", self.cancel_asked
+        )
         self.patterns = QComboBox()
         self.patterns.addItems([DETECTED, *PATTERNS])
         self.patterns.setEditable(True)
@@ -56,10 +64,6 @@ class Header(QWidget):
         self._progress.setRange(0, STEPS)
         self._progress.setFixedWidth(190)
         self._lay_out()
-        self.open.clicked.connect(self.open_asked)
-        self.compare.clicked.connect(self.compare_asked)
-        self.alone.clicked.connect(self.alone_asked)
-        self.cancel.clicked.connect(self.cancel_asked)
         self.patterns.activated.connect(self._chosen)
         edit = self.patterns.lineEdit()
         assert edit is not None
@@ -117,9 +121,3 @@ class Header(QWidget):
         layout.addWidget(self._files, 1)
         for widget in (self._progress, self.cancel, QLabel("Check against:"), self.patterns):
             layout.addWidget(widget)
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button

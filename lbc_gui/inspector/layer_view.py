@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QSizePolicy,
     QSplitter,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -23,6 +22,7 @@ from lbc_gui.inspector.data_export import layer_data
 from lbc_gui.inspector.mask_view import MaskView
 from lbc_gui.inspector.reader_thread import LayerPicture
 from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationRow, ViolationsTable
+from lbc_gui.widgets.buttons import tool_button
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
 
@@ -156,10 +156,8 @@ class LayerView(QWidget):
             self.view.frame((row, column // m * m, m))
 
     def _lay_out(self) -> None:
-        fit = QToolButton()
-        fit.setText("Fit")
-        fit.setToolTip("Show the whole layer (Home, or double-click the picture)")
-        fit.clicked.connect(self.view.fit)
+        tip = "Show the whole layer (Home, or double-click the picture)"
+        fit = tool_button("Fit", tip, self.view.fit)
         head = QHBoxLayout()
         head.addWidget(self._title, 1)
         head.addWidget(fit)

@@ -48,6 +48,10 @@ class LayerRow:
         return None if self.finding is None else self.finding.detection
 
     @property
+    def density(self) -> float | None:
+        return None if self.found is None else self.found.density
+
+    @property
     def broken(self) -> int | None:
         """How many blocks break the N:M; None if there is no N:M or nothing has been read."""
         if self.finding is None:
@@ -72,28 +76,24 @@ def _pattern_text(row: LayerRow) -> str:
     return f"nearly {row.found.pattern}" if nearly else row.found.headline
 
 
-def _broken_text(row: LayerRow) -> str:
+def _number(row: LayerRow, number: float | None, form: str = ",") -> str:
     if row.found is None:
         return UNREAD
-    return "" if row.broken is None else f"{row.broken:,}"
+    return "" if number is None else format(number, form)
+
+
+def _sort_key(number: float | None) -> float:
+    return -1 if number is None else number
+
+
+def _largest_text(row: LayerRow) -> str:
+    if row.comparison is not None and row.largest is None and row.found is not None:
+        return DIFFERENCES[row.comparison.difference]
+    return _number(row, row.largest, ".3g")
 
 
 def _broken_colour(row: LayerRow) -> QColor | None:
     return plot_colours().red if row.broken else None
-
-
-def _largest_text(row: LayerRow) -> str:
-    if row.found is None:
-        return UNREAD
-    if row.largest is not None:
-        return f"{row.largest:.3g}"
-    return DIFFERENCES[row.comparison.difference] if row.comparison else ""
-
-
-def _flipped_text(row: LayerRow) -> str:
-    if row.found is None:
-        return UNREAD
-    return "" if row.flipped is None else f"{row.flipped:,}"
 
 
 def _tip(row: LayerRow) -> str:
@@ -114,23 +114,24 @@ COLUMNS: tuple[Column[LayerRow], ...] = (
     ),
     Column("N:M", _pattern_text, "The N:M that its zeros were evidently made for"),
     Column(
-        "kept", lambda row: f"{row.found.density:.0%}" if row.found else UNREAD,
+        "kept", lambda row: _number(row, row.density, ".0%"),
         "Share of the weights that are not zero", number=True,
-        sort_key=lambda row: row.found.density if row.found else -1.0,
+        sort_key=lambda row: _sort_key(row.density),
     ),
     Column(
-        "broken", _broken_text, "Blocks that keep more than N weights of the N:M checked against",
-        number=True, colour=_broken_colour,
-        sort_key=lambda row: -1 if row.broken is None else row.broken,
+        "broken", lambda row: _number(row, row.broken),
+        "Blocks that keep more than N weights of the N:M checked against",
+        number=True, colour=_broken_colour, sort_key=lambda row: _sort_key(row.broken),
     ),
     Column(
         "largest |Δ|", _largest_text,
         "Largest difference between a weight here and in the other checkpoint", number=True,
-        sort_key=lambda row: -1.0 if row.largest is None else row.largest,
+        sort_key=lambda row: _sort_key(row.largest),
     ),
     Column(
-        "flipped", _flipped_text, "Positions that are zero in only one of the two checkpoints",
-        number=True, sort_key=lambda row: -1 if row.flipped is None else row.flipped,
+        "flipped", lambda row: _number(row, row.flipped),
+        "Positions that are zero in only one of the two checkpoints",
+        number=True, sort_key=lambda row: _sort_key(row.flipped),
     ),
 )  # fmt: skip
 

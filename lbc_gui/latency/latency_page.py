@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QSplitter,
     QVBoxLayout,
@@ -32,6 +31,7 @@ from lbc_gui.latency.measurement_thread import MeasuringFailed, Prepared
 from lbc_gui.latency.measurements_list import MeasurementsList
 from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
+from lbc_gui.widgets.buttons import push_button
 
 REDRAW_MILLISECONDS = 1000
 """Shortest time between two redraws of the plots while results arrive."""
@@ -235,18 +235,22 @@ class LatencyPage(QWidget):
         self.measurements.changed.connect(self._show_current)
 
     def _lay_out(self) -> None:
-        self._pin = _button("Pin", "Compare others with this one, as the baseline")
-        self._pin.clicked.connect(self.measurements.pin_baseline)
-        self._remove = _button("Remove", "Remove it from the list; files stay")
-        self._remove.clicked.connect(self.measurements.remove_current)
-        recorded = _button("Recorded", "Open the measurements that come with this program")
-        recorded.clicked.connect(self._open_recorded)
+        measurements = self.measurements
+        self._pin = push_button(
+            "Pin", "Compare others with this one, as the baseline", measurements.pin_baseline
+        )
+        self._remove = push_button(
+            "Remove", "Remove it from the list; files stay", measurements.remove_current
+        )
+        recorded = push_button(
+            "Recorded", "Open the measurements that come with this program", self._open_recorded
+        )
         if not _recorded():  # nothing is shown before it has its place: it would be a window
             recorded.hide()
-        self._load = _button("Import…", "Open measurements, or what a worker on a server wrote")
-        self._load.clicked.connect(self._import)
-        self._save = _button("Export…", "Save the ticked ones as JSON or CSV")
-        self._save.clicked.connect(self._export)
+        self._load = push_button(
+            "Import…", "Open measurements, or what a worker on a server wrote", self._import
+        )
+        self._save = push_button("Export…", "Save the ticked ones as JSON or CSV", self._export)
         left = QWidget()
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
@@ -296,9 +300,3 @@ def _from_file(measurement: Measurement, path: Path) -> Measurement:
     """Named after the file where it is nameless: what was "this machine" need not be this one."""
     nameless = measurement.source in (HERE.name, "imported")
     return measurement.model_copy(update={"source": path.name}) if nameless else measurement
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button

@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPushButton,
     QSizePolicy,
     QSpinBox,
     QWidget,
@@ -24,6 +23,7 @@ from lbc.latency.measurement import Backend, Dtype
 from lbc.latency.place import Place
 from lbc.latency.run import Request
 from lbc_gui.latency.measurement_thread import Prepared
+from lbc_gui.widgets.buttons import push_button
 
 MODEL, RUN, TYPED = "open model, random masks", "open run, its own masks", "typed shapes"
 HERE_CPU, HERE_GPU, SERVER = "this processor", "this machine's GPU", "a server by ssh"
@@ -79,18 +79,12 @@ class RequestBar(QWidget):
         self.dtype.setMinimumContentsLength(12)
         self.backend = _combo(list(BACKENDS), "Library that multiplies sparse weights")
         self.backend.setMinimumContentsLength(21)
-        self.measure = QPushButton("Measure")
-        self.measure.setToolTip("Measure every case (Ctrl+M)")
+        self.measure = push_button("Measure", "Measure every case (Ctrl+M)", self.measure_asked)
         self.measure.setShortcut("Ctrl+M")
-        self.measure.clicked.connect(self.measure_asked)
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop the measurement, here or on its server; results so far stay")
-        self.cancel.clicked.connect(self.cancel_asked)
-        self.copy = QPushButton("Copy command")
-        self.copy.setToolTip(
-            "Copy a command that measures this on a server that ssh cannot reach from here"
-        )
-        self.copy.clicked.connect(self.copy_asked)
+        tip = "Stop the measurement, here or on its server; results so far stay"
+        self.cancel = push_button("Cancel", tip, self.cancel_asked)
+        tip = "Copy a command that measures this on a server that ssh cannot reach from here"
+        self.copy = push_button("Copy command", tip, self.copy_asked)
         self._lay_out()
         self.cases.currentTextChanged.connect(self._choices_changed)
         self.place.currentTextChanged.connect(self._place_changed)

@@ -12,13 +12,13 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSizePolicy,
-    QToolButton,
     QWidget,
 )
 
 from lbc.pictures.mask_snapshot import Against
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.run.timeline import MomentTrack
+from lbc_gui.widgets.buttons import tool_button
 
 NOTHING, MOMENT, RUN = range(3)
 
@@ -41,10 +41,7 @@ class CompareBar(QWidget):
         self.track.setToolTip("The moment to compare with; drag, or use the arrow keys")
         self.track.moved.connect(self.go)
         self._where = QLabel()
-        self.other = QToolButton()
-        self.other.setText("Choose…")
-        self.other.setToolTip("Choose the folder of another run")
-        self.other.clicked.connect(self.choose_run)
+        self.other = tool_button("Choose…", "Choose the folder of another run", self.choose_run)
         self.way = QComboBox()
         self.way.addItems(["difference", "side by side"])
         self.way.setToolTip("Draw what differs, or both pictures in the same colours")

@@ -21,7 +21,6 @@ from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.heatmap.key_legend import KeyLegend
-from lbc_gui.heatmap.layer_list import LayerList, place_list
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.masks.captions import cell_words, input_text, weight_text
 from lbc_gui.masks.compare_bar import CompareBar
@@ -80,7 +79,7 @@ class MaskView(QWidget):
         self.note = QLabel()
         self.note.setWordWrap(True)
         self.note.hide()
-        self._splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self._lay_out()
         state.revealed.connect(self._reveal)
         state.changed.connect(self._show_view)
@@ -108,10 +107,6 @@ class MaskView(QWidget):
     def _reveal(self, block: int) -> None:
         if self.isVisible():
             self.heatmap.reveal(block)
-
-    def adopt(self, layers: LayerList) -> None:
-        """Show the list of layers, which the pages share, on this page."""
-        place_list(self._splitter, layers)
 
     def picture_to_save(self) -> Picture | None:
         snapshot = self._snapshot
@@ -223,8 +218,8 @@ class MaskView(QWidget):
         middle.setSizes([380, 168])
         middle.setChildrenCollapsible(False)
         column.addWidget(middle, 1)
-        self._splitter.addWidget(page)
-        self._splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(page)
+        self.splitter.setChildrenCollapsible(False)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(4, 4, 4, 4)
-        whole.addWidget(self._splitter)
+        whole.addWidget(self.splitter)

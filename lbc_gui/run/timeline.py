@@ -12,13 +12,13 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSizePolicy,
-    QToolButton,
     QWidget,
 )
 
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.theme import plot_colours
+from lbc_gui.widgets.buttons import tool_button
 
 SPEEDS = (1.0, 2.0, 5.0, 10.0)
 """Moments per second while playing."""
@@ -135,15 +135,15 @@ class Timeline(QWidget):
         self._state = state
         self.track = MomentTrack()
         self.track.moved.connect(state.go_to)
-        self.play = _button("▶", "Play the run from here; press again to stop", checkable=True)
+        self.play = tool_button("▶", "Play the run from here; press again to stop")
+        self.play.setCheckable(True)
         self.play.toggled.connect(self._play)
         self.speed = QComboBox()
         self.speed.addItems([f"{speed:g}/s" for speed in SPEEDS])
         self.speed.setCurrentIndex(1)
         self.speed.setToolTip("Moments per second while playing")
         self.speed.currentIndexChanged.connect(self._set_speed)
-        self.live = _button("", "")
-        self.live.clicked.connect(self._go_live)
+        self.live = tool_button("", "", self._go_live)
         self._where = QLabel()
         self._where.setMinimumWidth(
             self._where.fontMetrics().horizontalAdvance("epoch 000.00 · 000 of 000")
@@ -216,11 +216,3 @@ class Timeline(QWidget):
     def _stop(self) -> None:
         self._timer.stop()
         self.play.setChecked(False)
-
-
-def _button(text: str, tip: str, checkable: bool = False) -> QToolButton:
-    button = QToolButton()
-    button.setText(text)
-    button.setToolTip(tip)
-    button.setCheckable(checkable)
-    return button

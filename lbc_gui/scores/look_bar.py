@@ -14,6 +14,7 @@ from lbc.pictures.colour_tables import MAPS, OTHERS, lookup_table
 from lbc.pictures.score_codes import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
 from lbc.pictures.score_snapshot import Look
 from lbc_gui.run.view_state import ViewState
+from lbc_gui.widgets.buttons import tool_button
 
 COLOURS: dict[Colour, str] = {
     "difference": "difference from mean",
@@ -116,9 +117,7 @@ class LookBar(QWidget):
             text = f"{clip:g} % at each end" if clip else "Nothing: show the extremes"
             clips.addAction(self._choice(self._clips, text, clip, chosen=clip == USUAL_CLIP))
         menu.addActions([self.log, self.hold])
-        button = QToolButton()
-        button.setText("Levels")
-        button.setToolTip("Colour map, clipping, logarithmic or held levels")
+        button = tool_button("Levels", "Colour map, clipping, logarithmic or held levels")
         button.setMenu(menu)
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         return button

@@ -20,7 +20,7 @@ from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.heatmap.key_legend import KeyLegend
-from lbc_gui.heatmap.layer_list import LayerList, place_list
+from lbc_gui.heatmap.layer_list import LayerList
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.scores.look_bar import COLOURS, LookBar
@@ -66,10 +66,6 @@ class ScoreView(QWidget):
             self.list.show_layers(view.layers)
         self.list.show_open(view.layer)
         self.heatmap.show_pins(view.block, view.pinned_blocks)
-
-    def adopt(self, layers: LayerList) -> None:
-        """Take the list of layers, which the pages share, from the page that was open before."""
-        place_list(self._splitter, layers)
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -137,10 +133,10 @@ class ScoreView(QWidget):
         column.addLayout(head)
         column.addLayout(bar)
         column.addWidget(self.heatmap, 1)
-        self._splitter = QSplitter(Qt.Orientation.Horizontal)
-        self._splitter.addWidget(page)
-        self._splitter.setChildrenCollapsible(False)
-        self.adopt(self.list)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.addWidget(page)
+        self.splitter.setChildrenCollapsible(False)
+        self.list.move_to(self.splitter)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self._splitter)
+        layout.addWidget(self.splitter)

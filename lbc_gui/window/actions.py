@@ -27,6 +27,22 @@ def _action(
     return action
 
 
+def _themes(parent: QWidget) -> QActionGroup:
+    themes = QActionGroup(parent)
+    for name, text in (("system", "System"), ("light", "Light"), ("dark", "Dark")):
+        action = QAction(text, themes)
+        action.setCheckable(True)
+        action.setData(name)
+    return themes
+
+
+def _examples(parent: QWidget) -> QActionGroup:
+    examples = QActionGroup(parent)
+    for path in sorted(resource("experiments").glob("*.yaml")):
+        QAction(path.stem, examples).setData(str(path))
+    return examples
+
+
 @dataclass(frozen=True)
 class Actions:
     """The window's actions, not yet connected to anything."""
@@ -56,15 +72,6 @@ class Actions:
     @classmethod
     def create(cls, parent: QWidget) -> Actions:
         """Build every action with its text, shortcut, tooltip and icon."""
-        themes = QActionGroup(parent)
-        for name, text in (("system", "System"), ("light", "Light"), ("dark", "Dark")):
-            action = QAction(text, themes)
-            action.setCheckable(True)
-            action.setData(name)
-        examples = QActionGroup(parent)
-        for path in sorted(resource("experiments").glob("*.yaml")):
-            example = QAction(path.stem, examples)
-            example.setData(str(path))
         return cls(
             run=_action(parent, "Run", "F5", "Start or resume training", Pixmap.SP_MediaPlay),
             pause=_action(
@@ -89,7 +96,7 @@ class Actions:
                 parent, "Open a &run…", "Ctrl+Shift+O", "Show a run on disk, moment by moment"
             ),
             open=_action(parent, "&Open experiment…", "Ctrl+O", "Open an experiment file"),
-            examples=examples,
+            examples=_examples(parent),
             inspect=_action(
                 parent, "&Inspect a checkpoint…", "Ctrl+I", "Show which N:M a saved model obeys"
             ),
@@ -113,7 +120,7 @@ class Actions:
             quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
             fit=_action(parent, "&Fit heatmap", "Ctrl+0", "Show the whole layer"),
             reset_layout=_action(parent, "Reset la&yout", "", "Move every panel back to its place"),
-            themes=themes,
+            themes=_themes(parent),
             about=_action(parent, "&About", "", "About this program"),
         )  # fmt: skip
 

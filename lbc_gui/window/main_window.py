@@ -252,7 +252,7 @@ class MainWindow(QMainWindow):
         self._block_dock.setVisible(page is not None)
         self.timeline.setVisible(page is not None)
         if page is not None:
-            page.adopt(self.scores.list)
+            self.scores.list.move_to(page.splitter)
             self._ask()
 
     @Slot()

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtWidgets import QApplication, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox
 from pytestqt.qtbot import QtBot
 
 from lbc.config import Augment, Experiment, ImageFolder, parse_experiment
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import KINDS
-from lbc_gui.experiment.editors import FileBox
+from lbc_gui.experiment.editors import FileBox, read
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.experiment.fields import VARIANTS
 from lbc_gui.run.session import State
@@ -238,3 +239,17 @@ def test_an_edit_during_training_waits_for_reset(open_window: Open, qtbot: QtBot
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     assert window.session.experiment is not None
     assert window.session.experiment.name == "later"
+
+
+def test_the_wheel_scrolls_the_form_and_not_a_value(open_window: Open) -> None:
+    form = open_window().experiment_panel.form
+    for path in ("training.epochs", "optimizer.lr", "model.name"):
+        editor = form.editor(path)
+        before = read(editor)
+        where = QPointF(editor.rect().center())
+        turn = QWheelEvent(
+            where, editor.mapToGlobal(where), QPoint(), QPoint(0, -120), Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(editor, turn)
+        assert read(editor) == before
