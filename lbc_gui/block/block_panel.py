@@ -133,10 +133,11 @@ class BlockPanel(QWidget):
         self._title.setText(f"<b>{snapshot.request.layer}</b> · block {block.index}<br>{where}")
         live = int((block.scores > -np.inf).sum())
         count = block.pattern.count
+        filled = "" if block.weights is None else " (filled bars)"
         shown = f", the best {SHOWN_ROWS} listed" if count > SHOWN_ROWS else ""
         self._summary.setText(
             f"{block.pattern}: {live} of {count:,} combinations live{shown}. "
-            f"{int(block.kept.sum())} of {block.pattern.m} weights kept (filled bars)."
+            f"{int(block.kept.sum())} of {block.pattern.m} weights kept{filled}."
         )
         self._show(block)
         self.life.show_block(Pin(snapshot.request.layer, block.index))

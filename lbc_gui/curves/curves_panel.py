@@ -66,10 +66,15 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._redraw.timeout.connect(self._draw_stale)
         self._restyle()
 
-    def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
-        """Empty plots, as long as the run will be."""
+    def clear_curves(self) -> None:
+        """Empty all plots."""
         for series in self._series.values():
             series.clear()
+        self._draw(self._series)
+
+    def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
+        """Empty all plots and scale them for a run."""
+        self.clear_curves()
         largest = max(layer.pattern.count for layer in layers)
         for plot in self._plots.values():
             plot.setXRange(0, epochs, padding=0.02)

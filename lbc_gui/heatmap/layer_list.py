@@ -133,6 +133,14 @@ class LayerList(QWidget):
         self._show_tools()
         self._filter()
 
+    def clear_states(self) -> None:
+        """Show nothing of the layers but their names, for another run."""
+        self._states = ()
+        for entry in self._entries():
+            entry.state = entry.flips = None
+            entry.setIcon(QIcon())
+            entry.describe()
+
     def show_open(self, name: str | None) -> None:
         """Select the layer that is open."""
         self.layers.blockSignals(True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the window needs this file before it needs that page
     from lbc_gui.inspector.inspector_page import InspectorPage
 
 
-class Inspecting(QObject):
+class CheckpointOpener(QObject):
     """Brings the Inspect page to the front with what is to be opened."""
 
     def __init__(

@@ -19,9 +19,9 @@ from lbc_gui.export.view_renderer import Picture
 from lbc_gui.inspector.captions import title, weight_text
 from lbc_gui.inspector.colours import Legend, difference_table, mask_table, weight_table
 from lbc_gui.inspector.data_export import layer_data
-from lbc_gui.inspector.mask_view import MaskView
 from lbc_gui.inspector.reader_thread import LayerPicture
 from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationRow, ViolationsTable
+from lbc_gui.inspector.weight_view import WeightView
 from lbc_gui.widgets.buttons import tool_button
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
@@ -43,7 +43,7 @@ class LayerView(QWidget):
         self.colour.setToolTip("What the colours mean")
         self.colour.currentTextChanged.connect(self._colour_chosen)
         self._legend = Legend()
-        self.view = MaskView()
+        self.view = WeightView()
         self.view.hovered.connect(self._hover)
         self.view.clicked.connect(self._clicked)
         self.violations = ViolationsTable()

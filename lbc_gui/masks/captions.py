@@ -74,9 +74,9 @@ def numbers_text(numbers: Numbers, against: str) -> str:
         _dead("inputs", "i", numbers.dead_inputs),
     ]
     if numbers.magnitude is not None:
-        lines.append(_agreement("as by |w|", numbers.magnitude))
+        lines.append(_agreement("same as by |w|", numbers.magnitude))
     if numbers.agreement is not None:
-        lines.append(_agreement(f"as {against}", numbers.agreement))
+        lines.append(_agreement(f"same as {against}", numbers.agreement))
     if numbers.flips is not None:
         flips = numbers.flips
         lines.append(f"only here {flips.switched_on:,}, only there {flips.switched_off:,}")

@@ -50,8 +50,9 @@ class RunProgress(QProgressBar):
 
     def show_state(self, state: State) -> None:
         self._state = state
-        if state is State.LOADING:
+        if state in (State.LOADING, State.WAITING, State.OPENED):
             self._prepared = self._last = None
+        if state is State.LOADING:
             self.setRange(0, 0)
         elif self._prepared is not None:
             self.setRange(0, self._prepared.steps)

@@ -61,6 +61,7 @@ class ScoreView(QWidget):
             self._snapshot = None
             self.heatmap.clear_picture()
             self._title.clear()
+            self.list.clear_states()
             self.hover_text.emit("")
         if view.layers != before.layers:
             self.list.show_layers(view.layers)

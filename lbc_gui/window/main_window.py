@@ -34,7 +34,7 @@ from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.export.report_export import Reporting
 from lbc_gui.export.view_export import Saving
-from lbc_gui.inspector.entry_points import Inspecting
+from lbc_gui.inspector.entry_points import CheckpointOpener
 from lbc_gui.run.launch import Starting
 from lbc_gui.run.log_panel import LogPanel
 from lbc_gui.run.resumption import Resuming
@@ -62,7 +62,7 @@ FIRST_PAINT_MILLISECONDS = 1000
 class MainWindow(QMainWindow):
     """One experiment, one run, every view of it."""
 
-    inspecting: Inspecting
+    inspecting: CheckpointOpener
 
     def __init__(
         self, experiment: Experiment, runs: Path, settings: Settings, start: bool = False
@@ -167,6 +167,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _loaded(self) -> None:
         self.view_state.begin_run(live=self.session.state is not State.OPENED)
+        self.curves.clear_curves()
         if self.session.state is State.WAITING:
             self.view_state.set_layers(())
         self._note.clear()
@@ -370,7 +371,7 @@ class MainWindow(QMainWindow):
             lambda: self.session.finished_folder,
         )
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
-        self.inspecting = Inspecting(self, inspector, self.pages, self.message, self.log)
+        self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
         self.closing.wait_for(latency.measuring, inspector.reading, self.reporting)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 from lbc_gui.heatmap.cells_view import CellsView
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.inspector.colours import weight_table
-from lbc_gui.inspector.mask_view import MaskView
+from lbc_gui.inspector.weight_view import WeightView
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
 from tests.gui.export.test_view_export import pixels, snapshot_in
@@ -82,7 +82,7 @@ def test_without_a_picture_there_is_the_ground(scores: HeatmapView) -> None:
 
 
 def test_rings_and_borders_of_weights_are_the_scenes(qtbot: QtBot) -> None:
-    view = MaskView()
+    view = WeightView()
     qtbot.addWidget(view)
     view.resize(640, 360)
     view.show()

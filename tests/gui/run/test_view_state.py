@@ -190,12 +190,14 @@ def test_of_the_run_before_nothing_is_left(qtbot: QtBot, open_window: Open, tmp_
         left.extend([scores._snapshot, masks._snapshot, scores.heatmap._fold, block.life.life])
         left.extend([scores._title.text(), block.title.replace(HINT, "")])
         left.append(block.combinations.table.rowCount())
+        left.extend(entry.state or entry.flips for entry in scores.list._entries())
         left.extend([window.timeline.track.moments, masks.compare.track.moments])
 
     window.session.loaded.connect(look_for_leftovers)
     window.files.open_run(tmp_path / "other")
     qtbot.waitUntil(lambda: bool(left), timeout=SECONDS)
     assert not any(left), left
+    assert window.progress.text() == "a run on disk"
     qtbot.waitUntil(lambda: shown(window) is not None, timeout=SECONDS)
     names = [entry.info.name for entry in window.scores.list._entries()]
     assert names == ["hidden.0", "hidden.1", "hidden.2"]
@@ -211,9 +213,13 @@ def test_nothing_is_shown_of_a_network_that_is_not_built_yet(
     window = open_window()
     qtbot.waitUntil(lambda: shown(window) is not None, timeout=SECONDS)
     window.view_state.pin(3)
+    window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.progress.value() == 1, timeout=SECONDS)
     window.session.hold(small_experiment(name="another"))
     qtbot.waitUntil(lambda: window.session.state is State.WAITING, timeout=SECONDS)
     assert not window.scores.list._entries()
+    assert window.progress.text() == "waiting for Run"
+    assert window.curves.picture_to_save() is None
     assert window.view_state.view.request is None
     assert shown(window) is None and window.block.title == HINT
     assert window.block.pins.count() == 0 and pins_on(window) == {(None, ())}

@@ -34,7 +34,7 @@ class _WholeAxis(pg.AxisItem):  # type: ignore[misc]
         return [(max(1.0, float(round(spacings[0]))), 0.0)] if spacings else []
 
 
-class MaskView(CellsView):
+class WeightView(CellsView):
     """Draws colour codes, with gaps between blocks if there is room; one block can be framed."""
 
     clicked = Signal(object)
