@@ -79,7 +79,7 @@ class MainWindow(QMainWindow):
         self.timeline = Timeline(self.view_state)
         self.message = MessageBar()
         self.progress = RunProgress()
-        self.actions_ = Actions.create(self)
+        self.actions_ = Actions(self)
         self._dock_layout = DockLayout(self, settings, self.actions_.themes)
         self._start, self._runs = start, runs
         self.starting = Starting(self.session, self.experiment_panel, self)
