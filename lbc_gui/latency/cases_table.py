@@ -18,10 +18,10 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from lbc.latency.anchors import peak_of
+from lbc.latency.anchors import find_peak
+from lbc.latency.explanation import explain
 from lbc.latency.measurement import Measurement, Mode, Result
 from lbc.latency.table import detail_lines, speed_up
-from lbc.latency.why import why_slow
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -166,7 +166,7 @@ class CasesModel(QAbstractTableModel):
         """What was found once for a result, which a growing measurement keeps as it is."""
         known, why = self._reasons.get(result.index, (None, ""))
         if known is not result:
-            why = why_slow(result, measurement)
+            why = explain(result, measurement)
             self._reasons[result.index] = result, why
         return why
 
@@ -303,7 +303,7 @@ def _rate(result: Result, measurement: Measurement) -> str:
     """TFLOP/s and, where there is a data sheet, the share of its peak."""
     if result.sparse() is None:
         return ""
-    reached, peak = _operations(result), peak_of(measurement.device)
+    reached, peak = _operations(result), find_peak(measurement.device)
     text = f"{reached / 1e12:,.3g}" if reached < 1e15 else f"{reached / 1e12:,.0f}"
     if peak is None:
         return text

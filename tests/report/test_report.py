@@ -337,8 +337,8 @@ def test_wrong_paths_are_told_and_nothing_is_overwritten(
     assert main(["report", str(run), "--out", str(tmp_path / "no" / "r.html")]) == 2
     first, second, third = capsys.readouterr().err.splitlines()
     assert "is not a folder" in first
-    assert "exists already" in second
-    assert "does not exist: make it first" in third
+    assert "already exists" in second
+    assert "does not exist: create it first" in third
     assert (tmp_path / "mine.html").read_text() == "mine"
 
 
