@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lbc.pictures.score_codes import Floats
 from lbc.runs.history_walks import Gone
-from lbc.sparsity.compliance import block_coordinates
+from lbc.sparsity.arrays import Floats
+from lbc.sparsity.blocks import block_coordinates
 from lbc.sparsity.pattern import Pattern
 
 ORDINALS = {1: "st", 2: "nd", 3: "rd"}

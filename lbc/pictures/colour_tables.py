@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from cmap import Colormap
 
-from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, REMOVED, Colour
+from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, REMOVED, Codes, Colour
 
 MAPS: dict[Colour, str] = {
     "difference": "crameri:vik",
@@ -43,9 +42,7 @@ SAME_COLOUR = (190, 194, 200)
 
 
 @lru_cache(maxsize=64)
-def lookup_table(
-    colour: Colour, background: tuple[int, int, int], name: str = ""
-) -> npt.NDArray[np.uint8]:
+def lookup_table(colour: Colour, background: tuple[int, int, int], name: str = "") -> Codes:
     """RGB of every colour code: uint8 (256, 3). Blank cells take the ``background``.
 
     ``name`` is a colour map to use in place of the one that suits ``colour``.
@@ -59,9 +56,7 @@ def lookup_table(
     return table
 
 
-def kinds_table(
-    colours: Sequence[tuple[int, int, int]], background: tuple[int, int, int]
-) -> npt.NDArray[np.uint8]:
+def kinds_table(colours: Sequence[tuple[int, int, int]], background: tuple[int, int, int]) -> Codes:
     """RGB of codes that are kinds, counted from ``LOWEST``: uint8 (256, 3)."""
     table = np.zeros((256, 3), dtype=np.uint8)
     table[LOWEST : LOWEST + len(colours)] = colours
@@ -70,7 +65,7 @@ def kinds_table(
     return table
 
 
-def winner_table(count: int, background: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+def winner_table(count: int, background: tuple[int, int, int]) -> Codes:
     """RGB of the codes that ``lbc.pictures.mask_codes.winner_codes`` gives: uint8 (256, 3)."""
     if count > len(DISTINCT):
         return lookup_table("rank", background)

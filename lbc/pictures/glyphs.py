@@ -15,4 +15,4 @@ def glyphs(members: tuple[int, ...], size: int) -> str:
 @lru_cache(maxsize=20_000)
 def members_of(pattern: Pattern, combination: int) -> tuple[int, ...]:
     """The positions a combination holds, ascending."""
-    return tuple(pattern.members[combination].tolist())
+    return tuple(pattern.member_array[combination].tolist())

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_key
 from lbc.pictures.colour_tables import DISTINCT, SAME_COLOUR
 from lbc.pictures.level_of_detail import Reduction
-from lbc.pictures.mask_codes import Flags, compare, counts, furthest, winner_codes
+from lbc.pictures.mask_codes import compare, furthest, winner_codes
 from lbc.pictures.score_codes import (
     LOWEST,
     REMOVED,
     USUAL_CLIP,
     Codes,
-    Floats,
     levels,
     quantise,
     summarise,
 )
+from lbc.sparsity.arrays import Bools, Floats, Indices
+from lbc.sparsity.combinations import row_counts
 from lbc.sparsity.pattern import Pattern
 
 GREYS = "crameri:grayC_r"
@@ -39,7 +39,7 @@ class Coloured:
     reduction: Reduction
 
 
-def signed(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured:
+def signed(values: Floats, kept: Bools, like: Coloured | None = None) -> Coloured:
     """Values about 0. A block stands for the one furthest from it; ``like`` gives the levels."""
     shown = np.where(kept, values, np.float32(-np.inf))
     high = _level(like) or levels(shown, "difference", USUAL_CLIP)[1]
@@ -48,7 +48,7 @@ def signed(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloure
     return Coloured(quantise(shown, -high, high), key, blocks, key, "furthest")
 
 
-def sizes(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured:
+def sizes(values: Floats, kept: Bools, like: Coloured | None = None) -> Coloured:
     """Absolute values from 0; a block stands for its largest."""
     shown = np.where(kept, np.abs(values), np.float32(-np.inf))
     high = _level(like) or max(levels(shown, "score", USUAL_CLIP)[1], 1e-12)
@@ -57,7 +57,7 @@ def sizes(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured
     return Coloured(quantise(shown, 0.0, high), key, blocks, key, "best")
 
 
-def mask_alone(kept: Flags) -> Coloured:
+def mask_alone(kept: Bools) -> Coloured:
     """Kept or not; blocks, and what is drawn smaller, by the share that is kept."""
     cells = np.where(kept, np.uint8(LOWEST), np.uint8(REMOVED))
     key = Swatches(("kept",), (KEPT_COLOUR,))
@@ -66,7 +66,7 @@ def mask_alone(kept: Flags) -> Coloured:
     return Coloured(cells, key, blocks, whole, "mean")
 
 
-def best_combinations(winners: npt.NDArray[np.int64], held: Flags, pattern: Pattern) -> Coloured:
+def best_combinations(winners: Indices, held: Bools, pattern: Pattern) -> Coloured:
     """What each block's best combination holds, in that combination's colour."""
     of_block = winner_codes(winners, pattern)
     cells = np.where(held, of_block[:, None], np.uint8(REMOVED))
@@ -74,7 +74,7 @@ def best_combinations(winners: npt.NDArray[np.int64], held: Flags, pattern: Patt
     return Coloured(cells, key, of_block, key, "sample")
 
 
-def difference(before: Flags, after: Flags, names: tuple[str, str, str, str]) -> Coloured:
+def difference(before: Bools, after: Bools, names: tuple[str, str, str, str]) -> Coloured:
     """Where two masks differ; blocks by the share of their positions that do.
 
     ``names``: kept by both, by the first alone, by the second alone, by neither. The brightest
@@ -88,8 +88,8 @@ def difference(before: Flags, after: Flags, names: tuple[str, str, str, str]) ->
     return Coloured(compare(before, after), key, quantise(share, 0.0, high), whole, "mean")
 
 
-def _share(flags: Flags) -> Floats:
-    return np.asarray(counts(flags) / flags.shape[1], dtype=np.float32)
+def _share(flags: Bools) -> Floats:
+    return np.asarray(row_counts(flags) / flags.shape[1], dtype=np.float32)
 
 
 def _level(like: Coloured | None) -> float | None:

@@ -18,6 +18,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from lbc.sparsity.arrays import Bools, Floats
+from lbc.sparsity.combinations import winners
+
 Colour = Literal["difference", "score", "rank", "margin"]
 """What the colour of one cell says; ``values`` defines them."""
 Summary = Literal["best", "worst", "mean", "margin"]
@@ -26,7 +29,6 @@ Summary = Literal["best", "worst", "mean", "margin"]
 SYMMETRIC: tuple[Colour, ...] = ("difference", "margin")
 """Colours whose levels are symmetric, so that the middle means 0."""
 
-Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
 
 BLANK = 0
@@ -44,8 +46,6 @@ USUAL_CLIP = 0.5
 """Per cent of the cells that lie beyond the levels at each end: one block cannot dim all others."""
 
 _CHUNK_CELLS = 1 << 17
-_MOST_PASSES = 256
-_FEWEST_ROWS = 4_000
 _SAMPLE = 8_000
 _DECADES = 3.0
 
@@ -128,7 +128,7 @@ def by_chunks(
     return whole
 
 
-def put(scores: Floats, where: npt.NDArray[np.bool_], value: float) -> Floats:
+def put(scores: Floats, where: Bools, value: float) -> Floats:
     """Put ``value`` into ``scores``, float32, at some places, and return them.
 
     By arithmetic on bits: what NumPy offers branches at every cell, and where what is removed lies
@@ -141,12 +141,12 @@ def put(scores: Floats, where: npt.NDArray[np.bool_], value: float) -> Floats:
     return scores
 
 
-def _all_bits(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+def _all_bits(where: Bools) -> npt.NDArray[np.uint32]:
     """All bits set where true, none elsewhere."""
     return np.negative(where.view(np.uint8), dtype=np.uint32)
 
 
-def _zero_unless(live: npt.NDArray[np.bool_], scores: Floats) -> Floats:
+def _zero_unless(live: Bools, scores: Floats) -> Floats:
     return (scores.view(np.uint32) & _all_bits(live)).view(np.float32)
 
 
@@ -174,20 +174,6 @@ def margin(scores: Floats) -> Floats:
         others = scores - best[:, None]
         others[rows, winner] = best - second
     return others
-
-
-def winners(scores: Floats) -> npt.NDArray[np.int64]:
-    """The best of every row, the earliest among equals: (blocks, K) → int64 (blocks,)."""
-    if scores.shape[1] > _MOST_PASSES or len(scores) < _FEWEST_ROWS:
-        return np.asarray(scores.argmax(axis=1), np.int64)
-    # Of many rows one pass for each column, which lies in order in memory, is eight times faster.
-    best = scores[:, 0]
-    found = np.zeros(len(scores), np.uint8)
-    for k in range(1, scores.shape[1]):
-        better = (scores[:, k] > best).view(np.uint8)
-        np.maximum(found, better * np.uint8(k), out=found)
-        best = np.maximum(best, scores[:, k])
-    return found.astype(np.int64)
 
 
 def rank(scores: Floats) -> npt.NDArray[np.int32]:

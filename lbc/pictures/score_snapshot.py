@@ -1,4 +1,4 @@
-"""From a moment of one layer to the pictures that the views show. Runs in the drawing thread."""
+"""From a moment of one layer to the pictures that the views show."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from lbc.pictures.colour_keys import Key, Scale, winner_key
-from lbc.pictures.layer_moment import Flags, LayerMoment, LayerState, Watch
+from lbc.pictures.layer_moment import LayerMoment, LayerState, Watch
 from lbc.pictures.level_of_detail import Reduction, reduce_codes
 from lbc.pictures.mask_codes import winner_codes
 from lbc.pictures.score_codes import (
@@ -17,7 +16,6 @@ from lbc.pictures.score_codes import (
     USUAL_CLIP,
     Codes,
     Colour,
-    Floats,
     Fold,
     Summary,
     by_chunks,
@@ -25,9 +23,10 @@ from lbc.pictures.score_codes import (
     quantise,
     summarise,
     values,
-    winners,
 )
 from lbc.runs.history_walks import Gone
+from lbc.sparsity.arrays import Bools, Floats, Indices
+from lbc.sparsity.combinations import winners
 from lbc.sparsity.pattern import Pattern
 
 THUMBNAIL_WIDTH = 48
@@ -70,8 +69,8 @@ K = TypeVar("K", bound=Key, covariant=True)
 
 
 @dataclass(frozen=True)
-class Picture(Generic[K]):
-    """Colour codes, read-only, and their scale."""
+class KeyedCodes(Generic[K]):
+    """Colour codes, read-only, and the key that says what they mean."""
 
     codes: Codes
     scale: K
@@ -87,7 +86,7 @@ class BlockState:
     index: int
     pattern: Pattern
     weights: Floats | None
-    kept: Flags
+    kept: Bools
     scores: Floats
 
 
@@ -108,8 +107,8 @@ class Snapshot:
     by_position: bool
     scores: Floats
     fold: Fold
-    cells: Picture[Key]
-    summary: Picture[Key]
+    cells: KeyedCodes[Key]
+    summary: KeyedCodes[Key]
     decided: bool
     block: BlockState | None
     layers: tuple[LayerState, ...]
@@ -139,9 +138,9 @@ class Drawn(Protocol):
     @property
     def fold(self) -> Fold: ...
     @property
-    def cells(self) -> Picture[Key]: ...
+    def cells(self) -> KeyedCodes[Key]: ...
     @property
-    def summary(self) -> Picture[Key]: ...
+    def summary(self) -> KeyedCodes[Key]: ...
     @property
     def reduction(self) -> Reduction: ...
     @property
@@ -157,8 +156,8 @@ class Thumbnail:
     """
 
     name: str
-    picture: Picture[Key]
-    winners: npt.NDArray[np.int64]
+    picture: KeyedCodes[Key]
+    winners: Indices
     flips: float | None = None
 
     def since(self, before: Thumbnail | None) -> Thumbnail:
@@ -186,7 +185,7 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
         by_position=by_position,
         scores=scores,
         fold=fold,
-        cells=Picture(fixed(fold.apply(cells.codes)), cells.scale),
+        cells=KeyedCodes(fixed(fold.apply(cells.codes)), cells.scale),
         summary=_in_rows(summary, fold),
         decided=decided,
         block=block_state(moment, request.block, None if by_position else scores),
@@ -208,7 +207,7 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     summary = _in_rows(summary, fold)
     step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
     codes = reduce_codes(summary.codes, 1, step, reduction)
-    return Thumbnail(sample.name, Picture(codes, summary.scale), winners(scores))
+    return Thumbnail(sample.name, KeyedCodes(codes, summary.scale), winners(scores))
 
 
 def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:
@@ -226,29 +225,29 @@ def _shows_winners(moment: LayerMoment, look: Look) -> bool:
     return int(np.count_nonzero(moment.mask)) == moment.blocks * moment.pattern.n
 
 
-def _won_blocks(scores: Floats, pattern: Pattern) -> Picture[Key]:
+def _won_blocks(scores: Floats, pattern: Pattern) -> KeyedCodes[Key]:
     """Every block, (blocks,), in its winner's colour."""
-    return Picture(winner_codes(winners(scores), pattern), winner_key(pattern))
+    return KeyedCodes(winner_codes(winners(scores), pattern), winner_key(pattern))
 
 
-def _won_cells(scores: Floats, blocks: Picture[Key]) -> Picture[Key]:
+def _won_cells(scores: Floats, blocks: KeyedCodes[Key]) -> KeyedCodes[Key]:
     """Every combination, (blocks, K): removed, or in the colour of its block."""
     cells = by_chunks(
         lambda rows: np.where(scores[rows] > -np.inf, blocks.codes[rows, None], np.uint8(REMOVED)),
         *scores.shape,
     )
-    return Picture(cells, blocks.scale)
+    return KeyedCodes(cells, blocks.scale)
 
 
-def _of_values(scores: Floats, look: Look) -> tuple[Picture[Key], Picture[Key]]:
+def _of_values(scores: Floats, look: Look) -> tuple[KeyedCodes[Key], KeyedCodes[Key]]:
     """Every cell, (blocks, K), and every block, (blocks,), by what is chosen of the scores."""
     shown, scale = _shown(scores, look)
     cells = by_chunks(
         lambda rows: quantise(shown[rows], scale.low, scale.high, look.log), *shown.shape
     )
     if look.summary == "best":  # its code is the greatest
-        return Picture(cells, scale), Picture(np.maximum.reduce(cells, axis=1), scale)
-    return Picture(cells, scale), _summary(scores, shown, scale, look)
+        return KeyedCodes(cells, scale), KeyedCodes(np.maximum.reduce(cells, axis=1), scale)
+    return KeyedCodes(cells, scale), _summary(scores, shown, scale, look)
 
 
 def _shown(scores: Floats, look: Look) -> tuple[Floats, Scale]:
@@ -258,19 +257,19 @@ def _shown(scores: Floats, look: Look) -> tuple[Floats, Scale]:
     return shown, Scale(look.colour, low, high, look.log, look.colour_map)
 
 
-def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> Picture[Scale]:
+def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> KeyedCodes[Scale]:
     source = scores if look.summary == "margin" else shown
     spoken = by_chunks(lambda rows: summarise(source[rows], look.summary), *source.shape)
     if look.summary == "margin":
         low, high = 0.0, levels(spoken[:, None], "margin", look.clip)[1]
         scale = Scale("score", low, high, look.log, look.colour_map)
-    return Picture(quantise(spoken, scale.low, scale.high, look.log), scale)
+    return KeyedCodes(quantise(spoken, scale.low, scale.high, look.log), scale)
 
 
-def _in_rows(of_blocks: Picture[Key], fold: Fold) -> Picture[Key]:
+def _in_rows(of_blocks: KeyedCodes[Key], fold: Fold) -> KeyedCodes[Key]:
     """Codes of blocks as a picture, (outputs, blocks per output)."""
     codes = of_blocks.codes.reshape(fold.outputs, fold.blocks_per_row)
-    return Picture(fixed(codes), of_blocks.scale)
+    return KeyedCodes(fixed(codes), of_blocks.scale)
 
 
 def fixed(codes: Codes) -> Codes:

@@ -30,7 +30,7 @@ class ReportCancelled(Exception):  # noqa: N818 - nothing went wrong
     """The report was not wanted any more; nothing was written."""
 
 
-class State(BaseModel):
+class RunDocument(BaseModel):
     """What run.json says."""
 
     status: Status
@@ -56,7 +56,7 @@ class RunStory:
     """
 
     folder: Path
-    state: State
+    state: RunDocument
     being_written: bool
     planned: int | None
     experiment: str
@@ -113,7 +113,7 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunStory:
     )
 
 
-def _read_state(folder: Path) -> State:
+def _read_state(folder: Path) -> RunDocument:
     if not folder.is_dir():
         raise ReportError(f"{folder} is not a folder: name the folder of a run.")
     document = read_state(folder)
@@ -122,7 +122,7 @@ def _read_state(folder: Path) -> State:
             f"{folder} holds no run: it needs the run.json and experiment.yaml of one."
         )
     try:
-        return State.model_validate(document)
+        return RunDocument.model_validate(document)
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         raise ReportError(

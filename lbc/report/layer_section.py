@@ -7,19 +7,20 @@ from html import escape
 from math import prod
 
 import numpy as np
-from torch import Tensor
 
+from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.score_codes import Fold
 from lbc.report.charts import Axis, Line, bar_chart, line_chart, small_bars
 from lbc.report.layer_story import LayerStory
 from lbc.report.pixels import (
-    Picture,
+    PngImage,
     colour_bar,
     mask_cells,
     mask_picture,
     score_level,
     score_picture,
 )
+from lbc.sparsity.arrays import Bools, Indices
 from lbc.sparsity.mask_statistics import kept_at_positions, uniform_expectation
 from lbc.sparsity.pattern import Pattern
 
@@ -79,10 +80,8 @@ def layer_section(number: int, layer: LayerStory) -> str:
     )
 
 
-def squares(combination: int, pattern: Pattern) -> str:
-    """Which positions a combination holds: ``■■□□``."""
-    held = set(pattern.members[combination].tolist())
-    return "".join("■" if j in held else "□" for j in range(pattern.m))
+def _squares(combination: int, pattern: Pattern) -> str:
+    return glyphs(members_of(pattern, combination), pattern.m)
 
 
 def _name(layer: LayerStory) -> str:
@@ -96,12 +95,12 @@ def _shape(layer: LayerStory) -> str:
 def _row(number: int, layer: LayerStory, decided: bool) -> str:
     unknown = "–"
     dead = layer.dead or (unknown, unknown)
-    kept = unknown if layer.mask is None else f"{float(layer.mask.float().mean()):.1%}"
+    kept = unknown if layer.mask is None else f"{float(layer.mask.mean()):.1%}"
     top = winners = unknown
     if layer.begun and layer.counts is not None:
         best = int(layer.counts.argmax())
         share = int(layer.counts[best]) / layer.blocks
-        top = f"{squares(best, layer.pattern)} {share:.2%}"
+        top = f"{_squares(best, layer.pattern)} {share:.2%}"
         counts, mean = _bars(layer, layer.counts)
         winners = small_bars(counts, mean)
     live = 1 if decided else layer.live
@@ -116,7 +115,7 @@ def _row(number: int, layer: LayerStory, decided: bool) -> str:
     )
 
 
-def _bars(layer: LayerStory, counts: Tensor) -> tuple[list[int], float]:
+def _bars(layer: LayerStory, counts: Indices) -> tuple[list[int], float]:
     """What the winners' bars count, and what each is expected to be."""
     if layer.pattern.count <= MOST_BARS:
         return counts.tolist(), layer.blocks / layer.pattern.count
@@ -132,7 +131,7 @@ def _height(layer: LayerStory) -> float:
     return min(HIGHEST, max(LOWEST, COLUMN * rows / columns))
 
 
-def _image(picture: Picture, width: int, height: float, alt: str) -> str:
+def _image(picture: PngImage, width: int, height: float, alt: str) -> str:
     sharp = " sharp" if picture.width <= width and picture.height <= height else ""
     return (
         f'<img class="cells{sharp}" style="height:{height:.0f}px" src="{picture.uri}" '
@@ -140,7 +139,7 @@ def _image(picture: Picture, width: int, height: float, alt: str) -> str:
     )
 
 
-def _reduction(picture: Picture, how: str) -> str:
+def _reduction(picture: PngImage, how: str) -> str:
     rows, columns = picture.cells
     return f" One pixel is {how} of {rows} × {columns} cells." if rows * columns > 1 else ""
 
@@ -165,7 +164,7 @@ def _scores(layer: LayerStory, height: float) -> str:
     return f"<figure>{image}{bar}<figcaption>{caption}</figcaption></figure>"
 
 
-def _mask(layer: LayerStory, mask: Tensor, height: float) -> str:
+def _mask(layer: LayerStory, mask: Bools, height: float) -> str:
     picture = mask_picture(mask_cells(mask, layer.pattern))
     epoch = f"{layer.epochs[-1]:g}"
     order = "input channels" if len(layer.shape) == 2 else "kernel positions, input channels within"
@@ -181,7 +180,7 @@ def _mask(layer: LayerStory, mask: Tensor, height: float) -> str:
     return f"<figure{wide}>{image}<figcaption>{caption}</figcaption></figure>"
 
 
-def _corner(layer: LayerStory, mask: Tensor) -> list[str]:
+def _corner(layer: LayerStory, mask: Bools) -> list[str]:
     """The first blocks of the first outputs once more, large enough to see every cell."""
     outputs, m = min(CORNER_ROWS, layer.shape[0]), layer.pattern.m
     blocks = min(CORNER_COLUMNS // m, layer.blocks // layer.shape[0])
@@ -202,11 +201,11 @@ def _corner(layer: LayerStory, mask: Tensor) -> list[str]:
     ]
 
 
-def _winners(layer: LayerStory, counts: Tensor) -> str:
+def _winners(layer: LayerStory, counts: Indices) -> str:
     pattern, blocks = layer.pattern, layer.blocks
     shown, mean = _bars(layer, counts)
     if pattern.count <= MOST_BARS:
-        names = [squares(c, pattern) for c in range(pattern.count)]
+        names = [_squares(c, pattern) for c in range(pattern.count)]
         expected = uniform_expectation(blocks, pattern)
         axes = ("winning combination", "blocks won")
         labels = names
@@ -218,8 +217,8 @@ def _winners(layer: LayerStory, counts: Tensor) -> str:
         names = labels = [str(j) for j in range(pattern.m)]
         expected = mean, (blocks * pattern.density * (1 - pattern.density)) ** 0.5
         axes = ("position in the block", "blocks whose winner holds it")
-        most = counts.argsort(descending=True, stable=True)[:LISTED].tolist()
-        named = ", ".join(f"{squares(c, pattern)} {int(counts[c]):,}" for c in most)
+        most = np.argsort(-counts, kind="stable")[:LISTED].tolist()
+        named = ", ".join(f"{_squares(c, pattern)} {int(counts[c]):,}" for c in most)
         won = int((counts > 0).sum())
         caption = (
             f"Positions that the winners hold. {won:,} of {pattern.count:,} combinations have won "

@@ -5,24 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from lbc.runs.events import LayerInfo
-from lbc.runs.history_reader import LayerMoment
-from lbc.sparsity.mask_statistics import (
-    dead_inputs,
-    dead_outputs,
-    flips,
-    winner_counts,
-)
+from lbc.runs.history_reader import RecordedLayer
+from lbc.sparsity.arrays import Array, Bools, Floats, Indices
+from lbc.sparsity.mask_statistics import dead_inputs, dead_outputs, flips, winner_counts
 from lbc.sparsity.pattern import Pattern
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +21,7 @@ class Scores:
     """The scores of a layer at one moment: (blocks, C), −inf where removed."""
 
     epoch: float
-    values: Array
+    values: Floats
     live: int
 
 
@@ -51,10 +42,10 @@ class LayerStory:
     epochs: npt.NDArray[np.float64]
     changed: npt.NDArray[np.float64]
     flipped: npt.NDArray[np.float64]
-    winners: Tensor | None
+    winners: Indices | None
     live: int | None
     scores: Scores | None
-    mask: Tensor | None
+    mask: Bools | None
 
     @property
     def begun(self) -> bool:
@@ -66,7 +57,7 @@ class LayerStory:
         return prod(self.shape) // self.pattern.m
 
     @cached_property
-    def counts(self) -> Tensor | None:
+    def counts(self) -> Indices | None:
         """How many blocks each combination has won, (C,)."""
         return None if self.winners is None else winner_counts(self.winners, self.pattern)
 
@@ -87,11 +78,11 @@ class StoryTeller:
         self._rows: list[tuple[float, float, float]] = []
         self._winners: Array | None = None
         self._bits: Array | None = None
-        self._mask: Tensor | None = None
+        self._mask: Bools | None = None
         self._left: int | None = None
-        self._scored: tuple[LayerMoment, int] | None = None
+        self._scored: tuple[RecordedLayer, int] | None = None
 
-    def add(self, moment: LayerMoment) -> None:
+    def add(self, moment: RecordedLayer) -> None:
         """Follow the layer to ``moment``."""
         winners = moment.winners
         changed = 0.0 if self._winners is None else float((winners != self._winners).mean())
@@ -107,9 +98,7 @@ class StoryTeller:
     def story(self) -> LayerStory:
         """What became of the layer up to the last moment."""
         epochs, changed, flipped = np.array(self._rows, dtype=np.float64).reshape(-1, 3).T
-        winners = (
-            None if self._winners is None else torch.from_numpy(self._winners.astype(np.int64))
-        )
+        winners = None if self._winners is None else self._winners.astype(np.int64)
         scores = None
         if self._scored is not None:
             moment, left = self._scored
@@ -120,13 +109,12 @@ class StoryTeller:
             winners, self._left, scores, self._mask,
         )  # fmt: skip
 
-    def _follow_mask(self, moment: LayerMoment) -> float:
+    def _follow_mask(self, moment: RecordedLayer) -> float:
         """Share of the weights that flip from the mask before to that of ``moment``."""
         bits = moment.packed if moment.packed is not None else moment.kept_bits
         assert bits is not None
         if self._bits is not None and np.array_equal(bits, self._bits):
             return 0.0  # as most moments are: nothing was removed
         before = self._mask
-        kept = torch.from_numpy(np.array(moment.mask))
-        self._bits, self._mask = bits, self._pattern.from_blocks(kept, self._shape)
+        self._bits, self._mask = bits, self._pattern.from_blocks(moment.mask, self._shape)
         return 0.0 if before is None else flips(before, self._mask).share

@@ -10,15 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.events import Intervened
-from lbc.runs.history_codec import (
-    LARGEST_LIVE_COUNT,
-    Array,
-    Bools,
-    Floats,
-    combined,
-    incidence,
-    unpack,
-)
+from lbc.runs.history_codec import LARGEST_LIVE_COUNT
+from lbc.runs.history_reader import scores_from
+from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
+from lbc.sparsity.combinations import union, unpack
 from lbc.sparsity.pattern import Pattern
 
 
@@ -80,7 +75,7 @@ def biography(
     pattern: Pattern,
     epochs: npt.NDArray[np.float64],
     winners: Array,
-    bits: npt.NDArray[np.uint8],
+    bits: Bytes,
     kept: Mapping[int, tuple[bool, Floats]],
     done: Sequence[Intervened] = (),
 ) -> Biography:
@@ -91,8 +86,7 @@ def biography(
     if pattern.count > LARGEST_LIVE_COUNT:
         live, mask = None, unpack(bits, pattern.m)
     else:
-        live = unpack(bits, pattern.count)
-        mask = live.astype(np.float32) @ incidence(pattern) > 0
+        live, mask = unpack(bits, pattern.count), union(bits, pattern)
     scores = positions = None
     if any(by_position for by_position, _ in kept.values()):
         positions = np.full((len(epochs), pattern.m), np.nan, np.float32)
@@ -101,7 +95,7 @@ def biography(
     if kept and live is not None:
         scores = np.full((len(epochs), pattern.count), np.nan, np.float32)
         for moment, (by_position, gained) in kept.items():
-            all_scores = combined(pattern, by_position, gained)
+            all_scores = scores_from(pattern, by_position, gained[np.newaxis])[0]
             before = live[moment - 1] if moment else live[0]
             scores[moment] = np.where(before | live[moment], all_scores, np.nan)
     causes = {one.moment: one.intervention.action for one in done}

@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from lbc.runs.block_history import Biography, Life, Removal
-from lbc.runs.history_codec import Array, incidence
+from lbc.sparsity.arrays import Array
 
 Row = dict[str, object]
 
@@ -56,7 +56,7 @@ def _arrays(life: Life) -> dict[str, Any]:
         "layer": np.array(life.layer),
         "block": np.array(life.block),
         "pattern": np.array([told.pattern.n, told.pattern.m]),
-        "members": np.nonzero(incidence(told.pattern))[1].reshape(-1, told.pattern.n),
+        "members": told.pattern.member_array,
         "epochs": told.epochs,
         "winners": told.winners,
         "live": told.live,
@@ -94,7 +94,7 @@ def _rows(life: Life) -> list[Row]:
 
 
 def _moments(life: Biography) -> list[Row]:
-    names = ["-".join(map(str, np.flatnonzero(held))) for held in incidence(life.pattern)]
+    names = ["-".join(map(str, members)) for members in life.pattern.member_array]
     positions = list(map(str, range(life.pattern.m)))
     columns: dict[str, list[object]] = {
         "epoch": life.epochs.tolist(),

@@ -13,17 +13,14 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import zstandard
 
+from lbc.sparsity.arrays import Array
+from lbc.sparsity.combinations import pack
 from lbc.sparsity.pattern import Pattern
-
-CHUNK_BLOCKS = 1 << 15
-"""How many blocks' live sets are written out at a time."""
 
 LARGEST_LIVE_COUNT = 1024
 """Above this many combinations mask bits are kept instead of live bits (4:16 has 1,820)."""
@@ -36,13 +33,9 @@ _SMALL = 8
 _LENGTH = struct.Struct("<I")
 _LEVEL = 3
 
-Array = npt.NDArray[Any]
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
-class State:
+class SearchState:
     """Winners, (blocks,), and packed bits, uint8 (blocks, bytes), of one layer.
 
     The bits are of the live set (blocks, ⌈C / 8⌉) or, above ``LARGEST_LIVE_COUNT``, of the mask by
@@ -73,7 +66,7 @@ def row_bytes(pattern: Pattern) -> int:
     return -(-(pattern.count if listed else pattern.m) // 8)
 
 
-def encode(pattern: Pattern, now: State, before: State | None) -> Coded:
+def encode(pattern: Pattern, now: SearchState, before: SearchState | None) -> Coded:
     """What leads from ``before`` to ``now``; without ``before``, what ``now`` is by itself."""
     if before is not None and _same(now, before):
         return Coded(DECIDED if decided(pattern, now) else 0)
@@ -94,7 +87,7 @@ def encode(pattern: Pattern, now: State, before: State | None) -> Coded:
     return Coded(flags | ranked, coded, bits)
 
 
-def decode(pattern: Pattern, blocks: int, coded: Coded, before: State | None) -> State:
+def decode(pattern: Pattern, blocks: int, coded: Coded, before: SearchState | None) -> SearchState:
     """The inverse of ``encode``. Raises ValueError where the parts are not what they should be."""
     if coded.flags & KEY or before is None:
         data = decompress(coded.winners, blocks * index_type(pattern).itemsize)
@@ -114,7 +107,7 @@ def decode(pattern: Pattern, blocks: int, coded: Coded, before: State | None) ->
         bits = bits ^ _turn(pattern, change, winners, back=True)
     for array in (winners, bits):
         array.flags.writeable = False
-    return State(winners, bits)
+    return SearchState(winners, bits)
 
 
 def winner_bits(pattern: Pattern, winners: Array) -> Array:
@@ -125,28 +118,6 @@ def winner_bits(pattern: Pattern, winners: Array) -> Array:
     places = winners.astype(np.intp)
     bits[np.arange(len(winners)), places >> 3] = np.left_shift(1, places & 7)
     return bits
-
-
-@lru_cache(maxsize=8)
-def incidence(pattern: Pattern) -> Bools:
-    """A: bool (C, M), as ``Pattern.combinations``, without torch."""
-    members = np.array(list(combinations(range(pattern.m), pattern.n)))
-    table = np.zeros((len(members), pattern.m), bool)
-    np.put_along_axis(table, members, True, axis=1)
-    table.flags.writeable = False
-    return table
-
-
-def combined(pattern: Pattern, by_position: bool, gained: Floats) -> Floats:
-    """Scores of every combination from what was kept: (…, M) or (…, C) → (…, C)."""
-    if by_position:
-        gained = gained @ incidence(pattern).T.astype(np.float32)
-    return np.asarray(gained + np.float32(pattern.initial_score))
-
-
-def unpack(bits: npt.NDArray[np.uint8], count: int) -> Bools:
-    """Packed bits (…, bytes) → bool (…, count), as ``live_sets.unpack``, without torch."""
-    return np.unpackbits(bits, axis=-1, count=count, bitorder="little").view(bool)
 
 
 def compress(data: bytes) -> bytes:
@@ -163,11 +134,11 @@ def decompress(data: bytes, largest: int) -> bytes:
         raise ValueError("a part cannot be decompressed") from error
 
 
-def _same(now: State, before: State) -> bool:
+def _same(now: SearchState, before: SearchState) -> bool:
     return np.array_equal(now.winners, before.winners) and bool((now.bits == before.bits).all())
 
 
-def decided(pattern: Pattern, state: State) -> bool:
+def decided(pattern: Pattern, state: SearchState) -> bool:
     """Whether in every block the winner alone is left."""
     if len(state.bits) != len(state.winners):
         return False
@@ -177,7 +148,7 @@ def decided(pattern: Pattern, state: State) -> bool:
     )
 
 
-def _encode_flips(pattern: Pattern, now: State, before: State) -> tuple[bytes, int]:
+def _encode_flips(pattern: Pattern, now: SearchState, before: SearchState) -> tuple[bytes, int]:
     flipped = now.winners != before.winners
     if not flipped.any():
         return b"", 0
@@ -193,7 +164,7 @@ def _encode_flips(pattern: Pattern, now: State, before: State) -> tuple[bytes, i
     return _LENGTH.pack(len(bitmap)) + bitmap + chosen, ranked
 
 
-def _decode_flips(pattern: Pattern, coded: Coded, before: State) -> Array:
+def _decode_flips(pattern: Pattern, coded: Coded, before: SearchState) -> Array:
     if not coded.winners:
         return before.winners
     blocks = len(before.winners)
@@ -212,7 +183,7 @@ def _decode_flips(pattern: Pattern, coded: Coded, before: State) -> Array:
     return winners
 
 
-def _others(before: State, rows: Array, old: Array) -> Array:
+def _others(before: SearchState, rows: Array, old: Array) -> Array:
     """Live combinations but the winner, as one number a block."""
     bits = np.broadcast_to(before.bits[:, 0], before.winners.shape)
     return bits[rows].astype(np.int64) & ~(1 << old)
@@ -239,7 +210,7 @@ def _turn(pattern: Pattern, bits: Array, winners: Array, back: bool = False) -> 
 @lru_cache(maxsize=8)
 def _turned(pattern: Pattern) -> tuple[Array, Array]:
     """Every byte of live bits, turned to every winner and back: uint8 (C, 256) each."""
-    members = incidence(pattern).astype(np.int64)
+    members = pattern.incidence_array.astype(np.int64)
     order = np.argsort(-(members @ members.T), axis=1, kind="stable")
     octets = np.arange(256)
     there, back = np.zeros((2, pattern.count, 256), np.uint8)
@@ -253,4 +224,4 @@ def _turned(pattern: Pattern) -> tuple[Array, Array]:
 @lru_cache(maxsize=8)
 def _packed_members(pattern: Pattern) -> Array:
     """The mask bits of every combination alone: uint8 (C, ⌈M / 8⌉)."""
-    return np.packbits(incidence(pattern), axis=1, bitorder="little")
+    return pack(pattern.incidence_array)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.events import LayerInfo
-from lbc.runs.history_codec import CHANGED, KEY, POSITIONS, Coded, State, decode, decompress
+from lbc.runs.history_codec import CHANGED, KEY, POSITIONS, Coded, SearchState, decode, decompress
 from lbc.sparsity.pattern import Pattern
 
 VERSION = 2
@@ -117,8 +117,8 @@ def follow(
     layer: int,
     frames: Sequence[Frame],
     moments: range,
-    state: State | None,
-) -> Iterator[State]:
+    state: SearchState | None,
+) -> Iterator[SearchState]:
     """The layer at each of ``moments``, the first of which stands alone or follows ``state``.
 
     Raises ValueError with a sentence where a part is damaged.

@@ -14,18 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.events import LayerInfo
-from lbc.runs.history_codec import (
-    CHUNK_BLOCKS,
-    LARGEST_LIVE_COUNT,
-    REMOVED,
-    Array,
-    Bools,
-    Floats,
-    State,
-    combined,
-    incidence,
-    unpack,
-)
+from lbc.runs.history_codec import LARGEST_LIVE_COUNT, REMOVED, SearchState
 from lbc.runs.history_format import (
     Frame,
     first_part,
@@ -34,6 +23,8 @@ from lbc.runs.history_format import (
     read_layers,
     read_scores,
 )
+from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
+from lbc.sparsity.combinations import member_sums, union, unpack
 from lbc.sparsity.pattern import Pattern
 
 FILE = "scores.history"
@@ -53,7 +44,7 @@ class MomentInfo:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerMoment:
+class RecordedLayer:
     """One layer at one moment; arrays are read-only.
 
     ``winners``: (blocks,). ``packed``: live bits, uint8 (blocks, ⌈C / 8⌉) as ``live_sets.pack``
@@ -67,8 +58,8 @@ class LayerMoment:
     pattern: Pattern
     shape: tuple[int, ...]
     winners: Array
-    packed: npt.NDArray[np.uint8] | None
-    kept_bits: npt.NDArray[np.uint8] | None
+    packed: Bytes | None
+    kept_bits: Bytes | None
     scores_epoch: float | None
     gained: Floats | None
     by_position: bool
@@ -91,18 +82,7 @@ class LayerMoment:
             bits = np.broadcast_to(self.kept_bits, (self.blocks, self.kept_bits.shape[1]))
             return unpack(bits, self.pattern.m)
         assert self.packed is not None
-        if self.packed.shape[1] == 1:  # every live set there can be, once
-            table = unpack(np.arange(256, dtype=np.uint8)[:, None], self.pattern.count)
-            held = table.astype(np.float32) @ incidence(self.pattern) > 0
-            mask = held[self.packed[:, 0]]
-        else:
-            holding = incidence(self.pattern).astype(np.float32)
-            parts = np.array_split(self.packed, -(-len(self.packed) // CHUNK_BLOCKS))
-            mask = np.concatenate(
-                [unpack(part, self.pattern.count).astype(np.float32) @ holding > 0
-                 for part in parts]
-            )  # fmt: skip
-        return np.broadcast_to(mask, (self.blocks, self.pattern.m))
+        return np.broadcast_to(union(self.packed, self.pattern), (self.blocks, self.pattern.m))
 
     @cached_property
     def position_scores(self) -> Floats | None:
@@ -127,9 +107,15 @@ class LayerMoment:
         return np.where(live, self.scores_of(slice(None)), np.float32(-np.inf))
 
     def scores_of(self, rows: slice | Array) -> Floats:
-        """Scores of some blocks, of those removed at ``scores_epoch`` too: float32 (rows, C)."""
+        """Scores of some blocks, those removed at ``scores_epoch`` included: float32 (rows, C)."""
         assert self.gained is not None
-        return combined(self.pattern, self.by_position, self.gained[rows])
+        return scores_from(self.pattern, self.by_position, self.gained[rows])
+
+
+def scores_from(pattern: Pattern, by_position: bool, gained: Floats) -> Floats:
+    """Scores of every combination from what a history holds: (rows, M) or (rows, C) → (rows, C)."""
+    by_combination = member_sums(gained, pattern) if by_position else gained
+    return np.asarray(by_combination + np.float32(pattern.initial_score))
 
 
 class Replay:
@@ -141,7 +127,7 @@ class Replay:
     def __init__(self, path: Path) -> None:
         self.path = path / FILE if path.is_dir() else path
         self._frames: list[Frame] = []
-        self._states: dict[str, tuple[int, State]] = {}
+        self._states: dict[str, tuple[int, SearchState]] = {}
         try:
             self.layers: tuple[LayerInfo, ...] = read_layers(self.path)
         except OSError as error:
@@ -174,7 +160,7 @@ class Replay:
         self.moments = self.moments[:known] + new
         return True
 
-    def layer(self, name: str, moment: int, scores: bool = True) -> LayerMoment:
+    def layer(self, name: str, moment: int, scores: bool = True) -> RecordedLayer:
         """One layer at ``moment``, counted from 0, or back from −1; without scores it is quicker.
 
         Raises KeyError or IndexError where there is none such, ValueError where it is damaged.
@@ -191,7 +177,7 @@ class Replay:
                 gained = halves.astype(np.float32)
                 gained.flags.writeable = False
         listed = info.pattern.count <= LARGEST_LIVE_COUNT
-        return LayerMoment(
+        return RecordedLayer(
             self._frames[moment].epoch,
             info.pattern,
             info.shape,
@@ -203,7 +189,7 @@ class Replay:
             by_position,
         )
 
-    def state_after(self, name: str, moment: int, before: State | None) -> State:
+    def state_after(self, name: str, moment: int, before: SearchState | None) -> SearchState:
         """Winners and bits at ``moment``, from those at the one before. Raises as ``layer``."""
         at = self._places[name]
         with self.path.open("rb") as file:
@@ -219,7 +205,7 @@ class Replay:
         with self.path.open("rb") as file:
             return read_scores(file, self.layers[at], at, self._frames[moment])
 
-    def _state(self, file: IO[bytes], at: int, moment: int) -> State:
+    def _state(self, file: IO[bytes], at: int, moment: int) -> SearchState:
         name = self.layers[at].name
         first = first_part(self._frames, at, moment)
         known, state = self._states.get(name, (-1, None))

@@ -12,18 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.block_history import Biography, biography
-from lbc.runs.history_codec import (
-    LARGEST_LIVE_COUNT,
-    Array,
-    Bools,
-    Floats,
-    State,
-    combined,
-    incidence,
-    unpack,
-)
-from lbc.runs.history_reader import Replay
+from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState
+from lbc.runs.history_reader import Replay, scores_from
 from lbc.runs.interventions import read_interventions
+from lbc.sparsity.arrays import Array, Bools, Floats
+from lbc.sparsity.combinations import union, unpack
 from lbc.sparsity.pattern import Pattern
 
 STEP_CELLS = 1 << 18
@@ -37,8 +30,8 @@ class Walk:
         self.replay = replay
         self.info = next(info for info in replay.layers if info.name == name)
         self.moments = 0
-        self._state: State | None = None
-        self._taking: tuple[State, Iterator[None]] | None = None
+        self._state: SearchState | None = None
+        self._taking: tuple[SearchState, Iterator[None]] | None = None
         self._restarts = replay.restarts
         self.begin()
 
@@ -70,7 +63,7 @@ class Walk:
     def begin(self) -> None:
         """Forget what was taken in."""
 
-    def take(self, moment: int, now: State, before: State | None, /) -> Iterator[None]:
+    def take(self, moment: int, now: SearchState, before: SearchState | None, /) -> Iterator[None]:
         """Take in one moment, part by part."""
         raise NotImplementedError
 
@@ -88,7 +81,7 @@ class BlockWalk(Walk):
         self._bits: list[Array] = []
         self._scores: dict[int, tuple[bool, Floats]] = {}
 
-    def take(self, moment: int, now: State, _before: State | None, /) -> Iterator[None]:
+    def take(self, moment: int, now: SearchState, _before: SearchState | None, /) -> Iterator[None]:
         self._winners.append(now.winners[self.blocks])
         everywhere = len(now.bits) == 1
         self._bits.append(now.bits[np.zeros_like(self.blocks) if everywhere else self.blocks])
@@ -171,7 +164,7 @@ class GoneWalk(Walk):
         when.flags.writeable = False
         self.gone = Gone((), when, None if self._by_position else when)
 
-    def take(self, moment: int, now: State, before: State | None, /) -> Iterator[None]:
+    def take(self, moment: int, now: SearchState, before: SearchState | None, /) -> Iterator[None]:
         if before is None or np.array_equal(before.bits, now.bits):
             return
         epochs = (*self.gone.epochs, self.replay.moments[moment].epoch)
@@ -200,16 +193,14 @@ class GoneWalk(Walk):
                 array.flags.writeable = False
         self.gone = Gone(epochs, when, ranks)
 
-    def _cells(self, state: State, rows: slice) -> Bools:
+    def _cells(self, state: SearchState, rows: slice) -> Bools:
         """What lives: bool (rows, K)."""
         pattern, size = self.info.pattern, rows.stop - rows.start
         bits = state.bits if len(state.bits) == 1 else state.bits[rows]
         if pattern.count > LARGEST_LIVE_COUNT:
             cells = unpack(bits, pattern.m)
         else:
-            cells = unpack(bits, pattern.count)
-            if self._by_position:
-                cells = cells.astype(np.float32) @ incidence(pattern) > 0
+            cells = union(bits, pattern) if self._by_position else unpack(bits, pattern.count)
         return np.broadcast_to(cells, (size, cells.shape[1])) if len(cells) == 1 else cells
 
 
@@ -223,7 +214,7 @@ def _rank(
 ) -> None:
     """Note the ranks of what has gone among what lived, ties to the earlier."""
     rows, cells = np.nonzero(gone)
-    scores = np.where(lived, combined(pattern, by_position, gained), np.float32(-np.inf))[rows]
+    scores = np.where(lived, scores_from(pattern, by_position, gained), np.float32(-np.inf))[rows]
     own = np.take_along_axis(scores, cells[:, None], axis=1)
     earlier = np.arange(pattern.count) < cells[:, None]
     better = (scores > own) | ((scores == own) & earlier)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lbc.files.append_file import AppendFile
 from lbc.runs.events import LayerInfo
@@ -22,7 +20,7 @@ from lbc.runs.history_codec import (
     POSITIONS,
     REMOVED,
     Coded,
-    State,
+    SearchState,
     compress,
     decided,
     encode,
@@ -38,6 +36,8 @@ from lbc.runs.history_format import (
     read_frames,
 )
 from lbc.sparsity.additive_layer import AdditiveLayer
+from lbc.sparsity.arrays import Array
+from lbc.sparsity.combinations import unpack
 from lbc.sparsity.live_sets import pack
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparse_layer import SparseLayer
@@ -52,8 +52,6 @@ FEWEST_MOMENTS = 60
 LARGEST_CELLS = 1 << 28
 """Combinations of all blocks above which finding the winners inside epochs would take too long."""
 
-Array = npt.NDArray[Any]
-
 
 class HistoryWriter:
     """Appends the moments of a run of ``epochs`` epochs to its history file, new or existing."""
@@ -61,7 +59,7 @@ class HistoryWriter:
     def __init__(self, path: Path, layers: Sequence[LayerInfo], epochs: float) -> None:
         self._layers = layers
         self._epochs = epochs
-        self._before: list[State | None] = [None] * len(layers)
+        self._before: list[SearchState | None] = [None] * len(layers)
         self._chain = [0] * len(layers)
         self._count = self._kept = 0
         self._decided = False
@@ -123,7 +121,7 @@ class HistoryWriter:
     def close(self) -> None:
         self._file.close()
 
-    def _encode(self, at: int, state: State) -> Coded:
+    def _encode(self, at: int, state: SearchState) -> Coded:
         pattern = self._layers[at].pattern
         coded = encode(pattern, state, self._before[at])
         if coded.flags & CHANGED and self._chain[at] >= KEY_INTERVAL:
@@ -143,7 +141,7 @@ class HistoryWriter:
         spare = SCORE_BUDGET // max(1, sum(_score_bytes(layer) for layer in layers)) - 4
         return spare > 0 and self._kept < 1 + spare * epoch / self._epochs + removed
 
-    def _last(self, frames: Sequence[Frame], at: int) -> State:
+    def _last(self, frames: Sequence[Frame], at: int) -> SearchState:
         last = len(frames) - 1
         moments = range(first_part(frames, at, last), last + 1)
         with self._file.path.open("rb") as file:
@@ -167,18 +165,18 @@ def _chain(frames: Sequence[Frame], at: int) -> int:
     return sum(bool(one.records[at]["flags"] & CHANGED) for one in frames[first:])
 
 
-def _state(layer: SparseLayer, before: State | None) -> State:
+def _state(layer: SparseLayer, before: SearchState | None) -> SearchState:
     over = layer.live_count == 1 and not layer.searching
     if over and before is not None and decided(layer.pattern, before):
         return before  # nothing can change any more, and finding winners takes long
     winners = layer.winners().cpu().numpy().astype(index_type(layer.pattern))
     if layer.pattern.count <= LARGEST_LIVE_COUNT:
-        return State(winners, layer.packed.cpu().numpy().copy())
+        return SearchState(winners, layer.packed.cpu().numpy().copy())
     mask = layer.pattern.to_blocks(layer.mask)[: 1 if layer.live_sets.complete else None]
-    return State(winners, pack(mask).cpu().numpy())
+    return SearchState(winners, pack(mask).cpu().numpy())
 
 
-def _most_live(pattern: Pattern, state: State, layer: SparseLayer) -> int:
+def _most_live(pattern: Pattern, state: SearchState, layer: SparseLayer) -> int:
     if pattern.count > LARGEST_LIVE_COUNT:
         return layer.live_count
     return int(np.bitwise_count(state.bits).sum(axis=1, dtype=np.int64).max())
@@ -192,7 +190,7 @@ def _score_bytes(layer: SparseLayer) -> int:
     return 2 * layer.blocks * layer.pattern.count if listed else 0
 
 
-def _scores(layer: SparseLayer, before: State | None) -> tuple[int, bytes]:
+def _scores(layer: SparseLayer, before: SearchState | None) -> tuple[int, bytes]:
     """Flags and halves of what positions or combinations have gained since the start.
 
     Less the score all began with, since a half keeps 11 bits and scores differ by little. What was
@@ -207,8 +205,8 @@ def _scores(layer: SparseLayer, before: State | None) -> tuple[int, bytes]:
     gained = layer.block_scores(slice(None)) - start
     halves = gained.half().cpu().numpy()
     if before is not None:
-        live = np.unpackbits(before.bits, axis=1, count=layer.pattern.count, bitorder="little")
-        halves = np.where(live.astype(bool), halves, np.float16(-np.inf))
+        live = unpack(before.bits, layer.pattern.count)
+        halves = np.where(live, halves, np.float16(-np.inf))
     return 0, _compressed(halves)
 
 

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 from lbc.pictures.colour_tables import winner_table
 from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.mask_codes import winner_codes
-from lbc.pictures.mask_numbers import Histogram, Numbers
+from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
 from lbc_gui.theme import compact, plot_colours, style_plot
@@ -67,7 +67,7 @@ class NumbersPanel(QWidget):
         self._plot.clear()
         self._text.clear()
 
-    def show_numbers(self, numbers: Numbers, pattern: Pattern, against: str) -> None:
+    def show_numbers(self, numbers: MaskNumbers, pattern: Pattern, against: str) -> None:
         """``against`` names what the mask is compared with."""
         self._text.setText(numbers_text(numbers, against))
         self._text.setToolTip(chance_text(numbers, pattern))

@@ -13,7 +13,8 @@ from pytestqt.qtbot import QtBot
 
 from lbc.pictures.colour_keys import Scale
 from lbc.pictures.glyphs import glyphs
-from lbc.pictures.layer_moment import Watch, copy_moment, copy_sample
+from lbc.pictures.layer_copy import copy_moment, copy_sample
+from lbc.pictures.layer_moment import Watch
 from lbc.pictures.mask_codes import winner_codes
 from lbc.pictures.score_codes import REMOVED, Colour, Fold, Summary, summarise
 from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw, draw_thumbnail
