@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lbc.pictures.score_codes import by_chunks, put
 from lbc.runs.history_reader import RecordedLayer, Replay
 from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
-from lbc.sparsity.combinations import member_sums, unpack
+from lbc.sparsity.combinations import live_scores, unpack
 from lbc.sparsity.pattern import Pattern
 
 SAMPLED_OUTPUTS = 16
@@ -98,19 +97,9 @@ class LayerMoment:
         """Scores, −inf where removed: (rows, C); None if they or the live set are unknown."""
         if self.raw is None or self.packed is None:
             return None
-        known = self.pattern.to_blocks(self.raw)[rows] if self.additive else self.raw[rows]
-        packed = None if len(self.packed) == 1 else self.packed[rows]
-
-        def compute(some: slice) -> Floats:
-            if self.additive:
-                scores = member_sums(known[some], self.pattern)
-            else:
-                scores = known[some].copy("F")
-            if packed is not None:
-                put(scores, ~unpack(packed[some], self.count), -np.inf)
-            return scores
-
-        return by_chunks(compute, len(known), self.count)
+        known = self.pattern.to_blocks(self.raw) if self.additive else self.raw
+        packed = self.packed if len(self.packed) == 1 else self.packed[rows]
+        return live_scores(known[rows], packed, self.pattern, self.additive)
 
     def positions(self, rows: slice = slice(None)) -> Floats | None:
         """What each position adds to its combinations' scores: (rows, M), masked positions too.
@@ -174,6 +163,9 @@ def past_moment(replay: Replay, watch: Watch, at: int, read_weights: ReadWeights
         weights = block_weights = None
     else:
         block_weights = None if block is None else past.pattern.to_blocks(weights)[block]
+    raw = past.raw
+    if raw is not None and past.by_position:
+        raw = _of_weight_shape(raw, past)
     live = zip(replay.layers, replay.moments[at].live, strict=True)
     return LayerMoment(
         name=watch.layer,
@@ -181,7 +173,7 @@ def past_moment(replay: Replay, watch: Watch, at: int, read_weights: ReadWeights
         pattern=past.pattern,
         shape=past.shape,
         additive=past.by_position,
-        raw=_raw_scores(past),
+        raw=raw,
         packed=past.packed,
         mask=_of_weight_shape(past.mask, past),
         weights=weights if watch.weights else None,
@@ -191,12 +183,6 @@ def past_moment(replay: Replay, watch: Watch, at: int, read_weights: ReadWeights
         winners=past.winners,
         scores_epoch=past.scores_epoch,
     )
-
-
-def _raw_scores(past: RecordedLayer) -> Floats | None:
-    if past.position_scores is not None:
-        return _of_weight_shape(past.position_scores, past)
-    return None if past.gained is None else past.scores_of(slice(None))
 
 
 def _of_weight_shape(blocks: Array, past: RecordedLayer) -> Array:

@@ -10,7 +10,6 @@ near-square grid, first combination at the top left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, isqrt
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lbc.sparsity.arrays import Bools, Floats
+from lbc.sparsity.arrays import CACHED_CELLS, Bools, Floats, all_bits, put
 from lbc.sparsity.combinations import winners
 
 Colour = Literal["difference", "score", "rank", "margin"]
@@ -45,7 +44,6 @@ NOTHING = 1e-12
 USUAL_CLIP = 0.5
 """Per cent of the cells that lie beyond the levels at each end: one block cannot dim all others."""
 
-_CHUNK_CELLS = 1 << 17
 _SAMPLE = 8_000
 _DECADES = 3.0
 
@@ -84,7 +82,7 @@ class Fold:
         shape = (self.outputs, rows, self.blocks_per_row, columns)
         full = rows * columns == self.cells
         picture = np.empty(shape, np.uint8) if full else np.full(shape, BLANK, np.uint8)
-        if full and codes.size <= _CHUNK_CELLS:  # larger ones are faster cell by cell
+        if full and codes.size <= CACHED_CELLS:  # larger ones are faster cell by cell
             by_cell = codes.T.reshape(rows, columns, self.outputs, self.blocks_per_row)
             picture[:] = by_cell.transpose(2, 0, 3, 1)
             return picture.reshape(self.size)
@@ -109,45 +107,8 @@ class Fold:
         return block // self.blocks_per_row * rows, block % self.blocks_per_row * columns
 
 
-def by_chunks(
-    compute: Callable[[slice], npt.NDArray[Any]], rows: int, cells: int
-) -> npt.NDArray[Any]:
-    """``compute`` of ``rows`` rows of so many ``cells``, as many at a time as a cache holds.
-
-    So there are no copies as large as the layer on the way. The answer lies in memory cell by cell
-    (Fortran's order): what is done with every block's k-th cell then runs through memory in order.
-    """
-    size = max(1, _CHUNK_CELLS // cells)
-    first = compute(slice(0, size))
-    if rows <= size:
-        return np.asfortranarray(first)
-    whole = np.empty((rows, *first.shape[1:]), first.dtype, order="F")
-    whole[:size] = first
-    for start in range(size, rows, size):
-        whole[start : start + size] = compute(slice(start, start + size))
-    return whole
-
-
-def put(scores: Floats, where: Bools, value: float) -> Floats:
-    """Put ``value`` into ``scores``, float32, at some places, and return them.
-
-    By arithmetic on bits: what NumPy offers branches at every cell, and where what is removed lies
-    scattered that takes ten times as long.
-    """
-    bits = scores.view(np.uint32)
-    changes = bits ^ np.float32(value).view(np.uint32)
-    changes &= _all_bits(where)
-    bits ^= changes
-    return scores
-
-
-def _all_bits(where: Bools) -> npt.NDArray[np.uint32]:
-    """All bits set where true, none elsewhere."""
-    return np.negative(where.view(np.uint8), dtype=np.uint32)
-
-
 def _zero_unless(live: Bools, scores: Floats) -> Floats:
-    return (scores.view(np.uint32) & _all_bits(live)).view(np.float32)
+    return (scores.view(np.uint32) & all_bits(live)).view(np.float32)
 
 
 def difference(scores: Floats) -> Floats:

@@ -18,14 +18,13 @@ from lbc.pictures.score_codes import (
     Colour,
     Fold,
     Summary,
-    by_chunks,
     levels,
     quantise,
     summarise,
     values,
 )
 from lbc.runs.history_walks import Gone
-from lbc.sparsity.arrays import Bools, Floats, Indices
+from lbc.sparsity.arrays import Bools, Floats, Indices, by_chunks
 from lbc.sparsity.combinations import winners
 from lbc.sparsity.pattern import Pattern
 

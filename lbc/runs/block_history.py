@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lbc.runs.events import Intervened
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT
-from lbc.runs.history_reader import scores_from
+from lbc.runs.history_format import RecordedScores
 from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
 from lbc.sparsity.combinations import union, unpack
 from lbc.sparsity.pattern import Pattern
@@ -76,28 +76,27 @@ def biography(
     epochs: npt.NDArray[np.float64],
     winners: Array,
     bits: Bytes,
-    kept: Mapping[int, tuple[bool, Floats]],
+    kept: Mapping[int, RecordedScores],
     done: Sequence[Intervened] = (),
 ) -> Biography:
     """One block's: its winners (T,), packed bits (T, bytes), what scores were kept and was done.
 
-    ``kept`` holds, by moment, whether they are by position, and (M,) or (C,) of what was gained.
+    ``kept`` holds the scores by moment, those of this block alone.
     """
     if pattern.count > LARGEST_LIVE_COUNT:
         live, mask = None, unpack(bits, pattern.m)
     else:
         live, mask = unpack(bits, pattern.count), union(bits, pattern)
     scores = positions = None
-    if any(by_position for by_position, _ in kept.values()):
+    if any(one.by_position for one in kept.values()):
         positions = np.full((len(epochs), pattern.m), np.nan, np.float32)
-        for moment, (_, gained) in kept.items():
-            positions[moment] = gained + np.float32(pattern.initial_score / pattern.n)
+        for moment, one in kept.items():
+            positions[moment] = one.stored()[0]
     if kept and live is not None:
         scores = np.full((len(epochs), pattern.count), np.nan, np.float32)
-        for moment, (by_position, gained) in kept.items():
-            all_scores = scores_from(pattern, by_position, gained[np.newaxis])[0]
+        for moment, one in kept.items():
             before = live[moment - 1] if moment else live[0]
-            scores[moment] = np.where(before | live[moment], all_scores, np.nan)
+            scores[moment] = np.where(before | live[moment], one.by_combination()[0], np.nan)
     causes = {one.moment: one.intervention.action for one in done}
     removals = () if live is None else tuple(_removals(epochs, live, scores, causes))
     return Biography(pattern, epochs, winners, live, mask, scores, positions, removals, tuple(done))

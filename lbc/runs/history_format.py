@@ -12,7 +12,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,8 @@ import numpy.typing as npt
 
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import CHANGED, KEY, POSITIONS, Coded, SearchState, decode, decompress
+from lbc.sparsity.arrays import Floats
+from lbc.sparsity.combinations import member_sums
 from lbc.sparsity.pattern import Pattern
 
 VERSION = 2
@@ -137,13 +139,33 @@ def follow(
         yield state
 
 
-def read_scores(
-    file: IO[bytes], info: LayerInfo, layer: int, one: Frame
-) -> tuple[bool, npt.NDArray[np.float16]]:
-    """Whether scores are kept by position, and halves (blocks, M), or (blocks, C) if not.
+@dataclass(frozen=True, eq=False)
+class RecordedScores:
+    """Scores of one layer as a history holds them: in half precision, less those at the start.
 
-    Raises ValueError with a sentence where they are damaged.
+    ``halves``: what each position adds to them, (blocks, M), if ``by_position``, else (blocks, C).
     """
+
+    pattern: Pattern
+    by_position: bool
+    halves: npt.NDArray[np.float16]
+
+    def of(self, blocks: slice | Sequence[int]) -> RecordedScores:
+        """Those of some blocks."""
+        return replace(self, halves=self.halves[blocks])
+
+    def stored(self) -> Floats:
+        """Scores as the layer stores them: float32 (blocks, M) ``by_position`` or (blocks, C)."""
+        start = self.pattern.initial_score / (self.pattern.n if self.by_position else 1)
+        return np.asarray(self.halves.astype(np.float32) + np.float32(start))
+
+    def by_combination(self) -> Floats:
+        """Scores of every combination: float32 (blocks, C)."""
+        return member_sums(self.stored(), self.pattern) if self.by_position else self.stored()
+
+
+def read_scores(file: IO[bytes], info: LayerInfo, layer: int, one: Frame) -> RecordedScores:
+    """The scores in a frame. Raises ValueError with a sentence if they are damaged."""
     record = one.records[layer]
     start = int(one.starts[layer]) + int(record["winners"]) + int(record["bits"])
     by_position = bool(record["flags"] & POSITIONS)
@@ -151,9 +173,10 @@ def read_scores(
     try:
         data = _read(file, start, int(record["scores"]), record["scores_check"])
         planes = np.frombuffer(decompress(data, 2 * info.blocks * width), np.uint8)
-        return by_position, planes.reshape(2, -1).T.copy().view("<f2").reshape(-1, width)
+        halves = planes.reshape(2, -1).T.copy().view("<f2").reshape(-1, width)
     except ValueError as error:
         raise ValueError(_damaged(file, info, one)) from error
+    return RecordedScores(info.pattern, by_position, halves)
 
 
 def _read(file: IO[bytes], start: int, size: int, check: int) -> bytes:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT, REMOVED, SearchState
 from lbc.runs.history_format import (
     Frame,
+    RecordedScores,
     first_part,
     follow,
     read_frames,
@@ -24,7 +24,7 @@ from lbc.runs.history_format import (
     read_scores,
 )
 from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
-from lbc.sparsity.combinations import member_sums, union, unpack
+from lbc.sparsity.combinations import live_scores, union, unpack
 from lbc.sparsity.pattern import Pattern
 
 FILE = "scores.history"
@@ -50,8 +50,7 @@ class RecordedLayer:
     ``winners``: (blocks,). ``packed``: live bits, uint8 (blocks, ⌈C / 8⌉) as ``live_sets.pack``
     makes them, one row standing for all blocks until something is removed; None where C is above
     ``LARGEST_LIVE_COUNT``. ``kept_bits`` is then the mask by blocks, (blocks, ⌈M / 8⌉), else None.
-    ``scores_epoch``: when the scores are from, the last that were kept; None where none were.
-    ``gained``: what they had gained since the start, (blocks, M) ``by_position`` or (blocks, C).
+    ``recorded``: the scores, as of ``scores_epoch``, the last that were kept; None where none were.
     """
 
     epoch: float
@@ -61,8 +60,7 @@ class RecordedLayer:
     packed: Bytes | None
     kept_bits: Bytes | None
     scores_epoch: float | None
-    gained: Floats | None
-    by_position: bool
+    recorded: RecordedScores | None
 
     @property
     def blocks(self) -> int:
@@ -84,15 +82,15 @@ class RecordedLayer:
         assert self.packed is not None
         return np.broadcast_to(union(self.packed, self.pattern), (self.blocks, self.pattern.m))
 
-    @cached_property
-    def position_scores(self) -> Floats | None:
-        """What each position adds to the scores of its combinations: float32 (blocks, M).
+    @property
+    def by_position(self) -> bool:
+        """Whether scores are sums over positions."""
+        return self.recorded is not None and self.recorded.by_position
 
-        None where no scores are kept, or one for each combination.
-        """
-        if self.gained is None or not self.by_position:
-            return None
-        return self.gained + np.float32(self.pattern.initial_score / self.pattern.n)
+    @cached_property
+    def raw(self) -> Floats | None:
+        """Scores as the layer stored them: float32 (blocks, M) ``by_position`` or (blocks, C)."""
+        return None if self.recorded is None else self.recorded.stored()
 
     @cached_property
     def scores(self) -> Floats | None:
@@ -101,21 +99,9 @@ class RecordedLayer:
         None where none are kept, and above ``LARGEST_LIVE_COUNT``. Large: about C / M floats a
         weight, made when first asked for.
         """
-        live = self.live()
-        if self.gained is None or live is None:
+        if self.raw is None or self.packed is None:
             return None
-        return np.where(live, self.scores_of(slice(None)), np.float32(-np.inf))
-
-    def scores_of(self, rows: slice | Array) -> Floats:
-        """Scores of some blocks, those removed at ``scores_epoch`` included: float32 (rows, C)."""
-        assert self.gained is not None
-        return scores_from(self.pattern, self.by_position, self.gained[rows])
-
-
-def scores_from(pattern: Pattern, by_position: bool, gained: Floats) -> Floats:
-    """Scores of every combination from what a history holds: (rows, M) or (rows, C) → (rows, C)."""
-    by_combination = member_sums(gained, pattern) if by_position else gained
-    return np.asarray(by_combination + np.float32(pattern.initial_score))
+        return live_scores(self.raw, self.packed, self.pattern, self.by_position)
 
 
 class Replay:
@@ -171,11 +157,8 @@ class Replay:
         with self.path.open("rb") as file:
             state = self._state(file, at, moment)
             scored = self._scored(at, moment) if scores else None
-            by_position, gained = False, None
-            if scored is not None:
-                by_position, halves = read_scores(file, info, at, self._frames[scored])
-                gained = halves.astype(np.float32)
-                gained.flags.writeable = False
+            frame = None if scored is None else self._frames[scored]
+            recorded = None if frame is None else read_scores(file, info, at, frame)
         listed = info.pattern.count <= LARGEST_LIVE_COUNT
         return RecordedLayer(
             self._frames[moment].epoch,
@@ -184,9 +167,8 @@ class Replay:
             state.winners,
             state.bits if listed else None,
             None if listed else state.bits,
-            None if scored is None else self._frames[scored].epoch,
-            gained,
-            by_position,
+            None if frame is None else frame.epoch,
+            recorded,
         )
 
     def state_after(self, name: str, moment: int, before: SearchState | None) -> SearchState:
@@ -197,8 +179,8 @@ class Replay:
             (state,) = follow(file, self.layers[at], at, self._frames, moments, before)
         return state
 
-    def scores_kept(self, name: str, moment: int) -> tuple[bool, npt.NDArray[np.float16]] | None:
-        """The scores that were kept at just that moment, as ``read_scores`` gives them, or None."""
+    def scores_kept(self, name: str, moment: int) -> RecordedScores | None:
+        """The scores that were kept at exactly that moment, or None."""
         at = self._places[name]
         if not self._frames[moment].records[at]["scores"]:
             return None

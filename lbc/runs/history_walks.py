@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from lbc.runs.block_history import Biography, biography
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState
-from lbc.runs.history_reader import Replay, scores_from
+from lbc.runs.history_format import RecordedScores
+from lbc.runs.history_reader import Replay
 from lbc.runs.interventions import read_interventions
 from lbc.sparsity.arrays import Array, Bools, Floats
 from lbc.sparsity.combinations import union, unpack
-from lbc.sparsity.pattern import Pattern
 
 STEP_CELLS = 1 << 18
 """Combinations of how many blocks are compared in one step."""
@@ -79,7 +79,7 @@ class BlockWalk(Walk):
     def begin(self) -> None:
         self._winners: list[Array] = []
         self._bits: list[Array] = []
-        self._scores: dict[int, tuple[bool, Floats]] = {}
+        self._scores: dict[int, RecordedScores] = {}
 
     def take(self, moment: int, now: SearchState, _before: SearchState | None, /) -> Iterator[None]:
         self._winners.append(now.winners[self.blocks])
@@ -87,8 +87,7 @@ class BlockWalk(Walk):
         self._bits.append(now.bits[np.zeros_like(self.blocks) if everywhere else self.blocks])
         kept = self.replay.scores_kept(self.info.name, moment)
         if kept is not None:
-            by_position, halves = kept
-            self._scores[moment] = by_position, halves[self.blocks].astype(np.float32)
+            self._scores[moment] = kept.of(self.blocks)
         return iter(())
 
     def biographies(self) -> tuple[Biography, ...]:
@@ -103,7 +102,7 @@ class BlockWalk(Walk):
                 epochs,
                 np.array([one[k] for one in self._winners]),
                 np.array([one[k] for one in self._bits], np.uint8),
-                {moment: (kind, one[k]) for moment, (kind, one) in self._scores.items()},
+                {moment: one.of([k]) for moment, one in self._scores.items()},
                 [one for one in done if one.intervention.touches(self.info.name, block)],
             )
             for k, block in enumerate(self.blocks)
@@ -184,9 +183,7 @@ class GoneWalk(Walk):
             if ranks is not None:
                 ranks[rows][lives | gone] = 0
             if ranks is not None and kept is not None:
-                by_position, halves = kept
-                gained = halves[rows].astype(np.float32)
-                _rank(ranks[rows], self.info.pattern, by_position, gained, lived, gone)
+                _rank(ranks[rows], kept.of(rows).by_combination(), lived, gone)
             yield
         for array in (when, ranks):
             if array is not None:
@@ -204,18 +201,11 @@ class GoneWalk(Walk):
         return np.broadcast_to(cells, (size, cells.shape[1])) if len(cells) == 1 else cells
 
 
-def _rank(
-    ranks: npt.NDArray[np.uint8],
-    pattern: Pattern,
-    by_position: bool,
-    gained: Floats,
-    lived: Bools,
-    gone: Bools,
-) -> None:
-    """Note the ranks of what has gone among what lived, ties to the earlier."""
+def _rank(ranks: npt.NDArray[np.uint8], scores: Floats, lived: Bools, gone: Bools) -> None:
+    """Note the ranks of what was removed among what was live, ties to the earlier."""
     rows, cells = np.nonzero(gone)
-    scores = np.where(lived, scores_from(pattern, by_position, gained), np.float32(-np.inf))[rows]
+    scores = np.where(lived, scores, np.float32(-np.inf))[rows]
     own = np.take_along_axis(scores, cells[:, None], axis=1)
-    earlier = np.arange(pattern.count) < cells[:, None]
+    earlier = np.arange(scores.shape[1]) < cells[:, None]
     better = (scores > own) | ((scores == own) & earlier)
     ranks[rows, cells] = 1 + better.sum(axis=1)

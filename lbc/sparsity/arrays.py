@@ -1,7 +1,8 @@
-"""The kinds of arrays that the code without torch works on, and tensors as such arrays."""
+"""Arrays without torch: their kinds, tensors as arrays, and passes over large ones."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,9 @@ Indices = npt.NDArray[np.int64]
 
 ArrayOrTensor: TypeAlias = "Array | Tensor"
 
+CACHED_CELLS = 1 << 17
+"""As many numbers as a processor's cache holds, with what is computed from them."""
+
 
 def as_array(values: ArrayOrTensor) -> Array:
     """``values`` as an array, which shares the memory of a tensor on the CPU."""
@@ -28,3 +32,38 @@ def as_array(values: ArrayOrTensor) -> Array:
         return np.asarray(tensor.numpy())
     except TypeError:  # numpy has no bfloat16; float32 holds it exactly
         return np.asarray(tensor.float().numpy())
+
+
+def by_chunks(compute: Callable[[slice], Array], rows: int, cells: int) -> Array:
+    """``compute`` of ``rows`` rows of so many ``cells``, as many at a time as a cache holds.
+
+    So no intermediate copy is as large as the layer. The result is in Fortran order: passes over
+    every block's k-th cell then run through memory in order.
+    """
+    size = max(1, CACHED_CELLS // cells)
+    first = compute(slice(0, size))
+    if rows <= size:
+        return np.asfortranarray(first)
+    whole = np.empty((rows, *first.shape[1:]), first.dtype, order="F")
+    whole[:size] = first
+    for start in range(size, rows, size):
+        whole[start : start + size] = compute(slice(start, start + size))
+    return whole
+
+
+def put(scores: Floats, where: Bools, value: float) -> Floats:
+    """Put ``value`` into ``scores``, float32, where true, and return them.
+
+    Computes on bits: NumPy's own functions branch at every cell, and take ten times as long if the
+    places are scattered.
+    """
+    bits = scores.view(np.uint32)
+    changes = bits ^ np.float32(value).view(np.uint32)
+    changes &= all_bits(where)
+    bits ^= changes
+    return scores
+
+
+def all_bits(where: Bools) -> npt.NDArray[np.uint32]:
+    """All bits set where true, none elsewhere."""
+    return np.negative(where.view(np.uint8), dtype=np.uint32)

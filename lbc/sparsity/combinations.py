@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lbc.sparsity.arrays import Array, Bools, Bytes, Floats, Indices
+from lbc.sparsity.arrays import Array, Bools, Bytes, Floats, Indices, by_chunks, put
 from lbc.sparsity.pattern import Pattern
 
 CHUNK_CELLS = 1 << 21
@@ -54,6 +54,22 @@ def member_sums(values: Floats, pattern: Pattern) -> Floats:
     for members in rest:
         sums += of_position.take(members, axis=0)
     return sums.T
+
+
+def live_scores(known: Floats, packed: Bytes, pattern: Pattern, by_position: bool) -> Floats:
+    """Scores, −inf where removed: (rows, C).
+
+    ``known``: what each position adds to them, (rows, M), if ``by_position``, else (rows, C).
+    ``packed``: live bits (rows, ⌈C / 8⌉), or one row for all while nothing has been removed.
+    """
+
+    def compute(rows: slice) -> Floats:
+        scores = member_sums(known[rows], pattern) if by_position else known[rows].copy("F")
+        if len(packed) == len(known):
+            put(scores, ~unpack(packed[rows], pattern.count), -np.inf)
+        return scores
+
+    return by_chunks(compute, len(known), pattern.count)
 
 
 def union(packed: Bytes, pattern: Pattern) -> Bools:

@@ -20,17 +20,15 @@ from lbc.pictures.score_codes import (
     Colour,
     Fold,
     Summary,
-    by_chunks,
     difference,
     levels,
     margin,
-    put,
     quantise,
     rank,
     summarise,
     values,
 )
-from lbc.sparsity.arrays import Floats
+from lbc.sparsity.arrays import Floats, by_chunks, put
 
 REMOVED_SCORE = np.float32(-np.inf)
 

@@ -383,7 +383,7 @@ def test_scores_are_spread_over_what_room_there_is(
     assert {0, 25, 50, 60} <= set(kept) and 8 <= len(kept) <= 10
     between = replay.layer("0", 24)
     assert between.scores_epoch is not None and between.scores_epoch < 24
-    assert between.position_scores is not None and between.position_scores.shape == (32, 4)
+    assert between.raw is not None and between.raw.shape == (32, 4)
     assert replay.layer("0", 24, scores=False).scores is None
 
 
