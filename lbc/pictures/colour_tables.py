@@ -63,10 +63,3 @@ def kinds_table(colours: Sequence[tuple[int, int, int]], background: tuple[int, 
     table[REMOVED] = REMOVED_COLOUR
     table[BLANK] = background
     return table
-
-
-def winner_table(count: int, background: tuple[int, int, int]) -> Codes:
-    """RGB of the codes that ``lbc.pictures.mask_codes.winner_codes`` gives: uint8 (256, 3)."""
-    if count > len(DISTINCT):
-        return lookup_table("rank", background)
-    return kinds_table(DISTINCT[:count], background)

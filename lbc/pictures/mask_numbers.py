@@ -66,7 +66,7 @@ def count_mask(now: MaskFacts, reference: MaskFacts | None = None) -> MaskNumber
         decided=all(_decided(one) for one in (now, reference) if one is not None),
         dead_outputs=tuple(dead_outputs(mask).tolist()),
         dead_inputs=tuple(dead_inputs(mask).tolist()),
-        winners=None if now.best is None else histogram(now.best, pattern),
+        winners=None if now.best is None else histogram(winner_counts(now.best, pattern), pattern),
         magnitude=magnitude,
         flips=None if before is None else flips(before, mask),
         agreement=None if before is None else agreement(before, mask, pattern),
@@ -78,11 +78,11 @@ def _decided(facts: MaskFacts) -> bool:
     return int(facts.kept.sum()) == len(facts.kept) * facts.moment.pattern.n
 
 
-def histogram(best: Indices, pattern: Pattern) -> Histogram:
-    """Winners by combination, or by position if a block has too many combinations to draw each."""
-    counts = winner_counts(best, pattern)
+def histogram(counts: Indices, pattern: Pattern) -> Histogram:
+    """Of ``winner_counts``, (C,): by combination, or by position if those are too many to draw."""
+    blocks = int(counts.sum())
     if pattern.count <= LARGEST_DRAWN_COUNT:
-        return Histogram(counts, False, *uniform_expectation(len(best), pattern))
-    expected = len(best) * pattern.density
+        return Histogram(counts, False, *uniform_expectation(blocks, pattern))
+    expected = blocks * pattern.density
     deviation = (expected * (1 - pattern.density)) ** 0.5
     return Histogram(kept_at_positions(counts, pattern), True, expected, deviation)

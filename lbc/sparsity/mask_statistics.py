@@ -7,12 +7,11 @@ Masks, weights and winners may be arrays or tensors; what is returned are arrays
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
 from lbc.sparsity.arrays import Array, ArrayOrTensor, Bools, Indices, as_array
-from lbc.sparsity.combinations import keep_best, members_mask, row_counts, union
+from lbc.sparsity.combinations import keep_best, row_counts
 from lbc.sparsity.pattern import Pattern
 
 
@@ -45,26 +44,6 @@ class Agreement:
     blocks: float
     chance_positions: float
     chance_blocks: float
-
-
-def mask_of_winners(winners: ArrayOrTensor, pattern: Pattern, shape: tuple[int, ...]) -> Bools:
-    """The mask once each block holds its winner alone: int (blocks,) → bool of ``shape``.
-
-    Raises ValueError where C is above ``lbc.sparsity.pattern.LARGEST_COUNT``.
-    """
-    return pattern.from_blocks(members_mask(as_array(winners), pattern), shape)
-
-
-def mask_of_live(packed: ArrayOrTensor, pattern: Pattern, shape: tuple[int, ...]) -> Bools:
-    """The mask of a live set: every position that some live combination of its block holds.
-
-    ``packed``: uint8 (blocks, ⌈C / 8⌉) as ``live_sets.pack`` makes it, or one row that stands for
-    all blocks. The result is bool of ``shape``.
-    """
-    blocks = union(as_array(packed), pattern)
-    if len(blocks) == 1:
-        blocks = blocks.repeat(prod(shape) // pattern.m, axis=0)
-    return pattern.from_blocks(blocks, shape)
 
 
 def winner_counts(winners: ArrayOrTensor, pattern: Pattern) -> Indices:
@@ -122,16 +101,6 @@ def magnitude_mask(weight: ArrayOrTensor, pattern: Pattern) -> Bools:
     """
     size = np.nan_to_num(np.abs(as_array(weight)), copy=False, nan=np.inf, posinf=np.inf)
     return pattern.from_blocks(keep_best(pattern.to_blocks(size), pattern.n), size.shape)
-
-
-def differs_from_magnitude(mask: ArrayOrTensor, weight: ArrayOrTensor, pattern: Pattern) -> Bools:
-    """Where a mask keeps or drops what magnitude would not: bool like the weight.
-
-    ``weight`` is the dense one below the mask. Raises ValueError where the shapes differ or M does
-    not divide the input width.
-    """
-    kept, dense = _of_one_shape(mask, weight)
-    return np.asarray(kept ^ magnitude_mask(dense, pattern))
 
 
 def agreement(first: ArrayOrTensor, second: ArrayOrTensor, pattern: Pattern) -> Agreement:

@@ -8,7 +8,7 @@ from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from lbc.pictures.colour_tables import winner_table
+from lbc.pictures.colour_keys import winner_key
 from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.mask_codes import winner_codes
 from lbc.pictures.mask_numbers import Histogram, MaskNumbers
@@ -116,7 +116,7 @@ def _brushes(found: Histogram, pattern: Pattern, plain: QColor) -> list[QColor]:
     """The colours that the combinations have in the picture."""
     if found.by_position:
         return [plain] * len(found.counts)
-    table = winner_table(pattern.count, (0, 0, 0))
+    table = winner_key(pattern).table((0, 0, 0))
     codes = winner_codes(np.arange(pattern.count), pattern)
     return [QColor(*table[code].tolist()) for code in codes]
 

@@ -29,7 +29,7 @@ from lbc.report.contents import ReportCancelled, read_run
 from lbc.report.html_file import write_report
 from lbc.runs.events import Event, StepDone
 from lbc.runs.history_reader import Replay
-from lbc.sparsity.mask_statistics import mask_of_winners
+from lbc.sparsity.combinations import members_mask
 from lbc.sparsity.pattern import Pattern
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
@@ -181,7 +181,7 @@ def test_the_story_of_a_layer_follows_its_history(trained: Path) -> None:
     # Masks only lose weights under LBC: what has flipped in all is what is gone at the end.
     assert story.mask is not None and story.live == 1
     assert story.flipped.sum() == pytest.approx(1 - float(story.mask.mean()))
-    last = mask_of_winners(winners[-1], story.pattern, story.shape)
+    last = story.pattern.from_blocks(members_mask(winners[-1], story.pattern), story.shape)
     assert np.array_equal(story.mask, last)
     assert story.scores is not None and story.scores.live > 1
 

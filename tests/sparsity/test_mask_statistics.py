@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations, product
+from itertools import product
 from math import comb
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from lbc.sparsity import mask_statistics as statistics
 from lbc.sparsity.arrays import Bools
 from lbc.sparsity.blocks import block_coordinates
-from lbc.sparsity.live_sets import pack
+from lbc.sparsity.combinations import members_mask
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.pattern import Pattern
 
@@ -45,44 +45,20 @@ def random_winners(layer: Layer) -> Tensor:
     return torch.randint(pattern.count, (blocks_of(shape, pattern),), generator=generator)
 
 
-@settings(max_examples=25)
-@given(layers())
-def test_winners_give_the_mask_of_their_members(layer: Layer) -> None:
+def mask_of(winners: Tensor, layer: Layer) -> Bools:
     pattern, shape, _ = layer
-    winners = random_winners(layer)
-    expected: Bools = np.zeros(shape, np.bool_)
-    members = list(combinations(range(pattern.m), pattern.n))
-    for block, winner in enumerate(winners.tolist()):
-        places = block_coordinates(shape, pattern, block)
-        for position in members[winner]:
-            expected[places[position]] = True
-    assert np.array_equal(statistics.mask_of_winners(winners, pattern, shape), expected)
-
-
-@settings(max_examples=25)
-@given(layers(), st.booleans())
-def test_live_bits_give_the_union_of_what_lives(layer: Layer, undivided: bool) -> None:
-    pattern, shape, generator = layer
-    blocks = blocks_of(shape, pattern)
-    live = random_mask((1 if undivided else blocks, pattern.count), generator)
-    members = list(combinations(range(pattern.m), pattern.n))
-    expected: Bools = np.zeros(shape, np.bool_)
-    for block, combination in product(range(blocks), range(pattern.count)):
-        if live[0 if undivided else block, combination]:
-            for position in members[combination]:
-                expected[block_coordinates(shape, pattern, block)[position]] = True
-    assert np.array_equal(statistics.mask_of_live(pack(live), pattern, shape), expected)
+    return pattern.from_blocks(members_mask(winners.numpy(), pattern), shape)
 
 
 @settings(max_examples=25)
 @given(layers())
 def test_winners_and_the_positions_they_hold_are_counted(layer: Layer) -> None:
-    pattern, shape, _ = layer
+    pattern = layer[0]
     winners = random_winners(layer)
     counts = statistics.winner_counts(winners, pattern)
     assert counts.tolist() == [winners.tolist().count(c) for c in range(pattern.count)]
     kept = statistics.kept_at_positions(counts, pattern)
-    mask = pattern.to_blocks(statistics.mask_of_winners(winners, pattern, shape))
+    mask = pattern.to_blocks(mask_of(winners, layer))
     assert kept.tolist() == [sum(row) for row in mask.T.tolist()]
 
 
@@ -137,9 +113,6 @@ def test_magnitude_keeps_the_largest_and_the_earlier_of_equals(layer: Layer, nan
         for position in order[: pattern.n]:
             expected[places[position]] = True
     assert np.array_equal(statistics.magnitude_mask(weight, pattern), expected)
-    mask = random_mask(shape, generator)
-    differs = statistics.differs_from_magnitude(mask, weight, pattern)
-    assert np.array_equal(differs, mask.numpy() != expected)
 
 
 @settings(max_examples=20)
@@ -157,7 +130,7 @@ def test_magnitude_agrees_with_the_layers_that_train_by_it(layer: Layer) -> None
 def test_agreement_counts_positions_and_whole_blocks(layer: Layer) -> None:
     pattern, shape, _ = layer
     winners = [random_winners(layer), random_winners(layer)]
-    first, second = (statistics.mask_of_winners(w, pattern, shape) for w in winners)
+    first, second = (mask_of(w, layer) for w in winners)
     found = statistics.agreement(first, second, pattern)
     equal = [a == b for a, b in zip(*(w.tolist() for w in winners), strict=True)]
     assert found.blocks == pytest.approx(sum(equal) / len(equal))
@@ -169,8 +142,7 @@ def test_agreement_counts_positions_and_whole_blocks(layer: Layer) -> None:
 @pytest.mark.parametrize("pattern", PATTERNS, ids=str)
 def test_chance_is_the_mean_over_all_pairs_of_combinations(pattern: Pattern) -> None:
     every = range(pattern.count)
-    shape = (1, pattern.m)
-    masks = [statistics.mask_of_winners(torch.tensor([c]), pattern, shape) for c in every]
+    masks = [members_mask(np.array([c]), pattern) for c in every]
     pairs = [statistics.agreement(a, b, pattern) for a, b in product(masks, masks)]
     found = pairs[0]
     assert found.chance_positions == pytest.approx(sum(p.positions for p in pairs) / len(pairs))
