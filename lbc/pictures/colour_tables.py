@@ -16,13 +16,13 @@ MAPS: dict[Colour, str] = {
     "rank": "crameri:batlow",
     "margin": "crameri:vik",
 }
-"""The colour map that suits each colour."""
+"""The colour map for each colour."""
 
 OTHERS = ("crameri:berlin", "cividis", "magma", "crameri:grayC")
-"""More maps to choose from, as uniform and as safe."""
+"""Further maps, as uniform and as safe."""
 
 REMOVED_COLOUR = (58, 61, 67)
-"""A dark neutral that none of the maps holds: what is gone reads as gone."""
+"""A dark neutral that is in none of the maps."""
 
 
 DISTINCT = (
@@ -35,24 +35,24 @@ DISTINCT = (
     (204, 121, 167),
     (217, 217, 217),
 )
-"""Okabe and Ito's colours, which any eyes tell apart, and a light grey in place of their black."""
+"""Okabe and Ito's colours, safe for colour-blind eyes, with light grey in place of their black."""
 
 SAME_COLOUR = (190, 194, 200)
-"""What is kept on both sides of a comparison, and so is nothing to look at."""
+"""The colour of what both sides of a comparison keep."""
 
 
 @lru_cache(maxsize=64)
 def lookup_table(colour: Colour, background: tuple[int, int, int], name: str = "") -> Codes:
     """RGB of every colour code: uint8 (256, 3). Blank cells take the ``background``.
 
-    ``name`` is a colour map to use in place of the one that suits ``colour``.
+    ``name`` is a colour map to use instead of the one for ``colour``.
     """
     table = np.empty((256, 3), dtype=np.uint8)
     shades = Colormap(name or MAPS[colour]).lut(HIGHEST - LOWEST + 1)[:, :3]
     table[LOWEST : HIGHEST + 1] = np.round(shades * 255)
     table[REMOVED] = REMOVED_COLOUR
     table[BLANK] = background
-    table.flags.writeable = False  # shared by whoever asks for the same
+    table.flags.writeable = False  # shared by all callers
     return table
 
 

@@ -1,4 +1,4 @@
-"""A combination as squares, the way the window writes it everywhere."""
+"""A combination as squares, as the window writes it everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures that a mask can be looked at in. Runs in the drawing thread."""
+"""The ways to colour a mask."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_key
+from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_codes, winner_key
 from lbc.pictures.colour_tables import DISTINCT, SAME_COLOUR
 from lbc.pictures.level_of_detail import Reduction
-from lbc.pictures.mask_codes import compare, furthest, winner_codes
 from lbc.pictures.score_codes import (
     LOWEST,
     REMOVED,
@@ -22,6 +21,9 @@ from lbc.pictures.score_codes import (
 from lbc.sparsity.arrays import Bools, Floats, Indices
 from lbc.sparsity.combinations import row_counts
 from lbc.sparsity.pattern import Pattern
+
+SAME, LOST, GAINED = LOWEST, LOWEST + 1, LOWEST + 2
+"""Codes of what both masks keep, the first alone, the second alone; of neither: ``REMOVED``."""
 
 GREYS = "crameri:grayC_r"
 KEPT_COLOUR = (236, 236, 236)
@@ -40,7 +42,7 @@ class Coloured:
 
 
 def signed(values: Floats, kept: Bools, like: Coloured | None = None) -> Coloured:
-    """Values about 0. A block stands for the one furthest from it; ``like`` gives the levels."""
+    """Values about 0. Each block shows the one furthest from 0; ``like`` gives the levels."""
     shown = np.where(kept, values, np.float32(-np.inf))
     high = _level(like) or levels(shown, "difference", USUAL_CLIP)[1]
     key = Scale("difference", -high, high)
@@ -49,7 +51,7 @@ def signed(values: Floats, kept: Bools, like: Coloured | None = None) -> Coloure
 
 
 def sizes(values: Floats, kept: Bools, like: Coloured | None = None) -> Coloured:
-    """Absolute values from 0; a block stands for its largest."""
+    """Absolute values from 0; each block shows its largest."""
     shown = np.where(kept, np.abs(values), np.float32(-np.inf))
     high = _level(like) or max(levels(shown, "score", USUAL_CLIP)[1], 1e-12)
     key = Scale("score", 0.0, high, texts=("0", f"{high:.3g}"))
@@ -58,7 +60,7 @@ def sizes(values: Floats, kept: Bools, like: Coloured | None = None) -> Coloured
 
 
 def mask_alone(kept: Bools) -> Coloured:
-    """Kept or not; blocks, and what is drawn smaller, by the share that is kept."""
+    """Kept or not; blocks, and reduced cells, show the share that is kept."""
     cells = np.where(kept, np.uint8(LOWEST), np.uint8(REMOVED))
     key = Swatches(("kept",), (KEPT_COLOUR,))
     whole = Scale("score", 0, 1, colour_map=GREYS, texts=("0 %", "100 % kept"), removed="")
@@ -67,7 +69,7 @@ def mask_alone(kept: Bools) -> Coloured:
 
 
 def best_combinations(winners: Indices, held: Bools, pattern: Pattern) -> Coloured:
-    """What each block's best combination holds, in that combination's colour."""
+    """The positions of each block's best combination, in that combination's colour."""
     of_block = winner_codes(winners, pattern)
     cells = np.where(held, of_block[:, None], np.uint8(REMOVED))
     key = winner_key(pattern, "not held")
@@ -75,10 +77,10 @@ def best_combinations(winners: Indices, held: Bools, pattern: Pattern) -> Colour
 
 
 def difference(before: Bools, after: Bools, names: tuple[str, str, str, str]) -> Coloured:
-    """Where two masks differ; blocks by the share of their positions that do.
+    """Where two masks differ; blocks show the share of their positions that do.
 
     ``names``: kept by both, by the first alone, by the second alone, by neither. The brightest
-    share is twice the layer's, so that a few differences are seen as well as many.
+    share is twice the layer's, so that few differences are as visible as many.
     """
     key = Swatches(names[:3], (SAME_COLOUR, DISTINCT[5], DISTINCT[1]), names[3])
     share = _share(before != after)
@@ -86,6 +88,21 @@ def difference(before: Bools, after: Bools, names: tuple[str, str, str, str]) ->
     texts = ("0 %", f"{100 * high:.3g} % differ")
     whole = Scale("score", 0, high, colour_map=SHARES, texts=texts, removed="")
     return Coloured(compare(before, after), key, quantise(share, 0.0, high), whole, "mean")
+
+
+def furthest(shown: Floats) -> Floats:
+    """The finite value of each block that is furthest from 0, or 0: (blocks, M) → (blocks,)."""
+    found = np.zeros(len(shown), np.float32)
+    for column in shown.T:
+        size = np.where(np.isfinite(column), np.abs(column), np.float32(-1))
+        np.copyto(found, column, where=size > np.abs(found))
+    return found
+
+
+def compare(before: Bools, after: Bools) -> Codes:
+    """``SAME``, ``LOST`` or ``GAINED`` where either mask keeps, else ``REMOVED``: (blocks, M)."""
+    table = np.array([[REMOVED, GAINED], [LOST, SAME]], np.uint8)
+    return np.asarray(table[before.view(np.uint8), after.view(np.uint8)])
 
 
 def _share(flags: Bools) -> Floats:

@@ -28,17 +28,17 @@ from lbc.pictures.score_snapshot import (
     block_state,
     fixed,
 )
-from lbc.runs.history_walks import Gone
+from lbc.runs.history_walks import RemovalTimes
 from lbc.sparsity.arrays import Bools, Floats, Indices
 from lbc.sparsity.combinations import members_mask
 from lbc.sparsity.pattern import Pattern
 
 Show = Literal["weights", "sizes", "beta", "mask", "best", "magnitude"]
-"""What of a layer is drawn: its weights, |w|, what each position has gained, its mask, the best
-combinations, or where the mask is not what magnitude would have chosen."""
+"""What to draw of a layer: its weights, |w|, what each position has gained, its mask, the best
+combinations, or where the mask differs from the choice by magnitude."""
 
 Against = int | Path | None
-"""What a mask is compared with: a moment of the same run, or another run by its folder."""
+"""What to compare a mask with: a moment of the same run, or another run by its folder."""
 
 WEIGHTS_GONE = "A run keeps the weights of its last checkpoint only: the mask alone is shown."
 MASKS_DIFFER = "What is drawn is the difference between the masks."
@@ -50,9 +50,9 @@ OF_MAGNITUDE = ("both keep", "only |w| keeps", "only mask keeps", "neither")
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What the Masks page is looking at: the layer, block and moment of ``view``, and how.
+    """What the Masks page shows: the layer, block and moment of ``view``, and how.
 
-    What it is compared with is shown as a difference, or ``beside`` it.
+    A comparison shows the difference, or both masks if ``beside``.
     """
 
     view: ViewRequest
@@ -115,9 +115,9 @@ class Sheet:
 
 @dataclass(frozen=True)
 class MaskSnapshot:
-    """The open layer's mask; ``note`` says what could not be shown, and what is shown instead.
+    """The open layer's mask; ``note`` says what cannot be shown, and what is shown instead.
 
-    ``gone`` says when positions were removed, as far as the history was read.
+    ``gone`` says when positions were removed, as far as the history has been read.
     """
 
     request: MaskRequest
@@ -131,7 +131,7 @@ class MaskSnapshot:
     note: str
     block: BlockState | None
     layers: tuple[LayerState, ...]
-    gone: Gone | None = None
+    gone: RemovalTimes | None = None
 
 
 def draw_mask(

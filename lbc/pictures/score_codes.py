@@ -1,11 +1,11 @@
-"""From scores to the picture of a layer: values, colour codes, folding. Pure numpy.
+"""From scores to the picture of a layer: values, colour codes, folding.
 
-In few calls: NumPy gives up the interpreter's lock in each, and a training thread that waits for it
-loses about 30 µs every time, far more than the same arithmetic takes of another processor.
+Few NumPy calls: each releases the interpreter's lock, and a training thread that waits for it loses
+about 30 µs every time, far more than the arithmetic costs on another processor.
 
-Rows of the picture are output channels; along a row stand the channel's blocks in the weight's own
-order (kernel position, then input channels). A block draws its K cells, one per combination, in a
-near-square grid, first combination at the top left.
+Rows of the picture are output channels; along a row are the channel's blocks in the weight's order
+(kernel position, then input channels). A block draws its K cells, one per combination, in a
+near-square grid, the first combination at the top left.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from lbc.sparsity.arrays import CACHED_CELLS, Bools, Floats, all_bits, percentil
 from lbc.sparsity.combinations import winners
 
 Colour = Literal["difference", "score", "rank", "margin"]
-"""What the colour of one cell says; ``values`` defines them."""
+"""What the colour of a cell shows, see ``values``."""
 Summary = Literal["best", "worst", "mean", "margin"]
-"""What stands for a whole block where it has too few pixels for its cells."""
+"""What represents a block that has too few pixels for its cells."""
 
 SYMMETRIC: tuple[Colour, ...] = ("difference", "margin")
 """Colours whose levels are symmetric, so that the middle means 0."""
@@ -31,18 +31,18 @@ SYMMETRIC: tuple[Colour, ...] = ("difference", "margin")
 Codes = npt.NDArray[np.uint8]
 
 BLANK = 0
-"""Colour code of the cells that fill up a block's grid."""
+"""Colour code of unused cells in a block's grid."""
 REMOVED = 1
 """Colour code of a removed combination."""
 LOWEST, HIGHEST = 2, 255
-"""Colour codes of the lowest and the highest level. The greatest code of several cells is the best
-of them, and blank and removed cells give way to live ones."""
+"""Colour codes of the lowest and the highest level. The greatest code is that of the best cell, and
+live cells have greater codes than blank and removed ones."""
 
 NOTHING = 1e-12
-"""The level where all differences are 0: at the start, and where every block is decided."""
+"""The level if all differences are 0: at the start, and once every block is decided."""
 
 USUAL_CLIP = 0.5
-"""Per cent of the cells that lie beyond the levels at each end: one block cannot dim all others."""
+"""Per cent of the cells beyond the levels at each end, so that one block cannot dim the others."""
 
 _SAMPLE = 8_000
 _DECADES = 3.0
@@ -50,9 +50,9 @@ _DECADES = 3.0
 
 @dataclass(frozen=True)
 class Fold:
-    """The geometry of one layer's picture; ``cells`` is K, what each block draws.
+    """The geometry of one layer's picture; ``cells`` is K, the cells of each block.
 
-    Cells that are the block's weights stand ``in_row``, so that the picture is the weight itself.
+    Weights are drawn ``in_row``, so that the picture has the order of the weight itself.
     """
 
     outputs: int
@@ -126,8 +126,8 @@ def difference(scores: Floats) -> Floats:
 def margin(scores: Floats) -> Floats:
     """Each score less the best of the other live ones; −inf where removed. (blocks, K).
 
-    So the best score of a block shows by how much it leads, every other by how much it trails.
-    +inf where a block is decided.
+    So the best score of a block shows its lead, every other its distance from the best. +inf in a
+    decided block.
     """
     rows, winner = np.arange(len(scores)), winners(scores)
     best, second = _two_best(scores)
@@ -161,7 +161,7 @@ def values(scores: Floats, colour: Colour) -> Floats:
 def summarise(shown: Floats, summary: Summary) -> Floats:
     """One value for every block, over its live cells: (blocks, K) → (blocks,).
 
-    ``margin`` is the best less the second, +inf where only one is live.
+    ``margin`` is the best less the second, +inf if only one is live.
     """
     match summary:
         case "best":
@@ -179,7 +179,7 @@ def summarise(shown: Floats, summary: Summary) -> Floats:
 
 
 def _two_best(scores: Floats) -> tuple[Floats, Floats]:
-    """The best of every row and the second, equal to it in a tie; −inf where there is none."""
+    """The best of every row and the second, equal in a tie; −inf if there is none."""
     best = scores[:, 0].copy()
     second = np.full_like(best, -np.inf)
     for k in range(1, scores.shape[1]):

@@ -12,7 +12,7 @@ from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.mask_numbers import histogram
 from lbc.pictures.score_codes import Fold
 from lbc.report.charts import Axis, Line, bar_chart, line_chart, small_bars
-from lbc.report.layer_story import LayerStory
+from lbc.report.layer_summary import LayerSummary
 from lbc.report.pixels import (
     PngImage,
     colour_bar,
@@ -34,13 +34,13 @@ LOWEST, HIGHEST = 160, 420
 
 
 CORNER_ROWS, CORNER_COLUMNS = 32, 176
-"""Of wide layers so many outputs and weights are also shown at full detail."""
+"""Outputs and weights of a wide layer that are also shown in full detail."""
 
 NAMED_BARS = 16
-"""More bars carry their numbers only."""
+"""With more bars, labels are numbers."""
 
 
-def layer_table(layers: Sequence[LayerStory], decided: bool) -> str:
+def layer_table(layers: Sequence[LayerSummary], decided: bool) -> str:
     """One row a layer; ``decided``: whether every block has one combination."""
     heads = (
         "layer", "shape", "N:M", "blocks", "combinations", "live", "weights kept",
@@ -56,7 +56,7 @@ def layer_table(layers: Sequence[LayerStory], decided: bool) -> str:
     )
 
 
-def layer_section(number: int, layer: LayerStory) -> str:
+def layer_section(number: int, layer: LayerSummary) -> str:
     """Pictures and charts of one layer."""
     about = (
         f"{_shape(layer)}, {layer.pattern}: {layer.blocks:,} blocks, "
@@ -81,15 +81,15 @@ def _squares(combination: int, pattern: Pattern) -> str:
     return glyphs(members_of(pattern, combination), pattern.m)
 
 
-def _name(layer: LayerStory) -> str:
+def _name(layer: LayerSummary) -> str:
     return escape(layer.name) or "(the whole model)"
 
 
-def _shape(layer: LayerStory) -> str:
+def _shape(layer: LayerSummary) -> str:
     return "×".join(map(str, layer.shape))
 
 
-def _row(number: int, layer: LayerStory, decided: bool) -> str:
+def _row(number: int, layer: LayerSummary, decided: bool) -> str:
     unknown = "–"
     dead = layer.dead or (unknown, unknown)
     kept = unknown if layer.mask is None else f"{float(layer.mask.mean()):.1%}"
@@ -112,8 +112,8 @@ def _row(number: int, layer: LayerStory, decided: bool) -> str:
     )
 
 
-def _height(layer: LayerStory) -> float:
-    """What square cells of scores, or of the mask, would take within the limits."""
+def _height(layer: LayerSummary) -> float:
+    """The height of square cells of scores, or of the mask, within the limits."""
     if layer.scores is None:
         rows, columns = layer.shape[0], prod(layer.shape[1:])
         return min(HIGHEST, max(LOWEST, 2 * COLUMN * rows / columns))
@@ -134,7 +134,7 @@ def _reduction(picture: PngImage, how: str) -> str:
     return f" One pixel is {how} of {rows} × {columns} cells." if rows * columns > 1 else ""
 
 
-def _scores(layer: LayerStory, height: float) -> str:
+def _scores(layer: LayerSummary, height: float) -> str:
     pattern, scores = layer.pattern, layer.scores
     if scores is None:
         return ""
@@ -154,7 +154,7 @@ def _scores(layer: LayerStory, height: float) -> str:
     return f"<figure>{image}{bar}<figcaption>{caption}</figcaption></figure>"
 
 
-def _mask(layer: LayerStory, mask: Bools, height: float) -> str:
+def _mask(layer: LayerSummary, mask: Bools, height: float) -> str:
     picture = mask_picture(mask_cells(mask, layer.pattern))
     epoch = f"{layer.epochs[-1]:g}"
     order = "input channels" if len(layer.shape) == 2 else "kernel positions, input channels within"
@@ -170,8 +170,8 @@ def _mask(layer: LayerStory, mask: Bools, height: float) -> str:
     return f"<figure{wide}>{image}<figcaption>{caption}</figcaption></figure>"
 
 
-def _corner(layer: LayerStory, mask: Bools) -> list[str]:
-    """The first blocks of the first outputs once more, large enough to see every cell."""
+def _corner(layer: LayerSummary, mask: Bools) -> list[str]:
+    """The first blocks of the first outputs again, large enough to see every cell."""
     outputs, m = min(CORNER_ROWS, layer.shape[0]), layer.pattern.m
     blocks = min(CORNER_COLUMNS // m, layer.blocks // layer.shape[0])
     where = f"first {blocks} blocks of the first {outputs} output channels, cell by cell."
@@ -191,7 +191,7 @@ def _corner(layer: LayerStory, mask: Bools) -> list[str]:
     ]
 
 
-def _winners(layer: LayerStory, counts: Indices) -> str:
+def _winners(layer: LayerSummary, counts: Indices) -> str:
     pattern, blocks = layer.pattern, layer.blocks
     bars = histogram(counts, pattern)
     if not bars.by_position:
@@ -220,14 +220,14 @@ def _winners(layer: LayerStory, counts: Indices) -> str:
     )
 
 
-def _changes(layer: LayerStory) -> str:
+def _changes(layer: LayerSummary) -> str:
     lines = [
         Line("best combination changed", layer.epochs, 100 * layer.changed, "green", dots=True)
     ]
-    caption = "Blocks whose best combination is another one than a moment before"
+    caption = "Blocks whose best combination changed since the moment before"
     if np.isfinite(layer.flipped).any():
         lines.append(Line("mask flips", layer.epochs, 100 * layer.flipped, "blue", dots=True))
-        caption += ", and weights that the mask let in or out since then"
+        caption += ", and weights at which the mask flipped since then"
     end = float(layer.epochs[-1])
     unit = "% of blocks" if len(lines) == 1 else "% of blocks, of weights"
     chart = line_chart("Flips", lines, Axis("epoch", 0, end), Axis(unit, 0))

@@ -1,4 +1,4 @@
-"""Pictures of a layer as PNG in data URIs, reduced to what a page can show."""
+"""Pictures of a layer as PNG in data URIs, reduced to the size of a page."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ WIDEST, TALLEST = 1600, 1200
 """Pixels of a picture at most: ResNet-50's largest layers have 4,608 columns."""
 
 KEPT = (38, 134, 204)
-"""A blue that stands out from paper and from a dark screen."""
+"""A blue that is clear on paper and on a dark screen."""
 
 
 @dataclass(frozen=True)
 class PngImage:
-    """A PNG, ``uri``, of ``width`` × ``height`` pixels, each standing for ``cells`` (y, x)."""
+    """A PNG, ``uri``, of ``width`` × ``height`` pixels, each showing ``cells`` (y, x)."""
 
     uri: str
     width: int

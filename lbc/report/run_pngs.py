@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lbc.pictures.colour_keys import winner_key
+from lbc.pictures.colour_keys import winner_codes, winner_key
 from lbc.pictures.colour_tables import lookup_table
-from lbc.pictures.mask_codes import winner_codes
 from lbc.pictures.score_codes import Fold, difference, levels, quantise
 from lbc.runs.history_reader import MomentInfo, RecordedLayer, Replay
 from lbc.runs.records import read_records

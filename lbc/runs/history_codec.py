@@ -1,11 +1,10 @@
-"""One layer at one moment, coded against the moment before: exact, small and quick to read.
+"""Codes one layer at one moment as its difference from the moment before, without loss.
 
-Winners are a bitmap of the blocks whose winner is another, then the new winners of those alone.
-Live bits are XORed with those before, so that only removals leave ones. Where a block is decided
-its live bits follow from its winner and take no room. For patterns whose live set fits a byte,
-which 2:4 is, both are coded in terms that suit them better: a new winner by its rank among the live
-ones, a live set in the order of what its combinations share with the winner, which is nearly the
-order in which they go. zstd does the rest.
+Winners are a bitmap of the blocks whose winner changed, then the new winners of those blocks. Live
+bits are XORed with the previous ones, so that only removals leave ones. Live bits of a decided
+layer follow from the winners and are not stored. If a live set fits in a byte, as at 2:4, both
+compress better in other terms: a new winner as its rank among the live combinations, and live bits
+in order of overlap with the winner, which is nearly the order of removal. zstd compresses the rest.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from lbc.sparsity.combinations import pack
 from lbc.sparsity.pattern import Pattern
 
 LARGEST_LIVE_COUNT = 1024
-"""Above this many combinations mask bits are kept instead of live bits (4:16 has 1,820)."""
+"""Above this many combinations mask bits are stored instead of live bits (4:16 has 1,820)."""
 
 KEY, DECIDED, CHANGED, REMOVED, RANKED, POSITIONS = (1 << bit for bit in range(6))
-"""What a record's flags say: the part stands alone; every block has one live combination; the state
-is another than before; combinations were removed; new winners are ranks; scores are by position."""
+"""Flags of a record: the part is a key, readable on its own; every block has one live combination;
+the state changed; combinations were removed; new winners are ranks; scores are by position."""
 
 _SMALL = 8
 _LENGTH = struct.Struct("<I")
@@ -39,7 +38,7 @@ class SearchState:
     """Winners, (blocks,), and packed bits, uint8 (blocks, bytes), of one layer.
 
     The bits are of the live set (blocks, ⌈C / 8⌉) or, above ``LARGEST_LIVE_COUNT``, of the mask by
-    blocks (blocks, ⌈M / 8⌉), bit j mod 8 of byte j // 8. One row of them may stand for all blocks.
+    blocks (blocks, ⌈M / 8⌉), bit j mod 8 of byte j // 8. One row may represent all blocks.
     """
 
     winners: Array
@@ -48,7 +47,7 @@ class SearchState:
 
 @dataclass(frozen=True)
 class Coded:
-    """The parts of one layer at one moment; both empty where nothing changed."""
+    """The parts of one layer at one moment; both are empty if nothing changed."""
 
     flags: int
     winners: bytes = b""
@@ -56,7 +55,7 @@ class Coded:
 
 
 def index_type(pattern: Pattern) -> np.dtype[Any]:
-    """The smallest unsigned numbers that count combinations."""
+    """The smallest unsigned integers that hold a combination's index."""
     return np.min_scalar_type(pattern.count - 1).newbyteorder("<")
 
 
@@ -67,7 +66,7 @@ def row_bytes(pattern: Pattern) -> int:
 
 
 def encode(pattern: Pattern, now: SearchState, before: SearchState | None) -> Coded:
-    """What leads from ``before`` to ``now``; without ``before``, what ``now`` is by itself."""
+    """The difference of ``now`` from ``before``; a key without ``before``."""
     if before is not None and _same(now, before):
         return Coded(DECIDED if decided(pattern, now) else 0)
     flags = CHANGED
@@ -88,7 +87,7 @@ def encode(pattern: Pattern, now: SearchState, before: SearchState | None) -> Co
 
 
 def decode(pattern: Pattern, blocks: int, coded: Coded, before: SearchState | None) -> SearchState:
-    """The inverse of ``encode``. Raises ValueError where the parts are not what they should be."""
+    """The inverse of ``encode``. Raises ValueError if the parts are invalid."""
     if coded.flags & KEY or before is None:
         data = decompress(coded.winners, blocks * index_type(pattern).itemsize)
         winners = np.frombuffer(data, index_type(pattern))
@@ -111,7 +110,7 @@ def decode(pattern: Pattern, blocks: int, coded: Coded, before: SearchState | No
 
 
 def winner_bits(pattern: Pattern, winners: Array) -> Array:
-    """The bits of blocks in which the winner alone is left: uint8 (blocks, bytes)."""
+    """The bits of blocks in which only the winner is live: uint8 (blocks, bytes)."""
     if pattern.count > LARGEST_LIVE_COUNT:
         return np.asarray(_packed_members(pattern)[winners])
     bits = np.zeros((len(winners), row_bytes(pattern)), np.uint8)
@@ -125,7 +124,7 @@ def compress(data: bytes) -> bytes:
 
 
 def decompress(data: bytes, largest: int) -> bytes:
-    """Raises ValueError for what is not compressed, or would be larger than ``largest`` bytes."""
+    """Raises ValueError if the data are not compressed, or longer than ``largest`` bytes."""
     try:
         if zstandard.frame_content_size(data) > largest:
             raise ValueError("a part holds more than the layer has")
@@ -139,7 +138,7 @@ def _same(now: SearchState, before: SearchState) -> bool:
 
 
 def decided(pattern: Pattern, state: SearchState) -> bool:
-    """Whether in every block the winner alone is left."""
+    """Whether in every block only the winner is live."""
     if len(state.bits) != len(state.winners):
         return False
     first = winner_bits(pattern, state.winners[:1])
@@ -184,14 +183,14 @@ def _decode_flips(pattern: Pattern, coded: Coded, before: SearchState) -> Array:
 
 
 def _others(before: SearchState, rows: Array, old: Array) -> Array:
-    """Live combinations but the winner, as one number a block."""
+    """Live combinations other than the winner, as one number per block."""
     bits = np.broadcast_to(before.bits[:, 0], before.winners.shape)
     return bits[rows].astype(np.int64) & ~(1 << old)
 
 
 @lru_cache(maxsize=1)
 def _select() -> Array:
-    """Which bit of a byte is its r-th one: uint8 (256, 8)."""
+    """The index of the r-th set bit of every byte: uint8 (256, 8)."""
     table = np.zeros((256, _SMALL), np.uint8)
     for byte in range(256):
         places = [bit for bit in range(8) if byte >> bit & 1]
@@ -200,7 +199,7 @@ def _select() -> Array:
 
 
 def _turn(pattern: Pattern, bits: Array, winners: Array, back: bool = False) -> Array:
-    """Small live sets in the order of what their combinations share with the winner, or back."""
+    """Small live sets reordered by overlap with the winner, or back."""
     if pattern.count > _SMALL or len(bits) != len(winners):
         return bits
     places = winners.astype(np.uint16) << 8 | bits[:, 0]
@@ -209,7 +208,7 @@ def _turn(pattern: Pattern, bits: Array, winners: Array, back: bool = False) -> 
 
 @lru_cache(maxsize=8)
 def _turned(pattern: Pattern) -> tuple[Array, Array]:
-    """Every byte of live bits, turned to every winner and back: uint8 (C, 256) each."""
+    """Every byte of live bits, reordered for every winner and back: uint8 (C, 256) each."""
     members = pattern.incidence_array.astype(np.int64)
     order = np.argsort(-(members @ members.T), axis=1, kind="stable")
     octets = np.arange(256)
@@ -223,5 +222,5 @@ def _turned(pattern: Pattern) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=8)
 def _packed_members(pattern: Pattern) -> Array:
-    """The mask bits of every combination alone: uint8 (C, ⌈M / 8⌉)."""
+    """The mask bits of every single combination: uint8 (C, ⌈M / 8⌉)."""
     return pack(pattern.incidence_array)

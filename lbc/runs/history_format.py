@@ -1,9 +1,9 @@
-"""The file of a score history: a JSON line that names the layers, then one frame a moment.
+"""The file of a score history: a JSON line that names the layers, then one frame per moment.
 
-A frame is a head (lengths and a checksum), an index with one record a layer, and the parts of the
-layers, each compressed and checked by itself: to read one layer at one moment is to read at most
-``KEY_INTERVAL`` of its own parts, from the last that stands alone. The file only grows, so a reader
-beside the writer sees whole frames or none.
+A frame is a head (lengths and a checksum), an index with one record per layer, and the parts of the
+layers, each compressed and checked separately: reading one layer at one moment takes at most
+``KEY_INTERVAL`` of its own parts, from the last key part on. The file only grows, so a concurrent
+reader sees whole frames or none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lbc.sparsity.pattern import Pattern
 VERSION = 2
 
 KEY_INTERVAL = 16
-"""How many parts of a layer, counting those that change anything, are read at most."""
+"""The most parts of a layer to read for one moment, not counting unchanged ones."""
 
 RECORD = np.dtype(
     [
@@ -51,7 +51,7 @@ _HEAD = struct.Struct("<IQId")
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One moment, as its index tells it: ``records`` and where their parts start, (layers,)."""
+    """The index of one moment: ``records`` and where their parts start, (layers,)."""
 
     epoch: float
     records: npt.NDArray[Any]
@@ -67,7 +67,7 @@ def header(layers: Sequence[LayerInfo]) -> bytes:
 
 
 def read_layers(path: Path) -> tuple[LayerInfo, ...]:
-    """The layers of a history. Raises ValueError where the file is none, or of another version."""
+    """The layers of a history. Raises ValueError if the file is not one, or of another version."""
     with path.open("rb") as file:
         return _layers(file.readline(), path)
 
@@ -75,8 +75,8 @@ def read_layers(path: Path) -> tuple[LayerInfo, ...]:
 def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
     """Every moment that is whole, oldest first, without reading any part.
 
-    With those that are ``known`` only what follows them is read; where the file is no longer what
-    it was, all of it. Raises ValueError where it is no history.
+    After ``known`` frames only the following ones are read, unless the file has been replaced.
+    Raises ValueError if it is no history.
     """
     with path.open("rb") as file:
         layers = _layers(file.readline(), path)
@@ -93,7 +93,7 @@ def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
         return list(_frames(file, len(layers), size))
 
 
-def frame(epoch: float, coded: Sequence[tuple[Coded, int, bytes]]) -> bytes:
+def encode_frame(epoch: float, coded: Sequence[tuple[Coded, int, bytes]]) -> bytes:
     """The bytes of one moment: of every layer its parts, live combinations and scores."""
     records, parts = np.zeros(len(coded), RECORD), []
     for at, (code, live, scores) in enumerate(coded):
@@ -108,12 +108,12 @@ def frame(epoch: float, coded: Sequence[tuple[Coded, int, bytes]]) -> bytes:
 
 
 def first_part(frames: Sequence[Frame], layer: int, moment: int) -> int:
-    """From which moment on the parts of a layer are needed to know it at ``moment``."""
+    """The moment from which the parts of a layer are needed to decode it at ``moment``."""
     alone = (k for k in range(moment, -1, -1) if frames[k].records[layer]["flags"] & KEY)
     return next(alone, 0)
 
 
-def follow(
+def read_states(
     file: IO[bytes],
     info: LayerInfo,
     layer: int,
@@ -121,9 +121,9 @@ def follow(
     moments: range,
     state: SearchState | None,
 ) -> Iterator[SearchState]:
-    """The layer at each of ``moments``, the first of which stands alone or follows ``state``.
+    """The layer at each of ``moments``, the first of which is a key or follows ``state``.
 
-    Raises ValueError with a sentence where a part is damaged.
+    Raises ValueError with a sentence if a part is damaged.
     """
     for moment in moments:
         record = frames[moment].records[layer]

@@ -1,6 +1,6 @@
-"""Any moment of a run, back from its history: while it is being written, or long after.
+"""Reads any moment of a run from its history, also while another process writes it.
 
-Needs no torch, and no more of the file than what is asked for.
+Loads no torch, and reads only the requested parts of the file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from lbc.runs.history_format import (
     Frame,
     RecordedScores,
     first_part,
-    follow,
     read_frames,
     read_layers,
     read_scores,
+    read_states,
 )
 from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
 from lbc.sparsity.combinations import live_scores, union, unpack
@@ -48,9 +48,9 @@ class RecordedLayer:
     """One layer at one moment; arrays are read-only.
 
     ``winners``: (blocks,). ``packed``: live bits, uint8 (blocks, ⌈C / 8⌉) as ``live_sets.pack``
-    makes them, one row standing for all blocks until something is removed; None where C is above
+    makes them, one row for all blocks until something is removed; None if C is above
     ``LARGEST_LIVE_COUNT``. ``kept_bits`` is then the mask by blocks, (blocks, ⌈M / 8⌉), else None.
-    ``recorded``: the scores, as of ``scores_epoch``, the last that were kept; None where none were.
+    ``recorded``: the last scores up to then, of ``scores_epoch``; None if there are none.
     """
 
     epoch: float
@@ -75,7 +75,7 @@ class RecordedLayer:
 
     @cached_property
     def mask(self) -> Bools:
-        """What the live combinations hold, by blocks: bool (blocks, M)."""
+        """The positions that live combinations hold, by blocks: bool (blocks, M)."""
         if self.kept_bits is not None:
             bits = np.broadcast_to(self.kept_bits, (self.blocks, self.kept_bits.shape[1]))
             return unpack(bits, self.pattern.m)
@@ -94,10 +94,10 @@ class RecordedLayer:
 
     @cached_property
     def scores(self) -> Floats | None:
-        """Scores as of ``scores_epoch``, −inf where removed by now: float32 (blocks, C).
+        """Scores of ``scores_epoch``, −inf where removed by now: float32 (blocks, C).
 
-        None where none are kept, and above ``LARGEST_LIVE_COUNT``. Large: about C / M floats a
-        weight, made when first asked for.
+        None if there are none, and above ``LARGEST_LIVE_COUNT``. Large: about C / M floats a
+        weight, computed on first access.
         """
         if self.raw is None or self.packed is None:
             return None
@@ -105,9 +105,9 @@ class RecordedLayer:
 
 
 class Replay:
-    """The history in a run folder, or in a file. For one thread, beside a writer in any other.
+    """The history in a run folder, or in a file. For one thread; others may write the file.
 
-    Raises ValueError with a sentence where there is no history, or one of another version.
+    Raises ValueError with a sentence if there is no history, or one of another version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,32 +124,32 @@ class Replay:
         self._places = {info.name: at for at, info in enumerate(self.layers)}
         self.moments: tuple[MomentInfo, ...] = ()
         self.restarts = 0
-        """How often moments that were known have been taken back."""
+        """How often the run has withdrawn moments that were known."""
         self.refresh()
 
     def refresh(self) -> bool:
-        """Take in what was written since; True where anything was, or was taken back.
+        """Read what was written since; True if any moments are new or were withdrawn.
 
-        ``moments`` is replaced, never changed. Raises ValueError or OSError where the file is gone.
+        ``moments`` is replaced, never changed. Raises ValueError or OSError if the file is missing.
         """
         frames = read_frames(self.path, self._frames)
         known = len(self._frames)
         if known and (len(frames) < known or frames[known - 1] is not self._frames[-1]):
-            known = 0  # a run that went on from an earlier place took moments back
+            known = 0  # the run was resumed from an earlier moment
             self.restarts += 1
             self._states.clear()
         elif len(frames) == known:
             return False
         self._frames = frames
         before = [*frames[:1], *frames]
-        new = tuple(_told(frames[k], before[k]) for k in range(known, len(frames)))
+        new = tuple(_moment_info(frames[k], before[k]) for k in range(known, len(frames)))
         self.moments = self.moments[:known] + new
         return True
 
     def layer(self, name: str, moment: int, scores: bool = True) -> RecordedLayer:
-        """One layer at ``moment``, counted from 0, or back from −1; without scores it is quicker.
+        """One layer at ``moment``, counted from 0, or back from −1; faster without scores.
 
-        Raises KeyError or IndexError where there is none such, ValueError where it is damaged.
+        Raises KeyError or IndexError if it does not exist, ValueError if it is damaged.
         """
         at = self._places[name]
         info = self.layers[at]
@@ -176,11 +176,11 @@ class Replay:
         at = self._places[name]
         with self.path.open("rb") as file:
             moments = range(moment, moment + 1)
-            (state,) = follow(file, self.layers[at], at, self._frames, moments, before)
+            (state,) = read_states(file, self.layers[at], at, self._frames, moments, before)
         return state
 
     def scores_kept(self, name: str, moment: int) -> RecordedScores | None:
-        """The scores that were kept at exactly that moment, or None."""
+        """The scores recorded at exactly that moment, or None."""
         at = self._places[name]
         if not self._frames[moment].records[at]["scores"]:
             return None
@@ -196,19 +196,19 @@ class Replay:
         else:
             state = None
         moments = range(first, moment + 1)
-        for now in follow(file, self.layers[at], at, self._frames, moments, state):
+        for now in read_states(file, self.layers[at], at, self._frames, moments, state):
             state = now
         assert state is not None
         self._states[name] = moment, state
         return state
 
     def _scored(self, at: int, moment: int) -> int | None:
-        """The last moment up to one at which the scores of a layer were kept."""
+        """The last moment, up to this one, at which the scores of a layer were recorded."""
         kept = (k for k in range(moment, -1, -1) if self._frames[k].records[at]["scores"])
         return next(kept, None)
 
 
-def _told(one: Frame, before: Frame) -> MomentInfo:
+def _moment_info(one: Frame, before: Frame) -> MomentInfo:
     records = one.records
     fewer = records["live"] < before.records["live"]
     return MomentInfo(

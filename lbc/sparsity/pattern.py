@@ -145,7 +145,7 @@ class Pattern:
         """
         shape = tuple(weight.shape)
         width = self.input_width(shape)
-        for axis in range(2, len(shape)):  # numpy and torch name only this permutation alike
+        for axis in range(2, len(shape)):  # the one permutation that numpy and torch share
             weight = weight.swapaxes(axis - 1, axis)
         return weight.reshape(prod(shape) // width * (width // self.m), self.m)
 

@@ -8,9 +8,8 @@ from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from lbc.pictures.colour_keys import winner_key
+from lbc.pictures.colour_keys import winner_codes, winner_key
 from lbc.pictures.glyphs import glyphs, members_of
-from lbc.pictures.mask_codes import winner_codes
 from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text

@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 from lbc.pictures.layer_copy import copy_moment
 from lbc.pictures.layer_moment import LayerMoment, Watch, past_moment
 from lbc.pictures.level_of_detail import reduce_codes
-from lbc.pictures.mask_codes import GAINED, LOST, SAME
+from lbc.pictures.mask_colours import GAINED, LOST, SAME
 from lbc.pictures.mask_comparison import ReferenceReader
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Reference, Show, draw_mask
 from lbc.pictures.score_codes import LOWEST, REMOVED

@@ -1,4 +1,4 @@
-"""What became of one layer, gathered from the moments of its history, oldest first."""
+"""Summarises one layer from the moments of its history, oldest first."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Scores:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerStory:
+class LayerSummary:
     """One sparse layer. ``epochs``, ``changed`` and ``flipped``: (moments,).
 
-    ``changed``: share of the blocks whose best combination is another one than a moment before;
-    ``flipped``: share of the weights that the mask let in or out. ``winners``: best combination of
-    each block at the end, (blocks,). ``live``: combinations left in a block at the end, None where
-    not kept. ``mask``: at the end, shaped like the weight. ``scores``: the last ones of which a
-    block had several, or the last of all.
+    ``changed``: share of the blocks whose best combination changed since the moment before;
+    ``flipped``: share of the weights at which the mask did. ``winners``: best combination of each
+    block at the end, (blocks,). ``live``: combinations left in a block at the end, None if unknown.
+    ``mask``: at the end, shaped like the weight. ``scores``: the last ones with several live
+    combinations in a block, or the last of all.
     """
 
     name: str
@@ -69,8 +69,8 @@ class LayerStory:
         return len(dead_outputs(self.mask)), len(dead_inputs(self.mask))
 
 
-class StoryTeller:
-    """Takes one moment after the other and keeps no more of them than the story needs."""
+class SummaryBuilder:
+    """Adds up one moment after the other, and keeps only what the summary needs."""
 
     def __init__(self, info: LayerInfo) -> None:
         name, shape, pattern = info.name, info.shape, info.pattern
@@ -83,7 +83,7 @@ class StoryTeller:
         self._scored: tuple[RecordedLayer, int] | None = None
 
     def add(self, moment: RecordedLayer) -> None:
-        """Follow the layer to ``moment``."""
+        """Add the next moment."""
         winners = moment.winners
         changed = 0.0 if self._winners is None else float((winners != self._winners).mean())
         self._winners = winners
@@ -95,8 +95,8 @@ class StoryTeller:
             if left > 1 or kept is None or kept[1] <= 1:
                 self._scored = moment, left
 
-    def story(self) -> LayerStory:
-        """What became of the layer up to the last moment."""
+    def summary(self) -> LayerSummary:
+        """The layer up to the last moment."""
         epochs, changed, flipped = np.array(self._rows, dtype=np.float64).reshape(-1, 3).T
         winners = None if self._winners is None else self._winners.astype(np.int64)
         scores = None
@@ -104,17 +104,17 @@ class StoryTeller:
             moment, left = self._scored
             assert moment.scores is not None
             scores = Scores(moment.epoch, moment.scores, left)
-        return LayerStory(
+        return LayerSummary(
             self._name, self._shape, self._pattern, epochs, changed, flipped,
             winners, self._left, scores, self._mask,
         )  # fmt: skip
 
     def _follow_mask(self, moment: RecordedLayer) -> float:
-        """Share of the weights that flip from the mask before to that of ``moment``."""
+        """The share of weights that flip between the previous mask and that of ``moment``."""
         bits = moment.packed if moment.packed is not None else moment.kept_bits
         assert bits is not None
         if self._bits is not None and np.array_equal(bits, self._bits):
-            return 0.0  # as most moments are: nothing was removed
+            return 0.0  # nothing was removed, as at most moments
         before = self._mask
         self._bits, self._mask = bits, self._pattern.from_blocks(moment.mask, self._shape)
         return 0.0 if before is None else flips(before, self._mask).share

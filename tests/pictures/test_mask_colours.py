@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbc.pictures.mask_codes import (
-    GAINED,
-    LOST,
-    SAME,
-    compare,
-    furthest,
-    winner_codes,
-)
+from lbc.pictures.colour_keys import winner_codes
+from lbc.pictures.mask_colours import GAINED, LOST, SAME, compare, furthest
 from lbc.pictures.score_codes import HIGHEST, LOWEST, REMOVED, Fold
 from lbc.sparsity.pattern import Pattern
 
