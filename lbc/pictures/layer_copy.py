@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lbc.pictures.layer_moment import (
-    LayerMoment,
-    LayerState,
-    Watch,
-    of_sampled_outputs,
-    sampled_outputs,
-)
+from lbc.pictures.layer_moment import LayerMoment, LayerState, Watch, sampled
 from lbc.sparsity.arrays import Floats
 from lbc.sparsity.blocks import block_coordinates
 
@@ -62,17 +56,16 @@ def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
     """Copy what ``sample`` takes from a layer."""
     layer.sync_live_sets()
     raw, additive = layer.stored_scores()
-    packed, outputs = layer.packed, sampled_outputs(layer.shape)
-    mask = _copy(layer.mask[outputs])
+    raw, packed, mask = sampled(raw, layer.packed, layer.mask, additive)
     return LayerMoment(
         name=layer.name,
         epoch=epoch,
         pattern=layer.pattern,
-        shape=mask.shape,
+        shape=tuple(mask.shape),
         additive=additive,
-        raw=_copy((raw[outputs] if additive else of_sampled_outputs(raw, layer.shape)).float()),
-        packed=_copy(packed if len(packed) == 1 else of_sampled_outputs(packed, layer.shape)),
-        mask=mask,
+        raw=_copy(raw.float()),
+        packed=_copy(packed),
+        mask=_copy(mask),
     )
 
 

@@ -121,13 +121,7 @@ class LayerMoment:
 
 def sample(moment: LayerMoment) -> LayerMoment:
     """Up to ``SAMPLED_OUTPUTS`` output channels, evenly spread, as a layer of their own."""
-    shape, outputs = moment.shape, sampled_outputs(moment.shape)
-    raw, packed = moment.raw, moment.packed
-    mask = moment.mask[outputs]
-    if raw is not None:
-        raw = raw[outputs] if moment.additive else of_sampled_outputs(raw, shape)
-    if packed is not None and len(packed) > 1:
-        packed = of_sampled_outputs(packed, shape)
+    raw, packed, mask = sampled(moment.raw, moment.packed, moment.mask, moment.additive)
     return replace(
         moment,
         shape=mask.shape,
@@ -137,19 +131,27 @@ def sample(moment: LayerMoment) -> LayerMoment:
         weights=None,
         block=None,
         block_weights=None,
-        winners=None if moment.winners is None else of_sampled_outputs(moment.winners, shape),
+        winners=None if moment.winners is None else _of_sample(moment.winners, moment.shape),
     )
 
 
-def sampled_outputs(shape: tuple[int, ...]) -> slice:
-    """The output channels in a sample of a layer."""
+def sampled(raw: Any, packed: Any, mask: Any, additive: bool) -> tuple[Any, Any, Any]:
+    """Scores, live bits and mask of the output channels in a sample, of arrays or tensors."""
+    if raw is not None:
+        raw = raw[_sampled_outputs(mask.shape)] if additive else _of_sample(raw, mask.shape)
+    if packed is not None and len(packed) > 1:
+        packed = _of_sample(packed, mask.shape)
+    return raw, packed, mask[_sampled_outputs(mask.shape)]
+
+
+def _sampled_outputs(shape: tuple[int, ...]) -> slice:
     return slice(0, None, -(-shape[0] // SAMPLED_OUTPUTS))
 
 
-def of_sampled_outputs(of_blocks: Any, shape: tuple[int, ...]) -> Any:
-    """The blocks of the sampled output channels, of an array or tensor (blocks, …)."""
+def _of_sample(of_blocks: Any, shape: tuple[int, ...]) -> Any:
+    """Rows (blocks, …) of the blocks in a sample of a layer of ``shape``."""
     rest = of_blocks.shape[1:]
-    return of_blocks.reshape(shape[0], -1, *rest)[sampled_outputs(shape)].reshape(-1, *rest)
+    return of_blocks.reshape(shape[0], -1, *rest)[_sampled_outputs(shape)].reshape(-1, *rest)
 
 
 def past_moment(replay: Replay, watch: Watch, at: int, read_weights: ReadWeights) -> LayerMoment:

@@ -76,7 +76,7 @@ def best_combinations(winners: Indices, held: Bools, pattern: Pattern) -> Colour
     return Coloured(cells, key, of_block, key, "sample")
 
 
-def difference(before: Bools, after: Bools, names: tuple[str, str, str, str]) -> Coloured:
+def mask_difference(before: Bools, after: Bools, names: tuple[str, str, str, str]) -> Coloured:
     """Where two masks differ; blocks show the share of their positions that do.
 
     ``names``: kept by both, by the first alone, by the second alone, by neither. The brightest

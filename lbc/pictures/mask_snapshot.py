@@ -12,8 +12,8 @@ from lbc.pictures.level_of_detail import Reduction
 from lbc.pictures.mask_colours import (
     Coloured,
     best_combinations,
-    difference,
     mask_alone,
+    mask_difference,
     signed,
     sizes,
 )
@@ -182,7 +182,7 @@ def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[
             return sizes(facts.weights, kept, like), ""
         case "magnitude":
             assert facts.by_magnitude is not None
-            return difference(facts.by_magnitude, kept, OF_MAGNITUDE), ""
+            return mask_difference(facts.by_magnitude, kept, OF_MAGNITUDE), ""
         case "beta" if facts.beta is not None:
             return signed(facts.beta, kept, like), ""
         case "best" if facts.best is not None:
@@ -207,9 +207,9 @@ def _between(then: MaskFacts, now: MaskFacts, request: MaskRequest) -> tuple[Col
             return signed(now.beta - then.beta, now.kept), ""
         case "best" if now.best is not None and then.best is not None:
             before, after = members_mask(then.best, pattern), members_mask(now.best, pattern)
-            return difference(before, after, names), ""
+            return mask_difference(before, after, names), ""
     note = "" if request.show in ("mask", "best") else MASKS_DIFFER
-    return difference(then.kept, now.kept, names), note
+    return mask_difference(then.kept, now.kept, names), note
 
 
 def _sheet(facts: MaskFacts, coloured: Coloured) -> Sheet:

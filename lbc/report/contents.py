@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from lbc.config import load_experiment
 from lbc.config.strict_yaml import ExperimentError
-from lbc.report.layer_summary import LayerSummary, SummaryBuilder
+from lbc.report.layer_summary import LayerSummary, summarise_layer
 from lbc.runs.events import LayerInfo
 from lbc.runs.folder import EPOCH_COLUMNS, STEP_COLUMNS, RunState
-from lbc.runs.history_reader import Replay
+from lbc.runs.history_reader import RecordedLayer, Replay
 from lbc.runs.records import read_records
 from lbc.runs.unfinished_run import being_trained, read_state
 
@@ -143,15 +144,17 @@ def _read_layers(path: Path, cancel: threading.Event | None) -> tuple[LayerSumma
         return ()
     try:
         replay = Replay(path)
-        return tuple(_summarise(replay, info, cancel) for info in replay.layers)
+        return tuple(
+            summarise_layer(info, _moments(replay, info, cancel)) for info in replay.layers
+        )
     except ValueError as error:
         raise ReportError(str(error)) from error
 
 
-def _summarise(replay: Replay, info: LayerInfo, cancel: threading.Event | None) -> LayerSummary:
-    builder = SummaryBuilder(info)
+def _moments(
+    replay: Replay, info: LayerInfo, cancel: threading.Event | None
+) -> Iterator[RecordedLayer]:
     for moment in range(len(replay.moments)):
         if cancel is not None and cancel.is_set():
             raise ReportCancelled
-        builder.add(replay.layer(info.name, moment))
-    return builder.summary()
+        yield replay.layer(info.name, moment)

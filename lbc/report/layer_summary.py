@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import RecordedLayer
-from lbc.sparsity.arrays import Array, Bools, Floats, Indices
+from lbc.sparsity.arrays import Bools, Floats, Indices
 from lbc.sparsity.mask_statistics import dead_inputs, dead_outputs, flips, winner_counts
 from lbc.sparsity.pattern import Pattern
 
@@ -69,52 +70,32 @@ class LayerSummary:
         return len(dead_outputs(self.mask)), len(dead_inputs(self.mask))
 
 
-class SummaryBuilder:
-    """Adds up one moment after the other, and keeps only what the summary needs."""
-
-    def __init__(self, info: LayerInfo) -> None:
-        name, shape, pattern = info.name, info.shape, info.pattern
-        self._name, self._shape, self._pattern = name, shape, pattern
-        self._rows: list[tuple[float, float, float]] = []
-        self._winners: Array | None = None
-        self._bits: Array | None = None
-        self._mask: Bools | None = None
-        self._left: int | None = None
-        self._scored: tuple[RecordedLayer, int] | None = None
-
-    def add(self, moment: RecordedLayer) -> None:
-        """Add the next moment."""
-        winners = moment.winners
-        changed = 0.0 if self._winners is None else float((winners != self._winners).mean())
-        self._winners = winners
-        self._rows.append((moment.epoch, changed, self._follow_mask(moment)))
-        live = moment.live(slice(0, 1))
-        self._left = None if live is None else int(live.sum())
-        if moment.scores_epoch == moment.epoch and self._left is not None:
-            left, kept = self._left, self._scored
-            if left > 1 or kept is None or kept[1] <= 1:
-                self._scored = moment, left
-
-    def summary(self) -> LayerSummary:
-        """The layer up to the last moment."""
-        epochs, changed, flipped = np.array(self._rows, dtype=np.float64).reshape(-1, 3).T
-        winners = None if self._winners is None else self._winners.astype(np.int64)
-        scores = None
-        if self._scored is not None:
-            moment, left = self._scored
-            assert moment.scores is not None
-            scores = Scores(moment.epoch, moment.scores, left)
-        return LayerSummary(
-            self._name, self._shape, self._pattern, epochs, changed, flipped,
-            winners, self._left, scores, self._mask,
-        )  # fmt: skip
-
-    def _follow_mask(self, moment: RecordedLayer) -> float:
-        """The share of weights that flip between the previous mask and that of ``moment``."""
-        bits = moment.packed if moment.packed is not None else moment.kept_bits
-        assert bits is not None
-        if self._bits is not None and np.array_equal(bits, self._bits):
-            return 0.0  # nothing was removed, as at most moments
-        before = self._mask
-        self._bits, self._mask = bits, self._pattern.from_blocks(moment.mask, self._shape)
-        return 0.0 if before is None else flips(before, self._mask).share
+def summarise_layer(info: LayerInfo, moments: Iterable[RecordedLayer]) -> LayerSummary:
+    """Summarise a layer from its moments, oldest first, of which only a few are kept in memory."""
+    rows: list[tuple[float, float, float]] = []
+    last: RecordedLayer | None = None
+    mask: Bools | None = None
+    live: int | None = None
+    scored: tuple[RecordedLayer, int] | None = None
+    for moment in moments:
+        changed = 0.0 if last is None else float((moment.winners != last.winners).mean())
+        flipped = 0.0
+        if last is None or not np.array_equal(moment.bits, last.bits):
+            before, mask = mask, info.pattern.from_blocks(moment.mask, info.shape)
+            flipped = 0.0 if before is None else flips(before, mask).share
+        rows.append((moment.epoch, changed, flipped))
+        flags = moment.live(slice(0, 1))
+        live = None if flags is None else int(flags.sum())
+        if moment.scores_epoch == moment.epoch and live is not None:
+            scored = (moment, live) if live > 1 or scored is None or scored[1] <= 1 else scored
+        last = moment
+    epochs, changes, mask_flips = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+    winners = None if last is None else last.winners.astype(np.int64)
+    scores = None
+    if scored is not None:
+        assert scored[0].scores is not None
+        scores = Scores(scored[0].epoch, scored[0].scores, scored[1])
+    return LayerSummary(
+        info.name, info.shape, info.pattern, epochs, changes, mask_flips,
+        winners, live, scores, mask,
+    )  # fmt: skip

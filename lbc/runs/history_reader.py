@@ -47,9 +47,8 @@ class MomentInfo:
 class RecordedLayer:
     """One layer at one moment; arrays are read-only.
 
-    ``winners``: (blocks,). ``packed``: live bits, uint8 (blocks, ⌈C / 8⌉) as ``live_sets.pack``
-    makes them, one row for all blocks until something is removed; None if C is above
-    ``LARGEST_LIVE_COUNT``. ``kept_bits`` is then the mask by blocks, (blocks, ⌈M / 8⌉), else None.
+    ``winners``: (blocks,). ``bits``: as in ``SearchState``, one row for all blocks until something
+    is removed.
     ``recorded``: the last scores up to then, of ``scores_epoch``; None if there are none.
     """
 
@@ -57,14 +56,18 @@ class RecordedLayer:
     pattern: Pattern
     shape: tuple[int, ...]
     winners: Array
-    packed: Bytes | None
-    kept_bits: Bytes | None
+    bits: Bytes
     scores_epoch: float | None
     recorded: RecordedScores | None
 
     @property
     def blocks(self) -> int:
         return len(self.winners)
+
+    @property
+    def packed(self) -> Bytes | None:
+        """``bits`` if they are those of the live set; None above ``LARGEST_LIVE_COUNT``."""
+        return self.bits if self.pattern.count <= LARGEST_LIVE_COUNT else None
 
     def live(self, rows: slice | Array = slice(None)) -> Bools | None:
         """The live set of some blocks: bool (rows, C). None above ``LARGEST_LIVE_COUNT``."""
@@ -76,11 +79,11 @@ class RecordedLayer:
     @cached_property
     def mask(self) -> Bools:
         """The positions that live combinations hold, by blocks: bool (blocks, M)."""
-        if self.kept_bits is not None:
-            bits = np.broadcast_to(self.kept_bits, (self.blocks, self.kept_bits.shape[1]))
-            return unpack(bits, self.pattern.m)
-        assert self.packed is not None
-        return np.broadcast_to(union(self.packed, self.pattern), (self.blocks, self.pattern.m))
+        if self.packed is None:
+            kept = unpack(self.bits, self.pattern.m)
+        else:
+            kept = union(self.packed, self.pattern)
+        return np.broadcast_to(kept, (self.blocks, self.pattern.m))
 
     @property
     def by_position(self) -> bool:
@@ -159,14 +162,12 @@ class Replay:
             scored = self._scored(at, moment) if scores else None
             frame = None if scored is None else self._frames[scored]
             recorded = None if frame is None else read_scores(file, info, at, frame)
-        listed = info.pattern.count <= LARGEST_LIVE_COUNT
         return RecordedLayer(
             self._frames[moment].epoch,
             info.pattern,
             info.shape,
             state.winners,
-            state.bits if listed else None,
-            None if listed else state.bits,
+            state.bits,
             None if frame is None else frame.epoch,
             recorded,
         )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.block_history import Biography, biography
-from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState
+from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState, index_type, row_bytes
 from lbc.runs.history_format import RecordedScores
 from lbc.runs.history_reader import Replay
 from lbc.runs.interventions import read_interventions
@@ -94,16 +94,17 @@ class BlockWalk(Walk):
 
     def biographies(self) -> tuple[Biography, ...]:
         """One for each block, up to the last moment visited."""
+        pattern = self.info.pattern
         epochs = np.array([one.epoch for one in self.replay.moments[: self.moments]])
         done = [
             one for one in read_interventions(self.replay.path.parent) if one.moment < self.moments
         ]
         return tuple(
             biography(
-                self.info.pattern,
+                pattern,
                 epochs,
-                np.array([one[k] for one in self._winners]),
-                np.array([one[k] for one in self._bits], np.uint8),
+                np.array([one[k] for one in self._winners], index_type(pattern)),
+                np.array([one[k] for one in self._bits], np.uint8).reshape(-1, row_bytes(pattern)),
                 {moment: one.of([k]) for moment, one in self._scores.items()},
                 [one for one in done if one.intervention.touches(self.info.name, block)],
             )

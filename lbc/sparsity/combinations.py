@@ -82,7 +82,7 @@ def union(packed: Bytes, pattern: Pattern) -> Bools:
     if packed.shape[1] == 1:  # of each live set there can be, once
         return held(np.arange(256, dtype=np.uint8)[:, None])[packed[:, 0]]
     rows = max(1, CHUNK_CELLS // pattern.count)
-    return np.concatenate([held(packed[at : at + rows]) for at in range(0, len(packed), rows)])
+    return np.concatenate([held(packed[at : at + rows]) for at in range(0, len(packed) or 1, rows)])
 
 
 def members_mask(winners: npt.NDArray[np.integer[Any]], pattern: Pattern) -> Bools:

@@ -77,6 +77,18 @@ def whole(folder: Path, form: str = "per_weight") -> Story:
     return story
 
 
+@pytest.mark.parametrize("pattern", ["2:4", "4:8", "4:16"])
+def test_a_block_without_moments_has_an_empty_biography(tmp_path: Path, pattern: str) -> None:
+    info = LayerInfo("0", (16, 16), Pattern.parse(pattern), 256 // Pattern.parse(pattern).m)
+    HistoryWriter(tmp_path / "scores.history", [info], 10).close()
+    (life,) = biographies(Replay(tmp_path), "0", [3])
+    assert life.mask.shape == (0, info.pattern.m) and len(life.winners) == 0
+    assert life.live is None or life.live.shape == (0, info.pattern.count)
+    with (tmp_path / "life.csv").open("wb") as file:
+        write_csv(file, [Life("0", 3, life)])
+    assert (tmp_path / "life.csv").read_text() == "removed,intervention\n"
+
+
 def follow(walk: Walk) -> None:
     assert walk.behind
     while walk.behind:

@@ -79,7 +79,6 @@ def check(moment: RecordedLayer, now: tuple[torch.Tensor, ...]) -> None:
     if moment.pattern.count > LARGEST_LIVE_COUNT:
         assert moment.packed is None and moment.live() is None and moment.scores is None
         return
-    assert moment.kept_bits is None and moment.packed is not None
     assert equal(moment.live(), live)
     if moment.scores_epoch == moment.epoch:
         assert moment.scores is not None and moment.scores.dtype == np.float32
