@@ -1,4 +1,7 @@
-"""Live sets: which combinations of each block are left, kept as packed bits."""
+"""Live sets as packed bits in torch, for training: which combinations each block has left.
+
+``lbc.sparsity.combinations`` has the same without torch.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from lbc.sparsity import combinations
 
 CHUNK_BYTES = 1 << 22
 """Live bits unpacked at a time, one byte each."""
@@ -24,7 +29,7 @@ def is_plain(tensor: Tensor) -> bool:
 def pack(live: Tensor) -> Tensor:
     """bool (blocks, C) → uint8 (blocks, ⌈C / 8⌉), combination c in bit c mod 8 of byte c // 8."""
     if live.is_cpu:
-        return torch.from_numpy(np.packbits(live.numpy(), axis=1, bitorder="little"))
+        return torch.from_numpy(combinations.pack(live.numpy()))
     padded = F.pad(live, (0, -live.shape[1] % 8)).view(torch.uint8)
     octets = padded.reshape(len(live), padded.shape[1] // 8, 8)
     packed = octets[..., 0].clone()

@@ -22,8 +22,9 @@ from PySide6.QtWidgets import (
 
 from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.mask_snapshot import MaskSnapshot
-from lbc.pictures.score_codes import Floats, rank
+from lbc.pictures.score_codes import rank
 from lbc.pictures.score_snapshot import BlockState, Snapshot
+from lbc.sparsity.arrays import Floats
 from lbc_gui.block.intervention_buttons import StepIn
 from lbc_gui.block.life_view import LifeView
 from lbc_gui.block.pins import PinList

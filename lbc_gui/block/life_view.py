@@ -21,8 +21,8 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.pictures.glyphs import glyphs, members_of
-from lbc.pictures.score_codes import Floats
 from lbc.runs.block_history import Biography, Life, Removal
+from lbc.sparsity.arrays import Floats
 from lbc_gui.block.life_plot import LifePlot, Quantity, line_colours
 from lbc_gui.run.pinned_weights import Pin, PinnedWeights
 

@@ -16,7 +16,7 @@ from PySide6.QtCore import (
 from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from lbc.inspection.violations import Violations
-from lbc.sparsity.compliance import block_coordinates
+from lbc.sparsity.blocks import block_coordinates
 
 Index = QModelIndex | QPersistentModelIndex
 
