@@ -15,6 +15,9 @@ from torch import Tensor
 
 from lbc.sparsity import combinations
 
+CACHED_BYTES = 16
+"""Live bits of a decided block that are kept once computed: what is drawn again and again."""
+
 CHUNK_BYTES = 1 << 22
 """Live bits unpacked at a time, one byte each."""
 
@@ -123,6 +126,7 @@ class LiveSets:
         self._bits = bits
         self._winners = winners
         self._most: int | None = None
+        self._bits_of_winners: Tensor | None = None
 
     @staticmethod
     def fits(stored: Tensor, blocks: int, count: int) -> bool:
@@ -167,8 +171,13 @@ class LiveSets:
     @property
     def bits(self) -> Tensor:
         """Live bits: uint8 (blocks, ⌈C / 8⌉), or one row for all blocks while complete."""
+        if self._bits_of_winners is not None:
+            return self._bits_of_winners
         if self._winners is not None:
-            return self._bits_of(self._winners)
+            bits = self._bits_of(self._winners)
+            if bits.shape[1] <= CACHED_BYTES:
+                self._bits_of_winners = bits
+            return bits
         if self._bits is None:
             return pack(torch.ones((1, self.count), dtype=torch.bool, device=self.device))
         return self._bits
