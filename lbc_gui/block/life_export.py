@@ -8,11 +8,11 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Slot
 
-from lbc.pictures.score_codes import Floats
 from lbc.runs.block_history import Life
 from lbc.runs.block_history_files import write_csv, write_npz
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
+from lbc.sparsity.arrays import Floats
 from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.export.view_export import Data, Saving, UnsuitableError
 from lbc_gui.run.pinned_weights import Pin

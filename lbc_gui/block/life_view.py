@@ -18,8 +18,8 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.pictures.glyphs import glyphs, members_of
-from lbc.pictures.score_codes import Floats
 from lbc.runs.block_history import Biography, Life
+from lbc.sparsity.arrays import Floats
 from lbc_gui.block.life_plot import LifePlot, Quantity
 from lbc_gui.block.removals_table import RemovalRow, RemovalsTable
 from lbc_gui.run.pinned_weights import Pin, PinnedWeights

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
 from lbc.pictures.colour_keys import Key
 from lbc.pictures.level_of_detail import Detail, detail
 from lbc.pictures.score_codes import Fold
-from lbc.pictures.score_snapshot import Drawn, Picture
+from lbc.pictures.score_snapshot import Drawn, KeyedCodes
 from lbc_gui.heatmap.cell_labels import CellLabels, score_words
 from lbc_gui.heatmap.cells_view import CellsView
 from lbc_gui.heatmap.zoom_history import ZoomHistory
@@ -189,7 +189,7 @@ class HeatmapView(CellsView):
             self._scale = scale
             self.scale_shown.emit(scale)
 
-    def _visible(self, snapshot: Drawn) -> tuple[Picture[Key], Detail]:
+    def _visible(self, snapshot: Drawn) -> tuple[KeyedCodes[Key], Detail]:
         """What of the range is drawn: cells where each has the pixels it needs, else blocks."""
         (x0, x1), (y0, y1) = self.view_range
         width, height = self.pixels

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from lbc.inspection.rows import Kept
 from lbc.inspection.violations import Violations
-from lbc.sparsity.compliance import block_coordinates
+from lbc.sparsity.blocks import block_coordinates
 from lbc_gui.widgets.table import Column, TableModel, TableView
 
 MOST_ROWS = 10_000

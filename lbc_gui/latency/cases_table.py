@@ -9,10 +9,10 @@ from PySide6.QtCore import QModelIndex, QObject, QRect, Qt, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
-from lbc.latency.anchors import peak_of
+from lbc.latency.anchors import find_peak
+from lbc.latency.explanation import explain
 from lbc.latency.measurement import Measurement, Mode, Result
 from lbc.latency.table import detail_lines, speed_up
-from lbc.latency.why import why_slow
 from lbc_gui.widgets.table import GREY, Column, Index, TableModel, TableView
 
 SAMPLES = (
@@ -65,7 +65,7 @@ def _rate(row: CaseRow) -> str:
         return ""
     reached = result.operations / (sparse.median_us * 1e-6)
     text = f"{reached / 1e12:,.3g}" if reached < 1e15 else f"{reached / 1e12:,.0f}"
-    peak = peak_of(measurement.device)
+    peak = find_peak(measurement.device)
     if peak is None:
         return text
     return f"{text} ({reached / peak.operations(measurement.dtype, sparse=True):.0%})"
@@ -205,7 +205,7 @@ class CasesModel(TableModel[CaseRow]):
         """Why a result gains little; found once, as a growing measurement keeps its results."""
         known, why = self._reasons.get(result.index, (None, ""))
         if known is not result:
-            why = why_slow(result, measurement)
+            why = explain(result, measurement)
             self._reasons[result.index] = result, why
         return why
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from lbc.latency.explanation import throttle_reasons
 from lbc.latency.measurement import Measurement
 from lbc.latency.network import estimate
 from lbc.latency.table import CPU_WARNING, device_lines
-from lbc.latency.why import throttle_reasons
 
 EMPTY = (
     "Choose cases and press Measure, or import a file. Without an NVIDIA GPU you can measure this "
@@ -93,7 +93,7 @@ def _some(names: list[str], most: int = 3) -> str:
 def network_sentence(measurement: Measurement | None) -> str:
     """The estimate for the whole network; empty if the cases are not the layers of one."""
     whole = estimate(measurement) if measurement else None
-    return whole.sentence() if whole else ""
+    return whole.describe() if whole else ""
 
 
 def _safe(text: str) -> str:

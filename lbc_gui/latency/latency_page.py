@@ -23,7 +23,7 @@ from lbc.files.resources import resource
 from lbc.latency.files import as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
 from lbc.latency.place import HERE, command_for_server
-from lbc.latency.run import CaseDone, CaseStarted, Ready, Said, WorkerFailed
+from lbc.latency.run import CaseDone, CaseStarted, LogMessage, Ready, WorkerFailed
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
 from lbc_gui.latency.measurement_session import Measuring
@@ -180,7 +180,7 @@ class LatencyPage(QWidget):
                     self.failed.emit(f"{sentence} {ELSEWHERE}" if missing else sentence, "")
                 case MeasuringFailed():
                     self.failed.emit(event.message, event.details)
-                case Said():
+                case LogMessage():
                     self.said.emit(event.text)
         if self._growing is not None:
             self.measurements.grow(self._growing)

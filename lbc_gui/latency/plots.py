@@ -11,7 +11,7 @@ from PySide6.QtCore import QEvent, Qt, Slot
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
 
-from lbc.latency.anchors import ANCHORS, memory_bytes, peak_of
+from lbc.latency.anchors import ANCHORS, find_peak, memory_bytes
 from lbc.latency.files import as_csv
 from lbc.latency.measurement import Dtype, Measurement, Result, Time
 from lbc_gui.export.view_export import Data
@@ -281,7 +281,7 @@ def _draw_speed_up(view: _Plot, measurements: Sequence[Numbered]) -> None:
             size, y, low, high = np.array(points).T
             _whiskers(view, np.log10(size), y, low, high, colour_of(number), 0.03)
             _points(view, np.log10(size), y, number, measurement.title)
-        peak = peak_of(measurement.device)
+        peak = find_peak(measurement.device)
         if peak is not None:
             _draw_anchors(view, peak.name[:4], measurement.dtype, number)
     if not measurements:
@@ -326,7 +326,7 @@ def _roof_point(
 
 
 def _draw_roof(view: _Plot, measurement: Measurement, colour: QColor) -> None:
-    peak = peak_of(measurement.device)
+    peak = find_peak(measurement.device)
     if peak is None:
         return
     intensity = np.logspace(0, 4.2, 200)

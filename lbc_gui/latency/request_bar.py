@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.config import Experiment
-from lbc.latency.cases import SHAPES, chosen
+from lbc.latency.cases import SHAPES, parse_cases
 from lbc.latency.measurement import Backend, Dtype
 from lbc.latency.place import Place
 from lbc.latency.run import Request
@@ -111,7 +111,7 @@ class RequestBar(QWidget):
                 raise ValueError("No run is finished yet: masks are known when it is.")
             return lambda: _of_run(request, folder, batch, image)
         texts = self.shapes.text().split(",") if which == TYPED else [which]
-        cases = chosen([text.strip() for text in texts if text.strip()], tokens, batch)
+        cases = parse_cases([text.strip() for text in texts if text.strip()], tokens, batch)
         if not cases:
             raise ValueError("No shape is given: write outputs x tokens x inputs.")
         made = Prepared(request(cases), ())
@@ -133,7 +133,7 @@ class RequestBar(QWidget):
         more = {"place": where, "dtypes": TYPES[self.dtype.currentText()]}
         if device != "cpu":
             more["backends"] = BACKENDS[self.backend.currentText()]
-        return lambda cases: Request.on(cases, device, **more)
+        return lambda cases: Request.for_device(cases, device, **more)
 
     @Slot()
     def _choices_changed(self) -> None:

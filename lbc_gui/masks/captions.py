@@ -6,9 +6,9 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from lbc.pictures.glyphs import glyphs
-from lbc.pictures.mask_numbers import Numbers
+from lbc.pictures.mask_numbers import MaskNumbers
 from lbc.pictures.mask_snapshot import Sheet
-from lbc.sparsity.compliance import block_coordinates, weight_place
+from lbc.sparsity.blocks import block_coordinates, weight_place
 from lbc.sparsity.pattern import Pattern
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def input_text(shape: tuple[int, ...], channel: int, at: int) -> str:
     )
 
 
-def numbers_text(numbers: Numbers, against: str) -> str:
+def numbers_text(numbers: MaskNumbers, against: str) -> str:
     """All counts, one per line; ``against`` names what the mask is compared with.
 
     Channels that keep nothing are links, ``o3`` or ``i12``.
@@ -85,7 +85,7 @@ def numbers_text(numbers: Numbers, against: str) -> str:
     return "<br>".join(lines)
 
 
-def chance_text(numbers: Numbers, pattern: Pattern) -> str:
+def chance_text(numbers: MaskNumbers, pattern: Pattern) -> str:
     """How much two random masks agree; empty if nothing is compared."""
     found = numbers.agreement or numbers.magnitude
     if found is None:

@@ -8,10 +8,9 @@ from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from lbc.pictures.colour_tables import winner_table
+from lbc.pictures.colour_keys import winner_codes, winner_key
 from lbc.pictures.glyphs import glyphs, members_of
-from lbc.pictures.mask_codes import winner_codes
-from lbc.pictures.mask_numbers import Histogram, Numbers
+from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
 from lbc_gui.theme import compact, plot_colours, style_plot
@@ -67,7 +66,7 @@ class NumbersPanel(QWidget):
         self._plot.clear()
         self._text.clear()
 
-    def show_numbers(self, numbers: Numbers, pattern: Pattern, against: str) -> None:
+    def show_numbers(self, numbers: MaskNumbers, pattern: Pattern, against: str) -> None:
         """``against`` names what the mask is compared with."""
         self._text.setText(numbers_text(numbers, against))
         self._text.setToolTip(chance_text(numbers, pattern))
@@ -116,7 +115,7 @@ def _brushes(found: Histogram, pattern: Pattern, plain: QColor) -> list[QColor]:
     """The colours that the combinations have in the picture."""
     if found.by_position:
         return [plain] * len(found.counts)
-    table = winner_table(pattern.count, (0, 0, 0))
+    table = winner_key(pattern).table((0, 0, 0))
     codes = winner_codes(np.arange(pattern.count), pattern)
     return [QColor(*table[code].tolist()) for code in codes]
 

@@ -9,7 +9,7 @@ from lbc.pictures.mask_snapshot import MaskRequest
 from lbc.pictures.score_snapshot import LARGEST_DRAWN_COUNT, ViewRequest
 from lbc.runs.block_history import Life
 from lbc.runs.history_reader import Replay
-from lbc.runs.history_walks import BlockWalk, Gone, GoneWalk, Walk
+from lbc.runs.history_walks import BlockWalk, RemovalTimes, RemovalWalk, Walk
 
 Request = ViewRequest | MaskRequest
 """What a page wants to be drawn; it says which of the trainer's tensors that takes."""
@@ -34,9 +34,9 @@ class Follower:
     """The news that more removals are known."""
 
     def __init__(self) -> None:
-        self._gone: dict[bool, GoneWalk] = {}
+        self._gone: dict[bool, RemovalWalk] = {}
         self._life: BlockWalk | None = None
-        self._shown: Gone | None = None
+        self._shown: RemovalTimes | None = None
         self._damaged: Walk | None = None
 
     def behind(self, replay: Replay | None, request: Request | None) -> bool:
@@ -60,17 +60,17 @@ class Follower:
                 return None
             if isinstance(walk, BlockWalk):
                 return Life(walk.info.name, walk.blocks[0], walk.biographies()[0])
-            if isinstance(walk, GoneWalk) and walk.gone is not self._shown:
+            if isinstance(walk, RemovalWalk) and walk.times is not self._shown:
                 return self.GONE
         return None
 
-    def gone(self, request: Request) -> Gone | None:
+    def gone(self, request: Request) -> RemovalTimes | None:
         """What is known by now of the removals in a layer, for a picture of it."""
         walk = self._gone.get(isinstance(request, MaskRequest))
         if walk is None or walk.info.name != request.layer:
             return None
-        self._shown = walk.gone
-        return walk.gone
+        self._shown = walk.times
+        return walk.times
 
     def _walks(self, replay: Replay, request: Request) -> list[Walk]:
         walks: list[Walk] = []
@@ -89,7 +89,7 @@ class Follower:
         if cells <= LARGEST_TABLE:
             gone = self._gone.get(masks)
             if gone is None or not _same(gone, replay, info.name):
-                gone = self._gone[masks] = GoneWalk(replay, info.name, by_position)
+                gone = self._gone[masks] = RemovalWalk(replay, info.name, by_position)
             walks.append(gone)
         return walks
 

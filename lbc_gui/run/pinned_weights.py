@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lbc.pictures.layer_moment import copy_block
-from lbc.pictures.score_codes import Floats
+from lbc.pictures.layer_copy import copy_block
+from lbc.sparsity.arrays import Floats
 
 if TYPE_CHECKING:
     from lbc.sparsity.sparsifier import Sparsifier

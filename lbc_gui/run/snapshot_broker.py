@@ -9,20 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lbc.pictures.layer_moment import (
-    LayerMoment,
-    LayerState,
-    Watch,
-    copy_moment,
-    copy_sample,
-    past_moment,
-    sample,
-)
-from lbc.pictures.mask_comparison import Others
+from lbc.pictures.layer_copy import copy_moment, copy_sample
+from lbc.pictures.layer_moment import LayerMoment, LayerState, Watch, past_moment, sample
+from lbc.pictures.mask_comparison import ReferenceReader
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, draw_mask
 from lbc.pictures.score_snapshot import Look, Snapshot, Thumbnail, draw, draw_thumbnail
 from lbc.runs.block_history import Life
 from lbc.runs.history_reader import MomentInfo, Replay
+from lbc.sparsity.arrays import Floats
 from lbc_gui.run.history_follower import Follower, Request
 from lbc_gui.run.pinned_weights import PinWatch
 
@@ -80,7 +74,7 @@ class Desk:
         self._pictured: tuple[int, Look] | None = None
         self._history: Path | None = None
         self._replay: Replay | None = None
-        self._others = Others()
+        self._references = ReferenceReader(_read_weights)
         self._stale = False
         self._moments: tuple[MomentInfo, ...] | None = None
         self._follower = Follower()
@@ -247,7 +241,8 @@ class Desk:
             return
         snapshot: Snapshot | MaskSnapshot
         if isinstance(request, MaskRequest):
-            snapshot = draw_mask(moment, request, self._others.find(request, self._replay, moment))
+            reference = self._references.find(request, self._replay, moment)
+            snapshot = draw_mask(moment, request, reference)
         else:
             snapshot = draw(moment, request)
         snapshot = replace(snapshot, gone=self._follower.gone(request))
@@ -331,7 +326,7 @@ class Desk:
         replay = self._replay
         if replay is None or at >= len(replay.moments):
             return None
-        return past_moment(replay, watch, at)
+        return past_moment(replay, watch, at, _read_weights)
 
     def _draw_thumbnails(self) -> None:
         with self._changed:
@@ -367,6 +362,12 @@ class Desk:
     def _keep_thumbnails(self, drawn: dict[str, Thumbnail]) -> None:
         self._thumbnails = self._thumbnails | drawn
         self._new_thumbnails = self._new_thumbnails | drawn
+
+
+def _read_weights(run: Path, layer: str, epoch: float) -> Floats | None:
+    from lbc.runs.weights import read_weights  # with torch, which takes seconds to load
+
+    return read_weights(run, layer, epoch)
 
 
 def _rest_after(spent: float, share: float) -> float:

@@ -40,7 +40,7 @@ def play(page: LatencyPage, folder: Path, count: int, pause: float = 0.0) -> Non
     """Measure with a process that makes its figures up."""
     cases = [Case(f"layer {at}", 4096, 64 << at % 8, 4096) for at in range(count)]
     place = Place(python=str(write_worker(folder, pause)))
-    request = Request.on(cases, "cuda", place=place, backends=("cusparselt",))
+    request = Request.for_device(cases, "cuda", place=place, backends=("cusparselt",))
     page.measuring.start(lambda: Prepared(request, (("head", "the classifier"),)))
 
 
@@ -93,8 +93,8 @@ def test_without_a_gpu_the_page_says_what_is_missing(
     [
         (lambda bar: bar.place.setCurrentText(SERVER), "Which server?"),
         (lambda bar: bar.cases.setCurrentText(RUN), "No run is finished yet"),
-        (lambda bar: bar.shapes.setText("4096 by 7"), "is no case"),
-        (lambda bar: bar.shapes.setText("12x12x6"), "which 2:4 cannot divide"),
+        (lambda bar: bar.shapes.setText("4096 by 7"), "is not a case"),
+        (lambda bar: bar.shapes.setText("12x12x6"), "2:4 needs a multiple of 4"),
         (lambda bar: bar.shapes.setText(""), "No shape is given"),
     ],
 )

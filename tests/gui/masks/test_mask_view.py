@@ -14,15 +14,17 @@ import torch
 from PySide6.QtCore import QPointF, Qt
 from pytestqt.qtbot import QtBot
 
-from lbc.pictures.layer_moment import LayerMoment, Watch, copy_moment, past_moment
+from lbc.pictures.layer_copy import copy_moment
+from lbc.pictures.layer_moment import LayerMoment, Watch, past_moment
 from lbc.pictures.level_of_detail import reduce_codes
-from lbc.pictures.mask_codes import GAINED, LOST, SAME
-from lbc.pictures.mask_comparison import Others
-from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Other, Show, draw_mask
+from lbc.pictures.mask_colours import GAINED, LOST, SAME
+from lbc.pictures.mask_comparison import ReferenceReader
+from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Reference, Show, draw_mask
 from lbc.pictures.score_codes import LOWEST, REMOVED
 from lbc.pictures.score_snapshot import ViewRequest
 from lbc.runs.history_reader import Replay
-from lbc.sparsity.compliance import block_coordinates
+from lbc.runs.weights import read_weights
+from lbc.sparsity.blocks import block_coordinates
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training.trainer import Trainer
 from lbc_gui.masks.mask_view import MaskView
@@ -59,7 +61,7 @@ def moment_of(sparsifier: Sparsifier, epoch: float = 0.0) -> LayerMoment:
 
 def drawn(moment: LayerMoment, show: Show, other: LayerMoment | None = None) -> MaskSnapshot:
     request = MaskRequest(ViewRequest("", block=5), show, None if other is None else 0)
-    return draw_mask(moment, request, None if other is None else Other(other))
+    return draw_mask(moment, request, None if other is None else Reference(other))
 
 
 def each_cell(snapshot: MaskSnapshot) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
@@ -137,7 +139,7 @@ def test_two_moments_are_drawn_as_a_difference_or_side_by_side() -> None:
     assert snapshot.numbers.flips.switched_off == now.mask.size - now.mask.sum()
     assert snapshot.numbers.flips.switched_on == 0
     request = MaskRequest(ViewRequest(""), "weights", 0, beside=True)
-    both = draw_mask(now, request, Other(then))
+    both = draw_mask(now, request, Reference(then))
     assert both.beside is not None
     assert both.beside.cells.scale == both.sheet.cells.scale  # the same colours mean the same
     assert np.array_equal(both.beside.kept, then.kept())
@@ -332,15 +334,15 @@ def test_another_moment_and_another_run_can_be_compared_with(
 def test_a_run_of_another_network_is_refused_in_a_sentence(trained: Path) -> None:
     replay = Replay(trained)
     name = replay.layers[0].name
-    now = past_moment(replay, Watch(name), -1)
-    others = Others()
+    now = past_moment(replay, Watch(name), -1, read_weights)
+    references = ReferenceReader(read_weights)
     request = MaskRequest(ViewRequest(name), "mask", trained)
-    found = others.find(request, None, replace(now, shape=(8, 8)))
+    found = references.find(request, None, replace(now, shape=(8, 8)))
     assert found is not None and found.moment is None
     assert "8 × 8 at 2:4" in found.problem
-    found = others.find(request, None, replace(now, name="elsewhere"))
+    found = references.find(request, None, replace(now, name="elsewhere"))
     assert found is not None and "has no sparse layer elsewhere" in found.problem
-    found = others.find(request, None, replace(now, epoch=1.0))
+    found = references.find(request, None, replace(now, epoch=1.0))
     assert found is not None and found.moment is not None
     assert found.moment.epoch == 1.0  # as far as this one has come, though it went further
 
@@ -384,7 +386,10 @@ def test_a_checkpoint_that_cannot_be_read_leaves_the_mask_alone(
         file.write_bytes(b"" if damage == "empty" else file.read_bytes()[:-200])
     replay = Replay(folder)
     name = replay.layers[0].name
-    assert past_moment(Replay(trained), Watch(name, weights=True), -1).weights is not None
-    found = past_moment(replay, Watch(name, 3, weights=True), -1)
+    assert (
+        past_moment(Replay(trained), Watch(name, weights=True), -1, read_weights).weights
+        is not None
+    )
+    found = past_moment(replay, Watch(name, 3, weights=True), -1, read_weights)
     assert found.weights is None and found.block_weights is None
     assert found.mask.shape == replay.layers[0].shape

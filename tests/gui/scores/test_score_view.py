@@ -11,10 +11,10 @@ import torch
 from PySide6.QtCore import QPoint, QPointF, Qt
 from pytestqt.qtbot import QtBot
 
-from lbc.pictures.colour_keys import Scale
+from lbc.pictures.colour_keys import Scale, winner_codes
 from lbc.pictures.glyphs import glyphs
-from lbc.pictures.layer_moment import Watch, copy_moment, copy_sample
-from lbc.pictures.mask_codes import winner_codes
+from lbc.pictures.layer_copy import copy_moment, copy_sample
+from lbc.pictures.layer_moment import Watch
 from lbc.pictures.score_codes import REMOVED, Colour, Fold, Summary, summarise
 from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw, draw_thumbnail
 from lbc.runs.events import LayerInfo
