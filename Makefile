@@ -10,11 +10,11 @@ pip_install = $(python) -m pip install --quiet --disable-pip-version-check
 
 help:
 	@echo "make run      open the window and train the bundled example"
-	@echo "make test     run the tests"
-	@echo "make check    style, types and import rules"
-	@echo "make install  only install into $(venv), for $(venv)/bin/lbc and $(venv)/bin/lbc-gui"
-	@echo "make clean    delete $(venv) and caches; your runs stay"
-	@echo "Another Python (3.11 or newer): make PYTHON=python3.12 run"
+	@echo "make test     run all tests"
+	@echo "make check    check style, types and import rules"
+	@echo "make install  install into $(venv), with $(venv)/bin/lbc and $(venv)/bin/lbc-gui"
+	@echo "make clean    delete $(venv) and caches, but no runs"
+	@echo "To use another Python (3.11 or newer): make PYTHON=python3.12 run"
 
 run: $(venv)/installed
 	@$(venv)/bin/lbc-gui --start --runs runs
@@ -34,23 +34,23 @@ clean:
 	rm -rf $(venv) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find lbc lbc_gui tests -name __pycache__ -exec rm -rf {} +
 
-# Not .venv/bin/python, a link whose age is that of the system's Python.
+# Not .venv/bin/python: it is a link with the timestamp of the system's Python.
 $(venv)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Python 3.11 or newer is needed, and $(PYTHON) is not: name one, as in 'make PYTHON=python3.12 run'." >&2; \
+	  echo "$(PYTHON) is not Python 3.11 or newer: give one, for example 'make PYTHON=python3.12 run'." >&2; \
 	  exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-	  echo "$(PYTHON) lacks the venv module: on Debian and Ubuntu, 'sudo apt install python3-venv' brings it." >&2; \
+	  echo "$(PYTHON) lacks the venv module: on Debian and Ubuntu, install it with 'sudo apt install python3-venv'." >&2; \
 	  exit 1; }
 	@$(PYTHON) -m venv $(venv) || { rm -rf $(venv); exit 1; }
 
 $(venv)/installed: $(venv)/pyvenv.cfg pyproject.toml
-	@echo "Installing into $(venv): the first time this takes some minutes."
+	@echo "Installing into $(venv): this takes some minutes the first time."
 	@$(pip_install) -e .
 	@touch $@
 
-# An environment for developing can run the window too.
+# The development environment includes everything that the window needs.
 $(venv)/installed-dev: $(venv)/pyvenv.cfg pyproject.toml
-	@echo "Installing into $(venv): the first time this takes some minutes."
+	@echo "Installing into $(venv): this takes some minutes the first time."
 	@$(pip_install) -e '.[dev]'
 	@touch $(venv)/installed $@

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lbc.pictures.score_codes import Floats
-from lbc.runs.history_walks import Gone
-from lbc.sparsity.compliance import block_coordinates
+from lbc.runs.history_walks import RemovalTimes
+from lbc.sparsity.arrays import Floats
+from lbc.sparsity.blocks import block_coordinates
 from lbc.sparsity.pattern import Pattern
 
 ORDINALS = {1: "st", 2: "nd", 3: "rd"}
@@ -26,12 +26,12 @@ def place(shape: tuple[int, ...], pattern: Pattern, block: int) -> str:
     return f"output {first[0]} · inputs {first[1]}–{last[1]}{kernel}"
 
 
-def gone_text(gone: Gone | None, block: int, cell: int) -> str:
+def gone_text(gone: RemovalTimes | None, block: int, cell: int) -> str:
     """When a combination or position was removed, and its rank then, as far as known."""
     epoch = None if gone is None else gone.epoch(block, cell)
     if gone is None or epoch is None:
         return "removed"
-    standing = gone.standing(block, cell)
+    standing = gone.rank(block, cell)
     rank = "" if standing is None else f", as {ordinal(standing[0])} of {standing[1]}"
     return f"removed at epoch {epoch:.2f}{rank}"
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 import lbc
+from lbc.config import Experiment
+from lbc.training.trainer import Trainer
 
 MODULES = sorted(info.name for info in pkgutil.walk_packages(lbc.__path__, "lbc."))
 
@@ -50,6 +54,54 @@ def test_what_the_window_needs_at_once_does_not_load_torch(modules: tuple[str, .
     loaded = loaded_by(*modules)
     assert "lbc" in loaded
     assert not loaded & {"torch", "matplotlib"}
+
+
+def test_pictures_of_a_run_need_neither_torch_nor_qt(
+    quick: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    Trainer(quick(layers={"head": "4:8"}), run).train()
+    code = """
+import importlib, pkgutil, sys
+from pathlib import Path
+
+import numpy as np
+
+import lbc.pictures
+from lbc.pictures.layer_moment import past_moment, sample
+from lbc.pictures.mask_comparison import ReferenceReader
+from lbc.pictures.mask_snapshot import MaskRequest, draw_mask
+from lbc.pictures.score_snapshot import ViewRequest, draw, draw_thumbnail
+from lbc.runs.history_reader import Replay
+
+for info in pkgutil.iter_modules(lbc.pictures.__path__, "lbc.pictures."):
+    importlib.import_module(info.name)
+replay = Replay(Path(sys.argv[1]))
+
+
+def read_weights(run, layer, epoch):  # a checkpoint's are read with torch
+    (shape,) = (info.shape for info in replay.layers if info.name == layer)
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+references = ReferenceReader(read_weights)
+for info in replay.layers:
+    for at in range(len(replay.moments)):
+        view = ViewRequest(info.name, block=1, moment=at)
+        for show in ("weights", "beta", "mask", "best", "magnitude"):
+            request = MaskRequest(view, show, against=0)
+            moment = past_moment(replay, request.watch, at, read_weights)
+            snapshot = draw_mask(moment, request, references.find(request, replay, moment))
+            assert snapshot.numbers.winners is not None and snapshot.numbers.flips is not None
+        assert snapshot.numbers.magnitude is not None and snapshot.block is not None
+        assert draw(moment, view).cells.codes.any()
+        assert draw_thumbnail(sample(moment), view.look).picture.codes.any()
+print(*{"torch", "PySide6", "shiboken6", "pyqtgraph"} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run)], capture_output=True, text=True, timeout=100
+    )
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
 def test_counting_combinations_does_not_load_torch() -> None:

@@ -1,4 +1,4 @@
-"""``lbc compare``: methods against each other under one protocol."""
+"""``lbc compare``: train several methods under the same recipe and compare them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ if TYPE_CHECKING:
     from lbc.comparison.trials import Trial
     from lbc.config import Experiment
 
-DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
-AGAINST = "lbc"
+DONE, FAILED, INVALID_INPUT, STOPPED = 0, 1, 2, 130
+BASELINE = "lbc"
 
 
 def add_parser(commands: Any) -> None:
-    """Add ``compare`` to the program's commands."""
+    """Add ``compare`` to the commands."""
     parser = commands.add_parser(
-        "compare", help="train methods, patterns and seeds alike, and test the differences"
+        "compare", help="train methods, patterns and seeds alike; test the differences"
     )
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
     parser.add_argument("--methods", default="dense,asp,sr-ste,lbc", metavar="A,B")
-    parser.add_argument("--patterns", default="2:4", metavar="N:M,…", help="like 2:4,1:16")
-    parser.add_argument("--seeds", type=int, default=5, help="how many, from the experiment's own")
-    parser.add_argument("--set", action="append", nargs="+", metavar="KEY=VALUE")
+    parser.add_argument("--patterns", default="2:4", metavar="N:M,…", help="for example 2:4,1:16")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="default comparisons/NAME; goes on where it stopped"
+        "--seeds", type=int, default=5, help="number of seeds, starting at the experiment's"
+    )
+    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: comparisons/NAME; resumes if stopped"
     )
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
-    """Do every run that is missing, then write and print the table."""
+    """Train the missing runs, then write and print the table; return the exit status."""
     from lbc.comparison.report import summarise_trials
     from lbc.comparison.trials import ComparisonError, plan_trials
     from lbc.config import load_experiment
@@ -42,34 +44,33 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     from lbc.sparsity.pattern import Pattern
     from lbc.training.failures import TrainingError
 
-    settings = [setting for group in options.set or [] for setting in group]
-    experiment = load_experiment(options.experiment, settings)
+    experiment = load_experiment(options.experiment, options.set)
     out: Path = options.out or Path("comparisons") / experiment.name
     console = Console(highlight=False, soft_wrap=True)
     try:
         methods = [check_method(name.strip()) for name in options.methods.split(",")]
         patterns = [Pattern.parse(text.strip()) for text in options.patterns.split(",")]
         if options.seeds < 1:
-            raise ValueError(f"{options.seeds} seeds are none: take at least 1.")
+            raise ValueError(f"--seeds {options.seeds}: at least 1 seed is needed.")
         trials = plan_trials(experiment, methods, patterns, options.seeds, out)
         stopped = not _complete(trials, console)
     except (ComparisonError, RunError, ValueError) as error:
         errors.print(str(error))
-        return WRONG_INPUT
+        return INVALID_INPUT
     except TrainingError as error:
         errors.print(str(error))
         return FAILED
-    against = AGAINST if AGAINST in methods else methods[-1]
-    rows = summarise_trials(trials, patterns, methods, against)
+    baseline = BASELINE if BASELINE in methods else methods[-1]
+    rows = summarise_trials(trials, patterns, methods, baseline)
     if rows:
-        _show(rows, trials, out, against, console)
+        _print(rows, trials, out, baseline, console)
     if stopped:
-        console.print("Stopped: the same command goes on from here.")
+        console.print("Stopped: run the same command to continue.")
     return STOPPED if stopped else DONE
 
 
 def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
-    """Whether all runs came to their end; False where the user stopped one."""
+    """Train the missing runs; return False if the user stopped one."""
     from lbc.cli.terminal import train_in_terminal
     from lbc.comparison.trials import complete_trial
 
@@ -92,12 +93,14 @@ def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
     return True
 
 
-def _show(rows: Any, trials: tuple[Trial, ...], out: Path, against: str, console: Console) -> None:
+def _print(
+    rows: Any, trials: tuple[Trial, ...], out: Path, baseline: str, console: Console
+) -> None:
     from lbc.comparison.report import format_row, write_report
 
-    table = Table("N:M", "method", "accuracy %", "±", "runs", f"minus {against}", "p")
+    table = Table("N:M", "method", "accuracy %", "±", "runs", f"minus {baseline}", "p")
     for row in rows:
         table.add_row(*format_row(row))
     console.print(table)
-    for path in write_report(out, trials, rows, against):
-        console.print(f"Written: {path}", markup=False)
+    for path in write_report(out, trials, rows, baseline):
+        console.print(f"Wrote {path}", markup=False)

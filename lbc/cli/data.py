@@ -1,6 +1,6 @@
-"""``lbc data download``: fetch a well-known data set.
+"""``lbc data download``: download a well-known data set.
 
-Exit status: 0 done, 1 it could not be had; what came so far is kept.
+Exit status: 0 success, 1 failure; a partial download is kept.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ ARCHIVES = (".zip", ".tar.gz")
 
 
 def add_parser(commands: Any) -> None:
-    """Add ``data`` with its command to the program's."""
-    data = commands.add_parser("data", help="fetch data to train on")
+    """Add ``data`` with its subcommand to the commands."""
+    data = commands.add_parser("data", help="download training data")
     which = data.add_subparsers(dest="data", required=True)
     download = which.add_parser(
-        "download", help="a well-known data set; a broken download is gone on with"
+        "download", help="download a well-known data set; resumes a partial download"
     )
     download.add_argument("set", choices=DATASETS, metavar="SET", help=", ".join(DATASETS))
     download.add_argument("--to", type=Path, metavar="DIR", help="default: data/SET")
     download.add_argument(
-        "--mirror", metavar="URL", help="another server's folder with the same files"
+        "--mirror", metavar="URL", help="folder on another server with the same files"
     )
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
-    """Fetch one set, say what an experiment writes to use it; returns the exit status."""
+    """Download a set and print the line for an experiment; return the exit status."""
     from lbc.download.transfer import DownloadError
 
     chosen = DATASETS[options.set]
     folder = options.to or Path("data") / options.set
     files = [_mirrored(remote, options.mirror) for remote in chosen.files]
     try:
-        _fetch_all(files, folder)
+        _download(files, folder)
     except DownloadError as error:
         errors.print(str(error))
         return FAILED
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{chosen.title} is in {folder}. In an experiment:")
+    console.print(f"{chosen.title} is in {folder}. To use it, write in the experiment:")
     console.print(f"data: {{{chosen.settings}, folder: {folder.resolve()}}}")
     return DONE
 
 
-def _fetch_all(files: Sequence[RemoteFile], folder: Path) -> None:
+def _download(files: Sequence[RemoteFile], folder: Path) -> None:
     from lbc.download.transfer import fetch, unpack
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())

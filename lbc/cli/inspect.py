@@ -1,4 +1,4 @@
-"""``lbc inspect``: what a checkpoint obeys, whether it obeys what is asked, what differs."""
+"""``lbc inspect``: detect or check the N:M patterns of a checkpoint, or compare two."""
 
 from __future__ import annotations
 
@@ -19,22 +19,20 @@ from lbc.inspection.survey import Survey, summarise, survey_checkpoint, violatio
 from lbc.inspection.violations import save_violations
 from lbc.sparsity.pattern import Pattern
 
-DONE, FAILED, WRONG_INPUT = 0, 1, 2
-WIDTH_OF_A_FILE = 200
+DONE, FAILED, INVALID_INPUT = 0, 1, 2
+FILE_WIDTH = 200
 
 
 def add_parser(commands: Any) -> None:
-    """Add ``inspect`` to the program's commands."""
+    """Add ``inspect`` to the commands."""
     check = commands.add_parser(
-        "inspect", help="say which N:M a checkpoint obeys, or whether it obeys one"
+        "inspect", help="detect the N:M patterns of a checkpoint, or check one"
     )
     check.add_argument(
         "checkpoint", type=Path, help=".safetensors, .pt, .pth or .onnx file, or a run folder"
     )
-    check.add_argument("--pattern", help="hold every layer against it, like 2:4 (default: detect)")
-    check.add_argument(
-        "--skip", action="append", metavar="LAYER", help="layer or glob to leave out"
-    )
+    check.add_argument("--pattern", help="check every layer for it, for example 2:4")
+    check.add_argument("--skip", action="append", metavar="LAYER", help="layer or glob to skip")
     check.add_argument(
         "--against", type=Path, metavar="OTHER", help="compare with another checkpoint instead"
     )
@@ -45,9 +43,9 @@ def add_parser(commands: Any) -> None:
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
-    """Print what was asked for; returns the exit status.
+    """Print the result; return the exit status.
 
-    1 where a layer breaks the pattern that is asked of it, or where two checkpoints differ.
+    It is FAILED if a layer violates ``--pattern`` or the two checkpoints differ.
     """
     try:
         if options.against is not None:
@@ -57,7 +55,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         return _check(options)
     except (InspectionError, ValueError) as error:
         errors.print(str(error))
-        return WRONG_INPUT
+        return INVALID_INPUT
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -67,7 +65,7 @@ def _check(options: argparse.Namespace) -> int:
         print(json.dumps(report.as_dict(), indent=2))
     else:
         _print_report(report)
-    _write_violations(options, pattern, {at.name for at in report.layers if at.violations})
+    _write_violations(options, pattern, {one.name for one in report.layers if one.violations})
     return DONE if report.valid else FAILED
 
 
@@ -77,13 +75,15 @@ def _detect(options: argparse.Namespace) -> int:
         print(json.dumps(survey.as_dict(), indent=2))
     else:
         _print_survey(survey)
-    _write_violations(options, None, {at.name for at in survey.layers if at.violation_count})
+    _write_violations(options, None, {one.name for one in survey.layers if one.violation_count})
     return DONE
 
 
 def _compare(options: argparse.Namespace) -> int:
     if options.pattern or options.skip or options.violations:
-        raise ValueError("--against stands alone: leave out --pattern, --skip and --violations.")
+        raise ValueError(
+            "--against cannot be combined with --pattern, --skip or --violations: omit them."
+        )
     comparison = compare_checkpoints(options.checkpoint, options.against)
     if options.json:
         print(json.dumps(comparison.as_dict(), indent=2))
@@ -116,8 +116,8 @@ def _print_report(report: PatternReport) -> None:
         )
     console = _console()
     console.print(table)
-    broken = sum(layer.status == "violated" for layer in report.layers)
-    console.print(f"{report.checked} layers held against {report.pattern}, {broken} broken.")
+    violated = sum(layer.status == "violated" for layer in report.layers)
+    console.print(f"{report.checked} layers checked for {report.pattern}; {violated} violate it.")
 
 
 def _first_violation(layer: LayerReport) -> str:
@@ -125,12 +125,12 @@ def _first_violation(layer: LayerReport) -> str:
         return ""
     where = " ".join(str(index) for index in layer.first.coordinates)
     return (
-        f"block {layer.first.block} keeps {layer.first.kept}: {where} ({layer.violations} in all)"
+        f"block {layer.first.block} keeps {layer.first.kept}: {where} ({layer.violations} in total)"
     )
 
 
 def _print_survey(survey: Survey) -> None:
-    table = Table("layer", "shape", "detected", "density", "obeys", "the file says")
+    table = Table("layer", "shape", "detected", "density", "obeys", "stated in the file")
     for layer in survey.layers:
         table.add_row(
             escape(layer.name),
@@ -158,8 +158,8 @@ def _print_comparison(comparison: CheckpointComparison) -> None:
         )
     console = _console()
     console.print(table)
-    apart = sum(layer.difference != "same" for layer in comparison.layers)
-    console.print(f"{len(comparison.layers)} layers, {apart} of them not the same.")
+    different = sum(layer.difference != "same" for layer in comparison.layers)
+    console.print(f"{len(comparison.layers)} layers, {different} of them different.")
 
 
 def _difference(layer: LayerComparison) -> str:
@@ -173,4 +173,4 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)

@@ -1,8 +1,8 @@
 """``lbc latency``: run, show and probe.
 
-Exit status: 0 every case measured and right, 1 some were not, 2 wrong input, 3 no usable device,
-4 the server could not be reached or its Python not be started, 130 stopped. A backend that the GPU
-cannot run is missed only where it was asked for by name.
+Exit status: 0 all cases measured with correct results, 1 some not, 2 invalid input, 3 no usable
+device, 4 server or its Python not reachable, 130 interrupted. A backend that the GPU does not
+support counts as missing only if it was requested with --backend.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from lbc.latency.place import Place
     from lbc.latency.run import Event, Request
 
-DONE, INCOMPLETE, WRONG_INPUT, NO_DEVICE, NO_SERVER, STOPPED = 0, 1, 2, 3, 4, 130
+DONE, INCOMPLETE, INVALID_INPUT, NO_DEVICE, NO_SERVER, STOPPED = 0, 1, 2, 3, 4, 130
 
-ELSEWHERE = (
-    "2:4 needs an NVIDIA GPU of compute capability 8.0 or newer (A100, H100, RTX 30 and later) and "
-    "torch 2.11 to 2.13 with CUDA. To measure on a server: --host user@server, or --print-command "
-    "for a line to paste there. --device cpu measures this processor's own row, which says nothing "
+REQUIREMENTS = (
+    "2:4 needs an NVIDIA GPU of compute capability 8.0 or higher (A100, H100, RTX 30 or later) and "
+    "torch 2.11 to 2.13 with CUDA. To measure on a server, use --host user@server, or "
+    "--print-command for a line to paste there. --device cpu measures this CPU, which says nothing "
     "about a GPU."
 )
 
 
 def add_parser(commands: Any) -> None:
-    """Add ``latency`` with its three commands to the program's."""
-    latency = commands.add_parser("latency", help="measure sparse against dense latency")
+    """Add ``latency`` with its three subcommands to the commands."""
+    latency = commands.add_parser("latency", help="measure sparse and dense latency")
     which = latency.add_subparsers(dest="latency", required=True)
-    run = which.add_parser("run", help="measure cases, here or on a server")
+    run = which.add_parser("run", help="measure cases on this machine or a server")
     cases = run.add_mutually_exclusive_group()
-    cases.add_argument("--model", type=Path, metavar="EXPERIMENT.yaml", help="its layers")
+    cases.add_argument("--model", type=Path, metavar="EXPERIMENT.yaml", help="layers of its model")
     cases.add_argument(
         "--run", type=Path, metavar="FOLDER", help="layers and trained masks of a run"
     )
@@ -51,34 +51,36 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         metavar="SHAPE",
         help="names (llama-2-7b, bert-base, vit-large, deit-small, resnet-50, squares, default) or "
-        "outputs x tokens x inputs, like 4096x512x4096",
+        "outputs x tokens x inputs, for example 4096x512x4096",
     )
-    run.add_argument("--tokens", type=int, default=4096, help="tokens of named transformers")
-    run.add_argument("--batch", type=int, default=64, help="images of a model or of ResNet-50")
-    run.add_argument("--image", type=int, metavar="PIXELS", help="side of a model's images")
+    run.add_argument("--tokens", type=int, default=4096, help="number of tokens for transformers")
+    run.add_argument(
+        "--batch", type=int, default=64, help="number of images for a model or ResNet-50"
+    )
+    run.add_argument("--image", type=int, metavar="PIXELS", help="image size for a model")
     run.add_argument(
         "--dtype", action="append", choices=("float16", "bfloat16", "int8", "float32"),
-        help="may be repeated; default bfloat16 (float32 on a processor)",
+        help="may be repeated (default: bfloat16; float32 on a CPU)",
     )  # fmt: skip
     run.add_argument("--backend", action="append", choices=("cusparselt", "cutlass"))
-    run.add_argument("--no-search", action="store_true", help="only the default algorithm")
-    run.add_argument("--compile", action="store_true", help="torch.compile as a dense rival too")
+    run.add_argument("--no-search", action="store_true", help="measure only the default algorithm")
+    run.add_argument("--compile", action="store_true", help="also measure torch.compile, dense")
     run.add_argument("--json", type=Path, metavar="FILE", help="write the measurements")
-    run.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
+    run.add_argument("--csv", type=Path, metavar="FILE", help="write a table of the measurements")
     run.add_argument(
-        "--print-command", action="store_true", help="print a line to paste on a server, and stop"
+        "--print-command", action="store_true", help="only print a line to paste on a server"
     )
     show = which.add_parser("show", help="print measurements from files")
     show.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    probe = which.add_parser("probe", help="say what can be measured here, or on a server")
+    probe = which.add_parser("probe", help="report what this machine or a server can measure")
     for parser in (run, probe):
         parser.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu")
-        parser.add_argument("--host", default="", metavar="USER@SERVER", help="there, by ssh")
-        parser.add_argument("--python", default="", help="the Python with torch (there: python3)")
+        parser.add_argument("--host", default="", metavar="USER@SERVER", help="use ssh to a server")
+        parser.add_argument("--python", default="", help="Python with torch (on a server: python3)")
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
-    """Run one of the three; returns the exit status."""
+    """Run a subcommand; return the exit status."""
     from lbc.latency.measurement import MeasurementError
 
     try:
@@ -91,7 +93,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
                 return _probe(options, errors)
     except (MeasurementError, ValueError) as error:
         errors.print(str(error))
-        return WRONG_INPUT
+        return INVALID_INPUT
 
 
 def _run(options: argparse.Namespace, errors: Console) -> int:
@@ -100,7 +102,7 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
 
     for path in filter(None, (options.json, options.csv)):
         if not path.absolute().parent.is_dir():
-            raise ValueError(f"{path} cannot be written: there is no folder {path.parent}.")
+            raise ValueError(f"{path} cannot be written: the folder {path.parent} does not exist.")
     request = _request(options, _cases(options, errors))
     if options.print_command:
         for dtype in request.dtypes:
@@ -108,56 +110,57 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
                 job, result = request.job(dtype, backend), f"latency-{dtype}-{backend}.ndjson"
                 print(command_for_server(job, result, options.python or "python3"))
         return DONE
-    watcher = _Watcher(errors, options.json, strict=bool(options.backend))
-    found = watcher.measure(request)
-    for measurement in found:
+    view = _TerminalView(errors, options.json, strict=bool(options.backend))
+    measurements = view.measure(request)
+    for measurement in measurements:
         print_measurement(measurement)
-    written = _write(options, found, errors) and watcher.written
-    status = watcher.status(found, len(request.cases))
+    written = _write_csv(options.csv, measurements, errors) and view.written
+    status = view.status(measurements, len(request.cases))
     return status if written or status != DONE else INCOMPLETE
 
 
 def _cases(options: argparse.Namespace, errors: Console) -> tuple[Case, ...]:
-    from lbc.latency.cases import chosen
+    from lbc.latency.cases import parse_cases
 
     if options.model or options.run:
         from lbc.config import load_experiment
         from lbc.latency.model_cases import cases_of_experiment, cases_of_run
 
         if options.run:
-            cases, left_out = cases_of_run(options.run, options.batch, options.image)
+            cases, skipped = cases_of_run(options.run, options.batch, options.image)
         else:
             experiment = load_experiment(options.model)
-            cases, left_out = cases_of_experiment(experiment, options.batch, options.image)
-        for name, reason in left_out.items():
-            errors.print(f"{name} is left out: {reason}.")
+            cases, skipped = cases_of_experiment(experiment, options.batch, options.image)
+        for name, reason in skipped.items():
+            errors.print(f"{name} is skipped: {reason}.")
         return cases
-    return chosen(options.shapes or ["default"], options.tokens, options.batch)
+    return parse_cases(options.shapes or ["default"], options.tokens, options.batch)
 
 
 def _request(options: argparse.Namespace, cases: tuple[Case, ...]) -> Request:
     from lbc.latency.run import Request, Settings
 
     _check_device(options.device)
-    types = ("float32", "bfloat16") if options.device == "cpu" else ("float16", "bfloat16", "int8")
+    cpu = options.device == "cpu"
+    dtypes = ("float32", "bfloat16") if cpu else ("float16", "bfloat16", "int8")
     for dtype in options.dtype or ():
-        if dtype not in types:
-            where = "A processor" if options.device == "cpu" else "2:4 on a GPU"
-            raise ValueError(f"{where} takes {', '.join(types)}, and no {dtype}.")
-    if options.backend and options.device == "cpu":
-        raise ValueError("A processor has no --backend: its own row is all that it measures.")
+        if dtype not in dtypes:
+            what = "A CPU" if cpu else "2:4 on a GPU"
+            raise ValueError(f"{what} supports {', '.join(dtypes)}, not {dtype}.")
+    if options.backend and cpu:
+        raise ValueError("--backend applies only to GPUs: omit it with --device cpu.")
     more: dict[str, Any] = {"place": _place(options)}
     if options.dtype:
         more["dtypes"] = tuple(dict.fromkeys(options.dtype))
     if options.backend:
         more["backends"] = tuple(dict.fromkeys(options.backend))
     more["settings"] = Settings(search=not options.no_search, compile=options.compile)
-    return Request.on(cases, options.device, **more)
+    return Request.for_device(cases, options.device, **more)
 
 
 def _check_device(device: str) -> None:
     if re.fullmatch(r"cpu|cuda(:\d{1,3})?", device) is None:
-        raise ValueError(f"{device!r} is no device: write cuda, cuda:1 or cpu.")
+        raise ValueError(f"{device!r} is not a device: write cuda, cuda:1 or cpu.")
 
 
 def _place(options: argparse.Namespace) -> Place:
@@ -166,10 +169,10 @@ def _place(options: argparse.Namespace) -> Place:
     return Place(options.host, options.python)
 
 
-class _Watcher:
-    """Follows a measurement in the terminal.
+class _TerminalView:
+    """Show the progress of a measurement in the terminal.
 
-    ``strict``: the user named the backends, so one that the GPU cannot run is missed.
+    ``strict``: the user requested backends, so one that the GPU does not support counts as missing.
     """
 
     def __init__(self, errors: Console, json: Path | None, strict: bool) -> None:
@@ -181,22 +184,22 @@ class _Watcher:
         self._cancel = threading.Event()
 
     def measure(self, request: Request) -> tuple[Measurement, ...]:
-        """Measure with a progress bar; Ctrl-C stops the worker and keeps what it found."""
+        """Measure with a progress bar; Ctrl-C stops the worker and keeps the results so far."""
         from lbc.latency.run import measure
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         total = len(request.cases) * len(request.dtypes) * len(request.backends)
-        found: list[tuple[Measurement, ...]] = []
+        results: list[tuple[Measurement, ...]] = []
         with Progress(*columns, TimeElapsedColumn(), console=self._errors) as progress:
             task = progress.add_task(f"On {request.place.name}", total=total)
 
-            def tell(event: Event) -> None:
-                self._follow(event, progress, task, request)
+            def emit(event: Event) -> None:
+                self._show(event, progress, task, request)
 
             thread = threading.Thread(
-                target=lambda: found.append(measure(request, tell, self._cancel))
+                target=lambda: results.append(measure(request, emit, self._cancel))
             )
-            # A second Ctrl-C too only stops the worker.
+            # A second Ctrl-C must not raise KeyboardInterrupt either.
             before = signal.signal(signal.SIGINT, lambda *_: self._cancel.set())
             try:
                 thread.start()
@@ -204,21 +207,21 @@ class _Watcher:
                     thread.join(0.2)
             finally:
                 signal.signal(signal.SIGINT, before)
-        return found[0] if found else ()
+        return results[0] if results else ()
 
-    def status(self, found: tuple[Measurement, ...], cases: int) -> int:
-        """The exit status, after a word on what is missing."""
+    def status(self, measurements: tuple[Measurement, ...], cases: int) -> int:
+        """Return the exit status; print the requirements if nothing was measured."""
         if self._cancel.is_set():
             return STOPPED
-        if not found:
-            return _status_of_nothing(self._kinds, self._errors)
-        missed = self._kinds - (set() if self._strict else {"GPU"})
-        whole = all(len(measurement.results) == cases for measurement in found)
-        right = all(_right(result) for told in found for result in told.results)
-        return DONE if whole and right and not missed else INCOMPLETE
+        if not measurements:
+            return _status_without_worker(self._kinds, self._errors)
+        missing = self._kinds - (set() if self._strict else {"GPU"})
+        complete = all(len(measurement.results) == cases for measurement in measurements)
+        correct = all(_is_correct(result) for one in measurements for result in one.results)
+        return DONE if complete and correct and not missing else INCOMPLETE
 
-    def _keep(self, measurement: Measurement) -> None:
-        """Write what there is: a measurement of an hour must survive its terminal."""
+    def _save(self, measurement: Measurement) -> None:
+        """Write the results so far, so that a long measurement is never lost."""
         from lbc.latency.files import save_measurements
 
         self._measured[measurement.dtype, measurement.backend] = measurement
@@ -233,8 +236,8 @@ class _Watcher:
         else:
             self.written = True
 
-    def _follow(self, event: Event, progress: Progress, task: Any, request: Request) -> None:
-        from lbc.latency.run import CaseDone, CaseStarted, Said, WorkerFailed
+    def _show(self, event: Event, progress: Progress, task: Any, request: Request) -> None:
+        from lbc.latency.run import CaseDone, CaseStarted, LogMessage, WorkerFailed
 
         match event:
             case CaseStarted():
@@ -242,38 +245,38 @@ class _Watcher:
             case CaseDone():
                 self._done.add((event.measurement.title, event.result.index))
                 progress.update(task, completed=len(self._done))
-                self._keep(event.measurement)
+                self._save(event.measurement)
             case WorkerFailed():
                 self._kinds.add(event.kind)
                 self._errors.print(f"{event.dtype} {event.backend}: {event.message}")
-            case Said():
+            case LogMessage():
                 self._errors.print(f"({event.text})")
 
 
-def _right(result: Result) -> bool:
-    right = result.status == "measured" and all(time.right for time in result.times)
-    return right and result.sparse() is not None
+def _is_correct(result: Result) -> bool:
+    correct = result.status == "measured" and all(time.right for time in result.times)
+    return correct and result.sparse() is not None
 
 
-def _status_of_nothing(kinds: set[str], errors: Console) -> int:
-    """The exit status where no worker was ready, and how to measure elsewhere."""
+def _status_without_worker(kinds: set[str], errors: Console) -> int:
+    """Return the exit status if no worker started; explain what a usable device is."""
     if kinds & {"connection", "python"}:
         return NO_SERVER
-    errors.print(ELSEWHERE)
+    errors.print(REQUIREMENTS)
     return NO_DEVICE
 
 
-def _write(options: argparse.Namespace, found: tuple[Measurement, ...], errors: Console) -> bool:
-    """Write the table that was asked for; whether that went well."""
+def _write_csv(path: Path | None, results: tuple[Measurement, ...], errors: Console) -> bool:
+    """Write the table of --csv, if any; return False if that failed."""
     from lbc.latency.files import as_csv
 
-    if not options.csv or not found:
+    if not path or not results:
         return True
-    text = as_csv(found).encode()
+    text = as_csv(results).encode()
     try:
-        write_atomically(options.csv, lambda file: file.write(text))
+        write_atomically(path, lambda file: file.write(text))
     except OSError as error:
-        errors.print(f"{options.csv} could not be written: {error.strerror}.")
+        errors.print(f"{path} could not be written: {error.strerror}.")
         return False
     return True
 
@@ -293,20 +296,20 @@ def _probe(options: argparse.Namespace, errors: Console) -> int:
     from lbc.latency.table import device_lines
 
     _check_device(options.device)
-    seen: set[str] = set()
+    ready: set[str] = set()
     failed: set[str] = set()
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         match event:
             case Ready():
                 lines = device_lines(event.measurement.device)
-                if not seen:
+                if not ready:
                     sys.stdout.write("\n".join(lines) + "\n")
-                seen.add(event.measurement.backend)
+                ready.add(event.measurement.backend)
                 sys.stdout.write(f"{event.measurement.backend}: ready\n")
             case WorkerFailed():
                 failed.add(event.kind)
                 errors.print(f"{event.backend}: {event.message}")
 
-    measure(Request.on([], options.device, place=_place(options)), tell)
-    return DONE if seen else _status_of_nothing(failed, errors)
+    measure(Request.for_device([], options.device, place=_place(options)), emit)
+    return DONE if ready else _status_without_worker(failed, errors)

@@ -1,4 +1,4 @@
-"""``lbc layers``: the layer table of an experiment's network, as text or JSON."""
+"""``lbc layers``: list the layers of an experiment's model, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]
 
-DONE, WRONG_INPUT = 0, 2
-WIDTH_OF_A_FILE = 200
+DONE, INVALID_INPUT = 0, 2
+FILE_WIDTH = 200
 
 
 def add_parser(commands: Any) -> None:
-    """Add ``layers`` to the program's commands."""
+    """Add ``layers`` to the commands."""
     layers = commands.add_parser(
-        "layers", help="list an experiment's layers: which become sparse, what each costs"
+        "layers", help="list an experiment's layers, which of them are sparse, and their costs"
     )
     layers.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
     layers.add_argument(
-        "--set", action="append", nargs="+", metavar="KEY=VALUE", help="override, like pattern=1:4"
-    )
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+        help="override settings, for example pattern=1:4",
+    )  # fmt: skip
     layers.add_argument(
-        "--image", type=_shape, metavar="CxHxW", help="instead of the data's, like 3x224x224"
+        "--image", type=_shape, metavar="CxHxW", help="image size (default: that of the data)"
     )
     layers.add_argument("--classes", type=int, default=1000, help="with --image (default: 1000)")
     layers.add_argument("--json", action="store_true", help="print JSON")
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
-    """Print the table; returns the exit status. Raises ExperimentError."""
-    settings = [setting for group in options.set or [] for setting in group]
-    experiment = load_experiment(options.experiment, settings)
+    """Print the table; return the exit status. Raises ExperimentError."""
+    experiment = load_experiment(options.experiment, options.set)
     try:
-        in_shape, table = _look(experiment, options.image, options.classes)
+        in_shape, table = _table(experiment, options.image, options.classes)
     except ValueError as error:
         errors.print(str(error))
-        return WRONG_INPUT
+        return INVALID_INPUT
     if options.json:
         print(json.dumps(as_dict(table, in_shape), indent=2))
     else:
@@ -57,7 +57,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
 
 def as_dict(table: LayerTable, in_shape: tuple[int, ...]) -> dict[str, object]:
-    """The table as plain values, as JSON has them."""
+    """Return the table as JSON values."""
     return {
         "image": list(in_shape),
         "parameters": table.parameters,
@@ -74,7 +74,7 @@ def _shape(text: str) -> Shape:
     return channels, height, width
 
 
-def _look(experiment: Experiment, image: Shape | None, classes: int) -> tuple[Shape, LayerTable]:
+def _table(experiment: Experiment, image: Shape | None, classes: int) -> tuple[Shape, LayerTable]:
     from lbc.data import DataError, describe
     from lbc.models import build_on_meta
     from lbc.models.layer_cost import layer_table, model_cost
@@ -112,26 +112,26 @@ def _layer(row: LayerRow) -> dict[str, object]:
 
 
 def _print(table: LayerTable, in_shape: tuple[int, ...]) -> None:
-    shown = Table("layer", "kind", "shape", "N:M")
+    output = Table("layer", "kind", "shape", "N:M")
     for name in ("blocks", "combinations", "parameters", "MACs", "share"):
-        shown.add_column(name, justify="right")
-    shown.add_column("why dense")
+        output.add_column(name, justify="right")
+    output.add_column("why dense")
     for row in table.rows:
-        shown.add_row(*map(escape, _cells(row)), style=None if row.plan.pattern else "dim")
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False)
-    console.print(shown)
+        output.add_row(*map(escape, _cells(row)), style=None if row.plan.pattern else "dim")
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)
+    console.print(output)
     sparse = [row for row in table.rows if row.plan.pattern]
     elsewhere = table.unassigned_share
     console.print(
         f"{len(sparse)} sparse and {len(table.rows) - len(sparse)} dense layers; "
-        f"{table.parameters:,} parameters in all. An image of {'×'.join(map(str, in_shape))} takes "
+        f"{table.parameters:,} parameters. One image of {'×'.join(map(str, in_shape))} needs "
         f"{table.macs:,} multiply-adds (MACs, of two FLOPs each), "
         f"{sum(row.share for row in sparse):.1%} of them in sparse layers"
-        + (f" and {elsewhere:.1%} in no layer, as in attention." if elsewhere else "."),
+        + (f" and {elsewhere:.1%} outside layers, as in attention." if elsewhere else "."),
         soft_wrap=True,
     )
     if any(row.plan.overridden for row in table.rows):
-        console.print("* This layer was given its own.")
+        console.print("* Pattern set for this layer.")
 
 
 def _cells(row: LayerRow) -> tuple[str, ...]:

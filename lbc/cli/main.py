@@ -1,7 +1,7 @@
 """The ``lbc`` command.
 
-Exit status: 0 done, 1 failed, pattern broken or checkpoints different, 2 wrong input, 130 stopped.
-Under torchrun every process runs the same command; the first one writes and speaks.
+Exit status: 0 success, 1 failure, pattern violated or checkpoints different, 2 invalid input, 130
+interrupted. Under torchrun every process runs the same command; only rank 0 writes and prints.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ COMMANDS = {
     "data": data,
     "latency": latency,
 }
-FAILED, WRONG_INPUT, STOPPED = 1, 2, 130
+FAILED, INVALID_INPUT, STOPPED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; problems become sentences on standard error."""
+    """Run a command; errors are printed to standard error."""
     options = _parser().parse_args(arguments)
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except ExperimentError as error:
         errors.print(str(error))
-        return WRONG_INPUT
+        return INVALID_INPUT
     except BrokenPipeError:
         return FAILED
     except OSError as error:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def example() -> Path:
-    """The bundled quick example."""
+    """Return the path of the bundled example experiment."""
     return resource("experiments/digits.yaml")
 
 

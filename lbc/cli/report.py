@@ -1,4 +1,4 @@
-"""``lbc report``: a run as one HTML file."""
+"""``lbc report``: write a run as a single HTML file."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Any
 
 from rich.console import Console
 
-DONE, WRONG_INPUT = 0, 2
+DONE, INVALID_INPUT = 0, 2
 
 FILE = "report.html"
-"""Where the report goes, in the run's folder, unless told otherwise."""
+"""Default file name of the report, in the run folder."""
 
 
 def add_parser(commands: Any) -> None:
-    """Add ``report`` to the program's commands."""
-    parser = commands.add_parser("report", help="write a run as one HTML file with its pictures")
+    """Add ``report`` to the commands."""
+    parser = commands.add_parser("report", help="write a run as a single HTML file")
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder, finished or not")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE.html", help=f"a new file (default: {FILE} in RUN)"
+        "--out", type=Path, metavar="FILE.html", help=f"new file (default: {FILE} in RUN)"
     )
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
-    """Write the report and print where it is."""
+    """Write the report and print its path; return the exit status."""
     from lbc.report.contents import ReportError
     from lbc.report.html_file import write_report
 
     out: Path = options.out or options.run / FILE
     try:
         if options.out is not None and out.exists():
-            raise ReportError(f"{out} exists already: name another file with --out.")
+            raise ReportError(f"{out} already exists: choose another file with --out.")
         if options.out is not None and not out.parent.is_dir():
-            raise ReportError(f"The folder {out.parent} does not exist: make it first.")
+            raise ReportError(f"The folder {out.parent} does not exist: create it first.")
         write_report(options.run, out)
     except ReportError as error:
         errors.print(str(error))
-        return WRONG_INPUT
+        return INVALID_INPUT
     print(f"Report: {out}")
     return DONE

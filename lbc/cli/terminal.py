@@ -1,4 +1,4 @@
-"""Training in a terminal: a progress bar, a line an epoch, Ctrl-C that keeps what was learned."""
+"""Training in a terminal: a progress bar, one line per epoch; Ctrl-C stops and saves the run."""
 
 from __future__ import annotations
 
@@ -14,50 +14,42 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import parse_yaml
-from lbc.runs.events import (
-    EpochDone,
-    Event,
-    Finished,
-    Prepared,
-    RemovalProgress,
-    Resumed,
-    StepDone,
-)
+from lbc.runs.events import EpochDone, Event, Finished, Prepared, RemovalProgress, Resumed, StepDone
 from lbc.training.control import Control
-from lbc.training.ranks import from_environment, together
+from lbc.training.ranks import process_group, ranks_from_environment
 from lbc.training.trainer import Trainer
 
 
 def train_in_terminal(
     experiment: Experiment, folder: Path, console: Console, resume: bool = False
 ) -> Finished:
-    """Train to the end, or to Ctrl-C, showing progress; with ``resume``, go on in ``folder``.
+    """Train until the end or Ctrl-C, with a progress bar; ``resume`` continues ``folder``'s run.
 
-    As the first of several processes it tells the others what to do. Raises TrainingError.
+    In distributed training, rank 0 sends the job to the other ranks. Raises TrainingError.
     """
     control = Control()
-    with _progress(console) as progress, _stopping_on_interrupt(control):
+    with _progress(console) as progress, _stop_on_interrupt(control):
         view = _TerminalView(progress)
-        with together(from_environment()) as ranks:
-            order = {"experiment": dump_experiment(experiment), "resume": resume}
-            ranks.share_bytes(json.dumps(order).encode())
+        with process_group(ranks_from_environment()) as ranks:
+            job = {"experiment": dump_experiment(experiment), "resume": resume}
+            ranks.broadcast_bytes(json.dumps(job).encode())
             trainer = Trainer(experiment, folder, control, view.show, resume=resume, ranks=ranks)
             return trainer.train()
 
 
-def follow() -> Finished:
-    """Train as one of the other processes, silently. Raises TrainingError."""
+def train_as_other_rank() -> Finished:
+    """Train as a rank other than 0, without output. Raises TrainingError."""
     control = Control()
-    with _stopping_on_interrupt(control), together(from_environment()) as ranks:
-        order = json.loads(ranks.share_bytes(None) or b"")
-        document, _ = parse_yaml(order["experiment"], "experiment")
+    with _stop_on_interrupt(control), process_group(ranks_from_environment()) as ranks:
+        job = json.loads(ranks.broadcast_bytes(None) or b"")
+        document, _ = parse_yaml(job["experiment"], "experiment")
         assert isinstance(document, dict)
         experiment = parse_experiment(document)
-        return Trainer(experiment, None, control, resume=order["resume"], ranks=ranks).train()
+        return Trainer(experiment, None, control, resume=job["resume"], ranks=ranks).train()
 
 
-def summary(finished: Finished) -> str:
-    """One sentence on how a run ended."""
+def summarize(finished: Finished) -> str:
+    """Describe the result of a run in one sentence."""
     accuracy = "not evaluated" if finished.accuracy is None else f"{finished.accuracy:.2%} accuracy"
     return (
         f"{finished.status.capitalize()} after {finished.seconds:.0f} s: {accuracy}, "
@@ -74,13 +66,13 @@ class _TerminalView:
         match event:
             case Prepared():
                 self._progress.update(self._task, total=event.steps, description="training")
-                names = ", ".join(f"{at.name} {at.pattern}" for at in event.layers)
+                names = ", ".join(f"{layer.name} {layer.pattern}" for layer in event.layers)
                 self._progress.console.print(f"Sparse layers: {names}", highlight=False)
                 for name, reason in event.skipped:
                     self._progress.console.print(f"Dense: {name} ({reason})", highlight=False)
             case Resumed():
                 step = event.steps[-1].step if event.steps else 0
-                self._progress.console.print(f"Going on after step {step:,}", highlight=False)
+                self._progress.console.print(f"Resuming after step {step:,}", highlight=False)
                 self._progress.update(self._task, completed=step)
             case StepDone():
                 self._progress.update(self._task, completed=event.step)
@@ -111,7 +103,7 @@ def _progress(console: Console) -> Progress:
 
 
 @contextmanager
-def _stopping_on_interrupt(control: Control) -> Iterator[None]:
+def _stop_on_interrupt(control: Control) -> Iterator[None]:
     def stop(_signum: int, _frame: FrameType | None) -> None:
         control.stop()
 

@@ -1,4 +1,4 @@
-"""``lbc train``: an experiment, or a run that has not come to its end."""
+"""``lbc train``: train an experiment, or resume an unfinished run."""
 
 from __future__ import annotations
 
@@ -13,36 +13,33 @@ from lbc.config import Experiment, load_experiment
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.unfinished_run import RunError, RunFinishedError, open_unfinished
 
-DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
+DONE, FAILED, INVALID_INPUT, STOPPED = 0, 1, 2, 130
 RUNS = Path("runs")
 
 
 def add_parser(commands: Any) -> None:
-    """Add ``train`` to the program's commands."""
-    train = commands.add_parser("train", help="train an experiment and keep the run in a folder")
+    """Add ``train`` to the commands."""
+    train = commands.add_parser("train", help="train an experiment and write a run folder")
     train.add_argument("experiment", type=Path, nargs="?", metavar="EXPERIMENT.yaml")
     train.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, exactly"
+        "--resume", type=Path, metavar="RUN", help="continue the unfinished run in this folder"
     )
     train.add_argument(
         "--out", type=Path, metavar="DIR", help="new run folder (default: runs/NAME-TIME)"
     )
     train.add_argument(
-        "--set",
-        action="append",
-        nargs="+",
-        metavar="KEY=VALUE",
-        help="override, like model.width=32",
-    )
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+        help="override settings, for example model.width=32",
+    )  # fmt: skip
     train.add_argument("--device", help="cpu, cuda, cuda:0 or mps")
 
 
 def train_and_draw(experiment: Experiment, folder: Path, resume: bool = False) -> int:
-    """Train in the terminal, then write the pictures and print every path.
+    """Train in the terminal, then draw the results and print all paths; return the exit status.
 
-    With ``resume`` the run that is in ``folder`` goes on.
+    ``resume`` continues the run in ``folder``.
     """
-    from lbc.cli.terminal import summary, train_in_terminal
+    from lbc.cli.terminal import summarize, train_in_terminal
     from lbc.report.run_pngs import draw_run
     from lbc.training.failures import TrainingError
 
@@ -52,7 +49,7 @@ def train_and_draw(experiment: Experiment, folder: Path, resume: bool = False) -
     except TrainingError as error:
         Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(str(error))
         return FAILED
-    console.print(summary(finished))
+    console.print(summarize(finished))
     if finished.folder is not None:
         console.print(f"Run folder: {finished.folder}", markup=False)
         for picture in draw_run(finished.folder):
@@ -61,29 +58,28 @@ def train_and_draw(experiment: Experiment, folder: Path, resume: bool = False) -
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
-    """Train, or train along where torchrun started this process; returns the exit status."""
+    """Train as rank 0, or as another rank started by torchrun; return the exit status."""
     if os.environ.get("RANK", "0") != "0":
-        return _follow(errors)
-    settings = [setting for group in options.set or [] for setting in group]
-    if options.device:
-        settings.append(f"device={options.device}")
+        return _train_as_other_rank(errors)
+    device = [f"device={options.device}"] if options.device else []
+    settings = [*options.set, *device]
     if options.resume is not None:
         return _resume(options, settings, errors)
     if options.experiment is None:
-        errors.print("Name an experiment file to train, or a run to go on with: --resume RUN.")
-        return WRONG_INPUT
+        errors.print("Give an experiment file to train, or a run to resume with --resume RUN.")
+        return INVALID_INPUT
     experiment = load_experiment(options.experiment, settings)
     folder = options.out or new_run_path(RUNS, experiment.name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         errors.print(f"{folder} is not an empty folder: choose another with --out.")
-        return WRONG_INPUT
+        return INVALID_INPUT
     return train_and_draw(experiment, folder)
 
 
 def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -> int:
     if options.out is not None:
-        errors.print("A run goes on in its own folder: leave out --out, or --resume.")
-        return WRONG_INPUT
+        errors.print("A resumed run continues in its own folder: omit --out or --resume.")
+        return INVALID_INPUT
     try:
         run = open_unfinished(options.resume)
     except RunFinishedError as finished:
@@ -91,7 +87,7 @@ def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -
         return DONE
     except RunError as error:
         errors.print(str(error))
-        return WRONG_INPUT
+        return INVALID_INPUT
     experiment = run.experiment
     if options.experiment is not None or settings:
         file = options.experiment or run.path / "experiment.yaml"
@@ -100,13 +96,12 @@ def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -
     return train_and_draw(experiment, run.path, resume=True)
 
 
-def _follow(errors: Console) -> int:
-    """Train along with the first process, which says what."""
-    from lbc.cli.terminal import follow
+def _train_as_other_rank(errors: Console) -> int:
+    from lbc.cli.terminal import train_as_other_rank
     from lbc.training.failures import TrainingError
 
     try:
-        finished = follow()
+        finished = train_as_other_rank()
     except TrainingError as error:
         errors.print(f"Process {os.environ['RANK']}: {error}")
         return FAILED

@@ -1,4 +1,4 @@
-"""The model as ONNX, run by onnxruntime before it is kept."""
+"""ONNX files, verified with onnxruntime before they are kept."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from pathlib import Path
 
 import torch
 
-from lbc.export.trained import ExportError, Trained, refuse_existing
+from lbc.export.trained import ExportError, TrainedModel, require_new_file
 
 IMAGES = 16
-"""How many random images both programs must agree on."""
+"""Number of random images on which onnxruntime and torch are compared."""
 
 TOLERANCE = 1e-3
-"""Largest difference, as a share of the largest logit or of 1, that passes for rounding."""
+"""Largest accepted difference, relative to the largest logit or to 1."""
 
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
-def write_onnx(trained: Trained, path: Path) -> float:
+def write_onnx(trained: TrainedModel, path: Path) -> float:
     """Write the model, images (B, channels, H, W) → logits (B, classes) for any B.
 
-    Returns the largest difference of a logit from torch's, on normally distributed images.
-    Raises ExportError where a package is missing, the model cannot be exported, or onnxruntime
-    disagrees; nothing is left behind then.
+    Returns the largest difference between onnxruntime's logits and torch's, on normally
+    distributed images. Raises ExportError, leaving no file, if a package is missing, the model
+    cannot be exported, or the logits differ by more than TOLERANCE.
     """
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ExportError(
             f"ONNX needs the package(s) {', '.join(missing)}: pip install 'lbc-explorer[onnx]'."
         )
-    refuse_existing(path)
+    require_new_file(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         _export(trained, temporary)
-        difference = _compared(trained, temporary)
+        difference = _verify(trained, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return difference
 
 
-def _export(trained: Trained, path: Path) -> None:
+def _export(trained: TrainedModel, path: Path) -> None:
     images = torch.zeros(2, *trained.in_shape)
     try:
         with _quiet():
@@ -62,31 +62,31 @@ def _export(trained: Trained, path: Path) -> None:
             )
     except OSError:
         raise
-    except Exception as error:  # of the exporter's many kinds
-        said = str(error).strip().partition("\n")[0]
-        raise ExportError(f"torch cannot write this model as ONNX: {said}") from error
+    except Exception as error:  # the exporter raises many types
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(f"torch cannot write this model as ONNX: {reason}") from error
 
 
 @torch.no_grad()
-def _compared(trained: Trained, path: Path) -> float:
+def _verify(trained: TrainedModel, path: Path) -> float:
     import onnxruntime
 
     images = torch.randn(IMAGES, *trained.in_shape, generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"images": images.numpy()})
+    (logits,) = session.run(None, {"images": images.numpy()})
     expected = trained.model(images)
-    difference = float((torch.from_numpy(found) - expected).abs().max())
+    difference = float((torch.from_numpy(logits) - expected).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
         raise ExportError(
-            f"onnxruntime's logits differ from torch's by up to {difference:.2g}, so the file was "
-            "not kept: report this with the model and the versions of onnx and torch."
+            f"onnxruntime's logits differ from torch's by up to {difference:.2g}, so no file was "
+            "written: please report this with the model and the versions of onnx and torch."
         )
     return difference
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's warnings about packages and functions that are not ours."""
+    """A context without the exporter's warnings about other packages."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Weights as safetensors, with a manifest that says where the zeros are."""
+"""Weights as safetensors, with a JSON manifest that describes the sparse layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from lbc.export.trained import Trained, refuse_existing
+from lbc.export.trained import TrainedModel, require_new_file
 from lbc.files.atomic import write_atomically
 from lbc.inspection import METADATA_KEY
 from lbc.sparsity.compliance import check
@@ -17,31 +17,31 @@ from lbc.sparsity.weight_sites import find_site
 FORMAT = 1
 
 
-def write_safetensors(trained: Trained, path: Path) -> Path:
-    """Write the state dict, dense with zeros, and beside it ``manifest``; its path is returned.
+def write_safetensors(trained: TrainedModel, path: Path) -> Path:
+    """Write the state dict, dense with zeros, and a manifest next to it; return its path.
 
-    Raises ExportError where one of the files exists, OSError where they cannot be written.
+    Raises ExportError if one of the files exists, OSError if they cannot be written.
     """
-    beside = path.with_suffix(".json")
-    for file in (path, beside):
-        refuse_existing(file)
-    statement = {
+    manifest_path = path.with_suffix(".json")
+    for file in (path, manifest_path):
+        require_new_file(file)
+    metadata = {
         "layers": {name: str(pattern) for name, pattern in trained.patterns.items()},
         "skipped": trained.dense,
     }
     tensors = {name: value.contiguous() for name, value in trained.model.state_dict().items()}
-    data = save(tensors, metadata={METADATA_KEY: json.dumps(statement)})
-    text = json.dumps(manifest(trained, path.name), indent=2) + "\n"
+    data = save(tensors, metadata={METADATA_KEY: json.dumps(metadata)})
+    text = json.dumps(build_manifest(trained, path.name), indent=2) + "\n"
     write_atomically(path, lambda file: file.write(data))
-    write_atomically(beside, lambda file: file.write(text.encode()))
-    return beside
+    write_atomically(manifest_path, lambda file: file.write(text.encode()))
+    return manifest_path
 
 
-def manifest(trained: Trained, file: str) -> dict[str, Any]:
-    """What a loader needs to know of the file, in plain values.
+def build_manifest(trained: TrainedModel, file: str) -> dict[str, Any]:
+    """Describe the file for a loader, in JSON values.
 
-    Of every sparse layer: the name of its weight, that weight's shape, N and M, the ``axis`` along
-    which M consecutive weights make a block, and the share of non-zeros.
+    For every sparse layer: the name and shape of its weight, N and M, the ``axis`` along which M
+    consecutive weights form a block, and the fraction of non-zeros.
     """
     return {
         "format": FORMAT,
@@ -57,7 +57,7 @@ def manifest(trained: Trained, file: str) -> dict[str, Any]:
     }
 
 
-def _layer(trained: Trained, name: str) -> dict[str, Any]:
+def _layer(trained: TrainedModel, name: str) -> dict[str, Any]:
     pattern, site = trained.patterns[name], find_site(trained.model, name)
     return {
         "name": name,

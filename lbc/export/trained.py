@@ -1,4 +1,4 @@
-"""A run's checkpoint as a plain model that obeys its patterns."""
+"""Trained models, loaded from a run's checkpoint with their masks applied."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from lbc.config import Experiment
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.weight_sites import find_site
-from lbc.training import checkpoint as saved
+from lbc.training import checkpoint as checkpoints
 from lbc.training.failures import TrainingError
 from lbc.training.preparation import build_sparse
 from lbc.training.weight_average import load_average
 
 
 class ExportError(Exception):
-    """Nothing can be exported, or not there; the message is one sentence."""
+    """A model cannot be exported, or not to that path; the message is one sentence."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
-    """A model on the CPU, ready to use: plain modules, zeros in the weights of sparse layers.
+class TrainedModel:
+    """A model on the CPU of plain modules, with zeros in the weights of its sparse layers.
 
-    ``patterns`` are those of the sparse layers and ``dense`` says why each other layer is dense;
-    both by module name. ``decided`` is False where the search was not over: the best combination
-    so far was then taken in every block. ``accuracy`` is that of the last finished epoch.
+    By module name, ``patterns`` gives the pattern of each sparse layer and ``dense`` the reason for
+    each dense one. ``decided`` is False if the search was unfinished; each block then has its best
+    combination so far. ``accuracy`` is that of the last completed epoch.
     """
 
     model: nn.Module
@@ -44,29 +44,29 @@ class Trained:
         return find_site(self.model, name).canonical.detach()
 
 
-def load_trained(path: Path) -> Trained:
-    """The model in a run folder or its checkpoint.pt; the averaged one where there is one.
+def load_trained_model(path: Path) -> TrainedModel:
+    """Load the model of a run folder or its checkpoint.pt, with averaged weights if there are any.
 
-    Raises ExportError where there is no such file or it cannot be used.
+    Raises ExportError if the file does not exist or cannot be used.
     """
-    file = path / saved.FILE if path.is_dir() else path
+    file = path / checkpoints.FILE if path.is_dir() else path
     try:
-        checkpoint = saved.read_checkpoint(file.read_bytes(), file)
-        experiment = saved.experiment_of(checkpoint, file)
+        checkpoint = checkpoints.read_checkpoint(file.read_bytes(), file)
+        experiment = checkpoints.parse_stored_experiment(checkpoint, file)
         model, sparsifier, _ = build_sparse(experiment, checkpoint.in_shape, checkpoint.classes)
-        saved.load_model(model, checkpoint.model, file)
+        checkpoints.load_model(model, checkpoint.model, file)
         if checkpoint.average:
             load_average(sparsifier, checkpoint.average, file)
     except FileNotFoundError as error:
         raise ExportError(
-            f"{file} does not exist: name the folder of a run, or the checkpoint.pt of one."
+            f"{file} does not exist: give a run folder or its checkpoint.pt."
         ) from error
     except (TrainingError, ValueError) as error:
         raise ExportError(str(error)) from error
     patterns = {name: layer.pattern for name, layer in sparsifier.layers.items()}
     decided, dense = not sparsifier.searching, dict(sparsifier.skipped)
     sparsifier.finalize().eval()
-    trained = Trained(
+    trained = TrainedModel(
         model=model,
         experiment=experiment,
         in_shape=checkpoint.in_shape,
@@ -78,13 +78,13 @@ def load_trained(path: Path) -> Trained:
     )
     for name, pattern in patterns.items():
         if not check(trained.weight(name), pattern).valid:
-            raise ExportError(f"{file} is damaged: layer {name!r} in it breaks {pattern}.")
+            raise ExportError(f"{file} is damaged: its layer {name!r} violates {pattern}.")
     return trained
 
 
-def refuse_existing(path: Path) -> None:
-    """Raises ExportError where a file would be overwritten, or its folder is not there."""
+def require_new_file(path: Path) -> None:
+    """Raise ExportError if the file exists or its folder does not."""
     if path.exists():
-        raise ExportError(f"{path} exists already: name another file with --out.")
+        raise ExportError(f"{path} already exists: choose another file with --out.")
     if not path.parent.is_dir():
-        raise ExportError(f"The folder {path.parent} does not exist: make it first.")
+        raise ExportError(f"The folder {path.parent} does not exist: create it first.")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lbc.inspection.comparison import absolute_differences
 from lbc.inspection.rows import Rows, in_chunks
 from lbc.inspection.violations import Violations
+from lbc.sparsity.arrays import percentile
 
 Codes = npt.NDArray[np.uint8]
 
@@ -70,7 +71,7 @@ def top_level(magnitudes: Rows) -> float:
     are zero.
     """
     nonzero = magnitudes[np.isfinite(magnitudes) & (magnitudes != 0)]
-    return float(np.percentile(nonzero, 99.5)) if len(nonzero) else 1.0
+    return percentile(nonzero, 99.5) if len(nonzero) else 1.0
 
 
 def _shades(magnitudes: Rows, top: float) -> Codes:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from lbc.files.atomic import write_atomically
 from lbc.inspection.rows import Kept, block_counts, in_chunks
-from lbc.sparsity.compliance import Violation, block_coordinates
+from lbc.sparsity.blocks import block_coordinates
+from lbc.sparsity.compliance import Violation
 from lbc.sparsity.pattern import Pattern
 
 CSV_HEADER = ("layer", "pattern", "block", "kept", "coordinates")

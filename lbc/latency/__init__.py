@@ -1,1 +1,1 @@
-"""Sparse against dense latency: cases, the worker that measures them, and what it found."""
+"""Latency of sparse and dense layers: cases, the worker that measures them, and results."""

@@ -1,4 +1,4 @@
-"""What is known from elsewhere: hardware peaks, published speed-ups, limits by arithmetic."""
+"""Reference figures: hardware peaks, published speed-ups and theoretical bounds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lbc.latency.measurement import Device, Dtype, Result
 
 @dataclass(frozen=True)
 class Peak:
-    """A GPU's data sheet: dense 16-bit TFLOP/s (2:4 doubles it, int8 too), memory TB/s."""
+    """A GPU's data sheet: dense 16-bit TFLOP/s, which 2:4 and int8 each double, and memory TB/s."""
 
     name: str
     dense_tflops: float
     memory_tb: float
 
     def operations(self, dtype: Dtype, sparse: bool) -> float:
-        """Peak operations per second; float32 is not given on a data sheet for tensor cores."""
+        """Return the peak operations per second; not for float32, which has no tensor cores."""
         return self.dense_tflops * 1e12 * (2 if dtype == "int8" else 1) * (2 if sparse else 1)
 
 
@@ -31,21 +31,21 @@ PEAKS = (
     Peak("H100", 989, 3.35),
     Peak("H200", 989, 4.8),
 )
-"""NVIDIA's data sheets (A100 2020, H100 2023, H200 2024); the first name that fits counts."""
+"""NVIDIA's data sheets (A100 2020, H100 2023, H200 2024); the first matching name applies."""
 
 
-def peak_of(device: Device) -> Peak | None:
-    """The data sheet of a GPU, None for others."""
+def find_peak(device: Device) -> Peak | None:
+    """Return the data sheet of a device, or None if it is not listed."""
     if device.kind != "cuda":
         return None
-    # Whole words: an RTX A1000 is no A100.
+    # Match whole words: an RTX A1000 is not an A100.
     named = (peak for peak in PEAKS if re.search(rf"\b{peak.name}\b", device.name, re.IGNORECASE))
     return next(named, None)
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """A published speed-up of 2:4 over dense for the square product of this size."""
+    """A published speed-up of 2:4 over dense for the square matrix product of this size."""
 
     device: str
     dtype: Dtype
@@ -71,40 +71,40 @@ ANCHORS = tuple(
 
 
 def weight_bandwidth_bound(dtype: Dtype) -> float:
-    """Largest speed-up of a product that only waits for its weights.
+    """Return the largest speed-up of a product bound by the bandwidth of loading its weights.
 
-    Half the values stay, and each kept one brings two bits of index: 2·b/(b + 2) for b-bit values.
+    Half of the values are stored, each with two index bits: 2·b/(b + 2) for b-bit values.
     """
     bits = {"float32": 32, "float16": 16, "bfloat16": 16, "int8": 8}[dtype]
     return 2 * bits / (bits + 2)
 
 
 MARGIN = 1.05
-"""Boost clocks above the data sheet's are worth a few per cent."""
+"""Tolerance for boost clocks above those of the data sheet."""
 
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 
 
-def impossible(result: Result, device: Device, dtype: Dtype) -> str:
-    """Why a result's figures cannot be true on this device; empty where they can."""
-    peak = peak_of(device)
+def explain_impossible(result: Result, device: Device, dtype: Dtype) -> str:
+    """Return why a result's figures are impossible on this device, or "" if they are possible."""
+    peak = find_peak(device)
     for time in result.times:
         if not time.p10_us <= time.median_us <= time.p90_us:
-            return f"{time.way}: the median lies outside its own percentiles"
+            return f"{time.way}: the median is outside its percentiles"
         if peak is None or (time.dense and time.unfolded):
-            continue  # a convolution has algorithms with fewer multiplications
-        reached = result.operations / (time.median_us * 1e-6)
+            continue  # some convolution algorithms need fewer multiplications
+        achieved = result.operations / (time.median_us * 1e-6)
         ceiling = peak.operations(dtype, sparse=not time.dense) * MARGIN
-        if reached > ceiling:
+        if achieved > ceiling:
             return (
-                f"{time.way} would reach {reached / 1e12:,.0f} TFLOP/s, and the {peak.name}'s peak "
-                f"is {ceiling / MARGIN / 1e12:,.0f}"
+                f"{time.way} would reach {achieved / 1e12:,.0f} TFLOP/s, but the {peak.name}'s "
+                f"peak is {ceiling / MARGIN / 1e12:,.0f}"
             )
     return ""
 
 
 def memory_bytes(result: Result, dtype: Dtype, sparse: bool) -> float:
-    """Bytes that a product must move at least: W once, X once, Y once."""
+    """Return the minimum memory traffic of a product in bytes: W, X and Y once each."""
     size = DTYPE_BYTES[dtype]
     out = 4 if dtype == "int8" else size
     weights = float(result.m * result.k * size)

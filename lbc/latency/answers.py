@@ -1,4 +1,4 @@
-"""The worker's answers, read from a stream that may hold anything else besides."""
+"""The worker's answers, parsed from a stream that may contain other output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lbc.latency.anchors import impossible
+from lbc.latency.anchors import explain_impossible
 from lbc.latency.measurement import (
     SCHEMA,
     Backend,
@@ -18,16 +18,16 @@ from lbc.latency.measurement import (
     Dtype,
     Measurement,
     MeasurementError,
+    Record,
     Result,
     Text,
-    Told,
-    checked,
+    validate,
 )
 from lbc.latency.worker import PREFIX
 
 
-class Hello(Told):
-    """A worker is ready: what it measures on."""
+class Hello(Record):
+    """A worker is ready; ``device`` is what it measures on."""
 
     schema_: Literal[1] = Field(alias="schema")
     device: Device
@@ -36,14 +36,14 @@ class Hello(Told):
     time: Annotated[float, Field(ge=0, le=4e9)] = 0.0
 
 
-class Started(Told):
-    """A case began."""
+class Started(Record):
+    """A case was started."""
 
     index: Count
 
 
-class Ended(Told):
-    """A worker's last word: done, cancelled, timeout (a case or the job hung) or failed."""
+class Ended(Record):
+    """The end of a worker: done, cancelled, timeout (of a case or the job) or failed."""
 
     how: Literal["done", "cancelled", "timeout", "failed"]
     kind: Text = ""
@@ -51,26 +51,26 @@ class Ended(Told):
     index: int = -1
 
 
-class Noise(Told):
-    """A line that is no answer: a login banner, a warning."""
+class OtherLine(Record):
+    """A line that is not an answer, such as a login banner or a warning."""
 
     line: str
 
 
-Answer = Hello | Started | Result | Ended | Noise
+Answer = Hello | Started | Result | Ended | OtherLine
 
-_CASE = ("index", "name", "m", "n", "k", "share", "convolution")
+_CASE_KEYS = ("index", "name", "m", "n", "k", "share", "convolution")
 
 
 def read_answer(line: str, hello: Hello | None = None) -> Answer:
-    """What one line of a worker's standard output says.
+    """Parse one line of a worker's standard output.
 
-    A result whose figures cannot be true on that device comes back as failed, with the reason.
-    Raises MeasurementError where an answer is damaged.
+    A result with figures that are impossible on the device becomes a failed one, with the reason.
+    Raises MeasurementError if an answer is damaged.
     """
     _, mark, text = line.partition(PREFIX)
     if not mark:
-        return Noise(line=line.rstrip())
+        return OtherLine(line=line.rstrip())
     try:
         content: Any = json.loads(text)
         kind = content.pop("kind")
@@ -80,29 +80,29 @@ def read_answer(line: str, hello: Hello | None = None) -> Answer:
         case "hello":
             if content.get("schema") != SCHEMA:
                 raise MeasurementError(
-                    f"The worker speaks version {content.get('schema')!r} and this program "
-                    f"{SCHEMA}: use the same version of this program on both sides."
+                    f"The worker has version {content.get('schema')!r}, this program "
+                    f"version {SCHEMA}: use the same version of this program on both machines."
                 )
-            return checked(Hello, content)
+            return validate(Hello, content)
         case "start":
-            return checked(Started, content)
+            return validate(Started, content)
         case "result":
-            return _believed(content, hello)
+            return _parse_result(content, hello)
         case "done" | "cancelled":
             return Ended(how=kind)
         case "timeout":
             what, index = str(content.get("what", "job"))[:100], content.get("index", -1)
-            said = {"how": kind, "message": f"The {what} took too long.", "index": index}
-            return checked(Ended, said)
+            ended = {"how": kind, "message": f"The {what} took too long.", "index": index}
+            return validate(Ended, ended)
         case "failed":
             kind, message = str(content.get("class", ""))[:2000], str(content.get("message", ""))
             return Ended(how="failed", kind=kind, message=message[:2000])
-    return Noise(line=line.rstrip())
+    return OtherLine(line=line.rstrip())
 
 
-def measurements_in(lines: Iterable[str], source: str = "imported") -> tuple[Measurement, ...]:
-    """The measurements in a worker's whole output; damaged lines and empty ones are left out."""
-    found: list[Measurement] = []
+def parse_measurements(lines: Iterable[str], source: str = "imported") -> tuple[Measurement, ...]:
+    """Parse a worker's output, skipping damaged lines and measurements without results."""
+    measurements: list[Measurement] = []
     hello: Hello | None = None
     for line in lines:
         try:
@@ -112,27 +112,27 @@ def measurements_in(lines: Iterable[str], source: str = "imported") -> tuple[Mea
         match answer:
             case Hello():
                 hello = answer
-                found.append(measurement_of(answer, source))
-            case Result() if found:
-                found[-1] = with_result(found[-1], answer)
-    return tuple(measurement for measurement in found if measurement.results)
+                measurements.append(new_measurement(answer, source))
+            case Result() if measurements:
+                measurements[-1] = with_result(measurements[-1], answer)
+    return tuple(measurement for measurement in measurements if measurement.results)
 
 
-def failures_in(lines: Iterable[str]) -> tuple[str, ...]:
-    """Why the workers of an output could not measure, each sentence once."""
-    found: dict[str, None] = {}
+def parse_failures(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return the distinct error messages in the output of workers."""
+    messages: dict[str, None] = {}
     for line in lines:
         try:
             answer = read_answer(line)
         except MeasurementError:
             continue
         if isinstance(answer, Ended) and answer.message:
-            found[answer.message] = None
-    return tuple(found)
+            messages[answer.message] = None
+    return tuple(messages)
 
 
-def measurement_of(hello: Hello, source: str) -> Measurement:
-    """An empty measurement by the worker that said hello."""
+def new_measurement(hello: Hello, source: str) -> Measurement:
+    """Return a measurement without results for the worker that sent ``hello``."""
     return Measurement(
         source=source,
         time=hello.time or time.time(),
@@ -143,28 +143,27 @@ def measurement_of(hello: Hello, source: str) -> Measurement:
 
 
 def with_result(measurement: Measurement, result: Result) -> Measurement:
-    """The measurement with one more result, in place of an earlier one of the same case."""
-    others = [old for old in measurement.results if old.index != result.index]
-    results = sorted([*others, result], key=lambda at: at.index)
+    """Return the measurement with ``result`` added or replacing an earlier one of the same case."""
+    others = [other for other in measurement.results if other.index != result.index]
+    results = sorted([*others, result], key=lambda one: one.index)
     return measurement.model_copy(update={"results": tuple(results)})
 
 
-def _believed(content: dict[str, Any], hello: Hello | None) -> Result:
-    """A result, or the same case as failed where its figures cannot be true."""
+def _parse_result(content: dict[str, Any], hello: Hello | None) -> Result:
     try:
-        result = checked(Result, content)
+        result = validate(Result, content)
     except MeasurementError as error:
         return _failed(content, str(error))
-    return result if hello is None else believed(result, hello.device, hello.dtype)
+    return result if hello is None else reject_impossible(result, hello.device, hello.dtype)
 
 
-def believed(result: Result, device: Device, dtype: Dtype) -> Result:
-    """The result, or the same case as failed where the device cannot have given its figures."""
-    reason = impossible(result, device, dtype)
+def reject_impossible(result: Result, device: Device, dtype: Dtype) -> Result:
+    """Return the result, or a failed one if its figures are impossible on the device."""
+    reason = explain_impossible(result, device, dtype)
     return _failed(result.model_dump(by_alias=True), reason) if reason else result
 
 
 def _failed(content: dict[str, Any], reason: str) -> Result:
-    case = {name: content[name] for name in _CASE if name in content}
-    why = f"The figures cannot be true and are not shown ({reason})."
-    return checked(Result, {**case, "status": "failed", "class": "impossible", "why": why})
+    case = {name: content[name] for name in _CASE_KEYS if name in content}
+    why = f"The figures are impossible and not shown ({reason})."
+    return validate(Result, {**case, "status": "failed", "class": "impossible", "why": why})

@@ -1,4 +1,4 @@
-"""The products to measure: typed by hand, squares, well-known networks, a model's own layers."""
+"""Cases: matrix products to measure, given by size or as layers of well-known networks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from lbc.sparsity.pattern import Pattern
 
 TWO_FOUR = Pattern(2, 4)
-LARGEST_SIDE = 1 << 20
+MAX_SIDE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """What a k×k convolution needs besides its product: images (pixels), kernel, stride."""
+    """The geometry of a k×k convolution whose product is a case; sizes in pixels."""
 
     batch: int
     channels: int
@@ -30,11 +30,11 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Case:
-    """X (n, k) times W (m, k) transposed: m outputs, n tokens or pixels, k inputs.
+    """The product of X (n, k) and W (m, k) transposed: m outputs, n tokens or pixels, k inputs.
 
-    ``mask`` holds m·k bits of a trained mask, packed row by row (most significant first); without
-    it the worker draws a random one of ``pattern``. ``share`` is this layer's part of the whole
-    network's multiply-adds, 0 where there is no network.
+    ``mask`` is a trained mask of m·k bits, packed in row-major order, most significant bit first;
+    without one the worker draws a random mask of ``pattern``. ``share`` is this layer's fraction of
+    the network's multiply-adds, or 0 without a network.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Case:
     share: float = 0.0
 
     @property
-    def named(self) -> dict[str, Any]:
-        """What every answer about this case repeats."""
+    def identity(self) -> dict[str, Any]:
+        """The values that every answer about this case repeats."""
         return {
             "name": self.name,
             "m": self.m,
@@ -60,36 +60,36 @@ class Case:
         }
 
     def as_job(self) -> dict[str, Any]:
-        """The case as the worker reads it."""
-        told = self.named
+        """Return the case as JSON values for the worker."""
+        job = self.identity
         if self.mask is not None:
-            told["mask"] = base64.b64encode(self.mask).decode()
+            job["mask"] = base64.b64encode(self.mask).decode()
         if self.convolution is not None:
-            told["conv"] = vars(self.convolution)
-        return told
+            job["conv"] = vars(self.convolution)
+        return job
 
 
 def square(size: int) -> Case:
-    """m = n = k, as published sweeps have it."""
+    """Return the case m = n = k, as in published sweeps."""
     return Case(f"square {size}", size, size, size)
 
 
-def typed(text: str) -> Case:
-    """A case written as "MxNxK" (outputs × tokens × inputs) or "square N". Raises ValueError."""
+def parse_case(text: str) -> Case:
+    """Parse "MxNxK" (outputs × tokens × inputs), "square N" or "N". Raises ValueError."""
     numbers = [int(number) for number in re.findall(r"\d+", text)]
     form = re.fullmatch(r"\s*(square\s+)?\d{1,7}(\s*[x×*,]\s*\d{1,7}){0,2}\s*", text)
     if form is None or len(numbers) not in (1, 3):
         raise ValueError(
-            f"{text!r} is no case: write outputs x tokens x inputs, like 4096x512x4096, or one "
-            "number for a square."
+            f"{text!r} is not a case: write outputs x tokens x inputs, such as 4096x512x4096, or "
+            "one number for a square."
         )
-    if not all(1 <= number <= LARGEST_SIDE for number in numbers):
-        raise ValueError(f"{text!r} is out of range: sides go from 1 to {LARGEST_SIDE:,}.")
+    if not all(1 <= number <= MAX_SIDE for number in numbers):
+        raise ValueError(f"{text!r} is out of range: sizes must be from 1 to {MAX_SIDE:,}.")
     if len(numbers) == 1:
         return square(numbers[0])
     m, n, k = numbers
     if k % 4:
-        raise ValueError(f"{text!r} has {k} inputs, which 2:4 cannot divide: take a multiple of 4.")
+        raise ValueError(f"{text!r} has {k} inputs, but 2:4 needs a multiple of 4.")
     return Case(f"{m}×{n}×{k}", m, n, k)
 
 
@@ -100,12 +100,7 @@ TRANSFORMERS: Mapping[str, tuple[tuple[str, int, int], ...]] = {
         ("fc1", 3072, 768),
         ("fc2", 768, 3072),
     ),
-    "deit-small": (
-        ("qkv", 1152, 384),
-        ("proj", 384, 384),
-        ("fc1", 1536, 384),
-        ("fc2", 384, 1536),
-    ),
+    "deit-small": (("qkv", 1152, 384), ("proj", 384, 384), ("fc1", 1536, 384), ("fc2", 384, 1536)),
     "vit-large": (
         ("qkv", 3072, 1024),
         ("proj", 1024, 1024),
@@ -118,7 +113,7 @@ TRANSFORMERS: Mapping[str, tuple[tuple[str, int, int], ...]] = {
         ("down", 4096, 11008),
     ),
 }
-"""Outputs and inputs of the linear layers of published transformers."""
+"""Name, outputs and inputs of the linear layers of published transformers."""
 
 _RESNET50 = (
     ("layer1 1×1 in", 64, 256, 56, 1),
@@ -130,18 +125,20 @@ _RESNET50 = (
     ("layer4 1×1 out", 2048, 512, 7, 1),
     ("layer4 3×3", 512, 512, 7, 3),
 )
-"""Name, outputs, inputs, side of the image and of the kernel; ImageNet, 224 pixels."""
+"""Name, output and input channels, image and kernel size; for ImageNet with 224 pixels."""
 
 SHAPES = (*TRANSFORMERS, "resnet-50", "squares", "default")
 DEFAULT_TOKENS = 4096
 DEFAULT_BATCH = 64
 
 
-def named(name: str, tokens: int = DEFAULT_TOKENS, batch: int = DEFAULT_BATCH) -> tuple[Case, ...]:
-    """The cases of a well-known network, of the square sweep, or the default dozen.
+def named_cases(
+    name: str, tokens: int = DEFAULT_TOKENS, batch: int = DEFAULT_BATCH
+) -> tuple[Case, ...]:
+    """Return the cases of a name in ``SHAPES``: a well-known network, "squares" or "default".
 
-    ``tokens`` is n of the transformers' layers, ``batch`` the images of ResNet-50's. Raises
-    ValueError for a name that is not in ``SHAPES``.
+    ``tokens`` is n for transformers, ``batch`` the number of images for ResNet-50. Raises
+    ValueError for an unknown name.
     """
     if name in TRANSFORMERS:
         return tuple(Case(f"{name} {layer}", m, tokens, k) for layer, m, k in TRANSFORMERS[name])
@@ -151,12 +148,12 @@ def named(name: str, tokens: int = DEFAULT_TOKENS, batch: int = DEFAULT_BATCH) -
         return tuple(square(size) for size in (1024, 2048, 4096, 8192))
     if name == "default":
         return (
-            *named("squares"),
-            *named("llama-2-7b", tokens),
+            *named_cases("squares"),
+            *named_cases("llama-2-7b", tokens),
             Case("llama-2-7b q, 16 tokens", 4096, 16, 4096),
             *(_convolution(batch, *row) for row in _RESNET50[2:6]),
         )
-    raise ValueError(f"{name!r} is not known: choose {', '.join(SHAPES)}, or write 4096x512x4096.")
+    raise ValueError(f"{name!r} is unknown: choose {', '.join(SHAPES)}, or write 4096x512x4096.")
 
 
 def _convolution(batch: int, layer: str, m: int, channels: int, side: int, kernel: int) -> Case:
@@ -169,10 +166,10 @@ def _convolution(batch: int, layer: str, m: int, channels: int, side: int, kerne
     return Case(name, m, batch * side * side, k, convolution=shape)
 
 
-def chosen(texts: Sequence[str], tokens: int, batch: int) -> tuple[Case, ...]:
-    """The cases that ``texts`` name or write, in their order, each once. Raises ValueError."""
-    found: dict[Case, None] = {}
+def parse_cases(texts: Sequence[str], tokens: int, batch: int) -> tuple[Case, ...]:
+    """Parse sizes and names into cases, in order and without duplicates. Raises ValueError."""
+    cases: dict[Case, None] = {}
     for text in texts:
-        cases = named(text, tokens, batch) if not text[:1].isdigit() else (typed(text),)
-        found |= dict.fromkeys(cases)
-    return tuple(found)
+        sized = text[:1].isdigit()
+        cases |= dict.fromkeys([parse_case(text)] if sized else named_cases(text, tokens, batch))
+    return tuple(cases)

@@ -1,4 +1,4 @@
-"""Measurements on disk: JSON, what a worker printed, CSV."""
+"""Measurement files: JSON, the output of a worker, and CSV."""
 
 from __future__ import annotations
 
@@ -11,51 +11,54 @@ from typing import Literal
 from pydantic import Field
 
 from lbc.files.atomic import write_atomically
-from lbc.latency.answers import believed, failures_in, measurements_in
-from lbc.latency.measurement import SCHEMA, Measurement, MeasurementError, Told, checked
+from lbc.latency.answers import parse_failures, parse_measurements, reject_impossible
+from lbc.latency.measurement import SCHEMA, Measurement, MeasurementError, Record, validate
 
 
-class _File(Told):
+class _File(Record):
     schema_: Literal[1] = Field(alias="schema")
     measurements: tuple[Measurement, ...]
 
 
 def load_measurements(path: Path) -> tuple[Measurement, ...]:
-    """Read a file that ``save_measurements`` or a worker wrote. Raises MeasurementError."""
+    """Read a file written by ``save_measurements`` or a worker. Raises MeasurementError."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise MeasurementError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise MeasurementError(f"{path} is no text file, so no measurement.") from error
+        raise MeasurementError(f"{path} is not a measurement: it is not a text file.") from error
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         lines = text.splitlines()
-        found = measurements_in(lines)
-        if not found and (reasons := failures_in(lines)):
+        found = parse_measurements(lines)
+        if not found and (messages := parse_failures(lines)):
             raise MeasurementError(
-                f"{path} holds no measurement. Its worker said: {' '.join(reasons)}"
+                f"{path} contains no measurement. Its worker reported: {' '.join(messages)}"
             ) from None
         if not found:
             raise MeasurementError(
-                f"{path} holds no measurement: give a JSON file of 'lbc latency run --json' or "
-                "what its worker printed."
+                f"{path} contains no measurement: give a JSON file from 'lbc latency run --json' "
+                "or the output of a worker."
             ) from None
         return found
     try:
-        return tuple(map(_believed, checked(_File, content).measurements))
+        return tuple(map(_reject_impossible, validate(_File, content).measurements))
     except MeasurementError as error:
-        raise MeasurementError(f"{path} is no measurement of version {SCHEMA}: {error}") from error
+        raise MeasurementError(
+            f"{path} is not a measurement of version {SCHEMA}: {error}"
+        ) from error
 
 
-def _believed(told: Measurement) -> Measurement:
-    results = tuple(believed(result, told.device, told.dtype) for result in told.results)
-    return told.model_copy(update={"results": results})
+def _reject_impossible(measurement: Measurement) -> Measurement:
+    device, dtype = measurement.device, measurement.dtype
+    results = tuple(reject_impossible(one, device, dtype) for one in measurement.results)
+    return measurement.model_copy(update={"results": results})
 
 
 def save_measurements(path: Path, measurements: tuple[Measurement, ...]) -> None:
-    """Write measurements as JSON, whole or not at all. Raises OSError."""
+    """Write measurements as JSON, atomically. Raises OSError."""
     content = {
         "schema": SCHEMA,
         "measurements": [m.model_dump(mode="json", by_alias=True) for m in measurements],
@@ -72,34 +75,34 @@ CSV_COLUMNS = (
 
 
 def as_csv(measurements: tuple[Measurement, ...]) -> str:
-    """One row for each way and mode of each measured case."""
+    """Return a CSV table with one row per case, way and mode."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for told in measurements:
-        for result in told.results:
+    for one in measurements:
+        for result in one.results:
             for time in result.times:
                 ratio = result.ratio_of(time)
                 row = (
-                    told.source, told.device.name, told.device.torch, told.backend, told.dtype,
+                    one.source, one.device.name, one.device.torch, one.backend, one.dtype,
                     result.name, result.m, result.n, result.k, time.mode, time.way, time.dense,
                     time.median_us, time.p10_us, time.p90_us, time.samples,
                     *((ratio.ratio, ratio.low, ratio.high) if ratio else ("", "", "")),
-                    _known(time.error), time.right, result.pattern, _known(result.share_valid),
-                    _known(result.cold), result.operations / time.median_us / 1e6,
-                    _known(time.compress_ms), _known(time.bytes),
+                    _blank(time.error), time.right, result.pattern, _blank(result.share_valid),
+                    _blank(result.cold), result.operations / time.median_us / 1e6,
+                    _blank(time.compress_ms), _blank(time.bytes),
                     "" if time.algorithm is None else json.dumps(time.algorithm),
                 )  # fmt: skip
-                writer.writerow([_plain(cell) for cell in row])
+                writer.writerow([_escape(cell) for cell in row])
     return out.getvalue()
 
 
-def _known(figure: float | None) -> float | str:
+def _blank(figure: float | None) -> float | str:
     return "" if figure is None else figure
 
 
-def _plain(cell: object) -> object:
-    """Text on one line; a spreadsheet would run a cell that begins like a formula."""
+def _escape(cell: object) -> object:
+    """Put text on one line and quote what a spreadsheet would evaluate as a formula."""
     if not isinstance(cell, str):
         return cell
     text = " ".join(cell.split())

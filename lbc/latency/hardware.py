@@ -1,4 +1,4 @@
-"""Which N:M patterns the 2:4 tensor cores can run."""
+"""Support for N:M patterns by 2:4 tensor cores."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from lbc.sparsity.pattern import Pattern
 
 
 def runs_as_two_four(pattern: Pattern) -> bool:
-    """Whether every mask of the pattern keeps at most two of each four neighbours."""
+    """Return True if every mask of the pattern keeps at most two of each four weights."""
     return (pattern.n, pattern.m) == (1, 2) or (pattern.n <= 2 and pattern.m % 4 == 0)
 
 
-def compliant_share(pattern: Pattern) -> float | None:
-    """Share of a pattern's C(M, N) combinations whose groups of four all keep at most two.
+def compliant_fraction(pattern: Pattern) -> float | None:
+    """Return the fraction of the C(M, N) combinations that keep at most two in each group of four.
 
-    The coefficient of xᴺ in (1 + 4x + 6x²)^(M/4), over C(M, N); None where four does not divide M.
+    The coefficient of xᴺ in (1 + 4x + 6x²)^(M/4), over C(M, N); None if M is not a multiple of 4.
     """
     if pattern.m % 4:
         return 1.0 if runs_as_two_four(pattern) else None
@@ -29,16 +29,17 @@ def compliant_share(pattern: Pattern) -> float | None:
     return (ways[pattern.n] if pattern.n < len(ways) else 0) / comb(pattern.m, pattern.n)
 
 
-def hardware_path(pattern: Pattern) -> str:
-    """What a GPU can make of the pattern, in a sentence; empty for 2:4 and 1:2."""
+def describe_support(pattern: Pattern) -> str:
+    """Describe in one sentence how GPUs support the pattern; "" for 2:4 and 1:2."""
     if runs_as_two_four(pattern):
         bound = pattern.m / pattern.n
-        more = f"{pattern} runs as 2:4: 2× is the bound in theory, not {bound:.3g}×."
-        return more if bound > 2 else ""
-    share = compliant_share(pattern)
-    comply = f"{share:.0%} of random blocks comply with 2:4" if share is not None else "its blocks"
-    straddle = "" if share is not None else " straddle the groups of four"
+        text = f"{pattern} runs as 2:4: the theoretical bound is 2×, not {bound:.3g}×."
+        return text if bound > 2 else ""
+    fraction = compliant_fraction(pattern)
+    reason = "its blocks do not align with groups of four"
+    if fraction is not None:
+        reason = f"only {fraction:.0%} of random blocks comply with 2:4"
     return (
-        f"No hardware path for {pattern}: {comply}{straddle}, and nothing maintained runs the "
-        f"others; {pattern.m / pattern.n:.3g}× would be the bound in theory."
+        f"No GPU support for {pattern}: {reason}, and there is no maintained kernel for the "
+        f"others; the theoretical bound would be {pattern.m / pattern.n:.3g}×."
     )

@@ -1,7 +1,6 @@
-"""What a measurement says, as validated values.
+"""Measurements as validated records.
 
-Every value comes from outside (a worker, a server, a file), so all of it is checked here; a figure
-that cannot be true is refused rather than shown.
+All values come from outside (a worker, a server or a file) and are validated here.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 SCHEMA: Final = 1
 A_A: Final = "A/A"
-"""The way that measures the first dense one again: the noise floor."""
+"""The control: the first dense way measured a second time, which gives the noise floor."""
 
 Backend = Literal["cpu", "cusparselt", "cutlass"]
 Dtype = Literal["float32", "float16", "bfloat16", "int8"]
 Mode = Literal["graph", "eager"]
 
-AnyTold = TypeVar("AnyTold", bound=BaseModel)
+AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
 Seconds = Annotated[float, Field(ge=0, le=1e7)]
 Microseconds = Annotated[float, Field(gt=0, le=1e10)]
@@ -29,11 +28,11 @@ Size = Annotated[int, Field(ge=1, le=1 << 31)]
 
 
 class MeasurementError(ValueError):
-    """A file or a worker's answer that is no measurement; the text says what to do."""
+    """A file or an answer is not a valid measurement; the message says what to do."""
 
 
-class Told(BaseModel):
-    """Frozen values told by a worker; later versions may tell more, which is ignored."""
+class Record(BaseModel):
+    """Frozen values from a worker; unknown keys of later versions are ignored."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -45,8 +44,8 @@ class Told(BaseModel):
     )
 
 
-class Device(Told):
-    """The machine that measured: kind cpu or cuda, versions, limits (bytes, MHz, W)."""
+class Device(Record):
+    """The device of a measurement, with versions and limits (bytes, MHz, W)."""
 
     kind: Literal["cpu", "cuda"]
     name: Text
@@ -67,8 +66,8 @@ class Device(Told):
     clocks_max_mem: Text | float | None = None
 
 
-class Time(Told):
-    """One way to compute a case, in one mode: microseconds a call, and whether it was right."""
+class Time(Record):
+    """The time per call of one way to compute a case, in one mode; ``right`` if it was correct."""
 
     way: Text
     mode: Mode
@@ -85,8 +84,8 @@ class Time(Told):
     algorithm: dict[Text, int] | None = None
 
 
-class Ratio(Told):
-    """Speed-up of ``way`` over ``over``, with its 95 % bootstrap interval."""
+class Ratio(Record):
+    """The speed-up of ``way`` over ``over``, with a 95 % bootstrap interval."""
 
     way: Text
     over: Text
@@ -96,19 +95,19 @@ class Ratio(Told):
     high: Annotated[float, Field(gt=0, le=1e6)]
 
 
-class Refused(Told):
-    """A way that could not be tried here, and why."""
+class Refused(Record):
+    """A way that could not be measured, and the reason."""
 
     what: Text
     why: Text
 
 
-class Result(Told):
-    """One case, X (n, k) times W (m, k) transposed; without times, ``why`` says what happened.
+class Result(Record):
+    """The result of a case, X (n, k) times W (m, k) transposed; without times, ``why`` explains it.
 
-    ``share`` is the layer's part of its network's multiply-adds, 0 where it stands alone;
-    ``convolution`` says that the product stands for a k×k convolution, ``cold`` that the sets of
-    operands (``copies`` of them, taken in turn) are larger together than three L2 caches.
+    ``share`` is the layer's fraction of its network's multiply-adds, 0 without a network;
+    ``convolution`` is True if the product represents a k×k convolution; ``cold`` is True if the
+    ``copies`` sets of operands, used in turn, are larger in total than three L2 caches.
     """
 
     index: Count
@@ -139,32 +138,32 @@ class Result(Told):
         return 2 * self.m * self.n * self.k
 
     def dense(self, mode: Mode = "graph") -> Time | None:
-        """The fastest dense way; of the other mode where this one was not measured."""
+        """The fastest dense way, in the other mode if ``mode`` was not measured."""
         return _fastest([t for t in self._gemms(mode) if t.dense])
 
     def sparse(self, mode: Mode = "graph") -> Time | None:
-        """The fastest way that uses the sparsity and passed its check."""
+        """The fastest sparse way with correct results."""
         return _fastest([t for t in self._gemms(mode) if not t.dense and t.right])
 
     def dense_convolution(self) -> Time | None:
-        """The k×k convolution itself, as torch computes it."""
+        """The k×k convolution as torch computes it."""
         return _fastest([t for t in self._unfolded() if t.dense])
 
     def unfolded_sparse(self) -> Time | None:
-        """The sparse product with the unfolding that a convolution needs before it, if right."""
+        """The fastest correct sparse product including the unfolding that a convolution needs."""
         return _fastest([t for t in self._unfolded() if not t.dense and t.right])
 
     def ratio_of(self, time: Time | None) -> Ratio | None:
-        """The speed-up that was measured of a way."""
+        """The measured speed-up of a way."""
         found = (r for r in self.ratios if time and (r.way, r.mode) == (time.way, time.mode))
         return next(found, None)
 
     def noise(self, mode: Mode = "graph") -> Ratio | None:
-        """The A/A control: what the same code gives against itself."""
+        """The A/A control: the ratio between two measurements of the same code."""
         return next((r for r in self.ratios if r.way == A_A and r.mode == self.mode(mode)), None)
 
     def mode(self, wanted: Mode) -> Mode:
-        """``wanted`` where it was measured, else the other."""
+        """``wanted`` if it was measured, otherwise the other mode."""
         modes = {time.mode for time in self.times}
         return wanted if wanted in modes or not modes else next(iter(modes))
 
@@ -177,8 +176,8 @@ class Result(Told):
         return [t for t in self.times if t.mode == mode and t.unfolded]
 
 
-class Measurement(Told):
-    """All results of one worker: one device, type and backend. ``source`` names where it ran."""
+class Measurement(Record):
+    """All results for one device, dtype and backend; ``source`` names the machine or file."""
 
     source: Text = "this machine"
     time: Annotated[float, Field(ge=0, le=4e9)]
@@ -194,7 +193,7 @@ class Measurement(Told):
 
     @property
     def when(self) -> str:
-        """Minute at which it began, in this machine's time zone."""
+        """Start time in the local time zone, to the minute."""
         return datetime.fromtimestamp(self.time).strftime("%Y-%m-%d %H:%M")
 
 
@@ -205,8 +204,8 @@ BACKEND_NAMES: dict[Backend, str] = {
 }
 
 
-def checked(kind: type[AnyTold], content: Any) -> AnyTold:
-    """Validate what was told. Raises MeasurementError with the first thing that is wrong."""
+def validate(kind: type[AnyRecord], content: Any) -> AnyRecord:
+    """Return ``content`` as a record. Raises MeasurementError with the first error."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:

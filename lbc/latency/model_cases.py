@@ -1,4 +1,4 @@
-"""The layers of an experiment's network as cases, with random masks or a run's own."""
+"""The layers of an experiment's model as cases, with random masks or those of a run."""
 
 from __future__ import annotations
 
@@ -25,33 +25,34 @@ MODEL_FILE = "model.safetensors"
 def cases_of_experiment(
     experiment: Experiment, batch: int, image: int | None = None
 ) -> tuple[tuple[Case, ...], dict[str, str]]:
-    """Every sparse layer of the network for ``batch`` images, and the others with their reason.
+    """Return a case for each sparse layer with ``batch`` images, and a reason for each other one.
 
-    ``image`` is the side of the images in pixels, the data's own by default. Raises ValueError
-    where the network cannot take them.
+    ``image`` is the image size in pixels, by default that of the data. Raises ValueError if the
+    model does not accept the images.
     """
-    cases, left_out, _ = _planned_cases(experiment, batch, image)
-    return cases, left_out
+    cases, skipped, _ = _planned_cases(experiment, batch, image)
+    return cases, skipped
 
 
 def _planned_cases(
     experiment: Experiment, batch: int, image: int | None
 ) -> tuple[tuple[Case, ...], dict[str, str], dict[str, LayerPlan]]:
-    """The cases, the other layers with their reasons, and all plans by name."""
+    """Return the cases, a reason for each other layer, and all plans by name."""
     in_shape, classes = describe(experiment.data)
     model = build_on_meta(experiment.model, in_shape, classes)
-    seen = (in_shape[0], image, image) if image else in_shape
-    cost, shapes = model_cost(model, seen), _image_shapes(model, seen)
+    if image:
+        in_shape = (in_shape[0], image, image)
+    cost, shapes = model_cost(model, in_shape), _image_shapes(model, in_shape)
     plans = plan_layers(
         model, experiment.pattern, experiment.skip, experiment.layers, example_inputs=cost.roles
     )
     layers = {plan.name: model.get_submodule(plan.module) for plan in plans}
-    cases, left_out = [], {}
+    cases, skipped = [], {}
     for plan in plans:
         layer = layers[plan.name]
         reason = _reason(plan, layer, cost.layers[plan.name])
         if reason:
-            left_out[plan.name] = reason
+            skipped[plan.name] = reason
         elif plan.pattern is not None:
             layer_cost = cost.layers[plan.name]
             case = Case(
@@ -64,47 +65,51 @@ def _planned_cases(
             )
             shape = _convolution(layers[plan.name], batch, shapes.get(plan.name))
             cases.append(replace(case, convolution=shape))
-    return tuple(cases), left_out, {plan.name: plan for plan in plans}
+    return tuple(cases), skipped, {plan.name: plan for plan in plans}
 
 
 def cases_of_run(
     folder: Path, batch: int, image: int | None = None
 ) -> tuple[tuple[Case, ...], dict[str, str]]:
-    """The same with the masks that a finished run found. Raises ValueError, ExperimentError."""
+    """Return the cases of a finished run, with its masks. Raises ValueError, ExperimentError."""
     weights = folder / MODEL_FILE
     if not weights.is_file():
-        raise ValueError(f"{folder} holds no {MODEL_FILE}: give the folder of a finished run.")
+        raise ValueError(f"{folder} has no {MODEL_FILE}: give the folder of a finished run.")
     experiment = load_experiment(folder / "experiment.yaml")
-    cases, left_out, plans = _planned_cases(experiment, batch, image)
+    cases, skipped, plans = _planned_cases(experiment, batch, image)
     try:
         tensors = load_file(weights)
     except Exception as error:
-        raise ValueError(f"{weights} cannot be read: it is damaged or no such file.") from error
-    found = []
+        raise ValueError(
+            f"{weights} cannot be read: it is damaged or not a safetensors file."
+        ) from error
+    masked = []
     for case in cases:
         plan = plans[case.name]
         weight = tensors.get(f"{plan.module}.{plan.tensor}".removeprefix("."))
         if weight is None or weight.numel() != case.m * case.k:
-            raise ValueError(f"{weights} has no layer {case.name} of this network's size.")
+            raise ValueError(
+                f"{weights} has no layer {case.name} of the size that the model needs."
+            )
         rows = weight.movedim(plan.input_dim, 1)
-        found.append(replace(case, mask=packed_mask(rows, case.pattern)))
-    return tuple(found), left_out
+        masked.append(replace(case, mask=pack_mask(rows, case.pattern)))
+    return tuple(masked), skipped
 
 
-def packed_mask(weight: Tensor, pattern: Pattern) -> bytes:
-    """Bits of the non-zero weights in the order of their blocks, most significant first."""
+def pack_mask(weight: Tensor, pattern: Pattern) -> bytes:
+    """Pack the mask of non-zero weights in the order of blocks, most significant bit first."""
     return np.packbits(pattern.to_blocks(weight != 0).numpy()).tobytes()
 
 
 def _image_shapes(model: nn.Module, in_shape: Shape) -> dict[str, Shape]:
-    """Channels, height and width of what goes into every 2-D convolution."""
-    seen: dict[str, Shape] = {}
+    """Return the channels, height and width of the input of every 2-D convolution."""
+    shapes: dict[str, Shape] = {}
 
-    def note(name: str, given: tuple[Tensor, ...]) -> None:
-        seen[name] = tuple(given[0].shape[1:])
+    def record(name: str, inputs: tuple[Tensor, ...]) -> None:
+        shapes[name] = tuple(inputs[0].shape[1:])
 
     hooks = [
-        module.register_forward_pre_hook(lambda _, given, name=name: note(name, given))
+        module.register_forward_pre_hook(lambda _, inputs, name=name: record(name, inputs))
         for name, module in model.named_modules()
         if isinstance(module, nn.Conv2d)
     ]
@@ -113,23 +118,23 @@ def _image_shapes(model: nn.Module, in_shape: Shape) -> dict[str, Shape]:
     finally:
         for hook in hooks:
             hook.remove()
-    return seen
+    return shapes
 
 
 def _reason(plan: LayerPlan, layer: nn.Module, cost: LayerCost) -> str:
     if plan.pattern is None:
         return plan.reason
     if getattr(layer, "groups", 1) != 1:
-        return "a grouped convolution is several small products"
+        return "a grouped convolution consists of several small products"
     if getattr(layer, "transposed", False):
         return "a transposed convolution adds up overlapping products"
     if not cost.calls:
-        return "the network does not call it as a layer"
+        return "the model does not call it as a layer"
     return ""
 
 
 def _convolution(layer: nn.Module, batch: int, shape: Shape | None) -> Convolution | None:
-    """What the k×k convolution needs beside its product; None for the other layers."""
+    """Return the geometry of a k×k convolution, or None for other layers."""
     if not isinstance(layer, nn.Conv2d) or shape is None or isinstance(layer.padding, str):
         return None
     if layer.kernel_size == (1, 1):

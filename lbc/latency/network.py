@@ -1,4 +1,4 @@
-"""What the layers' speed-ups come to for the whole network (Amdahl's law)."""
+"""Estimated speed-up of a whole network from its layers (Amdahl's law)."""
 
 from __future__ import annotations
 
@@ -9,44 +9,42 @@ from lbc.latency.measurement import Measurement, Result, Time
 
 @dataclass(frozen=True)
 class Estimate:
-    """Speed-up of a whole network from its measured layers.
+    """Estimated speed-up of a whole network from its measured layers.
 
-    ``today``: what torch can run: linear layers and 1×1 convolutions sparse, k×k convolutions
-    unfolded and sparse, each where that is faster for certain and dense elsewhere. ``kernels``:
-    k×k convolutions too, if a sparse convolution were as fast as its product alone. Shares are
-    parts of the network's multiply-adds: ``measured`` of all layers with a time, ``convolutions``
-    of k×k convolutions; the rest is taken to be as fast, dense, as the measured layers are in the
-    mean. ``processor``: measured on one, which says nothing about a GPU.
+    ``today`` uses what torch supports: sparse linear layers and 1×1 convolutions, and unfolded
+    sparse k×k convolutions, each if it is significantly faster than dense. ``kernels`` assumes in
+    addition sparse k×k convolutions as fast as their products. ``measured`` is the fraction of the
+    network's multiply-adds in measured layers, ``convolutions`` that in k×k convolutions; the rest
+    is assumed to run dense at the mean speed of the measured layers. ``cpu`` is True for a
+    measurement on a CPU, which says nothing about a GPU.
     """
 
     today: float
     kernels: float
     measured: float
     convolutions: float
-    processor: bool = False
+    cpu: bool = False
 
-    def sentence(self) -> str:
-        """The estimate in words."""
-        where = (
-            "Whole network on this processor, not on a GPU" if self.processor else ("Whole network")
-        )
+    def describe(self) -> str:
+        """Describe the estimate in words."""
+        where = "Whole network on this CPU, not on a GPU" if self.cpu else "Whole network"
         text = (
-            f"{where}: about {self.today:.2f}× today. The measured layers are "
+            f"{where}: about {self.today:.2f}× today. The measured layers have "
             f"{self.measured:.0%} of its multiply-adds; the rest counts as dense."
         )
         if self.convolutions:
-            what = "sparse" if self.processor else "2:4"
+            kind = "sparse" if self.cpu else "2:4"
             text += (
-                f" k×k convolutions ({self.convolutions:.0%}) have no {what} kernel in torch; were "
+                f" torch has no {kind} kernel for k×k convolutions ({self.convolutions:.0%}); with "
                 f"one as fast as the product alone, it would be {self.kernels:.2f}×."
             )
         return text
 
 
 def estimate(measurement: Measurement) -> Estimate | None:
-    """The whole network's speed-up, None where the cases are not a network's layers.
+    """Estimate the speed-up of the whole network; None if the cases are not layers of a network.
 
-    Amdahl: T_dense / T_sparse over the layers' times, weighted as they were measured.
+    Amdahl's law: T_dense / T_sparse over the measured times of the layers.
     """
     layers = [r for r in measurement.results if r.share and r.dense() is not None]
     if not layers:
@@ -61,12 +59,12 @@ def estimate(measurement: Measurement) -> Estimate | None:
         kernels=(dense + rest) / (kernels + rest),
         measured=measured,
         convolutions=sum(layer.share for layer in layers if layer.convolution),
-        processor=measurement.backend == "cpu",
+        cpu=measurement.backend == "cpu",
     )
 
 
 def _dense_us(result: Result) -> float:
-    """Of a k×k convolution itself where it was measured, else of its product."""
+    """The dense time of a k×k convolution if it was measured, otherwise of its product."""
     dense = result.dense_convolution() or result.dense()
     assert dense is not None
     return dense.median_us
@@ -77,7 +75,7 @@ def _today_us(result: Result) -> float:
 
 
 def _faster_us(result: Result, sparse: Time | None) -> float:
-    """The sparse time where its whole interval is faster; noise is no gain."""
+    """The sparse time if its whole confidence interval is faster, otherwise the dense one."""
     ratio = result.ratio_of(sparse)
     if sparse is None or ratio is None or ratio.low <= 1:
         return _dense_us(result)

@@ -1,4 +1,4 @@
-"""Runs workers, one for each type and backend, and turns their answers into measurements."""
+"""Runs a worker for each dtype and backend and collects their answers into measurements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lbc.latency.answers import Ended, Hello, Noise, Started, measurement_of, with_result
+from lbc.latency.answers import Ended, Hello, OtherLine, Started, new_measurement, with_result
 from lbc.latency.cases import Case
 from lbc.latency.measurement import Backend, Dtype, Measurement, MeasurementError, Result
 from lbc.latency.place import HERE, Place
@@ -18,13 +18,13 @@ from lbc.latency.process import WorkerProcess
 
 RECOVERIES = 3
 RECOVERY_PAUSE = 2.0
-NOWHERE = ("connection", "python", "no GPU")
-"""Failures that every type and backend would meet alike."""
+FATAL_KINDS = ("connection", "python", "no GPU")
+"""Kinds of failure that affect every dtype and backend."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure; seconds and counts, as the worker's protocol has them."""
+    """Settings of a measurement, under the keys of the worker's protocol."""
 
     samples: int = 30
     warmup_seconds: float = 0.2
@@ -37,7 +37,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure, and where. Without cases only the device is asked for."""
+    """What to measure, and where; without cases, only the device is queried."""
 
     cases: tuple[Case, ...]
     device: str
@@ -49,7 +49,7 @@ class Request:
     def job(
         self, dtype: Dtype, backend: Backend, first: int = 0, unsearched: Sequence[int] = ()
     ) -> dict[str, Any]:
-        """One worker's job, from case ``first`` on; without the search in cases ``unsearched``."""
+        """Return a worker's job, from case ``first`` on, without search in cases ``unsearched``."""
         return {
             **vars(self.settings),
             "unsearched": list(unsearched),
@@ -64,19 +64,17 @@ class Request:
         }
 
     @classmethod
-    def on(cls, cases: Sequence[Case], device: str, **more: Any) -> Request:
-        """The types and backends that fit the device: a processor has one row of its own."""
-        if device == "cpu":
-            return cls(
-                tuple(cases), device, **{"dtypes": ("float32",), "backends": ("cpu",)} | more
-            )
-        both: dict[str, Any] = {"dtypes": ("bfloat16",), "backends": ("cusparselt", "cutlass")}
-        return cls(tuple(cases), device, **both | more)
+    def for_device(cls, cases: Sequence[Case], device: str, **more: Any) -> Request:
+        """Return a request with the default dtypes and backends of the device."""
+        gpu = {"dtypes": ("bfloat16",), "backends": ("cusparselt", "cutlass")}
+        cpu = {"dtypes": ("float32",), "backends": ("cpu",)}
+        defaults: dict[str, Any] = cpu if device == "cpu" else gpu
+        return cls(tuple(cases), device, **defaults | more)
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker answered: its device, before the first case."""
+    """A worker has started; ``measurement`` has its device and no results yet."""
 
     measurement: Measurement
 
@@ -90,7 +88,7 @@ class CaseStarted:
 
 @dataclass(frozen=True)
 class CaseDone:
-    """One more result; ``measurement`` holds all so far."""
+    """A case is done; ``measurement`` has all results so far."""
 
     measurement: Measurement
     result: Result
@@ -98,7 +96,7 @@ class CaseDone:
 
 @dataclass(frozen=True)
 class WorkerFailed:
-    """A worker could not measure, or not to the end; a sentence."""
+    """A worker could not measure, or could not finish; ``message`` is a sentence."""
 
     dtype: Dtype
     backend: Backend
@@ -107,56 +105,55 @@ class WorkerFailed:
 
 
 @dataclass(frozen=True)
-class Said:
-    """Something for the log."""
+class LogMessage:
+    """A message for the log."""
 
     text: str
 
 
-Event = Ready | CaseStarted | CaseDone | WorkerFailed | Said
+Event = Ready | CaseStarted | CaseDone | WorkerFailed | LogMessage
 
 
 def measure(
-    request: Request, tell: Callable[[Event], None], cancel: threading.Event | None = None
+    request: Request, emit: Callable[[Event], None], cancel: threading.Event | None = None
 ) -> tuple[Measurement, ...]:
-    """Measure every case with every type and backend; what there is when cancelled or broken off.
+    """Measure every case with every dtype and backend; return the results so far if interrupted.
 
-    Blocks; ``tell`` is called in this thread. Set ``cancel`` from any thread: the worker, here or
-    on its server, ends within seconds.
+    Blocks, and calls ``emit`` with every event in this thread. ``cancel`` may be set from any
+    thread; the worker, also on a server, ends within seconds.
     """
     cancel = cancel or threading.Event()
-    found = []
+    measurements = []
     for dtype in request.dtypes:
         for backend in request.backends:
             if cancel.is_set():
                 break
-            campaign = _Campaign(request, dtype, backend, tell, cancel)
+            campaign = _Campaign(request, dtype, backend, emit, cancel)
             measurement = campaign.run()
-            found += [measurement] if measurement else []
-            if campaign.failure in NOWHERE:
-                return tuple(found)
-    return tuple(found)
+            measurements += [measurement] if measurement else []
+            if campaign.failure in FATAL_KINDS:
+                return tuple(measurements)
+    return tuple(measurements)
 
 
 @dataclass
 class _Campaign:
-    """The workers of one type and backend: a case that hangs or breaks the GPU costs a restart.
+    """The workers of one dtype and backend, restarted after a case that hangs or breaks the GPU.
 
-    ``open`` is the case that a worker began and has not answered (at ``opened``, of the monotonic
-    clock), ``first`` the next one after those answered; all of the worker that runs now, as
-    ``hello`` is.
+    ``current`` is the case that the present worker has started and not answered, ``started`` the
+    monotonic time of its start, and ``first`` the case after the last answered one.
     """
 
     request: Request
     dtype: Dtype
     backend: Backend
-    tell: Callable[[Event], None]
+    emit: Callable[[Event], None]
     cancel: threading.Event
     measurement: Measurement | None = None
     hello: Hello | None = None
     first: int = 0
-    open: int | None = None
-    opened: float = 0.0
+    current: int | None = None
+    started: float = 0.0
     answered: set[int] = field(default_factory=set)
     unsearched: list[int] = field(default_factory=list)
     failure: str = ""
@@ -164,31 +161,31 @@ class _Campaign:
     def run(self) -> Measurement | None:
         over = False
         while not over:
-            self.hello, self.open, self.answered = None, None, set()
+            self.hello, self.current, self.answered = None, None, set()
             job = self.request.job(self.dtype, self.backend, self.first, self.unsearched)
-            over = self._after(self._measured(job))
+            over = self._handle_end(self._run_worker(job))
         return self.measurement
 
-    def _measured(self, job: dict[str, Any]) -> Ended:
-        """How one worker ended, with what a lost connection to it held back."""
+    def _run_worker(self, job: dict[str, Any]) -> Ended:
+        """Run one worker, recovering its answers if the connection breaks."""
         place = self.request.place
         try:
             process = WorkerProcess(place, job)
         except MeasurementError as error:
             kind = "connection" if place.remote else "python"
             return Ended(how="failed", kind=kind, message=str(error))
-        ended = self._follow(process)
+        ended = self._read_answers(process)
         if ended is None and place.remote and self.hello is not None:
             ended = self._recover(job["keep"])
-        ended = ended or process.death(self.hello is not None)
-        took = time.monotonic() - self.opened
-        if ended.kind == "died" and self.open is not None and took >= job["case_seconds"]:
-            # A library that keeps the interpreter's lock lets the worker end, but say nothing.
-            return Ended(how="timeout", message="The case took too long.", index=self.open)
+        ended = ended or process.describe_exit(self.hello is not None)
+        elapsed = time.monotonic() - self.started
+        if ended.kind == "died" and self.current is not None and elapsed >= job["case_seconds"]:
+            # A library that holds the GIL prevents the worker from reporting its timeout.
+            return Ended(how="timeout", message="The case took too long.", index=self.current)
         return ended
 
-    def _follow(self, process: WorkerProcess) -> Ended | None:
-        """The worker's last word; None where it fell silent without one."""
+    def _read_answers(self, process: WorkerProcess) -> Ended | None:
+        """Handle all answers; return how the worker ended, or None if it did not report that."""
         limit = self.request.settings.case_seconds + 60
         try:
             while not self.cancel.is_set():
@@ -199,73 +196,75 @@ class _Campaign:
                 if answer is None or isinstance(answer, Ended):
                     process.finish()
                     return answer
-                self._take(answer)
+                self._handle(answer)
         except BaseException:
             process.cancel()
             raise
         process.cancel()
         return Ended(how="cancelled")
 
-    def _take(self, answer: Hello | Started | Result | Noise) -> None:
+    def _handle(self, answer: Hello | Started | Result | OtherLine) -> None:
         known = range(len(self.request.cases))
         match answer:
             case Hello():
                 self.hello = answer
                 if self.measurement is None:
-                    self.measurement = measurement_of(answer, self.request.place.name)
-                    self.tell(Ready(self.measurement))
+                    self.measurement = new_measurement(answer, self.request.place.name)
+                    self.emit(Ready(self.measurement))
             case Started(index=index) if index in known and index not in self.answered:
-                if index == self.open:
-                    return  # told again after a broken connection
-                self.open, self.opened = index, time.monotonic()
-                self.tell(CaseStarted(index, self.dtype, self.backend))
+                if index == self.current:
+                    return  # repeated after a broken connection
+                self.current, self.started = index, time.monotonic()
+                self.emit(CaseStarted(index, self.dtype, self.backend))
             case Result(index=index) if index in known and index not in self.answered:
                 self.answered.add(index)
-                self.open, self.first = None, index + 1
+                self.current, self.first = None, index + 1
                 self._add(answer)
-            case Noise() if answer.line:
-                self.tell(Said(answer.line))
+            case OtherLine() if answer.line:
+                self.emit(LogMessage(answer.line))
 
     def _add(self, result: Result) -> None:
         if self.measurement is not None:
             self.measurement = with_result(self.measurement, result)
-            self.tell(CaseDone(self.measurement, result))
+            self.emit(CaseDone(self.measurement, result))
 
     def _recover(self, keep: str) -> Ended | None:
-        """Fetch from the server what the lost connection would have said."""
+        """Fetch the answers that a broken connection has lost from the server."""
         for attempt in range(RECOVERIES):
-            self.tell(Said(f"The connection to {self.request.place.name} broke; asking again."))
-            # When cancelled, ask at once: the worker there must be told.
+            self.emit(
+                LogMessage(f"The connection to {self.request.place.name} broke; reconnecting.")
+            )
+            # When cancelled, reconnect at once to cancel the worker there.
             self.cancel.wait(RECOVERY_PAUSE * attempt)
-            ended = self._follow(WorkerProcess.recovering(self.request.place, keep))
+            ended = self._read_answers(WorkerProcess.recover(self.request.place, keep))
             if ended is not None:
                 return ended
         return None
 
-    def _after(self, ended: Ended) -> bool:
-        """Whether nothing is left to do, after marking the case that ended its worker."""
+    def _handle_end(self, ended: Ended) -> bool:
+        """Record the case that ended the worker, if any; return True if nothing is left to do."""
         if ended.how in ("done", "cancelled"):
             return True
         poisoned = ended.kind == "poisoned"
         fatal = ended.how == "timeout" or ended.kind == "died" or poisoned
-        if not fatal or (self.open is None and not self.answered):
+        if not fatal or (self.current is None and not self.answered):
             self.failure = ended.kind
-            self.tell(WorkerFailed(self.dtype, self.backend, ended.kind, ended.message))
+            self.emit(WorkerFailed(self.dtype, self.backend, ended.kind, ended.message))
             return True
-        stuck = self.first - 1 if poisoned else self.open
+        stuck = self.first - 1 if poisoned else self.current
         if stuck is not None:
             self._end_case(stuck, "hung" if ended.how == "timeout" else ended.kind, ended.message)
         return self.first >= len(self.request.cases)
 
     def _end_case(self, index: int, kind: str, why: str) -> None:
-        """Measure a case again without the search, the likely cause; then mark it as failed."""
+        """Repeat a case without search, the likely cause; if that has been done, mark it failed."""
         searched = self.backend == "cusparselt" and self.request.settings.search
         case = self.request.cases[index]
         if searched and index not in self.unsearched:
             self.unsearched.append(index)
             self.first = index
-            self.tell(Said(f"{case.name}: {why} Once more, without the search for an algorithm."))
+            self.emit(LogMessage(f"{case.name}: {why} Repeating it without the algorithm search."))
             return
         self.first = index + 1
-        told = {"index": index, "status": "failed", "class": kind, "why": why}
-        self._add(Result.model_validate(case.named | told))
+        failed = {"index": index, "status": "failed", "class": kind, "why": why}
+        self._add(Result.model_validate(case.identity | failed))

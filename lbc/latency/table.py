@@ -1,4 +1,4 @@
-"""Measurements as text, for the terminal."""
+"""Measurements as text for the terminal."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lbc.latency.explanation import explain
 from lbc.latency.measurement import Device, Measurement, Result
 from lbc.latency.network import estimate
-from lbc.latency.why import why_slow
 
-CPU_WARNING = "A processor's own figures: they say nothing about 2:4 on a GPU."
+CPU_WARNING = "Measured on a CPU: the figures say nothing about 2:4 on a GPU."
 
 
 def print_measurement(measurement: Measurement) -> None:
-    """Print one table, its device above and the whole network's estimate below."""
+    """Print the device, a table of the results and the estimate for the whole network."""
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     console.print(f"[bold]{escape(measurement.title)}[/bold] ({escape(measurement.source)})")
     if measurement.device.kind == "cpu":
@@ -27,7 +27,7 @@ def print_measurement(measurement: Measurement) -> None:
     console.print(table)
     whole = estimate(measurement)
     if whole is not None:
-        console.print(whole.sentence(), markup=False)
+        console.print(whole.describe(), markup=False)
 
 
 def _row(result: Result, measurement: Measurement) -> tuple[str, ...]:
@@ -40,18 +40,18 @@ def _row(result: Result, measurement: Measurement) -> tuple[str, ...]:
         f"{sparse.median_us:,.1f}" if sparse else "",
         sparse.way if sparse else "",
         speed_up(result),
-        why_slow(result, measurement),
+        explain(result, measurement),
     )
 
 
 def speed_up(result: Result) -> str:
-    """The best sparse way's ratio with its interval, like 1.52 (1.50–1.53)."""
+    """Format the best sparse way's speed-up and interval, such as 1.52 (1.50–1.53)."""
     ratio = result.ratio_of(result.sparse())
     return f"{ratio.ratio:.2f} ({ratio.low:.2f}–{ratio.high:.2f})" if ratio else ""
 
 
 def device_lines(device: Device) -> list[str]:
-    """What a device is, a fact a line."""
+    """Describe a device, one fact per line."""
     facts = [device.name]
     if device.capability:
         facts[0] += f", compute capability {device.capability[0]}.{device.capability[1]}"
@@ -70,15 +70,15 @@ def device_lines(device: Device) -> list[str]:
         ("cuBLAS", device.cublas, ""),
         ("cuSPARSELt", _version(device.cusparselt), ""),
         ("power limit", device.power_limit, " W"),
-        ("highest clock", device.clocks_max_sm, " MHz"),
+        ("maximum clock", device.clocks_max_sm, " MHz"),
     ):
         if value is not None:
-            facts.append(f"{label} {_plain(value)}{unit}")
+            facts.append(f"{label} {_format(value)}{unit}")
     return facts
 
 
 def detail_lines(result: Result) -> list[str]:
-    """All that was measured of a case, a fact a line."""
+    """Describe all measurements of a case, one per line."""
     lines = [f"{result.name}: {result.m} outputs × {result.n} tokens or pixels × {result.k} inputs"]
     for time in result.times:
         ratio = result.ratio_of(time)
@@ -91,18 +91,18 @@ def detail_lines(result: Result) -> list[str]:
         if time.compress_ms is not None:
             lines[-1] += f", compressed in {time.compress_ms:.2f} ms"
         if time.bytes and result.bytes_dense:
-            lines[-1] += f", weights of {time.bytes / result.bytes_dense:.0%} the bytes"
+            lines[-1] += f", weights take {time.bytes / result.bytes_dense:.0%} of the dense bytes"
     lines += [f"{refused.what}: not measured. {refused.why}" for refused in result.refused]
     if result.cold is not None:
-        sets = f"{result.copies} sets of operands in turn"
+        sets = f"{result.copies} sets of operands used in turn"
         lines.append(f"{sets}: {'cold' if result.cold else 'partly warm'} L2 cache")
     return lines
 
 
-def _plain(value: str | float) -> str:
+def _format(value: str | float) -> str:
     return f"{value:g}" if isinstance(value, float) else value
 
 
 def _version(number: int | None) -> str | None:
-    """cuSPARSELt's number as its version: 801 is 0.8.1."""
+    """Format cuSPARSELt's version number: 801 is 0.8.1."""
     return None if number is None else f"{number // 1000}.{number // 100 % 10}.{number % 100}"

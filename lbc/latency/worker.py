@@ -1,13 +1,13 @@
-"""The latency worker: sparse against dense, measured on the machine that runs this file.
+"""The latency worker: measures sparse and dense layers on the machine that runs this file.
 
-One file that needs only the standard library and torch (2.11 to 2.13), so that a server has nothing
-to install. Usage: ``worker.py -`` (job as one JSON line on standard input, "cancel" may follow),
-``worker.py JOB`` (job as base64), ``worker.py recover ID`` (a kept job's answers from the first
-on, until its last word; "cancel" ends the job).
+A single file that needs only the standard library and torch (2.11 to 2.13), so that nothing has to
+be installed on a server. Usage: ``worker.py -`` (job as a JSON line on standard input, which
+"cancel" may follow), ``worker.py JOB`` (job in base64), ``worker.py recover ID`` (all answers of a
+stored job until its end; "cancel" ends the job).
 
-Answers are JSON lines behind ``PREFIX`` on standard output; anything else there is noise. Exit
-status: 0 done, 2 cannot measure here, 3 job unreadable, 4 a case hung, 5 cancelled, 6 the GPU is in
-an undefined state and the cases left need a new process.
+Answers are JSON lines after ``PREFIX`` on standard output; other output is ignored. Exit status: 0
+done, 2 cannot measure here, 3 invalid job, 4 a case hung, 5 cancelled, 6 the GPU is in an undefined
+state and the remaining cases need a new process.
 """
 
 from __future__ import annotations
@@ -38,65 +38,65 @@ FINAL = ("done", "failed", "cancelled", "timeout")
 DONE, REFUSED, UNREADABLE, HUNG, CANCELLED, POISONED = 0, 2, 3, 4, 5, 6
 KEEP_DAYS = 7
 GRACE_SECONDS = 2.0
-LEAVE_SECONDS = 10.0
-MOST_COPIES = 64
-LONG_SECONDS = 4e-3
-FASTEST = 1e15
-"""Operations per second that no call exceeds by much: an H100's dense bfloat16 peak."""
+CLOSE_SECONDS = 10.0
+MAX_COPIES = 64
+MIN_SAMPLE_SECONDS = 4e-3
+PEAK_OPERATIONS = 1e15
+"""Upper bound of operations per second: about an H100's dense bfloat16 peak."""
 
-LONGEST_ERROR = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1e-2, "int8": 0.0}
-"""Largest relative Frobenius error: a few roundings of the output's type; int8 sums are exact."""
+MAX_ERROR = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1e-2, "int8": 0.0}
+"""Maximum relative Frobenius error: some roundings of the output dtype; int8 sums are exact."""
 
 Call = Callable[[], Any]
 
 
 class RefusedError(Exception):
-    """This machine, or this case, cannot be measured; ``kind`` is a word, the text a sentence.
+    """A case, or any case on this machine, cannot be measured.
 
-    ``facts`` are told beside it.
+    ``values`` are added to the answer.
     """
 
-    def __init__(self, kind: str, sentence: str, **facts: Any) -> None:
-        super().__init__(sentence)
-        self.kind, self.facts = kind, facts
+    def __init__(self, kind: str, message: str, **values: Any) -> None:
+        super().__init__(message)
+        self.kind, self.values = kind, values
 
 
 # -- answers --------------------------------------------------------------------------------------
 
 
 class Reporter:
-    """Writes every answer to standard output and, for recovery, to a file that outlives it.
+    """Write answers to standard output and, for recovery, to a file.
 
-    A connection may stall without an end, so another thread writes to it: neither the measurement
-    nor its watchdog waits.
+    Standard output is written in its own thread: if the connection stalls, neither the measurement
+    nor the watchdog blocks.
     """
 
     def __init__(self, keep: str | None) -> None:
         self._lock = threading.Lock()
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._file = open_kept(keep) if keep else None
+        self._file = open_result_file(keep) if keep else None
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
 
-    def say(self, kind: str, **content: Any) -> None:
+    def send(self, kind: str, **content: Any) -> None:
         line = json.dumps({"kind": kind, **content}, allow_nan=False)
         with self._lock:
             if self._file is not None:
                 try:
                     self._file.write(line + "\n")
                     self._file.flush()
-                except OSError:  # a full disk: the connection still tells
+                except OSError:  # disk full: standard output still works
                     self._file = None
             self._lines.put(line)
 
     def close(self) -> None:
-        """Wait until everything is written, as long as somebody reads."""
+        """Wait until all answers are written, at most CLOSE_SECONDS."""
         self._lines.put(None)
-        self._writer.join(LEAVE_SECONDS)
+        self._writer.join(CLOSE_SECONDS)
 
-    def leave(self, status: int, kind: str, **content: Any) -> None:
-        """Say the last word and end the process, whatever its other threads are stuck in."""
-        self.say(kind, **content)
+    def exit(self, status: int, kind: str, **content: Any) -> None:
+        """Send a last answer and end the process, even if other threads are blocked."""
+        self.send(kind, **content)
         self.close()
         os._exit(status)
 
@@ -105,20 +105,20 @@ class Reporter:
             try:
                 sys.stdout.write("\n" + PREFIX + line + "\n")
                 sys.stdout.flush()
-            except OSError:  # the connection is gone; the file goes on
+            except OSError:  # the connection is closed; the file is still written
                 return
 
 
-def folder() -> Path:
+def result_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lbc-latency"
 
 
-def open_kept(job: str) -> Any:
-    """The file of a job's answers; None where the home cannot be written, which stops nothing."""
+def open_result_file(job: str) -> Any:
+    """Open the file for a job's answers; return None if it cannot be written."""
     path = result_path(job)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        forget_old_results()
+        delete_old_results()
         return path.open("w", encoding="utf-8")
     except OSError:
         return None
@@ -126,51 +126,51 @@ def open_kept(job: str) -> Any:
 
 def result_path(job: str) -> Path:
     if re.fullmatch(r"[0-9a-f]{8,64}", job) is None:
-        raise ValueError("A job's name is hexadecimal.")
-    return folder() / f"{job}.ndjson"
+        raise ValueError("A job id must be hexadecimal.")
+    return result_folder() / f"{job}.ndjson"
 
 
-def forget_old_results() -> None:
-    for path in folder().glob("*.ndjson"):
+def delete_old_results() -> None:
+    for path in result_folder().glob("*.ndjson"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > KEEP_DAYS * 86400:
                 path.unlink()
 
 
 def recover(job: str, wait_seconds: float = 3600.0) -> int:
-    """Print what a kept job has answered and goes on answering, until its last word."""
+    """Print all past and future answers of a stored job until its end."""
     path, end = result_path(job), time.time() + wait_seconds
     if not path.exists():
-        print_answer(failure("lost", "The server holds no results of this measurement."))
+        print_answer(failure("lost", "The server has no results of this measurement."))
         return REFUSED
     threading.Thread(target=stop_on_cancel, args=(path,), daemon=True).start()
     printed, pid = 0, None
     while time.time() < end:
-        lived = pid is None or alive(pid)
-        answers = kept_answers(path)
+        was_alive = pid is None or is_alive(pid)
+        answers = read_answers(path)
         for answer in answers[printed:]:
             print_answer(answer)
             pid = answer.get("pid", pid)
             if answer["kind"] in FINAL:
                 return DONE
         printed = len(answers)
-        if not lived:
-            print_answer(failure("died", "The measuring process ended without a last word."))
+        if not was_alive:
+            print_answer(failure("died", "The measuring process ended unexpectedly."))
             return REFUSED
         time.sleep(0.2)
     return HUNG
 
 
-def kept_answers(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a kept job; the last may still be in the making."""
+def read_answers(path: Path) -> list[dict[str, Any]]:
+    """Read the complete lines of a stored job; the last line may still be incomplete."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
 def stop_on_cancel(path: Path) -> None:
-    """Obey "cancel" on standard input by ending the measuring process; its end ends the asking."""
+    """End the measuring process on "cancel", and this process at the end of standard input."""
     for line in sys.stdin:
         if line.strip() == "cancel":
-            answers = kept_answers(path)
+            answers = read_answers(path)
             pids = [answer["pid"] for answer in answers if "pid" in answer]
             if pids and answers[-1]["kind"] not in FINAL:
                 with suppress(OSError):
@@ -188,7 +188,7 @@ def failure(kind: str, message: str) -> dict[str, Any]:
     return {"kind": "failed", "class": kind, "message": message}
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -199,10 +199,10 @@ def alive(pid: int) -> bool:
 
 
 class Watchdog(threading.Thread):
-    """Ends the process when a case, or the whole job, takes longer than it may.
+    """End the process when a case or the whole job exceeds its time limit.
 
-    cuSPARSELt's search keeps the interpreter's lock, so that no Python thread could end it: a timer
-    of faulthandler's, which needs no lock, ends the process soon after this one should have.
+    cuSPARSELt's search holds the GIL, so that no Python thread can run. As a fallback, a timer of
+    faulthandler, which does not need the GIL, ends the process shortly after the limit.
     """
 
     def __init__(self, reporter: Reporter, deadline: float, case_seconds: float) -> None:
@@ -211,12 +211,12 @@ class Watchdog(threading.Thread):
         self._seconds = {"job": deadline, "case": case_seconds}
         self._deadline = time.monotonic() + deadline
         self._case, self._case_end = -1, math.inf
-        self._nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        self._devnull = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
-    def begin(self, case: int) -> None:
+    def start_case(self, case: int) -> None:
         seconds = self._seconds["case"]
         self._case, self._case_end = case, time.monotonic() + seconds
-        faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True, file=self._nowhere)
+        faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True, file=self._devnull)
 
     def run(self) -> None:
         while True:
@@ -225,38 +225,38 @@ class Watchdog(threading.Thread):
             if now > min(self._deadline, self._case_end):
                 what = "case" if now > self._case_end else "job"
                 seconds = self._seconds[what]
-                self._reporter.leave(HUNG, "timeout", index=self._case, what=what, seconds=seconds)
+                self._reporter.exit(HUNG, "timeout", index=self._case, what=what, seconds=seconds)
 
 
 def listen_for_cancel(reporter: Reporter, orphan: str) -> None:
-    """Obey "cancel" on standard input; its end means the parent (or the connection) is gone."""
+    """End the process on "cancel"; the end of standard input means that the parent is gone."""
     for line in sys.stdin:
         if line.strip() == "cancel":
-            reporter.leave(CANCELLED, "cancelled")
+            reporter.exit(CANCELLED, "cancelled")
     if orphan == "end":
-        reporter.leave(CANCELLED, "cancelled")
+        reporter.exit(CANCELLED, "cancelled")
 
 
 # -- the machine ----------------------------------------------------------------------------------
 
 
-def facts(torch: Any, job: dict[str, Any]) -> dict[str, Any]:
-    """What the measurement depends on: device, versions, limits."""
-    found: dict[str, Any] = {
+def describe_device(torch: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """Return what a measurement depends on: device, versions and limits."""
+    values: dict[str, Any] = {
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": platform.system() + " " + platform.machine(),
-        "processor": processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda,
         "kind": torch.device(job["device"]).type,
     }
-    if found["kind"] != "cuda":
-        return {**found, "name": found["processor"]}
+    if values["kind"] != "cuda":
+        return {**values, "name": values["processor"]}
     device = torch.cuda.get_device_properties(torch.device(job["device"]))
     uuid = getattr(device, "uuid", None)
     return {
-        **found,
+        **values,
         "name": device.name,
         "capability": [device.major, device.minor],
         "multiprocessors": device.multi_processor_count,
@@ -265,11 +265,11 @@ def facts(torch: Any, job: dict[str, Any]) -> dict[str, Any]:
         "uuid": "GPU-" + str(uuid).replace("GPU-", "") if uuid is not None else None,
         "cublas": library_version("libcublas.so", torch),
         "cusparselt": torch.backends.cusparselt.version(),
-        **smi(uuid, "driver_version,power.limit,clocks.max.sm,clocks.max.mem"),
+        **query_nvidia_smi(uuid, "driver_version,power.limit,clocks.max.sm,clocks.max.mem"),
     }
 
 
-def processor() -> str:
+def processor_name() -> str:
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             for line in file:
@@ -281,7 +281,7 @@ def processor() -> str:
 
 
 def library_version(name: str, torch: Any) -> str | None:
-    """Version of a CUDA library that torch has loaded, by its wheel's metadata."""
+    """Return the version of a CUDA library used by torch, from its wheel's metadata."""
     from importlib import metadata
 
     major = (torch.version.cuda or "").split(".")[0]
@@ -294,25 +294,25 @@ def library_version(name: str, torch: Any) -> str | None:
     return None
 
 
-def smi(uuid: Any, fields: str) -> dict[str, Any]:
-    """Read-only figures of nvidia-smi: {} where it is not there."""
+def query_nvidia_smi(uuid: Any, fields: str) -> dict[str, Any]:
+    """Query fields of nvidia-smi; return {} if it is not available."""
     command = ["nvidia-smi", "--format=csv,noheader,nounits", "--query-gpu=" + fields]
     if uuid is not None:
         command += ["-i", "GPU-" + str(uuid).replace("GPU-", "")]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10,
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10,
                               stdin=subprocess.DEVNULL)  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    values = told.stdout.strip().splitlines()[:1]
-    if told.returncode or not values:
+    values = done.stdout.strip().splitlines()[:1]
+    if done.returncode or not values:
         return {}
     names = [field.replace(".", "_") for field in fields.split(",")]
-    return {n: plain(n, v.strip()) for n, v in zip(names, values[0].split(","), strict=False)}
+    return {n: parse_field(n, v.strip()) for n, v in zip(names, values[0].split(","), strict=False)}
 
 
-def plain(name: str, text: str) -> Any:
-    """The figure that a field gives; a version is none, 550.10 is not 550.1."""
+def parse_field(name: str, text: str) -> Any:
+    """Convert a field to a number, except versions: 550.10 is not 550.1."""
     try:
         number = float(text)
     except ValueError:
@@ -321,14 +321,14 @@ def plain(name: str, text: str) -> Any:
 
 
 def check_requirements(torch: Any, job: dict[str, Any]) -> None:
-    """Raise RefusedError with the first requirement that this machine does not meet."""
+    """Raise RefusedError for the first requirement that this machine does not meet."""
     version = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
     if version < (2, 11):
         raise RefusedError("torch", f"torch {torch.__version__} is too old: install 2.11 or newer.")
     if torch.device(job["device"]).type == "cpu":
         if job["backend"] != "cpu" or job["dtype"] not in ("float32", "bfloat16"):
             raise RefusedError(
-                "device", "A processor measures only its own row, in float32 or bfloat16."
+                "device", "A CPU supports only the backend cpu, with float32 or bfloat16."
             )
         return
     if not torch.cuda.is_available():
@@ -337,21 +337,21 @@ def check_requirements(torch: Any, job: dict[str, Any]) -> None:
     index = torch.device(job["device"]).index or 0
     if index >= torch.cuda.device_count():
         raise RefusedError(
-            "device", f"There are {torch.cuda.device_count()} GPUs here, and no cuda:{index}."
+            "device", f"This machine has {torch.cuda.device_count()} GPU(s), and no cuda:{index}."
         )
     if job["backend"] == "cpu" or job["dtype"] not in ("float16", "bfloat16", "int8"):
-        raise RefusedError("device", "2:4 on a GPU takes float16, bfloat16 or int8.")
+        raise RefusedError("device", "2:4 on a GPU supports float16, bfloat16 or int8.")
     name = torch.cuda.get_device_name(index)
     major, minor = torch.cuda.get_device_capability(index)
     if major < 8:
         raise RefusedError(
-            "GPU", f"{name} has compute capability {major}.{minor}; 2:4 needs 8.0 (A100)."
+            "GPU", f"{name} has compute capability {major}.{minor}; 2:4 needs 8.0 or higher."
         )
     if job["backend"] == "cutlass" and major != 8:
         raise RefusedError(
             "GPU",
             f"torch's CUTLASS kernels run on compute capability 8.x only, and {name} has "
-            f"{major}.{minor}: take cuSPARSELt here.",
+            f"{major}.{minor}: use cuSPARSELt instead.",
         )
     if job["backend"] == "cusparselt" and not torch.backends.cusparselt.is_available():
         raise RefusedError("torch", f"torch {torch.__version__} was built without cuSPARSELt.")
@@ -361,10 +361,10 @@ def check_requirements(torch: Any, job: dict[str, Any]) -> None:
 
 
 class Operands:
-    """Weights and activations of a case, in ``copies`` sets larger together than three L2 caches.
+    """Weights and activations of a case, in several sets that together exceed three L2 caches.
 
-    Y (n, m) = X (n, k) @ W (m, k)ᵀ. W is N:M sparse; a weight whose size the kernels refuse is
-    padded with zeros, and the padding is part of what is timed wherever it must be done per call.
+    Y (n, m) = X (n, k) @ W (m, k)ᵀ. W is N:M sparse. If the kernels do not support its size, it is
+    padded with zeros; padding of X, which each call needs, is included in the time.
     """
 
     def __init__(self, torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> None:
@@ -374,9 +374,9 @@ class Operands:
         m, n, k = case["m"], case["n"], case["k"]
         self.row_pad, self.k_pad = padding(job, m, k)
         size = self.dtype.itemsize
-        one = (m * k + n * k) * size
-        copies = max(1, min(MOST_COPIES, math.ceil(3 * l2 / one)))
-        self.cold = copies * one >= 3 * l2 if l2 else None
+        set_bytes = (m * k + n * k) * size
+        copies = max(1, min(MAX_COPIES, math.ceil(3 * l2 / set_bytes)))
+        self.cold = copies * set_bytes >= 3 * l2 if l2 else None
         generator = torch.Generator(self.device).manual_seed(case.get("seed", 0))
         mask = self._mask(generator)
         self.share_valid = valid_share(mask)
@@ -402,12 +402,12 @@ class Operands:
             if len(packed) != (m * k + 7) // 8:
                 raise RefusedError("mask", f"A mask of {len(packed)} bytes does not fit {m}×{k}.")
             bits = torch.frombuffer(packed, dtype=torch.uint8)
-            places = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
-            flat = ((bits[:, None] & places) != 0).flatten()[: m * k]
+            bit_values = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
+            flat = ((bits[:, None] & bit_values) != 0).flatten()[: m * k]
             return flat.view(m, k).to(self.device, self.dtype)
         keep, size = (int(part) for part in case["pattern"].split(":"))
         if k % size:
-            raise RefusedError("pattern", f"Blocks of {size} do not divide {k} inputs.")
+            raise RefusedError("pattern", f"{k} inputs are not a multiple of {size}.")
         noise = torch.rand((m * k // size, size), generator=generator, device=self.device)
         best = noise.topk(keep, dim=1).indices
         mask = torch.zeros_like(noise).scatter_(1, best, 1)
@@ -418,10 +418,10 @@ class Operands:
         return pad(self.w[index], (0, self.k_pad, 0, self.row_pad)).contiguous()
 
     def images(self) -> list[Any]:
-        """Random images, channels last, a set of operands each: what the convolution reads."""
+        """Return random images in channels-last format, one batch per set of operands."""
         torch, conv = self.torch, self.case["conv"]
         if self.dtype == torch.int8:
-            raise RefusedError("convolution", "torch has no int8 convolution on a GPU.")
+            raise RefusedError("convolution", "torch has no int8 convolution on GPUs.")
         shape = (conv["batch"], conv["channels"], conv["height"], conv["width"])
         if not self._images:
             generator = torch.Generator(self.device).manual_seed(1)
@@ -434,7 +434,7 @@ class Operands:
         return self._images
 
     def filters(self, index: int) -> Any:
-        """W (m, kH·kW·I) as a convolution's weight (m, I, kH, kW)."""
+        """Return W (m, kH·kW·I) as the weight (m, I, kH, kW) of a convolution."""
         conv = self.case["conv"]
         wide = self.w[index].view(self.case["m"], *conv["kernel"], conv["channels"])
         return wide.permute(0, 3, 1, 2)
@@ -445,7 +445,7 @@ class Operands:
         return self.torch.nn.functional.conv2d(image, weight, **settings)
 
     def reference(self, index: int, convolution: bool) -> Any:
-        """X @ Wᵀ in float32 (float64 for int8, whose sums then are exact); a convolution's too."""
+        """Return X @ Wᵀ, or the convolution, in float32 (float64 for int8: sums are then exact)."""
         if self._expected is None or self._expected[0] != (index, convolution):
             wide = self.torch.float64 if self.dtype == self.torch.int8 else self.torch.float32
             if convolution:
@@ -457,41 +457,41 @@ class Operands:
         return self._expected[1]
 
     def error(self, out: Any, index: int, convolution: bool = False) -> float:
-        """Relative Frobenius error of an output; NaN anywhere, or a wrong size, gives NaN."""
+        """Return the relative Frobenius error of an output; NaN if it has NaNs or a wrong size."""
         expected = self.reference(index, convolution)
-        got = as_matrix(out)[: expected.shape[0], : expected.shape[1]].to(expected.dtype)
-        if got.shape != expected.shape:
+        actual = as_matrix(out)[: expected.shape[0], : expected.shape[1]].to(expected.dtype)
+        if actual.shape != expected.shape:
             return math.nan
-        return float((got - expected).norm() / expected.norm().clamp_min(1e-30))
+        return float((actual - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
 def as_matrix(out: Any) -> Any:
-    """(pixels, channels) of a convolution's output (images, channels, height, width)."""
+    """Reshape a convolution's output (images, channels, height, width) to (pixels, channels)."""
     return out if out.dim() == 2 else out.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def padding(job: dict[str, Any], m: int, k: int) -> tuple[int, int]:
-    """Zero rows and columns that bring W to the multiples its kernel takes."""
-    eight = job["dtype"] == "int8"
+    """Return the zero rows and columns that pad W to the multiples its kernel requires."""
+    int8 = job["dtype"] == "int8"
     rows, columns = {
         "cpu": (1, 1),
-        "cusparselt": (32, 32) if eight else (16, 16),
-        "cutlass": (16, 128) if eight else (32, 64),
+        "cusparselt": (32, 32) if int8 else (16, 16),
+        "cutlass": (16, 128) if int8 else (32, 64),
     }[job["backend"]]
     return -m % rows, -k % columns
 
 
 def valid_share(mask: Any) -> float:
-    """Share of the groups of four that keep at most two."""
+    """Return the fraction of the groups of four that keep at most two."""
     groups = (mask != 0).new_zeros(mask.shape[0], mask.shape[1] + -mask.shape[1] % 4)
     groups[:, : mask.shape[1]] = mask != 0
     return float((groups.view(-1, 4).sum(dim=1) <= 2).double().mean())
 
 
 class Way:
-    """One way to compute a case: its name, a call per set of operands, what it chose.
+    """A way to compute a case: its name, one call per set of operands, and values to report.
 
-    ``prepare`` is called before calls are timed or captured, and never timed itself.
+    ``prepare`` is called before calls are timed or captured; it is never timed itself.
     """
 
     def __init__(
@@ -500,16 +500,16 @@ class Way:
         calls: Sequence[Call],
         dense: bool = False,
         prepare: Call | None = None,
-        **chosen: Any,
+        **values: Any,
     ) -> None:
-        self.name, self.calls, self.dense, self.chosen = name, calls, dense, chosen
+        self.name, self.calls, self.dense, self.values = name, calls, dense, values
         self.prepare = prepare
 
 
-def ways_of(
+def build_ways(
     torch: Any, job: dict[str, Any], ops: Operands
 ) -> tuple[list[Way], list[dict[str, str]]]:
-    """Every way to compute a case, and those that cannot be built here with the reason."""
+    """Return every way to compute a case, and those that are not available with the reason."""
     builders = gpu_builders(torch, job, ops)
     if job["backend"] == "cpu":
         builders = cpu_builders(torch, job, ops)
@@ -520,7 +520,7 @@ def ways_of(
         except RefusedError as refusal:
             refused.append({"what": name, "why": str(refusal)})
         except Exception as error:
-            if poisoned(error) or out_of_memory(torch, error):
+            if is_poisoned(error) or out_of_memory(torch, error):
                 raise
             refused.append({"what": name, "why": first_line(error)})
     return ways, refused
@@ -528,32 +528,32 @@ def ways_of(
 
 def gpu_builders(torch: Any, job: dict[str, Any], ops: Operands) -> dict[str, Callable[[], Way]]:
     backend = job["backend"]
-    found: dict[str, Callable[[], Way]] = {
+    builders: dict[str, Callable[[], Way]] = {
         name: partial(dense_gpu, torch, ops, name) for name in ("cuBLAS", "cuBLASLt")
     }
     if job["compile"]:
-        found["max-autotune"] = partial(compiled, torch, ops)
-    found["2:4, default algorithm"] = partial(semi_structured, torch, backend, ops)
+        builders["max-autotune"] = partial(compiled, torch, ops)
+    builders["2:4, default algorithm"] = partial(semi_structured, torch, backend, ops)
     if backend == "cusparselt" and ops.search:
-        found["2:4, best algorithm"] = partial(searched, torch, ops)
+        builders["2:4, best algorithm"] = partial(best_algorithm, torch, ops)
     if ops.case.get("conv"):
-        found["cuDNN convolution"] = partial(dense_conv, torch, ops, "cuDNN convolution")
-        found["unfold + 2:4"] = partial(unfolded_two_four, torch, backend, ops)
-    return found
+        builders["cuDNN convolution"] = partial(dense_conv, torch, ops, "cuDNN convolution")
+        builders["unfold + 2:4"] = partial(unfolded_two_four, torch, backend, ops)
+    return builders
 
 
 def cpu_builders(torch: Any, job: dict[str, Any], ops: Operands) -> dict[str, Callable[[], Way]]:
-    patience = patience_of(job)
-    found: dict[str, Callable[[], Way]] = {
+    max_seconds = max_call_seconds(job)
+    builders: dict[str, Callable[[], Way]] = {
         "dense": partial(dense_linear, torch, ops),
         "masked dense": partial(masked, torch, ops),
-        "torch CSR": partial(torch_sparse, ops, "CSR", patience),
-        "torch COO": partial(torch_sparse, ops, "COO", patience),
+        "torch CSR": partial(torch_sparse, ops, "CSR", max_seconds),
+        "torch COO": partial(torch_sparse, ops, "COO", max_seconds),
     }
     if ops.case.get("conv"):
-        found["convolution"] = partial(dense_conv, torch, ops, "convolution")
-        found["unfold + CSR"] = partial(unfolded_csr, torch, ops, patience)
-    return found
+        builders["convolution"] = partial(dense_conv, torch, ops, "convolution")
+        builders["unfold + CSR"] = partial(unfolded_csr, torch, ops, max_seconds)
+    return builders
 
 
 def dense_linear(torch: Any, ops: Operands) -> Way:
@@ -562,7 +562,7 @@ def dense_linear(torch: Any, ops: Operands) -> Way:
 
 
 def masked(torch: Any, ops: Operands) -> Way:
-    """The mask applied in every call, as in training."""
+    """The mask is applied in every call, as in training."""
     linear = torch.nn.functional.linear
 
     def call(x: Any, w: Any) -> Any:
@@ -571,44 +571,44 @@ def masked(torch: Any, ops: Operands) -> Way:
     return Way("masked dense", [partial(call, x, w) for x, w in ops.pairs])
 
 
-def torch_sparse(ops: Operands, layout: str, patience: float) -> Way:
+def torch_sparse(ops: Operands, layout: str, max_seconds: float) -> Way:
     kept = int((ops.mask != 0).sum())
     index_bytes = 8 * kept + 8 * (ops.case["m"] + 1) if layout == "CSR" else 16 * kept
 
     if layout == "COO" and ops.dtype.itemsize < 4:
-        raise RefusedError("torch COO", "torch adds it up in 16 bits, which is too coarse.")
-    weights = sparse_weights(ops, layout, patience)
-    calls = [partial(times_sparse, x, w) for x, w in zip(ops.x, weights, strict=True)]
+        raise RefusedError("torch COO", "torch accumulates in 16 bits, which is too imprecise.")
+    weights = sparse_weights(ops, layout, max_seconds)
+    calls = [partial(spmm, x, w) for x, w in zip(ops.x, weights, strict=True)]
     return Way(f"torch {layout}", calls, bytes=kept * ops.dtype.itemsize + index_bytes)
 
 
-def times_sparse(x: Any, w: Any) -> Any:
+def spmm(x: Any, w: Any) -> Any:
     return (w @ x.t()).t()
 
 
-def sparse_weights(ops: Operands, layout: str, patience: float) -> list[Any]:
-    """W in a sparse layout of torch's, unless a product with a part of X shows it hopeless.
+def sparse_weights(ops: Operands, layout: str, max_seconds: float) -> list[Any]:
+    """Return W in a sparse layout. Raises RefusedError if a call would take too long.
 
-    A call cannot be broken off, and one that takes minutes would cost the other ways of the case.
+    A call cannot be interrupted, so its time is first estimated with a part of X.
     """
     name = f"torch {layout}"
     try:
         weights = [w.to_sparse_csr() if layout == "CSR" else w.to_sparse() for w in ops.w]
-        some = max(1, ops.case["n"] // 32)
-        began = time.perf_counter()
-        times_sparse(ops.x[0][:some], weights[0])
-        seconds = (time.perf_counter() - began) * ops.case["n"] / some
+        rows = max(1, ops.case["n"] // 32)
+        started = time.perf_counter()
+        spmm(ops.x[0][:rows], weights[0])
+        seconds = (time.perf_counter() - started) * ops.case["n"] / rows
     except (RuntimeError, NotImplementedError) as error:
         raise RefusedError(name, first_line(error)) from error
-    if seconds > 2 * patience:
-        raise RefusedError(name, f"One call would take about {seconds:.1f} s: not sampled.")
+    if seconds > 2 * max_seconds:
+        raise RefusedError(name, f"One call would take about {seconds:.1f} s: not measured.")
     return weights
 
 
 def dense_gpu(torch: Any, ops: Operands, library: str) -> Way:
     if ops.dtype == torch.int8:
         if library == "cuBLAS":
-            raise RefusedError(library, "torch multiplies int8 through cuBLASLt only.")
+            raise RefusedError(library, "torch multiplies int8 only with cuBLASLt.")
         calls = [partial(torch._int_mm, x, w.t()) for x, w in ops.pairs]
         return Way(library, calls, dense=True)
 
@@ -620,7 +620,7 @@ def dense_gpu(torch: Any, ops: Operands, library: str) -> Way:
 
 def compiled(torch: Any, ops: Operands) -> Way:
     if ops.dtype == torch.int8:
-        raise RefusedError("max-autotune", "int8 is not compiled here.")
+        raise RefusedError("max-autotune", "int8 is not supported.")
     linear = torch.compile(torch.nn.functional.linear, mode="max-autotune-no-cudagraphs")
     try:
         linear(ops.x[0], ops.w[0])
@@ -638,37 +638,37 @@ def semi_structured_weights(backend: str, ops: Operands, first: bool = False) ->
 
 
 def semi_structured(torch: Any, backend: str, ops: Operands) -> Way:
-    """torch's own 2:4 linear layer as a user gets it: default algorithm, padding, overheads."""
+    """torch's 2:4 linear layer as users have it: default algorithm, padding and overhead."""
     name = {"cusparselt": "cuSPARSELt", "cutlass": "CUTLASS"}[backend] + " default"
-    semi_structured_weights(backend, ops, first=True)  # the library's own start is not timed
+    semi_structured_weights(backend, ops, first=True)  # not timed: it initialises the library
     torch.cuda.synchronize(ops.device)
-    began = time.perf_counter()
+    started = time.perf_counter()
     weights = semi_structured_weights(backend, ops)
     torch.cuda.synchronize(ops.device)
-    facts = {
-        "compress_ms": (time.perf_counter() - began) / len(weights) * 1e3,
+    values = {
+        "compress_ms": (time.perf_counter() - started) / len(weights) * 1e3,
         "bytes": sum(
             part.nbytes for part in (weights[0].packed, weights[0].meta) if part is not None
         ),
     }
-    if ops.dtype == torch.int8:  # the layer's own output is int8, and saturates
+    if ops.dtype == torch.int8:  # the layer's output would be int8 and saturate
         packed = [(w.packed, w.meta) for w in weights]
         calls = [product(torch, ops, *w, x) for x, w in zip(ops.x, packed, strict=True)]
-        return Way(name, calls, **facts)
+        return Way(name, calls, **values)
 
     def call(x: Any, w: Any) -> Any:
-        return torch.nn.functional.linear(with_columns(torch, ops, x), w)
+        return torch.nn.functional.linear(pad_columns(torch, ops, x), w)
 
-    return Way(name, [partial(call, x, w) for x, w in zip(ops.x, weights, strict=True)], **facts)
+    return Way(name, [partial(call, x, w) for x, w in zip(ops.x, weights, strict=True)], **values)
 
 
-def with_columns(torch: Any, ops: Operands, x: Any) -> Any:
-    """X beside the zero columns that a padded weight asks for."""
+def pad_columns(torch: Any, ops: Operands, x: Any) -> Any:
+    """Append the zero columns to X that a padded weight requires."""
     return torch.nn.functional.pad(x, (0, ops.k_pad)) if ops.k_pad else x
 
 
 def product(torch: Any, ops: Operands, packed: Any, meta: Any, x: Any, **algorithm: int) -> Call:
-    """The library's product itself; int8 into int32, so that sums do not saturate."""
+    """Return a call of the library's product; int8 gives int32, so that sums do not saturate."""
     rows = -x.shape[0] % row_multiple(ops)
 
     def call() -> Any:
@@ -691,50 +691,51 @@ def out_type(torch: Any, ops: Operands) -> Any:
     return torch.int32 if ops.dtype == torch.int8 else None
 
 
-def searched(torch: Any, ops: Operands) -> Way:
-    """cuSPARSELt with the algorithm that its own search finds fastest for this very shape."""
+def best_algorithm(torch: Any, ops: Operands) -> Way:
+    """cuSPARSELt with the fastest algorithm that its search finds for this shape."""
     packed = [torch._cslt_compress(ops.padded_weight(i)) for i in range(len(ops.w))]
     rows, out = -ops.case["n"] % row_multiple(ops), out_type(torch, ops)
     x = torch.nn.functional.pad(ops.x[0], (0, ops.k_pad, 0, rows))
-    chosen = in_own_thread(torch, packed[0], partial(fastest, torch, packed[0], x, out))
-    calls = [product(torch, ops, w, None, x, **chosen) for x, w in zip(ops.x, packed, strict=True)]
-    return Way("cuSPARSELt best", calls, algorithm=chosen)
+    best = run_in_thread(torch, packed[0], partial(search, torch, packed[0], x, out))
+    calls = [product(torch, ops, w, None, x, **best) for x, w in zip(ops.x, packed, strict=True)]
+    return Way("cuSPARSELt best", calls, algorithm=best)
 
 
-def fastest(torch: Any, packed: Any, x: Any, out: Any) -> dict[str, int]:
-    search = getattr(getattr(torch._C, "_cusparselt", None), "mm_search", None)
-    if search is None:
-        found = torch._cslt_sparse_mm_search(packed, x.t(), out_dtype=out, transpose_result=True)
-        return {"alg_id": int(found)}
-    algorithm, split_k, mode, _ = search(packed, x.t(), None, None, out, True)
-    chosen = {"alg_id": int(algorithm)}
-    if int(split_k) != 1:  # else torch leaves the mode alone, too
-        chosen |= {"split_k": int(split_k), "split_k_mode": int(mode)}
-    return chosen
+def search(torch: Any, packed: Any, x: Any, out: Any) -> dict[str, int]:
+    """Return the parameters of the fastest algorithm."""
+    mm_search = getattr(getattr(torch._C, "_cusparselt", None), "mm_search", None)
+    if mm_search is None:
+        index = torch._cslt_sparse_mm_search(packed, x.t(), out_dtype=out, transpose_result=True)
+        return {"alg_id": int(index)}
+    index, split_k, mode, _ = mm_search(packed, x.t(), None, None, out, True)
+    algorithm = {"alg_id": int(index)}
+    if int(split_k) != 1:  # torch sets the mode only together with split-K
+        algorithm |= {"split_k": int(split_k), "split_k_mode": int(mode)}
+    return algorithm
 
 
-def in_own_thread(torch: Any, at: Any, call: Call) -> Any:
-    """Newer torch keeps a thread's plans by shape, and a search leaves its winner in the default's
-    place: searched in this thread, the default would be timed with the best algorithm."""
-    found: list[Any] = []
+def run_in_thread(torch: Any, tensor: Any, call: Call) -> Any:
+    """Run the search in another thread. Newer torch caches plans by shape and thread, and a search
+    replaces the default plan: here the default would then be timed with the best algorithm."""
+    results: list[Any] = []
 
     def run() -> None:
         try:
-            with torch.inference_mode(), torch.cuda.device(at.device):
-                found.append(call())
+            with torch.inference_mode(), torch.cuda.device(tensor.device):
+                results.append(call())
         except Exception as error:
-            found.append(error)
+            results.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    if isinstance(found[0], Exception):
-        raise found[0]
-    return found[0]
+    if isinstance(results[0], Exception):
+        raise results[0]
+    return results[0]
 
 
 def dense_conv(torch: Any, ops: Operands, name: str) -> Way:
-    """The convolution as torch does it: the time that the unfolded product must beat."""
+    """torch's convolution, the baseline of the unfolded product."""
     torch.backends.cudnn.benchmark = True
     calls = [
         partial(ops.convolve, image, ops.filters(index)) for index, image in enumerate(ops.images())
@@ -744,22 +745,22 @@ def dense_conv(torch: Any, ops: Operands, name: str) -> Way:
 
 def unfolded_two_four(torch: Any, backend: str, ops: Operands) -> Way:
     def call(flat: Any, weight: Any) -> Any:
-        return torch.nn.functional.linear(with_columns(torch, ops, flat), weight)
+        return torch.nn.functional.linear(pad_columns(torch, ops, flat), weight)
 
     return unfolded(torch, ops, "unfold + 2:4", semi_structured_weights(backend, ops), call)
 
 
-def unfolded_csr(torch: Any, ops: Operands, patience: float) -> Way:
-    return unfolded(torch, ops, "unfold + CSR", sparse_weights(ops, "CSR", patience), times_sparse)
+def unfolded_csr(torch: Any, ops: Operands, max_seconds: float) -> Way:
+    return unfolded(torch, ops, "unfold + CSR", sparse_weights(ops, "CSR", max_seconds), spmm)
 
 
 def unfolded(
     torch: Any, ops: Operands, name: str, weights: list[Any], product: Callable[[Any, Any], Any]
 ) -> Way:
-    """Columns in (kernel row, kernel column, input channel) order, then the sparse product."""
+    """Unfold the images to (kernel row, kernel column, input channel), then multiply."""
     conv = ops.case["conv"]
     if tuple(conv["dilation"]) != (1, 1):
-        raise RefusedError("unfold", "Dilated convolutions are not unfolded here.")
+        raise RefusedError("unfold", "Dilated convolutions are not supported.")
     (height, width), (down, right), (rows, columns) = (
         conv[name] for name in ("kernel", "stride", "padding")
     )
@@ -773,67 +774,67 @@ def unfolded(
     return Way(name, [partial(call, *pair) for pair in pairs], unfolded=True)
 
 
-# -- the clock ------------------------------------------------------------------------------------
+# -- timing ---------------------------------------------------------------------------------------
 
 
 class Timer:
-    """One way in one mode: eager calls, or a CUDA graph of them; ``once`` gives seconds a call."""
+    """Time one way in one mode, eager calls or a CUDA graph; ``once`` returns seconds per call."""
 
-    def __init__(self, torch: Any, way: Way, mode: str, device: Any, least: int = 10) -> None:
+    def __init__(self, torch: Any, way: Way, mode: str, device: Any, min_calls: int = 10) -> None:
         self.torch, self.way, self.mode, self.device = torch, way, mode, device
         self.samples: list[float] = []
-        self.count = max(least, len(way.calls)) if device.type == "cuda" else 1
+        self.count = max(min_calls, len(way.calls)) if device.type == "cuda" else 1
         self.out: Any = None
         self.last = (self.count - 1) % len(way.calls)
         self._prepare()
         if mode == "graph":
-            side = torch.cuda.Stream(device)
-            side.wait_stream(torch.cuda.current_stream(device))
-            with torch.cuda.stream(side):
+            stream = torch.cuda.Stream(device)
+            stream.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(stream):
                 for _ in range(3):
-                    self._calls()
-            torch.cuda.current_stream(device).wait_stream(side)
+                    self._call_all()
+            torch.cuda.current_stream(device).wait_stream(stream)
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
-                self._calls()
+                self._call_all()
 
     def _prepare(self) -> None:
         if self.way.prepare is not None:
             self.way.prepare()
 
-    def _calls(self) -> None:
+    def _call_all(self) -> None:
         for index in range(self.count):
             self.out = self.way.calls[index % len(self.way.calls)]()
 
-    def warm_up(self, seconds: float, calls: int, patience: float) -> None:
-        """At least so many calls and so long; on a CPU then as many calls a sample as make 2 ms.
+    def warm_up(self, seconds: float, calls: int, max_seconds: float) -> None:
+        """Make at least ``calls`` calls in ``seconds``; on a CPU, set the calls per sample to 2 ms.
 
-        Raises RefusedError where a single call takes longer than ``patience`` seconds.
+        Raises RefusedError if a single call takes more than ``max_seconds``.
         """
         first = self.once()
-        if first > patience:
-            raise RefusedError(self.way.name, f"One call takes {first:.1f} s: not sampled.")
-        made, took = self.count, first * self.count
-        while (made < calls or took < seconds) and took < 5 * seconds:
-            took += self.once() * self.count
+        if first > max_seconds:
+            raise RefusedError(self.way.name, f"One call takes {first:.1f} s: not measured.")
+        made, elapsed = self.count, first * self.count
+        while (made < calls or elapsed < seconds) and elapsed < 5 * seconds:
+            elapsed += self.once() * self.count
             made += self.count
         if self.device.type == "cpu":
-            self.count = max(1, min(1000, round(0.002 * made / took)))
+            self.count = max(1, min(1000, round(0.002 * made / elapsed)))
             self.last = (self.count - 1) % len(self.way.calls)
 
     def once(self) -> float:
         torch = self.torch
         self._prepare()
         if self.device.type == "cpu":
-            began = time.perf_counter()
-            self._calls()
-            return (time.perf_counter() - began) / self.count
+            started = time.perf_counter()
+            self._call_all()
+            return (time.perf_counter() - started) / self.count
         if self.mode == "eager":
             torch.cuda.synchronize(self.device)
-            began = time.perf_counter()
-            self._calls()
+            started = time.perf_counter()
+            self._call_all()
             torch.cuda.synchronize(self.device)
-            return (time.perf_counter() - began) / self.count
+            return (time.perf_counter() - started) / self.count
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         self._graph.replay()
@@ -842,38 +843,38 @@ class Timer:
         return float(start.elapsed_time(end)) * 1e-3 / self.count
 
     def error(self, ops: Operands) -> float:
-        """Relative error of a fresh output, over memory that was poisoned before."""
-        poison = [self.out, *(self.torch.empty_like(self.out) for _ in range(3))]
-        for spoilt in poison:
-            spoilt.fill_(float("nan") if spoilt.is_floating_point() else -77)
-        del poison, spoilt  # eager calls take their outputs from what is free
+        """Return the relative error of a new output, after overwriting memory it may reuse."""
+        buffers = [self.out, *(self.torch.empty_like(self.out) for _ in range(3))]
+        for buffer in buffers:
+            buffer.fill_(float("nan") if buffer.is_floating_point() else -77)
+        del buffers, buffer  # freed, so that the next eager output reuses one of them
         self.once()
-        return ops.error(self.out, self.last, bool(self.way.chosen.get("unfolded")))
+        return ops.error(self.out, self.last, bool(self.way.values.get("unfolded")))
 
 
 def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> dict[str, Any]:
-    """Everything about one case; raises RefusedError where it cannot be measured."""
-    began = time.monotonic()
+    """Measure one case. Raises RefusedError if it cannot be measured."""
+    started = time.monotonic()
     ops = Operands(torch, job, case, l2)
     if job["backend"] != "cpu" and ops.share_valid < 1:
         raise RefusedError(
             "not 2:4",
-            f"{1 - ops.share_valid:.1%} of the groups of four keep more than two weights, and the "
-            "2:4 kernels would drop them silently: there is no hardware path for this mask.",
+            f"{1 - ops.share_valid:.1%} of the groups of four keep more than two weights, which "
+            "the 2:4 kernels would silently drop: GPUs do not support this mask.",
             share_valid=ops.share_valid,
         )
-    ways, refused = ways_of(torch, job, ops)
+    ways, refused = build_ways(torch, job, ops)
     modes = ("graph", "eager") if ops.device.type == "cuda" else ("eager",)
     timers: list[Timer] = []
-    again = [Way("A/A", ways[0].calls, dense=True)] if ways and ways[0].dense else []
-    for way in [*ways, *again]:
+    control = [Way("A/A", ways[0].calls, dense=True)] if ways and ways[0].dense else []
+    for way in [*ways, *control]:
         for mode in modes:
             try:
-                timers.append(Timer(torch, way, mode, ops.device, least_calls(case)))
-                warm = job["warmup_seconds"], job["warmup_calls"]
-                timers[-1].warm_up(*warm, patience_of(job))
+                timers.append(Timer(torch, way, mode, ops.device, min_calls(case)))
+                warmup = job["warmup_seconds"], job["warmup_calls"]
+                timers[-1].warm_up(*warmup, max_call_seconds(job))
             except Exception as error:
-                if poisoned(error):
+                if is_poisoned(error):
                     raise
                 if timers and timers[-1].way is way and timers[-1].mode == mode:
                     timers.pop()
@@ -883,8 +884,8 @@ def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> d
     clocks = ClockReader(torch, ops.device)
     interleave(timers, job)
     return {
-        "times": [times_of(timer, ops, job) for timer in timers],
-        "ratios": ratios_of(torch, timers),
+        "times": [summarize(timer, ops, job) for timer in timers],
+        "ratios": compute_ratios(torch, timers),
         "refused": refused,
         "share_valid": ops.share_valid,
         "copies": len(ops.x),
@@ -892,49 +893,49 @@ def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> d
         "padded": [ops.row_pad, ops.k_pad],
         "bytes_dense": ops.w[0].nbytes,
         "clocks": clocks.read(),
-        "seconds": time.monotonic() - began,
+        "seconds": time.monotonic() - started,
     }
 
 
-def patience_of(job: dict[str, Any]) -> float:
-    """Longest seconds of a call of which seven samples are within the budget."""
+def max_call_seconds(job: dict[str, Any]) -> float:
+    """Return the longest time of a call for which seven samples fit into the budget."""
     return float(job["budget_seconds"]) / 7
 
 
-def least_calls(case: dict[str, Any]) -> int:
-    """Calls a sample on a GPU: ten, and fewer where they take milliseconds each on any GPU.
+def min_calls(case: dict[str, Any]) -> int:
+    """Return the calls per sample on a GPU: ten, or fewer if each takes milliseconds on any GPU.
 
-    Ten make the start of a graph a small part of what is timed; long calls need no such help, and
-    would leave no time for thirty samples.
+    With ten calls the launch of the graph is a small part of the sample. Long calls do not need
+    that, and would leave no time for thirty samples.
     """
-    shortest: float = 2 * case["m"] * case["n"] * case["k"] / FASTEST
-    return max(1, min(10, math.ceil(LONG_SECONDS / shortest)))
+    shortest: float = 2 * case["m"] * case["n"] * case["k"] / PEAK_OPERATIONS
+    return max(1, min(10, math.ceil(MIN_SAMPLE_SECONDS / shortest)))
 
 
 def interleave(timers: list[Timer], job: dict[str, Any]) -> None:
-    """One sample of each in turn, in changing order, so that drift falls on all alike.
+    """Take one sample of each timer in turn, in random order, so that drift affects all alike.
 
-    Seven where time runs out, and of a way ten times slower than the first, of which nobody asks
-    the third digit; three of one that is slower still.
+    Seven samples if time runs out, and for a way ten times slower than the first, which needs less
+    precision; three for a way fifty times slower.
     """
-    order, shuffle, began = list(timers), random.Random(0).shuffle, time.monotonic()
+    order, shuffle, started = list(timers), random.Random(0).shuffle, time.monotonic()
     for turn in range(job["samples"]):
-        if turn >= 7 and time.monotonic() - began > job["budget_seconds"]:
+        if turn >= 7 and time.monotonic() - started > job["budget_seconds"]:
             return
         shuffle(order)
         for timer in order:
-            # The shortest samples: a single one says nothing on a busy machine.
+            # Compare the shortest samples: a single one is unreliable on a busy machine.
             slower = min(timer.samples) / min(timers[0].samples) if turn else 1.0
             if turn < (job["samples"] if slower < 10 else 7 if slower < 50 else 3):
                 timer.samples.append(timer.once())
 
 
-def times_of(timer: Timer, ops: Operands, job: dict[str, Any]) -> dict[str, Any]:
+def summarize(timer: Timer, ops: Operands, job: dict[str, Any]) -> dict[str, Any]:
     error = timer.error(ops)
-    limit = LONGEST_ERROR[job["dtype"]]
+    limit = MAX_ERROR[job["dtype"]]
     right = math.isfinite(error) and error <= limit
     ordered = sorted(timer.samples)
-    p10, p90 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.1, 0.9))
+    p10, p90 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.1, 0.9))
     return {
         "way": timer.way.name,
         "mode": timer.mode,
@@ -945,7 +946,7 @@ def times_of(timer: Timer, ops: Operands, job: dict[str, Any]) -> dict[str, Any]
         "samples": len(ordered),
         "right": right,
         "error": error if math.isfinite(error) else None,
-        **timer.way.chosen,
+        **timer.way.values,
     }
 
 
@@ -954,32 +955,32 @@ def median(values: list[float]) -> float:
     return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def ratios_of(torch: Any, timers: list[Timer]) -> list[dict[str, Any]]:
-    """Speed-up of every way over the best dense one in its mode, with a bootstrap interval."""
-    found = []
+def compute_ratios(torch: Any, timers: list[Timer]) -> list[dict[str, Any]]:
+    """Return the speed-up of every way over the best dense one in its mode, with its interval."""
+    ratios = []
     for mode in ("graph", "eager"):
         for unfold in (False, True):
-            here = [t for t in timers
-                    if t.mode == mode and bool(t.way.chosen.get("unfolded")) == unfold]  # fmt: skip
-            dense = [t for t in here if t.way.dense and t.way.name != "A/A"]
+            group = [t for t in timers if t.mode == mode
+                     and bool(t.way.values.get("unfolded")) == unfold]  # fmt: skip
+            dense = [t for t in group if t.way.dense and t.way.name != "A/A"]
             if not dense:
                 continue
             best = min(dense, key=lambda t: median(t.samples))
             control = next((t for t in dense if t.way is timers[0].way), best)
-            for timer in here:
+            for timer in group:
                 over = control if timer.way.name == "A/A" else best
                 if timer is not over:
-                    found.append(ratio(torch, over, timer))
-    return found
+                    ratios.append(ratio(torch, over, timer))
+    return ratios
 
 
 def ratio(torch: Any, over: Timer, timer: Timer, resamples: int = 2000) -> dict[str, Any]:
-    """median(over) / median(way), and the 95 % bootstrap interval over pairs of samples."""
-    both = min(len(over.samples), len(timer.samples))
-    pairs = torch.tensor([over.samples[:both], timer.samples[:both]], dtype=torch.float64)
+    """Return median(over) / median(way) and its 95 % bootstrap interval over pairs of samples."""
+    count = min(len(over.samples), len(timer.samples))
+    pairs = torch.tensor([over.samples[:count], timer.samples[:count]], dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
-    chosen = torch.randint(pairs.shape[1], (resamples, pairs.shape[1]), generator=generator)
-    medians = pairs[:, chosen].quantile(0.5, dim=2)
+    indices = torch.randint(pairs.shape[1], (resamples, pairs.shape[1]), generator=generator)
+    medians = pairs[:, indices].quantile(0.5, dim=2)
     low, high = (medians[0] / medians[1]).quantile(
         torch.tensor([0.025, 0.975], dtype=torch.float64)
     )
@@ -989,31 +990,34 @@ def ratio(torch: Any, over: Timer, timer: Timer, resamples: int = 2000) -> dict[
 
 
 class ClockReader:
-    """Clocks, power and throttling while a case runs; read, never set."""
+    """Read clocks, power and throttling while a case runs; nothing is set."""
 
     FIELDS = "clocks.sm,clocks.mem,power.draw,temperature.gpu"
-    REASONS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # new, old drivers
+    REASONS = (
+        "clocks_event_reasons.active",
+        "clocks_throttle_reasons.active",
+    )  # new and old drivers
 
     def __init__(self, torch: Any, device: Any) -> None:
-        self._found: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}
         self._thread: threading.Thread | None = None
         if device.type == "cuda":
             uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-            self._thread = threading.Thread(target=self._ask, args=(uuid,))
+            self._thread = threading.Thread(target=self._query, args=(uuid,))
             self._thread.start()
 
-    def _ask(self, uuid: Any) -> None:
+    def _query(self, uuid: Any) -> None:
         for reasons in self.REASONS:
-            told = smi(uuid, f"{self.FIELDS},{reasons}")
-            if told:
-                told["throttle_reasons"] = told.pop(reasons.replace(".", "_"), None)
-                self._found = {name: value for name, value in told.items() if value is not None}
+            values = query_nvidia_smi(uuid, f"{self.FIELDS},{reasons}")
+            if values:
+                values["throttle_reasons"] = values.pop(reasons.replace(".", "_"), None)
+                self._values = {k: value for k, value in values.items() if value is not None}
                 return
 
     def read(self) -> dict[str, Any]:
         if self._thread is not None:
             self._thread.join()
-        return self._found
+        return self._values
 
 
 # -- the job --------------------------------------------------------------------------------------
@@ -1023,7 +1027,8 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def poisoned(error: BaseException) -> bool:
+def is_poisoned(error: BaseException) -> bool:
+    """Return True for an error after which the CUDA context is unusable."""
     words = (
         "illegal instruction",
         "illegal memory",
@@ -1039,24 +1044,24 @@ def out_of_memory(torch: Any, error: BaseException) -> bool:
 
 
 def run_case(torch: Any, job: dict[str, Any], index: int, l2: int) -> dict[str, Any]:
-    """The answer for one case: its measurement, or why there is none."""
+    """Return the answer for one case: its measurement, or the reason why there is none."""
     case = job["cases"][index]
     repeated = ("name", "m", "n", "k", "pattern", "share", "convolution")
-    named = {"index": index, **{key: case[key] for key in repeated if key in case}}
+    identity = {"index": index, **{key: case[key] for key in repeated if key in case}}
     try:
-        return {**named, "status": "measured", **measure(torch, job, case, l2)}
+        return {**identity, "status": "measured", **measure(torch, job, case, l2)}
     except RefusedError as refusal:
-        told = {"status": "refused", "class": refusal.kind, "why": str(refusal)}
-        return {**named, **told, **refusal.facts}
+        refused = {"status": "refused", "class": refusal.kind, "why": str(refusal)}
+        return {**identity, **refused, **refusal.values}
     except Exception as error:
         if out_of_memory(torch, error):
-            return {**named, "status": "failed", "class": "memory", "why":
+            return {**identity, "status": "failed", "class": "memory", "why":
                     "Out of memory: lower the batch or the number of tokens."}  # fmt: skip
-        kind = "poisoned" if poisoned(error) else type(error).__name__
-        return {**named, "status": "failed", "class": kind, "why": first_line(error)}
+        kind = "poisoned" if is_poisoned(error) else type(error).__name__
+        return {**identity, "status": "failed", "class": kind, "why": first_line(error)}
 
 
-def work(job: dict[str, Any], reporter: Reporter) -> None:
+def run_job(job: dict[str, Any], reporter: Reporter) -> None:
     try:
         import torch
     except ImportError as error:
@@ -1067,21 +1072,21 @@ def work(job: dict[str, Any], reporter: Reporter) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     if torch.device(job["device"]).type == "cuda":
         torch.cuda.set_device(torch.device(job["device"]).index or 0)
-    device = facts(torch, job)
-    reporter.say("hello", schema=SCHEMA, pid=os.getpid(), device=device, backend=job["backend"],
+    device = describe_device(torch, job)
+    reporter.send("hello", schema=SCHEMA, pid=os.getpid(), device=device, backend=job["backend"],
                  dtype=job["dtype"], time=time.time())  # fmt: skip
     l2 = device.get("l2_bytes") or (50 << 20 if device["kind"] == "cuda" else 0)
     watchdog = Watchdog(reporter, job["deadline_seconds"], job["case_seconds"])
     watchdog.start()
     for index in range(job.get("first", 0), len(job["cases"])):
-        watchdog.begin(index)
-        reporter.say("start", index=index)
+        watchdog.start_case(index)
+        reporter.send("start", index=index)
         searching = job["search"] and index not in job.get("unsearched", ())
         with torch.inference_mode():
             result = run_case(torch, {**job, "search": searching}, index, l2)
-        reporter.say("result", **result)
+        reporter.send("result", **result)
         if result.get("class") == "poisoned":
-            reporter.leave(POISONED, "failed", **{"class": "poisoned", "message": result["why"]})
+            reporter.exit(POISONED, "failed", **{"class": "poisoned", "message": result["why"]})
         if device["kind"] == "cuda":
             torch.cuda.empty_cache()
 
@@ -1096,7 +1101,7 @@ def main(arguments: list[str]) -> int:
         job = dict(json.loads(text))
         reporter = Reporter(job.get("keep"))
     except (ValueError, TypeError, IndexError, OSError, RuntimeError) as error:
-        print(f"The job could not be read: {error}", file=sys.stderr)
+        print(f"The job is invalid: {error}", file=sys.stderr)
         return UNREADABLE
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -1107,14 +1112,14 @@ def main(arguments: list[str]) -> int:
         watch.start()
     status = DONE
     try:
-        work(job, reporter)
-        reporter.say("done")
+        run_job(job, reporter)
+        reporter.send("done")
     except Exception as error:
         status, kind = REFUSED, getattr(error, "kind", type(error).__name__)
-        reporter.say("failed", **{"class": kind, "message": first_line(error)})
+        reporter.send("failed", **{"class": kind, "message": first_line(error)})
     reporter.close()
     return status
 
 
 if __name__ == "__main__":
-    os._exit(main(sys.argv[1:]))  # threads that still listen must not hold the process
+    os._exit(main(sys.argv[1:]))  # do not wait for threads that read standard input

@@ -1,19 +1,22 @@
-"""What the colour codes of a picture mean: levels, or kinds."""
+"""What the colour codes of a picture mean: levels or kinds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from lbc.pictures.colour_tables import DISTINCT, kinds_table, lookup_table
 from lbc.pictures.glyphs import glyphs, members_of
-from lbc.pictures.score_codes import Codes, Colour
+from lbc.pictures.score_codes import HIGHEST, LOWEST, Codes, Colour
 from lbc.sparsity.pattern import Pattern
 
 RGB = tuple[int, int, int]
 
 WIDEST_NAMED = 8
-"""The widest block whose combinations have room in a legend."""
+"""The widest block whose combinations fit in a legend."""
 
 
 class Key(Protocol):
@@ -25,8 +28,8 @@ class Key(Protocol):
 
 @dataclass(frozen=True)
 class Scale:
-    """Colour codes that are levels. ``texts`` stand at the ends in place of the levels, and
-    ``removed`` is what the removed look means, empty where there is none."""
+    """Colour codes that are levels. ``texts`` label the ends in place of the levels; ``removed``
+    labels the colour of removed cells, empty if the picture has none."""
 
     colour: Colour
     low: float
@@ -42,9 +45,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class Swatches:
-    """Colour codes that are kinds: from ``LOWEST`` on a name and a colour each.
+    """Colour codes that are kinds: from ``LOWEST`` on, each with a name and a colour.
 
-    ``removed`` is what the removed look means.
+    ``removed`` labels the colour of removed cells.
     """
 
     names: tuple[str, ...]
@@ -55,8 +58,20 @@ class Swatches:
         return kinds_table(self.colours, background)
 
 
+def winner_codes(winners: npt.NDArray[Any], pattern: Pattern) -> Codes:
+    """One code for each block's combination: (blocks,).
+
+    Up to as many as there are ``DISTINCT`` colours have consecutive codes; more are spread over all
+    levels in lexicographic order, so that combinations with the same beginning look alike.
+    """
+    if pattern.count <= len(DISTINCT):
+        return np.asarray(winners + LOWEST, dtype=np.uint8)
+    spread = winners.astype(np.float64) * ((HIGHEST - LOWEST) / (pattern.count - 1))
+    return np.asarray(spread + (LOWEST + 0.5), dtype=np.uint8)
+
+
 def winner_key(pattern: Pattern, removed: str = "removed") -> Key:
-    """What the codes of ``lbc.pictures.mask_codes.winner_codes`` mean."""
+    """What the codes of ``winner_codes`` mean."""
     if pattern.count <= len(DISTINCT):
         names = tuple(glyphs(members_of(pattern, c), pattern.m) for c in range(pattern.count))
         return Swatches(names, DISTINCT[: pattern.count], removed)

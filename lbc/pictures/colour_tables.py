@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from cmap import Colormap
 
-from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, REMOVED, Colour
+from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, REMOVED, Codes, Colour
 
 MAPS: dict[Colour, str] = {
     "difference": "crameri:vik",
@@ -17,13 +16,13 @@ MAPS: dict[Colour, str] = {
     "rank": "crameri:batlow",
     "margin": "crameri:vik",
 }
-"""The colour map that suits each colour."""
+"""The colour map for each colour."""
 
 OTHERS = ("crameri:berlin", "cividis", "magma", "crameri:grayC")
-"""More maps to choose from, as uniform and as safe."""
+"""Further maps, as uniform and as safe."""
 
 REMOVED_COLOUR = (58, 61, 67)
-"""A dark neutral that none of the maps holds: what is gone reads as gone."""
+"""A dark neutral that is in none of the maps."""
 
 
 DISTINCT = (
@@ -36,42 +35,31 @@ DISTINCT = (
     (204, 121, 167),
     (217, 217, 217),
 )
-"""Okabe and Ito's colours, which any eyes tell apart, and a light grey in place of their black."""
+"""Okabe and Ito's colours, safe for colour-blind eyes, with light grey in place of their black."""
 
 SAME_COLOUR = (190, 194, 200)
-"""What is kept on both sides of a comparison, and so is nothing to look at."""
+"""The colour of what both sides of a comparison keep."""
 
 
 @lru_cache(maxsize=64)
-def lookup_table(
-    colour: Colour, background: tuple[int, int, int], name: str = ""
-) -> npt.NDArray[np.uint8]:
+def lookup_table(colour: Colour, background: tuple[int, int, int], name: str = "") -> Codes:
     """RGB of every colour code: uint8 (256, 3). Blank cells take the ``background``.
 
-    ``name`` is a colour map to use in place of the one that suits ``colour``.
+    ``name`` is a colour map to use instead of the one for ``colour``.
     """
     table = np.empty((256, 3), dtype=np.uint8)
     shades = Colormap(name or MAPS[colour]).lut(HIGHEST - LOWEST + 1)[:, :3]
     table[LOWEST : HIGHEST + 1] = np.round(shades * 255)
     table[REMOVED] = REMOVED_COLOUR
     table[BLANK] = background
-    table.flags.writeable = False  # shared by whoever asks for the same
+    table.flags.writeable = False  # shared by all callers
     return table
 
 
-def kinds_table(
-    colours: Sequence[tuple[int, int, int]], background: tuple[int, int, int]
-) -> npt.NDArray[np.uint8]:
+def kinds_table(colours: Sequence[tuple[int, int, int]], background: tuple[int, int, int]) -> Codes:
     """RGB of codes that are kinds, counted from ``LOWEST``: uint8 (256, 3)."""
     table = np.zeros((256, 3), dtype=np.uint8)
     table[LOWEST : LOWEST + len(colours)] = colours
     table[REMOVED] = REMOVED_COLOUR
     table[BLANK] = background
     return table
-
-
-def winner_table(count: int, background: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """RGB of the codes that ``lbc.pictures.mask_codes.winner_codes`` gives: uint8 (256, 3)."""
-    if count > len(DISTINCT):
-        return lookup_table("rank", background)
-    return kinds_table(DISTINCT[:count], background)

@@ -1,4 +1,4 @@
-"""A combination as squares, the way the window writes it everywhere."""
+"""A combination as squares, as the window writes it everywhere."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ def glyphs(members: tuple[int, ...], size: int) -> str:
 @lru_cache(maxsize=20_000)
 def members_of(pattern: Pattern, combination: int) -> tuple[int, ...]:
     """The positions a combination holds, ascending."""
-    return tuple(pattern.members[combination].tolist())
+    return tuple(pattern.member_array[combination].tolist())

@@ -11,13 +11,12 @@ import numpy.typing as npt
 from lbc.pictures.score_codes import HIGHEST, LOWEST, Codes, Summary
 
 Reduction = Summary | Literal["furthest", "sample"]
-"""What stands for several cells: as a block is summarised, else the code furthest from the middle,
-or, of codes that have no order, the first."""
+"""What represents several cells: a summary, the code furthest from the middle, or the first."""
 
 
 @dataclass(frozen=True)
 class Detail:
-    """A part of the picture, reduced: ``codes``, and where it lies in cells."""
+    """A part of the picture, reduced: ``codes``, and its position and size in cells."""
 
     codes: Codes
     x: int
@@ -30,8 +29,8 @@ def reduce_codes(codes: Codes, rows: int, columns: int, summary: Reduction = "be
     """One code for every rows × columns codes: (H, W) → (⌈H/rows⌉, ⌈W/columns⌉).
 
     The greatest, the least, the rounded mean, the one furthest from the middle (the greater of
-    equals), or the first; margins are averaged too. All but the greatest and the first take every
-    code for a level, so they are for pictures without blank and removed cells.
+    equals), or the first; margins are averaged too. All but the greatest and the first treat every
+    code as a level, so they suit pictures without blank and removed cells.
     """
     if summary == "sample":
         return codes[::rows, ::columns]
@@ -62,8 +61,8 @@ def detail(
 ) -> Detail:
     """The cells within x0 … x1 and y0 … y1, reduced to at most ``width`` × ``height``.
 
-    Exact as soon as every cell has a pixel. Strides keep to multiples of the step, so that panning
-    never makes the picture flicker.
+    Exact once every cell has a pixel. Strides start at multiples of the step, so that the picture
+    does not flicker while panning.
     """
     high, wide = codes.shape
     left, right = max(0, int(x0)), min(wide, int(np.ceil(x1)))

@@ -1,27 +1,29 @@
-"""The pictures that a mask can be looked at in. Runs in the drawing thread."""
+"""The ways to colour a mask."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_key
+from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_codes, winner_key
 from lbc.pictures.colour_tables import DISTINCT, SAME_COLOUR
 from lbc.pictures.level_of_detail import Reduction
-from lbc.pictures.mask_codes import Flags, compare, counts, furthest, winner_codes
 from lbc.pictures.score_codes import (
     LOWEST,
     REMOVED,
     USUAL_CLIP,
     Codes,
-    Floats,
     levels,
     quantise,
     summarise,
 )
+from lbc.sparsity.arrays import Bools, Floats, Indices
+from lbc.sparsity.combinations import row_counts
 from lbc.sparsity.pattern import Pattern
+
+SAME, LOST, GAINED = LOWEST, LOWEST + 1, LOWEST + 2
+"""Codes of what both masks keep, the first alone, the second alone; of neither: ``REMOVED``."""
 
 GREYS = "crameri:grayC_r"
 KEPT_COLOUR = (236, 236, 236)
@@ -39,8 +41,8 @@ class Coloured:
     reduction: Reduction
 
 
-def signed(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured:
-    """Values about 0. A block stands for the one furthest from it; ``like`` gives the levels."""
+def signed(values: Floats, kept: Bools, like: Coloured | None = None) -> Coloured:
+    """Values about 0. Each block shows the one furthest from 0; ``like`` gives the levels."""
     shown = np.where(kept, values, np.float32(-np.inf))
     high = _level(like) or levels(shown, "difference", USUAL_CLIP)[1]
     key = Scale("difference", -high, high)
@@ -48,8 +50,8 @@ def signed(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloure
     return Coloured(quantise(shown, -high, high), key, blocks, key, "furthest")
 
 
-def sizes(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured:
-    """Absolute values from 0; a block stands for its largest."""
+def sizes(values: Floats, kept: Bools, like: Coloured | None = None) -> Coloured:
+    """Absolute values from 0; each block shows its largest."""
     shown = np.where(kept, np.abs(values), np.float32(-np.inf))
     high = _level(like) or max(levels(shown, "score", USUAL_CLIP)[1], 1e-12)
     key = Scale("score", 0.0, high, texts=("0", f"{high:.3g}"))
@@ -57,8 +59,8 @@ def sizes(values: Floats, kept: Flags, like: Coloured | None = None) -> Coloured
     return Coloured(quantise(shown, 0.0, high), key, blocks, key, "best")
 
 
-def mask_alone(kept: Flags) -> Coloured:
-    """Kept or not; blocks, and what is drawn smaller, by the share that is kept."""
+def mask_alone(kept: Bools) -> Coloured:
+    """Kept or not; blocks, and reduced cells, show the share that is kept."""
     cells = np.where(kept, np.uint8(LOWEST), np.uint8(REMOVED))
     key = Swatches(("kept",), (KEPT_COLOUR,))
     whole = Scale("score", 0, 1, colour_map=GREYS, texts=("0 %", "100 % kept"), removed="")
@@ -66,19 +68,19 @@ def mask_alone(kept: Flags) -> Coloured:
     return Coloured(cells, key, blocks, whole, "mean")
 
 
-def best_combinations(winners: npt.NDArray[np.int64], held: Flags, pattern: Pattern) -> Coloured:
-    """What each block's best combination holds, in that combination's colour."""
+def best_combinations(winners: Indices, held: Bools, pattern: Pattern) -> Coloured:
+    """The positions of each block's best combination, in that combination's colour."""
     of_block = winner_codes(winners, pattern)
     cells = np.where(held, of_block[:, None], np.uint8(REMOVED))
     key = winner_key(pattern, "not held")
     return Coloured(cells, key, of_block, key, "sample")
 
 
-def difference(before: Flags, after: Flags, names: tuple[str, str, str, str]) -> Coloured:
-    """Where two masks differ; blocks by the share of their positions that do.
+def mask_difference(before: Bools, after: Bools, names: tuple[str, str, str, str]) -> Coloured:
+    """Where two masks differ; blocks show the share of their positions that do.
 
     ``names``: kept by both, by the first alone, by the second alone, by neither. The brightest
-    share is twice the layer's, so that a few differences are seen as well as many.
+    share is twice the layer's, so that few differences are as visible as many.
     """
     key = Swatches(names[:3], (SAME_COLOUR, DISTINCT[5], DISTINCT[1]), names[3])
     share = _share(before != after)
@@ -88,8 +90,23 @@ def difference(before: Flags, after: Flags, names: tuple[str, str, str, str]) ->
     return Coloured(compare(before, after), key, quantise(share, 0.0, high), whole, "mean")
 
 
-def _share(flags: Flags) -> Floats:
-    return np.asarray(counts(flags) / flags.shape[1], dtype=np.float32)
+def furthest(shown: Floats) -> Floats:
+    """The finite value of each block that is furthest from 0, or 0: (blocks, M) → (blocks,)."""
+    found = np.zeros(len(shown), np.float32)
+    for column in shown.T:
+        size = np.where(np.isfinite(column), np.abs(column), np.float32(-1))
+        np.copyto(found, column, where=size > np.abs(found))
+    return found
+
+
+def compare(before: Bools, after: Bools) -> Codes:
+    """``SAME``, ``LOST`` or ``GAINED`` where either mask keeps, else ``REMOVED``: (blocks, M)."""
+    table = np.array([[REMOVED, GAINED], [LOST, SAME]], np.uint8)
+    return np.asarray(table[before.view(np.uint8), after.view(np.uint8)])
+
+
+def _share(flags: Bools) -> Floats:
+    return np.asarray(row_counts(flags) / flags.shape[1], dtype=np.float32)
 
 
 def _level(like: Coloured | None) -> float | None:

@@ -1,4 +1,4 @@
-"""What is known of a layer's mask at a moment. Runs in the drawing thread."""
+"""What is known of a layer's mask at one moment."""
 
 from __future__ import annotations
 
@@ -8,60 +8,55 @@ from functools import cached_property
 import numpy as np
 
 from lbc.pictures.layer_moment import LayerMoment
-from lbc.pictures.mask_codes import Flags, Indices, lexicographic
-from lbc.pictures.score_codes import Floats, winners
+from lbc.sparsity.arrays import Bools, Floats, Indices
+from lbc.sparsity.combinations import index_of, winners
+from lbc.sparsity.mask_statistics import magnitude_mask
 
 LARGEST_SEARCH = 1 << 27
-"""Scores that are looked through for the best combinations of a layer; beyond it takes seconds."""
+"""The most scores to search for a layer's best combinations; more would take seconds."""
 
 _CHUNK_SCORES = 1 << 22
 
 
 @dataclass(frozen=True)
-class Known:
+class MaskFacts:
     """By blocks: mask and weights, (blocks, M), and the best combinations, (blocks,).
 
-    ``beta`` (blocks, M) is what training has added to each position's share of the scores.
+    ``beta`` (blocks, M) is what training has added to each position's share of the scores. None
+    where unknown.
     """
 
     moment: LayerMoment
-    kept: Flags
+    kept: Bools
     weights: Floats | None
     beta: Floats | None
     best: Indices | None
 
     @cached_property
-    def by_magnitude(self) -> Flags | None:
+    def by_magnitude(self) -> Bools | None:
         """What the N largest |w| of every block would keep, (blocks, M)."""
-        if self.weights is None:
-            return None
-        import torch  # takes seconds to load, and the window is on screen meanwhile
-
-        from lbc.sparsity.mask_statistics import magnitude_mask
-
-        weights = torch.tensor(self.weights)  # a copy: what is read-only cannot be shared
-        chosen: Flags = magnitude_mask(weights, self.moment.pattern).numpy()
-        return chosen
+        return None if self.weights is None else magnitude_mask(self.weights, self.moment.pattern)
 
 
-def known_of(moment: LayerMoment) -> Known:
-    """Take from ``moment`` what can be known of it."""
+def mask_facts(moment: LayerMoment) -> MaskFacts:
+    """Gather what ``moment`` says of the mask."""
     beta = moment.positions()
     if beta is not None:
         pattern = moment.pattern
         share = pattern.n if moment.additive else 1
         beta = beta - np.float32(pattern.initial_score / share)
-    return Known(moment, moment.kept(), moment.weights_by_block(), beta, best(moment))
+    kept = moment.kept()
+    return MaskFacts(moment, kept, moment.weights_by_block(), beta, _best(moment, kept))
 
 
-def best(moment: LayerMoment) -> Indices | None:
+def _best(moment: LayerMoment, kept: Bools) -> Indices | None:
     """The best combination of every block, the earliest among equals: int64 (blocks,).
 
-    None where nothing is known of the scores, or there are more than ``LARGEST_SEARCH``.
+    None if the scores are unknown, or more than ``LARGEST_SEARCH``.
     """
     if moment.winners is not None:
-        return moment.winners.astype(np.int64)
-    decided = lexicographic(moment.kept(), moment.pattern)
+        return np.asarray(moment.winners, np.int64)
+    decided = index_of(kept, moment.pattern)
     if decided is not None:
         return decided
     if moment.raw is None or moment.blocks * moment.count > LARGEST_SEARCH:

@@ -1,4 +1,4 @@
-"""From one or two moments of a layer to what the Masks page shows. Runs in the drawing thread."""
+"""From one or two moments of a layer to what the Masks page shows."""
 
 from __future__ import annotations
 
@@ -9,28 +9,36 @@ from typing import Literal
 from lbc.pictures.colour_keys import Key
 from lbc.pictures.layer_moment import LayerMoment, LayerState, Watch
 from lbc.pictures.level_of_detail import Reduction
-from lbc.pictures.mask_codes import Flags, Indices, held
 from lbc.pictures.mask_colours import (
     Coloured,
     best_combinations,
-    difference,
     mask_alone,
+    mask_difference,
     signed,
     sizes,
 )
-from lbc.pictures.mask_facts import Known, known_of
-from lbc.pictures.mask_numbers import Numbers, count
-from lbc.pictures.score_codes import Floats, Fold
-from lbc.pictures.score_snapshot import BlockState, Look, Picture, ViewRequest, block_state, fixed
-from lbc.runs.history_walks import Gone
+from lbc.pictures.mask_facts import MaskFacts, mask_facts
+from lbc.pictures.mask_numbers import MaskNumbers, count_mask
+from lbc.pictures.score_codes import Fold
+from lbc.pictures.score_snapshot import (
+    BlockState,
+    KeyedCodes,
+    Look,
+    ViewRequest,
+    block_state,
+    fixed,
+)
+from lbc.runs.history_walks import RemovalTimes
+from lbc.sparsity.arrays import Bools, Floats, Indices
+from lbc.sparsity.combinations import members_mask
 from lbc.sparsity.pattern import Pattern
 
 Show = Literal["weights", "sizes", "beta", "mask", "best", "magnitude"]
-"""What of a layer is drawn: its weights, |w|, what each position has gained, its mask, the best
-combinations, or where the mask is not what magnitude would have chosen."""
+"""What to draw of a layer: its weights, |w|, what each position has gained, its mask, the best
+combinations, or where the mask differs from the choice by magnitude."""
 
 Against = int | Path | None
-"""What a mask is compared with: a moment of the same run, or another run by its folder."""
+"""What to compare a mask with: a moment of the same run, or another run by its folder."""
 
 WEIGHTS_GONE = "A run keeps the weights of its last checkpoint only: the mask alone is shown."
 MASKS_DIFFER = "What is drawn is the difference between the masks."
@@ -42,9 +50,9 @@ OF_MAGNITUDE = ("both keep", "only |w| keeps", "only mask keeps", "neither")
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What the Masks page is looking at: the layer, block and moment of ``view``, and how.
+    """What the Masks page shows: the layer, block and moment of ``view``, and how.
 
-    What it is compared with is shown as a difference, or ``beside`` it.
+    A comparison shows the difference, or both masks if ``beside``.
     """
 
     view: ViewRequest
@@ -75,8 +83,8 @@ class MaskRequest:
 
 
 @dataclass(frozen=True)
-class Other:
-    """What a mask is compared with, or a sentence why it cannot be."""
+class Reference:
+    """What a mask is compared with, or a sentence on why there is nothing to compare."""
 
     moment: LayerMoment | None = None
     problem: str = ""
@@ -87,29 +95,29 @@ class Sheet:
     """One layer at one moment, by blocks, and its picture, one cell per weight in its own order.
 
     ``beta`` is what training has added to each position's share of the scores; ``best`` are the
-    best combinations. Both, and ``weights``, are None where they are not known.
+    best combinations. These and ``weights`` are None where unknown.
     """
 
     layer: str
     epoch: float
     pattern: Pattern
     shape: tuple[int, ...]
-    kept: Flags
+    kept: Bools
     weights: Floats | None
     beta: Floats | None
     best: Indices | None
     fold: Fold
-    cells: Picture[Key]
-    summary: Picture[Key]
+    cells: KeyedCodes[Key]
+    summary: KeyedCodes[Key]
     reduction: Reduction
     cell_pixels: int = 1
 
 
 @dataclass(frozen=True)
 class MaskSnapshot:
-    """The open layer's mask; ``note`` says what could not be shown, and what is shown instead.
+    """The open layer's mask; ``note`` says what cannot be shown, and what is shown instead.
 
-    ``gone`` says when positions were removed, as far as the history was read.
+    ``gone`` says when positions were removed, as far as the history has been read.
     """
 
     request: MaskRequest
@@ -119,20 +127,21 @@ class MaskSnapshot:
     sheet: Sheet
     beside: Sheet | None
     other_epoch: float | None
-    numbers: Numbers
+    numbers: MaskNumbers
     note: str
     block: BlockState | None
     layers: tuple[LayerState, ...]
-    gone: Gone | None = None
+    gone: RemovalTimes | None = None
 
 
 def draw_mask(
-    moment: LayerMoment, request: MaskRequest, other: Other | None = None
+    moment: LayerMoment, request: MaskRequest, reference: Reference | None = None
 ) -> MaskSnapshot:
-    """Everything the Masks page shows of ``moment``, held against ``other``."""
-    now = known_of(moment)
-    then = known_of(other.moment) if other is not None and other.moment is not None else None
-    notes = [other.problem] if other is not None and other.problem else []
+    """Everything the Masks page shows of ``moment``, compared with ``reference``."""
+    now = mask_facts(moment)
+    reference = reference or Reference()
+    then = None if reference.moment is None else mask_facts(reference.moment)
+    notes = [reference.problem] if reference.problem else []
     beside: Sheet | None = None
     if then is None or request.beside:
         coloured, note = _alone(now, request.show)
@@ -152,58 +161,59 @@ def draw_mask(
         sheet=_sheet(now, coloured),
         beside=beside,
         other_epoch=None if then is None else then.moment.epoch,
-        numbers=count(now, then),
+        numbers=count_mask(now, then),
         note=" ".join(notes),
         block=block_state(moment, request.block),
         layers=moment.layers,
     )
 
 
-def _alone(known: Known, show: Show, like: Coloured | None = None) -> tuple[Coloured, str]:
-    """The picture of one moment, and a sentence where it is not what was asked for."""
-    kept = known.kept
+def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[Coloured, str]:
+    """The picture of one moment, and a sentence if it is not what was requested."""
+    kept = facts.kept
     match show:
-        case "weights" | "sizes" | "magnitude" if known.weights is None:
+        case "weights" | "sizes" | "magnitude" if facts.weights is None:
             return mask_alone(kept), WEIGHTS_GONE
         case "weights":
-            assert known.weights is not None
-            return signed(known.weights, kept, like), ""
+            assert facts.weights is not None
+            return signed(facts.weights, kept, like), ""
         case "sizes":
-            assert known.weights is not None
-            return sizes(known.weights, kept, like), ""
+            assert facts.weights is not None
+            return sizes(facts.weights, kept, like), ""
         case "magnitude":
-            assert known.by_magnitude is not None
-            return difference(known.by_magnitude, kept, OF_MAGNITUDE), ""
-        case "beta" if known.beta is not None:
-            return signed(known.beta, kept, like), ""
-        case "best" if known.best is not None:
-            pattern = known.moment.pattern
-            return best_combinations(known.best, held(known.best, pattern), pattern), ""
+            assert facts.by_magnitude is not None
+            return mask_difference(facts.by_magnitude, kept, OF_MAGNITUDE), ""
+        case "beta" if facts.beta is not None:
+            return signed(facts.beta, kept, like), ""
+        case "best" if facts.best is not None:
+            pattern = facts.moment.pattern
+            return best_combinations(facts.best, members_mask(facts.best, pattern), pattern), ""
         case "beta":
             return mask_alone(kept), "No scores are kept of this moment: the mask alone is shown."
         case "best":
             return mask_alone(kept), (
-                f"While {known.moment.count:,} combinations are in the running the best of them "
+                f"While {facts.moment.count:,} combinations are in the running the best of them "
                 "are not looked for: the mask alone is shown."
             )
     return mask_alone(kept), ""
 
 
-def _between(then: Known, now: Known, request: MaskRequest) -> tuple[Coloured, str]:
-    """What differs between two moments, and a sentence where it is not what was asked for."""
+def _between(then: MaskFacts, now: MaskFacts, request: MaskRequest) -> tuple[Coloured, str]:
+    """What differs between two moments, and a sentence if it is not what was requested."""
     names = OF_RUNS if isinstance(request.against, Path) else OF_MOMENTS
     pattern = now.moment.pattern
     match request.show:
         case "beta" if now.beta is not None and then.beta is not None:
             return signed(now.beta - then.beta, now.kept), ""
         case "best" if now.best is not None and then.best is not None:
-            return difference(held(then.best, pattern), held(now.best, pattern), names), ""
+            before, after = members_mask(then.best, pattern), members_mask(now.best, pattern)
+            return mask_difference(before, after, names), ""
     note = "" if request.show in ("mask", "best") else MASKS_DIFFER
-    return difference(then.kept, now.kept, names), note
+    return mask_difference(then.kept, now.kept, names), note
 
 
-def _sheet(known: Known, coloured: Coloured) -> Sheet:
-    moment = known.moment
+def _sheet(facts: MaskFacts, coloured: Coloured) -> Sheet:
+    moment = facts.moment
     fold = Fold(moment.shape[0], moment.blocks, moment.pattern.m, in_row=True)
     blocks = coloured.blocks.reshape(fold.outputs, fold.blocks_per_row)
     return Sheet(
@@ -211,12 +221,12 @@ def _sheet(known: Known, coloured: Coloured) -> Sheet:
         epoch=moment.epoch,
         pattern=moment.pattern,
         shape=moment.shape,
-        kept=known.kept,
-        weights=known.weights,
-        beta=known.beta,
-        best=known.best,
+        kept=facts.kept,
+        weights=facts.weights,
+        beta=facts.beta,
+        best=facts.best,
         fold=fold,
-        cells=Picture(fixed(fold.apply(coloured.cells)), coloured.key),
-        summary=Picture(fixed(blocks), coloured.blocks_key),
+        cells=KeyedCodes(fixed(fold.apply(coloured.cells)), coloured.key),
+        summary=KeyedCodes(fixed(blocks), coloured.blocks_key),
         reduction=coloured.reduction,
     )

@@ -1,16 +1,15 @@
-"""From scores to the picture of a layer: values, colour codes, folding. Pure numpy.
+"""From scores to the picture of a layer: values, colour codes, folding.
 
-In few calls: NumPy gives up the interpreter's lock in each, and a training thread that waits for it
-loses about 30 µs every time, far more than the same arithmetic takes of another processor.
+Few NumPy calls: each releases the interpreter's lock, and a training thread that waits for it loses
+about 30 µs every time, far more than the arithmetic costs on another processor.
 
-Rows of the picture are output channels; along a row stand the channel's blocks in the weight's own
-order (kernel position, then input channels). A block draws its K cells, one per combination, in a
-near-square grid, first combination at the top left.
+Rows of the picture are output channels; along a row are the channel's blocks in the weight's order
+(kernel position, then input channels). A block draws its K cells, one per combination, in a
+near-square grid, the first combination at the top left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, isqrt
 from typing import Any, Literal
@@ -18,43 +17,42 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from lbc.sparsity.arrays import CACHED_CELLS, Bools, Floats, all_bits, percentile, put
+from lbc.sparsity.combinations import winners
+
 Colour = Literal["difference", "score", "rank", "margin"]
-"""What the colour of one cell says; ``values`` defines them."""
+"""What the colour of a cell shows, see ``values``."""
 Summary = Literal["best", "worst", "mean", "margin"]
-"""What stands for a whole block where it has too few pixels for its cells."""
+"""What represents a block that has too few pixels for its cells."""
 
 SYMMETRIC: tuple[Colour, ...] = ("difference", "margin")
 """Colours whose levels are symmetric, so that the middle means 0."""
 
-Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
 
 BLANK = 0
-"""Colour code of the cells that fill up a block's grid."""
+"""Colour code of unused cells in a block's grid."""
 REMOVED = 1
 """Colour code of a removed combination."""
 LOWEST, HIGHEST = 2, 255
-"""Colour codes of the lowest and the highest level. The greatest code of several cells is the best
-of them, and blank and removed cells give way to live ones."""
+"""Colour codes of the lowest and the highest level. The greatest code is that of the best cell, and
+live cells have greater codes than blank and removed ones."""
 
 NOTHING = 1e-12
-"""The level where all differences are 0: at the start, and where every block is decided."""
+"""The level if all differences are 0: at the start, and once every block is decided."""
 
 USUAL_CLIP = 0.5
-"""Per cent of the cells that lie beyond the levels at each end: one block cannot dim all others."""
+"""Per cent of the cells beyond the levels at each end, so that one block cannot dim the others."""
 
-_CHUNK_CELLS = 1 << 17
-_MOST_PASSES = 256
-_FEWEST_ROWS = 4_000
 _SAMPLE = 8_000
 _DECADES = 3.0
 
 
 @dataclass(frozen=True)
 class Fold:
-    """The geometry of one layer's picture; ``cells`` is K, what each block draws.
+    """The geometry of one layer's picture; ``cells`` is K, the cells of each block.
 
-    Cells that are the block's weights stand ``in_row``, so that the picture is the weight itself.
+    Weights are drawn ``in_row``, so that the picture has the order of the weight itself.
     """
 
     outputs: int
@@ -84,7 +82,7 @@ class Fold:
         shape = (self.outputs, rows, self.blocks_per_row, columns)
         full = rows * columns == self.cells
         picture = np.empty(shape, np.uint8) if full else np.full(shape, BLANK, np.uint8)
-        if full and codes.size <= _CHUNK_CELLS:  # larger ones are faster cell by cell
+        if full and codes.size <= CACHED_CELLS:  # larger ones are faster cell by cell
             by_cell = codes.T.reshape(rows, columns, self.outputs, self.blocks_per_row)
             picture[:] = by_cell.transpose(2, 0, 3, 1)
             return picture.reshape(self.size)
@@ -109,45 +107,8 @@ class Fold:
         return block // self.blocks_per_row * rows, block % self.blocks_per_row * columns
 
 
-def by_chunks(
-    compute: Callable[[slice], npt.NDArray[Any]], rows: int, cells: int
-) -> npt.NDArray[Any]:
-    """``compute`` of ``rows`` rows of so many ``cells``, as many at a time as a cache holds.
-
-    So there are no copies as large as the layer on the way. The answer lies in memory cell by cell
-    (Fortran's order): what is done with every block's k-th cell then runs through memory in order.
-    """
-    size = max(1, _CHUNK_CELLS // cells)
-    first = compute(slice(0, size))
-    if rows <= size:
-        return np.asfortranarray(first)
-    whole = np.empty((rows, *first.shape[1:]), first.dtype, order="F")
-    whole[:size] = first
-    for start in range(size, rows, size):
-        whole[start : start + size] = compute(slice(start, start + size))
-    return whole
-
-
-def put(scores: Floats, where: npt.NDArray[np.bool_], value: float) -> Floats:
-    """Put ``value`` into ``scores``, float32, at some places, and return them.
-
-    By arithmetic on bits: what NumPy offers branches at every cell, and where what is removed lies
-    scattered that takes ten times as long.
-    """
-    bits = scores.view(np.uint32)
-    changes = bits ^ np.float32(value).view(np.uint32)
-    changes &= _all_bits(where)
-    bits ^= changes
-    return scores
-
-
-def _all_bits(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
-    """All bits set where true, none elsewhere."""
-    return np.negative(where.view(np.uint8), dtype=np.uint32)
-
-
-def _zero_unless(live: npt.NDArray[np.bool_], scores: Floats) -> Floats:
-    return (scores.view(np.uint32) & _all_bits(live)).view(np.float32)
+def _zero_unless(live: Bools, scores: Floats) -> Floats:
+    return (scores.view(np.uint32) & all_bits(live)).view(np.float32)
 
 
 def difference(scores: Floats) -> Floats:
@@ -165,8 +126,8 @@ def difference(scores: Floats) -> Floats:
 def margin(scores: Floats) -> Floats:
     """Each score less the best of the other live ones; −inf where removed. (blocks, K).
 
-    So the best score of a block shows by how much it leads, every other by how much it trails.
-    +inf where a block is decided.
+    So the best score of a block shows its lead, every other its distance from the best. +inf in a
+    decided block.
     """
     rows, winner = np.arange(len(scores)), winners(scores)
     best, second = _two_best(scores)
@@ -174,20 +135,6 @@ def margin(scores: Floats) -> Floats:
         others = scores - best[:, None]
         others[rows, winner] = best - second
     return others
-
-
-def winners(scores: Floats) -> npt.NDArray[np.int64]:
-    """The best of every row, the earliest among equals: (blocks, K) → int64 (blocks,)."""
-    if scores.shape[1] > _MOST_PASSES or len(scores) < _FEWEST_ROWS:
-        return np.asarray(scores.argmax(axis=1), np.int64)
-    # Of many rows one pass for each column, which lies in order in memory, is eight times faster.
-    best = scores[:, 0]
-    found = np.zeros(len(scores), np.uint8)
-    for k in range(1, scores.shape[1]):
-        better = (scores[:, k] > best).view(np.uint8)
-        np.maximum(found, better * np.uint8(k), out=found)
-        best = np.maximum(best, scores[:, k])
-    return found.astype(np.int64)
 
 
 def rank(scores: Floats) -> npt.NDArray[np.int32]:
@@ -214,7 +161,7 @@ def values(scores: Floats, colour: Colour) -> Floats:
 def summarise(shown: Floats, summary: Summary) -> Floats:
     """One value for every block, over its live cells: (blocks, K) → (blocks,).
 
-    ``margin`` is the best less the second, +inf where only one is live.
+    ``margin`` is the best less the second, +inf if only one is live.
     """
     match summary:
         case "best":
@@ -232,7 +179,7 @@ def summarise(shown: Floats, summary: Summary) -> Floats:
 
 
 def _two_best(scores: Floats) -> tuple[Floats, Floats]:
-    """The best of every row and the second, equal to it in a tie; −inf where there is none."""
+    """The best of every row and the second, equal in a tie; −inf if there is none."""
     best = scores[:, 0].copy()
     second = np.full_like(best, -np.inf)
     for k in range(1, scores.shape[1]):
@@ -254,17 +201,11 @@ def levels(shown: Floats, colour: Colour, clip: float = USUAL_CLIP) -> tuple[flo
         return -1.0, 1.0
     if colour in SYMMETRIC:
         size = np.abs(sample)
-        high = _percentile(size, 100 - clip) or float(size.max())
+        high = percentile(size, 100 - clip) or float(size.max())
         return -max(high, NOTHING), max(high, NOTHING)
-    low, high = _percentile(sample, clip), _percentile(sample, 100 - clip)
+    low, high = percentile(sample, clip), percentile(sample, 100 - clip)
     least = max(abs(high), 1e-12) * 1e-6
     return (low, high) if high - low > least else (low - least, high + least)
-
-
-def _percentile(sample: Floats, percent: float) -> float:
-    """The nearest value there is; NumPy's own, which interpolates, takes five times as long."""
-    place = round((len(sample) - 1) * percent / 100)
-    return float(np.partition(sample, place)[place])
 
 
 def quantise(shown: Floats, low: float, high: float, log: bool = False) -> Codes:

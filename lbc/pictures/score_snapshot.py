@@ -1,4 +1,4 @@
-"""From a moment of one layer to the pictures that the views show. Runs in the drawing thread."""
+"""From a moment of one layer to the pictures that the views show."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from lbc.pictures.colour_keys import Key, Scale, winner_key
-from lbc.pictures.layer_moment import Flags, LayerMoment, LayerState, Watch
+from lbc.pictures.colour_keys import Key, Scale, winner_codes, winner_key
+from lbc.pictures.layer_moment import LayerMoment, LayerState, Watch
 from lbc.pictures.level_of_detail import Reduction, reduce_codes
-from lbc.pictures.mask_codes import winner_codes
 from lbc.pictures.score_codes import (
     REMOVED,
     USUAL_CLIP,
     Codes,
     Colour,
-    Floats,
     Fold,
     Summary,
-    by_chunks,
     levels,
     quantise,
     summarise,
     values,
-    winners,
 )
-from lbc.runs.history_walks import Gone
+from lbc.runs.history_walks import RemovalTimes
+from lbc.sparsity.arrays import Bools, Floats, Indices, by_chunks
+from lbc.sparsity.combinations import winners
 from lbc.sparsity.pattern import Pattern
 
 THUMBNAIL_WIDTH = 48
@@ -39,7 +36,7 @@ LARGEST_DRAWN_COUNT = 128
 
 @dataclass(frozen=True)
 class Look:
-    """How scores are coloured; ``held`` are levels to keep, ``clip`` per cent beyond each end."""
+    """How scores are coloured; ``held`` fixes the levels, ``clip`` is per cent beyond each end."""
 
     colour: Colour = "difference"
     summary: Summary = "best"
@@ -51,9 +48,9 @@ class Look:
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """What the window is looking at: a layer, how, a pinned block, and when.
+    """What the window shows: a layer, how, a pinned block, and when.
 
-    ``moment`` is the index of a moment in the run's history, None for now.
+    ``moment`` is the index of a moment in the run's history, None for the present.
     """
 
     layer: str
@@ -70,8 +67,8 @@ K = TypeVar("K", bound=Key, covariant=True)
 
 
 @dataclass(frozen=True)
-class Picture(Generic[K]):
-    """Colour codes, read-only, and their scale."""
+class KeyedCodes(Generic[K]):
+    """Colour codes, read-only, and the key that says what they mean."""
 
     codes: Codes
     scale: K
@@ -81,13 +78,13 @@ class Picture(Generic[K]):
 class BlockState:
     """One block: weights (M,), mask (M,), scores (C,) with −inf where removed, pattern.
 
-    Weights are None in the past: a history does not keep them.
+    Weights are None if unknown: a history does not record them.
     """
 
     index: int
     pattern: Pattern
     weights: Floats | None
-    kept: Flags
+    kept: Bools
     scores: Floats
 
 
@@ -97,8 +94,8 @@ class Snapshot:
 
     ``scores`` is (blocks, K), −inf where removed: K = C combinations or, ``by_position``, the M
     positions' own scores. ``cells`` shows each of them, ``summary`` one cell per block, (outputs,
-    blocks per output). Where all is ``decided`` the colours are those of the winners, unless they
-    tell of scores. ``gone`` says when what is removed went, as far as the history was read.
+    blocks per output). Once every block is ``decided`` the colours are those of the winners, unless
+    the look is of scores. ``gone`` has the times of removals, as far as the history has been read.
     """
 
     request: ViewRequest
@@ -108,13 +105,13 @@ class Snapshot:
     by_position: bool
     scores: Floats
     fold: Fold
-    cells: Picture[Key]
-    summary: Picture[Key]
+    cells: KeyedCodes[Key]
+    summary: KeyedCodes[Key]
     decided: bool
     block: BlockState | None
     layers: tuple[LayerState, ...]
     scores_epoch: float | None = None
-    gone: Gone | None = None
+    gone: RemovalTimes | None = None
 
     @property
     def layer(self) -> str:
@@ -122,12 +119,12 @@ class Snapshot:
 
     @property
     def reduction(self) -> Reduction:
-        """What stands for several blocks where they have too few pixels."""
+        """What represents several blocks that have too few pixels."""
         return "sample" if self.decided else self.request.look.summary
 
     @property
     def cell_pixels(self) -> int:
-        """How wide and high a cell must be to be drawn. Of decided blocks all but one are dark."""
+        """The least size at which to draw a cell; in decided blocks all cells but one are dark."""
         return 4 if self.decided else 1
 
 
@@ -139,9 +136,9 @@ class Drawn(Protocol):
     @property
     def fold(self) -> Fold: ...
     @property
-    def cells(self) -> Picture[Key]: ...
+    def cells(self) -> KeyedCodes[Key]: ...
     @property
-    def summary(self) -> Picture[Key]: ...
+    def summary(self) -> KeyedCodes[Key]: ...
     @property
     def reduction(self) -> Reduction: ...
     @property
@@ -150,15 +147,15 @@ class Drawn(Protocol):
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A layer's picture in little: some output channels, ``THUMBNAIL_WIDTH`` cells a row.
+    """A small picture of a layer: some output channels, ``THUMBNAIL_WIDTH`` cells per row.
 
     ``winners`` are the best combinations of their blocks, ``flips`` the share of them that differ
     from the thumbnail before.
     """
 
     name: str
-    picture: Picture[Key]
-    winners: npt.NDArray[np.int64]
+    picture: KeyedCodes[Key]
+    winners: Indices
     flips: float | None = None
 
     def since(self, before: Thumbnail | None) -> Thumbnail:
@@ -169,7 +166,7 @@ class Thumbnail:
 
 
 def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
-    """Everything the views show of ``moment``."""
+    """Draw everything the views show of ``moment``."""
     scores, by_position, fold = _laid_out(moment)
     decided = _shows_winners(moment, request.look)
     if decided:
@@ -186,7 +183,7 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
         by_position=by_position,
         scores=scores,
         fold=fold,
-        cells=Picture(fixed(fold.apply(cells.codes)), cells.scale),
+        cells=KeyedCodes(fixed(fold.apply(cells.codes)), cells.scale),
         summary=_in_rows(summary, fold),
         decided=decided,
         block=block_state(moment, request.block, None if by_position else scores),
@@ -196,7 +193,7 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
 
 
 def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
-    """A sample of a layer, as ``copy_sample`` takes it, in the same colours as the layer."""
+    """Draw a sample of a layer, as from ``copy_sample``, in the same colours as the layer."""
     look = replace(look, held=None)
     scores, _, fold = _laid_out(sample)
     reduction: Reduction = look.summary
@@ -208,73 +205,73 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     summary = _in_rows(summary, fold)
     step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
     codes = reduce_codes(summary.codes, 1, step, reduction)
-    return Thumbnail(sample.name, Picture(codes, summary.scale), winners(scores))
+    return Thumbnail(sample.name, KeyedCodes(codes, summary.scale), winners(scores))
 
 
 def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:
-    """What each cell stands for, (blocks, K), whether that is a position, and where it lies."""
+    """The value of each cell, (blocks, K), whether a cell is a position, and the layout."""
     by_position = moment.count > LARGEST_DRAWN_COUNT
     scores = _positions(moment) if by_position else _scores(moment)
     return scores, by_position, Fold(moment.shape[0], moment.blocks, scores.shape[1])
 
 
 def _shows_winners(moment: LayerMoment, look: Look) -> bool:
-    """Whether the colours are those of the winners: one combination is left in every block, and
-    nothing else would be seen, since it is the best, by no difference and no margin."""
+    """Whether to show winners: every block has one combination left, the best, and every difference
+    and margin would look the same."""
     if look.colour == "score" or look.held or moment.count > LARGEST_DRAWN_COUNT:
         return False
     return int(np.count_nonzero(moment.mask)) == moment.blocks * moment.pattern.n
 
 
-def _won_blocks(scores: Floats, pattern: Pattern) -> Picture[Key]:
+def _won_blocks(scores: Floats, pattern: Pattern) -> KeyedCodes[Key]:
     """Every block, (blocks,), in its winner's colour."""
-    return Picture(winner_codes(winners(scores), pattern), winner_key(pattern))
+    return KeyedCodes(winner_codes(winners(scores), pattern), winner_key(pattern))
 
 
-def _won_cells(scores: Floats, blocks: Picture[Key]) -> Picture[Key]:
+def _won_cells(scores: Floats, blocks: KeyedCodes[Key]) -> KeyedCodes[Key]:
     """Every combination, (blocks, K): removed, or in the colour of its block."""
     cells = by_chunks(
         lambda rows: np.where(scores[rows] > -np.inf, blocks.codes[rows, None], np.uint8(REMOVED)),
         *scores.shape,
     )
-    return Picture(cells, blocks.scale)
+    return KeyedCodes(cells, blocks.scale)
 
 
-def _of_values(scores: Floats, look: Look) -> tuple[Picture[Key], Picture[Key]]:
-    """Every cell, (blocks, K), and every block, (blocks,), by what is chosen of the scores."""
+def _of_values(scores: Floats, look: Look) -> tuple[KeyedCodes[Key], KeyedCodes[Key]]:
+    """Every cell, (blocks, K), and every block, (blocks,), coloured as ``look`` says."""
     shown, scale = _shown(scores, look)
     cells = by_chunks(
         lambda rows: quantise(shown[rows], scale.low, scale.high, look.log), *shown.shape
     )
     if look.summary == "best":  # its code is the greatest
-        return Picture(cells, scale), Picture(np.maximum.reduce(cells, axis=1), scale)
-    return Picture(cells, scale), _summary(scores, shown, scale, look)
+        return KeyedCodes(cells, scale), KeyedCodes(np.maximum.reduce(cells, axis=1), scale)
+    return KeyedCodes(cells, scale), _summary(scores, shown, scale, look)
 
 
 def _shown(scores: Floats, look: Look) -> tuple[Floats, Scale]:
-    """What is coloured, (blocks, K), and how."""
+    """The values to colour, (blocks, K), and their scale."""
     shown = by_chunks(lambda rows: values(scores[rows], look.colour), *scores.shape)
     low, high = look.held or levels(shown, look.colour, look.clip)
     return shown, Scale(look.colour, low, high, look.log, look.colour_map)
 
 
-def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> Picture[Scale]:
+def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> KeyedCodes[Scale]:
     source = scores if look.summary == "margin" else shown
-    spoken = by_chunks(lambda rows: summarise(source[rows], look.summary), *source.shape)
+    summaries = by_chunks(lambda rows: summarise(source[rows], look.summary), *source.shape)
     if look.summary == "margin":
-        low, high = 0.0, levels(spoken[:, None], "margin", look.clip)[1]
+        low, high = 0.0, levels(summaries[:, None], "margin", look.clip)[1]
         scale = Scale("score", low, high, look.log, look.colour_map)
-    return Picture(quantise(spoken, scale.low, scale.high, look.log), scale)
+    return KeyedCodes(quantise(summaries, scale.low, scale.high, look.log), scale)
 
 
-def _in_rows(of_blocks: Picture[Key], fold: Fold) -> Picture[Key]:
+def _in_rows(of_blocks: KeyedCodes[Key], fold: Fold) -> KeyedCodes[Key]:
     """Codes of blocks as a picture, (outputs, blocks per output)."""
     codes = of_blocks.codes.reshape(fold.outputs, fold.blocks_per_row)
-    return Picture(fixed(codes), of_blocks.scale)
+    return KeyedCodes(fixed(codes), of_blocks.scale)
 
 
 def fixed(codes: Codes) -> Codes:
-    """The same codes, read-only from now on: they go to another thread."""
+    """The same codes, made read-only: they go to another thread."""
     codes.flags.writeable = False
     return codes
 
@@ -283,7 +280,7 @@ def _scores(moment: LayerMoment) -> Floats:
     scores = moment.scores()
     if scores is not None:
         return scores
-    # No scores kept: the winner stands out from the others that live.
+    # Without scores the winner is set off from the other live combinations.
     live = moment.live()
     assert live is not None and moment.winners is not None
     scores = np.where(live, np.float32(0), np.float32(-np.inf))
@@ -302,7 +299,7 @@ def _positions(moment: LayerMoment) -> Floats:
 def block_state(
     moment: LayerMoment, block: int | None, scores: Floats | None = None
 ) -> BlockState | None:
-    """One block of a layer, whose scores (blocks, C) may be at hand; None where there is none."""
+    """One block of a layer; ``scores`` (blocks, C) if known. None if there is no such block."""
     if block is None or block >= moment.blocks:
         return None
     rows = slice(block, block + 1)

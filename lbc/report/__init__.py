@@ -1,1 +1,1 @@
-"""A run as one HTML file that needs nothing else: for a colleague, or a paper's supplement."""
+"""A run as one self-contained HTML file, for a colleague or a paper's supplement."""

@@ -1,21 +1,22 @@
-"""What a report tells of a run, read from its folder alone, whatever became of it."""
+"""The contents of a report, read from the run's folder alone, however the run ended."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from lbc.config import load_experiment
 from lbc.config.strict_yaml import ExperimentError
-from lbc.report.layer_story import LayerStory, StoryTeller
+from lbc.report.layer_summary import LayerSummary, summarise_layer
 from lbc.runs.events import LayerInfo
-from lbc.runs.folder import EPOCH_COLUMNS, STEP_COLUMNS, Status
-from lbc.runs.history_reader import Replay
+from lbc.runs.folder import EPOCH_COLUMNS, STEP_COLUMNS, RunState
+from lbc.runs.history_reader import RecordedLayer, Replay
 from lbc.runs.records import read_records
 from lbc.runs.unfinished_run import being_trained, read_state
 
@@ -23,46 +24,41 @@ Columns = dict[str, npt.NDArray[np.float64]]
 
 
 class ReportError(Exception):
-    """No report can be made of a folder; the message is one sentence that names it."""
+    """A folder of which no report can be made; the message is one sentence that names it."""
 
 
 class ReportCancelled(Exception):  # noqa: N818 - nothing went wrong
-    """The report was not wanted any more; nothing was written."""
+    """The report was cancelled; nothing was written."""
 
 
-class State(BaseModel):
-    """What run.json says."""
+@dataclass(frozen=True)
+class RunDocument(RunState):
+    """The contents of run.json."""
 
-    status: Status
-    epoch: int = 0
-    accuracy: float | None = None
-    density: float = 1.0
-    seconds: float = 0.0
-    message: str = ""
     name: str = "run"
     pattern: str = ""
     seed: int | None = None
     device: str = ""
     started: str = ""
     updated: str = ""
-    versions: dict[str, str] = Field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
-class RunStory:
+class RunSummary:
     """Everything a report shows. ``steps`` and ``epochs``: columns, each (rows,).
 
-    ``planned``: the experiment's epochs, None where its file cannot be read any more.
+    ``planned``: the experiment's epochs, None if its file cannot be read.
     """
 
     folder: Path
-    state: State
+    state: RunDocument
     being_written: bool
     planned: int | None
     experiment: str
     steps: Columns
     epochs: Columns
-    layers: tuple[LayerStory, ...]
+    layers: tuple[LayerSummary, ...]
 
     @property
     def decided(self) -> bool:
@@ -88,20 +84,20 @@ class RunStory:
                 return f"Cut off {after}, by a kill or a power cut: it can be resumed."
 
 
-def read_run(folder: Path, cancel: threading.Event | None = None) -> RunStory:
-    """The story of the run in a folder; it may be written to meanwhile.
+def read_run(folder: Path, cancel: threading.Event | None = None) -> RunSummary:
+    """Summarise the run in a folder, which may be written meanwhile.
 
-    Raises ReportError where there is none or a file of it is damaged, ReportCancelled once
-    ``cancel`` is set, and OSError where a file cannot be read.
+    Raises ReportError if there is none or a file of it is damaged, ReportCancelled once
+    ``cancel`` is set, and OSError if a file cannot be read.
     """
     state = _read_state(folder)
     yaml = folder / "experiment.yaml"
     try:
         experiment = yaml.read_bytes().decode("utf-8", "replace")
         planned = load_experiment(yaml).training.epochs
-    except ExperimentError:  # of another version, maybe: its text is shown all the same
+    except ExperimentError:  # perhaps of another version: show its text
         planned = None
-    return RunStory(
+    return RunSummary(
         folder=folder,
         state=state,
         being_written=being_trained(folder),
@@ -113,7 +109,7 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunStory:
     )
 
 
-def _read_state(folder: Path) -> State:
+def _read_state(folder: Path) -> RunDocument:
     if not folder.is_dir():
         raise ReportError(f"{folder} is not a folder: name the folder of a run.")
     document = read_state(folder)
@@ -122,7 +118,7 @@ def _read_state(folder: Path) -> State:
             f"{folder} holds no run: it needs the run.json and experiment.yaml of one."
         )
     try:
-        return State.model_validate(document)
+        return TypeAdapter(RunDocument).validate_python(document)
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         raise ReportError(
@@ -143,20 +139,22 @@ def _read_columns(path: Path, names: tuple[str, ...]) -> Columns:
     return columns or {name: np.empty(0) for name in names}
 
 
-def _read_layers(path: Path, cancel: threading.Event | None) -> tuple[LayerStory, ...]:
+def _read_layers(path: Path, cancel: threading.Event | None) -> tuple[LayerSummary, ...]:
     if not path.is_file():
         return ()
     try:
         replay = Replay(path)
-        return tuple(_layer_story(replay, info, cancel) for info in replay.layers)
+        return tuple(
+            summarise_layer(info, _moments(replay, info, cancel)) for info in replay.layers
+        )
     except ValueError as error:
         raise ReportError(str(error)) from error
 
 
-def _layer_story(replay: Replay, info: LayerInfo, cancel: threading.Event | None) -> LayerStory:
-    teller = StoryTeller(info)
+def _moments(
+    replay: Replay, info: LayerInfo, cancel: threading.Event | None
+) -> Iterator[RecordedLayer]:
     for moment in range(len(replay.moments)):
         if cancel is not None and cancel.is_set():
             raise ReportCancelled
-        teller.add(replay.layer(info.name, moment))
-    return teller.story()
+        yield replay.layer(info.name, moment)

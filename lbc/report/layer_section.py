@@ -7,24 +7,22 @@ from html import escape
 from math import prod
 
 import numpy as np
-from torch import Tensor
 
+from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.mask_numbers import histogram
 from lbc.pictures.score_codes import Fold
 from lbc.report.charts import Axis, Line, bar_chart, line_chart, small_bars
-from lbc.report.layer_story import LayerStory
+from lbc.report.layer_summary import LayerSummary
 from lbc.report.pixels import (
-    Picture,
+    PngImage,
     colour_bar,
     mask_cells,
     mask_picture,
     score_level,
     score_picture,
 )
-from lbc.sparsity.mask_statistics import kept_at_positions, uniform_expectation
+from lbc.sparsity.arrays import Bools, Indices
 from lbc.sparsity.pattern import Pattern
-
-MOST_BARS = 128
-"""With more combinations the positions that winners hold are counted instead."""
 
 LISTED = 5
 """Combinations named where there are too many for bars."""
@@ -36,13 +34,13 @@ LOWEST, HIGHEST = 160, 420
 
 
 CORNER_ROWS, CORNER_COLUMNS = 32, 176
-"""Of wide layers so many outputs and weights are also shown at full detail."""
+"""Outputs and weights of a wide layer that are also shown in full detail."""
 
 NAMED_BARS = 16
-"""More bars carry their numbers only."""
+"""With more bars, labels are numbers."""
 
 
-def layer_table(layers: Sequence[LayerStory], decided: bool) -> str:
+def layer_table(layers: Sequence[LayerSummary], decided: bool) -> str:
     """One row a layer; ``decided``: whether every block has one combination."""
     heads = (
         "layer", "shape", "N:M", "blocks", "combinations", "live", "weights kept",
@@ -58,7 +56,7 @@ def layer_table(layers: Sequence[LayerStory], decided: bool) -> str:
     )
 
 
-def layer_section(number: int, layer: LayerStory) -> str:
+def layer_section(number: int, layer: LayerSummary) -> str:
     """Pictures and charts of one layer."""
     about = (
         f"{_shape(layer)}, {layer.pattern}: {layer.blocks:,} blocks, "
@@ -79,31 +77,29 @@ def layer_section(number: int, layer: LayerStory) -> str:
     )
 
 
-def squares(combination: int, pattern: Pattern) -> str:
-    """Which positions a combination holds: ``■■□□``."""
-    held = set(pattern.members[combination].tolist())
-    return "".join("■" if j in held else "□" for j in range(pattern.m))
+def _squares(combination: int, pattern: Pattern) -> str:
+    return glyphs(members_of(pattern, combination), pattern.m)
 
 
-def _name(layer: LayerStory) -> str:
+def _name(layer: LayerSummary) -> str:
     return escape(layer.name) or "(the whole model)"
 
 
-def _shape(layer: LayerStory) -> str:
+def _shape(layer: LayerSummary) -> str:
     return "×".join(map(str, layer.shape))
 
 
-def _row(number: int, layer: LayerStory, decided: bool) -> str:
+def _row(number: int, layer: LayerSummary, decided: bool) -> str:
     unknown = "–"
     dead = layer.dead or (unknown, unknown)
-    kept = unknown if layer.mask is None else f"{float(layer.mask.float().mean()):.1%}"
+    kept = unknown if layer.mask is None else f"{float(layer.mask.mean()):.1%}"
     top = winners = unknown
     if layer.begun and layer.counts is not None:
         best = int(layer.counts.argmax())
         share = int(layer.counts[best]) / layer.blocks
-        top = f"{squares(best, layer.pattern)} {share:.2%}"
-        counts, mean = _bars(layer, layer.counts)
-        winners = small_bars(counts, mean)
+        top = f"{_squares(best, layer.pattern)} {share:.2%}"
+        bars = histogram(layer.counts, layer.pattern)
+        winners = small_bars(bars.counts.tolist(), bars.expected)
     live = 1 if decided else layer.live
     cells = (
         f'<a href="#layer-{number}">{_name(layer)}</a>', _shape(layer), layer.pattern,
@@ -116,15 +112,8 @@ def _row(number: int, layer: LayerStory, decided: bool) -> str:
     )
 
 
-def _bars(layer: LayerStory, counts: Tensor) -> tuple[list[int], float]:
-    """What the winners' bars count, and what each is expected to be."""
-    if layer.pattern.count <= MOST_BARS:
-        return counts.tolist(), layer.blocks / layer.pattern.count
-    return kept_at_positions(counts, layer.pattern).tolist(), layer.blocks * layer.pattern.density
-
-
-def _height(layer: LayerStory) -> float:
-    """What square cells of scores, or of the mask, would take within the limits."""
+def _height(layer: LayerSummary) -> float:
+    """The height of square cells of scores, or of the mask, within the limits."""
     if layer.scores is None:
         rows, columns = layer.shape[0], prod(layer.shape[1:])
         return min(HIGHEST, max(LOWEST, 2 * COLUMN * rows / columns))
@@ -132,7 +121,7 @@ def _height(layer: LayerStory) -> float:
     return min(HIGHEST, max(LOWEST, COLUMN * rows / columns))
 
 
-def _image(picture: Picture, width: int, height: float, alt: str) -> str:
+def _image(picture: PngImage, width: int, height: float, alt: str) -> str:
     sharp = " sharp" if picture.width <= width and picture.height <= height else ""
     return (
         f'<img class="cells{sharp}" style="height:{height:.0f}px" src="{picture.uri}" '
@@ -140,12 +129,12 @@ def _image(picture: Picture, width: int, height: float, alt: str) -> str:
     )
 
 
-def _reduction(picture: Picture, how: str) -> str:
+def _reduction(picture: PngImage, how: str) -> str:
     rows, columns = picture.cells
     return f" One pixel is {how} of {rows} × {columns} cells." if rows * columns > 1 else ""
 
 
-def _scores(layer: LayerStory, height: float) -> str:
+def _scores(layer: LayerSummary, height: float) -> str:
     pattern, scores = layer.pattern, layer.scores
     if scores is None:
         return ""
@@ -165,7 +154,7 @@ def _scores(layer: LayerStory, height: float) -> str:
     return f"<figure>{image}{bar}<figcaption>{caption}</figcaption></figure>"
 
 
-def _mask(layer: LayerStory, mask: Tensor, height: float) -> str:
+def _mask(layer: LayerSummary, mask: Bools, height: float) -> str:
     picture = mask_picture(mask_cells(mask, layer.pattern))
     epoch = f"{layer.epochs[-1]:g}"
     order = "input channels" if len(layer.shape) == 2 else "kernel positions, input channels within"
@@ -181,8 +170,8 @@ def _mask(layer: LayerStory, mask: Tensor, height: float) -> str:
     return f"<figure{wide}>{image}<figcaption>{caption}</figcaption></figure>"
 
 
-def _corner(layer: LayerStory, mask: Tensor) -> list[str]:
-    """The first blocks of the first outputs once more, large enough to see every cell."""
+def _corner(layer: LayerSummary, mask: Bools) -> list[str]:
+    """The first blocks of the first outputs again, large enough to see every cell."""
     outputs, m = min(CORNER_ROWS, layer.shape[0]), layer.pattern.m
     blocks = min(CORNER_COLUMNS // m, layer.blocks // layer.shape[0])
     where = f"first {blocks} blocks of the first {outputs} output channels, cell by cell."
@@ -202,12 +191,11 @@ def _corner(layer: LayerStory, mask: Tensor) -> list[str]:
     ]
 
 
-def _winners(layer: LayerStory, counts: Tensor) -> str:
+def _winners(layer: LayerSummary, counts: Indices) -> str:
     pattern, blocks = layer.pattern, layer.blocks
-    shown, mean = _bars(layer, counts)
-    if pattern.count <= MOST_BARS:
-        names = [squares(c, pattern) for c in range(pattern.count)]
-        expected = uniform_expectation(blocks, pattern)
+    bars = histogram(counts, pattern)
+    if not bars.by_position:
+        names = [_squares(c, pattern) for c in range(pattern.count)]
         axes = ("winning combination", "blocks won")
         labels = names
         if len(names) > NAMED_BARS:
@@ -216,30 +204,30 @@ def _winners(layer: LayerStory, counts: Tensor) -> str:
         caption = "Blocks that each combination has won."
     else:
         names = labels = [str(j) for j in range(pattern.m)]
-        expected = mean, (blocks * pattern.density * (1 - pattern.density)) ** 0.5
         axes = ("position in the block", "blocks whose winner holds it")
-        most = counts.argsort(descending=True, stable=True)[:LISTED].tolist()
-        named = ", ".join(f"{squares(c, pattern)} {int(counts[c]):,}" for c in most)
+        most = np.argsort(-counts, kind="stable")[:LISTED].tolist()
+        named = ", ".join(f"{_squares(c, pattern)} {int(counts[c]):,}" for c in most)
         won = int((counts > 0).sum())
         caption = (
             f"Positions that the winners hold. {won:,} of {pattern.count:,} combinations have won "
             f"a block, each expected in {blocks / pattern.count:.2g}; most often {named}."
         )
-    chart = bar_chart("Winning combinations", shown, names, labels, expected, axes)
+    expected = bars.expected, bars.deviation
+    chart = bar_chart("Winning combinations", bars.counts.tolist(), names, labels, expected, axes)
     return (
         f"<figure>{chart}<figcaption>{caption} Dashed: the mean of a uniformly random choice, "
         "shaded: ± 2 standard deviations of it.</figcaption></figure>"
     )
 
 
-def _changes(layer: LayerStory) -> str:
+def _changes(layer: LayerSummary) -> str:
     lines = [
         Line("best combination changed", layer.epochs, 100 * layer.changed, "green", dots=True)
     ]
-    caption = "Blocks whose best combination is another one than a moment before"
+    caption = "Blocks whose best combination changed since the moment before"
     if np.isfinite(layer.flipped).any():
         lines.append(Line("mask flips", layer.epochs, 100 * layer.flipped, "blue", dots=True))
-        caption += ", and weights that the mask let in or out since then"
+        caption += ", and weights at which the mask flipped since then"
     end = float(layer.epochs[-1])
     unit = "% of blocks" if len(lines) == 1 else "% of blocks, of weights"
     chart = line_chart("Flips", lines, Axis("epoch", 0, end), Axis(unit, 0))

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from lbc.report.charts import Axis, Line, line_chart
-from lbc.report.contents import ReportCancelled, RunStory
+from lbc.report.contents import ReportCancelled, RunSummary
 from lbc.report.layer_section import layer_section, layer_table
 
 STYLE = Path(__file__).with_name("style.css")
@@ -16,15 +16,15 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """A browser fetches nothing and runs nothing, whatever a name in the file may hold."""
 
 
-def page(story: RunStory, cancel: threading.Event | None = None) -> str:
+def page(run: RunSummary, cancel: threading.Event | None = None) -> str:
     """The whole document. Raises ReportCancelled once ``cancel`` is set."""
-    name = text(story.state.name)
-    sections = [_head(story), _curves(story), _layers(story)]
-    for number, layer in enumerate(story.layers):
+    name = text(run.state.name)
+    sections = [_head(run), _curves(run), _layers(run)]
+    for number, layer in enumerate(run.layers):
         if cancel is not None and cancel.is_set():
             raise ReportCancelled
         sections.append(layer_section(number, layer))
-    sections += [_experiment(story), _footer(story)]
+    sections += [_experiment(run), _footer(run)]
     body = "\n".join(sections)
     return (
         "<!DOCTYPE html>\n"
@@ -51,9 +51,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.1f} s"
 
 
-def _head(story: RunStory) -> str:
-    state = story.state
-    epochs = f"{state.epoch} of {story.planned}" if story.planned is not None else state.epoch
+def _head(run: RunSummary) -> str:
+    state = run.state
+    epochs = f"{state.epoch} of {run.planned}" if run.planned is not None else state.epoch
     cards = {
         "Test accuracy": "not yet" if state.accuracy is None else f"{state.accuracy:.2%}",
         "Weights kept": f"{state.density:.1%}",
@@ -69,14 +69,14 @@ def _head(story: RunStory) -> str:
     style = "condition failed" if state.status == "failed" else "condition"
     return (
         f"<header><h1>{text(state.name)}</h1>"
-        f'<p class="{style}">{text(story.condition)}</p><dl class="cards">{rows}</dl>'
+        f'<p class="{style}">{text(run.condition)}</p><dl class="cards">{rows}</dl>'
         '<p class="quiet">Accuracy is that of the last finished epoch. “Weights kept” counts the '
         "sparse layers only; training time leaves pauses out.</p></header>"
     )
 
 
-def _curves(story: RunStory) -> str:
-    steps, epochs = story.steps, story.epochs
+def _curves(run: RunSummary) -> str:
+    steps, epochs = run.steps, run.epochs
     if not len(steps["epoch"]):
         return "<h2>Curves</h2><p>No step had been taken.</p>"
     at = epochs["epoch"]
@@ -97,7 +97,7 @@ def _curves(story: RunStory) -> str:
             x, Axis("test accuracy (%)"),
         ),
     ]  # fmt: skip
-    if story.layers:
+    if run.layers:
         live = Line("live", at, epochs["live"], "green", dots=True, steps=True)
         density = Line("density", at, 100 * epochs["density"], "blue", dots=True)
         charts += [
@@ -108,27 +108,27 @@ def _curves(story: RunStory) -> str:
     return f'<h2>Curves</h2><div class="two">{figures}</div>'
 
 
-def _layers(story: RunStory) -> str:
-    if not story.layers:
+def _layers(run: RunSummary) -> str:
+    if not run.layers:
         return "<h2>Layers</h2><p>No layer is sparse: nothing was masked in this run.</p>"
     return (
         "<h2>Layers</h2><p>Sparse layers only. “Winners” counts how many blocks each combination "
         "has won (of more than 128, how many winners hold each position); the dashed line is what "
         "a uniformly random choice would give each of them. An output or input is dead where the "
         "mask keeps none of its weights.</p>"
-        f"{layer_table(story.layers, story.decided)}"
+        f"{layer_table(run.layers, run.decided)}"
     )
 
 
-def _experiment(story: RunStory) -> str:
-    return f"<h2>Experiment</h2><pre>{text(story.experiment)}</pre>"
+def _experiment(run: RunSummary) -> str:
+    return f"<h2>Experiment</h2><pre>{text(run.experiment)}</pre>"
 
 
-def _footer(story: RunStory) -> str:
-    state = story.state
+def _footer(run: RunSummary) -> str:
+    state = run.state
     versions = ", ".join(f"{name} {version}" for name, version in state.versions.items())
     return (
-        f"<footer><p>Run {text(story.folder.resolve().name)}, begun {text(state.started)}, last "
+        f"<footer><p>Run {text(run.folder.resolve().name)}, begun {text(state.started)}, last "
         f"written {text(state.updated)}. {text(versions)}.</p><p>Method: Zhang et al., Learning "
         "Best Combination for Efficient N:M Sparsity, NeurIPS 2022. Written by LBC Explorer."
         "</p></footer>"

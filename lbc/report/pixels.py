@@ -1,16 +1,13 @@
-"""Pictures of a layer as PNG in data URIs, reduced to what a page can show."""
+"""Pictures of a layer as PNG in data URIs, reduced to the size of a page."""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
-from torch import Tensor
 
 from lbc.pictures.colour_tables import lookup_table
 from lbc.pictures.score_codes import (
@@ -23,20 +20,19 @@ from lbc.pictures.score_codes import (
     levels,
     quantise,
 )
+from lbc.sparsity.arrays import Array, Bools
 from lbc.sparsity.pattern import Pattern
 
 WIDEST, TALLEST = 1600, 1200
 """Pixels of a picture at most: ResNet-50's largest layers have 4,608 columns."""
 
 KEPT = (38, 134, 204)
-"""A blue that stands out from paper and from a dark screen."""
-
-Array = npt.NDArray[Any]
+"""A blue that is clear on paper and on a dark screen."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A PNG, ``uri``, of ``width`` × ``height`` pixels, each standing for ``cells`` (y, x)."""
+class PngImage:
+    """A PNG, ``uri``, of ``width`` × ``height`` pixels, each showing ``cells`` (y, x)."""
 
     uri: str
     width: int
@@ -49,7 +45,7 @@ def score_level(scores: Array) -> float:
     return levels(difference(scores.astype(np.float32)), "difference")[1]
 
 
-def score_picture(scores: Array, outputs: int, level: float) -> Picture:
+def score_picture(scores: Array, outputs: int, level: float) -> PngImage:
     """Scores less the mean of their block, folded.
 
     ``scores``: (blocks, C), −inf where removed. Where cells are reduced the best one is shown.
@@ -62,13 +58,13 @@ def score_picture(scores: Array, outputs: int, level: float) -> Picture:
     return _picture(best, lookup_table("difference", (0, 0, 0)), alpha, steps)
 
 
-def mask_cells(mask: Tensor, pattern: Pattern) -> Array:
+def mask_cells(mask: Bools, pattern: Pattern) -> Bools:
     """A mask, bool (O, I, *kernel), with its columns in the order of blocks: bool (O, columns)."""
-    return np.asarray(pattern.to_blocks(mask).numpy().reshape(len(mask), -1))
+    return pattern.to_blocks(mask).reshape(len(mask), -1)
 
 
-def mask_picture(cells: Array) -> Picture:
-    """Cells, bool (rows, columns), drawn where true; the rest is see-through.
+def mask_picture(cells: Bools) -> PngImage:
+    """Cells, bool (rows, columns), drawn where true, transparent elsewhere.
 
     Where cells are reduced their mean is shown.
     """
@@ -101,10 +97,10 @@ def _reduced(function: np.ufunc, cells: Array, steps: tuple[int, int]) -> Array:
     return cells
 
 
-def _picture(codes: Codes, table: Array, alpha: bytes, steps: tuple[int, int]) -> Picture:
+def _picture(codes: Codes, table: Array, alpha: bytes, steps: tuple[int, int]) -> PngImage:
     image = Image.fromarray(np.ascontiguousarray(codes))
     image.putpalette(table.astype(np.uint8).tobytes())
     memory = BytesIO()
     image.save(memory, format="PNG", optimize=True, transparency=alpha)
     encoded = base64.b64encode(memory.getvalue()).decode("ascii")
-    return Picture(f"data:image/png;base64,{encoded}", *image.size, steps)
+    return PngImage(f"data:image/png;base64,{encoded}", *image.size, steps)

@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lbc.pictures.colour_tables import lookup_table, winner_table
-from lbc.pictures.mask_codes import winner_codes
-from lbc.pictures.score_codes import Fold, difference, levels, quantise, winners
-from lbc.runs.history_reader import LayerMoment, MomentInfo, Replay
+from lbc.pictures.colour_keys import winner_codes, winner_key
+from lbc.pictures.colour_tables import lookup_table
+from lbc.pictures.score_codes import Fold, difference, levels, quantise
+from lbc.runs.history_reader import MomentInfo, RecordedLayer, Replay
 from lbc.runs.records import read_records
+from lbc.sparsity.combinations import winners
 
 PANELS = 4
 """Moments shown side by side for each layer."""
@@ -76,7 +77,7 @@ def _curves(steps: Columns, epochs: Columns, title: str) -> Figure:
     return figure
 
 
-def _heatmaps(name: str, moments: list[LayerMoment]) -> Figure:
+def _heatmaps(name: str, moments: list[RecordedLayer]) -> Figure:
     figure = Figure(figsize=(3.2 * len(moments) + 0.8, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     pattern = moments[0].pattern
@@ -86,14 +87,14 @@ def _heatmaps(name: str, moments: list[LayerMoment]) -> Figure:
     return figure
 
 
-def _heatmap(axes: Axes, moment: LayerMoment) -> None:
+def _heatmap(axes: Axes, moment: RecordedLayer) -> None:
     """Every combination by its difference, or, once all is decided, every block by its winner."""
     assert moment.scores is not None
     live = int((moment.scores > -np.inf).sum(axis=1).max())
     if live == 1:
         fold, state = Fold(moment.shape[0], moment.blocks, 1), "winners"
         codes = winner_codes(winners(moment.scores), moment.pattern)[:, None]
-        table = winner_table(moment.pattern.count, _WHITE)
+        table = winner_key(moment.pattern).table(_WHITE)
     else:
         fold = Fold(moment.shape[0], moment.blocks, moment.pattern.count)
         shown = difference(moment.scores)

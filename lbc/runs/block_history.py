@@ -1,4 +1,4 @@
-"""The whole life of one block: its winners, live sets and scores, and every removal."""
+"""The history of one block: its winners, live sets and scores, and every removal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.events import Intervened
-from lbc.runs.history_codec import (
-    LARGEST_LIVE_COUNT,
-    Array,
-    Bools,
-    Floats,
-    combined,
-    incidence,
-    unpack,
-)
+from lbc.runs.history_codec import LARGEST_LIVE_COUNT
+from lbc.runs.history_format import RecordedScores
+from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
+from lbc.sparsity.combinations import union, unpack
 from lbc.sparsity.pattern import Pattern
 
 
@@ -26,9 +21,9 @@ from lbc.sparsity.pattern import Pattern
 class Removal:
     """A combination of one block was removed at a moment.
 
-    ``rank`` among those that lived until then, 1 the best, and ``margin``, its score less that of
-    the worst one kept; None where no scores were kept at the moment. ``of`` counts those that
-    lived until then. ``cause`` says who decided: the scores, or the user by a ban or a pin.
+    ``rank`` among those live until then, 1 the best, and ``margin``, its score less that of the
+    worst one kept; None if no scores were recorded at the moment. ``of`` counts those live until
+    then. ``cause`` says what decided: the scores, or the user by a ban or a pin.
     """
 
     moment: int
@@ -45,8 +40,8 @@ class Biography:
     """One block over T moments.
 
     ``winners`` (T,); ``live`` bool (T, C), None above ``LARGEST_LIVE_COUNT``; ``mask`` bool (T, M).
-    ``scores`` float32 (T, C): nan at moments without scores, and where a combination had gone
-    before the moment; ``position_scores`` float32 (T, M), nan likewise. None where never kept.
+    ``scores`` float32 (T, C): nan at moments without scores, and for combinations removed before
+    the moment; ``position_scores`` float32 (T, M), nan likewise. None if never recorded.
     ``interventions`` are those that touched the block.
     """
 
@@ -63,10 +58,9 @@ class Biography:
 
 @dataclass(frozen=True, eq=False)
 class Life:
-    """A biography, and whose it is.
+    """The biography of a block, with the layer and index of the block.
 
-    ``weights`` (T', M) were seen at ``weight_epochs`` (T',), by whoever watched; a history keeps
-    none.
+    ``weights`` (T', M) were observed at ``weight_epochs`` (T',); a history has none.
     """
 
     layer: str
@@ -80,30 +74,28 @@ def biography(
     pattern: Pattern,
     epochs: npt.NDArray[np.float64],
     winners: Array,
-    bits: npt.NDArray[np.uint8],
-    kept: Mapping[int, tuple[bool, Floats]],
+    bits: Bytes,
+    kept: Mapping[int, RecordedScores],
     done: Sequence[Intervened] = (),
 ) -> Biography:
-    """One block's: its winners (T,), packed bits (T, bytes), what scores were kept and was done.
+    """Combine one block's winners (T,), packed bits (T, bytes), scores and interventions.
 
-    ``kept`` holds, by moment, whether they are by position, and (M,) or (C,) of what was gained.
+    ``kept`` maps moments to the scores of this block alone, ``done`` are its interventions.
     """
     if pattern.count > LARGEST_LIVE_COUNT:
         live, mask = None, unpack(bits, pattern.m)
     else:
-        live = unpack(bits, pattern.count)
-        mask = live.astype(np.float32) @ incidence(pattern) > 0
+        live, mask = unpack(bits, pattern.count), union(bits, pattern)
     scores = positions = None
-    if any(by_position for by_position, _ in kept.values()):
+    if any(one.by_position for one in kept.values()):
         positions = np.full((len(epochs), pattern.m), np.nan, np.float32)
-        for moment, (_, gained) in kept.items():
-            positions[moment] = gained + np.float32(pattern.initial_score / pattern.n)
+        for moment, one in kept.items():
+            positions[moment] = one.stored()[0]
     if kept and live is not None:
         scores = np.full((len(epochs), pattern.count), np.nan, np.float32)
-        for moment, (by_position, gained) in kept.items():
-            all_scores = combined(pattern, by_position, gained)
+        for moment, one in kept.items():
             before = live[moment - 1] if moment else live[0]
-            scores[moment] = np.where(before | live[moment], all_scores, np.nan)
+            scores[moment] = np.where(before | live[moment], one.by_combination()[0], np.nan)
     causes = {one.moment: one.intervention.action for one in done}
     removals = () if live is None else tuple(_removals(epochs, live, scores, causes))
     return Biography(pattern, epochs, winners, live, mask, scores, positions, removals, tuple(done))
@@ -117,7 +109,7 @@ def _removals(
 ) -> Iterator[Removal]:
     for moment in range(1, len(epochs)):
         before, now = live[moment - 1], live[moment]
-        if (now & ~before).any():  # chosen anew, as SR-STE does, and nothing removed for good
+        if (now & ~before).any():  # as under SR-STE: none is removed for good
             continue
         known = None if scores is None else scores[moment]
         for combination in np.flatnonzero(before & ~now).tolist():

@@ -10,18 +10,18 @@ from typing import IO, Any, cast
 import numpy as np
 
 from lbc.runs.block_history import Biography, Life, Removal
-from lbc.runs.history_codec import Array, incidence
+from lbc.sparsity.arrays import Array
 
 Row = dict[str, object]
 
 
 def write_csv(file: IO[bytes], lives: Sequence[Life]) -> None:
-    """One row a block and moment; combinations are named by the positions they hold, ``0-1``.
+    """One row per block and moment; combinations are named by their positions, ``0-1``.
 
-    Columns: layer, block, epoch, winner, of every combination its score and whether it lives, of
-    every position β, whether the mask keeps it and its weight, then what was removed and what the
-    user did. Empty where nothing was kept; weights have rows of their own where they were seen
-    between two moments.
+    Columns: layer, block, epoch, winner; for every combination its score and whether it is live;
+    for every position β, whether the mask keeps it, and its weight; then removals and
+    interventions. Unknown cells are empty; weights observed between two moments have rows of their
+    own.
     """
     tables = [_rows(life) for life in lives]
     columns = dict.fromkeys(name for rows in tables for row in rows for name in row)
@@ -32,14 +32,14 @@ def write_csv(file: IO[bytes], lives: Sequence[Life]) -> None:
     writer.writeheader()
     for rows in tables:
         writer.writerows(rows)
-    text.detach()  # the file is closed by who has opened it
+    text.detach()  # the caller closes the file
 
 
 def write_npz(file: IO[bytes], lives: Sequence[Life]) -> None:
     """The arrays of every ``Life``, ``members`` (C, N), removals and interventions in columns.
 
-    Of several blocks each array's name begins with the block's place in ``lives``: ``0/winners``.
-    An unknown rank is 0, an unknown margin nan; what was never kept is left out.
+    For several blocks, names begin with the block's index in ``lives``: ``0/winners``. An unknown
+    rank is 0, an unknown margin nan; arrays that were never recorded are left out.
     """
     arrays: dict[str, Any] = {}
     for k, life in enumerate(lives):
@@ -49,20 +49,20 @@ def write_npz(file: IO[bytes], lives: Sequence[Life]) -> None:
 
 
 def _arrays(life: Life) -> dict[str, Any]:
-    told = life.biography
-    removals, done = told.removals, told.interventions
+    history = life.biography
+    removals, done = history.removals, history.interventions
     seen = len(life.weight_epochs) > 0
     return {
         "layer": np.array(life.layer),
         "block": np.array(life.block),
-        "pattern": np.array([told.pattern.n, told.pattern.m]),
-        "members": np.nonzero(incidence(told.pattern))[1].reshape(-1, told.pattern.n),
-        "epochs": told.epochs,
-        "winners": told.winners,
-        "live": told.live,
-        "mask": told.mask,
-        "scores": told.scores,
-        "position_scores": told.position_scores,
+        "pattern": np.array([history.pattern.n, history.pattern.m]),
+        "members": history.pattern.member_array,
+        "epochs": history.epochs,
+        "winners": history.winners,
+        "live": history.live,
+        "mask": history.mask,
+        "scores": history.scores,
+        "position_scores": history.position_scores,
         "weight_epochs": life.weight_epochs if seen else None,
         "weights": life.weights if seen else None,
         "removed_moment": np.array([one.moment for one in removals], np.int64),
@@ -80,7 +80,7 @@ def _arrays(life: Life) -> dict[str, Any]:
 
 
 def _rows(life: Life) -> list[Row]:
-    """Those of the moments, and of the weights, by epoch."""
+    """The rows of moments and of observed weights, by epoch."""
     rows = _moments(life.biography)
     by_epoch: dict[object, Row] = {row["epoch"]: row for row in rows}  # the last of equal ones
     for epoch, weights in zip(life.weight_epochs.tolist(), life.weights, strict=True):
@@ -94,7 +94,7 @@ def _rows(life: Life) -> list[Row]:
 
 
 def _moments(life: Biography) -> list[Row]:
-    names = ["-".join(map(str, np.flatnonzero(held))) for held in incidence(life.pattern)]
+    names = ["-".join(map(str, members)) for members in life.pattern.member_array]
     positions = list(map(str, range(life.pattern.m)))
     columns: dict[str, list[object]] = {
         "epoch": life.epochs.tolist(),
@@ -110,7 +110,7 @@ def _moments(life: Biography) -> list[Row]:
             columns |= {f"{label} {name}": _cells(table[:, k]) for k, name in enumerate(held)}
     moments = range(len(life.epochs))
     columns["removed"] = [
-        "; ".join(_told(names, one) for one in life.removals if one.moment == moment)
+        "; ".join(_described(names, one) for one in life.removals if one.moment == moment)
         for moment in moments
     ]
     columns["intervention"] = [
@@ -130,7 +130,7 @@ def _cells(column: Array) -> list[object]:
     return ["" if np.isnan(value) else repr(float(value)) for value in column]
 
 
-def _told(names: list[str], one: Removal) -> str:
+def _described(names: list[str], one: Removal) -> str:
     rank = "" if one.rank is None else f", rank {one.rank} of {one.of}"
     margin = "" if one.margin is None else f", margin {one.margin:.6g}"
     return f"{names[one.combination]} by {one.cause}{rank}{margin}"

@@ -1,11 +1,10 @@
-"""One layer at one moment, coded against the moment before: exact, small and quick to read.
+"""Codes one layer at one moment as its difference from the moment before, without loss.
 
-Winners are a bitmap of the blocks whose winner is another, then the new winners of those alone.
-Live bits are XORed with those before, so that only removals leave ones. Where a block is decided
-its live bits follow from its winner and take no room. For patterns whose live set fits a byte,
-which 2:4 is, both are coded in terms that suit them better: a new winner by its rank among the live
-ones, a live set in the order of what its combinations share with the winner, which is nearly the
-order in which they go. zstd does the rest.
+Winners are a bitmap of the blocks whose winner changed, then the new winners of those blocks. Live
+bits are XORed with the previous ones, so that only removals leave ones. Live bits of a decided
+layer follow from the winners and are not stored. If a live set fits in a byte, as at 2:4, both
+compress better in other terms: a new winner as its rank among the live combinations, and live bits
+in order of overlap with the winner, which is nearly the order of removal. zstd compresses the rest.
 """
 
 from __future__ import annotations
@@ -13,40 +12,33 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import zstandard
 
+from lbc.sparsity.arrays import Array
+from lbc.sparsity.combinations import pack
 from lbc.sparsity.pattern import Pattern
 
-CHUNK_BLOCKS = 1 << 15
-"""How many blocks' live sets are written out at a time."""
-
 LARGEST_LIVE_COUNT = 1024
-"""Above this many combinations mask bits are kept instead of live bits (4:16 has 1,820)."""
+"""Above this many combinations mask bits are stored instead of live bits (4:16 has 1,820)."""
 
 KEY, DECIDED, CHANGED, REMOVED, RANKED, POSITIONS = (1 << bit for bit in range(6))
-"""What a record's flags say: the part stands alone; every block has one live combination; the state
-is another than before; combinations were removed; new winners are ranks; scores are by position."""
+"""Flags of a record: the part is a key, readable on its own; every block has one live combination;
+the state changed; combinations were removed; new winners are ranks; scores are by position."""
 
 _SMALL = 8
 _LENGTH = struct.Struct("<I")
 _LEVEL = 3
 
-Array = npt.NDArray[Any]
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
-class State:
+class SearchState:
     """Winners, (blocks,), and packed bits, uint8 (blocks, bytes), of one layer.
 
     The bits are of the live set (blocks, ⌈C / 8⌉) or, above ``LARGEST_LIVE_COUNT``, of the mask by
-    blocks (blocks, ⌈M / 8⌉), bit j mod 8 of byte j // 8. One row of them may stand for all blocks.
+    blocks (blocks, ⌈M / 8⌉), bit j mod 8 of byte j // 8. One row may represent all blocks.
     """
 
     winners: Array
@@ -55,7 +47,7 @@ class State:
 
 @dataclass(frozen=True)
 class Coded:
-    """The parts of one layer at one moment; both empty where nothing changed."""
+    """The parts of one layer at one moment; both are empty if nothing changed."""
 
     flags: int
     winners: bytes = b""
@@ -63,7 +55,7 @@ class Coded:
 
 
 def index_type(pattern: Pattern) -> np.dtype[Any]:
-    """The smallest unsigned numbers that count combinations."""
+    """The smallest unsigned integers that hold a combination's index."""
     return np.min_scalar_type(pattern.count - 1).newbyteorder("<")
 
 
@@ -73,8 +65,8 @@ def row_bytes(pattern: Pattern) -> int:
     return -(-(pattern.count if listed else pattern.m) // 8)
 
 
-def encode(pattern: Pattern, now: State, before: State | None) -> Coded:
-    """What leads from ``before`` to ``now``; without ``before``, what ``now`` is by itself."""
+def encode(pattern: Pattern, now: SearchState, before: SearchState | None) -> Coded:
+    """The difference of ``now`` from ``before``; a key without ``before``."""
     if before is not None and _same(now, before):
         return Coded(DECIDED if decided(pattern, now) else 0)
     flags = CHANGED
@@ -94,8 +86,8 @@ def encode(pattern: Pattern, now: State, before: State | None) -> Coded:
     return Coded(flags | ranked, coded, bits)
 
 
-def decode(pattern: Pattern, blocks: int, coded: Coded, before: State | None) -> State:
-    """The inverse of ``encode``. Raises ValueError where the parts are not what they should be."""
+def decode(pattern: Pattern, blocks: int, coded: Coded, before: SearchState | None) -> SearchState:
+    """The inverse of ``encode``. Raises ValueError if the parts are invalid."""
     if coded.flags & KEY or before is None:
         data = decompress(coded.winners, blocks * index_type(pattern).itemsize)
         winners = np.frombuffer(data, index_type(pattern))
@@ -114,11 +106,11 @@ def decode(pattern: Pattern, blocks: int, coded: Coded, before: State | None) ->
         bits = bits ^ _turn(pattern, change, winners, back=True)
     for array in (winners, bits):
         array.flags.writeable = False
-    return State(winners, bits)
+    return SearchState(winners, bits)
 
 
 def winner_bits(pattern: Pattern, winners: Array) -> Array:
-    """The bits of blocks in which the winner alone is left: uint8 (blocks, bytes)."""
+    """The bits of blocks in which only the winner is live: uint8 (blocks, bytes)."""
     if pattern.count > LARGEST_LIVE_COUNT:
         return np.asarray(_packed_members(pattern)[winners])
     bits = np.zeros((len(winners), row_bytes(pattern)), np.uint8)
@@ -127,34 +119,12 @@ def winner_bits(pattern: Pattern, winners: Array) -> Array:
     return bits
 
 
-@lru_cache(maxsize=8)
-def incidence(pattern: Pattern) -> Bools:
-    """A: bool (C, M), as ``Pattern.combinations``, without torch."""
-    members = np.array(list(combinations(range(pattern.m), pattern.n)))
-    table = np.zeros((len(members), pattern.m), bool)
-    np.put_along_axis(table, members, True, axis=1)
-    table.flags.writeable = False
-    return table
-
-
-def combined(pattern: Pattern, by_position: bool, gained: Floats) -> Floats:
-    """Scores of every combination from what was kept: (…, M) or (…, C) → (…, C)."""
-    if by_position:
-        gained = gained @ incidence(pattern).T.astype(np.float32)
-    return np.asarray(gained + np.float32(pattern.initial_score))
-
-
-def unpack(bits: npt.NDArray[np.uint8], count: int) -> Bools:
-    """Packed bits (…, bytes) → bool (…, count), as ``live_sets.unpack``, without torch."""
-    return np.unpackbits(bits, axis=-1, count=count, bitorder="little").view(bool)
-
-
 def compress(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL).compress(data)
 
 
 def decompress(data: bytes, largest: int) -> bytes:
-    """Raises ValueError for what is not compressed, or would be larger than ``largest`` bytes."""
+    """Raises ValueError if the data are not compressed, or longer than ``largest`` bytes."""
     try:
         if zstandard.frame_content_size(data) > largest:
             raise ValueError("a part holds more than the layer has")
@@ -163,12 +133,12 @@ def decompress(data: bytes, largest: int) -> bytes:
         raise ValueError("a part cannot be decompressed") from error
 
 
-def _same(now: State, before: State) -> bool:
+def _same(now: SearchState, before: SearchState) -> bool:
     return np.array_equal(now.winners, before.winners) and bool((now.bits == before.bits).all())
 
 
-def decided(pattern: Pattern, state: State) -> bool:
-    """Whether in every block the winner alone is left."""
+def decided(pattern: Pattern, state: SearchState) -> bool:
+    """Whether in every block only the winner is live."""
     if len(state.bits) != len(state.winners):
         return False
     first = winner_bits(pattern, state.winners[:1])
@@ -177,7 +147,7 @@ def decided(pattern: Pattern, state: State) -> bool:
     )
 
 
-def _encode_flips(pattern: Pattern, now: State, before: State) -> tuple[bytes, int]:
+def _encode_flips(pattern: Pattern, now: SearchState, before: SearchState) -> tuple[bytes, int]:
     flipped = now.winners != before.winners
     if not flipped.any():
         return b"", 0
@@ -193,7 +163,7 @@ def _encode_flips(pattern: Pattern, now: State, before: State) -> tuple[bytes, i
     return _LENGTH.pack(len(bitmap)) + bitmap + chosen, ranked
 
 
-def _decode_flips(pattern: Pattern, coded: Coded, before: State) -> Array:
+def _decode_flips(pattern: Pattern, coded: Coded, before: SearchState) -> Array:
     if not coded.winners:
         return before.winners
     blocks = len(before.winners)
@@ -212,15 +182,15 @@ def _decode_flips(pattern: Pattern, coded: Coded, before: State) -> Array:
     return winners
 
 
-def _others(before: State, rows: Array, old: Array) -> Array:
-    """Live combinations but the winner, as one number a block."""
+def _others(before: SearchState, rows: Array, old: Array) -> Array:
+    """Live combinations other than the winner, as one number per block."""
     bits = np.broadcast_to(before.bits[:, 0], before.winners.shape)
     return bits[rows].astype(np.int64) & ~(1 << old)
 
 
 @lru_cache(maxsize=1)
 def _select() -> Array:
-    """Which bit of a byte is its r-th one: uint8 (256, 8)."""
+    """The index of the r-th set bit of every byte: uint8 (256, 8)."""
     table = np.zeros((256, _SMALL), np.uint8)
     for byte in range(256):
         places = [bit for bit in range(8) if byte >> bit & 1]
@@ -229,7 +199,7 @@ def _select() -> Array:
 
 
 def _turn(pattern: Pattern, bits: Array, winners: Array, back: bool = False) -> Array:
-    """Small live sets in the order of what their combinations share with the winner, or back."""
+    """Small live sets reordered by overlap with the winner, or back."""
     if pattern.count > _SMALL or len(bits) != len(winners):
         return bits
     places = winners.astype(np.uint16) << 8 | bits[:, 0]
@@ -238,8 +208,8 @@ def _turn(pattern: Pattern, bits: Array, winners: Array, back: bool = False) -> 
 
 @lru_cache(maxsize=8)
 def _turned(pattern: Pattern) -> tuple[Array, Array]:
-    """Every byte of live bits, turned to every winner and back: uint8 (C, 256) each."""
-    members = incidence(pattern).astype(np.int64)
+    """Every byte of live bits, reordered for every winner and back: uint8 (C, 256) each."""
+    members = pattern.incidence_array.astype(np.int64)
     order = np.argsort(-(members @ members.T), axis=1, kind="stable")
     octets = np.arange(256)
     there, back = np.zeros((2, pattern.count, 256), np.uint8)
@@ -252,5 +222,5 @@ def _turned(pattern: Pattern) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=8)
 def _packed_members(pattern: Pattern) -> Array:
-    """The mask bits of every combination alone: uint8 (C, ⌈M / 8⌉)."""
-    return np.packbits(incidence(pattern), axis=1, bitorder="little")
+    """The mask bits of every single combination: uint8 (C, ⌈M / 8⌉)."""
+    return pack(pattern.incidence_array)

@@ -1,9 +1,9 @@
-"""The file of a score history: a JSON line that names the layers, then one frame a moment.
+"""The file of a score history: a JSON line that names the layers, then one frame per moment.
 
-A frame is a head (lengths and a checksum), an index with one record a layer, and the parts of the
-layers, each compressed and checked by itself: to read one layer at one moment is to read at most
-``KEY_INTERVAL`` of its own parts, from the last that stands alone. The file only grows, so a reader
-beside the writer sees whole frames or none.
+A frame is a head (lengths and a checksum), an index with one record per layer, and the parts of the
+layers, each compressed and checked separately: reading one layer at one moment takes at most
+``KEY_INTERVAL`` of its own parts, from the last key part on. The file only grows, so a concurrent
+reader sees whole frames or none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -21,13 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.events import LayerInfo
-from lbc.runs.history_codec import CHANGED, KEY, POSITIONS, Coded, State, decode, decompress
+from lbc.runs.history_codec import CHANGED, KEY, POSITIONS, Coded, SearchState, decode, decompress
+from lbc.sparsity.arrays import Floats
+from lbc.sparsity.combinations import member_sums
 from lbc.sparsity.pattern import Pattern
 
 VERSION = 2
 
 KEY_INTERVAL = 16
-"""How many parts of a layer, counting those that change anything, are read at most."""
+"""The most parts of a layer to read for one moment, not counting unchanged ones."""
 
 RECORD = np.dtype(
     [
@@ -49,7 +51,7 @@ _HEAD = struct.Struct("<IQId")
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One moment, as its index tells it: ``records`` and where their parts start, (layers,)."""
+    """The index of one moment: ``records`` and where their parts start, (layers,)."""
 
     epoch: float
     records: npt.NDArray[Any]
@@ -65,7 +67,7 @@ def header(layers: Sequence[LayerInfo]) -> bytes:
 
 
 def read_layers(path: Path) -> tuple[LayerInfo, ...]:
-    """The layers of a history. Raises ValueError where the file is none, or of another version."""
+    """The layers of a history. Raises ValueError if the file is not one, or of another version."""
     with path.open("rb") as file:
         return _layers(file.readline(), path)
 
@@ -73,8 +75,8 @@ def read_layers(path: Path) -> tuple[LayerInfo, ...]:
 def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
     """Every moment that is whole, oldest first, without reading any part.
 
-    With those that are ``known`` only what follows them is read; where the file is no longer what
-    it was, all of it. Raises ValueError where it is no history.
+    After ``known`` frames only the following ones are read, unless the file has been replaced.
+    Raises ValueError if it is no history.
     """
     with path.open("rb") as file:
         layers = _layers(file.readline(), path)
@@ -91,7 +93,7 @@ def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
         return list(_frames(file, len(layers), size))
 
 
-def frame(epoch: float, coded: Sequence[tuple[Coded, int, bytes]]) -> bytes:
+def encode_frame(epoch: float, coded: Sequence[tuple[Coded, int, bytes]]) -> bytes:
     """The bytes of one moment: of every layer its parts, live combinations and scores."""
     records, parts = np.zeros(len(coded), RECORD), []
     for at, (code, live, scores) in enumerate(coded):
@@ -106,22 +108,22 @@ def frame(epoch: float, coded: Sequence[tuple[Coded, int, bytes]]) -> bytes:
 
 
 def first_part(frames: Sequence[Frame], layer: int, moment: int) -> int:
-    """From which moment on the parts of a layer are needed to know it at ``moment``."""
+    """The moment from which the parts of a layer are needed to decode it at ``moment``."""
     alone = (k for k in range(moment, -1, -1) if frames[k].records[layer]["flags"] & KEY)
     return next(alone, 0)
 
 
-def follow(
+def read_states(
     file: IO[bytes],
     info: LayerInfo,
     layer: int,
     frames: Sequence[Frame],
     moments: range,
-    state: State | None,
-) -> Iterator[State]:
-    """The layer at each of ``moments``, the first of which stands alone or follows ``state``.
+    state: SearchState | None,
+) -> Iterator[SearchState]:
+    """The layer at each of ``moments``, the first of which is a key or follows ``state``.
 
-    Raises ValueError with a sentence where a part is damaged.
+    Raises ValueError with a sentence if a part is damaged.
     """
     for moment in moments:
         record = frames[moment].records[layer]
@@ -137,13 +139,33 @@ def follow(
         yield state
 
 
-def read_scores(
-    file: IO[bytes], info: LayerInfo, layer: int, one: Frame
-) -> tuple[bool, npt.NDArray[np.float16]]:
-    """Whether scores are kept by position, and halves (blocks, M), or (blocks, C) if not.
+@dataclass(frozen=True, eq=False)
+class RecordedScores:
+    """Scores of one layer as a history holds them: in half precision, less those at the start.
 
-    Raises ValueError with a sentence where they are damaged.
+    ``halves``: what each position adds to them, (blocks, M), if ``by_position``, else (blocks, C).
     """
+
+    pattern: Pattern
+    by_position: bool
+    halves: npt.NDArray[np.float16]
+
+    def of(self, blocks: slice | Sequence[int]) -> RecordedScores:
+        """Those of some blocks."""
+        return replace(self, halves=self.halves[blocks])
+
+    def stored(self) -> Floats:
+        """Scores as the layer stores them: float32 (blocks, M) ``by_position`` or (blocks, C)."""
+        start = self.pattern.initial_score / (self.pattern.n if self.by_position else 1)
+        return np.asarray(self.halves.astype(np.float32) + np.float32(start))
+
+    def by_combination(self) -> Floats:
+        """Scores of every combination: float32 (blocks, C)."""
+        return member_sums(self.stored(), self.pattern) if self.by_position else self.stored()
+
+
+def read_scores(file: IO[bytes], info: LayerInfo, layer: int, one: Frame) -> RecordedScores:
+    """The scores in a frame. Raises ValueError with a sentence if they are damaged."""
     record = one.records[layer]
     start = int(one.starts[layer]) + int(record["winners"]) + int(record["bits"])
     by_position = bool(record["flags"] & POSITIONS)
@@ -151,9 +173,10 @@ def read_scores(
     try:
         data = _read(file, start, int(record["scores"]), record["scores_check"])
         planes = np.frombuffer(decompress(data, 2 * info.blocks * width), np.uint8)
-        return by_position, planes.reshape(2, -1).T.copy().view("<f2").reshape(-1, width)
+        halves = planes.reshape(2, -1).T.copy().view("<f2").reshape(-1, width)
     except ValueError as error:
         raise ValueError(_damaged(file, info, one)) from error
+    return RecordedScores(info.pattern, by_position, halves)
 
 
 def _read(file: IO[bytes], start: int, size: int, check: int) -> bytes:

@@ -1,6 +1,6 @@
-"""Any moment of a run, back from its history: while it is being written, or long after.
+"""Reads any moment of a run from its history, also while another process writes it.
 
-Needs no torch, and no more of the file than what is asked for.
+Loads no torch, and reads only the requested parts of the file.
 """
 
 from __future__ import annotations
@@ -11,29 +11,20 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 from lbc.runs.events import LayerInfo
-from lbc.runs.history_codec import (
-    CHUNK_BLOCKS,
-    LARGEST_LIVE_COUNT,
-    REMOVED,
-    Array,
-    Bools,
-    Floats,
-    State,
-    combined,
-    incidence,
-    unpack,
-)
+from lbc.runs.history_codec import LARGEST_LIVE_COUNT, REMOVED, SearchState
 from lbc.runs.history_format import (
     Frame,
+    RecordedScores,
     first_part,
-    follow,
     read_frames,
     read_layers,
     read_scores,
+    read_states,
 )
+from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
+from lbc.sparsity.combinations import live_scores, union, unpack
 from lbc.sparsity.pattern import Pattern
 
 FILE = "scores.history"
@@ -53,29 +44,30 @@ class MomentInfo:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerMoment:
+class RecordedLayer:
     """One layer at one moment; arrays are read-only.
 
-    ``winners``: (blocks,). ``packed``: live bits, uint8 (blocks, ⌈C / 8⌉) as ``live_sets.pack``
-    makes them, one row standing for all blocks until something is removed; None where C is above
-    ``LARGEST_LIVE_COUNT``. ``kept_bits`` is then the mask by blocks, (blocks, ⌈M / 8⌉), else None.
-    ``scores_epoch``: when the scores are from, the last that were kept; None where none were.
-    ``gained``: what they had gained since the start, (blocks, M) ``by_position`` or (blocks, C).
+    ``winners``: (blocks,). ``bits``: as in ``SearchState``, one row for all blocks until something
+    is removed.
+    ``recorded``: the last scores up to then, of ``scores_epoch``; None if there are none.
     """
 
     epoch: float
     pattern: Pattern
     shape: tuple[int, ...]
     winners: Array
-    packed: npt.NDArray[np.uint8] | None
-    kept_bits: npt.NDArray[np.uint8] | None
+    bits: Bytes
     scores_epoch: float | None
-    gained: Floats | None
-    by_position: bool
+    recorded: RecordedScores | None
 
     @property
     def blocks(self) -> int:
         return len(self.winners)
+
+    @property
+    def packed(self) -> Bytes | None:
+        """``bits`` if they are those of the live set; None above ``LARGEST_LIVE_COUNT``."""
+        return self.bits if self.pattern.count <= LARGEST_LIVE_COUNT else None
 
     def live(self, rows: slice | Array = slice(None)) -> Bools | None:
         """The live set of some blocks: bool (rows, C). None above ``LARGEST_LIVE_COUNT``."""
@@ -86,62 +78,45 @@ class LayerMoment:
 
     @cached_property
     def mask(self) -> Bools:
-        """What the live combinations hold, by blocks: bool (blocks, M)."""
-        if self.kept_bits is not None:
-            bits = np.broadcast_to(self.kept_bits, (self.blocks, self.kept_bits.shape[1]))
-            return unpack(bits, self.pattern.m)
-        assert self.packed is not None
-        if self.packed.shape[1] == 1:  # every live set there can be, once
-            table = unpack(np.arange(256, dtype=np.uint8)[:, None], self.pattern.count)
-            held = table.astype(np.float32) @ incidence(self.pattern) > 0
-            mask = held[self.packed[:, 0]]
+        """The positions that live combinations hold, by blocks: bool (blocks, M)."""
+        if self.packed is None:
+            kept = unpack(self.bits, self.pattern.m)
         else:
-            holding = incidence(self.pattern).astype(np.float32)
-            parts = np.array_split(self.packed, -(-len(self.packed) // CHUNK_BLOCKS))
-            mask = np.concatenate(
-                [unpack(part, self.pattern.count).astype(np.float32) @ holding > 0
-                 for part in parts]
-            )  # fmt: skip
-        return np.broadcast_to(mask, (self.blocks, self.pattern.m))
+            kept = union(self.packed, self.pattern)
+        return np.broadcast_to(kept, (self.blocks, self.pattern.m))
+
+    @property
+    def by_position(self) -> bool:
+        """Whether scores are sums over positions."""
+        return self.recorded is not None and self.recorded.by_position
 
     @cached_property
-    def position_scores(self) -> Floats | None:
-        """What each position adds to the scores of its combinations: float32 (blocks, M).
-
-        None where no scores are kept, or one for each combination.
-        """
-        if self.gained is None or not self.by_position:
-            return None
-        return self.gained + np.float32(self.pattern.initial_score / self.pattern.n)
+    def raw(self) -> Floats | None:
+        """Scores as the layer stored them: float32 (blocks, M) ``by_position`` or (blocks, C)."""
+        return None if self.recorded is None else self.recorded.stored()
 
     @cached_property
     def scores(self) -> Floats | None:
-        """Scores as of ``scores_epoch``, −inf where removed by now: float32 (blocks, C).
+        """Scores of ``scores_epoch``, −inf where removed by now: float32 (blocks, C).
 
-        None where none are kept, and above ``LARGEST_LIVE_COUNT``. Large: about C / M floats a
-        weight, made when first asked for.
+        None if there are none, and above ``LARGEST_LIVE_COUNT``. Large: about C / M floats a
+        weight, computed on first access.
         """
-        live = self.live()
-        if self.gained is None or live is None:
+        if self.raw is None or self.packed is None:
             return None
-        return np.where(live, self.scores_of(slice(None)), np.float32(-np.inf))
-
-    def scores_of(self, rows: slice | Array) -> Floats:
-        """Scores of some blocks, of those removed at ``scores_epoch`` too: float32 (rows, C)."""
-        assert self.gained is not None
-        return combined(self.pattern, self.by_position, self.gained[rows])
+        return live_scores(self.raw, self.packed, self.pattern, self.by_position)
 
 
 class Replay:
-    """The history in a run folder, or in a file. For one thread, beside a writer in any other.
+    """The history in a run folder, or in a file. For one thread; others may write the file.
 
-    Raises ValueError with a sentence where there is no history, or one of another version.
+    Raises ValueError with a sentence if there is no history, or one of another version.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path / FILE if path.is_dir() else path
         self._frames: list[Frame] = []
-        self._states: dict[str, tuple[int, State]] = {}
+        self._states: dict[str, tuple[int, SearchState]] = {}
         try:
             self.layers: tuple[LayerInfo, ...] = read_layers(self.path)
         except OSError as error:
@@ -152,32 +127,32 @@ class Replay:
         self._places = {info.name: at for at, info in enumerate(self.layers)}
         self.moments: tuple[MomentInfo, ...] = ()
         self.restarts = 0
-        """How often moments that were known have been taken back."""
+        """How often the run has withdrawn moments that were known."""
         self.refresh()
 
     def refresh(self) -> bool:
-        """Take in what was written since; True where anything was, or was taken back.
+        """Read what was written since; True if any moments are new or were withdrawn.
 
-        ``moments`` is replaced, never changed. Raises ValueError or OSError where the file is gone.
+        ``moments`` is replaced, never changed. Raises ValueError or OSError if the file is missing.
         """
         frames = read_frames(self.path, self._frames)
         known = len(self._frames)
         if known and (len(frames) < known or frames[known - 1] is not self._frames[-1]):
-            known = 0  # a run that went on from an earlier place took moments back
+            known = 0  # the run was resumed from an earlier moment
             self.restarts += 1
             self._states.clear()
         elif len(frames) == known:
             return False
         self._frames = frames
         before = [*frames[:1], *frames]
-        new = tuple(_told(frames[k], before[k]) for k in range(known, len(frames)))
+        new = tuple(_moment_info(frames[k], before[k]) for k in range(known, len(frames)))
         self.moments = self.moments[:known] + new
         return True
 
-    def layer(self, name: str, moment: int, scores: bool = True) -> LayerMoment:
-        """One layer at ``moment``, counted from 0, or back from −1; without scores it is quicker.
+    def layer(self, name: str, moment: int, scores: bool = True) -> RecordedLayer:
+        """One layer at ``moment``, counted from 0, or back from −1; faster without scores.
 
-        Raises KeyError or IndexError where there is none such, ValueError where it is damaged.
+        Raises KeyError or IndexError if it does not exist, ValueError if it is damaged.
         """
         at = self._places[name]
         info = self.layers[at]
@@ -185,41 +160,35 @@ class Replay:
         with self.path.open("rb") as file:
             state = self._state(file, at, moment)
             scored = self._scored(at, moment) if scores else None
-            by_position, gained = False, None
-            if scored is not None:
-                by_position, halves = read_scores(file, info, at, self._frames[scored])
-                gained = halves.astype(np.float32)
-                gained.flags.writeable = False
-        listed = info.pattern.count <= LARGEST_LIVE_COUNT
-        return LayerMoment(
+            frame = None if scored is None else self._frames[scored]
+            recorded = None if frame is None else read_scores(file, info, at, frame)
+        return RecordedLayer(
             self._frames[moment].epoch,
             info.pattern,
             info.shape,
             state.winners,
-            state.bits if listed else None,
-            None if listed else state.bits,
-            None if scored is None else self._frames[scored].epoch,
-            gained,
-            by_position,
+            state.bits,
+            None if frame is None else frame.epoch,
+            recorded,
         )
 
-    def state_after(self, name: str, moment: int, before: State | None) -> State:
+    def state_after(self, name: str, moment: int, before: SearchState | None) -> SearchState:
         """Winners and bits at ``moment``, from those at the one before. Raises as ``layer``."""
         at = self._places[name]
         with self.path.open("rb") as file:
             moments = range(moment, moment + 1)
-            (state,) = follow(file, self.layers[at], at, self._frames, moments, before)
+            (state,) = read_states(file, self.layers[at], at, self._frames, moments, before)
         return state
 
-    def scores_kept(self, name: str, moment: int) -> tuple[bool, npt.NDArray[np.float16]] | None:
-        """The scores that were kept at just that moment, as ``read_scores`` gives them, or None."""
+    def scores_kept(self, name: str, moment: int) -> RecordedScores | None:
+        """The scores recorded at exactly that moment, or None."""
         at = self._places[name]
         if not self._frames[moment].records[at]["scores"]:
             return None
         with self.path.open("rb") as file:
             return read_scores(file, self.layers[at], at, self._frames[moment])
 
-    def _state(self, file: IO[bytes], at: int, moment: int) -> State:
+    def _state(self, file: IO[bytes], at: int, moment: int) -> SearchState:
         name = self.layers[at].name
         first = first_part(self._frames, at, moment)
         known, state = self._states.get(name, (-1, None))
@@ -228,19 +197,19 @@ class Replay:
         else:
             state = None
         moments = range(first, moment + 1)
-        for now in follow(file, self.layers[at], at, self._frames, moments, state):
+        for now in read_states(file, self.layers[at], at, self._frames, moments, state):
             state = now
         assert state is not None
         self._states[name] = moment, state
         return state
 
     def _scored(self, at: int, moment: int) -> int | None:
-        """The last moment up to one at which the scores of a layer were kept."""
+        """The last moment, up to this one, at which the scores of a layer were recorded."""
         kept = (k for k in range(moment, -1, -1) if self._frames[k].records[at]["scores"])
         return next(kept, None)
 
 
-def _told(one: Frame, before: Frame) -> MomentInfo:
+def _moment_info(one: Frame, before: Frame) -> MomentInfo:
     records = one.records
     fewer = records["live"] < before.records["live"]
     return MomentInfo(

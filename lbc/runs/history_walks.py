@@ -1,6 +1,6 @@
-"""A layer followed through its history one moment at a time, to be gone on with as it grows.
+"""Walks through the history of a layer, one moment at a time, that continue when it grows.
 
-Each step is short, so that whoever takes them can draw in between; what was learned is kept.
+Each step is short, so that the drawing thread can draw in between.
 """
 
 from __future__ import annotations
@@ -12,107 +12,102 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.block_history import Biography, biography
-from lbc.runs.history_codec import (
-    LARGEST_LIVE_COUNT,
-    Array,
-    Bools,
-    Floats,
-    State,
-    combined,
-    incidence,
-    unpack,
-)
+from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState, index_type, row_bytes
+from lbc.runs.history_format import RecordedScores
 from lbc.runs.history_reader import Replay
 from lbc.runs.interventions import read_interventions
-from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.arrays import Array, Bools, Floats
+from lbc.sparsity.combinations import union, unpack
 
 STEP_CELLS = 1 << 18
-"""Combinations of how many blocks are compared in one step."""
+"""Combinations compared in one step."""
 
 
 class Walk:
-    """One layer at one moment after the other; from the start where moments were taken back."""
+    """Visits the moments of one layer in order; restarts if the run withdrew moments."""
 
     def __init__(self, replay: Replay, name: str) -> None:
         self.replay = replay
         self.info = next(info for info in replay.layers if info.name == name)
         self.moments = 0
-        self._state: State | None = None
-        self._taking: tuple[State, Iterator[None]] | None = None
+        self._state: SearchState | None = None
+        self._visiting: tuple[SearchState, Iterator[None]] | None = None
         self._restarts = replay.restarts
-        self.begin()
+        self.reset()
 
     @property
     def behind(self) -> bool:
-        """Whether there are moments that it has not taken in."""
+        """Whether there are moments that it has not visited."""
         return self._restarts != self.replay.restarts or self.moments < len(self.replay.moments)
 
     def advance(self) -> bool:
-        """Take in a moment more, or a part of it; False where there is none.
+        """Visit the next moment, or a part of it; False if there is none.
 
         Raises as ``Replay.layer``.
         """
         if self._restarts != self.replay.restarts:
             self.moments, self._state, self._restarts = 0, None, self.replay.restarts
-            self._taking = None
-            self.begin()
+            self._visiting = None
+            self.reset()
         if self.moments >= len(self.replay.moments):
             return False
-        if self._taking is None:
+        if self._visiting is None:
             now = self.replay.state_after(self.info.name, self.moments, self._state)
-            self._taking = now, self.take(self.moments, now, self._state)
-        (now, parts), self._taking = self._taking, None  # None if the next line raises
+            self._visiting = now, self.visit(self.moments, now, self._state)
+        (now, parts), self._visiting = self._visiting, None  # None if the next line raises
         if next(parts, self) is self:
             self._state = now
             self.moments += 1
         else:
-            self._taking = now, parts
+            self._visiting = now, parts
         return True
 
-    def begin(self) -> None:
-        """Forget what was taken in."""
+    def reset(self) -> None:
+        """Forget all moments."""
 
-    def take(self, moment: int, now: State, before: State | None, /) -> Iterator[None]:
-        """Take in one moment, part by part."""
+    def visit(self, moment: int, now: SearchState, before: SearchState | None, /) -> Iterator[None]:
+        """Visit one moment, part by part."""
         raise NotImplementedError
 
 
 class BlockWalk(Walk):
-    """The biographies of some blocks, as far as it has gone."""
+    """Collects the biographies of some blocks."""
 
     def __init__(self, replay: Replay, name: str, blocks: Sequence[int]) -> None:
         info = next(info for info in replay.layers if info.name == name)
         self.blocks = [range(info.blocks)[block] for block in blocks]
         super().__init__(replay, name)
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         self._winners: list[Array] = []
         self._bits: list[Array] = []
-        self._scores: dict[int, tuple[bool, Floats]] = {}
+        self._scores: dict[int, RecordedScores] = {}
 
-    def take(self, moment: int, now: State, _before: State | None, /) -> Iterator[None]:
+    def visit(
+        self, moment: int, now: SearchState, _before: SearchState | None, /
+    ) -> Iterator[None]:
         kept = self.replay.scores_kept(self.info.name, moment)
         self._winners.append(now.winners[self.blocks])
         everywhere = len(now.bits) == 1
         self._bits.append(now.bits[np.zeros_like(self.blocks) if everywhere else self.blocks])
         if kept is not None:
-            by_position, halves = kept
-            self._scores[moment] = by_position, halves[self.blocks].astype(np.float32)
+            self._scores[moment] = kept.of(self.blocks)
         return iter(())
 
     def biographies(self) -> tuple[Biography, ...]:
-        """One for each block."""
+        """One for each block, up to the last moment visited."""
+        pattern = self.info.pattern
         epochs = np.array([one.epoch for one in self.replay.moments[: self.moments]])
         done = [
             one for one in read_interventions(self.replay.path.parent) if one.moment < self.moments
         ]
         return tuple(
             biography(
-                self.info.pattern,
+                pattern,
                 epochs,
-                np.array([one[k] for one in self._winners]),
-                np.array([one[k] for one in self._bits], np.uint8),
-                {moment: (kind, one[k]) for moment, (kind, one) in self._scores.items()},
+                np.array([one[k] for one in self._winners], index_type(pattern)),
+                np.array([one[k] for one in self._bits], np.uint8).reshape(-1, row_bytes(pattern)),
+                {moment: one.of([k]) for moment, one in self._scores.items()},
                 [one for one in done if one.intervention.touches(self.info.name, block)],
             )
             for k, block in enumerate(self.blocks)
@@ -120,7 +115,7 @@ class BlockWalk(Walk):
 
 
 def biographies(replay: Replay, name: str, blocks: Sequence[int]) -> tuple[Biography, ...]:
-    """Blocks of a layer over all moments of a history, several for the price of one.
+    """Blocks of a layer over all moments of a history; several take as long as one.
 
     Raises as ``Replay.layer``.
     """
@@ -131,12 +126,12 @@ def biographies(replay: Replay, name: str, blocks: Sequence[int]) -> tuple[Biogr
 
 
 @dataclass(frozen=True)
-class Gone:
+class RemovalTimes:
     """When every combination of a layer was removed; arrays are read-only.
 
-    ``epochs`` (R,) of the moments at which any was. ``when`` (blocks, K) counts them from 1, 0
-    where it lives; ``ranks`` (blocks, K), among those that lived until then, 1 the best, 0 where
-    not known. K = C or, by position, the M positions that no live combination holds any more.
+    ``epochs`` (R,) are those of moments with removals. ``when`` (blocks, K) counts them from 1, 0
+    if still live; ``ranks`` (blocks, K) are among those live until then, 1 the best, 0 if unknown.
+    K = C or, by position, the M positions, removed when no live combination holds them.
     """
 
     epochs: tuple[float, ...]
@@ -144,89 +139,79 @@ class Gone:
     ranks: npt.NDArray[np.uint8] | None
 
     def epoch(self, block: int, cell: int) -> float | None:
-        """When a cell was removed; None where it lives, or its removal is not known yet."""
+        """When a cell was removed; None if it is live, or its removal not yet known."""
         when = int(self.when[block, cell])
         return self.epochs[when - 1] if when else None
 
-    def standing(self, block: int, cell: int) -> tuple[int, int] | None:
-        """Its rank then, and how many lived until then; None where not known."""
+    def rank(self, block: int, cell: int) -> tuple[int, int] | None:
+        """Its rank at its removal, and how many were live until then; None if unknown."""
         if self.ranks is None or not self.ranks[block, cell]:
             return None
         of = self.when[block]
         return int(self.ranks[block, cell]), int(((of == 0) | (of >= of[cell])).sum())
 
 
-class GoneWalk(Walk):
-    """When what was removed, in all blocks; little is done at moments without a removal.
+class RemovalWalk(Walk):
+    """Collects the times of all removals in a layer; moments without a removal cost little.
 
-    ``gone`` changes once a moment has been taken in wholly.
+    ``times`` is replaced once a moment has been visited completely.
     """
 
     def __init__(self, replay: Replay, name: str, by_position: bool = False) -> None:
         self._by_position = by_position
         super().__init__(replay, name)
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         pattern = self.info.pattern
         cells = pattern.m if self._by_position else pattern.count
         when = np.zeros((self.info.blocks, cells), np.uint8)
         when.flags.writeable = False
-        self.gone = Gone((), when, None if self._by_position else when)
+        self.times = RemovalTimes((), when, None if self._by_position else when)
 
-    def take(self, moment: int, now: State, before: State | None, /) -> Iterator[None]:
+    def visit(self, moment: int, now: SearchState, before: SearchState | None, /) -> Iterator[None]:
         if before is None or np.array_equal(before.bits, now.bits):
             return
-        epochs = (*self.gone.epochs, self.replay.moments[moment].epoch)
+        epochs = (*self.times.epochs, self.replay.moments[moment].epoch)
         kind = np.min_scalar_type(max(len(epochs), 255))
-        when = self.gone.when.astype(kind)
-        ranks = None if self.gone.ranks is None else self.gone.ranks.copy()
+        when = self.times.when.astype(kind)
+        ranks = None if self.times.ranks is None else self.times.ranks.copy()
         kept = None if ranks is None else self.replay.scores_kept(self.info.name, moment)
         size = max(1, STEP_CELLS // self.info.pattern.count)
         for first in range(0, self.info.blocks, size):
             rows = slice(first, min(first + size, self.info.blocks))
             lived, lives = self._cells(before, rows), self._cells(now, rows)
             gone = lived & ~lives
-            # Chosen anew, as SR-STE does, nothing is removed for good.
+            # A block that gains combinations, as under SR-STE, removes none for good.
             gone[(lives & ~lived).any(axis=1)] = False
             when[rows][lives] = 0
             when[rows][gone] = len(epochs)
             if ranks is not None:
                 ranks[rows][lives | gone] = 0
             if ranks is not None and kept is not None:
-                by_position, halves = kept
-                gained = halves[rows].astype(np.float32)
-                _rank(ranks[rows], self.info.pattern, by_position, gained, lived, gone)
+                _rank(ranks[rows], kept.of(rows).by_combination(), lived, gone)
             yield
         for array in (when, ranks):
             if array is not None:
                 array.flags.writeable = False
-        self.gone = Gone(epochs, when, ranks)
+        self.times = RemovalTimes(epochs, when, ranks)
 
-    def _cells(self, state: State, rows: slice) -> Bools:
-        """What lives: bool (rows, K)."""
+    def _cells(self, state: SearchState, rows: slice) -> Bools:
+        """What is live: bool (rows, K)."""
         pattern, size = self.info.pattern, rows.stop - rows.start
         bits = state.bits if len(state.bits) == 1 else state.bits[rows]
-        if pattern.count > LARGEST_LIVE_COUNT:
-            cells = unpack(bits, pattern.m)
+        if pattern.count <= LARGEST_LIVE_COUNT and self._by_position:
+            cells = union(bits, pattern)
         else:
-            cells = unpack(bits, pattern.count)
-            if self._by_position:
-                cells = cells.astype(np.float32) @ incidence(pattern) > 0
+            listed = pattern.count <= LARGEST_LIVE_COUNT
+            cells = np.ascontiguousarray(unpack(bits, pattern.count if listed else pattern.m))
         return np.broadcast_to(cells, (size, cells.shape[1])) if len(cells) == 1 else cells
 
 
-def _rank(
-    ranks: npt.NDArray[np.uint8],
-    pattern: Pattern,
-    by_position: bool,
-    gained: Floats,
-    lived: Bools,
-    gone: Bools,
-) -> None:
-    """Note the ranks of what has gone among what lived, ties to the earlier."""
+def _rank(ranks: npt.NDArray[np.uint8], scores: Floats, lived: Bools, gone: Bools) -> None:
+    """Note the ranks of what was removed among what was live, ties to the earlier."""
     rows, cells = np.nonzero(gone)
-    scores = np.where(lived, combined(pattern, by_position, gained), np.float32(-np.inf))[rows]
+    scores = np.where(lived, scores, np.float32(-np.inf))[rows]
     own = np.take_along_axis(scores, cells[:, None], axis=1)
-    earlier = np.arange(pattern.count) < cells[:, None]
+    earlier = np.arange(scores.shape[1]) < cells[:, None]
     better = (scores > own) | ((scores == own) & earlier)
     ranks[rows, cells] = 1 + better.sum(axis=1)

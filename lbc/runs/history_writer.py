@@ -1,6 +1,6 @@
-"""Keeps how scores and live sets went, moment by moment, in one append-only file.
+"""Records scores and live sets, moment by moment, in one append-only file.
 
-Winners and live sets are kept exactly, at every moment; scores in half precision, as often as
+Winners and live sets are recorded exactly, at every moment; scores in half precision, as often as
 ``SCORE_BUDGET`` allows. ``lbc.runs.history_reader`` reads them.
 """
 
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lbc.files.append_file import AppendFile
 from lbc.runs.events import LayerInfo
@@ -22,7 +20,7 @@ from lbc.runs.history_codec import (
     POSITIONS,
     REMOVED,
     Coded,
-    State,
+    SearchState,
     compress,
     decided,
     encode,
@@ -31,28 +29,28 @@ from lbc.runs.history_codec import (
 from lbc.runs.history_format import (
     KEY_INTERVAL,
     Frame,
+    encode_frame,
     first_part,
-    follow,
-    frame,
     header,
     read_frames,
+    read_states,
 )
 from lbc.sparsity.additive_layer import AdditiveLayer
+from lbc.sparsity.arrays import Array
+from lbc.sparsity.combinations import unpack
 from lbc.sparsity.live_sets import pack
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.sparsifier import Sparsifier
 
 SCORE_BUDGET = 256 << 20
-"""Bytes of half-precision scores one run may keep, before compression."""
+"""Bytes of half-precision scores that one run may record, before compression."""
 
 FEWEST_MOMENTS = 60
-"""How many moments a run keeps at least, the start not counted, where steps and cells allow."""
+"""The fewest moments of a run after its start, if steps and ``LARGEST_CELLS`` allow."""
 
 LARGEST_CELLS = 1 << 28
-"""Combinations of all blocks above which finding the winners inside epochs would take too long."""
-
-Array = npt.NDArray[Any]
+"""With more combinations in all blocks, finding winners within epochs would take too long."""
 
 
 class HistoryWriter:
@@ -61,7 +59,7 @@ class HistoryWriter:
     def __init__(self, path: Path, layers: Sequence[LayerInfo], epochs: float) -> None:
         self._layers = layers
         self._epochs = epochs
-        self._before: list[State | None] = [None] * len(layers)
+        self._before: list[SearchState | None] = [None] * len(layers)
         self._chain = [0] * len(layers)
         self._count = self._kept = 0
         self._decided = False
@@ -73,13 +71,13 @@ class HistoryWriter:
 
     @property
     def place(self) -> tuple[int, bool]:
-        """How many moments were written, and whether the search had ended at the last of them."""
+        """The number of moments written, and whether the search had ended at the last one."""
         return self._count, self._decided
 
     def cut(self, moments: int, decided: bool) -> None:
-        """Go on in an existing file from a ``place``, forgetting the moments that follow.
+        """Continue an existing file from a ``place``, deleting the moments that follow.
 
-        Raises ValueError where it holds fewer, or is no history.
+        Raises ValueError if it holds fewer, or is no history.
         """
         path = self._file.path
         frames = read_frames(path)[:moments]
@@ -111,7 +109,7 @@ class HistoryWriter:
             flags, scores = _scores(layer, before) if kept else (0, b"")
             live = _most_live(info.pattern, state, layer)
             parts.append((Coded(code.flags | flags, code.winners, code.bits), live, scores))
-        self._file.append(frame(epoch, parts))
+        self._file.append(encode_frame(epoch, parts))
         for at, code in enumerate(coded):
             so_far = 0 if code.flags & KEY else self._chain[at]
             self._chain[at] = so_far + bool(code.flags & CHANGED)
@@ -123,7 +121,7 @@ class HistoryWriter:
     def close(self) -> None:
         self._file.close()
 
-    def _encode(self, at: int, state: State) -> Coded:
+    def _encode(self, at: int, state: SearchState) -> Coded:
         pattern = self._layers[at].pattern
         coded = encode(pattern, state, self._before[at])
         if coded.flags & CHANGED and self._chain[at] >= KEY_INTERVAL:
@@ -134,27 +132,27 @@ class HistoryWriter:
     def _keeps_scores(
         self, epoch: float, layers: Sequence[SparseLayer], removed: bool, ended: bool
     ) -> bool:
-        """Whether this moment is one with scores: evenly spread, sooner where some are removed.
+        """Whether to record scores now: at even distances, earlier if combinations are removed.
 
-        The first and the last always are, and the one at which all is decided.
+        Always at the first and last moment, and when the last block is decided.
         """
         if self._count == 0 or epoch >= self._epochs or (ended and not self._decided):
             return True
         spare = SCORE_BUDGET // max(1, sum(_score_bytes(layer) for layer in layers)) - 4
         return spare > 0 and self._kept < 1 + spare * epoch / self._epochs + removed
 
-    def _last(self, frames: Sequence[Frame], at: int) -> State:
+    def _last(self, frames: Sequence[Frame], at: int) -> SearchState:
         last = len(frames) - 1
         moments = range(first_part(frames, at, last), last + 1)
         with self._file.path.open("rb") as file:
-            *_, state = follow(file, self._layers[at], at, frames, moments, None)
+            *_, state = read_states(file, self._layers[at], at, frames, moments, None)
         return state
 
 
 def moments_per_epoch(layers: Sequence[LayerInfo], epochs: int) -> int:
-    """How many moments of each epoch are kept, its end among them, for ``FEWEST_MOMENTS`` in all.
+    """How many moments of each epoch to record, its end included, for ``FEWEST_MOMENTS`` in all.
 
-    Only the ends where the layers have more than ``LARGEST_CELLS`` combinations, blocks times C.
+    One if the layers have more than ``LARGEST_CELLS`` combinations, blocks times C.
     """
     cells = sum(at.blocks * at.pattern.count for at in layers)
     return -(-FEWEST_MOMENTS // epochs) if cells <= LARGEST_CELLS else 1
@@ -167,36 +165,36 @@ def _chain(frames: Sequence[Frame], at: int) -> int:
     return sum(bool(one.records[at]["flags"] & CHANGED) for one in frames[first:])
 
 
-def _state(layer: SparseLayer, before: State | None) -> State:
+def _state(layer: SparseLayer, before: SearchState | None) -> SearchState:
     over = layer.live_count == 1 and not layer.searching
     if over and before is not None and decided(layer.pattern, before):
-        return before  # nothing can change any more, and finding winners takes long
+        return before  # final, and finding winners takes long
     winners = layer.winners().cpu().numpy().astype(index_type(layer.pattern))
     if layer.pattern.count <= LARGEST_LIVE_COUNT:
-        return State(winners, layer.packed.cpu().numpy().copy())
+        return SearchState(winners, layer.packed.cpu().numpy().copy())
     mask = layer.pattern.to_blocks(layer.mask)[: 1 if layer.live_sets.complete else None]
-    return State(winners, pack(mask).cpu().numpy())
+    return SearchState(winners, pack(mask).cpu().numpy())
 
 
-def _most_live(pattern: Pattern, state: State, layer: SparseLayer) -> int:
+def _most_live(pattern: Pattern, state: SearchState, layer: SparseLayer) -> int:
     if pattern.count > LARGEST_LIVE_COUNT:
         return layer.live_count
     return int(np.bitwise_count(state.bits).sum(axis=1, dtype=np.int64).max())
 
 
 def _score_bytes(layer: SparseLayer) -> int:
-    """What the halves of a layer take at one moment."""
+    """Bytes of a layer's scores at one moment."""
     if isinstance(layer, AdditiveLayer):
         return 2 * layer.blocks * layer.pattern.m
     listed = layer.pattern.count <= LARGEST_LIVE_COUNT
     return 2 * layer.blocks * layer.pattern.count if listed else 0
 
 
-def _scores(layer: SparseLayer, before: State | None) -> tuple[int, bytes]:
-    """Flags and halves of what positions or combinations have gained since the start.
+def _scores(layer: SparseLayer, before: SearchState | None) -> tuple[int, bytes]:
+    """Flags, and scores in half precision as ``RecordedScores`` has them.
 
-    Less the score all began with, since a half keeps 11 bits and scores differ by little. What was
-    removed just now is still in, so that its rank can be told; what went before is −inf.
+    Less the initial score, since a half has 11 bits and scores differ by little. Combinations
+    removed at this moment are included, so that their ranks are known; earlier ones are −inf.
     """
     if not _score_bytes(layer):
         return 0, b""
@@ -207,8 +205,8 @@ def _scores(layer: SparseLayer, before: State | None) -> tuple[int, bytes]:
     gained = layer.block_scores(slice(None)) - start
     halves = gained.half().cpu().numpy()
     if before is not None:
-        live = np.unpackbits(before.bits, axis=1, count=layer.pattern.count, bitorder="little")
-        halves = np.where(live.astype(bool), halves, np.float16(-np.inf))
+        live = unpack(before.bits, layer.pattern.count)
+        halves = np.where(live, halves, np.float16(-np.inf))
     return 0, _compressed(halves)
 
 

@@ -53,7 +53,7 @@ def _epoch_of(file: Path, _written: int) -> float:
 
 
 def _load(file: Path) -> Any:
-    # Windows lets nobody replace a file that is mapped, and a trainer may want to.
+    # On Windows a mapped file cannot be replaced, as a trainer does.
     mapped = os.name == "posix"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,7 @@
-"""Live sets: which combinations of each block are left, kept as packed bits."""
+"""Live sets as packed bits in torch, for training: which combinations each block has left.
+
+``lbc.sparsity.combinations`` has the same without torch.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from lbc.sparsity import combinations
+
+CACHED_BYTES = 16
+"""Live bits of a decided block that are kept once computed: what is drawn again and again."""
 
 CHUNK_BYTES = 1 << 22
 """Live bits unpacked at a time, one byte each."""
@@ -24,7 +32,7 @@ def is_plain(tensor: Tensor) -> bool:
 def pack(live: Tensor) -> Tensor:
     """bool (blocks, C) → uint8 (blocks, ⌈C / 8⌉), combination c in bit c mod 8 of byte c // 8."""
     if live.is_cpu:
-        return torch.from_numpy(np.packbits(live.numpy(), axis=1, bitorder="little"))
+        return torch.from_numpy(combinations.pack(live.numpy()))
     padded = F.pad(live, (0, -live.shape[1] % 8)).view(torch.uint8)
     octets = padded.reshape(len(live), padded.shape[1] // 8, 8)
     packed = octets[..., 0].clone()
@@ -118,6 +126,7 @@ class LiveSets:
         self._bits = bits
         self._winners = winners
         self._most: int | None = None
+        self._bits_of_winners: Tensor | None = None
 
     @staticmethod
     def fits(stored: Tensor, blocks: int, count: int) -> bool:
@@ -162,8 +171,13 @@ class LiveSets:
     @property
     def bits(self) -> Tensor:
         """Live bits: uint8 (blocks, ⌈C / 8⌉), or one row for all blocks while complete."""
+        if self._bits_of_winners is not None:
+            return self._bits_of_winners
         if self._winners is not None:
-            return self._bits_of(self._winners)
+            bits = self._bits_of(self._winners)
+            if bits.shape[1] <= CACHED_BYTES:
+                self._bits_of_winners = bits
+            return bits
         if self._bits is None:
             return pack(torch.ones((1, self.count), dtype=torch.bool, device=self.device))
         return self._bits

@@ -1,20 +1,18 @@
-"""What a mask says in numbers: winners, dead channels, flips, magnitude, agreement. Pure torch.
+"""What a mask says in numbers: winners, dead channels, flips, magnitude, agreement.
 
 A mask is bool and shaped like its weight, (O, I/groups, *kernel), true where a weight is kept.
+Masks, weights and winners may be arrays or tensors; what is returned are arrays.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from lbc.sparsity.live_sets import keep_best, unpack
+from lbc.sparsity.arrays import Array, ArrayOrTensor, Bools, Indices, as_array
+from lbc.sparsity.combinations import keep_best, row_counts
 from lbc.sparsity.pattern import Pattern
-
-CHUNK_CELLS = 1 << 22
-"""Live bits written out at a time: 4 MiB as bools, 16 MiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -48,35 +46,9 @@ class Agreement:
     chance_blocks: float
 
 
-def mask_of_winners(winners: Tensor, pattern: Pattern, shape: tuple[int, ...]) -> Tensor:
-    """The mask once each block holds its winner alone: int (blocks,) → bool of ``shape``.
-
-    Raises ValueError where C is above ``lbc.sparsity.pattern.LARGEST_COUNT``.
-    """
-    held = pattern.members[winners.long()]
-    blocks = torch.zeros((len(winners), pattern.m), dtype=torch.bool)
-    return pattern.from_blocks(blocks.scatter_(1, held, value=True), shape)
-
-
-def mask_of_live(packed: Tensor, pattern: Pattern, shape: tuple[int, ...]) -> Tensor:
-    """The mask of a live set: every position that some live combination of its block holds.
-
-    ``packed``: uint8 (blocks, ⌈C / 8⌉) as ``live_sets.pack`` makes it, or one row that stands for
-    all blocks. The result is bool of ``shape``.
-    """
-    incidence = pattern.combinations.float()
-    rows = max(1, CHUNK_CELLS // pattern.count)
-    parts = (packed[first : first + rows] for first in range(0, len(packed), rows))
-    kept = [unpack(part, pattern.count).float() @ incidence > 0 for part in parts]
-    blocks = torch.cat(kept)
-    if len(blocks) == 1:
-        blocks = blocks.expand(torch.Size(shape).numel() // pattern.m, -1)
-    return pattern.from_blocks(blocks, shape)
-
-
-def winner_counts(winners: Tensor, pattern: Pattern) -> Tensor:
+def winner_counts(winners: ArrayOrTensor, pattern: Pattern) -> Indices:
     """How many blocks each combination has won: int (blocks,) → int64 (C,)."""
-    return torch.bincount(winners.long(), minlength=pattern.count)
+    return np.bincount(as_array(winners), minlength=pattern.count)
 
 
 def uniform_expectation(blocks: int, pattern: Pattern) -> tuple[float, float]:
@@ -88,80 +60,73 @@ def uniform_expectation(blocks: int, pattern: Pattern) -> tuple[float, float]:
     return blocks * share, (blocks * share * (1 - share)) ** 0.5
 
 
-def kept_at_positions(counts: Tensor, pattern: Pattern) -> Tensor:
+def kept_at_positions(counts: ArrayOrTensor, pattern: Pattern) -> Indices:
     """In how many blocks the winner holds each position: int64 (C,) → int64 (M,).
 
     Were winners drawn at random, blocks · N / M would be expected everywhere.
     """
-    won = counts.nonzero().flatten()
-    members = pattern.members[won]
-    weights = counts[won, None].expand_as(members)
-    total = torch.zeros(pattern.m, dtype=torch.int64)
-    return total.scatter_add_(0, members.flatten(), weights.flatten())
+    blocks_won = as_array(counts)
+    won = blocks_won.nonzero()[0]
+    total = np.zeros(pattern.m, np.int64)
+    np.add.at(total, pattern.member_array[won], blocks_won[won, np.newaxis])
+    return total
 
 
-def dead_outputs(mask: Tensor) -> Tensor:
+def dead_outputs(mask: ArrayOrTensor) -> Indices:
     """Output channels that keep no weight at all: int64 indices, ascending."""
-    return (~mask.flatten(1).any(dim=1)).nonzero().flatten()
+    kept = as_array(mask)
+    return np.flatnonzero(~kept.any(axis=tuple(range(1, kept.ndim))))
 
 
-def dead_inputs(mask: Tensor) -> Tensor:
+def dead_inputs(mask: ArrayOrTensor) -> Indices:
     """Columns of the second dimension that no output reads: int64 indices, ascending.
 
     In a layer without groups these are input channels; with groups, a column stands for one
     channel of every group.
     """
-    return (~mask.movedim(1, 0).flatten(1).any(dim=1)).nonzero().flatten()
+    kept = as_array(mask)
+    return np.flatnonzero(~kept.any(axis=(0, *range(2, kept.ndim))))
 
 
-def flips(before: Tensor, after: Tensor) -> Flips:
+def flips(before: ArrayOrTensor, after: ArrayOrTensor) -> Flips:
     """Where two masks differ, counted. Raises ValueError where their shapes do."""
-    _same_shape(before, after)
-    return Flips(int((after & ~before).sum()), int((before & ~after).sum()), before.numel())
+    old, new = _of_one_shape(before, after)
+    return Flips(int((new & ~old).sum()), int((old & ~new).sum()), old.size)
 
 
-def magnitude_mask(weight: Tensor, pattern: Pattern) -> Tensor:
+def magnitude_mask(weight: ArrayOrTensor, pattern: Pattern) -> Bools:
     """The N largest |w| of every block, ties to the earlier position: bool like the weight.
 
     NaN counts as the largest. Raises ValueError where M does not divide the input width.
     """
-    size = pattern.to_blocks(weight.detach().abs().nan_to_num(nan=torch.inf, posinf=torch.inf))
-    return pattern.from_blocks(keep_best(size, pattern.n), weight.shape)
+    size = np.nan_to_num(np.abs(as_array(weight)), copy=False, nan=np.inf, posinf=np.inf)
+    return pattern.from_blocks(keep_best(pattern.to_blocks(size), pattern.n), size.shape)
 
 
-def differs_from_magnitude(mask: Tensor, weight: Tensor, pattern: Pattern) -> Tensor:
-    """Where a mask keeps or drops what magnitude would not: bool like the weight.
-
-    ``weight`` is the dense one below the mask. Raises ValueError where the shapes differ or M does
-    not divide the input width.
-    """
-    _same_shape(mask, weight)
-    return mask ^ magnitude_mask(weight, pattern)
-
-
-def agreement(first: Tensor, second: Tensor, pattern: Pattern) -> Agreement:
+def agreement(first: ArrayOrTensor, second: ArrayOrTensor, pattern: Pattern) -> Agreement:
     """How alike two masks of one layer are, beside what chance would give.
 
     Two independent N:M masks agree at a position with probability d² + (1 − d)², d = N / M, and in
     a whole block with 1 / C. Raises ValueError where the shapes differ, hold nothing, or M does not
     divide the input width.
     """
-    _same_shape(first, second)
-    if not first.numel():
+    one, other = _of_one_shape(first, second)
+    if not one.size:
         raise ValueError("Masks without elements cannot agree or differ: compare other layers.")
-    same = pattern.to_blocks(first == second)
+    same = row_counts(pattern.to_blocks(one == other))
     density = pattern.density
     return Agreement(
-        positions=int(same.sum()) / same.numel(),
-        blocks=int(same.all(dim=1).sum()) / len(same),
+        positions=int(same.sum()) / one.size,
+        blocks=int((same == pattern.m).sum()) / len(same),
         chance_positions=density**2 + (1 - density) ** 2,
         chance_blocks=1 / pattern.count,
     )
 
 
-def _same_shape(first: Tensor, second: Tensor) -> None:
+def _of_one_shape(first: ArrayOrTensor, second: ArrayOrTensor) -> tuple[Array, Array]:
     if first.shape != second.shape:
         raise ValueError(
-            f"A mask of shape {tuple(first.shape)} cannot be held against one of shape "
+            f"A mask of shape {tuple(first.shape)} cannot be compared with one of shape "
             f"{tuple(second.shape)}: compare the same layer of the same network."
         )
+    return as_array(first), as_array(second)

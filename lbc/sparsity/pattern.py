@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
-from math import comb
-from typing import TYPE_CHECKING
+from math import comb, prod
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from lbc.sparsity.arrays import Array, Bools, Indices
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+A = TypeVar("A", "Tensor", Array)
 
 LARGEST_M = 4096
 """The widest block; beyond it even counting the combinations takes noticeable time."""
@@ -76,26 +82,39 @@ class Pattern:
         return 1.0 / comb(self.m - 1, self.n - 1)
 
     @cached_property
-    def members(self) -> Tensor:
+    def member_array(self) -> Indices:
         """The positions each combination holds: int64 (C, N), ascending, in lexicographic order.
 
         Raises ValueError where C is above ``LARGEST_COUNT``.
         """
-        import torch  # here, so that the window can count combinations before torch is loaded
-
         if self.count > LARGEST_COUNT:
             raise ValueError(
                 f"{self} has {self.count:,} combinations in every block, more than the "
                 f"{LARGEST_COUNT:,} that can be enumerated: choose a smaller M."
             )
-        return torch.tensor(list(combinations(range(self.m), self.n)), dtype=torch.int64)
+        members = itertools.chain.from_iterable(itertools.combinations(range(self.m), self.n))
+        array = np.fromiter(members, np.int64, self.count * self.n).reshape(-1, self.n)
+        array.flags.writeable = False
+        return array
+
+    @cached_property
+    def incidence_array(self) -> Bools:
+        """The incidence A: bool (C, M), row c true at the positions combination c holds."""
+        array = np.zeros((self.count, self.m), np.bool_)
+        np.put_along_axis(array, self.member_array, True, axis=1)
+        array.flags.writeable = False
+        return array
+
+    @cached_property
+    def members(self) -> Tensor:
+        """``member_array`` as a tensor of its own. Raises as that."""
+        import torch  # here, so that the window can count combinations before torch is loaded
+
+        return torch.tensor(self.member_array)
 
     @cached_property
     def combinations(self) -> Tensor:
-        """The incidence A: bool (C, M), row c true at the positions combination c holds.
-
-        Rows are in the order of ``itertools.combinations(range(M), N)``.
-        """
+        """``incidence_array`` as a tensor of its own, on the CPU."""
         return self.incidence("cpu")
 
     def incidence(self, device: torch.device | str) -> Tensor:
@@ -106,16 +125,17 @@ class Pattern:
     def index_of(self, held: Tensor) -> Tensor:
         """Which combination holds just these positions: bool (rows, M) → int64 (rows,).
 
-        By counting what comes later in lexicographic order, so nothing is enumerated: after
+        Counts what comes later in lexicographic order, so nothing is enumerated: after
         p_0 < … < p_{N−1} come Σ_i C(M − 1 − p_i, N − i) combinations. Every row must hold N.
+        In numpy: ``lbc.sparsity.combinations.index_of``.
         """
         places = held.nonzero()[:, 1].reshape(-1, self.n)
         later = [[comb(self.m - 1 - p, self.n - i) for p in range(self.m)] for i in range(self.n)]
         table = places.new_tensor(later)
         return self.count - 1 - table.T.gather(0, places).sum(dim=1)
 
-    def to_blocks(self, weight: Tensor) -> Tensor:
-        """Divide a weight into its blocks: (blocks, M).
+    def to_blocks(self, weight: A) -> A:
+        """Divide a weight, an array or a tensor, into its blocks: (blocks, M).
 
         Linear (O, I): M consecutive along I. Conv (O, I/groups, *kernel): permuted to
         (O, *kernel, I/groups), then M consecutive along the input channels, the order sparse
@@ -123,17 +143,25 @@ class Pattern:
 
         Raises ValueError where the input width is not a multiple of M.
         """
-        width = self.input_width(tuple(weight.shape))
-        return weight.movedim(1, -1).reshape(weight.numel() // width * (width // self.m), self.m)
+        shape = tuple(weight.shape)
+        width = self.input_width(shape)
+        for axis in range(2, len(shape)):  # the one permutation that numpy and torch share
+            weight = weight.swapaxes(axis - 1, axis)
+        return weight.reshape(prod(shape) // width * (width // self.m), self.m)
 
-    def from_blocks(self, blocks: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
-        """The inverse of ``to_blocks``: (blocks, M) → a contiguous tensor of ``shape``.
+    def from_blocks(self, blocks: A, shape: tuple[int, ...]) -> A:
+        """The inverse of ``to_blocks``: (blocks, M) → contiguous, of ``shape``.
 
         Raises ValueError where the input width is not a multiple of M.
         """
         width = self.input_width(tuple(shape))
         out, _, *kernel = shape
-        return blocks.reshape(out, *kernel, width).movedim(-1, 1).contiguous()
+        weight = blocks.reshape(out, *kernel, width)
+        for axis in range(len(shape) - 1, 1, -1):
+            weight = weight.swapaxes(axis - 1, axis)
+        if isinstance(weight, np.ndarray):
+            return np.ascontiguousarray(weight)
+        return weight.contiguous()
 
     def input_width(self, shape: tuple[int, ...]) -> int:
         """The input width of a weight of ``shape``; ValueError where blocks do not fit it."""

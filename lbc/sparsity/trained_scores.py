@@ -128,7 +128,9 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         holding, bits = ctx.saved_tensors
         by_score = grad @ holding.T
-        return (by_score if bits is None else by_score * unpack(bits, len(holding))), None, None
+        if bits is not None:
+            by_score.mul_(unpack(bits, len(holding)))
+        return by_score, None, None
 
 
 class _ZeroGradient(torch.autograd.Function):

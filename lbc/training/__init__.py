@@ -1,1 +1,1 @@
-"""The training loop, the commands it obeys and the events it emits."""
+"""The training loop, its checkpoints and the commands that control it."""

@@ -1,4 +1,4 @@
-"""What a run needs to go on exactly where it was, and the checks before it does."""
+"""Checkpoints: the state from which a run resumes exactly, and its validation."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from lbc.runs.folder import CHECKPOINT, Position
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.training.failures import TrainingError
+from lbc.training.ranks import Ranks
 
 VERSION: Final = 2
 
 FILE: Final = CHECKPOINT
 
-FREE = ("name", "device", "data.workers", "training.checkpoint_minutes")
-"""Settings that may change while a run is interrupted: no number depends on them."""
+CHANGEABLE = ("name", "device", "data.workers", "training.checkpoint_minutes")
+"""Settings that may differ when a run is resumed, because no result depends on them."""
 
 
 class Checkpoint(BaseModel):
-    """One moment of a run, between two steps.
+    """The state of a run between two steps.
 
-    ``epoch`` counts finished epochs and ``step`` finished steps; ``loss_sum`` and ``seen`` are of
-    the epoch under way: its losses, each times the images of its batch, and those images. ``last``
-    is what the last epoch's end told. ``average`` and ``scaler`` are empty where the experiment
-    asks for none.
+    ``epoch`` and ``step`` count completed epochs and steps. In the current epoch, ``loss_sum`` is
+    the sum of the losses, each times its batch size, and ``seen`` the number of images. ``last``
+    is the result of the last completed epoch. ``average`` and ``scaler`` are empty if the
+    experiment uses none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,98 +62,117 @@ class Checkpoint(BaseModel):
 
 
 def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
-    """The checkpoint in the bytes of ``file``, whose code, if it holds any, is never run.
+    """Parse the bytes of ``file``; code in it is never executed.
 
-    Raises TrainingError with one sentence for anything that is no checkpoint of this version.
+    Raises TrainingError if they are not a checkpoint of this version.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # damage shows in zipfile, pickle or torch, each in its own way
+    except Exception as error:  # a damaged file fails in zipfile, pickle or torch
         raise TrainingError(explain_unloadable(file)) from error
     if not isinstance(content, dict) or "version" not in content:
-        raise TrainingError(f"{file} was not written by this program: no run can go on from it.")
+        raise TrainingError(
+            f"{file} was not written by this program: no run can be resumed from it."
+        )
     if content["version"] != VERSION:
         raise TrainingError(
-            f"{file} is of version {quote(content['version'])}, and {VERSION} is the one "
-            "known here: go on with the version of this program that began the run."
+            f"{file} has checkpoint version {quote(content['version'])}, and this program reads "
+            f"version {VERSION}: resume with the version of this program that started the run."
         )
     try:
         return Checkpoint.model_validate(content)
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
         key = ".".join(map(str, details["loc"]))
-        raise TrainingError(f"{file} is damaged: {key!r} in it is missing or wrong.") from error
+        raise TrainingError(f"{file} is damaged: its {key!r} is missing or invalid.") from error
 
 
-def experiment_of(checkpoint: Checkpoint, file: Path) -> Experiment:
-    """The experiment a checkpoint was trained by. Raises TrainingError where it is damaged."""
+def read_on_all_ranks(
+    folder: Path | None, experiment: Experiment, ranks: Ranks
+) -> Checkpoint | None:
+    """Read the checkpoint in rank 0's run folder, on every rank; None if none has been written.
+
+    Raises TrainingError if it is damaged or belongs to another experiment.
+    """
+    file = (folder or Path()) / FILE
+    stored = file.read_bytes() if folder is not None and file.exists() else None
+    data = ranks.broadcast_bytes(stored)
+    if data is None:
+        return None
+    checkpoint = read_checkpoint(data, file)
+    check_experiment(checkpoint, experiment, file)
+    return checkpoint
+
+
+def parse_stored_experiment(checkpoint: Checkpoint, file: Path) -> Experiment:
+    """Return the experiment that a checkpoint belongs to. Raises TrainingError if it is invalid."""
     try:
         document, _ = parse_yaml(checkpoint.experiment, str(file))
         return parse_experiment(document if isinstance(document, dict) else {}, str(file))
     except ExperimentError as error:
-        said = "; ".join(str(error).splitlines())
-        raise TrainingError(f"The experiment in {file} cannot be used here: {said}") from error
+        reason = "; ".join(str(error).splitlines())
+        raise TrainingError(f"The experiment in {file} cannot be used: {reason}") from error
 
 
 def check_experiment(checkpoint: Checkpoint, experiment: Experiment, file: Path) -> None:
-    """Raise TrainingError where the experiment is another one than was trained, naming the key."""
-    # Written anew, so that settings younger than the checkpoint have their defaults in it.
-    texts = (dump_experiment(experiment_of(checkpoint, file)), dump_experiment(experiment))
+    """Raise TrainingError, naming the setting, if the experiment differs from the stored one."""
+    # Parsing and dumping fills in the defaults of settings newer than the checkpoint.
+    stored = parse_stored_experiment(checkpoint, file)
+    texts = (dump_experiment(stored), dump_experiment(experiment))
     old, new = (dict(_flat(parse_yaml(text, str(file))[0])) for text in texts)
     for key in dict.fromkeys([*old, *new]):
-        if key not in FREE and old.get(key) != new.get(key):
+        if key not in CHANGEABLE and old.get(key) != new.get(key):
             raise TrainingError(
                 f"The experiment has changed since the run was interrupted: {key} was "
-                f"{_told(old, key)} and is {_told(new, key)}. Set it back, or begin a new run."
+                f"{_value(old, key)} and is {_value(new, key)}. Restore it, or start a new run."
             )
 
 
 def check_layout(checkpoint: Checkpoint, steps_per_epoch: int, ranks: int, file: Path) -> None:
-    """Raise TrainingError where data or processes are others than they were."""
+    """Raise TrainingError if the number of processes or of steps per epoch has changed."""
     if checkpoint.ranks != ranks:
         raise TrainingError(
-            f"{file} is of a run in {checkpoint.ranks} process(es), and this is {ranks}: start it "
+            f"{file} belongs to a run of {checkpoint.ranks} process(es), not {ranks}: resume it "
             f"with torchrun --nproc-per-node {checkpoint.ranks}."
         )
     if checkpoint.steps_per_epoch != steps_per_epoch:
         raise TrainingError(
             f"An epoch had {checkpoint.steps_per_epoch} steps when {file} was written and has "
-            f"{steps_per_epoch} now: the data has changed. Put the old data back, or begin a new "
-            "run."
+            f"{steps_per_epoch} now: the data has changed. Restore the data, or start a new run."
         )
 
 
 def load_model(model: nn.Module, stored: Mapping[str, object], file: Path) -> None:
-    """Give the model the stored tensors, live sets included.
+    """Load the stored tensors, including live sets, into the model.
 
-    Raises TrainingError that names the first key which is missing, unknown or of another shape;
-    the model is then as it was.
+    Raises TrainingError, naming the first key that is missing, unknown or of another shape or
+    type; the model is then unchanged.
     """
-    wanted = model.state_dict()
-    for key, tensor in wanted.items():
+    expected = model.state_dict()
+    for key, tensor in expected.items():
         value = stored.get(key)
         if not isinstance(value, Tensor):
-            raise TrainingError(f"{file} is of another model: it holds no {key!r}.")
+            raise TrainingError(f"{file} belongs to another model: it has no {key!r}.")
         fits = value.shape == tensor.shape and value.dtype == tensor.dtype
-        if key.endswith(".packed"):  # its form depends on how far the search has come
+        if key.endswith(".packed"):  # its form depends on the progress of the search
             layer = model.get_submodule(key.removesuffix(".packed"))
             if isinstance(layer, SparseLayer):
                 fits = LiveSets.fits(value, layer.blocks, layer.pattern.count)
         if not fits:
             raise TrainingError(
-                f"{file} is of another model: {key!r} in it is {_described(value)}, and "
-                f"{_described(tensor)} is needed."
+                f"{file} belongs to another model: its {key!r} is {_describe(value)}, and "
+                f"{_describe(tensor)} is needed."
             )
     for key in stored:
-        if key not in wanted:
-            raise TrainingError(f"{file} is of another model: the {key!r} in it has no place here.")
+        if key not in expected:
+            raise TrainingError(f"{file} belongs to another model: this one has no {key!r}.")
     model.load_state_dict(dict(stored))
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, stored: Mapping[str, Any], file: Path) -> None:
-    """Give the optimiser its momenta back. Raises TrainingError where they do not fit."""
+    """Load the optimiser's state. Raises TrainingError if it does not fit the parameters."""
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     try:
         for index, state in stored["state"].items():
@@ -165,8 +185,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, stored: Mapping[str, Any], 
                     raise ValueError(f"{key} of parameter {index} has shape {tuple(value.shape)}")
         optimizer.load_state_dict(dict(stored))
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
-        said = str(error).partition("\n")[0]
-        raise TrainingError(f"The optimiser's state in {file} does not fit: {said}.") from error
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(f"The optimiser state in {file} does not fit: {reason}.") from error
 
 
 def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
@@ -177,9 +197,9 @@ def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:
         yield path, value
 
 
-def _told(settings: Mapping[str, object], key: str) -> str:
-    return quote(settings[key]) if key in settings else "not there"
+def _value(settings: Mapping[str, object], key: str) -> str:
+    return quote(settings[key]) if key in settings else "not set"
 
 
-def _described(tensor: Tensor) -> str:
+def _describe(tensor: Tensor) -> str:
     return f"{'×'.join(map(str, tensor.shape)) or 'a number'} of {tensor.dtype}"

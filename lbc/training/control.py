@@ -9,11 +9,11 @@ from collections.abc import Callable
 from lbc.runs.events import Intervention
 
 IDLE_SECONDS = 0.03
-"""How often a paused trainer looks up, to serve whoever watches it."""
+"""Seconds between calls of ``idle`` while the trainer is paused."""
 
 
 class Control:
-    """Run, pause, step and stop. The trainer asks ``proceed`` before every step."""
+    """Run, pause, step and stop. The trainer calls ``wait_for_step`` before every step."""
 
     def __init__(self, paused: bool = False) -> None:
         self._changed = threading.Condition()
@@ -21,11 +21,11 @@ class Control:
         self._steps = 0
         self._stopped = False
         self._discarded = False
-        self._wishes: deque[Intervention] = deque()
+        self._interventions: deque[Intervention] = deque()
 
     @property
     def paused(self) -> bool:
-        """Whether the trainer stands, or will after the single steps it still owes."""
+        """True if paused, or will be once queued single steps have run."""
         return self._paused
 
     @property
@@ -33,52 +33,55 @@ class Control:
         return self._stopped
 
     def run(self) -> None:
-        """Train until told otherwise."""
+        """Train until the next command."""
         self._set(paused=False)
 
     def pause(self) -> None:
-        """Stand before the next step."""
+        """Pause before the next step and drop queued single steps."""
         self._set(paused=True)
 
     def step(self) -> None:
-        """Take one step, then stand; called again meanwhile, one more."""
+        """Queue one single step; the trainer pauses after the last queued one."""
         with self._changed:
             self._steps += 1
             self._paused = True
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """End the run before the next step; what was learned is kept."""
+        """End the run before the next step, keeping its results."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
-    def intervene(self, wish: Intervention) -> None:
-        """Carry this out before the next step, and while standing at once."""
+    def intervene(self, intervention: Intervention) -> None:
+        """Queue an intervention; it is applied before the next step, or at once if paused."""
         with self._changed:
-            self._wishes.append(wish)
+            self._interventions.append(intervention)
             self._changed.notify_all()
 
-    def take_wish(self) -> Intervention | None:
-        """The oldest intervention that was asked for, once."""
-        return self._wishes.popleft() if self._wishes else None
+    def next_intervention(self) -> Intervention | None:
+        """Remove and return the oldest queued intervention, or None."""
+        return self._interventions.popleft() if self._interventions else None
 
     def discard(self) -> None:
-        """Stop, and let go of the run: nobody will look at it any more."""
+        """Stop and release the run; ``linger`` returns."""
         with self._changed:
             self._stopped = self._discarded = True
             self._changed.notify_all()
 
     def linger(self, idle: Callable[[], None]) -> None:
-        """Call ``idle`` now and then until the run is discarded."""
+        """Call ``idle`` every IDLE_SECONDS until the run is discarded."""
         while not self._discarded:
             idle()
             with self._changed:
                 if not self._discarded:
                     self._changed.wait(IDLE_SECONDS)
 
-    def proceed(self, idle: Callable[[], None]) -> bool:
-        """Block while paused, calling ``idle`` now and then; False once the run must end."""
+    def wait_for_step(self, idle: Callable[[], None]) -> bool:
+        """Return True if the next step may be taken, False if the run is to end.
+
+        Blocks while paused, calling ``idle`` every IDLE_SECONDS.
+        """
         while True:
             with self._changed:
                 if self._stopped:

@@ -1,4 +1,4 @@
-"""How good a model is on the test split."""
+"""Loss and accuracy of a model on the test split."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from lbc.data import Loader
+from lbc.training.placement import place_images
 from lbc.training.ranks import Ranks
-from lbc.training.step import placed
 
 
 @torch.no_grad()
@@ -21,21 +21,20 @@ def evaluate(
     ranks: Ranks,
     channels_last: bool,
     autocast: Callable[[], torch.autocast],
-    look: Callable[[], None],
+    after_batch: Callable[[], None],
 ) -> tuple[float, float]:
-    """Mean loss and share of right answers on the test split, shared out among the ranks.
+    """Return mean loss and accuracy on the test split, which is divided among the ranks.
 
-    ``look`` is called after every batch.
+    ``after_batch`` is called after every batch.
     """
     model.eval()
-    total, right = 0.0, 0
+    loss, correct = 0.0, 0
     for batch in loader.test_batches():
         with autocast():
-            logits = model(placed(batch.images, device, channels_last)).float()
+            logits = model(place_images(batch.images, device, channels_last)).float()
         labels = batch.labels.to(device)
-        total += F.cross_entropy(logits, labels, reduction="sum").item()
-        right += int((logits.argmax(dim=1) == labels).sum())
-        look()
-    count = loader.test_count
-    total_of_all, right_of_all = ranks.sum([total, right], device)
-    return total_of_all / count, right_of_all / count
+        loss += F.cross_entropy(logits, labels, reduction="sum").item()
+        correct += int((logits.argmax(dim=1) == labels).sum())
+        after_batch()
+    total_loss, total_correct = ranks.sum([loss, correct], device)
+    return total_loss / loader.test_count, total_correct / loader.test_count

@@ -1,4 +1,4 @@
-"""The optimiser and learning-rate schedule an experiment asks for."""
+"""The optimiser and the learning-rate schedule of an experiment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lbc import config
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
-"""Methods of every optimiser that its compiler is kept away from, besides ``step``."""
+"""Optimiser methods that torch excludes from compilation, besides ``step``."""
 
 Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
@@ -22,30 +22,30 @@ Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 def build_optimizer(model: nn.Module, settings: config.Optimizer) -> torch.optim.Optimizer:
     """SGD, Adam or AdamW over the weights, biases and scores of ``model``.
 
-    Weight decay applies to weights and scores alike, not to normalisation layers (told by module
-    type, wherever they stand) nor to biases, nor to parameters that the model itself names in
-    ``no_weight_decay()``, as timm's and DeiT's recipes do with position embeddings.
+    Weight decay applies to weights and scores alike. It does not apply to biases, to parameters of
+    normalisation layers (recognised by module type) or to those named by the model's
+    ``no_weight_decay()``, such as position embeddings in the recipes of timm and DeiT.
     """
-    named = getattr(model, "no_weight_decay", None)
-    exempt = frozenset(named()) if callable(named) else frozenset()
+    method = getattr(model, "no_weight_decay", None)
+    named = frozenset(method()) if callable(method) else frozenset()
     seen: set[nn.Parameter] = set()
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter in seen:
-                continue  # modules may share one
+                continue  # shared by several modules
             seen.add(parameter)
             full = f"{path}.{name}" if path else name
-            spared = isinstance(module, NORMS) or name.endswith("bias") or full in exempt
-            (plain if spared else decayed).append(parameter)
+            exempt = isinstance(module, NORMS) or name.endswith("bias") or full in named
+            (plain if exempt else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
     match settings.name:
         case "sgd":
-            sgd = _light(torch.optim.SGD)(
+            sgd = _uncompiled(torch.optim.SGD)(
                 groups,
                 lr=settings.lr,
                 momentum=settings.momentum,
@@ -53,21 +53,21 @@ def build_optimizer(model: nn.Module, settings: config.Optimizer) -> torch.optim
                 fused=True,
             )
             if settings.momentum:
-                # Fused, it fails where parameters get their first gradients in different steps.
+                # Fused SGD fails if parameters receive their first gradients in different steps.
                 for parameter in [*decayed, *plain]:
                     sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
             return sgd
         case "adam":
-            return _light(torch.optim.Adam)(groups, lr=settings.lr, fused=True)
+            return _uncompiled(torch.optim.Adam)(groups, lr=settings.lr, fused=True)
         case "adamw":
-            return _light(torch.optim.AdamW)(groups, lr=settings.lr, fused=True)
+            return _uncompiled(torch.optim.AdamW)(groups, lr=settings.lr, fused=True)
 
 
-def _light(kind: type[Kind]) -> type[Kind]:
-    """The same optimiser, but for what makes torch load its compiler: 2 s and 70 MB (torch 2.13).
+def _uncompiled(kind: type[Kind]) -> type[Kind]:
+    """Derive an optimiser that does not load torch's compiler, which takes 2 s and 70 MB (2.13).
 
-    Some methods are wrapped so that a compiler, should one come across them, leaves them alone.
-    The wrappers load it. Here no optimiser is ever compiled, and the methods go without.
+    torch wraps some methods to exclude them from compilation, and the wrappers import the
+    compiler. No optimiser is compiled here, so the wrappers are removed.
     """
     plain = {name: unwrap(getattr(kind, name)) for name in WRAPPED}
     step = torch.no_grad()(unwrap(kind.step))
@@ -75,17 +75,17 @@ def _light(kind: type[Kind]) -> type[Kind]:
 
 
 def learning_rate(settings: config.Optimizer, epoch: float, epochs: int) -> float:
-    """The rate at ``epoch`` ∈ [0, epochs], which counts steps as fractions of an epoch.
+    """Return the learning rate at ``epoch`` ∈ [0, epochs]; within an epoch it is a fraction.
 
-    Cosine (Loshchilov and Hutter, 2017) spans all epochs, from lr down to final_lr; a step schedule
-    multiplies lr by its factor at every milestone. During the warm-up (Goyal et al., 2017) the rate
-    rises linearly from warmup_lr to what the schedule says at the warm-up's end.
+    The cosine schedule (Loshchilov and Hutter, 2017) falls from lr to final_lr over all epochs; the
+    step schedule multiplies lr by lr_factor at every milestone. During warm-up (Goyal et al., 2017)
+    the rate rises linearly from warmup_lr to the schedule's value at the end of warm-up.
     """
     if epoch >= settings.warmup_epochs:
         return _scheduled(settings, epoch, epochs)
     target = _scheduled(settings, settings.warmup_epochs, epochs)
-    share = epoch / settings.warmup_epochs
-    return settings.warmup_lr + (target - settings.warmup_lr) * share
+    fraction = epoch / settings.warmup_epochs
+    return settings.warmup_lr + (target - settings.warmup_lr) * fraction
 
 
 def _scheduled(settings: config.Optimizer, epoch: float, epochs: int) -> float:

@@ -1,4 +1,4 @@
-"""What an experiment implies before its first step: layers, form of the scores, memory."""
+"""The model of an experiment before training: its layers, form of scores and score memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SGD_COPIES = 3
 
 @dataclass(frozen=True)
 class Preview:
-    """The layers of an experiment's model, and what their scores will take in bytes."""
+    """The layers of an experiment's model; ``score_memory`` in bytes."""
 
     plans: tuple[LayerPlan, ...]
     form: Form | None
@@ -34,10 +34,10 @@ class Preview:
 
 
 def score_form(experiment: Experiment) -> tuple[Form | None, int]:
-    """The form of the scores and how many float copies of them training holds.
+    """Return the form of the scores and the number of float copies of them held in training.
 
-    ``auto`` takes the exact per-weight form under SGD and one score per combination otherwise.
-    Methods other than lbc train no scores: None, whatever form is written.
+    ``auto`` selects per-weight scores with SGD, where they are exact, and per-combination scores
+    otherwise. Methods other than lbc have no scores: the form is None.
     """
     if experiment.method != "lbc":
         return None, 0
@@ -49,10 +49,10 @@ def score_form(experiment: Experiment) -> tuple[Form | None, int]:
 
 
 def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int) -> Preview:
-    """Look at the model without allocating it, where it can be laid out so.
+    """Inspect the model without allocating memory for it, if the model permits that.
 
-    Raises ValueError where the model cannot be built or take the images, an override or the score
-    memory is impossible, or nothing qualifies.
+    Raises ValueError if the model cannot be built or does not accept the images, if an override is
+    invalid, if the scores exceed the memory limit, or if no layer qualifies.
     """
     model = build_on_meta(experiment.model, in_shape, classes)
     if isinstance(experiment.model, EXTERNAL):
@@ -66,24 +66,24 @@ def _own_cost(model: Model, in_shape: tuple[int, int, int], classes: int) -> Mod
     return model_cost(build_on_meta(model, in_shape, classes), in_shape)
 
 
-def fewest_images(experiment: Experiment, processes: int) -> int:
-    """How many images a batch must hold for every part of every process to have two."""
+def min_batch_size(experiment: Experiment, processes: int) -> int:
+    """Return the smallest batch size that gives each accumulated part of each process 2 images."""
     return MIN_BATCH_SIZE * processes * experiment.training.accumulate
 
 
 def prepare(
     experiment: Experiment, data: Dataset, processes: int = 1
 ) -> tuple[nn.Module, Sparsifier, Prepared]:
-    """Build the model from torch's present random state and give it scores.
+    """Build the model from torch's current random state and make it sparse.
 
-    Raises ValueError as ``preview`` does, and where a batch is too small for the processes.
+    Raises ValueError as ``preview`` does, and if a batch is too small for the processes.
     """
-    fewest, size = fewest_images(experiment, processes), experiment.training.batch_size
+    fewest, size = min_batch_size(experiment, processes), experiment.training.batch_size
     count = len(data.train.labels)
     if min(size, count) < fewest and fewest > MIN_BATCH_SIZE:
         raise ValueError(
-            f"A batch of {min(size, count)} images cannot be shared by {processes} process(es) in "
-            f"{experiment.training.accumulate} part(s) each: every part needs {MIN_BATCH_SIZE}."
+            f"A batch of {min(size, count)} images is too small for {processes} process(es) with "
+            f"accumulate {experiment.training.accumulate}: every part needs {MIN_BATCH_SIZE}."
         )
     model, sparsifier, seen = build_sparse(experiment, data.in_shape, data.classes)
     prepared = Prepared(
@@ -105,7 +105,7 @@ def prepare(
 def build_sparse(
     experiment: Experiment, in_shape: tuple[int, int, int], classes: int
 ) -> tuple[nn.Module, Sparsifier, Preview]:
-    """The experiment's model with its scores, for images of ``in_shape``.
+    """Build the experiment's model for images of ``in_shape`` and make it sparse.
 
     Raises ValueError as ``preview`` does.
     """
@@ -120,7 +120,7 @@ def build_sparse(
         skip=experiment.skip,
         overrides=experiment.layers,
         example_inputs=cost.roles,
-        # Checked just above, with the copies this very optimiser keeps.
+        # _preview has checked the memory, with the copies that this optimiser keeps.
         memory_limit=sys.maxsize,
     )
     return model, sparsifier, seen
@@ -131,7 +131,7 @@ def _preview(experiment: Experiment, model: nn.Module, cost: ModelCost) -> Previ
     plans = plan_layers(
         model, experiment.pattern, experiment.skip, experiment.layers, example_inputs=cost.roles
     )
-    kept = form or "per_weight"
-    check_memory(plans, kept, experiment.score_memory_limit, copies)
+    memory_form = form or "per_weight"
+    check_memory(plans, memory_form, experiment.score_memory_limit, copies)
     table = layer_table(model, plans, cost)
-    return Preview(plans, form, plan_memory(plans, kept, copies), table.parameters, table)
+    return Preview(plans, form, plan_memory(plans, memory_form, copies), table.parameters, table)

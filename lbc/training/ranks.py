@@ -1,4 +1,4 @@
-"""Several processes that train one model together, as torchrun starts them."""
+"""Distributed training: the processes (ranks) that torchrun starts for one model."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from torch import nn
 
 from lbc.training.failures import TrainingError
 
-PATIENCE = timedelta(minutes=30)
-"""How long one process waits for the others; the first may load or write for that long."""
+TIMEOUT = timedelta(minutes=30)
+"""How long a rank waits for the others; rank 0 may take that long to load or write."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among ``count``: ``rank`` counts over all machines, ``local`` on this one."""
+    """This process: its ``rank`` among ``count``, and its ``local`` rank on this machine."""
 
     rank: int = 0
     count: int = 1
     local: int = 0
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes and speaks for all."""
+    def is_first(self) -> bool:
+        """True for the one process that writes files and prints."""
         return self.rank == 0
 
     def device(self, name: str) -> str:
-        """The device of this process: of several GPUs each takes its own."""
+        """Return this process's device: with several processes, cuda becomes one GPU for each."""
         return f"cuda:{self.local}" if self.count > 1 and name == "cuda" else name
 
     def sum(self, values: Sequence[float], device: torch.device) -> list[float]:
-        """Each value added up over all ranks, the same to the last bit on every one."""
+        """Sum each value over all ranks; the results are equal bit for bit on every rank."""
         if self.count == 1:
             return list(values)
-        kind = torch.float32 if device.type == "mps" else torch.float64
-        total = torch.tensor(values, dtype=kind, device=device)
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        total = torch.tensor(values, dtype=dtype, device=device)
         dist.all_reduce(total)
-        added: list[float] = total.tolist()
-        return added
+        sums: list[float] = total.tolist()
+        return sums
 
-    def share_buffers(self, model: nn.Module) -> None:
-        """Give every rank the buffers of the first, BatchNorm's running statistics above all."""
+    def broadcast_buffers(self, model: nn.Module) -> None:
+        """Copy the buffers of rank 0, such as BatchNorm's running statistics, to all ranks."""
         if self.count > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0)
 
-    def share_bytes(self, data: bytes | None) -> bytes | None:
-        """Give every rank the bytes of the first, or None where it has none."""
+    def broadcast_bytes(self, data: bytes | None) -> bytes | None:
+        """Return the ``data`` of rank 0 on every rank; it may be None."""
         if self.count == 1:
             return data
         size = torch.tensor([-1 if data is None else len(data)])
@@ -61,36 +61,33 @@ class Ranks:
         if int(size) < 0:
             return None
         content = torch.empty(int(size), dtype=torch.uint8)
-        if data is not None and self.first:
+        if data is not None and self.is_first:
             content.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
         dist.broadcast(content, src=0)
         return content.numpy().tobytes()
 
     def check_equal(self, model: nn.Module, device: torch.device) -> None:
-        """Raise TrainingError unless weights, scores and live sets agree on all ranks, bit by bit.
-
-        Every rank learns of a difference, so that all of them end.
-        """
+        """Raise TrainingError, on every rank, if parameters or buffers differ between ranks."""
         if self.count == 1:
             return
-        mine = torch.tensor([digest(model)], device=device)
-        all_of_them = [torch.empty_like(mine) for _ in range(self.count)]
-        dist.all_gather(all_of_them, mine)
-        digests = [int(one) for one in all_of_them]
+        own = torch.tensor([digest(model)], device=device)
+        gathered = [torch.empty_like(own) for _ in range(self.count)]
+        dist.all_gather(gathered, own)
+        digests = [int(one) for one in gathered]
         if len(set(digests)) > 1:
             odd = [rank for rank, one in enumerate(digests) if one != digests[0]]
             raise TrainingError(
                 f"The weights or live sets of process {odd[0]} differ from those of process 0: "
-                "resume the run from its last checkpoint; if it happens again on one machine, "
-                "doubt that machine."
+                "resume the run from its last checkpoint; if this happens repeatedly on one "
+                "machine, its hardware may be faulty."
             )
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
 def digest(model: nn.Module) -> int:
-    """64 bits of BLAKE2 over every parameter and buffer, as a signed integer."""
+    """Return 64 bits of BLAKE2 over every parameter and buffer, as a signed integer."""
     state = hashlib.blake2b(digest_size=8)
     for name, tensor in model.state_dict().items():
         state.update(name.encode())
@@ -99,19 +96,19 @@ def digest(model: nn.Module) -> int:
     return int.from_bytes(state.digest(), "big", signed=True)
 
 
-def from_environment() -> Ranks:
-    """What torchrun says of this process; alone where it says nothing."""
+def ranks_from_environment() -> Ranks:
+    """Read torchrun's environment variables; without them, return SINGLE_PROCESS."""
     if "WORLD_SIZE" not in os.environ:
-        return ALONE
+        return SINGLE_PROCESS
     rank, count, local = (int(os.environ[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     return Ranks(rank, count, local)
 
 
 @contextmanager
-def together(ranks: Ranks) -> Iterator[Ranks]:
-    """Join the other processes: by NCCL between CUDA GPUs, by Gloo between CPUs.
+def process_group(ranks: Ranks) -> Iterator[Ranks]:
+    """A context in which the ranks can communicate: by NCCL on CUDA GPUs, by Gloo on CPUs.
 
-    Raises TrainingError where they cannot be joined.
+    Raises TrainingError if the process group cannot be initialised.
     """
     if ranks.count == 1:
         yield ranks
@@ -119,12 +116,12 @@ def together(ranks: Ranks) -> Iterator[Ranks]:
     try:
         if torch.cuda.is_available():
             torch.cuda.set_device(ranks.local)
-        dist.init_process_group(timeout=PATIENCE)
+        dist.init_process_group(timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
-        said = str(error).partition("\n")[0].rstrip(".")
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise TrainingError(
-            f"Process {ranks.rank} of {ranks.count} could not join the others ({said}): check that "
-            "each has a GPU of its own and that they reach each other."
+            f"Process {ranks.rank} of {ranks.count} could not join the others ({reason}): check "
+            "that each process has its own GPU and that the machines can reach each other."
         ) from error
     try:
         yield ranks

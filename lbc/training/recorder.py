@@ -1,4 +1,4 @@
-"""Keeps a run on disk while it trains, and says what happens when the disk refuses."""
+"""Writes a run to disk while it trains, and handles failed writes."""
 
 from __future__ import annotations
 
@@ -19,97 +19,99 @@ T = TypeVar("T")
 
 
 class Recorder:
-    """Writes the events of one run into its folder; without a folder, nowhere.
+    """Write the events of one run to its folder; if ``path`` is None, do nothing.
 
-    ``ask_room`` is told of a write that failed, in one sentence, and answers once it makes sense
-    to try again: True to try, False to give up. Without it a failed write ends the run. Methods
-    raise TrainingError; what was written before is intact.
+    ``on_disk_full`` is called with a message when a write fails, and blocks until the write should
+    be retried (True) or abandoned (False). Without it a failed write ends the run. All methods
+    raise TrainingError if a write fails for good; earlier data stays intact.
     """
 
-    def __init__(self, path: Path | None, ask_room: Callable[[str], bool] | None) -> None:
+    def __init__(self, path: Path | None, on_disk_full: Callable[[str], bool] | None) -> None:
         self.path = path
-        self._ask_room = ask_room
-        self._folder: RunFolder | None = None
+        self._on_disk_full = on_disk_full
+        self._run: RunFolder | None = None
 
     @property
-    def written(self) -> Path | None:
-        """The run folder, once there is one."""
-        return self._folder.path if self._folder else None
-
-    def open(self, experiment: Experiment, layers: Sequence[LayerInfo]) -> None:
-        path = self.path
-        if path is not None:
-            self._folder = self._insist(lambda: RunFolder(path, experiment, layers))
-
-    def go_on(
-        self, experiment: Experiment, layers: Sequence[LayerInfo], position: Position
-    ) -> Resumed:
-        """Open the folder of a run that was left at ``position``; what came later is forgotten."""
-        path = self.path
-        assert path is not None
-        try:
-            self._folder = self._insist(lambda: RunFolder(path, experiment, layers, position))
-        except ValueError as error:
-            raise TrainingError(f"The run cannot go on: {error}") from error
-        return Resumed(path, read_steps(path), read_epochs(path))
-
-    def add_step(self, done: StepDone) -> None:
-        if folder := self._folder:
-            self._insist(lambda: folder.add_step(done))
-
-    def add_moment(self, epoch: float, sparsifier: Sparsifier) -> None:
-        if folder := self._folder:
-            sparsifier.sync_live_sets()
-            self._insist(lambda: folder.add_moment(epoch, sparsifier))
-
-    def add_epoch(self, done: EpochDone) -> None:
-        if folder := self._folder:
-            self._insist(lambda: folder.add_epoch(done))
+    def folder(self) -> Path | None:
+        """Path of the run folder, or None before it has been created."""
+        return self._run.path if self._run else None
 
     @property
     def moments(self) -> int:
-        """How many moments are kept by now."""
-        return self._folder.position.moments if self._folder else 0
+        """The number of moments recorded so far."""
+        return self._run.position.moments if self._run else 0
+
+    def open(self, experiment: Experiment, layers: Sequence[LayerInfo]) -> None:
+        """Create the run folder."""
+        path = self.path
+        if path is not None:
+            self._run = self._retry_until_written(lambda: RunFolder(path, experiment, layers))
+
+    def reopen(
+        self, experiment: Experiment, layers: Sequence[LayerInfo], position: Position
+    ) -> Resumed:
+        """Reopen the folder of an interrupted run; records after ``position`` are dropped."""
+        path = self.path
+        assert path is not None
+        try:
+            self._run = self._retry_until_written(
+                lambda: RunFolder(path, experiment, layers, position)
+            )
+        except ValueError as error:
+            raise TrainingError(f"The run cannot be resumed: {error}") from error
+        return Resumed(path, read_steps(path), read_epochs(path))
+
+    def add_step(self, done: StepDone) -> None:
+        self._write(lambda run: run.add_step(done))
+
+    def add_moment(self, epoch: float, sparsifier: Sparsifier) -> None:
+        if self._run is not None:
+            sparsifier.sync_live_sets()
+            self._write(lambda run: run.add_moment(epoch, sparsifier))
+
+    def add_epoch(self, done: EpochDone) -> None:
+        self._write(lambda run: run.add_epoch(done))
 
     def add_intervention(self, done: Intervened) -> None:
-        if folder := self._folder:
-            self._insist(lambda: folder.add_intervention(done))
+        self._write(lambda run: run.add_intervention(done))
 
     def write_checkpoint(self, checkpoint: Callable[[], dict[str, Any]]) -> None:
-        if folder := self._folder:
-            self._insist(lambda: folder.write_checkpoint(checkpoint()))
+        self._write(lambda run: run.write_checkpoint(checkpoint()))
 
     def write_model(self, sparsifier: Sparsifier) -> None:
-        """Keep the finished weights; the sparsifier itself stays as it is, to be looked at."""
-        if folder := self._folder:
+        """Write the finalized weights; the sparsifier itself stays unchanged."""
+        if self._run is not None:
             manifest = {
-                "layers": {name: str(at.pattern) for name, at in sparsifier.layers.items()},
+                "layers": {name: str(layer.pattern) for name, layer in sparsifier.layers.items()},
                 "skipped": dict(sparsifier.skipped),
             }
             weights = copy.deepcopy(sparsifier).finalize().state_dict()
-            self._insist(lambda: folder.write_model(weights, manifest))
+            self._write(lambda run: run.write_model(weights, manifest))
 
     def write_state(self, state: RunState) -> None:
-        if folder := self._folder:
-            self._insist(lambda: folder.write_state(state))
+        self._write(lambda run: run.write_state(state))
 
     def close(self, failure: RunState | None = None) -> None:
-        if self._folder is None:
+        if self._run is None:
             return
         if failure is not None:
-            # The disk may be what failed; the sentence reaches the user all the same.
+            # The disk itself may have failed; the user sees the message anyway.
             with suppress(OSError):
-                self._folder.write_state(failure)
-        self._folder.close()
+                self._run.write_state(failure)
+        self._run.close()
 
-    def _insist(self, write: Callable[[], T]) -> T:
+    def _write(self, write: Callable[[RunFolder], object]) -> None:
+        if (run := self._run) is not None:
+            self._retry_until_written(lambda: write(run))
+
+    def _retry_until_written(self, write: Callable[[], T]) -> T:
         while True:
             try:
                 return write()
             except OSError as error:
                 where = error.filename or self.path
-                message = f"The run could not be written to {where}: {error.strerror or error}."
-                if self._ask_room is None:
-                    raise TrainingError(f"{message} What was written before is kept.") from error
-                if not self._ask_room(f"{message} Make room, then press Run to go on."):
-                    raise TrainingError(f"{message} The run was stopped.") from error
+                failed = f"The run could not be written to {where}: {error.strerror or error}."
+                if self._on_disk_full is None:
+                    raise TrainingError(f"{failed} Earlier data is kept.") from error
+                if not self._on_disk_full(f"{failed} Free disk space, then press Run to continue."):
+                    raise TrainingError(f"{failed} The run was stopped.") from error

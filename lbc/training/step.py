@@ -15,26 +15,27 @@ from torch.nn.parallel import DistributedDataParallel
 from lbc import config
 from lbc.data.batches import mix_seed
 from lbc.sparsity.sparsifier import Sparsifier
-from lbc.training.failures import TrainingError, first_bad_gradient, first_bad_layer
+from lbc.training.failures import TrainingError, first_nonfinite_gradient, first_nonfinite_layer
+from lbc.training.placement import place_images
 from lbc.training.ranks import Ranks
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a step stands: its number from 1, how many epochs that is, and its learning rate."""
+class StepInfo:
+    """The number of a step, from 1; the epochs completed before it; and its learning rate."""
 
     step: int
     epoch: float
-    rate: float
+    lr: float
 
 
 class Stepper:
-    """Trains one model batch by batch, alone or together with other processes.
+    """Train a model batch by batch, in one process or several.
 
-    ``settings`` decide precision, parts, clipping and label smoothing. Random numbers drawn in a
-    step, as dropout does, depend on seed, step and rank alone.
+    ``settings`` give precision, gradient accumulation, clipping and label smoothing. Random
+    numbers drawn in a step, for example by dropout, depend only on seed, step and rank.
     """
 
     def __init__(
@@ -57,47 +58,49 @@ class Stepper:
         layers = sparsifier.layers.values()
         self._scores = [score for layer in layers for score in layer.score_parameters()]
         known = {id(score) for score in self._scores}
-        self._weights = [at for at in self._model.parameters() if id(at) not in known]
+        self._weights = [one for one in self._model.parameters() if id(one) not in known]
         self._parallel: DistributedDataParallel | None = None
-        self._trained = 0
+        self._trainable = 0
 
-    def take(self, images: Tensor, labels: Tensor, at: Place, total: int) -> float:
-        """Learn from this process's share of a batch of ``total`` images; its part of the loss.
+    def step(self, images: Tensor, labels: Tensor, info: StepInfo, batch_size: int) -> float:
+        """Train on this rank's part of a batch; return its contribution to the mean loss.
 
-        ``images`` (B, channels, H, W) and ``labels``, int64 (B,) or the share of every class
-        (B, classes), may be anywhere. The losses of all processes add up to the mean over the
-        batch.
+        ``images`` (B, channels, H, W) and ``labels``, int64 (B,) or class probabilities
+        (B, classes), may be on any device. ``batch_size`` counts the images of all ranks; the
+        results of all ranks add up to the mean loss of the batch.
 
-        Raises TrainingError where loss or gradients are not finite; the weights are as they were.
+        Raises TrainingError if the loss or a gradient is not finite; weights are then unchanged.
         """
-        self._seed_step(at.step)
+        self._seed_step(info.step)
         for group in self._optimizer.param_groups:
-            group["lr"] = at.rate
+            group["lr"] = info.lr
         self._model.train()
         self._optimizer.zero_grad()
-        model = self._trained_model()
-        images, labels = self._placed(images), labels.to(self._device)
-        pieces = self._settings.accumulate
+        model = self._training_model()
+        channels_last = self._settings.channels_last
+        images = place_images(images, self._device, channels_last)
+        labels = labels.to(self._device)
+        count = self._settings.accumulate
         loss = torch.zeros((), device=self._device)
-        parts = zip(images.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
-        for number, (some, wanted) in enumerate(parts, start=1):
+        parts = zip(images.tensor_split(count), labels.tensor_split(count), strict=True)
+        for number, (part, targets) in enumerate(parts, start=1):
             if self._parallel is not None:
-                self._parallel.require_backward_grad_sync = number == pieces
+                self._parallel.require_backward_grad_sync = number == count
             with self.autocast():
-                logits = model(some)
-            share = len(some) / total
-            mean = self._loss(logits, wanted)
-            # Several processes' gradients are averaged, and the sum is wanted.
-            scaled = self.scaler.scale(mean * (share * self._ranks.count))
+                logits = model(part)
+            fraction = len(part) / batch_size
+            mean = self._loss(logits, targets)
+            # DistributedDataParallel averages gradients over the ranks; the sum is needed.
+            scaled = self.scaler.scale(mean * (fraction * self._ranks.count))
             scaled.backward()  # type: ignore[no-untyped-call]
-            loss += mean.detach() * share
-        value = self._checked(loss, images, at)
+            loss += mean.detach() * fraction
+        value = self._check_and_clip(loss, images, info)
         self.scaler.step(self._optimizer)
         self.scaler.update()
         return value
 
     def autocast(self) -> torch.autocast:
-        """The precision the settings ask for."""
+        """A context with the precision of the settings."""
         kind = DTYPES.get(self._settings.precision)
         return torch.autocast(self._device.type, dtype=kind, enabled=kind is not None)
 
@@ -105,80 +108,71 @@ class Stepper:
         smoothing = self._settings.label_smoothing
         return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
 
-    def _placed(self, images: Tensor) -> Tensor:
-        return placed(images, self._device, self._settings.channels_last)
-
-    def _checked(self, loss: Tensor, images: Tensor, at: Place) -> float:
-        """Clip, and return the loss. Raises TrainingError where anything is not finite."""
+    def _check_and_clip(self, loss: Tensor, images: Tensor, info: StepInfo) -> float:
+        """Clip the gradients; return the loss. Raises TrainingError if a value is not finite."""
         self.scaler.unscale_(self._optimizer)
         norms = [_norm(group, self._device) for group in (self._weights, self._scores)]
-        value, length, of_scores = torch.stack([loss, *norms]).tolist()
+        value, norm, score_norm = torch.stack([loss, *norms]).tolist()
         scaled = self.scaler.is_enabled()
         if not isfinite(value):
-            raise self._diverged("loss", value, at, self._first_in(images))
-        if not scaled and not (isfinite(length) and isfinite(of_scores)):
-            where = first_bad_gradient(self._model)
-            if where:  # else the gradients are only too long for a float
-                bad = length if not isfinite(length) else of_scores
-                raise self._diverged("gradient", bad, at, where)
+            raise self._divergence("loss", value, info, self._first_nonfinite(images))
+        if not scaled and not (isfinite(norm) and isfinite(score_norm)):
+            where = first_nonfinite_gradient(self._model)
+            if where:  # otherwise all gradients are finite, and only the norm overflows
+                bad = norm if not isfinite(norm) else score_norm
+                raise self._divergence("gradient", bad, info, where)
         limit = self._settings.clip_norm
-        if limit and length > limit:
-            # One factor for weights and scores, found from the weights alone: so both forms of
-            # scores are clipped alike, and the recurrences that make them equal stay linear.
-            every = [*self._weights, *self._scores]
-            nn.utils.clip_grads_with_norm_(every, limit, torch.tensor(length))
+        if limit and norm > limit:
+            # One factor for weights and scores, from the norm of the weights alone: both forms of
+            # scores are then clipped alike, and the recurrences that make them equal stay linear.
+            parameters = [*self._weights, *self._scores]
+            nn.utils.clip_grads_with_norm_(parameters, limit, torch.tensor(norm))
         return float(value)
 
-    def _first_in(self, images: Tensor) -> str:
+    def _first_nonfinite(self, images: Tensor) -> str:
         if not bool(torch.isfinite(images).all()):
             return "in the images"
 
-        def look() -> None:
+        def forward() -> None:
             with self.autocast():
                 self._model(images)
 
-        return first_bad_layer(self._model, look)
+        return first_nonfinite_layer(self._model, forward)
 
-    def _diverged(self, what: str, value: float, at: Place, where: str) -> TrainingError:
+    def _divergence(self, what: str, value: float, info: StepInfo, where: str) -> TrainingError:
         first = f", first {where}" if where else ""
         return TrainingError(
-            f"The {what} became {value} in step {at.step} (epoch {at.epoch:.2f}){first}: "
-            f"lower the learning rate (now {at.rate:g}), or check the data."
+            f"The {what} became {value} in step {info.step} (epoch {info.epoch:.2f}){first}: "
+            f"lower the learning rate (now {info.lr:g}), or check the data."
         )
 
     def _seed_step(self, step: int) -> None:
         torch.manual_seed(mix_seed(self._seed, step, self._ranks.rank))
 
-    def _trained_model(self) -> nn.Module:
-        """The model, wrapped where there are several processes.
+    def _training_model(self) -> nn.Module:
+        """Return the model, wrapped in DistributedDataParallel if there are several ranks.
 
-        Scores that have frozen send no gradients, which the wrapper must know from its beginning.
+        The wrapper is rebuilt when scores are frozen, because it must know at its construction
+        which parameters receive gradients.
         """
         if self._ranks.count == 1:
             return self._model
-        trained = sum(one.requires_grad for one in self._model.parameters())
-        if self._parallel is None or trained != self._trained:
-            self._parallel = None  # takes its hooks along
-            self._trained = trained
-            self._parallel = self._wrapped()
+        trainable = sum(one.requires_grad for one in self._model.parameters())
+        if self._parallel is None or trainable != self._trainable:
+            self._parallel = None  # also removes its hooks
+            self._trainable = trainable
+            self._parallel = self._wrap()
         return self._parallel
 
-    def _wrapped(self) -> DistributedDataParallel:
+    def _wrap(self) -> DistributedDataParallel:
         with warnings.catch_warnings():
-            # Newer versions of torch would have the option by another name, which older lack.
+            # Newer versions of torch rename an option; the new name is unknown to older ones.
             warnings.simplefilter("ignore", FutureWarning)
             return DistributedDataParallel(
                 self._model,
                 device_ids=[self._device.index] if self._device.type == "cuda" else None,
-                broadcast_buffers=False,  # ranks.share_buffers does it, once an epoch
+                broadcast_buffers=False,  # Ranks.broadcast_buffers does it once per epoch
             )
-
-
-def placed(images: Tensor, device: torch.device, channels_last: bool) -> Tensor:
-    """The images on ``device``, in the order of dimensions in memory that is asked for."""
-    if channels_last and images.ndim == 4:
-        return images.to(device, memory_format=torch.channels_last)
-    return images.to(device)
 
 
 def _norm(parameters: Iterable[nn.Parameter], device: torch.device) -> Tensor:

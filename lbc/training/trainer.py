@@ -1,4 +1,4 @@
-"""The training loop: Experiment in, events out, commands obeyed between steps."""
+"""The training loop: takes an Experiment, emits events, handles commands between steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from lbc.config import Experiment, dump_experiment
 from lbc.data import Batch, Loader, load
@@ -22,7 +21,6 @@ from lbc.runs.events import (
     Intervention,
     InterventionRefused,
     Prepared,
-    RemovalProgress,
     Resumed,
     Started,
     StepDone,
@@ -31,35 +29,33 @@ from lbc.runs.events import (
 from lbc.runs.folder import Position, RunState, Status
 from lbc.runs.history_writer import moments_per_epoch
 from lbc.sparsity.sparsifier import Sparsifier
-from lbc.training import checkpoint as saved
+from lbc.training import checkpoint as checkpoints
 from lbc.training.allocator import keep_freed_memory
 from lbc.training.control import Control
 from lbc.training.evaluation import evaluate
-from lbc.training.failures import TrainingError, check_finite, sentence
+from lbc.training.failures import TrainingError, check_finite, describe_error
 from lbc.training.optimizer import build_optimizer, learning_rate
-from lbc.training.preparation import fewest_images, prepare
-from lbc.training.ranks import ALONE, Ranks
+from lbc.training.placement import place_model, resolve_device
+from lbc.training.preparation import min_batch_size, prepare
+from lbc.training.ranks import SINGLE_PROCESS, Ranks
 from lbc.training.recorder import Recorder
-from lbc.training.step import Place, Stepper
+from lbc.training.removal import remove_combinations
+from lbc.training.step import StepInfo, Stepper
 from lbc.training.weight_average import WeightAverage
-
-PROGRESS_SECONDS = 0.2
-"""How often a removal tells how far it is; a shorter one does not tell at all."""
-
-
-class RemovalStoppedError(Exception):
-    """The run was stopped while combinations were being removed; none has been."""
 
 
 class Trainer:
-    """One run of one experiment, from the seed, or from a checkpoint, to the finished model.
+    """Train one experiment, from its seed or from a checkpoint, to the finished model.
 
-    ``emit`` receives every event; ``watch`` is called between steps and while paused, with the
-    sparsifier and the moment in epochs. Both run in the training thread. With ``folder`` None
-    nothing is written. ``attended`` says that somebody is there to make room on a full disk: the
-    run then pauses and tries again, instead of ending. With ``resume`` the run in ``folder`` goes
-    on exactly where its last checkpoint left it. Of several processes, each with its own trainer
-    and ``ranks``, only the first has a folder.
+    Args:
+        folder: the run folder; None writes nothing. In distributed training only rank 0 has one.
+        emit: called with every event, in the training thread.
+        watch: called with the sparsifier and the epoch (a fraction within epochs) between steps
+            and while paused, in the training thread.
+        attended: a user can free disk space. If writing fails, the run pauses and retries when
+            it is continued; otherwise it ends.
+        resume: continue the run in ``folder`` exactly from its last checkpoint.
+        ranks: this process in distributed training.
     """
 
     def __init__(
@@ -71,7 +67,7 @@ class Trainer:
         watch: Callable[[Sparsifier, float], None] = lambda sparsifier, epoch: None,
         attended: bool = False,
         resume: bool = False,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.experiment = experiment
         self._experiment_text = dump_experiment(experiment)
@@ -81,7 +77,7 @@ class Trainer:
         self._folder = folder
         self._resume = resume
         self._ranks = ranks
-        self._recorder = Recorder(folder, self._ask_room if attended else None)
+        self._recorder = Recorder(folder, self._on_disk_full if attended else None)
         self._step = 0
         self._loss_sum, self._seen = 0.0, 0
         self._seconds = self._saved_at = 0.0
@@ -91,14 +87,14 @@ class Trainer:
         self._started = False
 
     def train(self) -> Finished:
-        """Prepare, train, finish. Raises TrainingError; the last good checkpoint stays."""
+        """Prepare, train and finish. Raises TrainingError; the last good checkpoint is kept."""
         failure: RunState | None = None
         keep_freed_memory()
         try:
             self._prepare()
             finished = self._finish("finished" if self._train_epochs() else "stopped")
         except Exception as error:
-            message = sentence(error, self._ranks.count)
+            message = describe_error(error, self._ranks.count)
             failure = self._state("failed", message=message)
             raise TrainingError(message) from error
         finally:
@@ -109,30 +105,31 @@ class Trainer:
         return finished
 
     def linger(self) -> None:
-        """After the end, go on being watched until the run is discarded."""
+        """After training, keep calling ``watch`` until the run is discarded."""
         if self._ready:
-            self.control.linger(self._look)
+            self.control.linger(self._call_watch)
 
-    # -- preparing ------------------------------------------------------------------------------
+    # -- preparation ----------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         experiment, settings = self.experiment, self.experiment.training
-        self._device = _device(self._ranks.device(experiment.device))
-        checkpoint = self._read_checkpoint() if self._resume else None
+        self._device = resolve_device(self._ranks.device(experiment.device))
+        checkpoint = None
+        if self._resume:
+            checkpoint = checkpoints.read_on_all_ranks(self._folder, experiment, self._ranks)
         torch.manual_seed(experiment.seed)
         self._data = load(experiment.data)
         model, self._sparsifier, self._prepared = prepare(experiment, self._data, self._ranks.count)
-        fewest = fewest_images(experiment, self._ranks.count)
         self._loader = Loader(
             self._data,
             experiment.data,
             settings.batch_size,
             experiment.seed,
-            fewest,
+            min_batch_size(experiment, self._ranks.count),
             self._ranks.rank,
             self._ranks.count,
         )
-        self._model = _placed(model, self._device, experiment)
+        self._model = place_model(model, self._device, settings)
         self._sparsifier.model = self._model
         self._optimizer = build_optimizer(self._model, experiment.optimizer)
         self._stepper = Stepper(
@@ -150,22 +147,12 @@ class Trainer:
         if resumed is not None:
             self._emit(resumed)
 
-    def _read_checkpoint(self) -> saved.Checkpoint | None:
-        """The run's checkpoint, checked; None where it was cut off before the first."""
-        file = (self._folder or Path()) / saved.FILE
-        mine = file.read_bytes() if self._folder is not None and file.exists() else None
-        data = self._ranks.share_bytes(mine)
-        if data is None:
-            return None
-        checkpoint = saved.read_checkpoint(data, file)
-        saved.check_experiment(checkpoint, self.experiment, file)
-        return checkpoint
-
-    def _restore(self, checkpoint: saved.Checkpoint) -> None:
-        file = (self._folder or Path()) / saved.FILE
-        saved.check_layout(checkpoint, self._prepared.steps_per_epoch, self._ranks.count, file)
-        saved.load_model(self._model, checkpoint.model, file)
-        saved.load_optimizer(self._optimizer, checkpoint.optimizer, file)
+    def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
+        file = (self._folder or Path()) / checkpoints.FILE
+        steps = self._prepared.steps_per_epoch
+        checkpoints.check_layout(checkpoint, steps, self._ranks.count, file)
+        checkpoints.load_model(self._model, checkpoint.model, file)
+        checkpoints.load_optimizer(self._optimizer, checkpoint.optimizer, file)
         self._stepper.scaler.load_state_dict(checkpoint.scaler)
         if self._average is not None:
             self._average.load(checkpoint.average, file)
@@ -174,13 +161,12 @@ class Trainer:
         self._seconds = self._saved_at = checkpoint.seconds
         self._last = checkpoint.last
         if self._device.type == "cpu":
-            # With other threads torch adds up in another order, and the last bits change.
+            # The number of threads determines the order of summation, hence the last bits.
             torch.set_num_threads(checkpoint.threads)
 
-    def _reopen(self, checkpoint: saved.Checkpoint | None) -> Resumed:
+    def _reopen(self, checkpoint: checkpoints.Checkpoint | None) -> Resumed:
         position = checkpoint.position if checkpoint else Position()
-        layers = self._prepared.layers
-        resumed = self._recorder.go_on(self.experiment, layers, position)
+        resumed = self._recorder.reopen(self.experiment, self._prepared.layers, position)
         self._started = position.moments > 0
         self._recorder.write_state(self._state("running"))
         return resumed
@@ -188,146 +174,138 @@ class Trainer:
     # -- training -------------------------------------------------------------------------------
 
     def _train_epochs(self) -> bool:
-        done = self._last.epoch if self._last else 0
-        return all(self._train_epoch(epoch) for epoch in range(done, self._prepared.epochs))
+        """Return True when all epochs are complete, False if the run was stopped."""
+        first = self._last.epoch if self._last else 0
+        return all(self._train_epoch(epoch) for epoch in range(first, self._prepared.epochs))
 
     def _train_epoch(self, epoch: int) -> bool:
-        """Whether the epoch was completed; False where the run was stopped."""
-        begin = self._step - epoch * self._prepared.steps_per_epoch
-        for batch in self._loader.batches(epoch, begin):
-            if not self._proceed():
+        """Return True when the epoch is complete, False if the run was stopped."""
+        first_batch = self._step - epoch * self._prepared.steps_per_epoch
+        for batch in self._loader.batches(epoch, first_batch):
+            if not self._wait_for_step():
                 return False
             if not self._started:
                 self._start()
-            if not self._remove_between_steps():
+            if not self._remove_before_step():
                 return False
             self._loss_sum += self._train_step(batch) * batch.size
             self._seen += batch.size
-            self._keep_now_and_then()
-            self._save_now_and_then()
-            self._look()
+            self._add_moment_if_due()
+            self._save_if_due()
+            self._call_watch()
         return self._end_epoch(epoch + 1, self._loss_sum / self._seen)
 
-    def _proceed(self) -> bool:
-        """Whether to take another step; all ranks take it, or none."""
-        on = self.control.proceed(self._attend)
-        if on:
-            self._obey()
-        return self._ranks.sum([float(not on)], self._device) == [0.0]
+    def _wait_for_step(self) -> bool:
+        """Block while paused; return True if all ranks take another step, False if none does."""
+        running = self.control.wait_for_step(self._on_idle)
+        if running:
+            self._apply_interventions()
+        return self._ranks.sum([float(not running)], self._device) == [0.0]
 
-    def _attend(self) -> None:
-        self._obey()
-        self._look()
+    def _on_idle(self) -> None:
+        self._apply_interventions()
+        self._call_watch()
 
-    def _obey(self) -> None:
-        """Carry out what the user has asked for since the last time."""
-        while (wish := self.control.take_wish()) is not None:
-            self._intervene(wish)
+    def _apply_interventions(self) -> None:
+        while (intervention := self.control.next_intervention()) is not None:
+            self._intervene(intervention)
 
-    def _intervene(self, wish: Intervention) -> None:
+    def _intervene(self, intervention: Intervention) -> None:
         if not self._started:
             self._start()
         try:
             if self._ranks.count > 1:
-                raise ValueError(
-                    "Several processes train this run: none of them can be stepped into."
-                )
-            act = self._sparsifier.pin if wish.action == "pin" else self._sparsifier.ban
-            act(wish.layer, wish.combination, wish.block, self._optimizer)
+                raise ValueError("Pinning and banning need a run in a single process.")
+            pins = intervention.action == "pin"
+            apply = self._sparsifier.pin if pins else self._sparsifier.ban
+            layer, combination = intervention.layer, intervention.combination
+            apply(layer, combination, intervention.block, self._optimizer)
         except ValueError as error:
             self._emit(InterventionRefused(str(error)))
             return
-        done = Intervened(wish, self._step, self._epoch, self._recorder.moments)
+        done = Intervened(intervention, self._step, self._epoch, self._recorder.moments)
         self._recorder.add_intervention(done)
         self._recorder.add_moment(self._epoch, self._sparsifier)
-        # At once, for no schedule would do it again after a kill.
+        # Save now: unlike a removal, an intervention is not repeated by the schedule on resume.
         self._save()
         self._emit(done)
 
     def _start(self) -> None:
         self._started = True
-        if self._recorder.written is None:
+        if self._recorder.folder is None:
             self._recorder.open(self.experiment, self._prepared.layers)
         self._recorder.add_moment(0.0, self._sparsifier)
-        self._emit(Started(self._recorder.written))
+        self._emit(Started(self._recorder.folder))
 
     def _train_step(self, batch: Batch) -> float:
-        began = time.perf_counter()
-        rate = learning_rate(self.experiment.optimizer, self._epoch, self._prepared.epochs)
-        place = Place(self._step + 1, self._epoch, rate)
-        part = self._stepper.take(batch.images, batch.labels, place, batch.size)
-        (value,) = self._ranks.sum([part], self._device)
+        started = time.perf_counter()
+        lr = learning_rate(self.experiment.optimizer, self._epoch, self._prepared.epochs)
+        info = StepInfo(self._step + 1, self._epoch, lr)
+        local_loss = self._stepper.step(batch.images, batch.labels, info, batch.size)
+        (loss,) = self._ranks.sum([local_loss], self._device)
         self._step += 1
         if self._average is not None:
             self._average.update(self._step)
-        self._seconds += time.perf_counter() - began
-        done = StepDone(self._step, self._epoch, value, rate, self._seconds)
+        self._seconds += time.perf_counter() - started
+        done = StepDone(self._step, self._epoch, loss, lr, self._seconds)
         self._recorder.add_step(done)
         self._emit(done)
-        return value
+        return loss
 
-    def _keep_now_and_then(self) -> None:
-        """Keep moments inside epochs where epochs are few, evenly spread over their steps."""
+    def _add_moment_if_due(self) -> None:
+        """Record moments within epochs if there are few epochs, evenly spaced over the steps."""
         steps = self._prepared.steps_per_epoch
         count = moments_per_epoch(self._prepared.layers, self._prepared.epochs)
         step = self._step % steps
-        # The moment of an epoch's end waits for what is removed then.
+        # The moment at the end of an epoch is recorded after that epoch's removal.
         if step and step * count // steps > (step - 1) * count // steps:
             self._recorder.add_moment(self._epoch, self._sparsifier)
 
-    def _save_now_and_then(self) -> None:
+    def _save_if_due(self) -> None:
         minutes = (self._seconds - self._saved_at) / 60
         ended = self._step % self._prepared.steps_per_epoch == 0
-        # At an epoch's end the checkpoint waits for what is removed and tested then.
+        # The checkpoint at the end of an epoch is saved after that epoch's removal and test.
         if minutes >= self.experiment.training.checkpoint_minutes and not ended:
             self._save()
 
-    def _remove_between_steps(self) -> bool:
-        """Whether to go on. Before a step: a run stopped here begins with the same again."""
-        settings = self.experiment.schedule
-        if settings.every != "step" or not self._sparsifier.due(
-            settings.as_schedule(), self._epoch
+    def _remove_before_step(self) -> bool:
+        """Remove combinations if the schedule removes by step; return False if stopped.
+
+        Because it precedes the step, a run stopped here repeats the same removal when resumed.
+        """
+        schedule = self.experiment.schedule
+        if schedule.every != "step" or not self._sparsifier.due(
+            schedule.as_schedule(), self._epoch
         ):
             return True
-        began = time.perf_counter()
+        started = time.perf_counter()
         removed = self._remove(self._epoch)
-        self._seconds += time.perf_counter() - began
+        self._seconds += time.perf_counter() - started
         if removed:
             self._recorder.add_moment(self._epoch, self._sparsifier)
         return removed
 
     def _remove(self, epoch: float) -> bool:
-        """Remove what the schedule asks for; False where the user stopped that."""
         schedule = self.experiment.schedule.as_schedule()
-        told = began = time.perf_counter()
+        return remove_combinations(
+            self._sparsifier, schedule, epoch, self._optimizer, self._emit, self._continue_removal
+        )
 
-        def progress(share: float) -> None:
-            nonlocal told
-            self._look()
-            # Several processes remove together or not at all: they stop before the next step.
-            if self.control.stopped and self._ranks.count == 1:
-                raise RemovalStoppedError
-            now = time.perf_counter()
-            if now - told > PROGRESS_SECONDS or (share == 1 and told > began):
-                told = now
-                self._emit(RemovalProgress(epoch, share))
-
-        try:
-            self._sparsifier.follow(schedule, epoch, self._optimizer, progress)
-        except RemovalStoppedError:
-            return False
-        return True
+    def _continue_removal(self) -> bool:
+        self._call_watch()
+        # Ranks must remove alike, so in distributed training a stop waits for the next step.
+        return not self.control.stopped or self._ranks.count > 1
 
     def _end_epoch(self, epoch: int, train_loss: float) -> bool:
-        """Whether the epoch has ended; False where the user stopped that."""
-        began = time.perf_counter()
-        self._ranks.share_buffers(self._model)
-        # Removal comes first: what is evaluated is the mask the schedule asks for by now.
+        """Remove, evaluate and save; return False if stopped during the removal."""
+        started = time.perf_counter()
+        self._ranks.broadcast_buffers(self._model)
+        # Remove first, so that the masks evaluated are those of the schedule at this epoch.
         if not self._remove(epoch):
             return False
         self._ranks.check_equal(self._model, self._device)
         test_loss, accuracy = self._evaluate()
-        self._seconds += time.perf_counter() - began
+        self._seconds += time.perf_counter() - started
         done = EpochDone(
             epoch=epoch,
             train_loss=train_loss,
@@ -347,20 +325,19 @@ class Trainer:
         return True
 
     def _evaluate(self) -> tuple[float, float]:
-        settings = self.experiment.training
         with self._average.applied() if self._average else nullcontext():
             return evaluate(
                 self._model,
                 self._loader,
                 self._device,
                 self._ranks,
-                settings.channels_last,
+                self.experiment.training.channels_last,
                 self._stepper.autocast,
-                self._look,
+                self._call_watch,
             )
 
     def _finish(self, status: Literal["finished", "stopped"]) -> Finished:
-        self._look()
+        self._call_watch()
         state = self._state(status)
         if status == "finished":
             with self._average.applied() if self._average else nullcontext():
@@ -368,22 +345,21 @@ class Trainer:
         else:
             self._save()
         self._recorder.write_state(state)
-        folder = self._recorder.written
-        return Finished(status, state.accuracy, state.density, self._seconds, folder)
+        return Finished(status, state.accuracy, state.density, self._seconds, self._recorder.folder)
 
-    # -- what others see ------------------------------------------------------------------------
+    # -- state ----------------------------------------------------------------------------------
 
     @property
     def _epoch(self) -> float:
         return self._step / self._prepared.steps_per_epoch
 
-    def _look(self) -> None:
+    def _call_watch(self) -> None:
         self._watch(self._sparsifier, self._epoch)
 
-    def _ask_room(self, message: str) -> bool:
+    def _on_disk_full(self, message: str) -> bool:
         self.control.pause()
         self._emit(StorageProblem(message))
-        return self.control.proceed(self._look)
+        return self.control.wait_for_step(self._call_watch)
 
     def _state(self, status: Status, message: str = "") -> RunState:
         last = self._last
@@ -398,13 +374,13 @@ class Trainer:
 
     def _save(self) -> None:
         self._saved_at = self._seconds
-        if self._recorder.written is not None:
+        if self._recorder.folder is not None:
             check_finite(self._model)
             self._recorder.write_checkpoint(self._checkpoint)
 
     def _checkpoint(self) -> dict[str, Any]:
         return {
-            "version": saved.VERSION,
+            "version": checkpoints.VERSION,
             "experiment": self._experiment_text,
             "in_shape": self._data.in_shape,
             "classes": self._data.classes,
@@ -422,20 +398,3 @@ class Trainer:
             "scaler": self._stepper.scaler.state_dict(),
             "average": self._average.values if self._average else {},
         }
-
-
-def _device(name: str) -> torch.device:
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
-        raise TrainingError(
-            f"The device {name} cannot be used on this machine: set device to cpu."
-        ) from error
-
-
-def _placed(model: nn.Module, device: torch.device, experiment: Experiment) -> nn.Module:
-    if experiment.training.sync_batchnorm:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    if experiment.training.channels_last:
-        return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-    return model.to(device)

@@ -1,52 +1,38 @@
-"""The pinned block: its place, its weights, every combination with score and rank, its history."""
+"""The pinned block: where it is, its weights, its combinations and its history."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Slot
-from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QSizePolicy,
-    QTableView,
     QTabWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.mask_snapshot import MaskSnapshot
-from lbc.pictures.score_codes import Floats, rank
 from lbc.pictures.score_snapshot import BlockState, Snapshot
-from lbc_gui.block.intervention_buttons import StepIn
+from lbc_gui.block.combinations_table import SHOWN_ROWS, CombinationRow, CombinationsTable
+from lbc_gui.block.intervention_buttons import InterventionButtons
 from lbc_gui.block.life_view import LifeView
 from lbc_gui.block.pins import PinList
-from lbc_gui.captions import ordinal, place
+from lbc_gui.captions import place
 from lbc_gui.export.score_data import block_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.run.pinned_weights import Pin
+from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.theme import plot_colours
-
-Index = QModelIndex | QPersistentModelIndex
-
-ROWS_IN_ORDER = 20
-"""Up to here combinations stand in lexicographic order, above it the best come first."""
-
-SHOWN_ROWS = 128
-"""The best combinations that are listed, where a block has more."""
+from lbc_gui.widgets.buttons import tool_button
 
 PANEL_WIDTH = 294
 """Pixels below which the table's columns would be cut."""
 
 HINT = "Click a block in the heatmap to pin it here."
-_HEADERS = ("held", "score", "vs mean", "rank")
 
 
 class WeightBars(QWidget):
@@ -99,104 +85,17 @@ class WeightBars(QWidget):
                 painter.drawText(int(j * column), y, int(column), line, flags, f"{weight:+.3f}")
 
 
-class CombinationsModel(QAbstractTableModel):
-    """One row per combination: its glyphs, score, distance from the mean, rank."""
-
-    def __init__(self, parent: QWidget, font: QFont) -> None:
-        super().__init__(parent)
-        self._font = font
-        self._block: BlockState | None = None
-        self._rows: list[int] = []
-        self._ranks: dict[int, int] = {}
-
-    def show_block(self, block: BlockState | None) -> None:
-        """Few combinations in lexicographic order, of many the best first."""
-        before = None if self._block is None else (self._block.index, self._block.pattern)
-        self._block = block
-        if block is None:
-            self.beginResetModel()
-            self._rows = []
-            self.endResetModel()
-            return
-        ranks = rank(block.scores[None])[0]
-        rows = list(range(len(ranks)))
-        if len(ranks) > ROWS_IN_ORDER:
-            rows = np.argsort(ranks)[:SHOWN_ROWS].tolist()
-        if before == (block.index, block.pattern) and rows == self._rows:
-            self._ranks = {c: int(ranks[c]) for c in rows}
-            self.dataChanged.emit(
-                self.index(0, 0), self.index(len(self._rows) - 1, len(_HEADERS) - 1)
-            )
-            return
-        self.beginResetModel()
-        self._rows = rows
-        self._ranks = {c: int(ranks[c]) for c in rows}
-        self.endResetModel()
-
-    def combination(self, row: int) -> int | None:
-        """Which combination stands in a row."""
-        return self._rows[row] if 0 <= row < len(self._rows) else None
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._rows)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(_HEADERS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
-        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return _HEADERS[section]
-        return None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self._block is None:
-            return None
-        combination = self._rows[index.row()]
-        live = bool(self._block.scores[combination] > -np.inf)
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(combination, index.column(), live)
-        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() > 0:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        if role == Qt.ItemDataRole.ForegroundRole and not live:
-            return QColor(128, 128, 128)
-        if role == Qt.ItemDataRole.FontRole and live and self._ranks[combination] == 1:
-            font = QFont(self._font)
-            font.setBold(True)
-            return font
-        return None
-
-    def _text(self, combination: int, column: int, live: bool) -> str:
-        assert self._block is not None
-        if column == 0:
-            members = members_of(self._block.pattern, combination)
-            return glyphs(members, self._block.pattern.m)
-        if not live:
-            return "removed" if column == 1 else "—"
-        score = float(self._block.scores[combination])
-        if column == 1:
-            return f"{score:.5f}"
-        if column == 2:
-            return f"{score - _mean(self._block.scores):+.5f}"
-        return ordinal(self._ranks[combination])
-
-
 class BlockPanel(QWidget):
-    """Everything about one block, now and since the start; the other pins are at hand."""
+    """Everything about the current pin, now and since the start, and the list of all pins."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.pins = PinList()
-        self.pins.changed.connect(self._show_pins)
-        self.keep, self.unpin = QToolButton(), QToolButton()
-        for button, text, tip, slot in (
-            (self.keep, "Keep", "Keep this pin when another block is clicked", self.pins.keep),
-            (self.unpin, "✕", "Remove this pin", self.pins.remove),
-        ):
-            button.setText(text)
-            button.setToolTip(tip)
-            button.clicked.connect(slot)
+        self.pins = PinList(state)
+        tip = "Keep this pin when another block is clicked"
+        self.keep = tool_button("Keep", tip, state.keep_pin)
+        self.unpin = tool_button("✕", "Remove this pin", state.remove_pin)
         self.life = LifeView()
-        self.step_in = StepIn()
+        self.interventions = InterventionButtons()
         self._snapshot: Snapshot | MaskSnapshot | None = None
         self._title = QLabel(HINT)
         self._title.setWordWrap(True)
@@ -204,49 +103,23 @@ class BlockPanel(QWidget):
         self._bars = WeightBars()
         self._summary = QLabel()
         self._summary.setWordWrap(True)
-        self._table = QTableView()
-        self._table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self._table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self._table.setAccessibleName("Combinations")
-        self._table.setShowGrid(False)
-        small = self._table.font()
-        small.setPointSizeF(small.pointSizeF() * 0.9)
-        self._table.setFont(small)
-        self._table.horizontalHeader().setFont(small)
-        self._model = CombinationsModel(self, small)
-        self._table.setModel(self._model)
-        self._table.verticalHeader().hide()
-        self._table.verticalHeader().setDefaultSectionSize(22)
-        header = self._table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setMinimumSectionSize(30)
-        header.setSectionResizeMode(len(_HEADERS) - 1, QHeaderView.ResizeMode.Stretch)
-        self._table.selectionModel().currentRowChanged.connect(self._row_chosen)
-        self._model.modelReset.connect(self._row_chosen)
+        self.combinations = CombinationsTable()
+        self.combinations.chosen.connect(self._combination_chosen)
         self._lay_out()
         self.setMinimumWidth(PANEL_WIDTH)
-        self._show_pins()
+        state.changed.connect(self._show_view)
         self.clear()
-
-    @property
-    def model(self) -> CombinationsModel:
-        return self._model
 
     @property
     def title(self) -> str:
         return self._title.text()
-
-    def begin(self) -> None:
-        """Another run."""
-        self.clear()
-        self.life.forget()
 
     def clear(self) -> None:
         self._snapshot = None
         self._title.setText(HINT)
         self._summary.clear()
         self.life.show_block(None)
-        self.step_in.show_snapshot(None)
+        self.interventions.show_snapshot(None)
         self._show(None)
 
     def show_snapshot(self, snapshot: Snapshot | MaskSnapshot) -> None:
@@ -260,24 +133,30 @@ class BlockPanel(QWidget):
         self._title.setText(f"<b>{snapshot.request.layer}</b> · block {block.index}<br>{where}")
         live = int((block.scores > -np.inf).sum())
         count = block.pattern.count
+        filled = "" if block.weights is None else " (filled bars)"
         shown = f", the best {SHOWN_ROWS} listed" if count > SHOWN_ROWS else ""
         self._summary.setText(
             f"{block.pattern}: {live} of {count:,} combinations live{shown}. "
-            f"{int(block.kept.sum())} of {block.pattern.m} weights kept (filled bars)."
+            f"{int(block.kept.sum())} of {block.pattern.m} weights kept{filled}."
         )
         self._show(block)
         self.life.show_block(Pin(snapshot.request.layer, block.index))
         self.life.plot.show_epoch(snapshot.epoch)
-        self.step_in.show_snapshot(snapshot)
+        self.interventions.show_snapshot(snapshot)
 
-    @Slot()
-    def _show_pins(self, *_: object) -> None:
-        self.keep.setEnabled(self.pins.current is not None and not self.pins.kept)
-        self.unpin.setEnabled(self.pins.current is not None)
+    @Slot(object, object)
+    def _show_view(self, before: View, view: View) -> None:
+        pins = view.pins
+        if view.run != before.run:
+            self.life.forget()
+        if view.run != before.run or (pins.current is None and self._snapshot is not None):
+            self.clear()
+        self.keep.setEnabled(pins.current is not None and pins.current == pins.temporary)
+        self.unpin.setEnabled(pins.current is not None)
 
-    @Slot()
-    def _row_chosen(self, *_: object) -> None:
-        self.step_in.choose(self._model.combination(self._table.currentIndex().row()))
+    @Slot(object)
+    def _combination_chosen(self, row: CombinationRow | None) -> None:
+        self.interventions.choose(None if row is None else row.combination)
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
@@ -289,8 +168,8 @@ class BlockPanel(QWidget):
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(self._bars)
         column.addWidget(self._summary)
-        column.addWidget(self._table, 1)
-        column.addWidget(self.step_in)
+        column.addWidget(self.combinations, 1)
+        column.addWidget(self.interventions)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(now, "Now")
@@ -306,8 +185,9 @@ class BlockPanel(QWidget):
         if data is None or self._snapshot is None:
             return None
         title = f"Epoch {round(self._snapshot.epoch, 2):g}"
-        rows = self._table.verticalHeader().length() + self._table.horizontalHeader().height()
-        used = self._table.y() + rows + 2 * self._table.frameWidth()
+        table = self.combinations
+        rows = table.verticalHeader().length() + table.horizontalHeader().height()
+        used = table.y() + rows + 2 * table.frameWidth()
         return Picture(data.name, title, self, height=min(self.height(), used))
 
     def data_to_save(self) -> Data | None:
@@ -319,11 +199,7 @@ class BlockPanel(QWidget):
     def _show(self, block: BlockState | None) -> None:
         for widget in (self.tabs, self.keep, self.unpin):
             widget.setVisible(block is not None)
-        # Of past moments there are only those of the last checkpoint.
+        # A history keeps no weights: of past moments only those of the last checkpoint are known.
         self._bars.setVisible(block is not None and block.weights is not None)
         self._bars.show_block(block)
-        self._model.show_block(block)
-
-
-def _mean(scores: Floats) -> float:
-    return float(scores[scores > -np.inf].mean(dtype=np.float64))
+        self.combinations.show_block(block)

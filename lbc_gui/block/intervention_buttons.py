@@ -1,4 +1,4 @@
-"""Pin or ban the chosen combination of the pinned block while training stands."""
+"""Pins or bans the chosen combination of the pinned block while training is paused."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import Intervention
 
-_PIN = "It wins now: all others of the block are removed, for good"
-_BAN = "It is removed now, and never returns"
+_PIN = "Let it win now: all others of the block are removed for good"
+_BAN = "Remove it now and for good"
 
 
-class StepIn(QWidget):
-    """Two actions, also in the menu, and whether they mean the block or the whole layer."""
+class InterventionButtons(QWidget):
+    """Two actions, also in the menu, and a choice of the block or the whole layer."""
 
-    wished = Signal(object)
+    requested = Signal(object)
     """Intervention."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._standing = False
+        self._paused = False
         self._snapshot: Snapshot | MaskSnapshot | None = None
         self._combination: int | None = None
         self._what = QLabel()
@@ -34,8 +34,8 @@ class StepIn(QWidget):
         self.ban = _action(self, "Ban", "Ctrl+Shift+B", self._ban)
         self.scope = QComboBox()
         self.scope.addItems(["block", "layer"])
-        self.scope.setAccessibleName("What is meant")
-        self.scope.setToolTip("In this block alone, or in every block of the layer")
+        self.scope.setAccessibleName("Scope")
+        self.scope.setToolTip("In this block only, or in every block of the layer")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._what, 1)
@@ -47,37 +47,37 @@ class StepIn(QWidget):
         self._show()
 
     @Slot(bool)
-    def allow(self, standing: bool) -> None:
-        """Whether training stands, so that it can be stepped into."""
-        self._standing = standing
+    def allow(self, paused: bool) -> None:
+        """Enable the actions while training is ``paused``."""
+        self._paused = paused
         self._show()
 
     def show_snapshot(self, snapshot: Snapshot | MaskSnapshot | None) -> None:
-        """What is on screen; only the present can be stepped into."""
+        """The snapshot on screen; only the present can be changed."""
         self._snapshot = snapshot
         self._show()
 
     def choose(self, combination: int | None) -> None:
-        """The combination that is meant."""
+        """The combination to pin or ban."""
         self._combination = combination
         self._show()
 
     @Slot()
     def _pin(self) -> None:
-        self._wish("pin")
+        self._request("pin")
 
     @Slot()
     def _ban(self) -> None:
-        self._wish("ban")
+        self._request("ban")
 
-    def _wish(self, action: Literal["pin", "ban"]) -> None:
+    def _request(self, action: Literal["pin", "ban"]) -> None:
         snapshot, combination = self._snapshot, self._combination
         if snapshot is None or snapshot.block is None or combination is None:
             return
         block = snapshot.block.index if self.scope.currentIndex() == 0 else None
         layer = snapshot.request.layer
-        self.scope.setCurrentIndex(0)  # a whole layer must be asked for each time
-        self.wished.emit(Intervention(action, layer, combination, block))
+        self.scope.setCurrentIndex(0)  # a whole layer must be chosen each time
+        self.requested.emit(Intervention(action, layer, combination, block))
 
     def _show(self) -> None:
         why = self._why_not()
@@ -88,7 +88,7 @@ class StepIn(QWidget):
             action.setToolTip(why or f"{tip} ({shortcut})")
         snapshot, combination = self._snapshot, self._combination
         if snapshot is None or combination is None or combination >= snapshot.pattern.count:
-            self._what.setText("Step in")
+            self._what.setText("Intervene")
         else:
             members = members_of(snapshot.pattern, combination)
             self._what.setText(glyphs(members, snapshot.pattern.m))
@@ -96,14 +96,14 @@ class StepIn(QWidget):
 
     def _why_not(self) -> str:
         snapshot, combination = self._snapshot, self._combination
-        if not self._standing:
-            return "Pause training to step in"
+        if not self._paused:
+            return "Pause training to intervene"
         if snapshot is None or snapshot.request.moment is not None:
-            return "Go back to Live to step in: the past cannot be changed"
+            return "Go back to Live to intervene: the past cannot be changed"
         if combination is None or snapshot.block is None:
             return "Choose a combination in the table to pin or ban it"
         if snapshot.block.scores[combination] == -float("inf"):
-            return "This combination was removed, and never returns"
+            return "This combination has been removed for good"
         if int((snapshot.block.scores > -float("inf")).sum()) == 1:
             return "This block is decided: its last combination stays"
         return ""

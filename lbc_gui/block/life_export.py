@@ -8,25 +8,31 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Slot
 
-from lbc.pictures.score_codes import Floats
 from lbc.runs.block_history import Life
 from lbc.runs.block_history_files import write_csv, write_npz
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
+from lbc.sparsity.arrays import Floats
 from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.export.view_export import Data, UnsuitableError, ViewExport
 from lbc_gui.run.pinned_weights import Pin
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.run.worker import describe
 
 
-class LifeSaving(QObject):
+class LifeExport(QObject):
     """Reads what is not on screen from the run folder, in the thread that writes the file."""
 
     def __init__(
-        self, panel: BlockPanel, saving: ViewExport, run_folder: Callable[[], Path | None]
+        self,
+        panel: BlockPanel,
+        state: ViewState,
+        saving: ViewExport,
+        run_folder: Callable[[], Path | None],
     ) -> None:
         super().__init__(panel)
-        self._panel, self._saving, self._run_folder = panel, saving, run_folder
+        self._panel, self._state = panel, state
+        self._saving, self._run_folder = saving, run_folder
         panel.life.save_this.triggered.connect(self.save_this)
         panel.life.save_all.triggered.connect(self.save_all)
 
@@ -41,7 +47,7 @@ class LifeSaving(QObject):
 
     @Slot()
     def save_all(self) -> None:
-        folder, pins = self._run_folder(), self._panel.pins.pins
+        folder, pins = self._run_folder(), self._state.view.pins.all
         seen = {pin: self._panel.life.seen(pin) for pin in pins}
         if folder is not None and pins:
             name = f"biographies of {len(pins)} blocks"

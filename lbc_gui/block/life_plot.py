@@ -1,4 +1,4 @@
-"""How a block's scores went: a line for each combination, until it was removed or has won."""
+"""A block's scores over time: a line for each combination, until it is removed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lbc_gui.theme import compact, plot_colours, style_plot
 Quantity = Literal["behind", "score", "beta", "weight"]
 
 FEW_LINES = 8
-"""Up to here every line has a colour of its own; above it the winner's alone."""
+"""Up to this number every line has its own colour; above it only the winner's has."""
 
 _LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c510a", "#5e3c99")
 _DARK = ("#56b4e9", "#e69f00", "#2fbf8f", "#ee9ac5", "#f0e442", "#8fb8ff", "#c9a06b", "#b39ddb")
@@ -67,7 +67,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._draw()
 
     def show_weights(self, epochs: Floats, weights: Floats) -> None:
-        """The block's weights as they were seen since it was pinned: (T,) and (T, M)."""
+        """The block's weights since it was pinned, (T, M), after ``epochs`` (T,)."""
         self._weights = epochs, weights
         if self._quantity == "weight":
             self._draw()
@@ -78,11 +78,11 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._draw()
 
     def show_epoch(self, epoch: float) -> None:
-        """Where the moment on screen lies."""
+        """Mark the moment on screen."""
         self._now.setValue(epoch)
 
     def mark(self, combination: int | None) -> None:
-        """Let one line stand out."""
+        """Highlight one line."""
         if combination != self._marked:
             self._marked = combination
             self._draw()
@@ -183,4 +183,4 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
 
 _ANCHORS = [(0.0, 0.5), (1.0, 0.5)]
-"""An intervention's label stands right of its line, near the right edge left of it."""
+"""The label of an intervention is to the right of its line, near the right edge to the left."""

@@ -27,7 +27,7 @@ UNITS = {"accuracy": "accuracy_percent", "density": "density_percent"}
 """Names of columns that are not plain numbers."""
 
 REDRAW_MILLISECONDS = 200
-"""Between two looks of the curves: each takes more than a millisecond from a training."""
+"""Between two redraws, each of which takes more than a millisecond from training."""
 
 
 class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
@@ -66,10 +66,15 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._redraw.timeout.connect(self._draw_stale)
         self._restyle()
 
-    def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
-        """Empty plots, as long as the run will be."""
+    def clear_curves(self) -> None:
+        """Empty all plots."""
         for series in self._series.values():
             series.clear()
+        self._draw(self._series)
+
+    def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
+        """Empty all plots and scale them for a run."""
+        self.clear_curves()
         largest = max(layer.pattern.count for layer in layers)
         for plot in self._plots.values():
             plot.setXRange(0, epochs, padding=0.02)
@@ -81,9 +86,9 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._draw(self._series)
 
     def add(self, events: Sequence[object]) -> None:
-        """Take in what has arrived, and draw it soon."""
+        """Add what has arrived, to be drawn soon."""
         touched = self._stale
-        for event in _with_the_past(events):
+        for event in _with_resumed(events):
             if isinstance(event, StepDone):
                 self._series["step_loss"].append(event.epoch, event.loss)
                 touched.add("step_loss")
@@ -138,7 +143,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def _draw(self, names: Any) -> None:
         for name in names:
             series = self._series[name]
-            # What was removed at an epoch holds until the next one.
+            # A removal takes effect until the next one.
             step = "right" if name in ("live", "density") else None
             self._curves[name].setData(series.x, series.y, stepMode=step)
 
@@ -176,8 +181,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 self._curves[name].setSymbolPen(None)
 
 
-def _with_the_past(events: Sequence[object]) -> Iterator[object]:
-    """The events, and in the place of a resumed run all that it had done before."""
+def _with_resumed(events: Sequence[object]) -> Iterator[object]:
+    """The events, with those of the time before in place of a Resumed."""
     for event in events:
         if isinstance(event, Resumed):
             yield from event.steps

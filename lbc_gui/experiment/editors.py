@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QLocale, Slot
-from PySide6.QtGui import QValidator, QWheelEvent
+from PySide6.QtCore import QEvent, QLocale, QObject, Slot
+from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -17,30 +17,26 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPlainTextEdit,
     QSpinBox,
-    QToolButton,
     QWidget,
 )
 
 from lbc.config.strict_yaml import ExperimentError, dump_yaml, parse_yaml
 from lbc_gui.experiment.fields import Row
+from lbc_gui.widgets.buttons import tool_button
 
 LARGEST_WHOLE = 2**31 - 1
 ARGUMENT_LINES = 3
 
 
-class WholeBox(QSpinBox):
-    """Whole numbers; the wheel scrolls the form, not the value, unless the box has the focus."""
+class _WheelFilter(QObject):
+    """Lets the wheel scroll the form, not a value, unless the editor has the focus."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.setRange(0, LARGEST_WHOLE)
-        self.setKeyboardTracking(True)
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        assert isinstance(watched, QWidget)
+        if event.type() != QEvent.Type.Wheel or watched.hasFocus():
+            return False
+        event.ignore()
+        return True
 
 
 class NumberBox(QDoubleSpinBox):
@@ -71,28 +67,6 @@ class NumberBox(QDoubleSpinBox):
             return state, text, position
         return QValidator.State.Acceptable, text, position
 
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
-class ChoiceBox(QComboBox):
-    """A choice, or with ``editable`` a text with suggestions."""
-
-    def __init__(self, choices: tuple[str, ...], editable: bool) -> None:
-        super().__init__()
-        self.addItems(list(choices))
-        self.setEditable(editable)
-        self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
 
 class NumbersBox(QLineEdit):
     """Several numbers with commas between them."""
@@ -102,7 +76,7 @@ class NumbersBox(QLineEdit):
         self.setPlaceholderText("6, 9")
 
     def numbers(self) -> list[float | str]:
-        """What is written; what is no number stays text, which the schema will refuse."""
+        """The numbers; what is not a number stays text, which the schema rejects."""
         return [_number(part.strip()) for part in self.text().split(",") if part.strip()]
 
 
@@ -123,7 +97,7 @@ class ArgumentsBox(QPlainTextEdit):
         self.setPlaceholderText("depth: 3")
 
     def arguments(self) -> object:
-        """What is written; what is no YAML stays text, which the schema will refuse."""
+        """The arguments; what is not YAML stays text, which the schema rejects."""
         text = self.toPlainText()
         try:
             value, _ = parse_yaml(text, "")
@@ -139,10 +113,8 @@ class FileBox(QWidget):
         super().__init__()
         self._folder = folder
         self.edit = QLineEdit()
-        browse = QToolButton()
-        browse.setText("…")
-        browse.setToolTip("Choose a folder" if folder else "Choose a file")
-        browse.clicked.connect(self._browse)
+        tip = "Choose a folder" if folder else "Choose a file"
+        browse = tool_button("…", tip, self._browse)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.edit)
@@ -163,13 +135,17 @@ def build(row: Row, changed: Callable[[], None]) -> QWidget:
     widget: QWidget
     match row.editor:
         case "whole":
-            widget = WholeBox()
+            widget = QSpinBox()
+            widget.setRange(0, LARGEST_WHOLE)
             widget.valueChanged.connect(changed)
         case "number":
             widget = NumberBox()
             widget.valueChanged.connect(changed)
         case "choice" | "editable choice":
-            widget = ChoiceBox(row.choices, row.editor == "editable choice")
+            widget = QComboBox()
+            widget.addItems(list(row.choices))
+            widget.setEditable(row.editor == "editable choice")
+            widget.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
             widget.currentTextChanged.connect(changed)
         case "numbers":
             widget = NumbersBox()
@@ -186,6 +162,8 @@ def build(row: Row, changed: Callable[[], None]) -> QWidget:
         case "text":
             widget = QLineEdit()
             widget.textChanged.connect(changed)
+    if isinstance(widget, QAbstractSpinBox | QComboBox):
+        widget.installEventFilter(_WheelFilter(widget))
     widget.setObjectName(row.path)
     widget.setToolTip(row.description)
     widget.setAccessibleName(row.label)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lbc.training.preparation import Preview
 
 SETTLE_MILLISECONDS = 200
-"""How long the form must be still before the model is looked at."""
+"""How long after the last change the model is examined."""
 
 PANEL_WIDTH = 290
 """Pixels below which labels and editors would be cut."""
@@ -29,7 +29,7 @@ class ExperimentPanel(QWidget):
     edited = Signal()
     """The user changed something; ``experiment`` says whether it is valid."""
     settled = Signal(object)
-    """The Experiment a moment after the last change; None where something is impossible."""
+    """The Experiment shortly after the last change; None if it is invalid."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,7 +70,7 @@ class ExperimentPanel(QWidget):
 
     @property
     def experiment(self) -> Experiment | None:
-        """The experiment as edited; None while something in it is impossible."""
+        """The experiment as edited; None while it is invalid."""
         return None if self._refused else self.form.experiment
 
     def show_experiment(self, experiment: Experiment) -> None:
@@ -78,7 +78,7 @@ class ExperimentPanel(QWidget):
         self._show_implications()
 
     def show_prepared(self, experiment: Experiment, prepared: Prepared) -> None:
-        """A run stands ready: from now on models can be looked at, and a foreign one is known."""
+        """A run is prepared: torch is loaded, and the layers of an external model are known."""
         self._prepared = experiment, prepared
         self._show_implications()
 
@@ -123,7 +123,7 @@ class ExperimentPanel(QWidget):
         count = experiment.pattern.count
         said = f"{experiment.pattern}: {count:,} combinations in every block."
         if isinstance(experiment.model, EXTERNAL):
-            said += self._describe_foreign(experiment)
+            said += self._describe_external(experiment)
         elif self._prepared is not None:
             try:
                 said += self._describe_own(experiment)
@@ -131,9 +131,9 @@ class ExperimentPanel(QWidget):
                 self._refused = str(error)
         self.facts.setText(said)
 
-    def _describe_foreign(self, experiment: Experiment) -> str:
+    def _describe_external(self, experiment: Experiment) -> str:
         if self._prepared is None or _implied(self._prepared[0]) != _implied(experiment):
-            self.layers.clear_rows()
+            self.layers.show_rows(())
             return " The network is built, and its layers listed, when you press Run or Reset."
         return self._describe(self._prepared[1])
 

@@ -54,7 +54,7 @@ VARIANTS: dict[str, dict[str, type[BaseModel]]] = {
 
 
 def _of_variants(path: str, label: str, editor: Editor, choices: tuple[str, ...] = ()) -> Row:
-    """A row that exists under each ``name`` of its section whose variant has the setting."""
+    """A row for every ``name`` of its section whose variant has the setting."""
     section, _, key = path.partition(".")
     having = tuple(
         name for name, variant in VARIANTS[section].items() if key in fields_by_key(variant)

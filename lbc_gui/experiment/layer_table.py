@@ -3,82 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QPalette
-from PySide6.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from PySide6.QtGui import QColor, QGuiApplication, QPalette
+from PySide6.QtWidgets import QWidget
+
+from lbc_gui.widgets.table import Column, TableModel, TableView
 
 if TYPE_CHECKING:
     from lbc.models.layer_cost import LayerRow
 
-_HEADERS = {
-    "layer": "Every Linear and Conv layer, in the model's order",
-    "N:M": "Double-click to give one layer its own pattern, or 'dense'",
-    "params": "Weights and biases",
-    "FLOPs": "Share of the forward pass's multiply-adds, of all layers and attention",
-}
-_EDITABLE = 1
-_NUMBERS = (2, 3)
+
+@dataclass(frozen=True)
+class EditedLayer:
+    """A layer, and what its column N:M says: the present N:M or what was typed over it."""
+
+    layer: LayerRow
+    chosen: str
+
+    @property
+    def name(self) -> str:
+        return self.layer.plan.name
 
 
-class LayerTable(QTableWidget):
+def _faint(row: EditedLayer) -> QColor | None:
+    if row.layer.plan.pattern is not None:
+        return None
+    return QGuiApplication.palette().color(QPalette.ColorRole.PlaceholderText)
+
+
+COLUMNS: tuple[Column[EditedLayer], ...] = (
+    Column(
+        "layer", lambda row: row.name or "model",
+        "Every Linear and Conv layer, in the model's order",
+    ),
+    Column(
+        "N:M", lambda row: row.chosen,
+        "Double-click to give one layer its own pattern, or 'dense'",
+        edit=lambda row, text: replace(row, chosen=text.strip()),
+    ),
+    Column(
+        "params", lambda row: _short(row.layer.parameters), "Weights and biases", number=True
+    ),
+    Column(
+        "FLOPs", lambda row: f"{row.layer.share:.1%}",
+        "Share of the forward pass's multiply-adds, of all layers and attention", number=True,
+    ),
+)  # fmt: skip
+
+
+class LayerTable(TableView[EditedLayer]):
     """Every Linear and Conv layer; its N:M can be typed over."""
 
     overridden = Signal(str, str)
     """Layer name and what was typed: an N:M, "dense", or nothing."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(_HEADERS), parent)
-        for column, (text, tip) in enumerate(_HEADERS.items()):
-            item = QTableWidgetItem(text)
-            item.setToolTip(tip)
-            self.setHorizontalHeaderItem(column, item)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
-        self.setShowGrid(False)
-        header = self.horizontalHeader()
-        header.setMinimumSectionSize(36)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        model = TableModel(
+            COLUMNS, tip=lambda row: _describe(row.layer), colour=_faint, key=lambda row: row.name
+        )
+        super().__init__(model, "Layers of the model", stretch=0, row_height=22, parent=parent)
+        model.edited.connect(self._edited)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.itemChanged.connect(self._typed)
 
     def show_rows(self, rows: Sequence[LayerRow]) -> None:
         """One row per layer, sparse or not."""
-        self.blockSignals(True)
-        self.setRowCount(len(rows))
-        for index, row in enumerate(rows):
-            self._show_row(index, row)
-        self.blockSignals(False)
+        self.table.show_rows([EditedLayer(row, str(row.plan.pattern or "dense")) for row in rows])
 
-    def clear_rows(self) -> None:
-        """Nothing is known of the layers."""
-        self.setRowCount(0)
-
-    def _show_row(self, index: int, row: LayerRow) -> None:
-        plan = row.plan
-        chosen = str(plan.pattern or "dense")
-        texts = (plan.name or "model", chosen, _short(row.parameters), f"{row.share:.1%}")
-        faint = self.palette().color(QPalette.ColorRole.PlaceholderText)
-        for column, text in enumerate(texts):
-            item = QTableWidgetItem(text)
-            item.setToolTip(_describe(row))
-            item.setData(Qt.ItemDataRole.UserRole, plan.name)
-            flags = Qt.ItemFlag.ItemIsEnabled
-            if column == _EDITABLE:
-                flags |= Qt.ItemFlag.ItemIsEditable | Qt.ItemFlag.ItemIsSelectable
-            if column in _NUMBERS:
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            if plan.pattern is None:
-                item.setForeground(faint)
-            item.setFlags(flags)
-            self.setItem(index, column, item)
-
-    @Slot(QTableWidgetItem)
-    def _typed(self, item: QTableWidgetItem) -> None:
-        if item.column() == _EDITABLE:
-            self.overridden.emit(item.data(Qt.ItemDataRole.UserRole), item.text().strip())
+    @Slot(object)
+    def _edited(self, row: EditedLayer) -> None:
+        self.overridden.emit(row.name, row.chosen)
 
 
 def _describe(row: LayerRow) -> str:

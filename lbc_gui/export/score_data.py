@@ -40,7 +40,7 @@ def layer_data(snapshot: Snapshot) -> Data:
     else:
         arrays["kept" if by_position else "live"] = scores > -np.inf
     if not by_position:
-        arrays["combinations"] = snapshot.pattern.combinations.numpy().copy()
+        arrays["combinations"] = snapshot.pattern.incidence_array
     cell = "position" if by_position else "combination"
     columns = ("block", cell, "score", "live") if known else ("block", cell, "live")
     rows = _cells(snapshot, known)
@@ -78,7 +78,7 @@ def block_data(snapshot: Snapshot | MaskSnapshot, block: BlockState) -> Data:
         "epoch": np.array(snapshot.epoch),
         "block": np.array(block.index),
         "scores": block.scores,
-        "combinations": block.pattern.combinations.numpy().copy(),
+        "combinations": block.pattern.incidence_array,
         "kept": block.kept,
     }
     if block.weights is not None:

@@ -15,10 +15,10 @@ from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.score_snapshot import Drawn, Snapshot
 
 LARGEST_LABELLED = 240
-"""Cells that may carry text at a time, in every frame of 16 ms while one pans and zooms."""
+"""The most cells that are labelled at once, so that a frame takes less than 16 ms."""
 
 MOST_KNOWN = 4_000
-"""Cells whose text is kept from frame to frame."""
+"""The most cells whose text is cached between frames."""
 
 Lines = tuple[tuple[QStaticText, float], ...]
 """Lines of text, each with half its width."""
@@ -27,7 +27,7 @@ Lines = tuple[tuple[QStaticText, float], ...]
 class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
     """Draws text in the visible cells of a picture, in pixels, whatever the zoom.
 
-    ``words`` says what stands in a cell: a first line, and a second where there is room.
+    ``words`` returns the text of a cell: one line, and a second one if there is room.
     """
 
     def __init__(self, words: Callable[[Any, int, int], tuple[str, str]]) -> None:
@@ -91,7 +91,7 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
         return [(y, x) for y in rows for x in columns]
 
     def _label(self, snapshot: Drawn, y: int, x: int) -> tuple[Lines, QColor]:
-        """What stands in a cell, and its colour; kept until the next snapshot, as one pans."""
+        """The text of a cell and its colour, cached until the next snapshot."""
         known = self._known.get((y, x))
         if known is None:
             place = snapshot.fold.locate(y, x)

@@ -85,7 +85,7 @@ class Cells(pg.GraphicsObject):  # type: ignore[misc]
 
 
 class _Sheet(QWidget):
-    """Lies over the view where the cells are, and paints what is in the view box.
+    """Covers the cells and paints what is in the view box.
 
     A scene that paints asks everything in it, the axes too, for its bounds again and again, most of
     it in Python. A new picture in the same place needs none of that, and training has the time.
@@ -115,9 +115,9 @@ class _Sheet(QWidget):
 
 
 class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Draws only as many cells as there are pixels. Subclasses say what, and what a cell is.
+    """Draws no more cells than there are pixels; subclasses define what the cells are.
 
-    Whoever changes anything in the view box calls ``refresh``: the scene does not paint it.
+    After any change in the view box call ``refresh``: the scene does not paint it.
     """
 
     hovered = Signal(object)
@@ -131,11 +131,11 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         super().__init__(parent)
         self._sharpness = 1.0
         self.ground = (0, 0, 0)
-        """RGB of what lies behind the cells."""
+        """RGB behind the cells."""
         self._plot = self.addPlot(axisItems=axes, enableMenu=False)
         for axis in axes.values():
-            axis.setStyle(tickLength=_TICK)  # outwards: inwards they would lie on cells
-            axis.enableAutoSIPrefix(False)  # which lays the label out anew in every frame
+            axis.setStyle(tickLength=_TICK)  # outwards: inwards they would cover cells
+            axis.enableAutoSIPrefix(False)  # which lays out the label again in every frame
         self._plot.hideButtons()
         self._plot.setLabel("left", "output channel")
         self._plot.setLabel("bottom", across)
@@ -157,11 +157,11 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self.scene().sigMouseClicked.connect(self._mouse_clicked)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
-    # -- what a subclass says -------------------------------------------------------------------
+    # -- for subclasses -------------------------------------------------------------------------
 
     @property
     def picture_size(self) -> tuple[int, int] | None:
-        """Height and width of the whole picture in cells; None where there is none."""
+        """Height and width of the whole picture in cells; None if there is no picture."""
         raise NotImplementedError
 
     def _draw(self) -> None:
@@ -169,7 +169,7 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         raise NotImplementedError
 
     def _found(self, row: int, column: int) -> Any:
-        """What lies in a cell of the picture; None where nothing does."""
+        """The contents of a cell of the picture; None if it is empty."""
         raise NotImplementedError
 
     def _clicked(self, found: Any, event: Any) -> None:
@@ -212,7 +212,7 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         return int(size.width() * ratio), int(size.height() * ratio)
 
     def point_of(self, column: float, row: float) -> QPointF:
-        """Where a place of the picture is drawn, in this widget's pixels."""
+        """A point of the picture in this widget's pixels."""
         return QPointF(self.mapFromScene(self._box.mapViewToScene(QPointF(column, row))))
 
     # -- painting -------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._sheet.update()
 
     def items_in_box(self) -> list[QGraphicsItem]:
-        """What is to be seen in the view box, lowest first, each where it is now."""
+        """The visible items of the view box, lowest first, at their present positions."""
         self._box.prepareForPaint()
         seen = [item for item in self._box.childGroup.childItems() if item.isVisible()]
         return sorted(seen, key=lambda item: item.zValue())
@@ -237,7 +237,7 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
-        if event is not None and not self.closed:  # pyqtgraph calls it too, before there is a box
+        if event is not None and not self.closed:  # pyqtgraph also calls this before there is a box
             self._cover()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

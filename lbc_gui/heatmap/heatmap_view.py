@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
 from lbc.pictures.colour_keys import Key
 from lbc.pictures.level_of_detail import Detail, detail
 from lbc.pictures.score_codes import Fold
-from lbc.pictures.score_snapshot import Drawn, Picture
+from lbc.pictures.score_snapshot import Drawn, KeyedCodes
 from lbc_gui.heatmap.cell_labels import CellLabels, score_words
 from lbc_gui.heatmap.cells_view import CellsView
 from lbc_gui.heatmap.zoom_history import ZoomHistory
@@ -50,11 +50,11 @@ class _CellAxis(pg.AxisItem):  # type: ignore[misc]
 class HeatmapView(CellsView):
     """Draws snapshots.
 
-    ``words`` says what stands in a cell that is large enough to be read.
+    ``words`` returns the text of a cell that is large enough for it.
     """
 
     pinned = Signal(int, bool)
-    """Block that was clicked, and whether with Ctrl: beside those that are pinned."""
+    """The block that was clicked, and whether Ctrl was held down."""
     scale_shown = Signal(object)
     """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
@@ -112,20 +112,15 @@ class HeatmapView(CellsView):
         self._draw()
 
     def clear_picture(self) -> None:
-        """Nothing to show: a new run begins."""
+        """Show nothing."""
         self._snapshot = self._fold = None
         self.cells.clear()
         self._labels.show_snapshot(None)
-        self.show_pin(None)
-
-    def show_pin(self, block: int | None) -> None:
-        """Frame a block."""
-        self._pinned = block
         self._place_frame()
 
-    def show_others(self, blocks: Sequence[int]) -> None:
-        """Frame, more thinly, what else is pinned in this layer."""
-        self._others = tuple(blocks)
+    def show_pins(self, current: int | None, blocks: Sequence[int]) -> None:
+        """Frame the pinned blocks, the current one with a thicker line."""
+        self._pinned, self._others = current, tuple(blocks)
         self._place_frame()
 
     def reveal(self, block: int) -> None:
@@ -159,14 +154,14 @@ class HeatmapView(CellsView):
 
     @Slot()
     def _lead(self) -> None:
-        """Zoomed or panned here: the other view goes along."""
+        """Zoom and pan the other view like this one."""
         leader, range_ = self._leader, self._box.viewRect()
         if leader is not None and self.isVisible() and leader._box.viewRect() != range_:
             leader._box.setRange(range_, padding=0)
             leader.zooms.moved()
 
     def block_centre(self, block: int) -> QPointF:
-        """Where the middle of a block is drawn, in this widget's pixels."""
+        """The centre of a block, in this widget's pixels."""
         middle = self._rect(block).center()
         return self.point_of(middle.x(), middle.y())
 
@@ -194,7 +189,7 @@ class HeatmapView(CellsView):
             self._scale = scale
             self.scale_shown.emit(scale)
 
-    def _visible(self, snapshot: Drawn) -> tuple[Picture[Key], Detail]:
+    def _visible(self, snapshot: Drawn) -> tuple[KeyedCodes[Key], Detail]:
         """What of the range is drawn: cells where each has the pixels it needs, else blocks."""
         (x0, x1), (y0, y1) = self.view_range
         width, height = self.pixels
@@ -224,7 +219,7 @@ class HeatmapView(CellsView):
         self._frame.show()
 
     def _rect(self, block: int) -> QRectF:
-        """Where a block lies, in cells."""
+        """The rectangle of a block, in cells."""
         assert self._fold is not None
         row, column = self._fold.corner(block)
         rows, columns = self._fold.grid

@@ -1,4 +1,4 @@
-"""The sparse layers, each with its live picture in little: find, sort, open."""
+"""The sparse layers, each with a live thumbnail: find, sort, open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WIDTH = 172
 
 ORDERS = ("network order", "name", "size", "density", "live", "flips")
 _FEWEST_TO_FIND = 6
-"""With fewer layers nobody needs to search or sort."""
+"""With fewer layers there is no need to search or sort."""
 
 
 class _Entry(QListWidgetItem):
@@ -40,7 +40,6 @@ class _Entry(QListWidgetItem):
         self.state: LayerState | None = None
         self.flips: float | None = None
         self.key: tuple[float | str, int] = (0.0, place)
-        self.setData(Qt.ItemDataRole.UserRole, info.name)
         self.setSizeHint(QSize(0, ROW_HEIGHT))
         self.describe()
 
@@ -81,9 +80,10 @@ class _Entry(QListWidgetItem):
 
 
 class LayerList(QWidget):
-    """Lists layers and says which is open."""
+    """Lists the layers of a run; the open one is selected."""
 
-    chosen = Signal()
+    chosen = Signal(str)
+    """Name of the layer to open."""
     in_view_changed = Signal(object)
     """Names of the layers whose thumbnails are needed."""
 
@@ -109,10 +109,10 @@ class LayerList(QWidget):
         self.layers.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.layers.currentItemChanged.connect(self._chosen)
         self._in_view: frozenset[str] = frozenset()
-        self._look_soon = QTimer(self)  # once the list is laid out
-        self._look_soon.setSingleShot(True)
-        self._look_soon.setInterval(0)
-        self._look_soon.timeout.connect(self._look)
+        self._update_soon = QTimer(self)  # once the list is laid out
+        self._update_soon.setSingleShot(True)
+        self._update_soon.setInterval(0)
+        self._update_soon.timeout.connect(self._update_in_view)
         bar = self.layers.verticalScrollBar()
         bar.valueChanged.connect(self._moved)
         bar.rangeChanged.connect(self._moved)
@@ -122,29 +122,35 @@ class LayerList(QWidget):
             layout.addWidget(widget)
         self._show_tools()
 
-    @property
-    def open_layer(self) -> str | None:
-        """The name of the open layer; None where there is none."""
-        item = self.layers.currentItem()
-        return None if item is None else str(item.data(Qt.ItemDataRole.UserRole))
-
     def show_layers(self, infos: Iterable[LayerInfo]) -> None:
-        """List other layers; the one that was open stays open where it is there."""
-        before = self.open_layer
+        """List other layers."""
         self._states = ()
         self.layers.blockSignals(True)
         self.layers.clear()
         for place, info in enumerate(infos):
             self.layers.addItem(_Entry(place, info))
-        names = [entry.info.name for entry in self._entries()]
-        if names:
-            self.layers.setCurrentRow(names.index(before) if before in names else 0)
         self.layers.blockSignals(False)
         self._show_tools()
         self._filter()
 
+    def clear_states(self) -> None:
+        """Show nothing of the layers but their names, for another run."""
+        self._states = ()
+        for entry in self._entries():
+            entry.state = entry.flips = None
+            entry.setIcon(QIcon())
+            entry.describe()
+
+    def show_open(self, name: str | None) -> None:
+        """Select the layer that is open."""
+        self.layers.blockSignals(True)
+        for entry in self._entries():
+            if entry.info.name == name:
+                self.layers.setCurrentItem(entry)
+        self.layers.blockSignals(False)
+
     def show_states(self, states: tuple[LayerState, ...]) -> None:
-        """How far each search has come."""
+        """Show how many combinations each layer has left."""
         if states == self._states:
             return
         self._states = states
@@ -157,7 +163,7 @@ class LayerList(QWidget):
 
     @Slot(object)
     def show_thumbnails(self, thumbnails: Iterable[Thumbnail]) -> None:
-        """New pictures in little."""
+        """Show new thumbnails."""
         found = {thumbnail.name: thumbnail for thumbnail in thumbnails}
         for entry in self._entries():
             thumbnail = found.get(entry.info.name)
@@ -168,6 +174,15 @@ class LayerList(QWidget):
         if self.order.currentText() in ("density", "live", "flips"):
             self._sort()
 
+    def move_to(self, splitter: QSplitter) -> None:
+        """Move to the left of another page, with the same width as before."""
+        width = self.width() if self.parent() is not None else WIDTH
+        splitter.insertWidget(0, self)
+        self.show()
+        splitter.setStretchFactor(0, 0)
+        splitter.setStretchFactor(1, 1)
+        splitter.setSizes([width, max(1, splitter.width() - width)])
+
     def _entries(self) -> list[_Entry]:
         items = (self.layers.item(row) for row in range(self.layers.count()))
         return [item for item in items if isinstance(item, _Entry)]
@@ -177,16 +192,17 @@ class LayerList(QWidget):
         self.search.setVisible(many)
         self.order.setVisible(many)
 
-    @Slot()
-    def _chosen(self, *_: object) -> None:
-        self.chosen.emit()
+    @Slot(QListWidgetItem)
+    def _chosen(self, item: QListWidgetItem | None, _before: object = None) -> None:
+        if isinstance(item, _Entry):
+            self.chosen.emit(item.info.name)
 
     @Slot()
     def _filter(self, _text: str = "") -> None:
         wanted = self.search.text().strip().lower()
         for entry in self._entries():
             entry.setHidden(wanted not in entry.info.name.lower())
-        self._look_soon.start()
+        self._update_soon.start()
 
     @Slot()
     def _sort(self, _index: int = 0) -> None:
@@ -195,15 +211,15 @@ class LayerList(QWidget):
         self.layers.blockSignals(True)
         self.layers.sortItems()
         self.layers.blockSignals(False)
-        self._look_soon.start()
+        self._update_soon.start()
 
     @Slot()
     def _moved(self, *_: int) -> None:
-        self._look_soon.start()
+        self._update_soon.start()
 
     @Slot()
-    def _look(self) -> None:
-        """Tell which layers are in view; ordered by flips, all of them are needed."""
+    def _update_in_view(self) -> None:
+        """Emit which layers are in view; sorted by flips, all of them are needed."""
         area = self.layers.viewport().rect()
         names = frozenset(
             entry.info.name
@@ -214,16 +230,6 @@ class LayerList(QWidget):
         if names != self._in_view:
             self._in_view = names
             self.in_view_changed.emit(names)
-
-
-def place_list(splitter: QSplitter, layers: LayerList) -> None:
-    """Put the list before a page, as wide as it was."""
-    width = layers.width() if layers.parent() is not None else WIDTH
-    splitter.insertWidget(0, layers)
-    layers.show()
-    splitter.setStretchFactor(0, 0)
-    splitter.setStretchFactor(1, 1)
-    splitter.setSizes([width, max(1, splitter.width() - width)])
 
 
 def _icon(thumbnail: Thumbnail) -> QIcon:

@@ -74,7 +74,7 @@ class ScaleBar(QWidget):
 
 
 def _ends(scale: Scale) -> tuple[str, str]:
-    """What stands before the bar, and behind it."""
+    """The texts before and after the bar."""
     low, high = scale.low, scale.high
     if scale.texts is not None:
         first, last = scale.texts

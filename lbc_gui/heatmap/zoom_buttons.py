@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Slot
-from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from lbc_gui.heatmap.heatmap_view import HeatmapView
+from lbc_gui.widgets.buttons import tool_button
 
 
 class ZoomButtons(QWidget):
-    """Enabled as far as there is something to go back or forward to."""
+    """Back and forward are enabled if there is a range to go to."""
 
     def __init__(self, heatmap: HeatmapView, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -18,14 +19,11 @@ class ZoomButtons(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         buttons = []
         for text, tip, slot in (
-            ("◀", "The view before (Backspace)", heatmap.zooms.back),
-            ("▶", "The view gone back from", heatmap.zooms.forward),
+            ("◀", "Previous view (Backspace)", heatmap.zooms.back),
+            ("▶", "Next view", heatmap.zooms.forward),
             ("Fit", "Show the whole layer (Home, or double-click the picture)", heatmap.fit),
         ):
-            button = QToolButton()
-            button.setText(text)
-            button.setToolTip(tip)
-            button.clicked.connect(slot)
+            button = tool_button(text, tip, slot)
             layout.addWidget(button)
             buttons.append(button)
         self._back, self._forward, _ = buttons

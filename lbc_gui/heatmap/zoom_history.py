@@ -1,4 +1,4 @@
-"""Back and forward through the ranges a picture was looked at in."""
+"""Back and forward through the ranges of a picture that were on screen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QObject, QRectF, QTimer, Signal, Slot
 
 SETTLED_MILLISECONDS = 350
-"""A range counts once it has stood this long: a turn of the wheel is one step, not ten."""
+"""A range counts once it is unchanged for this long: a turn of the wheel is one step, not ten."""
 
 LONGEST = 100
 
@@ -28,7 +28,7 @@ class ZoomHistory(QObject):
         box.sigRangeChangedManually.connect(self._moved)
 
     def clear(self) -> None:
-        """Another picture: begin with its present range."""
+        """Start again with the present range, for another picture."""
         self._settling.stop()
         self._ranges = [self._range()]
         self._at = 0
@@ -44,7 +44,7 @@ class ZoomHistory(QObject):
 
     @Slot()
     def back(self) -> None:
-        """To the range before."""
+        """Return to the previous range."""
         if self._settling.isActive():
             self.note()
         if self._at > 0:
@@ -52,13 +52,13 @@ class ZoomHistory(QObject):
 
     @Slot()
     def forward(self) -> None:
-        """To the range that was gone back from."""
+        """Undo ``back``."""
         if self.can_go_forward:
             self._go(self._at + 1)
 
     @Slot()
     def note(self) -> None:
-        """Remember the present range, unless it is the one at hand; what lay ahead is forgotten."""
+        """Remember the present range if it is new, and forget the ranges to go forward to."""
         self._settling.stop()
         now = self._range()
         if self._at >= 0 and now == self._ranges[self._at]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from lbc.sparsity.compliance import weight_place
+from lbc.sparsity.blocks import weight_place
 from lbc_gui.inspector.reader_thread import LayerPicture
 
 

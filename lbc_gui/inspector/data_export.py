@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lbc.sparsity.compliance import weight_place
+from lbc.sparsity.blocks import weight_place
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.inspector.reader_thread import LayerPicture
 

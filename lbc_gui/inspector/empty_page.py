@@ -1,4 +1,4 @@
-"""What the Inspect page shows before anything is open."""
+"""The Inspect page before a checkpoint is open."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 TEXT = (
     "<p><b>Which N:M does a checkpoint obey?</b></p>"
     "<p>Open a .safetensors, .pt, .pth or .onnx file, or drop one anywhere on this window;<br>"
-    "two files dropped together are compared. Nothing in a file is ever run.</p>"
+    "two files dropped together are compared. Code in a file is never run.</p>"
 )
 
 
-class Invitation(QWidget):
-    """One sentence and one button in the middle of the page."""
+class EmptyPage(QWidget):
+    """An explanation and a button in the middle of the page."""
 
     open_asked = Signal()
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # the window needs this file before it needs that page
     from lbc_gui.inspector.inspector_page import InspectorPage
 
 
-class InspectorEntry(QObject):
-    """Brings the Inspect page to the front and opens checkpoints in it."""
+class CheckpointOpener(QObject):
+    """Brings the Inspect page to the front with what is to be opened."""
 
     def __init__(
         self,

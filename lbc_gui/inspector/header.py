@@ -1,4 +1,4 @@
-"""The line above the inspected checkpoint: files, the N:M it is held against, progress."""
+"""The line above the inspected checkpoint: files, the N:M to check against, progress."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QSizePolicy,
     QWidget,
 )
 
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.reader_thread import Opening
+from lbc_gui.widgets.buttons import push_button
 
 DETECTED = "each layer's own"
 PATTERNS = ("2:4", "1:2", "1:4", "4:8", "2:8", "1:8", "8:16", "4:16", "2:16", "1:16")
@@ -23,31 +23,39 @@ STEPS = 1000
 """Steps of the progress bar: numbers of weights would not fit its integers."""
 
 
-class Head(QWidget):
-    """Says what is open and takes what to do with it."""
+class Header(QWidget):
+    """Names the open files, with a button for each command."""
 
     open_asked = Signal()
     compare_asked = Signal()
     alone_asked = Signal()
-    """Compare no more."""
+    """End the comparison."""
     cancel_asked = Signal()
     pattern_chosen = Signal(object)
-    """Pattern, or None for what each layer obeys itself."""
+    """Pattern, or None for each layer's own."""
     failed = Signal(str, str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.pattern: Pattern | None = None
-        self.open = _button("Open…", "Open a .safetensors, .pt, .pth or .onnx file")
-        self.compare = _button("Compare with…", "Open a second checkpoint beside this one")
-        self.alone = _button("Compare no more", "Go back to the first checkpoint alone")
-        self.cancel = _button("Cancel", "Read no more; what has been read stays")
+        self.open = push_button(
+            "Open…", "Open a .safetensors, .pt, .pth or .onnx file", self.open_asked
+        )
+        self.compare = push_button(
+            "Compare with…", "Open a second checkpoint beside this one", self.compare_asked
+        )
+        self.alone = push_button(
+            "End comparison", "Show the first checkpoint only", self.alone_asked
+        )
+        self.cancel = push_button(
+            "Cancel", "Stop reading; what has been read stays", self.cancel_asked
+        )
         self.patterns = QComboBox()
         self.patterns.addItems([DETECTED, *PATTERNS])
         self.patterns.setEditable(True)
         self.patterns.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.patterns.setToolTip(
-            "The N:M that every layer is held against; type any other, such as 3:6"
+            "The N:M that every layer is checked against; type any other, such as 3:6"
         )
         self._files = QLabel()
         self._files.setTextFormat(Qt.TextFormat.PlainText)
@@ -56,10 +64,6 @@ class Head(QWidget):
         self._progress.setRange(0, STEPS)
         self._progress.setFixedWidth(190)
         self._lay_out()
-        self.open.clicked.connect(self.open_asked)
-        self.compare.clicked.connect(self.compare_asked)
-        self.alone.clicked.connect(self.alone_asked)
-        self.cancel.clicked.connect(self.cancel_asked)
         self.patterns.activated.connect(self._chosen)
         edit = self.patterns.lineEdit()
         assert edit is not None
@@ -82,12 +86,12 @@ class Head(QWidget):
         self._files.setToolTip(tip)
 
     def show_running(self, running: bool) -> None:
-        """Progress and its button, while something is read."""
+        """Show the progress and its button while something is read."""
         self._progress.setVisible(running)
         self.cancel.setVisible(running)
 
     def show_progress(self, done: int, total: int) -> None:
-        """How many weights of how many have been read; of 0, the file is being opened."""
+        """Show how many of the weights have been read; a total of 0: the file is being opened."""
         if not total:
             self._progress.setFormat("Opening…")
             self._progress.setValue(0)
@@ -115,11 +119,5 @@ class Head(QWidget):
         for button in (self.open, self.compare, self.alone):
             layout.addWidget(button)
         layout.addWidget(self._files, 1)
-        for widget in (self._progress, self.cancel, QLabel("Hold against:"), self.patterns):
+        for widget in (self._progress, self.cancel, QLabel("Check against:"), self.patterns):
             layout.addWidget(widget)
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button

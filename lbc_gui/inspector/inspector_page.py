@@ -11,11 +11,11 @@ from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayou
 
 from lbc.inspection.checkpoint import SUFFIXES
 from lbc.sparsity.pattern import Pattern
-from lbc_gui.inspector.empty_page import Invitation
-from lbc_gui.inspector.header import Head
+from lbc_gui.inspector.empty_page import EmptyPage
+from lbc_gui.inspector.header import Header
 from lbc_gui.inspector.layer_view import LayerView
 from lbc_gui.inspector.layers_panel import LayersPanel
-from lbc_gui.inspector.layers_table import LayersModel
+from lbc_gui.inspector.layers_table import LayerRow, LayersModel
 from lbc_gui.inspector.open_checkpoint import CheckpointReader
 from lbc_gui.inspector.reader_thread import (
     LayerPicture,
@@ -29,7 +29,7 @@ FILES = f"Checkpoints ({' '.join('*' + suffix for suffix in SUFFIXES)})"
 
 
 class InspectorPage(QWidget):
-    """Opens checkpoints of any origin and shows what their zeros say."""
+    """Opens checkpoints of any origin and shows which N:M their zeros obey."""
 
     said = Signal(str)
     """A sentence for the log."""
@@ -40,13 +40,13 @@ class InspectorPage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.reading = CheckpointReader(self)
-        self.head = Head()
+        self.head = Header()
         self.layers = LayersModel(self)
         self.panel = LayersPanel(self.layers)
         self.layer = LayerView()
         self._name = ""
         self._done = self._weights = 0
-        self._invitation = Invitation()
+        self._empty_page = EmptyPage()
         self._stack = QStackedWidget()
         self._lay_out()
         self._connect()
@@ -60,7 +60,7 @@ class InspectorPage(QWidget):
             self._read(Opening(paths[0], against), keep_layer=False)
 
     def compare_with(self, path: Path | None) -> None:
-        """Compare what is open with another checkpoint, or with none any more."""
+        """Compare the open checkpoint with another one; None ends the comparison."""
         if self.reading.opening is not None:
             self._read(Opening(self.reading.opening.file, path), keep_layer=True)
 
@@ -93,17 +93,18 @@ class InspectorPage(QWidget):
     def _stop_comparing(self) -> None:
         self.compare_with(None)
 
-    @Slot(str)
-    def _layer_chosen(self, name: str) -> None:
-        self._name = name
-        self.reading.look(LayerRequest(name, self.head.pattern))
+    @Slot(object)
+    def _layer_chosen(self, row: LayerRow | None) -> None:
+        if row is not None:
+            self._name = row.name
+            self.reading.look(LayerRequest(row.name, self.head.pattern))
 
     @Slot(object)
     def _pattern_chosen(self, pattern: Pattern | None) -> None:
         opening = self.reading.opening
         if opening is None:
             return
-        self.layers.hold_against(pattern)
+        self.layers.check_against(pattern)
         if pattern is not None and not self.layers.counted(pattern.m):
             self._read(opening, keep_layer=True)
         else:
@@ -131,7 +132,7 @@ class InspectorPage(QWidget):
         self._weights = listed.weights
         self._stack.setCurrentIndex(1)
         self.layers.show_layers(listed.layers)
-        self.layers.hold_against(self.head.pattern)
+        self.layers.check_against(self.head.pattern)
         self.panel.show_comparison(listed.opening.against is not None)
         self.head.show_opening(listed.opening)
         names = [name for name, _ in listed.layers]
@@ -159,7 +160,7 @@ class InspectorPage(QWidget):
         self.head.cancel_asked.connect(self.reading.cancel)
         self.head.pattern_chosen.connect(self._pattern_chosen)
         self.head.failed.connect(self.failed)
-        self._invitation.open_asked.connect(self.choose_file)
+        self._empty_page.open_asked.connect(self.choose_file)
         self.panel.table.chosen.connect(self._layer_chosen)
         self.layer.hover_text.connect(self.hover_text)
 
@@ -170,7 +171,7 @@ class InspectorPage(QWidget):
         middle.setStretchFactor(1, 1)
         middle.setSizes([414, 546])
         middle.setChildrenCollapsible(False)
-        self._stack.addWidget(self._invitation)
+        self._stack.addWidget(self._empty_page)
         self._stack.addWidget(middle)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)

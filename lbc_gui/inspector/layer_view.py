@@ -1,4 +1,4 @@
-"""One layer of the checkpoint: its picture, what the mouse is over, and its violations."""
+"""One layer of the checkpoint: its picture, the weight under the mouse, and its violations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QSizePolicy,
     QSplitter,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -20,9 +19,10 @@ from lbc_gui.export.view_renderer import Picture
 from lbc_gui.inspector.captions import title, weight_text
 from lbc_gui.inspector.colours import Legend, difference_table, mask_table, weight_table
 from lbc_gui.inspector.data_export import layer_data
-from lbc_gui.inspector.mask_view import MaskView
 from lbc_gui.inspector.reader_thread import LayerPicture
-from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationsModel, ViolationsTable
+from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationRow, ViolationsTable
+from lbc_gui.inspector.weight_view import WeightView
+from lbc_gui.widgets.buttons import tool_button
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
 
@@ -43,19 +43,18 @@ class LayerView(QWidget):
         self.colour.setToolTip("What the colours mean")
         self.colour.currentTextChanged.connect(self._colour_chosen)
         self._legend = Legend()
-        self.view = MaskView()
+        self.view = WeightView()
         self.view.hovered.connect(self._hover)
         self.view.clicked.connect(self._clicked)
-        self.violations = ViolationsModel(self)
-        self.table = ViolationsTable(self.violations)
-        self.table.chosen.connect(self.show_violation)
+        self.violations = ViolationsTable()
+        self.violations.chosen.connect(self.show_violation)
         self._listed = QLabel()
         self._listed.setWordWrap(True)
         self._below = QWidget()
         self._lay_out()
 
     def show_picture(self, picture: LayerPicture) -> None:
-        """Another layer, or the same one held against something else; the zoom stays then."""
+        """Show a layer; the zoom stays if it is the same one, checked against another N:M."""
         before = self.picture
         same = before is not None and before.name == picture.name
         same = same and before is not None and before.codes.shape == picture.codes.shape
@@ -66,25 +65,23 @@ class LayerView(QWidget):
         self._title.setToolTip(self._title.text())
         self._offer_difference(picture.difference is not None)
         self.violations.show_violations(picture.violations)
-        self._say_listed(picture)
+        self._show_count(picture)
         self._draw(keep_zoom=same)
 
     def clear(self) -> None:
-        """Another checkpoint is open, and no layer of it has been read."""
+        """Show no layer: none has been read of the checkpoint that is open now."""
         self.picture = None
         self.view.clear_picture()
         self.violations.show_violations(None)
         self._title.clear()
 
-    @Slot(int)
-    def show_violation(self, at: int) -> None:
+    @Slot(object)
+    def show_violation(self, row: ViolationRow | None) -> None:
         """Zoom to a violation's block."""
-        violations = self.picture.violations if self.picture else None
-        if violations is None or self.picture is None:
-            return
-        m = violations.pattern.m
-        row, group = divmod(int(violations.blocks[at]), self.picture.rows.shape[1] // m)
-        self.view.zoom_to(row, group * m, m)
+        if row is not None and self.picture is not None:
+            m = len(row.members)
+            output, group = divmod(row.block, self.picture.rows.shape[1] // m)
+            self.view.zoom_to(output, group * m, m)
 
     def picture_to_save(self) -> Picture | None:
         if self.picture is None:
@@ -128,7 +125,7 @@ class LayerView(QWidget):
         self.view.show_codes(codes, table, m, keep_zoom)
         self.view.show_marks(rows, columns)
 
-    def _say_listed(self, picture: LayerPicture) -> None:
+    def _show_count(self, picture: LayerPicture) -> None:
         found = picture.violations
         self._below.setVisible(found is not None and len(found) > 0)
         if found is not None and len(found):
@@ -159,10 +156,8 @@ class LayerView(QWidget):
             self.view.frame((row, column // m * m, m))
 
     def _lay_out(self) -> None:
-        fit = QToolButton()
-        fit.setText("Fit")
-        fit.setToolTip("Show the whole layer (Home, or double-click the picture)")
-        fit.clicked.connect(self.view.fit)
+        tip = "Show the whole layer (Home, or double-click the picture)"
+        fit = tool_button("Fit", tip, self.view.fit)
         head = QHBoxLayout()
         head.addWidget(self._title, 1)
         head.addWidget(fit)
@@ -179,7 +174,7 @@ class LayerView(QWidget):
         column = QVBoxLayout(self._below)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._listed)
-        column.addWidget(self.table, 1)
+        column.addWidget(self.violations, 1)
         self._below.hide()
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.addWidget(above)

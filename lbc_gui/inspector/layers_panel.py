@@ -32,12 +32,12 @@ class LayersPanel(QWidget):
         return self._summary.text()
 
     def show_comparison(self, shown: bool) -> None:
-        """A checkpoint has been opened, with another one beside it or not."""
+        """Show or hide the columns for another checkpoint."""
         self.table.show_comparison(shown)
         self._summary.clear()
 
     def show_summary(self) -> None:
-        """Say what has been read, now that nothing more is."""
+        """Summarise what has been read."""
         findings = tuple(row.finding for row in self._model.rows if row.finding is not None)
         unread = len(self._model.rows) - len(findings)
         text = summarise(findings) if findings else ""

@@ -2,113 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import (
-    QAbstractTableModel,
-    QModelIndex,
-    QObject,
-    QPersistentModelIndex,
-    Qt,
-    Signal,
-    Slot,
-)
-from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QWidget
 
+from lbc.inspection.rows import Kept
 from lbc.inspection.violations import Violations
-from lbc.sparsity.compliance import block_coordinates
-
-Index = QModelIndex | QPersistentModelIndex
+from lbc.sparsity.blocks import block_coordinates
+from lbc_gui.widgets.table import Column, TableModel, TableView
 
 MOST_ROWS = 10_000
-"""The first so many are listed; all of them are counted and drawn."""
+"""The most violations that are listed; all of them are counted and drawn."""
 
 MOST_SQUARES = 32
 """Wider blocks are not written as squares."""
 
-HEADERS = ("block", "output", "inputs", "kernel", "keeps", "weights")
 WIDTHS = (76, 58, 76, 58, 54)
 
 
-class ViolationsModel(QAbstractTableModel):
-    """One row a block, ascending."""
+@dataclass(frozen=True)
+class ViolationRow:
+    """One block, the coordinates of its M weights, and ``members`` (M,), 1 where one is kept."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.violations: Violations | None = None
+    block: int
+    places: Sequence[tuple[int, ...]]
+    members: Kept
 
-    def show_violations(self, violations: Violations | None) -> None:
-        self.beginResetModel()
-        self.violations = violations
-        self.endResetModel()
+    @property
+    def kept(self) -> list[tuple[int, ...]]:
+        return [place for place, kept in zip(self.places, self.members, strict=True) if kept]
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        if parent.isValid() or self.violations is None:
-            return 0
-        return min(len(self.violations), MOST_ROWS)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(HEADERS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return HEADERS[section]
-        return None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if self.violations is None:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(self.violations, index.row(), HEADERS[index.column()])
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return " ".join(map(str, self.violations[index.row()].coordinates))
-        return None
-
-    def _text(self, violations: Violations, at: int, header: str) -> str:
-        block, members = int(violations.blocks[at]), violations.members[at]
-        places = block_coordinates(violations.shape, violations.pattern, block)
-        match header:
-            case "block":
-                return f"{block:,}"
-            case "output":
-                return str(places[0][0])
-            case "inputs":
-                return f"{places[0][1]}–{places[-1][1]}"
-            case "kernel":
-                return ", ".join(map(str, places[0][2:]))
-            case "keeps":
-                return f"{int(members.sum())} of {violations.pattern.m}"
-        if len(members) <= MOST_SQUARES:
-            return "".join("■" if kept else "□" for kept in members)
-        return ""
+    @property
+    def squares(self) -> str:
+        if len(self.members) > MOST_SQUARES:
+            return ""
+        return "".join("■" if kept else "□" for kept in self.members)
 
 
-class ViolationsTable(QTableView):
+class ViolationRows(Sequence[ViolationRow]):
+    """The first rows, ascending. Each is made when it is shown: there may be millions."""
+
+    def __init__(self, violations: Violations) -> None:
+        self._violations = violations
+
+    def __len__(self) -> int:
+        return min(len(self._violations), MOST_ROWS)
+
+    def __getitem__(self, at: Any) -> Any:
+        found = self._violations
+        block = int(found.blocks[at])
+        places = block_coordinates(found.shape, found.pattern, block)
+        return ViolationRow(block, places, found.members[at])
+
+
+COLUMNS: tuple[Column[ViolationRow], ...] = (
+    Column("block", lambda row: f"{row.block:,}"),
+    Column("output", lambda row: str(row.places[0][0])),
+    Column("inputs", lambda row: f"{row.places[0][1]}–{row.places[-1][1]}"),
+    Column("kernel", lambda row: ", ".join(map(str, row.places[0][2:]))),
+    Column("keeps", lambda row: f"{len(row.kept)} of {len(row.members)}"),
+    Column("weights", lambda row: row.squares),
+)
+
+
+class ViolationsTable(TableView[ViolationRow]):
     """The rows; choosing one asks for its block."""
 
-    chosen = Signal(int)
-    """Place in the list of violations."""
-
-    def __init__(self, model: ViolationsModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setModel(model)
-        self.setAccessibleName("Violations")
-        self.setShowGrid(False)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(21)
-        small = self.font()
-        small.setPointSizeF(small.pointSizeF() * 0.9)
-        self.setFont(small)
-        self.horizontalHeader().setFont(small)
+    def __init__(self, parent: QWidget | None = None) -> None:
+        model = TableModel(COLUMNS, tip=lambda row: " ".join(map(str, row.kept)))
+        super().__init__(model, "Violations", -1, WIDTHS, parent=parent)
         self.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-        self.horizontalHeader().setStretchLastSection(True)
-        for column, width in enumerate(WIDTHS):
-            self.horizontalHeader().resizeSection(column, width)
-        self.selectionModel().currentRowChanged.connect(self._current_changed)
 
-    @Slot(QModelIndex, QModelIndex)
-    def _current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
-        if current.isValid():
-            self.chosen.emit(current.row())
+    def show_violations(self, violations: Violations | None) -> None:
+        """List the blocks that break a layer's N:M."""
+        self.table.show_rows([] if violations is None else ViolationRows(violations))

@@ -1,20 +1,20 @@
-"""What a measurement was made on, and what to beware of."""
+"""The device of a measurement, and warnings about its results."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from lbc.latency.explanation import throttle_reasons
 from lbc.latency.measurement import Measurement
 from lbc.latency.network import estimate
 from lbc.latency.table import CPU_WARNING, device_lines
-from lbc.latency.why import throttle_reasons
 
-NOBODY = (
-    "Choose cases and press Measure, or import a file. Without an NVIDIA GPU the processor's own "
-    "row can be measured, and a server can be reached by ssh."
+EMPTY = (
+    "Choose cases and press Measure, or import a file. Without an NVIDIA GPU you can measure this "
+    "processor, or a server that ssh can reach."
 )
-OLD_CUSPARSELT = "cuSPARSELt 0.8.0 has known regressions on H100; 0.8.1 mends them."
+OLD_CUSPARSELT = "cuSPARSELt 0.8.0 has known regressions on H100; 0.8.1 fixes them."
 
 
 class DeviceCard(QWidget):
@@ -39,7 +39,7 @@ class DeviceCard(QWidget):
 
     def show_measurement(self, measurement: Measurement | None) -> None:
         if measurement is None:
-            self._text.setText(NOBODY)
+            self._text.setText(EMPTY)
             return
         first, *facts = (_safe(line) for line in device_lines(measurement.device))
         warnings = [f"<b>⚠ {_safe(line)}</b>" for line in _warnings(measurement)]
@@ -49,7 +49,7 @@ class DeviceCard(QWidget):
 
 
 def _clocks(measurement: Measurement) -> list[str]:
-    """Ranges over the cases of what was sampled while they ran."""
+    """The ranges, over all cases, of clocks, power and temperature."""
     labels = {
         "clocks_sm": ("clock", "MHz"),
         "power_draw": ("power", "W"),
@@ -91,9 +91,9 @@ def _some(names: list[str], most: int = 3) -> str:
 
 
 def network_sentence(measurement: Measurement | None) -> str:
-    """The whole-network estimate, empty where the cases are no network's layers."""
+    """The estimate for the whole network; empty if the cases are not the layers of one."""
     whole = estimate(measurement) if measurement else None
-    return whole.sentence() if whole else ""
+    return whole.describe() if whole else ""
 
 
 def _safe(text: str) -> str:

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QSplitter,
     QVBoxLayout,
@@ -24,7 +23,7 @@ from lbc.files.resources import resource
 from lbc.latency.files import as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
 from lbc.latency.place import HERE, command_for_server
-from lbc.latency.run import CaseDone, CaseStarted, Ready, Said, WorkerFailed
+from lbc.latency.run import CaseDone, CaseStarted, LogMessage, Ready, WorkerFailed
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
 from lbc_gui.latency.measurement_session import MeasurementSession, Prepared
@@ -32,9 +31,10 @@ from lbc_gui.latency.measurements_list import MeasurementsList
 from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
 from lbc_gui.run.worker import describe
+from lbc_gui.widgets.buttons import push_button
 
 REDRAW_MILLISECONDS = 1000
-"""Plots are drawn anew this often at most while results stream in."""
+"""Shortest time between two redraws of the plots while results arrive."""
 
 ELSEWHERE = (
     "2:4 needs an NVIDIA GPU from the A100 on and torch 2.11 to 2.13 with CUDA: choose a server by "
@@ -82,7 +82,7 @@ class LatencyPage(QWidget):
 
     @Slot()
     def measure(self) -> None:
-        """Measure what the choices say; what is wrong with them is told."""
+        """Measure what is chosen; an invalid choice is reported."""
         try:
             prepare = self.request.prepare()
         except ValueError as error:
@@ -116,7 +116,7 @@ class LatencyPage(QWidget):
         )
 
     def open_files(self, paths: Sequence[Path]) -> None:
-        """Add the measurements in files; one that is none is told, and the others still open."""
+        """Add the measurements in files; one that cannot be read is reported, the others open."""
         for path in paths:
             try:
                 found = load_measurements(path)
@@ -160,7 +160,7 @@ class LatencyPage(QWidget):
 
     @Slot(object)
     def add(self, events: Sequence[object]) -> None:
-        """Show what the measurement under way has said."""
+        """Show the events of the measurement that runs."""
         for event in events:
             match event:
                 case Prepared():
@@ -180,7 +180,7 @@ class LatencyPage(QWidget):
                     sentence = f"{event.dtype}, {event.backend}: {event.message}"
                     missing = event.kind in ("no GPU", "torch")
                     self.failed.emit(f"{sentence} {ELSEWHERE}" if missing else sentence, "")
-                case Said():
+                case LogMessage():
                     self.said.emit(event.text)
         if self._growing is not None:
             self.measurements.grow(self._growing)
@@ -200,10 +200,9 @@ class LatencyPage(QWidget):
         growing = self._growing is not None and shown is self._growing
         done = {result.index for result in shown.results} if shown else set()
         waiting = [n for at, n in enumerate(self._names) if at not in done] if growing else []
-        self.cases.show_measurement(shown, tuple(waiting))
-        self.cases.show_baseline(self.measurements.baseline)
+        self.cases.show_measurement(shown, waiting, self.measurements.baseline)
         if not growing:
-            self._sum_up()
+            self._summarise()
         for button in (self._pin, self._remove, self._save):
             button.setEnabled(shown is not None)
         if self._growing is None:
@@ -214,11 +213,11 @@ class LatencyPage(QWidget):
     @Slot()
     def _draw(self) -> None:
         self.plots.show_measurements(self.measurements.drawn)
-        QTimer.singleShot(0, self, self._sum_up)  # in a turn of its own, so that none is long
+        QTimer.singleShot(0, self, self._summarise)  # in a turn of its own, so that none is long
 
     @Slot()
-    def _sum_up(self) -> None:
-        """The device and the whole network, which take every result into account."""
+    def _summarise(self) -> None:
+        """Show the device and the estimate for the network, which depend on every result."""
         shown = self.measurements.current
         self.card.show_measurement(shown)
         sentence = network_sentence(shown)
@@ -237,18 +236,22 @@ class LatencyPage(QWidget):
         self.measurements.changed.connect(self._show_current)
 
     def _lay_out(self) -> None:
-        self._pin = _button("Pin", "Compare others with this one, as the baseline")
-        self._pin.clicked.connect(self.measurements.pin_baseline)
-        self._remove = _button("Remove", "Take it off the list; files stay")
-        self._remove.clicked.connect(self.measurements.remove_current)
-        recorded = _button("Recorded", "Open the measurements that come with this program")
-        recorded.clicked.connect(self._open_recorded)
+        measurements = self.measurements
+        self._pin = push_button(
+            "Pin", "Compare others with this one, as the baseline", measurements.pin_baseline
+        )
+        self._remove = push_button(
+            "Remove", "Remove it from the list; files stay", measurements.remove_current
+        )
+        recorded = push_button(
+            "Recorded", "Open the measurements that come with this program", self._open_recorded
+        )
         if not _recorded():  # nothing is shown before it has its place: it would be a window
             recorded.hide()
-        self._load = _button("Import…", "Open measurements, or what a worker on a server wrote")
-        self._load.clicked.connect(self._import)
-        self._save = _button("Export…", "Save the ticked ones as JSON or CSV")
-        self._save.clicked.connect(self._export)
+        self._load = push_button(
+            "Import…", "Open measurements, or what a worker on a server wrote", self._import
+        )
+        self._save = push_button("Export…", "Save the ticked ones as JSON or CSV", self._export)
         left = QWidget()
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
@@ -298,9 +301,3 @@ def _from_file(measurement: Measurement, path: Path) -> Measurement:
     """Named after the file where it is nameless: what was "this machine" need not be this one."""
     nameless = measurement.source in (HERE.name, "imported")
     return measurement.model_copy(update={"source": path.name}) if nameless else measurement
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button

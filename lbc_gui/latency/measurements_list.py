@@ -1,4 +1,4 @@
-"""The measurements at hand: which one is open, which are drawn, which one is the baseline."""
+"""The list of measurements: which one is open, which are drawn, which one is the baseline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MeasurementsList(QListWidget):
     """One line each; ticked ones are drawn side by side, the current one fills the table."""
 
     changed = Signal()
-    """What is current, ticked, or known has changed."""
+    """The list, the ticks, the current one or the baseline have changed."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -53,7 +53,7 @@ class MeasurementsList(QListWidget):
         return self._measurements[self._baseline] if self._baseline >= 0 else None
 
     def add(self, measurements: Sequence[Measurement]) -> None:
-        """Put new ones at the end and open the last."""
+        """Append measurements and open the last."""
         for measurement in measurements:
             self._measurements.append(measurement)
             self._append(measurement)
@@ -62,7 +62,7 @@ class MeasurementsList(QListWidget):
             self.changed.emit()
 
     def grow(self, measurement: Measurement) -> None:
-        """Replace one by itself with more results, or add it where it is new."""
+        """Update a measurement that has more results, or add it if it is new."""
         for row, old in enumerate(self._measurements):
             if _same(old, measurement):
                 self._measurements[row] = measurement
@@ -72,7 +72,7 @@ class MeasurementsList(QListWidget):
 
     @Slot()
     def pin_baseline(self) -> None:
-        """Make the current one the baseline, or none where it is already."""
+        """Make the current one the baseline; if it is already, there is none."""
         row = self.currentRow()
         self._baseline = -1 if row == self._baseline else row
         self._retitle()

@@ -11,7 +11,7 @@ from PySide6.QtCore import QEvent, Qt, Slot
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
 
-from lbc.latency.anchors import ANCHORS, memory_bytes, peak_of
+from lbc.latency.anchors import ANCHORS, find_peak, memory_bytes
 from lbc.latency.files import as_csv
 from lbc.latency.measurement import Dtype, Measurement, Result, Time
 from lbc_gui.export.view_export import Data
@@ -51,7 +51,7 @@ class LatencyPlots(QTabWidget):
         self.currentChanged.connect(self._draw)
 
     def show_measurements(self, measurements: Sequence[Numbered]) -> None:
-        """Draw these, each in the colour of its number; what is published until there are any."""
+        """Draw measurements, each in its colour; without any, published results."""
         shown = tuple(at for at in measurements if at[1].results)
         if shown and not self._shown:
             self.setCurrentWidget(self.latency)
@@ -126,16 +126,16 @@ class _Plot(QWidget):
         self._entries, self._notes = [], {}
 
     def explain(self, symbol: str, colour: QColor, text: str) -> None:
-        """Say above the plot what is drawn like this."""
+        """Add an entry to the key above the plot."""
         safe = text.replace("&", "&amp;").replace("<", "&lt;")
         self._entries.append(f'<span style="color: {colour.name()}">{symbol}</span>&nbsp;{safe}')
 
     def note(self, text: str) -> None:
-        """Say more at the key's end, once however often it is told."""
+        """Add a remark at the end of the key, once."""
         self._notes[text.replace("&", "&amp;").replace("<", "&lt;")] = None
 
     def finish(self) -> None:
-        """Everything is drawn: show all of it."""
+        """Show the key and the whole range."""
         self._key.setText(" &nbsp; ".join([*self._entries, *self._notes]))
         self._key.setVisible(bool(self._entries))
         self.plot.enableAutoRange()
@@ -158,14 +158,14 @@ def colour_of(index: int) -> QColor:
 
 
 def square_icon(colour: QColor) -> QIcon:
-    """A small square, for the list that says which colour is whose."""
+    """A small coloured square, for the list of measurements."""
     pixmap = QPixmap(10, 10)
     pixmap.fill(colour)
     return QIcon(pixmap)
 
 
 def ways_of(result: Result) -> list[Time]:
-    """The ways drawn for a case: graph times where there are any, else eager; no control."""
+    """The times drawn for a case: with CUDA graphs if there are any, else eager; no control."""
     mode = result.mode("graph")
     return [t for t in result.times if t.mode == mode and t.way != "A/A"]
 
@@ -189,7 +189,7 @@ def _draw_latency(view: _Plot, measurements: Sequence[Numbered]) -> None:
                 for name in ("median_us", "p10_us", "p90_us")
             ]
         )
-        # A logarithmic axis has no zero for bars to stand on.
+        # A logarithmic axis has no zero for bars to start from.
         floor = np.full(len(x), np.log10(0.5 * min(time.p10_us for _, time in drawn)))
         look = {"brush": colour, "pen": None} if filled else {"brush": None, "pen": colour}
         view.plot.addItem(
@@ -250,7 +250,7 @@ def _points(view: _Plot, x: Floats, y: Floats, number: int, name: str, filled: b
 
 
 def _case_axis(view: _Plot, results: Sequence[Result]) -> None:
-    """Names below the bars, on two lines in turn where there are many."""
+    """Names below the bars, on two alternating lines if there are many."""
     lines, count = 2 if len(results) > 6 else 1, max(1, len(results))
     room, last = max(6, 92 * lines // count), len(results) - 1
     # A name that would reach beyond the axis is not drawn at all.
@@ -281,7 +281,7 @@ def _draw_speed_up(view: _Plot, measurements: Sequence[Numbered]) -> None:
             size, y, low, high = np.array(points).T
             _whiskers(view, np.log10(size), y, low, high, colour_of(number), 0.03)
             _points(view, np.log10(size), y, number, measurement.title)
-        peak = peak_of(measurement.device)
+        peak = find_peak(measurement.device)
         if peak is not None:
             _draw_anchors(view, peak.name[:4], measurement.dtype, number)
     if not measurements:
@@ -326,7 +326,7 @@ def _roof_point(
 
 
 def _draw_roof(view: _Plot, measurement: Measurement, colour: QColor) -> None:
-    peak = peak_of(measurement.device)
+    peak = find_peak(measurement.device)
     if peak is None:
         return
     intensity = np.logspace(0, 4.2, 200)

@@ -12,18 +12,18 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPushButton,
     QSizePolicy,
     QSpinBox,
     QWidget,
 )
 
 from lbc.config import Experiment
-from lbc.latency.cases import SHAPES, chosen
+from lbc.latency.cases import SHAPES, parse_cases
 from lbc.latency.measurement import Backend, Dtype
 from lbc.latency.place import Place
 from lbc.latency.run import Request
 from lbc_gui.latency.measurement_session import Prepared
+from lbc_gui.widgets.buttons import push_button
 
 MODEL, RUN, TYPED = "open model, random masks", "open run, its own masks", "typed shapes"
 HERE_CPU, HERE_GPU, SERVER = "this processor", "this machine's GPU", "a server by ssh"
@@ -79,16 +79,12 @@ class RequestBar(QWidget):
         self.dtype.setMinimumContentsLength(12)
         self.backend = _combo(list(BACKENDS), "Library that multiplies sparse weights")
         self.backend.setMinimumContentsLength(21)
-        self.measure = QPushButton("Measure")
-        self.measure.setToolTip("Measure every case (Ctrl+M)")
+        self.measure = push_button("Measure", "Measure every case (Ctrl+M)", self.measure_asked)
         self.measure.setShortcut("Ctrl+M")
-        self.measure.clicked.connect(self.measure_asked)
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("End the measurement, here or on its server; results so far stay")
-        self.cancel.clicked.connect(self.cancel_asked)
-        self.copy = QPushButton("Copy command")
-        self.copy.setToolTip("Copy a line that measures this on a server beyond ssh's reach")
-        self.copy.clicked.connect(self.copy_asked)
+        tip = "Stop the measurement, here or on its server; results so far stay"
+        self.cancel = push_button("Cancel", tip, self.cancel_asked)
+        tip = "Copy a command that measures this on a server that ssh cannot reach from here"
+        self.copy = push_button("Copy command", tip, self.copy_asked)
         self._lay_out()
         self.cases.currentTextChanged.connect(self._choices_changed)
         self.place.currentTextChanged.connect(self._place_changed)
@@ -96,10 +92,10 @@ class RequestBar(QWidget):
         self.show_running(False)
 
     def prepare(self, elsewhere: bool = False) -> Callable[[], Prepared]:
-        """The choices as they are now, to be made a request in another thread.
+        """A function that makes a request of the present choices, for another thread.
 
-        ``elsewhere``: for a command to be pasted on a server, which needs no host's name. Raises
-        ValueError with a sentence where they are none.
+        ``elsewhere``: for a command to be pasted on a server, which needs no host name. Raises
+        ValueError if the choices are invalid.
         """
         which, batch, tokens = self.cases.currentText(), self.batch.value(), self.tokens.value()
         request = self._request(elsewhere)
@@ -107,17 +103,17 @@ class RequestBar(QWidget):
         if which == MODEL:
             experiment = self._experiment()
             if experiment is None:
-                raise ValueError("The experiment has mistakes: mend the form on the left first.")
+                raise ValueError("The experiment is invalid: correct the form on the left first.")
             return lambda: _of_model(request, experiment, batch, image)
         if which == RUN:
             folder = self._run_folder()
             if folder is None:
-                raise ValueError("No run is finished yet: its masks are known at its end.")
+                raise ValueError("No run is finished yet: masks are known when it is.")
             return lambda: _of_run(request, folder, batch, image)
         texts = self.shapes.text().split(",") if which == TYPED else [which]
-        cases = chosen([text.strip() for text in texts if text.strip()], tokens, batch)
+        cases = parse_cases([text.strip() for text in texts if text.strip()], tokens, batch)
         if not cases:
-            raise ValueError("No shape is typed: write outputs x tokens x inputs.")
+            raise ValueError("No shape is given: write outputs x tokens x inputs.")
         made = Prepared(request(cases), ())
         return lambda: made
 
@@ -131,13 +127,13 @@ class RequestBar(QWidget):
         place = self.place.currentText()
         host = self.host.text().strip()
         if place == SERVER and not host and not elsewhere:
-            raise ValueError("Which server? Write it as ssh does, like user@server.")
+            raise ValueError("Which server? Enter it as for ssh, like user@server.")
         where = Place(host if place == SERVER and not elsewhere else "")
         device = "cpu" if place == HERE_CPU else "cuda"
         more = {"place": where, "dtypes": TYPES[self.dtype.currentText()]}
         if device != "cpu":
             more["backends"] = BACKENDS[self.backend.currentText()]
-        return lambda cases: Request.on(cases, device, **more)
+        return lambda cases: Request.for_device(cases, device, **more)
 
     @Slot()
     def _choices_changed(self) -> None:

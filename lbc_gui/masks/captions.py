@@ -6,20 +6,20 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from lbc.pictures.glyphs import glyphs
-from lbc.pictures.mask_numbers import Numbers
+from lbc.pictures.mask_numbers import MaskNumbers
 from lbc.pictures.mask_snapshot import Sheet
-from lbc.sparsity.compliance import block_coordinates, weight_place
+from lbc.sparsity.blocks import block_coordinates, weight_place
 from lbc.sparsity.pattern import Pattern
 
 if TYPE_CHECKING:
     from lbc.sparsity.mask_statistics import Agreement
 
 LISTED = 3
-"""Dead channels that are named one by one."""
+"""The most dead channels that are listed by number."""
 
 
 def cell_words(sheet: Sheet, block: int, position: int) -> tuple[str, str]:
-    """What stands in a cell of a mask: its weight, or its gain, or its place; kept or removed."""
+    """The text of a cell of a mask: its weight, its gain or its position; kept or removed."""
     kept = "kept" if sheet.kept[block, position] else "removed"
     if sheet.weights is not None:
         return f"{sheet.weights[block, position]:+.4f}", kept
@@ -44,7 +44,7 @@ def weight_text(sheet: Sheet, block: int, position: int, since: float | None = N
     if sheet.kept[block, position]:
         parts.append("kept")
     else:
-        # In the past, what SR-STE chose anew may have been removed again later.
+        # What SR-STE kept at a past moment may have been removed again later.
         known = since is not None and since <= sheet.epoch
         parts.append(f"removed since epoch {since:.2f}" if known else "removed")
     parts.append(f"block {block}")
@@ -59,12 +59,12 @@ def input_text(shape: tuple[int, ...], channel: int, at: int) -> str:
     _, _, *kernel = weight_place(shape, 0, at * shape[1])
     return (
         f"input {channel} · kernel {', '.join(map(str, kernel))}, position {at + 1} of "
-        f"{prod(shape[2:])} · click it again for the next one"
+        f"{prod(shape[2:])} · click again for the next one"
     )
 
 
-def numbers_text(numbers: Numbers, against: str) -> str:
-    """Everything that is counted, in lines; ``against`` names what the mask is compared with.
+def numbers_text(numbers: MaskNumbers, against: str) -> str:
+    """All counts, one per line; ``against`` names what the mask is compared with.
 
     Channels that keep nothing are links, ``o3`` or ``i12``.
     """
@@ -74,9 +74,9 @@ def numbers_text(numbers: Numbers, against: str) -> str:
         _dead("inputs", "i", numbers.dead_inputs),
     ]
     if numbers.magnitude is not None:
-        lines.append(_agreement("as by |w|", numbers.magnitude))
+        lines.append(_agreement("same as by |w|", numbers.magnitude))
     if numbers.agreement is not None:
-        lines.append(_agreement(f"as {against}", numbers.agreement))
+        lines.append(_agreement(f"same as {against}", numbers.agreement))
     if numbers.flips is not None:
         flips = numbers.flips
         lines.append(f"only here {flips.switched_on:,}, only there {flips.switched_off:,}")
@@ -85,8 +85,8 @@ def numbers_text(numbers: Numbers, against: str) -> str:
     return "<br>".join(lines)
 
 
-def chance_text(numbers: Numbers, pattern: Pattern) -> str:
-    """How much two masks agree that know nothing of each other; empty where nothing is compared."""
+def chance_text(numbers: MaskNumbers, pattern: Pattern) -> str:
+    """How much two random masks agree; empty if nothing is compared."""
     found = numbers.agreement or numbers.magnitude
     if found is None:
         return ""

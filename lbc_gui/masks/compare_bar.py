@@ -12,27 +12,25 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSizePolicy,
-    QToolButton,
     QWidget,
 )
 
 from lbc.pictures.mask_snapshot import Against
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.run.timeline import MomentTrack
+from lbc_gui.widgets.buttons import tool_button
 
 NOTHING, MOMENT, RUN = range(3)
 
 
 class CompareBar(QWidget):
-    """Shown while something is compared; ``choice``, which says whether, stands elsewhere."""
+    """Shown while something is compared; ``choice``, which says what, is placed elsewhere."""
 
     changed = Signal()
 
     def __init__(self, runs: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._runs = runs
-        self._moments: Sequence[MomentInfo] = ()
-        self._at = 0
         self._folder: Path | None = None
         self.choice = QComboBox()
         self.choice.addItems(["compare: nothing", "with a moment", "with a run…"])
@@ -43,10 +41,7 @@ class CompareBar(QWidget):
         self.track.setToolTip("The moment to compare with; drag, or use the arrow keys")
         self.track.moved.connect(self.go)
         self._where = QLabel()
-        self.other = QToolButton()
-        self.other.setText("Choose…")
-        self.other.setToolTip("Choose the folder of another run")
-        self.other.clicked.connect(self.choose_run)
+        self.other = tool_button("Choose…", "Choose the folder of another run", self.choose_run)
         self.way = QComboBox()
         self.way.addItems(["difference", "side by side"])
         self.way.setToolTip("Draw what differs, or both pictures in the same colours")
@@ -58,14 +53,14 @@ class CompareBar(QWidget):
         layout.addWidget(self._where)
         layout.addWidget(self.other)
         layout.addWidget(self.way)
-        self._show()
+        self.clear()
 
     @property
     def against(self) -> Against:
         """The moment's index, or the other run's folder; None where nothing is compared."""
         which = self.choice.currentIndex()
         if which == MOMENT:
-            return self._at
+            return self.track.at
         return self._folder if which == RUN else None
 
     @property
@@ -77,26 +72,25 @@ class CompareBar(QWidget):
         """What is compared with, within a sentence."""
         if isinstance(self.against, Path):
             return f"in {self.against.name}"
-        if self._at < len(self._moments):
-            return f"at epoch {self._moments[self._at].epoch:.2f}"
+        moments, at = self.track.moments, self.track.at
+        if at is not None and at < len(moments):
+            return f"at epoch {moments[at].epoch:.2f}"
         return "there"
 
     def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
-        """What the run can be compared with by now."""
-        self._moments = moments
-        self.track.show_moments(moments, epochs)
+        """Show the moments that can be compared with so far."""
+        self.track.show_moments(moments, epochs, self.track.at)
         self._show()
 
     def clear(self) -> None:
-        """Another run: its own moments are others, a run to compare with stays."""
-        self._moments, self._at = (), 0
-        self.track.show_moments((), 1.0)
+        """Forget the moments of the run before; another run to compare with stays."""
+        self.track.show_moments((), 1.0, at=0)
         self._show()
 
     @Slot(int)
     def go(self, at: int) -> None:
         """Compare with a moment of the run."""
-        self._at = at
+        self.track.at = at
         self._changed()
 
     @Slot()
@@ -133,7 +127,7 @@ class CompareBar(QWidget):
         which = self.choice.currentIndex()
         self.setVisible(which != NOTHING)
         self.track.setVisible(which == MOMENT)
-        self.track.setEnabled(bool(self._moments))
-        self.track.show_place(self._at)
+        self.track.setEnabled(bool(self.track.moments))
+        self.track.update()
         self.other.setVisible(which == RUN)
-        self._where.setText(self.words if which == RUN or self._moments else "no moments yet")
+        self._where.setText(self.words if which == RUN or self.track.moments else "no moments yet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -17,19 +16,16 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Show
-from lbc.pictures.score_snapshot import ViewRequest
-from lbc.runs.history_reader import MomentInfo
 from lbc_gui.export.mask_data import mask_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.heatmap.key_legend import KeyLegend
-from lbc_gui.heatmap.layer_list import LayerList, place_list
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.masks.captions import cell_words, input_text, weight_text
 from lbc_gui.masks.compare_bar import CompareBar
 from lbc_gui.masks.numbers_panel import NumbersPanel
-from lbc_gui.run.pinned_weights import Pin
+from lbc_gui.run.view_state import View, ViewState
 
 SHOWS: dict[Show, str] = {
     "weights": "weights",
@@ -43,31 +39,28 @@ assert tuple(SHOWS) == get_args(Show)
 
 
 class MaskView(QWidget):
-    """Shows the layer, block and moment that the Scores page has open, which stay that page's."""
+    """Shows the open layer's mask."""
 
-    request_changed = Signal(object)
-    """MaskRequest."""
-    pinned = Signal(int, bool)
-    """Block that was clicked, and whether with Ctrl: beside those that are pinned."""
+    request_changed = Signal()
+    """What is shown of the layer, or what it is compared with, has changed."""
     hover_text = Signal(str)
 
-    def __init__(self, runs: Path, parent: QWidget | None = None) -> None:
+    def __init__(self, state: ViewState, runs: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._view: ViewRequest | None = None
+        self._state = state
         self._snapshot: MaskSnapshot | None = None
-        self._pins: tuple[Pin, ...] = ()
         self._hovered: tuple[bool, tuple[int, int]] | None = None
         self._input_shown = ("", -1, 0)
         self.show_ = QComboBox()
         self.show_.addItems(list(SHOWS.values()))
         self.show_.setToolTip(
-            "Weights with their mask over them, their sizes, what training has added to each "
-            "position's share of the scores, the mask, which combination each block holds best, "
-            "or where the mask is not what the largest weights would make it"
+            "Weights under their mask, their magnitudes, what training has added to each "
+            "position's share of the scores, the mask, the best combination of each block, or "
+            "where the mask differs from the one that magnitude would choose"
         )
-        self.show_.currentIndexChanged.connect(self._ask)
+        self.show_.currentIndexChanged.connect(self.request_changed)
         self.compare = CompareBar(runs)
-        self.compare.changed.connect(self._ask)
+        self.compare.changed.connect(self.request_changed)
         self.heatmap = HeatmapView(words=cell_words)
         self.beside = HeatmapView(words=cell_words)
         self.beside.move_with(self.heatmap)
@@ -75,41 +68,45 @@ class MaskView(QWidget):
         self.beside.setAccessibleName("Mask compared with")
         for heatmap, hover in ((self.heatmap, self._hover), (self.beside, self._hover_beside)):
             heatmap.hovered.connect(hover)
-            heatmap.pinned.connect(self.pinned)
+            heatmap.pinned.connect(state.pin)
         self.beside.hide()
         self.legend = KeyLegend()
         self.heatmap.scale_shown.connect(self.legend.show_key)
         self.numbers = NumbersPanel()
         self.numbers.channel_chosen.connect(self._show_channel)
-        self._title = QLabel("Masks follow: torch is loading…")
+        self._title = QLabel("Loading torch…")
         self._title.setMinimumWidth(1)
         self.note = QLabel()
         self.note.setWordWrap(True)
         self.note.hide()
-        self._splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self._lay_out()
+        state.revealed.connect(self._reveal)
+        state.changed.connect(self._show_view)
+        self._show_view(View(), state.view)
 
     @property
     def request(self) -> MaskRequest | None:
-        if self._view is None:
+        """What has to be drawn for this page."""
+        view = self._state.view.request
+        if view is None:
             return None
         show = list(SHOWS)[self.show_.currentIndex()]
-        return MaskRequest(self._view, show, self.compare.against, self.compare.beside)
+        return MaskRequest(view, show, self.compare.against, self.compare.beside)
 
-    @Slot(object)
-    def follow(self, view: ViewRequest) -> None:
-        """Show the layer, block and moment of ``view``."""
-        self._view = view
+    @Slot(object, object)
+    def _show_view(self, before: View, view: View) -> None:
+        if view.run != before.run:
+            self._clear()
+        if (view.moments, view.epochs) != (before.moments, before.epochs):
+            self.compare.show_moments(view.moments, view.epochs)
         for heatmap in (self.heatmap, self.beside):
-            heatmap.show_pin(view.block)
-        self._ask()
+            heatmap.show_pins(view.block, view.pinned_blocks)
 
-    def adopt(self, layers: LayerList) -> None:
-        """Take the list of layers, which the pages share, from the page that was open before."""
-        place_list(self._splitter, layers)
-
-    def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
-        self.compare.show_moments(moments, epochs)
+    @Slot(int)
+    def _reveal(self, block: int) -> None:
+        if self.isVisible():
+            self.heatmap.reveal(block)
 
     def picture_to_save(self) -> Picture | None:
         snapshot = self._snapshot
@@ -122,27 +119,22 @@ class MaskView(QWidget):
     def data_to_save(self) -> Data | None:
         return None if self._snapshot is None else mask_data(self._snapshot)
 
-    def clear(self) -> None:
-        """A new run begins."""
-        self._snapshot = self._view = None
+    def _clear(self) -> None:
+        self._snapshot = None
         self._input_shown = ("", -1, 0)
         self.heatmap.clear_picture()
         self.beside.clear_picture()
         self.numbers.clear()
         self.compare.clear()
+        self._title.clear()
         self.hover_text.emit("")
 
     def show_snapshot(self, snapshot: MaskSnapshot) -> None:
-        if snapshot.request != self.request:
-            return
         self._snapshot = snapshot
         self.heatmap.show_snapshot(snapshot.sheet)
         self.beside.setVisible(snapshot.beside is not None)
         if snapshot.beside is not None:
             self.beside.show_snapshot(snapshot.beside)
-        for heatmap in (self.heatmap, self.beside):
-            heatmap.show_pin(snapshot.request.block)
-        self.show_pins(self._pins)
         title = f"<b>{snapshot.sheet.layer or 'model'}</b>"
         if snapshot.beside is not None:
             title += f" · left epoch {snapshot.epoch:.2f}, right {snapshot.beside.epoch:.2f}"
@@ -150,32 +142,19 @@ class MaskView(QWidget):
         self.note.setText(snapshot.note)
         self.note.setVisible(bool(snapshot.note))
         self.numbers.show_numbers(snapshot.numbers, snapshot.pattern, self.compare.words)
-        self._say_hovered()
-
-    @Slot(object)
-    def show_pins(self, pins: Sequence[Pin]) -> None:
-        """Frame everything that is pinned in the open layer."""
-        self._pins = tuple(pins)
-        layer = None if self._snapshot is None else self._snapshot.sheet.layer
-        for heatmap in (self.heatmap, self.beside):
-            heatmap.show_others([pin.block for pin in self._pins if pin.layer == layer])
-
-    @Slot()
-    def _ask(self, _index: int = 0) -> None:
-        if self.request is not None:
-            self.request_changed.emit(self.request)
+        self._show_hovered()
 
     @Slot(object)
     def _hover(self, cell: tuple[int, int] | None) -> None:
         self._hovered = None if cell is None else (False, cell)
-        self._say_hovered()
+        self._show_hovered()
 
     @Slot(object)
     def _hover_beside(self, cell: tuple[int, int] | None) -> None:
         self._hovered = None if cell is None else (True, cell)
-        self._say_hovered()
+        self._show_hovered()
 
-    def _say_hovered(self) -> None:
+    def _show_hovered(self) -> None:
         snapshot, hovered = self._snapshot, self._hovered
         if snapshot is None or hovered is None:
             self.hover_text.emit("")
@@ -193,7 +172,7 @@ class MaskView(QWidget):
     def _show_channel(self, kind: str, channel: int) -> None:
         """Zoom to the row of an output channel, or to a column of an input channel.
 
-        An input has a column at every kernel position: chosen again, the next one is shown.
+        An input has a column for each kernel position; repeated calls step through them.
         """
         if self._snapshot is None:
             return
@@ -239,8 +218,8 @@ class MaskView(QWidget):
         middle.setSizes([380, 168])
         middle.setChildrenCollapsible(False)
         column.addWidget(middle, 1)
-        self._splitter.addWidget(page)
-        self._splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(page)
+        self.splitter.setChildrenCollapsible(False)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(4, 4, 4, 4)
-        whole.addWidget(self._splitter)
+        whole.addWidget(self.splitter)

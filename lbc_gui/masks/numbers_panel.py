@@ -8,26 +8,25 @@ from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from lbc.pictures.colour_tables import winner_table
+from lbc.pictures.colour_keys import winner_codes, winner_key
 from lbc.pictures.glyphs import glyphs, members_of
-from lbc.pictures.mask_codes import winner_codes
-from lbc.pictures.mask_numbers import Histogram, Numbers
+from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
 from lbc_gui.theme import compact, plot_colours, style_plot
 
 MOST_NAMED = 6
-"""Bars that have room for their combination below them."""
+"""Up to this many bars are labelled with their combination."""
 
 MOST_NUMBERED = 16
 """Combinations of one position that are numbered by it."""
 
 MOST_NUMBERS = 10
-"""Numbers that have room below the bars."""
+"""The most numbers that fit below the bars."""
 
 
 class NumbersPanel(QWidget):
-    """Follows the layer on screen."""
+    """The numbers of the layer on screen."""
 
     channel_chosen = Signal(str, int)
     """"o" or "i", and the channel."""
@@ -67,7 +66,7 @@ class NumbersPanel(QWidget):
         self._plot.clear()
         self._text.clear()
 
-    def show_numbers(self, numbers: Numbers, pattern: Pattern, against: str) -> None:
+    def show_numbers(self, numbers: MaskNumbers, pattern: Pattern, against: str) -> None:
         """``against`` names what the mask is compared with."""
         self._text.setText(numbers_text(numbers, against))
         self._text.setToolTip(chance_text(numbers, pattern))
@@ -116,7 +115,7 @@ def _brushes(found: Histogram, pattern: Pattern, plain: QColor) -> list[QColor]:
     """The colours that the combinations have in the picture."""
     if found.by_position:
         return [plain] * len(found.counts)
-    table = winner_table(pattern.count, (0, 0, 0))
+    table = winner_key(pattern).table((0, 0, 0))
     codes = winner_codes(np.arange(pattern.count), pattern)
     return [QColor(*table[code].tolist()) for code in codes]
 
@@ -126,7 +125,7 @@ def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:
     if found.by_position or (pattern.n == 1 and count <= MOST_NUMBERED):
         return [[(j, str(j)) for j in range(0, count, -(-count // MOST_NUMBERS))]]
     if count <= MOST_NAMED:
-        # In two rows by turns: side by side they would touch in a small window.
+        # In two alternating rows: side by side they would touch in a small window.
         names = [glyphs(members_of(pattern, c), pattern.m) for c in range(count)]
         return [[(c, f"\n{name}" if c % 2 else f"{name}\n") for c, name in enumerate(names)]]
     return [[]]

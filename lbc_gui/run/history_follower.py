@@ -9,7 +9,7 @@ from lbc.pictures.mask_snapshot import MaskRequest
 from lbc.pictures.score_snapshot import LARGEST_DRAWN_COUNT
 from lbc.runs.block_history import Life
 from lbc.runs.history_reader import Replay
-from lbc.runs.history_walks import BlockWalk, Gone, GoneWalk, Walk
+from lbc.runs.history_walks import BlockWalk, RemovalTimes, RemovalWalk, Walk
 from lbc_gui.run.snapshot_broker import Request
 
 LARGEST_TABLE = 1 << 25
@@ -25,9 +25,9 @@ class HistoryFollower:
     """
 
     def __init__(self) -> None:
-        self._gone: dict[bool, GoneWalk] = {}
+        self._gone: dict[bool, RemovalWalk] = {}
         self._life: BlockWalk | None = None
-        self._shown: Gone | None = None
+        self._shown: RemovalTimes | None = None
         self._failed: WeakKeyDictionary[Walk, object] = WeakKeyDictionary()
 
     def next_walk(self, replay: Replay, request: Request) -> Walk | None:
@@ -38,7 +38,7 @@ class HistoryFollower:
                 return walk
         return None
 
-    def step(self, walk: Walk) -> Life | Gone | None:
+    def step(self, walk: Walk) -> Life | RemovalTimes | None:
         """Take in one moment; what is known now if it was the last one and brought news.
 
         Raises as ``Walk.advance``.
@@ -53,17 +53,17 @@ class HistoryFollower:
             return None
         if isinstance(walk, BlockWalk):
             return Life(walk.info.name, walk.blocks[0], walk.biographies()[0])
-        if isinstance(walk, GoneWalk) and walk.gone is not self._shown:
-            return walk.gone
+        if isinstance(walk, RemovalWalk) and walk.times is not self._shown:
+            return walk.times
         return None
 
-    def gone(self, request: Request) -> Gone | None:
+    def gone(self, request: Request) -> RemovalTimes | None:
         """The removals in a layer that are known so far, for a picture of it."""
         walk = self._gone.get(isinstance(request, MaskRequest))
         if walk is None or walk.info.name != request.layer:
             return None
-        self._shown = walk.gone
-        return walk.gone
+        self._shown = walk.times
+        return walk.times
 
     def _walks(self, replay: Replay, request: Request) -> list[Walk]:
         walks: list[Walk] = []
@@ -82,7 +82,7 @@ class HistoryFollower:
         if cells <= LARGEST_TABLE:
             gone = self._gone.get(masks)
             if gone is None or not _same(gone, replay, info.name):
-                gone = self._gone[masks] = GoneWalk(replay, info.name, by_position)
+                gone = self._gone[masks] = RemovalWalk(replay, info.name, by_position)
             walks.append(gone)
         return walks
 

@@ -1,4 +1,4 @@
-"""A log of events, one line each with the time; single steps are left out."""
+"""A log of events with their time, a line each; single steps are not logged."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def describe(event: Event | Failed) -> str:
         case Started():
             return f"Training starts; the run is kept in {event.folder}."
         case Resumed():
-            return f"The run in {event.folder} is resumed after {len(event.steps):,} steps."
+            return f"Resumed the run in {event.folder} after {len(event.steps):,} steps."
         case EpochDone():
             return (
                 f"Epoch {event.epoch}: loss {event.train_loss:.4f}, test accuracy "
@@ -64,7 +64,7 @@ def describe(event: Event | Failed) -> str:
         case StorageProblem() | InterventionRefused() | Failed():
             return event.message
         case Finished(folder=None):
-            return ""  # it ended before its first step
+            return ""  # the run had not begun
         case Finished():
             accuracy = "" if event.accuracy is None else f" Test accuracy {event.accuracy:.2%}."
             return (

@@ -1,11 +1,11 @@
-"""Pinned blocks, and their weights during training, of which a history keeps none."""
+"""The weights of pinned blocks during training, which a history does not keep."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lbc.pictures.score_codes import Floats
+from lbc.sparsity.arrays import Floats
 
 
 @dataclass(frozen=True)

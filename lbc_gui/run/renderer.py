@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 from PySide6.QtCore import QObject, Signal, Slot
 
 from lbc.pictures.layer_moment import LayerMoment, Watch, past_moment, sample
-from lbc.pictures.mask_comparison import Others
+from lbc.pictures.mask_comparison import ReferenceReader
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, draw_mask
 from lbc.pictures.score_snapshot import Look, Snapshot, Thumbnail, draw, draw_thumbnail
 from lbc.runs.block_history import Life
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import Walk
+from lbc.sparsity.arrays import Floats
 from lbc_gui.run.history_follower import HistoryFollower
 from lbc_gui.run.snapshot_broker import Demand, SnapshotBroker
 from lbc_gui.run.worker import Failed, Worker, describe
@@ -60,7 +61,8 @@ class Renderer:
         self._history: Path | None = None
         self._history_due = 0.0
         self._replay: Replay | None = None
-        self._others, self._follower = Others(), HistoryFollower()
+        self._references = ReferenceReader(_read_weights)
+        self._follower = HistoryFollower()
         self._thumbnails: dict[str, Thumbnail] = {}
         self._past_thumbnails: tuple[int, Look] | None = None
 
@@ -106,7 +108,8 @@ class Renderer:
             return
         snapshot: Snapshot | MaskSnapshot
         if isinstance(request, MaskRequest):
-            snapshot = draw_mask(moment, request, self._others.find(request, self._replay, moment))
+            reference = self._references.find(request, self._replay, moment)
+            snapshot = draw_mask(moment, request, reference)
         else:
             snapshot = draw(moment, request)
         snapshot = replace(snapshot, gone=self._follower.gone(request))
@@ -134,7 +137,7 @@ class Renderer:
         replay = self._replay
         if replay is None or at >= len(replay.moments):
             return None
-        return _read(replay.path, lambda: past_moment(replay, watch, at))
+        return _read(replay.path, lambda: past_moment(replay, watch, at, _read_weights))
 
     def _follow(self, walk: Walk) -> None:
         """Take in one moment more of the open layer's removals, or of the pinned block's life."""
@@ -246,6 +249,12 @@ def _read(path: Path, read: Callable[[], T]) -> T:
     except (OSError, ValueError) as error:
         what = f"The run's history {path} cannot be read"
         raise HistoryError(describe(what, error, ValueError).message) from error
+
+
+def _read_weights(run: Path, layer: str, epoch: float) -> Floats | None:
+    from lbc.runs.weights import read_weights  # with torch, which takes seconds to load
+
+    return read_weights(run, layer, epoch)
 
 
 def _rest_after(spent: float, share: float) -> float:

@@ -1,4 +1,4 @@
-"""The run's progress and the time left."""
+"""The progress of the run and the time left."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lbc_gui.run.session import State
 _RECENT = 200
 """Steps over which the speed is averaged, so that the estimate follows the machine."""
 
-_WORDS = {
-    State.LOADING: "loading torch and the data …",
+_TEXTS = {
+    State.LOADING: "loading torch and the data…",
     State.WAITING: "waiting for Run",
     State.READY: "ready",
-    State.STOPPING: "stopping …",
+    State.STOPPING: "stopping…",
     State.FINISHED: "finished",
     State.STOPPED: "stopped",
     State.FAILED: "failed",
@@ -25,7 +25,7 @@ _WORDS = {
 
 
 class RunProgress(QProgressBar):
-    """A bar over all steps, with the epoch and the time left as text."""
+    """A bar over all steps, with epoch and time left as text."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,14 +50,15 @@ class RunProgress(QProgressBar):
 
     def show_state(self, state: State) -> None:
         self._state = state
-        if state is State.LOADING:
+        if state in (State.LOADING, State.WAITING, State.OPENED):
             self._prepared = self._last = None
+        if state is State.LOADING:
             self.setRange(0, 0)
         elif self._prepared is not None:
             self.setRange(0, self._prepared.steps)
         else:
             self.setRange(0, 1)
-            self.setValue(0)  # without a value the bar shows no text
+            self.setValue(0)  # without a value the bar would not show its text
         self._update_text()
 
     def add(self, events: Sequence[object]) -> None:
@@ -91,8 +92,8 @@ class RunProgress(QProgressBar):
             if self._state is State.PAUSED:
                 parts.append("paused")
         else:
-            parts.append(_WORDS[self._state])
-        self.setFormat(" · ".join(parts or ["starting …"]))
+            parts.append(_TEXTS[self._state])
+        self.setFormat(" · ".join(parts or ["starting…"]))
 
     def _seconds_left(self) -> float | None:
         if self._prepared is None or len(self._recent) < 2:

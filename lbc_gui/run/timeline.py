@@ -1,4 +1,4 @@
-"""One slider for everything on screen: the moments of a run, its removals, and live."""
+"""One slider for every view of a run: its moments, its removals, and live."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSizePolicy,
-    QToolButton,
     QWidget,
 )
 
 from lbc.runs.history_reader import MomentInfo
+from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.theme import plot_colours
+from lbc_gui.widgets.buttons import tool_button
 
 SPEEDS = (1.0, 2.0, 5.0, 10.0)
-"""Moments a second while playing."""
+"""Moments per second while playing."""
 
 _MARGIN = 8.0
 
 
 class MomentTrack(QWidget):
-    """Moments as ticks on a line of epochs, removals as marks, the present one as a handle."""
+    """A slider over the moments of a run: ticks on a line of epochs, triangles for removals."""
 
     moved = Signal(int)
     """Index of the moment that was chosen."""
@@ -37,22 +38,20 @@ class MomentTrack(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Time")
         self.setToolTip(
-            "Drag to any moment of the run; triangles mark removals. Left and right go one moment, "
+            "Drag to any moment of the run; triangles mark removals. Left and Right go one moment, "
             "Home and End to the first and the last"
         )
-        self._moments: Sequence[MomentInfo] = ()
-        self._at: int | None = None
+        self.moments: Sequence[MomentInfo] = ()
+        self.at: int | None = None
+        """The moment under the handle; None for the end."""
         self._end = 1.0
 
-    def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
-        """The moments there are, and how many epochs the run will have."""
-        self._moments = moments
+    def show_moments(
+        self, moments: Sequence[MomentInfo], epochs: float, at: int | None = None
+    ) -> None:
+        """Show the moments of a run of ``epochs`` epochs, with the handle on one of them."""
+        self.moments, self.at = moments, at
         self._end = max(epochs, moments[-1].epoch if moments else 0.0, 1e-9)
-        self.update()
-
-    def show_place(self, at: int | None) -> None:
-        """Put the handle on a moment; None follows the run."""
-        self._at = at
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -66,20 +65,20 @@ class MomentTrack(QWidget):
         painter.setPen(QPen(colours.grid, 2))
         painter.drawLine(QPointF(_MARGIN, middle), QPointF(self.width() - _MARGIN, middle))
         painter.setPen(QPen(colours.text, 1))
-        for moment in self._moments:
+        for moment in self.moments:
             x = self._x(moment.epoch)
             painter.drawLine(QPointF(x, middle - 2), QPointF(x, middle + 2))
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colours.orange)
-        for moment in self._moments:
+        for moment in self.moments:
             if moment.removal:
                 x, top = self._x(moment.epoch), middle - 11
                 triangle = [QPointF(x - 4, top), QPointF(x + 4, top), QPointF(x, top + 7)]
                 painter.drawPolygon(QPolygonF(triangle))
-        if self._moments:
-            at = len(self._moments) - 1 if self._at is None else self._at
+        if self.moments:
+            at = len(self.moments) - 1 if self.at is None else self.at
             painter.setBrush(colours.blue)
-            x = self._x(self._moments[min(at, len(self._moments) - 1)].epoch)
+            x = self._x(self.moments[min(at, len(self.moments) - 1)].epoch)
             painter.drawEllipse(QPointF(x, middle), 6, 6)
         if self.hasFocus():
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -95,8 +94,8 @@ class MomentTrack(QWidget):
             self._go_to(event.position().x())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        last = len(self._moments) - 1
-        at = last if self._at is None else self._at
+        last = len(self.moments) - 1
+        at = last if self.at is None else self.at
         steps = {
             Qt.Key.Key_Left: at - 1,
             Qt.Key.Key_Right: at + 1,
@@ -104,52 +103,47 @@ class MomentTrack(QWidget):
             Qt.Key.Key_End: last,
         }
         key = Qt.Key(event.key())
-        if key in steps and self._moments:
+        if key in steps and self.moments:
             self.moved.emit(min(max(steps[key], 0), last))
         else:
             super().keyPressEvent(event)
 
     def x_of(self, at: int) -> float:
-        """Where a moment stands, in this widget's pixels."""
-        return self._x(self._moments[at].epoch)
+        """Where a moment is drawn, in this widget's pixels."""
+        return self._x(self.moments[at].epoch)
 
     def _x(self, epoch: float) -> float:
         return _MARGIN + (self.width() - 2 * _MARGIN) * min(epoch / self._end, 1.0)
 
     def _go_to(self, x: float) -> None:
-        if not self._moments:
+        if not self.moments:
             return
         epoch = (x - _MARGIN) / max(self.width() - 2 * _MARGIN, 1.0) * self._end
-        epochs = [moment.epoch for moment in self._moments]
+        epochs = [moment.epoch for moment in self.moments]
         right = min(bisect_left(epochs, epoch), len(epochs) - 1)
         left = max(right - 1, 0)
         nearest = left if epoch - epochs[left] < epochs[right] - epoch else right
-        if nearest != self._at:
+        if nearest != self.at:
             self.moved.emit(nearest)
 
 
 class Timeline(QWidget):
-    """The track, play, speed, and the way back to the run as it is now."""
+    """The slider, play, speed, and the way back to the run as it is now."""
 
-    travelled = Signal(object)
-    """Index of the moment to show, or None for live."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._moments: Sequence[MomentInfo] = ()
-        self._at: int | None = None
-        self._live = True
+        self._state = state
         self.track = MomentTrack()
-        self.track.moved.connect(self.go)
-        self.play = _button("▶", "Play the run from here (again: stop)", checkable=True)
+        self.track.moved.connect(state.go_to)
+        self.play = tool_button("▶", "Play the run from here; press again to stop")
+        self.play.setCheckable(True)
         self.play.toggled.connect(self._play)
         self.speed = QComboBox()
         self.speed.addItems([f"{speed:g}/s" for speed in SPEEDS])
         self.speed.setCurrentIndex(1)
-        self.speed.setToolTip("Moments a second while playing")
+        self.speed.setToolTip("Moments per second while playing")
         self.speed.currentIndexChanged.connect(self._set_speed)
-        self.live = _button("", "")
-        self.live.clicked.connect(self.follow)
+        self.live = tool_button("", "", self._go_live)
         self._where = QLabel()
         self._where.setMinimumWidth(
             self._where.fontMetrics().horizontalAdvance("epoch 000.00 · 000 of 000")
@@ -161,56 +155,42 @@ class Timeline(QWidget):
         layout.setContentsMargins(4, 0, 4, 0)
         for widget in (self.play, self.speed, self.track, self._where, self.live):
             layout.addWidget(widget)
-        self._show()
-
-    @property
-    def at(self) -> int | None:
-        """The moment on screen; None while the run is followed."""
-        return self._at
-
-    def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
-        """What can be travelled to by now."""
-        self._moments = moments
-        self.track.show_moments(moments, epochs)
-        if self._at is not None and self._at >= len(moments):
-            self.follow()
-        self._show()
+        state.changed.connect(self._show_view)
+        self._show_view(View(), state.view)
 
     def show_epoch(self, epoch: float) -> None:
-        """How far the run that is followed has come."""
-        if self._at is None:
-            self._where.setText(f"epoch {epoch:.2f} · live" if self._live else f"epoch {epoch:.2f}")
+        """Show the epoch of the run while it is followed."""
+        view = self._state.view
+        if view.moment is None:
+            self._where.setText(f"epoch {epoch:.2f}" + (" · live" if view.live else ""))
 
-    def clear(self, live: bool = True) -> None:
-        """Another run; ``live`` where a trainer feeds it."""
-        self._stop()
-        self._moments, self._at, self._live = (), None, live
-        self.track.show_moments((), 1.0)
-        self.track.show_place(None)
-        self._where.clear()
-        self._show()
-
-    @Slot(int)
-    def go(self, at: int) -> None:
-        """Show a moment."""
-        if not 0 <= at < len(self._moments):
-            return
-        self._at = at
-        self.track.show_place(at)
-        self._show()
-        self.travelled.emit(at)
+    @Slot(object, object)
+    def _show_view(self, before: View, view: View) -> None:
+        moments, at = view.moments, view.moment
+        if view.run != before.run:
+            self._stop()
+            self._where.clear()
+        self.track.show_moments(moments, view.epochs, at)
+        for widget in (self.play, self.speed, self.track):
+            widget.setEnabled(bool(moments))
+        self.live.setText("Live" if view.live else "Last")
+        self.live.setToolTip("Follow the run again" if view.live else "Go to the last moment")
+        end = None if view.live else len(moments) - 1
+        self.live.setEnabled(at not in (None, end))
+        if at is not None:
+            self._where.setText(f"epoch {moments[at].epoch:.2f} · {at + 1} of {len(moments)}")
 
     @Slot()
-    def follow(self) -> None:
-        """Back to the run as it is now; of a run that is over, to its last moment."""
+    def _go_live(self) -> None:
         self._stop()
-        if not self._live and self._moments:
-            self.go(len(self._moments) - 1)
-            return
-        self._at = None
-        self.track.show_place(None)
-        self._show()
-        self.travelled.emit(None)
+        self._state.go_live()
+
+    @property
+    def _following(self) -> int | None:
+        """The next moment to play; None at the end."""
+        view = self._state.view
+        at = None if view.moment is None else view.moment + 1
+        return at if at is not None and at < len(view.moments) else None
 
     @Slot(bool)
     def _play(self, on: bool) -> None:
@@ -218,16 +198,16 @@ class Timeline(QWidget):
         if not on:
             self._timer.stop()
             return
-        if self._at is None or self._at + 1 >= len(self._moments):
-            self.go(0)
+        if self._following is None:
+            self._state.go_to(0)
         self._timer.start()
 
     @Slot()
     def _next(self) -> None:
-        if self._at is None or self._at + 1 >= len(self._moments):
+        if self._following is None:
             self._stop()
         else:
-            self.go(self._at + 1)
+            self._state.go_to(self._following)
 
     @Slot()
     def _set_speed(self, _index: int = 0) -> None:
@@ -236,24 +216,3 @@ class Timeline(QWidget):
     def _stop(self) -> None:
         self._timer.stop()
         self.play.setChecked(False)
-
-    def _show(self) -> None:
-        for widget in (self.play, self.speed, self.track):
-            widget.setEnabled(bool(self._moments))
-        self.live.setText("Live" if self._live else "Last")
-        self.live.setToolTip("Follow the run again" if self._live else "To the run's last moment")
-        end = None if self._live else len(self._moments) - 1
-        self.live.setEnabled(self._at not in (None, end))
-        if self._at is not None:
-            moment = self._moments[self._at]
-            self._where.setText(
-                f"epoch {moment.epoch:.2f} · {self._at + 1} of {len(self._moments)}"
-            )
-
-
-def _button(text: str, tip: str, checkable: bool = False) -> QToolButton:
-    button = QToolButton()
-    button.setText(text)
-    button.setToolTip(tip)
-    button.setCheckable(checkable)
-    return button

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 import numpy as np
-from PySide6.QtCore import QSize, Signal, Slot
+from PySide6.QtCore import QSize, Slot
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QToolButton, QWidget
 
@@ -13,6 +13,8 @@ from lbc.pictures.colour_keys import Key, Scale
 from lbc.pictures.colour_tables import MAPS, OTHERS, lookup_table
 from lbc.pictures.score_codes import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
 from lbc.pictures.score_snapshot import Look
+from lbc_gui.run.view_state import ViewState
+from lbc_gui.widgets.buttons import tool_button
 
 COLOURS: dict[Colour, str] = {
     "difference": "difference from mean",
@@ -31,27 +33,25 @@ SUMMARIES: dict[Summary, str] = {
 assert tuple(SUMMARIES) == get_args(Summary)
 
 CLIPS = (0.0, USUAL_CLIP, 2.0, 5.0)
-"""Per cent of the cells at each end that may lie beyond the levels."""
+"""Per cent of the cells at each end that may be beyond the levels."""
 
 
 class LookBar(QWidget):
-    """Colour, what stands for a block that is too small for its cells, and the rest in a menu."""
+    """The colour, the value shown for blocks with too few pixels, and a menu for the rest."""
 
-    changed = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._state = state
         self._shown: Scale | None = None
-        self._held: tuple[float, float] | None = None
         self.colour = QComboBox()
         self.colour.addItems(list(COLOURS.values()))
         self.colour.setToolTip(
             "What the colours mean: each score less the mean of its block, the score itself, its "
-            "rank among the block's live combinations, or its distance to the best other one"
+            "rank among the block's live combinations, or its lead over the next best one"
         )
         self.summary = QComboBox()
         self.summary.addItems(list(SUMMARIES.values()))
-        self.summary.setToolTip("What stands for a block that has too few pixels for its cells")
+        self.summary.setToolTip("The value shown for a block that has too few pixels for its cells")
         self._maps = QActionGroup(self)
         self._clips = QActionGroup(self)
         self.log = QAction("&Logarithmic", self, checkable=True)
@@ -68,49 +68,46 @@ class LookBar(QWidget):
         self._clips.triggered.connect(self._changed)
         self.log.toggled.connect(self._changed)
         self.hold.toggled.connect(self._hold_toggled)
-        self.look = self._chosen()
-        """What is chosen."""
 
     def show_key(self, key: Key) -> None:
-        """The key on screen, whose levels can be held where it has some."""
+        """The key on screen, whose levels can be held if it has any."""
         self._shown = key if isinstance(key, Scale) else None
         self.hold.setEnabled(self._shown is not None)
 
-    def _chosen(self) -> Look:
-        return Look(
-            colour=list(COLOURS)[self.colour.currentIndex()],
-            summary=list(SUMMARIES)[self.summary.currentIndex()],
-            colour_map=self._maps.checkedAction().data(),
-            log=self.log.isChecked(),
-            clip=self._clips.checkedAction().data(),
-            held=self._held,
-        )
-
     @Slot()
     def _changed(self) -> None:
-        self.look = self._chosen()
-        self.changed.emit()
+        self._set_look(self._state.view.look.held)
 
     @Slot()
     def _colour_chosen(self) -> None:
         # Levels of another quantity would mean nothing.
-        self._held = None
         self.hold.blockSignals(True)
         self.hold.setChecked(False)
         self.hold.blockSignals(False)
-        self._changed()
+        self._set_look(None)
 
     @Slot(bool)
     def _hold_toggled(self, held: bool) -> None:
         shown = self._shown
-        self._held = (shown.low, shown.high) if held and shown is not None else None
-        self._changed()
+        self._set_look((shown.low, shown.high) if held and shown is not None else None)
+
+    def _set_look(self, held: tuple[float, float] | None) -> None:
+        self._state.set_look(
+            Look(
+                colour=list(COLOURS)[self.colour.currentIndex()],
+                summary=list(SUMMARIES)[self.summary.currentIndex()],
+                colour_map=self._maps.checkedAction().data(),
+                log=self.log.isChecked(),
+                clip=self._clips.checkedAction().data(),
+                held=held,
+            )
+        )
 
     def _menu_button(self) -> QToolButton:
         menu = QMenu(self)
         maps = menu.addMenu("Colour &map")
         for name in ("", *dict.fromkeys(MAPS.values()), *OTHERS):
-            text = name.rpartition(":")[2] if name else "Suits the colour"
+            text = name.rpartition(":")[2] if name else "Default for the colour"
             action = self._choice(self._maps, text, name, chosen=not name)
             if name:
                 action.setIcon(_icon(name))
@@ -120,9 +117,7 @@ class LookBar(QWidget):
             text = f"{clip:g} % at each end" if clip else "Nothing: show the extremes"
             clips.addAction(self._choice(self._clips, text, clip, chosen=clip == USUAL_CLIP))
         menu.addActions([self.log, self.hold])
-        button = QToolButton()
-        button.setText("Levels")
-        button.setToolTip("Colour map, clipping, logarithmic or held levels")
+        button = tool_button("Levels", "Colour map, clipping, logarithmic or held levels")
         button.setMenu(menu)
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         return button

@@ -1,9 +1,9 @@
-"""Everything the window can be told to do: one QAction each, in toolbar and menus."""
+"""The commands of the window: one QAction each, in toolbar and menus."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QKeySequence
 from PySide6.QtWidgets import QApplication, QMenuBar, QStyle, QToolBar, QWidget
@@ -27,102 +27,74 @@ def _action(
     return action
 
 
-@dataclass(frozen=True)
+def _themes(parent: QWidget) -> QActionGroup:
+    themes = QActionGroup(parent)
+    for name, text in (("system", "System"), ("light", "Light"), ("dark", "Dark")):
+        action = QAction(text, themes)
+        action.setCheckable(True)
+        action.setData(name)
+    return themes
+
+
+def _examples(parent: QWidget) -> QActionGroup:
+    examples = QActionGroup(parent)
+    for path in sorted(resource("experiments").glob("*.yaml")):
+        QAction(path.stem, examples).setData(str(path))
+    return examples
+
+
 class Actions:
     """The window's actions, not yet connected to anything."""
 
-    run: QAction
-    pause: QAction
-    step: QAction
-    stop: QAction
-    reset: QAction
-    resume: QAction
-    open_run: QAction
-    open: QAction
-    examples: QActionGroup
-    inspect: QAction
-    save: QAction
-    save_report: QAction
-    save_picture: QAction
-    copy_picture: QAction
-    save_data: QAction
-    open_runs: QAction
-    quit: QAction
-    fit: QAction
-    reset_layout: QAction
-    themes: QActionGroup
-    about: QAction
-
-    @classmethod
-    def create(cls, parent: QWidget) -> Actions:
-        """Build every action with its text, shortcut, tooltip and icon."""
-        themes = QActionGroup(parent)
-        for name, text in (("system", "Like the system"), ("light", "Light"), ("dark", "Dark")):
-            action = QAction(text, themes)
-            action.setCheckable(True)
-            action.setData(name)
-        examples = QActionGroup(parent)
-        for path in sorted(resource("experiments").glob("*.yaml")):
-            example = QAction(path.stem, examples)
-            example.setData(str(path))
-        return cls(
-            run=_action(parent, "Run", "F5", "Train, or go on training", Pixmap.SP_MediaPlay),
-            pause=_action(
-                parent, "Pause", "F6", "Stand before the next step", Pixmap.SP_MediaPause
-            ),
-            step=_action(
-                parent, "Step", "F10", "Take one training step, then stand",
-                Pixmap.SP_MediaSkipForward,
-            ),
-            stop=_action(
-                parent, "Stop", "Shift+F5", "End the run and keep what it learned",
-                Pixmap.SP_MediaStop,
-            ),
-            reset=_action(
-                parent, "Reset", "Ctrl+R", "Back to the start: the same seed, the same weights",
-                Pixmap.SP_BrowserReload,
-            ),
-            resume=_action(
-                parent, "R&esume a run…", "Ctrl+Shift+R", "Go on with an unfinished run"
-            ),
-            open_run=_action(
-                parent, "Open a &run…", "Ctrl+Shift+O", "Look at a run on disk, moment by moment"
-            ),
-            open=_action(parent, "&Open experiment…", "Ctrl+O", "Open an experiment file"),
-            examples=examples,
-            inspect=_action(
-                parent, "&Inspect a checkpoint…", "Ctrl+I", "See which N:M a saved model obeys"
-            ),
-            save=_action(parent, "&Save experiment as…", "Ctrl+S", "Save the form as a YAML file"),
-            save_report=_action(
-                parent, "Save re&port of the run…", "Ctrl+Shift+S",
-                "Save the run with its pictures as one HTML file",
-            ),
-            save_picture=_action(
-                parent, "Save &picture…", "Ctrl+Alt+P",
-                "Save the view that has the focus as PNG or SVG",
-            ),
-            copy_picture=_action(
-                parent, "&Copy picture", "Ctrl+Alt+C", "Copy the view that has the focus"
-            ),
-            save_data=_action(
-                parent, "Save &data…", "Ctrl+Alt+D",
-                "Save the numbers behind the view that has the focus",
-            ),
-            open_runs=_action(parent, "Show &runs folder", "", "Open the folder of all runs"),
-            quit=_action(parent, "&Quit", "Ctrl+Q", "Close the window"),
-            fit=_action(parent, "&Fit heatmap", "Ctrl+0", "Show the whole layer"),
-            reset_layout=_action(parent, "Reset la&yout", "", "Put every panel back in its place"),
-            themes=themes,
-            about=_action(parent, "&About", "", "What this is"),
-        )  # fmt: skip
+    def __init__(self, parent: QWidget) -> None:
+        make = partial(_action, parent)
+        self.run = make("Run", "F5", "Start or resume training", Pixmap.SP_MediaPlay)
+        self.pause = make("Pause", "F6", "Pause training", Pixmap.SP_MediaPause)
+        self.step = make(
+            "Step", "F10", "Do one training step, then pause", Pixmap.SP_MediaSkipForward
+        )
+        self.stop = make(
+            "Stop", "Shift+F5", "End the run and keep its results", Pixmap.SP_MediaStop
+        )
+        self.reset = make(
+            "Reset",
+            "Ctrl+R",
+            "Return to the start, with the same seed and weights",
+            Pixmap.SP_BrowserReload,
+        )
+        self.resume = make("R&esume a run…", "Ctrl+Shift+R", "Resume an unfinished run")
+        self.open_run = make("Open a &run…", "Ctrl+Shift+O", "Show a run on disk, moment by moment")
+        self.open = make("&Open experiment…", "Ctrl+O", "Open an experiment file")
+        self.examples = _examples(parent)
+        self.inspect = make(
+            "&Inspect a checkpoint…", "Ctrl+I", "Show which N:M a saved model obeys"
+        )
+        self.save = make("&Save experiment as…", "Ctrl+S", "Save the form as a YAML file")
+        self.save_report = make(
+            "Save re&port of the run…",
+            "Ctrl+Shift+S",
+            "Save the run with its pictures as one HTML file",
+        )
+        self.save_picture = make(
+            "Save &picture…", "Ctrl+Alt+P", "Save the view that has the focus as PNG or SVG"
+        )
+        self.copy_picture = make("&Copy picture", "Ctrl+Alt+C", "Copy the view that has the focus")
+        self.save_data = make(
+            "Save &data…", "Ctrl+Alt+D", "Save the numbers behind the view that has the focus"
+        )
+        self.open_runs = make("Show &runs folder", "", "Open the folder of all runs")
+        self.quit = make("&Quit", "Ctrl+Q", "Close the window")
+        self.fit = make("&Fit heatmap", "Ctrl+0", "Show the whole layer")
+        self.reset_layout = make("Reset la&yout", "", "Move every panel back to its place")
+        self.themes = _themes(parent)
+        self.about = make("&About", "", "About this program")
 
     def fill_toolbar(self, bar: QToolBar) -> None:
         bar.addActions([self.run, self.pause, self.step, self.stop, self.reset])
         bar.addSeparator()
 
     def fill_menus(
-        self, bar: QMenuBar, panels: Sequence[QAction], stepping_in: Sequence[QAction]
+        self, bar: QMenuBar, panels: Sequence[QAction], interventions: Sequence[QAction]
     ) -> None:
         file = bar.addMenu("&File")
         file.addAction(self.open)
@@ -136,7 +108,7 @@ class Actions:
         run = bar.addMenu("&Run")
         run.addActions([self.run, self.pause, self.step, self.stop, self.reset])
         run.addSeparator()
-        run.addActions(stepping_in)
+        run.addActions(interventions)
         run.addSeparator()
         run.addAction(self.resume)
         view = bar.addMenu("&View")
@@ -149,7 +121,7 @@ class Actions:
         bar.addMenu("&Help").addAction(self.about)
 
     def enable(self, state: State, valid: bool) -> None:
-        """Leave only what makes sense; ``valid`` says whether the form holds an experiment."""
+        """Enable what is possible; ``valid``: the form holds a valid experiment."""
         fresh = state in (State.READY, State.WAITING) or state.over
         self.run.setEnabled((fresh and valid) or state is State.PAUSED)
         self.pause.setEnabled(state is State.RUNNING)

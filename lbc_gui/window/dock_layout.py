@@ -1,4 +1,4 @@
-"""Where the panels are and how they look, remembered from one start to the next."""
+"""The layout of the panels and the theme, which are restored at the next start."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lbc_gui.settings import Settings
 from lbc_gui.theme import apply_theme
 
 FRAME = QSize(4, 36)
-"""What a window manager may add around the window; all of it should fit the screen."""
+"""The frame that a window manager may add; window and frame should fit the screen."""
 
 EXPERIMENT_WIDTH, BLOCK_WIDTH, LOG_HEIGHT = 300, 262, 96
 
 
-class Arrangement(QObject):
+class DockLayout(QObject):
     """The panels around the pages, and the theme."""
 
     def __init__(self, window: QMainWindow, settings: Settings, themes: QActionGroup) -> None:
@@ -24,7 +24,7 @@ class Arrangement(QObject):
         self.docks: list[QDockWidget] = []
 
     def place(self, experiment: QWidget, block: QWidget, log: QWidget) -> None:
-        """Put the panels around the middle."""
+        """Add the panels around the pages."""
         area, window = Qt.DockWidgetArea, self._window
         for title, widget, where in (
             ("Experiment", experiment, area.LeftDockWidgetArea),
@@ -43,7 +43,7 @@ class Arrangement(QObject):
         window.resizeDocks(self.docks[2:], [LOG_HEIGHT], Qt.Orientation.Vertical)
 
     def restore(self) -> None:
-        """As it was when the window was closed; call it when everything is in place."""
+        """Restore the layout of the last session; call it when the window is complete."""
         self._original = self._window.saveState()
         theme = self._settings.theme
         apply_theme(theme)
@@ -59,12 +59,12 @@ class Arrangement(QObject):
             self._window.restoreState(layout[1])
 
     def save(self) -> None:
-        """Remember it for the next start."""
+        """Save the layout for the next start."""
         self._settings.save_layout(self._window.saveGeometry(), self._window.saveState())
 
     @Slot()
     def reset(self) -> None:
-        """Every panel back in its place."""
+        """Return to the initial layout."""
         self._settings.clear_layout()
         self._window.restoreState(self._original)
 

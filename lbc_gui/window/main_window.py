@@ -1,4 +1,4 @@
-"""The window: panels, actions, and the wires between them and the session."""
+"""The window: pages, panels and actions, and their connections to the session."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ from lbc.runs.events import (
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.block.block_panel import BlockPanel
-from lbc_gui.block.life_export import LifeSaving
+from lbc_gui.block.life_export import LifeExport
 from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.export.report_export import ReportExport
 from lbc_gui.export.view_export import ViewExport
-from lbc_gui.inspector.entry_points import InspectorEntry
+from lbc_gui.inspector.entry_points import CheckpointOpener
 from lbc_gui.run.launch import Launch
 from lbc_gui.run.log_panel import LogPanel
 from lbc_gui.run.resumption import Resumption
 from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session, State
 from lbc_gui.run.timeline import Timeline
+from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.run.worker import Failed
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
-from lbc_gui.window.dock_layout import Arrangement
+from lbc_gui.window.dock_layout import DockLayout
 from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.garbage_collection import GarbageCollector
 from lbc_gui.window.pages import Pages
@@ -55,30 +56,31 @@ from lbc_gui.window.shutdown import Shutdown
 TITLE = "LBC Explorer"
 
 FIRST_PAINT_MILLISECONDS = 1000
-"""Nothing waits longer than this for the window to be painted."""
+"""The longest wait for the window to be painted."""
 
 
 class MainWindow(QMainWindow):
     """One experiment, one run, every view of it."""
 
-    inspecting: InspectorEntry
+    inspecting: CheckpointOpener
 
     def __init__(
         self, experiment: Experiment, runs: Path, settings: Settings, start: bool = False
     ) -> None:
         super().__init__()
         self.session = Session(runs, self)
+        self.view_state = ViewState(self)
         self.experiment_panel = ExperimentPanel()
-        self.scores = ScoreView()
+        self.scores = ScoreView(self.view_state)
         self.curves = CurvesPanel()
         self.pages = Pages(self.scores, self.curves)
-        self.block = BlockPanel()
+        self.block = BlockPanel(self.view_state)
         self.log = LogPanel()
-        self.timeline = Timeline()
+        self.timeline = Timeline(self.view_state)
         self.message = MessageBar()
         self.progress = RunProgress()
-        self.actions_ = Actions.create(self)
-        self._arrangement = Arrangement(self, settings, self.actions_.themes)
+        self.actions_ = Actions(self)
+        self._dock_layout = DockLayout(self, settings, self.actions_.themes)
         self._start, self._runs = start, runs
         self.starting = Launch(self.session, self.experiment_panel, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
@@ -89,8 +91,11 @@ class MainWindow(QMainWindow):
         self._garbage = GarbageCollector(self)
         self._resuming = Resumption(self.message, settings, runs, self)
         self.saving = ViewExport(self._run_name, self)
-        self._life_saving = LifeSaving(self.block, self.saving, lambda: self.session.folder)
+        self._life_export = LifeExport(
+            self.block, self.view_state, self.saving, lambda: self.session.folder
+        )
         self._lay_out()
+        self._connect_actions()
         self._connect()
         self.experiment_panel.show_experiment(experiment)
         self._enable_actions()
@@ -136,7 +141,7 @@ class MainWindow(QMainWindow):
     # -- commands -------------------------------------------------------------------------------
 
     def resume_path(self, folder: Path) -> None:
-        """Go on with the run in a folder; why that cannot be is shown."""
+        """Resume the run in a folder; if that is impossible, the reason is shown."""
         self._resuming.open(folder)
 
     @Slot(str)
@@ -144,7 +149,7 @@ class MainWindow(QMainWindow):
         self.show_failure(sentence, "")
 
     def show_failure(self, sentence: str, details: str) -> None:
-        """Say what went wrong, in the bar and in the log."""
+        """Show what went wrong, in the message bar and in the log."""
         if not self.message.isVisible() or self.message.text != sentence:
             self.log.say(sentence)  # while it is on screen, one line is enough
         self.message.show_message(sentence, details)
@@ -162,10 +167,10 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def _loaded(self) -> None:
-        self.timeline.clear(live=self.session.state is not State.OPENED)
-        self.scores.clear()
-        self.pages.masks.clear()
-        self.block.begin()
+        self.view_state.begin_run(live=self.session.state is not State.OPENED)
+        self.curves.clear_curves()
+        if self.session.state is State.WAITING:
+            self.view_state.set_layers(())
         self._note.clear()
 
     @Slot(object)
@@ -190,8 +195,7 @@ class MainWindow(QMainWindow):
         self.experiment_panel.show_prepared(self.session.experiment, prepared)
         self.progress.show_prepared(prepared)
         self.curves.begin(prepared.layers, prepared.epochs)
-        self.block.pins.show_layers(prepared.layers)
-        self.scores.show_layers(prepared.layers)
+        self.view_state.set_layers(prepared.layers)
         self._enable_actions()
 
     @Slot(object)
@@ -201,37 +205,39 @@ class MainWindow(QMainWindow):
         epochs = run.experiment.training.epochs
         self.curves.begin(run.layers, epochs)
         self.curves.add([*run.steps, *run.epochs])
-        self.block.pins.show_layers(run.layers)
-        self.scores.show_layers(run.layers)
+        self.view_state.set_layers(run.layers)
         self.log.say(f"Opened {run.folder}, a run that is {run.status}.")
 
     @Slot(object)
     def _moments_arrived(self, moments: Sequence[MomentInfo]) -> None:
         experiment = self.session.experiment
-        first = self.timeline.at is None and self.session.state is State.OPENED
-        epochs = experiment.training.epochs if experiment else 0
-        self.timeline.show_moments(moments, epochs)
-        self.pages.masks.show_moments(moments, epochs)
-        if first:
-            self.timeline.follow()
+        self.view_state.set_moments(moments, experiment.training.epochs if experiment else 0)
 
     @Slot(object)
     def _snapshot_arrived(self, snapshot: Snapshot | MaskSnapshot) -> None:
+        page = self.pages.run_page or self.scores
+        if snapshot.request != page.request:
+            return
         if isinstance(snapshot, MaskSnapshot):
             self.pages.masks.show_snapshot(snapshot)
-            self.scores.list.show_states(snapshot.layers)
         else:
             self.scores.show_snapshot(snapshot)
+        self.scores.list.show_states(snapshot.layers)
         self.timeline.show_epoch(snapshot.epoch)
-        if snapshot.request in (self.scores.request, self.pages.masks.request):
-            self.block.show_snapshot(snapshot)
+        self.block.show_snapshot(snapshot)
+
+    @Slot(object, object)
+    def _view_changed(self, before: View, view: View) -> None:
+        if view.pins.all != before.pins.all:
+            self.session.watch_pins(view.pins.all)
+        self._ask()
 
     @Slot()
-    def _look(self, _request: object = None) -> None:
-        """Ask for what the open page shows; layer, block and moment are those of the scores."""
-        view = self.pages.view or self.scores
-        if view.request is not None:
-            self.session.look(view.request)
+    def _ask(self) -> None:
+        """Ask for what the page on screen shows."""
+        request = (self.pages.run_page or self.scores).request
+        if request is not None:
+            self.session.look(request)
 
     @Slot()
     def _edited(self) -> None:
@@ -243,24 +249,24 @@ class MainWindow(QMainWindow):
 
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
-        # The pinned block belongs to the scores; elsewhere it would be empty room.
-        view = self.pages.view
-        self._block_dock.setVisible(view is not None)
-        self.timeline.setVisible(view is not None)
-        if view is not None:
-            view.adopt(self.scores.list)
-            self._look()
+        # The block and the time are those of the run; other pages have no use for them.
+        page = self.pages.run_page
+        self._block_dock.setVisible(page is not None)
+        self.timeline.setVisible(page is not None)
+        if page is not None:
+            self.scores.list.move_to(page.splitter)
+            self._ask()
 
     @Slot()
     def _enable_actions(self) -> None:
         valid = self.experiment_panel.experiment is not None
         self.actions_.enable(self.session.state, valid)
         self.actions_.save_report.setEnabled(self.reporting.possible)
-        self.block.step_in.allow(self.session.state in (State.READY, State.PAUSED))
+        self.block.interventions.allow(self.session.state in (State.READY, State.PAUSED))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.closing.over:
-            self._arrangement.save()
+            self._dock_layout.save()
             self._garbage.close()
             event.accept()
         else:
@@ -269,8 +275,8 @@ class MainWindow(QMainWindow):
 
     # -- construction ---------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        actions, session = self.actions_, self.session
+    def _connect_actions(self) -> None:
+        actions, session, files = self.actions_, self.session, self.files
         for action, slot in (
             (actions.run, self.starting.run),
             (actions.pause, session.pause),
@@ -278,55 +284,56 @@ class MainWindow(QMainWindow):
             (actions.stop, session.stop),
             (actions.reset, self.starting.reset),
             (actions.resume, self._resuming.choose),
-            (actions.open_run, self.files.choose_run),
-            (actions.open, self.files.choose_experiment),
-            (actions.save, self.files.choose_where_to_save),
+            (actions.open_run, files.choose_run),
+            (actions.open, files.choose_experiment),
+            (actions.save, files.choose_where_to_save),
             (actions.save_report, self.reporting.choose),
             (actions.save_picture, self.saving.save_picture),
             (actions.copy_picture, self.saving.copy_picture),
             (actions.save_data, self.saving.save_data),
-            (actions.open_runs, self.files.show_runs),
+            (actions.open_runs, files.show_runs),
             (actions.quit, self.close),
             (actions.fit, self.scores.heatmap.fit),
-            (actions.reset_layout, self._arrangement.reset),
+            (actions.reset_layout, self._dock_layout.reset),
             (actions.about, self._about),
+            (actions.examples, files.open_example),
         ):
             action.triggered.connect(slot)
-        actions.examples.triggered.connect(self.files.open_example)
-        self.files.experiment_opened.connect(self.starting.open)
-        self.files.run_opened.connect(session.open)
-        self.files.failed.connect(self._refuse)
-        self.files.said.connect(self.log.say)
-        self._resuming.chosen.connect(self.starting.resume)
-        self.starting.replacing.connect(self.message.hide)
-        session.state_changed.connect(self._state_changed)
-        session.loaded.connect(self._loaded)
-        session.events_arrived.connect(self._events_arrived)
-        session.snapshot_arrived.connect(self._snapshot_arrived)
-        session.moments_arrived.connect(self._moments_arrived)
-        session.opened.connect(self._opened)
-        session.failed.connect(self.show_failure)
-        self.timeline.travelled.connect(self.scores.travel)
-        session.thumbnails_arrived.connect(self.scores.list.show_thumbnails)
-        self.scores.list.in_view_changed.connect(session.show_thumbnails_of)
-        self.scores.hover_text.connect(self._hover.setText)
-        self.scores.picked.connect(self.block.pins.pick)
-        self.scores.left.connect(self.block.pins.leave)
-        self.block.pins.chosen.connect(self.scores.go_to)
-        self.block.pins.changed.connect(self.scores.show_pins)
-        self.block.step_in.wished.connect(session.intervene)
-        self.block.pins.changed.connect(session.watch_pins)
-        session.pin_weights_arrived.connect(self.block.life.add_weights)
-        session.life_arrived.connect(self.block.life.show_life)
-        self.saving.failed.connect(self.show_failure)
-        self.saving.said.connect(self.log.say)
-        self.experiment_panel.edited.connect(self._edited)
-        self.experiment_panel.settled.connect(self._enable_actions)
-        self.experiment_panel.settled.connect(self.starting.form_settled)
-        self.reporting.failed.connect(self.show_failure)
-        self.reporting.said.connect(self.log.say)
-        self.reporting.running_changed.connect(self._enable_actions)
-        self.pages.currentChanged.connect(self._page_changed)
+
+    def _connect(self) -> None:
+        session, files = self.session, self.files
+        panel, life = self.experiment_panel, self.block.life
+        for signal, slot in (
+            (files.experiment_opened, self.starting.open),
+            (files.run_opened, session.open),
+            (files.failed, self._refuse),
+            (files.said, self.log.say),
+            (self._resuming.chosen, self.starting.resume),
+            (self.starting.replacing, self.message.hide),
+            (session.state_changed, self._state_changed),
+            (session.loaded, self._loaded),
+            (session.events_arrived, self._events_arrived),
+            (session.snapshot_arrived, self._snapshot_arrived),
+            (session.moments_arrived, self._moments_arrived),
+            (session.opened, self._opened),
+            (session.failed, self.show_failure),
+            (session.thumbnails_arrived, self.scores.list.show_thumbnails),
+            (session.pin_weights_arrived, life.add_weights),
+            (session.life_arrived, life.show_life),
+            (self.scores.list.in_view_changed, session.show_thumbnails_of),
+            (self.block.interventions.requested, session.intervene),
+            (self.view_state.changed, self._view_changed),
+            (self.pages.currentChanged, self._page_changed),
+            (panel.edited, self._edited),
+            (panel.settled, self._enable_actions),
+            (panel.settled, self.starting.form_settled),
+            (self.reporting.running_changed, self._enable_actions),
+            (self.scores.hover_text, self._hover.setText),
+        ):
+            signal.connect(slot)
+        for source in (self.saving, self.reporting):
+            source.failed.connect(self.show_failure)
+            source.said.connect(self.log.say)
 
     def _lay_out(self) -> None:
         self.setWindowTitle(TITLE)
@@ -337,8 +344,8 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.pages, 1)
         layout.addWidget(self.timeline)
         self.setCentralWidget(central)
-        self._arrangement.place(self.experiment_panel, self.block, self.log)
-        docks = self._arrangement.docks
+        self._dock_layout.place(self.experiment_panel, self.block, self.log)
+        docks = self._dock_layout.docks
         self._block_dock = docks[1]
         bar = self.addToolBar("Run")
         bar.setObjectName("run_bar")
@@ -346,25 +353,26 @@ class MainWindow(QMainWindow):
         bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.actions_.fill_toolbar(bar)
         bar.addWidget(self.progress)
-        step_in = self.block.step_in
+        interventions = self.block.interventions
         self.actions_.fill_menus(
             self.menuBar(),
             [dock.toggleViewAction() for dock in docks],
-            [step_in.pin, step_in.ban],
+            [interventions.pin, interventions.ban],
         )
         self.statusBar().addWidget(self._hover, 1)
         self.statusBar().addPermanentWidget(self._note)
-        self._arrangement.restore()
+        self._dock_layout.restore()
 
     def _complete_pages(self) -> None:
-        """Build the pages that are not on screen at first, with all that hangs on them."""
+        """Build the pages that are not on screen at first, and connect them."""
         self.pages.complete(
+            self.view_state,
             self._runs,
             lambda: self.experiment_panel.experiment,
             lambda: self.session.finished_folder,
         )
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
-        self.inspecting = InspectorEntry(self, inspector, self.pages, self.message, self.log)
+        self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
         self.closing.wait_for(latency.measuring, inspector.reading, self.reporting, self.saving)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)
@@ -373,10 +381,7 @@ class MainWindow(QMainWindow):
             self.saving.add(of_itself)
         self.actions_.fit.triggered.connect(masks.heatmap.fit)
         self.actions_.inspect.triggered.connect(self.inspecting.choose)
-        self.scores.request_changed.connect(masks.follow)
-        masks.request_changed.connect(self._look)
-        masks.pinned.connect(self.scores.pin)
-        self.block.pins.changed.connect(masks.show_pins)
+        masks.request_changed.connect(self._ask)
         for view in (masks, inspector):
             view.hover_text.connect(self._hover.setText)
         for source in (latency, inspector):

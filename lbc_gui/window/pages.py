@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QSplitter, QTabWidget, QWidget
 
 from lbc.config import Experiment
 from lbc_gui.curves.curves_panel import CurvesPanel
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
 
 if TYPE_CHECKING:  # at run time they are imported behind the first paint
@@ -22,7 +23,7 @@ OTHERS = ("Masks", "Inspect", "Latency")
 
 
 class Pages(QTabWidget):
-    """Scores and curves at once; the other pages, grey until then, when ``complete`` is called."""
+    """Scores and curves at once; the other pages are disabled until ``complete`` is called."""
 
     masks: MaskView
     inspector: InspectorPage
@@ -43,16 +44,17 @@ class Pages(QTabWidget):
 
     def complete(
         self,
+        state: ViewState,
         runs: Path,
         experiment: Callable[[], Experiment | None],
         run_folder: Callable[[], Path | None],
     ) -> None:
-        """Build what nobody sees at first: a third of the time that all the pages take."""
+        """Build the other pages, which take a third of the time of all."""
         from lbc_gui.inspector.inspector_page import InspectorPage
         from lbc_gui.latency.latency_page import LatencyPage
         from lbc_gui.masks.mask_view import MaskView
 
-        self.masks, self.inspector = MaskView(runs), InspectorPage()
+        self.masks, self.inspector = MaskView(state, runs), InspectorPage()
         self.latency = LatencyPage(experiment, run_folder)
         pages = (self.masks, self.inspector, self.latency)
         for index, (name, page) in enumerate(zip(OTHERS, pages, strict=True), start=1):
@@ -60,7 +62,7 @@ class Pages(QTabWidget):
             self.insertTab(index, page, name)
 
     @property
-    def view(self) -> ScoreView | MaskView | None:
-        """What is on screen of the run's layers; None on a page that is not about the run."""
+    def run_page(self) -> ScoreView | MaskView | None:
+        """The page on screen; None if it is not about the run."""
         at = self.currentIndex()
         return (self.scores, self.masks)[at] if at < 2 else None

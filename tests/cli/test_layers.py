@@ -1,4 +1,4 @@
-"""``lbc layers``, as a shell runs it."""
+"""``lbc layers`` as run from a shell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_layer_is_a_line_with_its_plan_and_cost(
+def test_every_layer_has_a_row_with_its_plan_and_cost(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["layers", str(file)]) == 0
@@ -30,20 +30,22 @@ def test_every_layer_is_a_line_with_its_plan_and_cost(
     assert rows["stages.1.conv"][1:7] == ["32×16×3×3", "2:4", "1,152", "6", "4,608", f"{macs:,}"]
     assert rows["stages.2.conv"][2:5] == ["1:8 *", "2,304", "8"]
     assert "2 sparse and 2 dense layers" in lines[-2]
-    assert lines[-1] == "* This layer was given its own."
+    assert lines[-1] == "* Pattern set for this layer."
 
 
-def test_json_holds_the_same_and_adds_up(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_the_same_values_and_they_add_up(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["layers", str(file), "--json", "--set", "model.name=deit-tiny", "model.patch=4",
                  "layers={}", "model={name: deit-tiny, patch: 4}"]) == 0  # fmt: skip
-    told = json.loads(capsys.readouterr().out)
-    assert told["image"] == [1, 28, 28]
-    assert len(told["layers"]) == 52
-    layers = sum(layer["macs"] for layer in told["layers"])
-    assert layers + 12 * 2 * 50 * 50 * 192 == told["macs"]
-    shares = sum(layer["share"] for layer in told["layers"])
-    assert shares + told["share_elsewhere"] == pytest.approx(1)
-    fc1 = next(layer for layer in told["layers"] if layer["name"] == "blocks.0.mlp.fc1")
+    output = json.loads(capsys.readouterr().out)
+    assert output["image"] == [1, 28, 28]
+    assert len(output["layers"]) == 52
+    layers = sum(layer["macs"] for layer in output["layers"])
+    assert layers + 12 * 2 * 50 * 50 * 192 == output["macs"]
+    shares = sum(layer["share"] for layer in output["layers"])
+    assert shares + output["share_elsewhere"] == pytest.approx(1)
+    fc1 = next(layer for layer in output["layers"] if layer["name"] == "blocks.0.mlp.fc1")
     assert (fc1["shape"], fc1["positions"], fc1["calls"]) == ([768, 192], 50, 1)
 
 
@@ -53,14 +55,14 @@ def test_an_image_of_another_size_needs_no_data(
     file = tmp_path / "e.yaml"
     file.write_text("model: {name: resnet50}\ndata: {name: npz, file: nowhere.npz}\n")
     assert main(["layers", str(file), "--image", "3x224x224", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["parameters"], told["macs"]) == (25_557_032, 4_089_184_256)
+    output = json.loads(capsys.readouterr().out)
+    assert (output["parameters"], output["macs"]) == (25_557_032, 4_089_184_256)
     assert main(["layers", str(file)]) == 2
     assert "nowhere.npz" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "text"),
     [
         (["model={name: deit-tiny}"], "set model.patch to 2, 4, 7 or 14."),
         (["layers={nope: 1:4}"], "No layer with a weight is named 'nope'"),
@@ -68,17 +70,17 @@ def test_an_image_of_another_size_needs_no_data(
         (["model={import: nonsense}"], "write package.module:function"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
-    file: Path, settings: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_an_error_is_one_sentence(
+    file: Path, settings: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["layers", str(file), "--set", *settings]) == 2
     captured = capsys.readouterr()
-    assert said in captured.err and captured.out == ""
+    assert text in captured.err and captured.out == ""
     assert captured.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("image", ["224", "3x0x4", "axbxc", "3x4x5x6"])
-def test_an_image_that_is_none_is_refused(
+def test_an_invalid_image_size_is_refused(
     file: Path, image: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

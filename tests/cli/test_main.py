@@ -1,4 +1,4 @@
-"""The lbc command, as a shell runs it."""
+"""The lbc command as run from a shell."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def experiment(tmp_path: Path) -> Path:
 
 
 def lbc(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command; whatever happens, no traceback reaches the user."""
+    """Run the command and check that it prints no traceback."""
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=100
     )
@@ -50,7 +50,7 @@ def lbc(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_train_writes_a_run_and_says_where(tmp_path: Path, experiment: Path) -> None:
+def test_train_writes_a_run_and_prints_its_paths(tmp_path: Path, experiment: Path) -> None:
     out = tmp_path / "out"
     done = lbc("train", experiment, "--out", out, "--set", "pattern=1:4", "seed=7", "--set",
                "model.width=32", cwd=tmp_path)  # fmt: skip
@@ -69,7 +69,7 @@ def test_train_writes_a_run_and_says_where(tmp_path: Path, experiment: Path) -> 
     assert main(["inspect", str(out), "--pattern", "1:4", "--skip", "head"]) == 0
 
 
-def test_without_out_a_run_gets_a_folder_of_its_own(
+def test_without_out_a_run_gets_a_new_folder(
     tmp_path: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -96,18 +96,18 @@ def test_every_error_of_a_bad_experiment_is_listed(tmp_path: Path, experiment: P
     experiment.write_text("pattern: 5:4\nmodel: {name: mlp, widht: 3}\ntraining: {epochs: many}\n")
     done = lbc("train", experiment, "--set", "seed=-1", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    for said in ("cannot keep 5", "did you mean 'width'", "Must be a whole number", "seed"):
-        assert said in done.stderr
+    for text in ("cannot keep 5", "did you mean 'width'", "Must be a whole number", "seed"):
+        assert text in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_missing_experiment_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_experiment_is_named(tmp_path: Path) -> None:
     done = lbc("train", "nowhere.yaml", cwd=tmp_path)
     assert done.returncode == 2
     assert "nowhere.yaml" in done.stderr
 
 
-def test_a_run_that_fails_says_why(
+def test_a_failed_run_prints_the_reason(
     tmp_path: Path, experiment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wild = ["optimizer.lr=1e9", "optimizer.lr_schedule=constant", "training.batch_size=100"]
@@ -117,17 +117,17 @@ def test_a_run_that_fails_says_why(
     assert json.loads((out / "run.json").read_text())["status"] == "failed"
 
 
-def test_an_impossible_run_folder_is_a_sentence(
+def test_an_impossible_run_folder_is_an_error_message(
     tmp_path: Path, experiment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
     assert main(["train", str(experiment), "--out", str(tmp_path / "file" / "out")]) == 1
-    said = capsys.readouterr().err
-    assert "could not be written" in said and "file" in said
+    text = capsys.readouterr().err
+    assert "could not be written" in text and "file" in text
 
 
-def started(experiment: Path, out: Path) -> BaseProcess:
-    """A long run that has its first epochs behind it; it prints to the file ``printed``."""
+def start_long_run(experiment: Path, out: Path) -> BaseProcess:
+    """Start a long run and wait for its first epochs; it prints to the file ``printed``."""
     arguments = ("train", experiment, "--out", out, "--set", *LONG)
     process = warm.start(warm.lbc, *arguments, output=out.with_name("printed"))
     end = time.monotonic() + 60
@@ -138,9 +138,9 @@ def started(experiment: Path, out: Path) -> BaseProcess:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-def test_interrupting_keeps_what_was_learned(tmp_path: Path, experiment: Path) -> None:
+def test_an_interrupted_run_is_saved(tmp_path: Path, experiment: Path) -> None:
     out = tmp_path / "out"
-    process = started(experiment, out)
+    process = start_long_run(experiment, out)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
     process.join(timeout=100)
@@ -156,7 +156,7 @@ def test_interrupting_keeps_what_was_learned(tmp_path: Path, experiment: Path) -
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_run_leaves_readable_files(tmp_path: Path, experiment: Path) -> None:
     out = tmp_path / "out"
-    process = started(experiment, out)
+    process = start_long_run(experiment, out)
     time.sleep(0.3)
     process.kill()
     process.join(timeout=100)
@@ -180,13 +180,13 @@ def sparse(tmp_path: Path) -> Path:
     return path
 
 
-def test_inspect_accepts_what_obeys_the_pattern(tmp_path: Path, sparse: Path) -> None:
+def test_inspect_accepts_a_checkpoint_that_obeys_the_pattern(tmp_path: Path, sparse: Path) -> None:
     done = lbc("inspect", sparse, "--pattern", "2:4", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "fc" in done.stdout and "1 layers held against 2:4, 0 broken" in done.stdout
+    assert "fc" in done.stdout and "1 layers checked for 2:4; 0 violate it" in done.stdout
 
 
-def test_inspect_points_at_the_first_violation(
+def test_inspect_shows_the_first_violation(
     sparse: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["inspect", str(sparse), "--pattern", "1:4"]) == 1
@@ -199,24 +199,21 @@ def test_inspect_points_at_the_first_violation(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "text"),
     [
         (lambda path: None, "like 2:4"),
         (lambda path: path.write_bytes(b"nonsense"), "sparse.safetensors"),
         (lambda path: path.unlink(), "sparse.safetensors"),
     ],
 )
-def test_inspect_refuses_wrong_input(
-    sparse: Path,
-    capsys: pytest.CaptureFixture[str],
-    change: Callable[[Path], object],
-    said: str,
+def test_inspect_refuses_invalid_input(
+    sparse: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], object], text: str
 ) -> None:
     change(sparse)
-    pattern = "2-4" if said == "like 2:4" else "2:4"
+    pattern = "2-4" if text == "like 2:4" else "2:4"
     assert main(["inspect", str(sparse), "--pattern", pattern]) == 2
     captured = capsys.readouterr()
-    assert said in captured.err and captured.out == ""
+    assert text in captured.err and captured.out == ""
     assert captured.err.count("\n") == 1
 
 
@@ -233,7 +230,7 @@ def test_the_bundled_example_is_an_experiment() -> None:
     assert load_experiment(example()).training.epochs == 12
 
 
-def test_a_brackets_name_is_printed_as_it_is(
+def test_brackets_in_names_are_printed_literally(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "[red]x.safetensors"

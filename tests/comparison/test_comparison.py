@@ -102,7 +102,7 @@ def test_runs_with_other_settings_are_rejected(
     [
         (["--methods", "lbc,magic"], "'magic' is not known"),
         (["--patterns", "5:4"], "cannot keep 5"),
-        (["--seeds", "0"], "take at least 1"),
+        (["--seeds", "0"], "at least 1 seed"),
         (["--patterns", "2:5"], "No layer of the model can take 2:5"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is exported computes what was trained, and says truly where its zeros are."""
+"""Exported files compute what was trained and describe their sparse layers correctly."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import nn
 import lbc
 from lbc.cli.main import main
 from lbc.config import Experiment
-from lbc.export import ExportError, load_trained, write_onnx, write_safetensors
-from lbc.export.semi_structured import two_four_layers
+from lbc.export import ExportError, load_trained_model, write_onnx, write_safetensors
+from lbc.export.semi_structured import find_two_four_layers
 from lbc.inspection import open_checkpoint
 from lbc.runs.events import Event, StepDone
 from lbc.runs.weights import read_weights
@@ -31,30 +31,30 @@ CONVNET = {"name": "convnet", "width": 8, "depth": 2}
 
 @pytest.fixture
 def run(quick: MakeExperiment, tmp_path: Path) -> Path:
-    """A finished run of a convolutional network at 1:4, whose averaged weights count."""
+    """A finished run of a convolutional network at 1:4 with averaged weights."""
     training = {"epochs": 2, "batch_size": 1000, "ema_decay": 0.5}
     experiment = quick(model=CONVNET, pattern="1:4", training=training)
     Trainer(experiment, tmp_path / "run").train()
     return tmp_path / "run"
 
 
-def test_safetensors_are_those_of_the_run_with_a_manifest(run: Path, tmp_path: Path) -> None:
+def test_safetensors_equal_those_of_the_run_and_have_a_manifest(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     assert main(["export", str(run), "--out", str(out)]) == 0
-    exported, kept = load_file(out), load_file(run / "model.safetensors")
-    assert exported.keys() == kept.keys()
-    assert all(torch.equal(exported[name], kept[name]) for name in kept)
-    told = json.loads((tmp_path / "out.json").read_text())
-    assert told["file"] == "out.safetensors" and told["decided"] is True
-    assert told["model"] == CONVNET and told["in_shape"] == [1, 28, 28]
-    (layer,) = told["layers"]
+    exported, trained = load_file(out), load_file(run / "model.safetensors")
+    assert exported.keys() == trained.keys()
+    assert all(torch.equal(exported[name], trained[name]) for name in trained)
+    manifest = json.loads((tmp_path / "out.json").read_text())
+    assert manifest["file"] == "out.safetensors" and manifest["decided"] is True
+    assert manifest["model"] == CONVNET and manifest["in_shape"] == [1, 28, 28]
+    (layer,) = manifest["layers"]
     weight = exported[layer["weight"]]
     assert layer["name"] == "stages.1.conv" and layer["shape"] == list(weight.shape)
     assert (layer["n"], layer["m"], layer["axis"]) == (1, 4, 1)
     assert layer["density"] == check(weight, Pattern(1, 4)).density == 0.25
     blocks = weight.movedim(layer["axis"], -1).reshape(-1, layer["m"])
     assert int((blocks != 0).sum(1).max()) == layer["n"]
-    assert told["dense"] == {"stages.0.conv": "the first convolution", "head": "the classifier"}
+    assert manifest["dense"] == {"stages.0.conv": "the first convolution", "head": "the classifier"}
     assert main(["inspect", str(out), "--pattern", "1:4"]) == 0
 
 
@@ -91,7 +91,7 @@ def test_a_projection_of_attention_is_exported_and_read_from_the_checkpoint(
     assert torch.equal(torch.where(weight != 0, torch.from_numpy(dense.copy()), 0), weight)
 
 
-def test_an_unfinished_search_is_decided_and_said_so(
+def test_an_unfinished_search_is_decided_and_reported(
     quick: MakeExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     control = Control()
@@ -103,14 +103,14 @@ def test_an_unfinished_search_is_decided_and_said_so(
     Trainer(quick(), tmp_path / "run", control, stop).train()
     out = tmp_path / "out.safetensors"
     assert main(["export", str(tmp_path / "run" / "checkpoint.pt"), "--out", str(out)]) == 0
-    assert "The search was not over" in capsys.readouterr().out
+    assert "The search was unfinished" in capsys.readouterr().out
     assert json.loads((tmp_path / "out.json").read_text())["decided"] is False
     assert check(load_file(out)["hidden.0.weight"], Pattern(2, 4)).valid
 
 
-def test_onnxruntime_computes_what_torch_does(run: Path, tmp_path: Path) -> None:
+def test_onnxruntime_computes_the_same_as_torch(run: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    trained = load_trained(run)
+    trained = load_trained_model(run)
     difference = write_onnx(trained, tmp_path / "out.onnx")
     assert 0 <= difference < 1e-4
     session = onnxruntime.InferenceSession(str(tmp_path / "out.onnx"))
@@ -123,41 +123,41 @@ def test_onnxruntime_computes_what_torch_does(run: Path, tmp_path: Path) -> None
     assert [file.name for file in tmp_path.glob("*.onnx*")] == ["out.onnx"]
     with open_checkpoint(tmp_path / "out.onnx") as written, open_checkpoint(run) as own:
         assert set(written.layers) == set(own.layers)
-        for name in own.layers:  # norms may have been folded into the weights: zeros stay zeros
+        for name in own.layers:  # the exporter may fold norms into weights, which preserves zeros
             assert torch.equal(written.weight(name) != 0, own.weight(name) != 0)
 
 
-def test_a_model_that_onnx_cannot_hold_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
+def test_a_failed_onnx_export_leaves_no_file(run: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
 
-    class Wandering(nn.Module):
+    class NonDeterministic(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images.flatten(1)[:, :10] + torch.rand(1)  # another answer every time
+            return images.flatten(1)[:, :10] + torch.rand(1)  # different in every call
 
-    trained = load_trained(run)
-    trained.model.__class__ = Wandering
+    trained = load_trained_model(run)
+    trained.model.__class__ = NonDeterministic
     with pytest.raises(ExportError, match="logits differ from torch's by up to"):
         write_onnx(trained, tmp_path / "out.onnx")
     assert not list(tmp_path.glob("*.onnx*")) and not list(tmp_path.glob(".*"))
 
 
-def test_nothing_is_overwritten_and_nothing_foreign_is_exported(
+def test_existing_files_and_invalid_checkpoints_are_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.json").write_text("mine")
     (tmp_path / "torn.pt").write_bytes((run / "checkpoint.pt").read_bytes()[:500])
-    for source, out, said in (
-        (run, "mine.safetensors", "mine.json exists already"),
-        (run, "deep/out.safetensors", "does not exist: make it first"),
+    for source, out, text in (
+        (run, "mine.safetensors", "mine.json already exists"),
+        (run, "deep/out.safetensors", "does not exist: create it first"),
         (tmp_path, "out.safetensors", "checkpoint.pt does not exist"),
         (tmp_path / "torn.pt", "out.safetensors", "torn.pt is truncated"),
         (run / "model.safetensors", "out.safetensors", "model.safetensors is truncated, or not"),
     ):
         assert main(["export", str(source), "--out", str(tmp_path / out)]) == 2
-        assert said in capsys.readouterr().err
+        assert text in capsys.readouterr().err
     assert (tmp_path / "mine.json").read_text() == "mine"
     with pytest.raises(ExportError):
-        write_safetensors(load_trained(run), tmp_path / "mine.safetensors")
+        write_safetensors(load_trained_model(run), tmp_path / "mine.safetensors")
 
 
 def two_four(*shape: int) -> nn.Linear:
@@ -167,23 +167,23 @@ def two_four(*shape: int) -> nn.Linear:
     return layer
 
 
-def test_only_layers_that_are_two_of_four_are_taken() -> None:
+def test_only_two_four_layers_are_found() -> None:
     broken = two_four(64, 64)
     with torch.no_grad():
         broken.weight[3, 4:7] = 1
     model = nn.Sequential(two_four(32, 64), two_four(64, 128), two_four(10, 64), broken)
-    names, reasons = two_four_layers(model)
+    names, reasons = find_two_four_layers(model)
     assert names == ("0", "1")
     assert reasons == {
-        "2": "10×64 is not a multiple of 32×64, as the sparse tensor cores need",
+        "2": "10×64 is not a multiple of 32×64, as the kernels require",
         "3": "1 blocks keep more than 2 of 4 weights",
     }
 
 
-def test_what_cannot_be_made_semi_structured_is_told_and_left_alone() -> None:
+def test_a_model_that_cannot_be_converted_is_refused_and_unchanged() -> None:
     model = nn.Sequential(two_four(32, 64), nn.Linear(32, 64))
     before = model[0].weight
-    with pytest.raises(ValueError, match="exists on CUDA GPUs alone"):
+    with pytest.raises(ValueError, match="requires a CUDA GPU"):
         lbc.to_sparse_semi_structured(model)
     assert model[0].weight is before
     with pytest.raises(ValueError, match=r"No layer of the model is 2:4 \(0: "):
@@ -191,7 +191,7 @@ def test_what_cannot_be_made_semi_structured_is_told_and_left_alone() -> None:
     with pytest.raises(ValueError, match="it has no Linear layer"):
         lbc.to_sparse_semi_structured(nn.Sequential(nn.ReLU()))
     lbc.sparsify(searching := nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 4)), "2:4")
-    with pytest.raises(ValueError, match="still in training"):
+    with pytest.raises(ValueError, match="still parametrized"):
         lbc.to_sparse_semi_structured(searching)
 
 

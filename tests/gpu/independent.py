@@ -1,9 +1,8 @@
-"""The same products as a measurement's, timed by other code with CUDA graphs and events.
+"""Times the products of a measurement with independent code, using CUDA graphs and events.
 
 python tests/gpu/independent.py MEASURED.json OUT.json
 
-Needs torch with CUDA only. Takes from the measurement the sizes and the algorithms to compare, and
-never a time.
+Needs only torch with CUDA. From the measurement it uses sizes and algorithms, but no times.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ WARM_SECONDS = 0.25
 Call = Callable[[], torch.Tensor]
 Operands = list[tuple[torch.Tensor, torch.Tensor]]
 
-# Private, or untyped in torch: named once.
+# Private or untyped in torch.
 sparse_product: Any = torch._cslt_sparse_mm
 compress: Any = torch._cslt_compress
 new_stream: Any = torch.cuda.Stream
@@ -36,7 +35,7 @@ new_event: Any = torch.cuda.Event
 
 
 def sparse_weight(m: int, k: int, dtype: torch.dtype) -> torch.Tensor:
-    """Normal values, a random two of every four of them zero."""
+    """Normally distributed values; two of every four, chosen at random, are zero."""
     dropped = torch.rand(m * k // 4, 4, device="cuda").argsort(dim=1)[:, :2]
     weight = torch.randn(m * k // 4, 4, device="cuda").scatter_(1, dropped, 0)
     return weight.view(m, k).to(dtype)
@@ -51,7 +50,7 @@ def dense_calls(library: str, sets: Operands) -> list[Call]:
 
 
 def sparse_calls(algorithm: dict[str, int] | None, sets: Operands) -> list[Call]:
-    """torch's own layer, or cuSPARSELt's product with a given algorithm."""
+    """Calls of torch's 2:4 layer, or of cuSPARSELt's product with a given algorithm."""
     if algorithm is None:
         SparseSemiStructuredTensor._FORCE_CUTLASS = False
         return [partial(linear, x, to_sparse_semi_structured(weight)) for x, weight in sets]
@@ -59,8 +58,8 @@ def sparse_calls(algorithm: dict[str, int] | None, sets: Operands) -> list[Call]
     return [partial(sparse_product, compress(weight), x.t(), **more) for x, weight in sets]
 
 
-def captured(calls: list[Call]) -> torch.cuda.CUDAGraph:
-    """A graph of ``CALLS`` calls that go round the sets of operands."""
+def capture(calls: list[Call]) -> torch.cuda.CUDAGraph:
+    """Capture a graph of ``CALLS`` calls that use the sets of operands in turn."""
     stream = new_stream()
     torch.cuda.synchronize()
     with torch.cuda.stream(stream):
@@ -75,8 +74,8 @@ def captured(calls: list[Call]) -> torch.cuda.CUDAGraph:
     return graph
 
 
-def replayed(graph: torch.cuda.CUDAGraph) -> float:
-    """Milliseconds of one replay."""
+def replay_ms(graph: torch.cuda.CUDAGraph) -> float:
+    """Return the milliseconds of one replay."""
     before, after = new_event(enable_timing=True), new_event(enable_timing=True)
     before.record()
     graph.replay()
@@ -85,8 +84,8 @@ def replayed(graph: torch.cuda.CUDAGraph) -> float:
     return float(before.elapsed_time(after))
 
 
-def timed(result: dict[str, Any], dtype: torch.dtype) -> dict[str, float]:
-    """Microseconds a call for each way that the measurement timed in a graph."""
+def measure(result: dict[str, Any], dtype: torch.dtype) -> dict[str, float]:
+    """Return the microseconds per call of each way that was measured in a graph."""
     m, n, k = result["m"], result["n"], result["k"]
     cache = torch.cuda.get_device_properties(0).L2_cache_size
     count = min(16, 1 + 4 * cache // (dtype.itemsize * (m * k + n * k)))
@@ -95,35 +94,35 @@ def timed(result: dict[str, Any], dtype: torch.dtype) -> dict[str, float]:
         for _ in range(count)
     ]
     graphs: dict[str, torch.cuda.CUDAGraph] = {}
-    for told in result["times"]:
-        way = told["way"]
-        if told["mode"] != "graph" or told["unfolded"] or way == "A/A":
+    for time_record in result["times"]:
+        way = time_record["way"]
+        if time_record["mode"] != "graph" or time_record["unfolded"] or way == "A/A":
             continue
-        if told["dense"] and way.startswith("cuBLAS"):
-            graphs[way] = captured(dense_calls(way.lower(), sets))
+        if time_record["dense"] and way.startswith("cuBLAS"):
+            graphs[way] = capture(dense_calls(way.lower(), sets))
         elif way.startswith("cuSPARSELt") and not any(result["padded"]):
-            graphs[way] = captured(sparse_calls(told["algorithm"], sets))
+            graphs[way] = capture(sparse_calls(time_record["algorithm"], sets))
     for graph in graphs.values():
         end = time.monotonic() + WARM_SECONDS
         while time.monotonic() < end:
-            replayed(graph)
+            replay_ms(graph)
     times: dict[str, list[float]] = {way: [] for way in graphs}
     for number in range(ROUNDS):
         for way in sorted(graphs, reverse=bool(number % 2)):
-            times[way].append(replayed(graphs[way]))
-    return {way: median(found) * 1000 / max(CALLS, count) for way, found in times.items()}
+            times[way].append(replay_ms(graphs[way]))
+    return {way: median(ms) * 1000 / max(CALLS, count) for way, ms in times.items()}
 
 
 def main(source: Path, target: Path) -> None:
-    """Time every measured case of the file's first measurement."""
+    """Time every measured case of the first measurement in the file."""
     measurement = json.loads(source.read_text())["measurements"][0]
     dtype = getattr(torch, measurement["dtype"])
-    found = []
+    cases = []
     with torch.inference_mode():
         for result in measurement["results"]:
             if result["status"] == "measured":
-                found.append({"name": result["name"], "us": timed(result, dtype)})
-                target.write_text(json.dumps(found, indent=1))
+                cases.append({"name": result["name"], "us": measure(result, dtype)})
+                target.write_text(json.dumps(cases, indent=1))
                 torch.cuda.empty_cache()
 
 

@@ -1,14 +1,15 @@
 #!/bin/sh
-# All checks of the latency measurement that need a GPU, in one go and in under 8 minutes.
+# Runs all checks of the latency measurement that need a GPU, in less than 8 minutes.
 #
 #   PYTHON=python3 sh tests/gpu/run_all.sh [FOLDER]
 #
-# PYTHON has torch 2.11 to 2.13 with CUDA; LBC_PYTHON (PYTHON unless set) has pydantic, rich and
-# PyYAML. FOLDER (OUT, or gpu-results) gets each step's JSON and log, independent.txt, verdict.json
-# and measurement.json, which may go to resources/measurements/. Status: 0 every check met, 1 some
-# missed, 2 wrong input, 3 no usable GPU. Reads the GPU's clocks and power, never sets them.
+# PYTHON needs torch 2.11 to 2.13 with CUDA; LBC_PYTHON (default: PYTHON) needs pydantic, rich and
+# PyYAML. FOLDER (default: OUT, or gpu-results) receives the JSON and log of each step,
+# independent.txt, verdict.json and measurement.json, which may be copied to
+# resources/measurements/. Exit status: 0 all checks passed, 1 some failed, 2 invalid input, 3 no
+# usable GPU. The GPU's clocks and power are read, never set.
 #
-# Written without a GPU at hand: it has never been run on one.
+# This script has never been run on a GPU.
 
 set -u
 
@@ -20,33 +21,33 @@ deadline=$(($(date +%s) + 465))
 
 for python in "$PYTHON" "$LBC_PYTHON"; do
     command -v "$python" >/dev/null || {
-        echo "$python is not there: name the Python that has torch, as in PYTHON=python3.12." >&2
+        echo "$python was not found: give a Python with torch, for example PYTHON=python3.12." >&2
         exit 2
     }
 done
 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 export PYTHONPATH
 "$LBC_PYTHON" -c 'import pydantic, rich, yaml' 2>/dev/null || {
-    echo "$LBC_PYTHON lacks pydantic, rich or PyYAML: install them, or name another LBC_PYTHON." >&2
+    echo "$LBC_PYTHON lacks pydantic, rich or PyYAML: install them, or set LBC_PYTHON." >&2
     exit 2
 }
 mkdir -p "$folder" && folder=$(cd "$folder" && pwd) || exit 2
 rm -f "$folder"/*.json "$folder"/*.log "$folder"/*.txt "$folder"/*.seconds
 
-# step NAME SECONDS COMMAND...: run it, keep what it says, stop it at its time or the whole's.
+# step NAME SECONDS COMMAND...: runs it with a log, within its own and the overall time limit.
 step() {
     name=$1 limit=$2
     shift 2
     left=$((deadline - $(date +%s)))
     [ "$left" -lt "$limit" ] && limit=$left
     if [ "$limit" -le 5 ]; then
-        echo "$name: no time was left" | tee "$folder/$name.log"
+        echo "$name: no time left" | tee "$folder/$name.log"
         return 1
     fi
-    began=$(date +%s.%N)
+    started=$(date +%s.%N)
     timeout -k 10 "$limit" "$@" >"$folder/$name.log" 2>&1
     status=$?
-    awk "BEGIN {print $(date +%s.%N) - $began}" >"$folder/$name.seconds"
+    awk "BEGIN {print $(date +%s.%N) - $started}" >"$folder/$name.seconds"
     echo "$name: status $status after $(cat "$folder/$name.seconds") s"
     return "$status"
 }
@@ -59,7 +60,7 @@ latency() {
 
 latency probe probe 90 || {
     cat "$folder/probe.log" >&2
-    echo "No check was made: this machine has no usable GPU." >&2
+    echo "Nothing was checked: this machine has no usable GPU." >&2
     exit 3
 }
 cat "$folder/probe.log"

@@ -128,11 +128,11 @@ def test_the_command_detects_compares_and_writes_violations(
     weight[0, 0] = 1
     save_file({"fc.weight": weight, "head.weight": torch.ones(2, 8)}, second)
     assert main(["inspect", str(first), "--against", str(second)]) == 1
-    assert "2 layers, 1 of them not the same" in capsys.readouterr().out
+    assert "2 layers, 1 of them different" in capsys.readouterr().out
     assert main(["inspect", str(first), "--against", str(second), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["layers"][0]["flipped"] == 1
     assert main(["inspect", str(first), "--against", str(second), "--pattern", "2:4"]) == 2
-    assert "stands alone" in capsys.readouterr().err
+    assert "cannot be combined" in capsys.readouterr().err
 
     lines = tmp_path / "v.csv"
     assert main(["inspect", str(second), "--violations", str(lines)]) == 0

@@ -18,7 +18,8 @@ from lbc.inspection.detection import WIDTHS, Detection
 from lbc.inspection.rows import block_counts, kept_rows, weight_rows
 from lbc.inspection.survey import violations_in
 from lbc.inspection.violations import save_violations
-from lbc.sparsity.compliance import check, weight_place
+from lbc.sparsity.blocks import weight_place
+from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 
 

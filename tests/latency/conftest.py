@@ -1,4 +1,4 @@
-"""Workers to talk to: this processor's own, recorded ones, and one behind a command named ssh."""
+"""Workers for the tests: real ones on this CPU, recorded ones, and one behind a fake ssh."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from lbc.latency.cases import Case, typed
+from lbc.latency.cases import Case, parse_case
 from lbc.latency.run import CaseDone, Event, Request, Settings
 
 STREAMS = Path(__file__).parent / "streams"
 QUICK = Settings(samples=7, warmup_seconds=0, warmup_calls=1)
-FOR_EVER = Settings(warmup_seconds=1e6)
-"""A first case that does not end by itself."""
+ENDLESS = Settings(warmup_seconds=1e6)
+"""The first case does not end by itself."""
 
-SMALL = [typed("32x8x64"), typed("16x8x32"), typed("8x16x32"), typed("8x8x8")]
+SMALL = [parse_case("32x8x64"), parse_case("16x8x32"), parse_case("8x16x32"), parse_case("8x8x8")]
 
 SSH = f"""#!{sys.executable}
 import os, signal, subprocess, sys, threading
@@ -57,8 +57,8 @@ for line in there.stdout:
         os._exit(255)
 os._exit(there.wait() % 256)
 """
-"""As OpenSSH does it, as far as a worker can tell: options, a banner, a command for a shell there
-that outlives the connection. It breaks once, after FAKE_SSH_LINES answers and half of one."""
+"""Imitates OpenSSH: options, a banner, and a shell command that outlives the connection. It breaks
+once, after FAKE_SSH_LINES answers and half of another."""
 
 WORKER = f"""#!{sys.executable}
 import os, pathlib, sys, time
@@ -66,7 +66,7 @@ folder = pathlib.Path(__file__).parent
 sys.stdin.readline()
 left = sorted(folder.glob("stream-*"))
 if not left:
-    sys.exit("nothing left to say")
+    sys.exit("no stream is left")
 text = left[0].read_text()
 left[0].unlink()
 sys.stdout.write(text)
@@ -74,10 +74,10 @@ sys.stdout.flush()
 if text.endswith("(silence)"):
     time.sleep(1000)
 """
-"""A worker that says what was recorded, a stream each time it is started."""
+"""A worker that prints a recorded stream, the next one at each start."""
 
 
-def program(path: Path, text: str) -> Path:
+def write_program(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
@@ -85,10 +85,10 @@ def program(path: Path, text: str) -> Path:
 
 @pytest.fixture
 def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A command named ssh comes first; returns the file whose presence says that it broke once."""
+    """Put a fake ssh first in PATH; return the file that exists once the connection has broken."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    program(folder / "ssh", SSH)
+    write_program(folder / "ssh", SSH)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FAKE_SSH_ONCE", str(tmp_path / "broke"))
@@ -97,33 +97,33 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Callable[..., str]:
-    """A Python that, instead of the worker, plays the given streams, one at each start."""
+    """A Python that prints the given streams instead of running the worker, one at each start."""
     folder = tmp_path / "recorded"
     folder.mkdir()
 
     def make(*streams: str) -> str:
         for number, stream in enumerate(streams):
             (folder / f"stream-{number}").write_text(stream)
-        return str(program(folder / "python", WORKER))
+        return str(write_program(folder / "python", WORKER))
 
     return make
 
 
 @pytest.fixture
 def pids(tmp_path: Path) -> Iterator[Callable[[], list[int]]]:
-    """The processes that ``counting_python`` became, in their order."""
+    """The process ids written by ``counting_python``, in order."""
     yield lambda: [int(pid) for pid in (tmp_path / "pids").read_text().split()]
 
 
 @pytest.fixture
 def counting_python(tmp_path: Path) -> str:
-    """This Python, which writes down its process's number first."""
+    """This Python, which first writes its process id to a file."""
     text = f'#!/bin/sh\necho $$ >> {tmp_path}/pids\nexec {sys.executable} "$@"\n'
-    return str(program(tmp_path / "counting-python", text))
+    return str(write_program(tmp_path / "counting-python", text))
 
 
 def cpu(cases: list[Case], settings: Settings = QUICK, **more: Any) -> Request:
-    return Request.on(cases, "cpu", settings=settings, **more)
+    return Request.for_device(cases, "cpu", settings=settings, **more)
 
 
 def stream(name: str) -> str:
@@ -139,17 +139,17 @@ def answer(kind: str, **content: Any) -> str:
 
 
 def hello(**device: Any) -> str:
-    """A worker on a processor; keyword arguments change its device."""
-    told = {"kind": "cpu", "name": "a processor", "torch": "2.12.0"} | device
-    return answer("hello", schema=1, pid=1, device=told, backend="cpu", dtype="float32", time=1.0)
+    """The hello of a worker on a CPU; keyword arguments change its device."""
+    values = {"kind": "cpu", "name": "a processor", "torch": "2.12.0"} | device
+    return answer("hello", schema=1, pid=1, device=values, backend="cpu", dtype="float32", time=1.0)
 
 
-def gone(pid: int, seconds: float = 20.0) -> bool:
-    """Whether a process ends in time; one that nobody has waited for has ended too."""
+def ends(pid: int, seconds: float = 20.0) -> bool:
+    """Return True if the process ends, or becomes a zombie, within the time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        told = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
-        if told.stdout.strip()[:1] in ("", "Z"):
+        done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+        if done.stdout.strip()[:1] in ("", "Z"):
             return True
         time.sleep(0.05)
     return False

@@ -1,4 +1,4 @@
-"""A process that answers like a worker on a GPU, with figures that are made up."""
+"""A process that answers like a worker on a GPU, with made-up figures."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from lbc.latency.worker import PREFIX
 _SCRIPT = """#!{python}
 import json, sys, time
 job = json.loads(sys.stdin.readline())
-def say(kind, **content):
+def send(kind, **content):
     print({prefix!r} + json.dumps(dict(content, kind=kind)), flush=True)
     time.sleep({pause})
 device = dict(kind="cuda", name="NVIDIA H100 (made up)", torch="2.13.0", capability=[9, 0],
               cusparselt=801)
-say("hello", schema=1, device=device, backend=job["backend"], dtype=job["dtype"], time=1.0)
+send("hello", schema=1, device=device, backend=job["backend"], dtype=job["dtype"], time=1.0)
 for index in range(job["first"], len(job["cases"])):
     case = job["cases"][index]
-    say("start", index=index)
+    send("start", index=index)
     dense = 2 * case["m"] * case["n"] * case["k"] / 500e12 * 1e6 + 8
     times, ratios = [], []
     for mode, more in (("graph", 0), ("eager", 20)):
@@ -30,13 +30,13 @@ for index in range(job["first"], len(job["cases"])):
         ratios.append(dict(way=way, over="cuBLAS", mode=mode, ratio=ratio, low=0.99 * ratio,
                            high=1.01 * ratio))
     named = {{key: case[key] for key in ("name", "m", "n", "k")}}
-    say("result", index=index, status="measured", times=times, ratios=ratios, **named)
-say("done")
+    send("result", index=index, status="measured", times=times, ratios=ratios, **named)
+send("done")
 """
 
 
 def write_worker(folder: Path, pause: float = 0.0) -> Path:
-    """An executable that takes the place of Python; ``pause`` seconds follow every line."""
+    """Write an executable to use as Python; it pauses ``pause`` seconds after every line."""
     path = folder / "made_up_worker"
     path.write_text(_SCRIPT.format(python=sys.executable, prefix=PREFIX, pause=pause))
     path.chmod(0o755)

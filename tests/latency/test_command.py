@@ -1,4 +1,4 @@
-"""``lbc latency``, as a shell runs it: what it prints, writes and returns."""
+"""``lbc latency`` as run from a shell: output, files and exit status."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from lbc.latency.files import load_measurements
-from tests.latency.conftest import STREAMS, answer, gone, hello, stream
+from tests.latency.conftest import STREAMS, answer, ends, hello, stream
 
 LATENCY = [sys.executable, "-m", "lbc", "latency"]
 CPU_RUN = ("run", "--device", "cpu", "--shapes")
 
 
 def lbc(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command; whatever happens, no traceback reaches the user."""
+    """Run the command and check that it prints no traceback."""
     done = subprocess.run(
         [*LATENCY, *map(str, arguments)],
         capture_output=True,
@@ -35,11 +35,11 @@ def lbc(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
     return done
 
 
-def test_run_measures_this_processor_and_show_prints_the_same(tmp_path: Path) -> None:
+def test_run_measures_this_cpu_and_show_prints_the_same(tmp_path: Path) -> None:
     path, table = tmp_path / "found.json", tmp_path / "found.csv"
     done = lbc(*CPU_RUN, "16x8x32", "--json", path, "--csv", table)
     assert done.returncode == 0, done.stderr
-    assert "they say nothing about 2:4 on a GPU" in done.stdout
+    assert "say nothing about 2:4 on a GPU" in done.stdout
     assert "16 × 8 × 32" in done.stdout
     assert lbc("show", path).stdout == done.stdout
     rows = list(csv.DictReader(io.StringIO(table.read_text())))
@@ -56,14 +56,14 @@ def test_the_printed_command_measures_elsewhere_and_show_reads_its_file(tmp_path
     assert (shown.returncode, "16 × 8 × 32" in shown.stdout) == (0, True)
 
 
-def test_a_recorded_gpu_is_shown_with_its_reasons() -> None:
+def test_a_recorded_gpu_is_shown_with_explanations() -> None:
     shown = lbc("show", STREAMS / "h100-synthetic.ndjson").stdout
     assert "NVIDIA H100 80GB HBM3 (synthetic) · bfloat16 · cuSPARSELt" in shown
     assert "1.50 (1.49–1.51)" in shown
     assert "known regressions" in shown
 
 
-def test_cases_that_were_not_measured_give_1_and_the_others_are_kept(
+def test_a_case_that_was_not_measured_gives_status_1(
     tmp_path: Path, recorded: Callable[..., str]
 ) -> None:
     python = recorded(
@@ -76,18 +76,16 @@ def test_cases_that_were_not_measured_give_1_and_the_others_are_kept(
     assert measurement.results[0].kind == "hung"
 
 
-def test_a_backend_that_the_gpu_cannot_run_is_missed_only_by_name(
-    recorded: Callable[..., str],
-) -> None:
+def test_an_unsupported_backend_is_missing_only_if_requested(recorded: Callable[..., str]) -> None:
     refusal = answer("failed", **{"class": "GPU", "message": "CUTLASS runs on 8.x only."})
     shapes = ("--shapes", "4096", "1024", "1000x2048x4096")
-    for named, status in (((), 0), (("--backend", "cusparselt", "--backend", "cutlass"), 1)):
+    for backends, status in (((), 0), (("--backend", "cusparselt", "--backend", "cutlass"), 1)):
         python = recorded(stream("h100-synthetic"), refusal)
-        done = lbc("run", *shapes, *named, "--python", python)
+        done = lbc("run", *shapes, *backends, "--python", python)
         assert (done.returncode, "CUTLASS runs on 8.x only." in done.stderr) == (status, True)
 
 
-def test_files_that_cannot_be_written_cost_no_result(
+def test_results_are_printed_if_files_cannot_be_written(
     tmp_path: Path, recorded: Callable[..., str]
 ) -> None:
     python = recorded(stream("h100-synthetic"))
@@ -99,28 +97,30 @@ def test_files_that_cannot_be_written_cost_no_result(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
-        ((*CPU_RUN, "5x5x5"), "which 2:4 cannot divide"),
-        ((*CPU_RUN, "no-such-net"), "'no-such-net' is not known: choose"),
+        ((*CPU_RUN, "5x5x5"), "2:4 needs a multiple of 4"),
+        ((*CPU_RUN, "no-such-net"), "'no-such-net' is unknown: choose"),
         ((*CPU_RUN, "8x8x0"), "is out of range"),
-        (("show", __file__), "holds no measurement"),
+        (("show", __file__), "contains no measurement"),
         (("show", "/no/such/file"), "cannot be read: No such file"),
-        (("probe", "--host=-oProxyCommand=x"), "is no host"),
-        (("probe", "--device", "tpu"), "'tpu' is no device: write cuda, cuda:1 or cpu."),
-        ((*CPU_RUN, "8", "--dtype", "int8"), "A processor takes float32, bfloat16, and no int8."),
-        (("run", "--dtype", "float32"), "2:4 on a GPU takes float16, bfloat16, int8, and no"),
-        ((*CPU_RUN, "8", "--backend", "cutlass"), "A processor has no --backend"),
-        ((*CPU_RUN, "8", "--json", "/no/dir/x.json"), "there is no folder /no/dir."),
-        ((*CPU_RUN, "8", "--csv", "/no/dir/x.csv"), "there is no folder /no/dir."),
+        (("probe", "--host=-oProxyCommand=x"), "is not a host"),
+        (("probe", "--device", "tpu"), "'tpu' is not a device: write cuda, cuda:1 or cpu."),
+        ((*CPU_RUN, "8", "--dtype", "int8"), "A CPU supports float32, bfloat16, not int8."),
+        (("run", "--dtype", "float32"), "2:4 on a GPU supports float16, bfloat16, int8, not"),
+        ((*CPU_RUN, "8", "--backend", "cutlass"), "--backend applies only to GPUs"),
+        ((*CPU_RUN, "8", "--json", "/no/dir/x.json"), "the folder /no/dir does not exist."),
+        ((*CPU_RUN, "8", "--csv", "/no/dir/x.csv"), "the folder /no/dir does not exist."),
     ],
 )
-def test_wrong_input_gives_2_and_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+def test_invalid_input_gives_status_2_and_a_message(
+    arguments: tuple[str, ...], message: str
+) -> None:
     done = lbc(*arguments)
-    assert (done.returncode, sentence in done.stderr) == (2, True)
+    assert (done.returncode, message in done.stderr) == (2, True)
 
 
-def test_without_a_gpu_it_says_what_is_missing_and_how_to_measure_elsewhere() -> None:
+def test_without_a_gpu_the_requirements_are_printed() -> None:
     done = lbc("run", "--shapes", "4096", "--backend", "cusparselt", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 3
     assert "on this machine." in done.stderr
@@ -128,28 +128,28 @@ def test_without_a_gpu_it_says_what_is_missing_and_how_to_measure_elsewhere() ->
     assert "--print-command" in done.stderr
 
 
-def test_a_torch_that_is_too_old_gives_3_and_the_version_to_install(
+def test_an_old_torch_gives_status_3_and_the_version_to_install(
     recorded: Callable[..., str],
 ) -> None:
-    sentence = "torch 2.10.1 is too old: install 2.11 or newer."
-    python = recorded(answer("failed", **{"class": "torch", "message": sentence}))
+    message = "torch 2.10.1 is too old: install 2.11 or newer."
+    python = recorded(answer("failed", **{"class": "torch", "message": message}))
     done = lbc("probe", "--python", python)
-    assert (done.returncode, sentence in done.stderr) == (3, True)
+    assert (done.returncode, message in done.stderr) == (3, True)
 
 
-def test_a_server_that_cannot_be_reached_gives_4(tmp_path: Path) -> None:
+def test_an_unreachable_server_gives_status_4(tmp_path: Path) -> None:
     assert lbc("probe", "--host", "server", PATH=str(tmp_path)).returncode == 4
     assert lbc("run", "--python", "/no/such/python").returncode == 4
 
 
-def test_probe_says_what_this_processor_is() -> None:
+def test_probe_describes_this_cpu() -> None:
     done = lbc("probe", "--device", "cpu")
     assert done.returncode == 0
     assert "torch 2." in done.stdout
     assert "cpu: ready" in done.stdout
 
 
-def test_ctrl_c_twice_stops_the_worker_once_and_gives_130(
+def test_ctrl_c_twice_stops_the_worker_once_and_gives_status_130(
     tmp_path: Path, counting_python: str, pids: Callable[[], list[int]]
 ) -> None:
     process = subprocess.Popen(
@@ -165,4 +165,4 @@ def test_ctrl_c_twice_stops_the_worker_once_and_gives_130(
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in out + errors
-    assert gone(pids()[0])
+    assert ends(pids()[0])

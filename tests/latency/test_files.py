@@ -1,4 +1,4 @@
-"""Measurements survive the disk; whatever else a file holds is a sentence, and never runs."""
+"""Measurements are saved and loaded; other files give an error and never run code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lbc.latency.answers import measurements_in
+from lbc.latency.answers import parse_measurements
 from lbc.latency.files import CSV_COLUMNS, as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
 from tests.latency.conftest import STREAMS, answer, stream
@@ -18,7 +18,7 @@ from tests.latency.conftest import STREAMS, answer, stream
 
 @pytest.fixture
 def measured() -> tuple[Measurement, ...]:
-    return measurements_in(stream("h100-synthetic").splitlines(), source="gpu-07")
+    return parse_measurements(stream("h100-synthetic").splitlines(), source="gpu-07")
 
 
 def test_a_saved_file_gives_the_same_measurements(
@@ -30,56 +30,52 @@ def test_a_saved_file_gives_the_same_measurements(
     assert json.loads(path.read_text())["schema"] == 1
 
 
-def test_what_a_worker_printed_is_read_as_it_is(measured: tuple[Measurement, ...]) -> None:
-    (told,) = load_measurements(STREAMS / "h100-synthetic.ndjson")
-    assert told.results == measured[0].results
+def test_the_output_of_a_worker_can_be_loaded(measured: tuple[Measurement, ...]) -> None:
+    (loaded,) = load_measurements(STREAMS / "h100-synthetic.ndjson")
+    assert loaded.results == measured[0].results
 
 
-def test_a_byte_order_mark_is_no_obstacle(
-    tmp_path: Path, measured: tuple[Measurement, ...]
-) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path, measured: tuple[Measurement, ...]) -> None:
     save_measurements(tmp_path / "plain", measured)
     (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "plain").read_bytes())
     assert load_measurements(tmp_path / "marked") == measured
 
 
-class Bomb:
+class Malicious:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return Path.touch, (Path("ran"),)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "message"),
     [
-        (b"", "holds no measurement"),
-        (b"\x80\xff\x00", "is no text file"),
-        (pickle.dumps(Bomb()), "is no text file"),
-        (pickle.dumps(Bomb(), protocol=0), "holds no measurement"),
-        (b"[]", "is no measurement of version 1"),
-        (b"null", "is no measurement of version 1"),
-        (b'{"schema": 2, "measurements": []}', "is no measurement of version 1: schema"),
+        (b"", "contains no measurement"),
+        (b"\x80\xff\x00", "is not a text file"),
+        (pickle.dumps(Malicious()), "is not a text file"),
+        (pickle.dumps(Malicious(), protocol=0), "contains no measurement"),
+        (b"[]", "is not a measurement of version 1"),
+        (b"null", "is not a measurement of version 1"),
+        (b'{"schema": 2, "measurements": []}', "is not a measurement of version 1: schema"),
         (b'{"schema": 1}', "measurements: Field required"),
-        (b'{"dependencies": {"left-pad": "1.0"}}', "is no measurement of version 1"),
-        (b"[" * 200_000, "holds no measurement"),
-        (b"MZ\n\n@lbc-latency {\n", "holds no measurement"),
+        (b'{"dependencies": {"left-pad": "1.0"}}', "is not a measurement of version 1"),
+        (b"[" * 200_000, "contains no measurement"),
+        (b"MZ\n\n@lbc-latency {\n", "contains no measurement"),
     ],
 )
-def test_other_files_are_named_in_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, sentence: str
+def test_other_files_give_an_error_that_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(MeasurementError) as error:
         load_measurements(path)
-    assert sentence in str(error.value)
+    assert message in str(error.value)
     assert str(path) in str(error.value)
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_file_cut_anywhere_is_a_sentence(
-    tmp_path: Path, measured: tuple[Measurement, ...]
-) -> None:
+def test_a_truncated_file_gives_an_error(tmp_path: Path, measured: tuple[Measurement, ...]) -> None:
     path = tmp_path / "measured.json"
     save_measurements(path, measured)
     text = path.read_text()
@@ -89,22 +85,22 @@ def test_a_file_cut_anywhere_is_a_sentence(
             load_measurements(path)
 
 
-def test_a_worker_that_could_not_measure_says_why_in_its_file(tmp_path: Path) -> None:
+def test_the_file_of_a_failed_worker_gives_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "latency-bfloat16-cutlass.ndjson"
-    sentence = "torch 2.12.0 finds no NVIDIA GPU on this machine."
-    path.write_text(2 * answer("failed", **{"class": "no GPU", "message": sentence}))
+    reason = "torch 2.12.0 finds no NVIDIA GPU on this machine."
+    path.write_text(2 * answer("failed", **{"class": "no GPU", "message": reason}))
     with pytest.raises(MeasurementError) as error:
         load_measurements(path)
-    assert str(error.value) == f"{path} holds no measurement. Its worker said: {sentence}"
+    assert str(error.value) == f"{path} contains no measurement. Its worker reported: {reason}"
 
 
-def test_files_that_are_missing_or_folders_are_sentences(tmp_path: Path) -> None:
+def test_missing_files_and_folders_give_an_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(MeasurementError, match="cannot be read"):
             load_measurements(path)
 
 
-def test_a_figure_above_the_peak_is_doubted_in_a_file_too(
+def test_a_figure_above_the_peak_is_rejected_in_a_file_too(
     tmp_path: Path, measured: tuple[Measurement, ...]
 ) -> None:
     path = tmp_path / "measured.json"
@@ -118,28 +114,28 @@ def test_a_figure_above_the_peak_is_doubted_in_a_file_too(
     assert second.status == "measured"
 
 
-def test_a_table_has_a_row_for_each_way_and_no_formula(measured: tuple[Measurement, ...]) -> None:
-    (told,) = measured
-    result = told.results[0]
+def test_a_table_has_a_row_per_way_and_no_formula(measured: tuple[Measurement, ...]) -> None:
+    (measurement,) = measured
+    result = measurement.results[0]
     ways = [time.model_copy(update={"way": f"{sign}cmd|' /C calc'!A0"})
             for sign, time in zip("=+-@\t\r\n", result.times, strict=False)]  # fmt: skip
-    hostile = told.model_copy(
+    hostile = measurement.model_copy(
         update={
             "source": "@SUM(A1)",
-            "device": told.device.model_copy(update={"name": "=1+1", "torch": "+1"}),
+            "device": measurement.device.model_copy(update={"name": "=1+1", "torch": "+1"}),
             "results": (result.model_copy(update={"name": "-2", "times": tuple(ways)}),),
         }
     )
-    rows = list(csv.reader(io.StringIO(as_csv((hostile, told)))))
+    rows = list(csv.reader(io.StringIO(as_csv((hostile, measurement)))))
     assert tuple(rows[0]) == CSV_COLUMNS
-    assert len(rows) == 1 + len(ways) + sum(len(result.times) for result in told.results)
+    assert len(rows) == 1 + len(ways) + sum(len(result.times) for result in measurement.results)
     for row in rows:
         assert len(row) == len(CSV_COLUMNS)
         assert not any(cell[:1] in tuple("=+-@\t\r\n") for cell in row)
     assert [row[10] for row in rows[5 : 1 + len(ways)]] == ["cmd|' /C calc'!A0"] * (len(ways) - 4)
 
 
-def test_a_table_gives_figures_as_they_are(measured: tuple[Measurement, ...]) -> None:
+def test_a_table_has_unrounded_figures(measured: tuple[Measurement, ...]) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(measured))))
     time = measured[0].results[0].times[1]
     row = next(row for row in rows if row["way"] == time.way)

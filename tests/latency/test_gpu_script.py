@@ -1,4 +1,4 @@
-"""``tests/gpu/run_all.sh`` goes from its first step to its verdict, and says where it cannot."""
+"""``tests/gpu/run_all.sh`` runs from its first step to its verdict, or reports why it cannot."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ def run_all(folder: Path, **environment: str) -> subprocess.CompletedProcess[str
 def test_without_a_gpu_it_says_so_and_checks_nothing(
     tmp_path: Path, recorded: Callable[..., str]
 ) -> None:
-    sentence = "torch 2.12.0 finds no NVIDIA GPU on this machine."
-    refusal = answer("failed", **{"class": "no GPU", "message": sentence})
+    reason = "torch 2.12.0 finds no NVIDIA GPU on this machine."
+    refusal = answer("failed", **{"class": "no GPU", "message": reason})
     done = run_all(tmp_path / "results", PYTHON=recorded(refusal, refusal))
     assert done.returncode == 3
-    assert sentence in done.stderr
-    assert done.stderr.endswith("No check was made: this machine has no usable GPU.\n")
+    assert reason in done.stderr
+    assert done.stderr.endswith("Nothing was checked: this machine has no usable GPU.\n")
     assert not (tmp_path / "results" / "verdict.json").exists()
 
 
-def test_a_python_that_is_not_there_is_wrong_input(tmp_path: Path) -> None:
+def test_a_missing_python_is_invalid_input(tmp_path: Path) -> None:
     done = run_all(tmp_path, PYTHON="no-such-python")
-    assert (done.returncode, "no-such-python is not there" in done.stderr) == (2, True)
+    assert (done.returncode, "no-such-python was not found" in done.stderr) == (2, True)
 
 
-def test_all_steps_are_made_and_each_requirement_is_judged(tmp_path: Path) -> None:
+def test_all_steps_run_and_each_requirement_is_checked(tmp_path: Path) -> None:
     done = run_all(tmp_path / "results", PYTHON=str(write_worker(tmp_path)))
     assert done.returncode == 1, done.stderr
-    told = json.loads((tmp_path / "results" / "verdict.json").read_text())
-    met = {check["name"]: check["met"] for check in told}
-    # The made-up GPU has no A/A control, and nothing else to compare it with.
-    assert [name for name, well in met.items() if not well] == [
+    checks = json.loads((tmp_path / "results" / "verdict.json").read_text())
+    met = {check["name"]: check["met"] for check in checks}
+    # The made-up GPU has no A/A control and no independent measurement.
+    assert [name for name, passed in met.items() if not passed] == [
         "A/A within 1.5%", "independent"
     ]  # fmt: skip
-    assert {"default run", "right: int8", "right: cutlass", "square 8192 cutlass"} <= set(met)
-    assert "MISS  independent" in done.stdout
+    assert {"default run", "correct: int8", "correct: cutlass", "square 8192 cutlass"} <= set(met)
+    assert "FAIL  independent" in done.stdout
     measured = json.loads((tmp_path / "results" / "measurement.json").read_text())
     assert len(measured["measurements"]) == 4

@@ -1,4 +1,4 @@
-"""Where a worker runs, as the commands that start it."""
+"""The commands that start a worker on this machine or a server."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pytest
 
 from lbc.latency.cases import Case
 from lbc.latency.place import HERE, Place, command_for_server
-from tests.latency.conftest import cpu, program
+from tests.latency.conftest import cpu, write_program
 
 
-def test_here_it_is_a_file_that_this_python_runs() -> None:
+def test_on_this_machine_python_runs_the_worker_file() -> None:
     python, unbuffered, path, job = HERE.command("-")
     assert (python, unbuffered, job) == (sys.executable, "-u", "-")
     assert Path(path).name == "worker.py"
     assert (HERE.remote, HERE.name, HERE.opening()) == (False, "this machine", b"")
 
 
-def test_there_ssh_is_asked_nothing_and_the_source_comes_first() -> None:
+def test_on_a_server_ssh_never_prompts_and_the_source_is_sent_first() -> None:
     place = Place("user@server", "/opt/my python/bin/python")
     ssh, *options, host, command = place.command("-")
     assert (ssh, host, place.name) == ("ssh", "user@server", "user@server")
@@ -34,18 +34,18 @@ def test_there_ssh_is_asked_nothing_and_the_source_comes_first() -> None:
 
 
 @pytest.mark.parametrize("host", ["-oProxyCommand=touch x", "a b", "server\n", "\tserver"])
-def test_what_ssh_would_read_as_an_option_is_no_host(host: str) -> None:
-    with pytest.raises(ValueError, match="is no host: write it as ssh does"):
+def test_an_ssh_option_is_not_a_host(host: str) -> None:
+    with pytest.raises(ValueError, match="is not a host: write it as for ssh"):
         Place(host)
 
 
-def test_the_line_to_paste_holds_a_job_longer_than_any_argument_may_be(tmp_path: Path) -> None:
+def test_the_line_to_paste_may_exceed_the_length_of_an_argument(tmp_path: Path) -> None:
     mask = bytes(1_000_000)
     job = cpu([Case("masked", 8000, 8, 1000, mask=mask)]).job("float32", "cpu")
-    python = program(tmp_path / "it's python", '#!/bin/sh\ntest "$3" = - && exec cat\n')
+    python = write_program(tmp_path / "it's python", '#!/bin/sh\ntest "$3" = - && exec cat\n')
     line = command_for_server(job, "its job.ndjson", str(python))
     assert "\n" not in line
     subprocess.run(["sh"], input=line, text=True, cwd=tmp_path, check=True)
-    told = json.loads((tmp_path / "its job.ndjson").read_text())
-    assert base64.b64decode(told["cases"][0]["mask"]) == mask
-    assert (told["keep"], told["orphan"]) == (None, "stay")
+    received = json.loads((tmp_path / "its job.ndjson").read_text())
+    assert base64.b64decode(received["cases"][0]["mask"]) == mask
+    assert (received["keep"], received["orphan"]) == (None, "stay")

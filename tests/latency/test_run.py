@@ -1,4 +1,4 @@
-"""Workers are started, followed, cancelled and replaced, and no case is lost or told twice."""
+"""Workers are started, cancelled and replaced; no case is lost or reported twice."""
 
 from __future__ import annotations
 
@@ -21,23 +21,14 @@ from lbc.latency.run import (
     CaseDone,
     CaseStarted,
     Event,
+    LogMessage,
     Ready,
     Request,
-    Said,
     Settings,
     WorkerFailed,
     measure,
 )
-from tests.latency.conftest import (
-    FOR_EVER,
-    SMALL,
-    answer,
-    cpu,
-    gone,
-    hello,
-    indices,
-    stream,
-)
+from tests.latency.conftest import ENDLESS, SMALL, answer, cpu, ends, hello, indices, stream
 
 H100_CASES = [square(4096), square(1024), Case("odd", 1000, 2048, 4096)]
 
@@ -48,7 +39,7 @@ def failures(events: list[Event]) -> list[WorkerFailed]:
 
 def recorded_run(python: str, **more: Any) -> Request:
     place = Place(python=python)
-    return Request.on(H100_CASES, "cuda", place=place, backends=("cusparselt",), **more)
+    return Request.for_device(H100_CASES, "cuda", place=place, backends=("cusparselt",), **more)
 
 
 def result_line(index: int) -> str:
@@ -58,12 +49,12 @@ def result_line(index: int) -> str:
     return answer("result", **case, status="measured", times=[time])
 
 
-def test_this_processor_is_measured_with_trained_masks_and_in_order() -> None:
+def test_this_cpu_is_measured_with_trained_masks_and_in_order() -> None:
     mask = np.packbits(np.tile([1, 1, 1, 0, 1, 0, 0, 0], (8, 4))).tobytes()
     cases = [SMALL[0], Case("trained", 8, 4, 32, mask=mask, share=0.5)]
     events: list[Event] = []
     (measurement,) = measure(cpu(cases), events.append)
-    assert [type(event) for event in events if not isinstance(event, Said)] == [
+    assert [type(event) for event in events if not isinstance(event, LogMessage)] == [
         Ready, CaseStarted, CaseDone, CaseStarted, CaseDone
     ]  # fmt: skip
     assert measurement.device.kind == "cpu"
@@ -74,34 +65,34 @@ def test_this_processor_is_measured_with_trained_masks_and_in_order() -> None:
     assert (second.name, second.share) == ("trained", 0.5)
 
 
-def test_a_worker_killed_in_a_case_costs_that_case_only(
+def test_a_killed_worker_loses_only_its_current_case(
     counting_python: str, pids: Callable[[], list[int]]
 ) -> None:
     events: list[Event] = []
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         events.append(event)
         if isinstance(event, CaseStarted) and event.index == 1:
             os.kill(pids()[-1], signal.SIGKILL)
 
     cases = [SMALL[0], square(2048), SMALL[1]]  # the second takes seconds
-    (measurement,) = measure(cpu(cases, place=Place(python=counting_python)), tell)
+    (measurement,) = measure(cpu(cases, place=Place(python=counting_python)), emit)
     assert [result.status for result in measurement.results] == ["measured", "failed", "measured"]
     failed = measurement.results[1]
     assert (failed.kind, failed.why) == ("died", "The worker was killed (signal 9).")
     assert sorted(indices(events)) == [0, 1, 2]
     assert len(pids()) == 2
-    assert all(gone(pid) for pid in pids())
+    assert all(ends(pid) for pid in pids())
 
 
-def test_a_case_that_hangs_is_ended_by_the_worker_itself() -> None:
+def test_the_worker_ends_a_case_that_hangs() -> None:
     hanging = Settings(warmup_seconds=1e6, case_seconds=0.3)
     (measurement,) = measure(cpu(SMALL[:1], hanging), lambda event: None)
     (result,) = measurement.results
     assert (result.kind, result.why) == ("hung", "The case took too long.")
 
 
-def test_after_a_hung_case_the_others_are_measured(recorded: Callable[..., str]) -> None:
+def test_the_cases_after_a_hung_one_are_measured(recorded: Callable[..., str]) -> None:
     timeout = answer("timeout", what="case", index=0, seconds=1.0)
     python = recorded(
         hello() + answer("start", index=0) + timeout,
@@ -114,7 +105,7 @@ def test_after_a_hung_case_the_others_are_measured(recorded: Callable[..., str])
     assert failures(events) == []
 
 
-def test_a_case_that_breaks_the_gpu_is_measured_once_more_without_the_search(
+def test_a_case_that_breaks_the_gpu_is_repeated_without_search(
     recorded: Callable[..., str],
 ) -> None:
     whole = stream("h100-synthetic")
@@ -127,11 +118,13 @@ def test_a_case_that_breaks_the_gpu_is_measured_once_more_without_the_search(
     events: list[Event] = []
     (measurement,) = measure(recorded_run(python), events.append)
     assert [result.status for result in measurement.results] == ["measured"] * 3
-    said = [event.text for event in events if isinstance(event, Said)]
-    assert any("illegal instruction" in text and "without the search" in text for text in said)
+    log = [event.text for event in events if isinstance(event, LogMessage)]
+    assert any(
+        "illegal instruction" in text and "without the algorithm search" in text for text in log
+    )
 
 
-def test_a_case_that_breaks_the_gpu_twice_has_failed_and_the_next_is_measured(
+def test_a_case_that_breaks_the_gpu_twice_fails_and_the_next_is_measured(
     recorded: Callable[..., str],
 ) -> None:
     poisoned, whole = stream("h100-synthetic-poisoned"), stream("h100-synthetic")
@@ -143,7 +136,9 @@ def test_a_case_that_breaks_the_gpu_twice_has_failed_and_the_next_is_measured(
     assert "illegal instruction" in measurement.results[1].why
 
 
-def test_without_a_search_a_broken_case_is_not_tried_again(recorded: Callable[..., str]) -> None:
+def test_without_search_a_case_that_breaks_the_gpu_is_not_repeated(
+    recorded: Callable[..., str],
+) -> None:
     whole = stream("h100-synthetic")
     third = whole[: whole.index('\n@lbc-latency {"kind": "start", "index": 0}')]
     third += whole[whole.index('\n@lbc-latency {"kind": "start", "index": 2}') :]
@@ -171,7 +166,9 @@ def test_a_replacement_that_dies_at_once_ends_the_measurement(recorded: Callable
     assert "did not start" in failure.message
 
 
-def test_a_replacement_that_dies_before_any_case_ends_it_too(recorded: Callable[..., str]) -> None:
+def test_a_replacement_that_dies_before_any_case_ends_the_measurement(
+    recorded: Callable[..., str],
+) -> None:
     python = recorded(hello() + answer("start", index=0) + result_line(0), hello(), hello())
     events: list[Event] = []
     (measurement,) = measure(cpu(SMALL, place=Place(python=python)), events.append)
@@ -180,7 +177,9 @@ def test_a_replacement_that_dies_before_any_case_ends_it_too(recorded: Callable[
     assert failure.message == "The worker died (0)."
 
 
-def test_damaged_lines_foreign_indices_and_repeats_do_no_harm(recorded: Callable[..., str]) -> None:
+def test_damaged_lines_unknown_indices_and_repeats_are_ignored(
+    recorded: Callable[..., str],
+) -> None:
     python = recorded(
         "Welcome!" + hello() + answer("start", index=7) + answer("start", index=0)
         + "\n@lbc-latency {half\n" + result_line(9) + result_line(0) + result_line(0)
@@ -190,21 +189,21 @@ def test_damaged_lines_foreign_indices_and_repeats_do_no_harm(recorded: Callable
     (measurement,) = measure(cpu(SMALL[:1], place=Place(python=python)), events.append)
     assert indices(events) == [0]
     assert [result.index for result in measurement.results] == [0]
-    said = [event.text for event in events if isinstance(event, Said)]
-    assert "Welcome!" in said
-    assert any("damaged" in text for text in said)
+    log = [event.text for event in events if isinstance(event, LogMessage)]
+    assert "Welcome!" in log
+    assert any("damaged" in text for text in log)
 
 
-def test_a_worker_that_says_nothing_any_more_is_ended(recorded: Callable[..., str]) -> None:
+def test_a_silent_worker_is_killed(recorded: Callable[..., str]) -> None:
     python = recorded(hello() + answer("start", index=0) + "\n(silence)", "")
-    settings = Settings(case_seconds=-59.5)  # silence may last a minute more than a case
+    settings = Settings(case_seconds=-59.5)  # the limit for silence is a minute longer
     events: list[Event] = []
     (measurement,) = measure(cpu(SMALL[:1], settings, place=Place(python=python)), events.append)
     (result,) = measurement.results
     assert (result.kind, result.why) == ("hung", "The case took too long.")
 
 
-def test_a_child_that_keeps_the_pipe_open_delays_nothing(
+def test_a_child_that_keeps_the_pipe_open_causes_no_delay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lbc.latency.process.END_SECONDS", 0.1)
@@ -221,7 +220,7 @@ def test_a_child_that_keeps_the_pipe_open_delays_nothing(
     assert failures(events)[0].kind == "died"
 
 
-def test_a_worker_that_does_not_read_its_large_job_can_still_be_cancelled(
+def test_a_worker_that_does_not_read_its_job_can_be_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lbc.latency.process.CANCEL_SECONDS", 0.2)
@@ -236,27 +235,27 @@ def test_a_worker_that_does_not_read_its_large_job_can_still_be_cancelled(
     assert not thread.is_alive()
 
 
-def test_cancelling_ends_the_worker_and_keeps_what_was_found(
+def test_cancelling_ends_the_worker_and_keeps_the_results(
     counting_python: str, pids: Callable[[], list[int]]
 ) -> None:
     cancel = threading.Event()
-    request = cpu(SMALL[:2], FOR_EVER, place=Place(python=counting_python))
-    found = measure(
+    request = cpu(SMALL[:2], ENDLESS, place=Place(python=counting_python))
+    measurements = measure(
         request, lambda event: cancel.set() if isinstance(event, CaseStarted) else None, cancel
     )
-    assert [measurement.results for measurement in found] == [()]
-    assert gone(pids()[0])
+    assert [measurement.results for measurement in measurements] == [()]
+    assert ends(pids()[0])
 
 
-def test_what_every_backend_would_meet_is_told_once(recorded: Callable[..., str]) -> None:
+def test_a_failure_of_every_backend_is_reported_once(recorded: Callable[..., str]) -> None:
     refusal = answer("failed", **{"class": "no GPU", "message": "No GPU here."})
     place = Place(python=recorded(refusal, refusal))
     events: list[Event] = []
-    assert measure(Request.on(SMALL, "cuda", place=place), events.append) == ()
+    assert measure(Request.for_device(SMALL, "cuda", place=place), events.append) == ()
     assert [failure.message for failure in failures(events)] == ["No GPU here."]
 
 
-def test_a_python_that_is_not_there_is_said_so() -> None:
+def test_a_missing_python_is_reported() -> None:
     events: list[Event] = []
     assert measure(cpu([], place=Place(python="/no/such/python")), events.append) == ()
     (failure,) = failures(events)
@@ -265,35 +264,35 @@ def test_a_python_that_is_not_there_is_said_so() -> None:
     )  # fmt: skip
 
 
-def test_a_listener_that_fails_leaves_no_worker_behind(
+def test_an_exception_in_the_callback_leaves_no_worker_running(
     counting_python: str, pids: Callable[[], list[int]]
 ) -> None:
-    def tell(event: Event) -> None:
-        raise RuntimeError("the window is gone")
+    def emit(event: Event) -> None:
+        raise RuntimeError("the window is closed")
 
-    with pytest.raises(RuntimeError, match="the window is gone"):
-        measure(cpu(SMALL, FOR_EVER, place=Place(python=counting_python)), tell)
-    assert gone(pids()[0])
+    with pytest.raises(RuntimeError, match="the window is closed"):
+        measure(cpu(SMALL, ENDLESS, place=Place(python=counting_python)), emit)
+    assert ends(pids()[0])
 
 
-def test_a_worker_ends_with_a_parent_that_was_killed(
+def test_a_worker_ends_when_its_parent_is_killed(
     tmp_path: Path, counting_python: str, pids: Callable[[], list[int]]
 ) -> None:
     code = (
         "import sys\n"
         "from lbc.latency.place import Place\n"
         "from lbc.latency.run import CaseStarted, measure\n"
-        "from tests.latency.conftest import FOR_EVER, SMALL, cpu\n"
-        "request = cpu(SMALL, FOR_EVER, place=Place(python=sys.argv[1]))\n"
-        "measure(request, lambda event: print('begun', flush=True)"
+        "from tests.latency.conftest import ENDLESS, SMALL, cpu\n"
+        "request = cpu(SMALL, ENDLESS, place=Place(python=sys.argv[1]))\n"
+        "measure(request, lambda event: print('started', flush=True)"
         " if isinstance(event, CaseStarted) else None)\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code, counting_python], stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout is not None
-    assert parent.stdout.readline() == "begun\n"
+    assert parent.stdout.readline() == "started\n"
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert gone(pids()[0])
+    assert ends(pids()[0])

@@ -1,6 +1,6 @@
-"""Over ssh: banners, broken connections, recovery and cancelling.
+"""Measuring over ssh: banners, broken connections, recovery and cancelling.
 
-With a command named ssh and, where there is one, with OpenSSH itself.
+The tests use a fake ssh command and, if installed, OpenSSH.
 """
 
 from __future__ import annotations
@@ -21,22 +21,13 @@ import pytest
 
 from lbc.latency.cases import square
 from lbc.latency.place import Place
-from lbc.latency.run import CaseDone, CaseStarted, Event, Said, WorkerFailed, measure
-from tests.latency.conftest import (
-    FOR_EVER,
-    SMALL,
-    answer,
-    cpu,
-    gone,
-    hello,
-    indices,
-    program,
-)
+from lbc.latency.run import CaseDone, CaseStarted, Event, LogMessage, WorkerFailed, measure
+from tests.latency.conftest import ENDLESS, SMALL, answer, cpu, ends, hello, indices, write_program
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 CLIENT = shutil.which("ssh")
 
-THERE = Place("user@server", sys.executable)
+SERVER = Place("user@server", sys.executable)
 
 
 def failure(events: list[Event]) -> WorkerFailed:
@@ -44,24 +35,24 @@ def failure(events: list[Event]) -> WorkerFailed:
     return found
 
 
-def said(events: list[Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Said)]
+def log_of(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, LogMessage)]
 
 
 @pytest.mark.parametrize("lines", [1, 4])
-def test_a_broken_connection_loses_nothing_and_tells_each_case_once(
+def test_a_broken_connection_loses_no_case_and_repeats_none(
     ssh: Path, monkeypatch: pytest.MonkeyPatch, lines: int
 ) -> None:
     monkeypatch.setenv("FAKE_SSH_LINES", str(lines))
     events: list[Event] = []
-    (measurement,) = measure(cpu(SMALL, place=THERE), events.append)
-    assert ssh.exists(), "it broke"
+    (measurement,) = measure(cpu(SMALL, place=SERVER), events.append)
+    assert ssh.exists(), "the connection broke"
     assert indices(events) == [0, 1, 2, 3]
     assert [event.index for event in events if isinstance(event, CaseStarted)] == [0, 1, 2, 3]
     assert [result.status for result in measurement.results] == ["measured"] * 4
     assert measurement.source == "user@server"
-    assert "Welcome to user@server." in said(events)
-    assert any("broke; asking again" in text for text in said(events))
+    assert "Welcome to user@server." in log_of(events)
+    assert any("broke; reconnecting" in text for text in log_of(events))
 
 
 def test_cancelling_reaches_the_server(
@@ -70,85 +61,81 @@ def test_cancelling_reaches_the_server(
     cancel = threading.Event()
     events: list[Event] = []
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         events.append(event)
         if isinstance(event, CaseStarted):
             cancel.set()
 
     place = Place("user@server", counting_python)
-    (measurement,) = measure(cpu(SMALL, FOR_EVER, place=place), tell, cancel)
+    (measurement,) = measure(cpu(SMALL, ENDLESS, place=place), emit, cancel)
     assert measurement.results == ()
-    assert gone(pids()[0])
+    assert ends(pids()[0])
 
 
 def test_cancelling_reaches_a_server_whose_connection_has_broken(
-    ssh: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    counting_python: str,
-    pids: Callable[[], list[int]],
+    ssh: Path, monkeypatch: pytest.MonkeyPatch, counting_python: str, pids: Callable[[], list[int]]
 ) -> None:
     monkeypatch.setenv("FAKE_SSH_LINES", "2")
     monkeypatch.setattr("lbc.latency.process.CANCEL_SECONDS", 30.0)
     cancel = threading.Event()
 
-    def tell(event: Event) -> None:
-        if isinstance(event, Said) and "broke" in event.text:
+    def emit(event: Event) -> None:
+        if isinstance(event, LogMessage) and "broke" in event.text:
             cancel.set()
 
     place = Place("user@server", counting_python)
-    measure(cpu(SMALL[:2], FOR_EVER, place=place), tell, cancel)
-    assert ssh.exists(), "it broke"
+    measure(cpu(SMALL[:2], ENDLESS, place=place), emit, cancel)
+    assert ssh.exists(), "the connection broke"
     assert len(pids()) == 2
-    assert all(gone(pid) for pid in pids())
+    assert all(ends(pid) for pid in pids())
 
 
-def test_a_worker_killed_on_the_server_costs_one_case(
+def test_a_worker_killed_on_the_server_loses_one_case(
     ssh: Path, counting_python: str, pids: Callable[[], list[int]]
 ) -> None:
     events: list[Event] = []
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         events.append(event)
         if isinstance(event, CaseStarted) and event.index == 0 and len(pids()) == 1:
             os.kill(pids()[0], signal.SIGKILL)
 
     place = Place("user@server", counting_python)
-    (measurement,) = measure(cpu([square(2048), SMALL[1]], place=place), tell)
+    (measurement,) = measure(cpu([square(2048), SMALL[1]], place=place), emit)
     assert [result.kind for result in measurement.results] == ["died", ""]
 
 
-def test_a_server_without_that_python_is_said_so(ssh: Path) -> None:
+def test_a_server_without_the_python_is_reported(ssh: Path) -> None:
     events: list[Event] = []
     measure(cpu(SMALL, place=Place("user@server", "no-such-python")), events.append)
     assert failure(events).kind == "python"
     assert failure(events).message == (
-        "user@server has no no-such-python: name the Python that has torch."
+        "user@server has no no-such-python: give a Python that has torch."
     )
 
 
-def test_without_an_ssh_command_it_says_what_to_install(
+def test_a_missing_ssh_command_is_reported_with_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     events: list[Event] = []
-    assert measure(cpu(SMALL, place=THERE), events.append) == ()
+    assert measure(cpu(SMALL, place=SERVER), events.append) == ()
     assert failure(events).kind == "connection"
-    assert "install OpenSSH's client" in failure(events).message
+    assert "install the OpenSSH client" in failure(events).message
 
 
-def test_results_that_the_server_no_longer_holds_are_told_as_lost(
+def test_results_missing_on_the_server_are_reported(
     ssh: Path, recorded: Callable[..., str]
 ) -> None:
     python = recorded(
-        hello(),
-        answer("failed", **{"class": "lost", "message": "The server holds no results."}),
+        hello(), answer("failed", **{"class": "lost", "message": "The server has no results."})
     )
     events: list[Event] = []
     measure(cpu(SMALL, place=Place("user@server", python)), events.append)
-    assert failure(events).message == "The server holds no results."
+    assert failure(events).message == "The server has no results."
 
 
-# -- OpenSSH itself -------------------------------------------------------------------------------
+# -- OpenSSH --------------------------------------------------------------------------------------
 
 
 def free_port() -> int:
@@ -157,11 +144,11 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def named_ssh(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> None:
-    """The real client with settings of its own, the first ``ssh`` in the path, counted."""
+def install_ssh(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> None:
+    """Put the real client first in PATH, with its own settings; it writes its process ids."""
     (folder / "config").write_text(settings)
     (folder / "bin").mkdir()
-    program(
+    write_program(
         folder / "bin" / "ssh",
         f'#!/bin/sh\necho $$ >> {folder}/pids\nexec {CLIENT} -F {folder}/config "$@"\n',
     )
@@ -170,9 +157,9 @@ def named_ssh(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> N
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """A local sshd with keys of its own, known to ssh as gpu-07."""
+    """A local sshd with its own keys, known to ssh as gpu-07."""
     if SSHD is None or CLIENT is None or shutil.which("ssh-keygen") is None:
-        pytest.skip("OpenSSH's server and client are not installed")
+        pytest.skip("OpenSSH server and client are not installed")
     for name in ("host", "user"):
         keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
         subprocess.run(keygen, check=True)
@@ -191,7 +178,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    named_ssh(
+    install_ssh(
         tmp_path,
         monkeypatch,
         f"Host gpu-07\nHostName 127.0.0.1\nPort {port}\nUser {getpass.getuser()}\n"
@@ -206,34 +193,34 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
                 pytest.skip("this machine's sshd does not start")
             time.sleep(0.05)
         else:
-            pytest.skip("this machine's sshd lets nobody in")
+            pytest.skip("this machine's sshd accepts no login")
         yield Place("gpu-07", sys.executable)
     finally:
         sshd.terminate()
         sshd.wait()
 
 
-def test_a_real_server_measures_loses_its_connection_and_goes_on(
+def test_a_real_server_continues_after_a_broken_connection(
     server: Place, pids: Callable[[], list[int]]
 ) -> None:
     events: list[Event] = []
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         events.append(event)
         if isinstance(event, CaseDone) and event.result.index == 0:
             os.kill(pids()[-1], signal.SIGKILL)
 
-    (measurement,) = measure(cpu(SMALL, place=server), tell)
+    (measurement,) = measure(cpu(SMALL, place=server), emit)
     assert indices(events) == [0, 1, 2, 3]
     assert [result.status for result in measurement.results] == ["measured"] * 4
 
 
-@pytest.mark.skipif(CLIENT is None, reason="OpenSSH's client is not installed")
+@pytest.mark.skipif(CLIENT is None, reason="the OpenSSH client is not installed")
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
-def test_a_server_that_cannot_be_reached_is_said_so(
+def test_an_unreachable_server_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    named_ssh(tmp_path, monkeypatch, f"Host *\nPort {free_port()}\n")
+    install_ssh(tmp_path, monkeypatch, f"Host *\nPort {free_port()}\n")
     events: list[Event] = []
     assert measure(cpu(SMALL, place=Place(host)), events.append) == ()
     assert failure(events).kind == "connection"

@@ -1,4 +1,4 @@
-"""The worker measures this processor for real, applies trained masks, and believes no output."""
+"""The worker measures this CPU, applies trained masks and checks every output."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lbc.latency import worker
-from lbc.latency.cases import Case, Convolution, square, typed
+from lbc.latency.cases import Case, Convolution, parse_case, square
 from lbc.latency.run import Request, Settings
 from tests.latency.conftest import QUICK
 
-JOB: dict[str, Any] = Request.on([], "cpu", settings=QUICK).job("float32", "cpu")
+JOB: dict[str, Any] = Request.for_device([], "cpu", settings=QUICK).job("float32", "cpu")
 CPU = torch.device("cpu")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR")
@@ -33,31 +33,31 @@ def operands(case: Case, **job: Any) -> worker.Operands:
     return worker.Operands(torch, JOB | job, case.as_job(), 0)
 
 
-def timed(way: worker.Way, ops: worker.Operands) -> dict[str, Any]:
+def measure_way(way: worker.Way, ops: worker.Operands) -> dict[str, Any]:
     timer = worker.Timer(torch, way, "eager", CPU)
     timer.warm_up(0, 1, 60)
     timer.samples = [timer.once() for _ in range(3)]
-    return worker.times_of(timer, ops, JOB)
+    return worker.summarize(timer, ops, JOB)
 
 
-def test_a_processor_is_measured_in_every_way_and_each_is_right() -> None:
-    told = worker.measure(torch, JOB, square(64).as_job(), 0)
-    ways = [time["way"] for time in told["times"]]
+def test_a_cpu_is_measured_in_every_way_with_correct_results() -> None:
+    result = worker.measure(torch, JOB, square(64).as_job(), 0)
+    ways = [time["way"] for time in result["times"]]
     assert ways == ["dense", "masked dense", "torch CSR", "torch COO", "A/A"]
-    assert all(time["right"] and time["median_us"] > 0 for time in told["times"])
-    assert {r["way"] for r in told["ratios"]} == {"masked dense", "torch CSR", "torch COO", "A/A"}
-    assert all(r["low"] <= r["high"] and r["over"] == "dense" for r in told["ratios"])
-    assert (told["share_valid"], told["refused"]) == (1.0, [])
+    assert all(time["right"] and time["median_us"] > 0 for time in result["times"])
+    assert {r["way"] for r in result["ratios"]} == {"masked dense", "torch CSR", "torch COO", "A/A"}
+    assert all(r["low"] <= r["high"] and r["over"] == "dense" for r in result["ratios"])
+    assert (result["share_valid"], result["refused"]) == (1.0, [])
 
 
-def test_a_processor_measures_bfloat16_too() -> None:
-    told = worker.measure(torch, JOB | {"dtype": "bfloat16"}, square(32).as_job(), 0)
-    assert told["times"][0]["way"] == "dense"
-    assert all(time["right"] for time in told["times"])
+def test_a_cpu_measures_bfloat16_too() -> None:
+    result = worker.measure(torch, JOB | {"dtype": "bfloat16"}, square(32).as_job(), 0)
+    assert result["times"][0]["way"] == "dense"
+    assert all(time["right"] for time in result["times"])
 
 
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 21))))
-def test_a_trained_mask_reaches_the_worker_bit_by_bit(mask: np.ndarray[Any, Any]) -> None:
+def test_a_trained_mask_reaches_the_worker_exactly(mask: np.ndarray[Any, Any]) -> None:
     case = Case("layer", mask.shape[0], 2, mask.shape[1], mask=np.packbits(mask).tobytes())
     ops = operands(case)
     assert np.array_equal(ops.mask.numpy() != 0, mask)
@@ -67,13 +67,13 @@ def test_a_trained_mask_reaches_the_worker_bit_by_bit(mask: np.ndarray[Any, Any]
 def test_only_groups_of_four_that_keep_two_or_fewer_are_valid() -> None:
     mask = torch.tensor([[1, 1, 0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 1, 0, 0, 1]])
     assert worker.valid_share(mask) == 3 / 4
-    # A last group of three is one of four with a zero.
+    # An incomplete last group is padded with zeros.
     assert worker.valid_share(torch.ones(1, 7)) == 0
     assert worker.valid_share(torch.tensor([[1, 0, 0, 1, 1, 0, 1]])) == 1
 
 
 @pytest.mark.parametrize(("pattern", "valid"), [((2, 4), 1.0), ((1, 2), 1.0), ((2, 8), 1.0)])
-def test_patterns_that_run_as_2_4_are_valid_altogether(
+def test_patterns_that_run_as_2_4_are_entirely_valid(
     pattern: tuple[int, int], valid: float
 ) -> None:
     from lbc.sparsity.pattern import Pattern
@@ -83,48 +83,52 @@ def test_patterns_that_run_as_2_4_are_valid_altogether(
     assert (ops.mask.view(-1, pattern[1]).sum(dim=1) == pattern[0]).all()
 
 
-def test_a_mask_of_the_wrong_size_or_a_pattern_that_does_not_divide_is_refused() -> None:
+def test_a_mask_or_pattern_that_does_not_fit_the_weight_is_refused() -> None:
     job = JOB | {"cases": [Case("layer", 4, 4, 8, mask=b"\xff").as_job()]}
     assert "does not fit 4×8" in worker.run_case(torch, job, 0, 0)["why"]
     job = JOB | {"cases": [Case("layer", 4, 4, 6).as_job()]}
-    told = worker.run_case(torch, job, 0, 0)
-    assert (told["status"], told["why"]) == ("refused", "Blocks of 4 do not divide 6 inputs.")
+    result = worker.run_case(torch, job, 0, 0)
+    assert (result["status"], result["why"]) == ("refused", "6 inputs are not a multiple of 4.")
 
 
-def wrong_by(change: Any) -> dict[str, Any]:
-    """What is told of a way that computes ``change`` of the true product."""
+def measure_changed(change: Any) -> dict[str, Any]:
+    """Measure a way that applies ``change`` to the correct product."""
     ops = operands(square(16))
     x, w = ops.pairs[0]
-    return timed(worker.Way("wrong", [lambda: change(x @ w.t())]), ops)
+    return measure_way(worker.Way("wrong", [lambda: change(x @ w.t())]), ops)
 
 
-def test_a_right_output_passes_and_a_wrong_one_does_not() -> None:
-    assert wrong_by(lambda y: y)["right"]
-    assert not wrong_by(lambda y: y * 1.001)["right"]
-    assert not wrong_by(torch.zeros_like)["right"]
-    assert not wrong_by(lambda y: y.t())["right"]
-    assert not wrong_by(lambda y: y[:8])["right"]
-    assert wrong_by(lambda y: torch.nn.functional.pad(y, (0, 8, 0, 8)))["right"], "padding is cut"
+def test_a_correct_output_passes_and_an_incorrect_one_does_not() -> None:
+    assert measure_changed(lambda y: y)["right"]
+    assert not measure_changed(lambda y: y * 1.001)["right"]
+    assert not measure_changed(torch.zeros_like)["right"]
+    assert not measure_changed(lambda y: y.t())["right"]
+    assert not measure_changed(lambda y: y[:8])["right"]
+    assert measure_changed(lambda y: torch.nn.functional.pad(y, (0, 8, 0, 8)))["right"], (
+        "padding is ignored"
+    )
 
 
-def test_nan_fails_and_is_told_as_no_error_at_all() -> None:
-    told = wrong_by(lambda y: y.clone().index_put_((torch.tensor(3),), torch.tensor(math.nan)))
-    assert (told["right"], told["error"]) == (False, None)
+def test_nan_fails_and_is_reported_as_no_error() -> None:
+    result = measure_changed(
+        lambda y: y.clone().index_put_((torch.tensor(3),), torch.tensor(math.nan))
+    )
+    assert (result["right"], result["error"]) == (False, None)
 
 
-def test_a_call_that_writes_nothing_is_caught() -> None:
+def test_a_call_that_computes_nothing_fails() -> None:
     ops = operands(square(16))
-    once = ops.x[0] @ ops.w[0].t()
-    assert not timed(worker.Way("lazy", [lambda: once]), ops)["right"]
+    output = ops.x[0] @ ops.w[0].t()
+    assert not measure_way(worker.Way("lazy", [lambda: output]), ops)["right"]
 
 
 def test_an_unfolded_convolution_equals_the_convolution() -> None:
     shape = Convolution(2, 8, 5, 7, (3, 3), (2, 1), (1, 1))
     case = Case("conv", 16, 2 * 3 * 7, 72, convolution=shape)
     ops = operands(case)
-    dense = timed(worker.dense_conv(torch, ops, "convolution"), ops)
+    dense = measure_way(worker.dense_conv(torch, ops, "convolution"), ops)
     assert (dense["right"], dense["unfolded"], dense["dense"]) == (True, True, True)
-    sparse = timed(worker.unfolded_csr(torch, ops, 60), ops)
+    sparse = measure_way(worker.unfolded_csr(torch, ops, 60), ops)
     assert (sparse["right"], sparse["unfolded"], sparse["dense"]) == (True, True, False)
     image, weight = ops.images()[0], ops.w[0]
     columns = torch.nn.functional.unfold(image, (3, 3), padding=1, stride=(2, 1))  # (2, 8·9, 21)
@@ -133,29 +137,29 @@ def test_an_unfolded_convolution_equals_the_convolution() -> None:
     assert ops.error(columns.mT.reshape(-1, 72) @ weight.t(), 0, convolution=True) > 0.1
 
 
-def test_a_convolution_is_measured_as_its_product_and_unfolded_over_the_convolution() -> None:
+def test_a_convolution_is_measured_as_a_product_and_unfolded() -> None:
     case = Case(
         "conv", 16, 2 * 6 * 6, 72, convolution=Convolution(2, 8, 6, 6, (3, 3), (1, 1), (1, 1))
     )
-    told = worker.measure(torch, JOB, case.as_job(), 0)
-    assert all(time["right"] for time in told["times"])
-    over = {ratio["way"]: ratio["over"] for ratio in told["ratios"]}
+    result = worker.measure(torch, JOB, case.as_job(), 0)
+    assert all(time["right"] for time in result["times"])
+    over = {ratio["way"]: ratio["over"] for ratio in result["ratios"]}
     assert over["unfold + CSR"] == "convolution"
     assert over["torch CSR"] == "dense"
 
 
-def test_a_way_that_would_take_minutes_is_refused_before_it_is_called_whole() -> None:
+def test_a_way_that_would_take_too_long_is_refused_early() -> None:
     job = JOB | {"budget_seconds": 1e-6}
     with pytest.raises(worker.RefusedError, match="One call would take about"):
-        worker.torch_sparse(operands(square(64)), "COO", worker.patience_of(job))
+        worker.torch_sparse(operands(square(64)), "COO", worker.max_call_seconds(job))
 
 
 @pytest.mark.parametrize(("size", "calls"), [(64, 10), (4096, 10), (8192, 4), (32768, 1)])
 def test_long_calls_leave_time_for_every_sample(size: int, calls: int) -> None:
-    assert worker.least_calls(square(size).as_job()) == calls
+    assert worker.min_calls(square(size).as_job()) == calls
 
 
-def test_what_a_way_needs_beforehand_is_never_part_of_its_time() -> None:
+def test_preparation_is_not_timed() -> None:
     made: list[str] = []
     way = worker.Way("dense", [lambda: made.append("call")], prepare=lambda: made.append("prepare"))
     timer = worker.Timer(torch, way, "eager", CPU)
@@ -164,7 +168,7 @@ def test_what_a_way_needs_beforehand_is_never_part_of_its_time() -> None:
     assert made == ["prepare", "call"]
 
 
-def test_a_lucky_first_sample_costs_the_other_ways_none_of_theirs() -> None:
+def test_a_fast_first_sample_does_not_reduce_the_samples_of_others() -> None:
     timers = [worker.Timer(torch, worker.Way(name, [int]), "eager", CPU) for name in "abc"]
     times = {"a": [1e-9] + 99 * [1e-3], "b": 50 * [1e-3, 5e-9], "c": 100 * [1.0]}
     for timer in timers:
@@ -174,19 +178,19 @@ def test_a_lucky_first_sample_costs_the_other_ways_none_of_theirs() -> None:
 
 
 @given(st.lists(st.floats(1e-6, 1.0), min_size=7, max_size=40), st.floats(0.1, 10))
-def test_the_bootstrap_interval_holds_the_ratio_of_what_is_always_so_much_slower(
+def test_the_bootstrap_interval_of_a_constant_ratio_is_that_ratio(
     samples: list[float], factor: float
 ) -> None:
     timers = [worker.Timer(torch, worker.Way(name, [int]), "eager", CPU) for name in "ab"]
     timers[0].samples, timers[1].samples = samples, [value / factor for value in samples]
-    told = worker.ratio(torch, timers[0], timers[1], resamples=50)
-    assert told["ratio"] == pytest.approx(factor)
-    # Pairs are drawn together: every resample has the same ratio.
-    assert told["low"] == pytest.approx(factor)
-    assert told["high"] == pytest.approx(factor)
+    result = worker.ratio(torch, timers[0], timers[1], resamples=50)
+    assert result["ratio"] == pytest.approx(factor)
+    # Pairs are resampled together, so every resample has the same ratio.
+    assert result["low"] == pytest.approx(factor)
+    assert result["high"] == pytest.approx(factor)
 
 
-def test_the_bootstrap_interval_narrows_with_samples_and_holds_the_truth() -> None:
+def test_the_bootstrap_interval_narrows_with_samples_and_contains_the_true_ratio() -> None:
     generator = torch.Generator().manual_seed(3)
     widths = []
     for count in (10, 1000):
@@ -194,9 +198,9 @@ def test_the_bootstrap_interval_narrows_with_samples_and_holds_the_truth() -> No
         for timer, mean in zip(timers, (1.5, 1.0), strict=True):
             noise = 0.1 * torch.rand(count, generator=generator, dtype=torch.float64)
             timer.samples = (mean * (1 + noise)).tolist()
-        told = worker.ratio(torch, timers[0], timers[1])
-        assert told["low"] <= 1.5 <= told["high"]
-        widths.append(told["high"] - told["low"])
+        result = worker.ratio(torch, timers[0], timers[1])
+        assert result["low"] <= 1.5 <= result["high"]
+        widths.append(result["high"] - result["low"])
     assert widths[1] < widths[0] / 3
 
 
@@ -206,7 +210,7 @@ def test_the_bootstrap_interval_narrows_with_samples_and_holds_the_truth() -> No
     st.sampled_from(["float16", "bfloat16", "int8"]),
     st.sampled_from([("cusparselt", 16, 16), ("cutlass", 32, 64)]),
 )
-def test_padding_brings_a_weight_to_the_next_multiple(
+def test_padding_extends_a_weight_to_the_next_multiple(
     m: int, k: int, dtype: str, backend: tuple[str, int, int]
 ) -> None:
     name, rows, columns = backend
@@ -219,27 +223,27 @@ def test_padding_brings_a_weight_to_the_next_multiple(
 
 
 def test_a_padded_weight_keeps_its_product() -> None:
-    ops = operands(typed("20x8x40"), backend="cutlass", dtype="bfloat16")
-    wide, x = ops.padded_weight(0), worker.with_columns(torch, ops, ops.x[0])
-    assert wide.shape == (32, 64)
-    assert ops.error(x @ wide.t(), 0) < worker.LONGEST_ERROR["bfloat16"]
+    ops = operands(parse_case("20x8x40"), backend="cutlass", dtype="bfloat16")
+    weight, x = ops.padded_weight(0), worker.pad_columns(torch, ops, ops.x[0])
+    assert weight.shape == (32, 64)
+    assert ops.error(x @ weight.t(), 0) < worker.MAX_ERROR["bfloat16"]
 
 
-def test_operands_rotate_through_more_than_three_caches() -> None:
+def test_sets_of_operands_exceed_three_caches() -> None:
     ops = worker.Operands(torch, JOB, square(64).as_job(), l2=100_000)
     assert len(ops.x) == len(ops.w) == 10  # 3 · 100 000 bytes in sets of 2 · 64² · 4
     assert not torch.equal(ops.w[0], ops.w[1])
     assert ops.cold
 
 
-def test_operands_too_small_to_fill_the_caches_are_told_as_warm() -> None:
+def test_operands_too_small_for_the_caches_are_reported_as_warm() -> None:
     ops = worker.Operands(torch, JOB, square(16).as_job(), l2=1_000_000)
-    assert (len(ops.x), ops.cold) == (worker.MOST_COPIES, False)
-    assert operands(square(16)).cold is None, "a processor's caches are not asked for"
+    assert (len(ops.x), ops.cold) == (worker.MAX_COPIES, False)
+    assert operands(square(16)).cold is None, "unknown on a CPU"
 
 
-def foreign(**facts: Any) -> Any:
-    """What torch says of another machine."""
+def fake_torch(**facts: Any) -> Any:
+    """The parts of torch that describe another machine."""
     gpu = {"available": True, "count": 1, "capability": (9, 0), "version": "2.12.1+cu130"} | facts
     return SimpleNamespace(
         __version__=gpu["version"],
@@ -258,72 +262,72 @@ def foreign(**facts: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("facts", "job", "sentence"),
+    ("facts", "job", "message"),
     [
         ({"version": "2.10.1"}, {}, "torch 2.10.1 is too old: install 2.11 or newer."),
         ({"available": False}, {}, "finds no NVIDIA GPU on this machine."),
         ({"available": False, "cuda": None}, {}, "was built without CUDA on this machine."),
-        ({}, {"device": "cuda:1"}, "There are 1 GPUs here, and no cuda:1."),
-        ({"capability": (7, 5)}, {}, "has compute capability 7.5; 2:4 needs 8.0 (A100)."),
+        ({}, {"device": "cuda:1"}, "This machine has 1 GPU(s), and no cuda:1."),
+        ({"capability": (7, 5)}, {}, "has compute capability 7.5; 2:4 needs 8.0 or higher."),
         ({}, {"backend": "cutlass"}, "compute capability 8.x only, and NVIDIA H100 has 9.0"),
         ({"cusparselt": False}, {}, "was built without cuSPARSELt."),
-        ({}, {"dtype": "float32"}, "2:4 on a GPU takes float16, bfloat16 or int8."),
-        ({}, {"backend": "cpu"}, "2:4 on a GPU takes"),
-        ({}, {"device": "cpu"}, "A processor measures only its own row"),
+        ({}, {"dtype": "float32"}, "2:4 on a GPU supports float16, bfloat16 or int8."),
+        ({}, {"backend": "cpu"}, "2:4 on a GPU supports"),
+        ({}, {"device": "cpu"}, "A CPU supports only the backend cpu"),
         ({}, {"device": "cpu", "backend": "cpu", "dtype": "int8"}, "float32 or bfloat16"),
     ],
 )
-def test_the_requirement_that_fails_is_named(
-    facts: dict[str, Any], job: dict[str, Any], sentence: str
+def test_the_first_requirement_not_met_is_named(
+    facts: dict[str, Any], job: dict[str, Any], message: str
 ) -> None:
-    asked = {"device": "cuda", "backend": "cusparselt", "dtype": "bfloat16"} | job
+    requested = {"device": "cuda", "backend": "cusparselt", "dtype": "bfloat16"} | job
     with pytest.raises(worker.RefusedError) as refusal:
-        worker.check_requirements(foreign(**facts), asked)
-    assert sentence in str(refusal.value)
+        worker.check_requirements(fake_torch(**facts), requested)
+    assert message in str(refusal.value)
 
 
 @pytest.mark.parametrize("version", ["2.11.0", "2.13.0a0+git", "3.0"])
-def test_a_machine_that_meets_all_is_not_refused(version: str) -> None:
-    asked = {"device": "cuda:0", "backend": "cutlass", "dtype": "int8"}
-    worker.check_requirements(foreign(version=version, capability=(8, 6)), asked)
+def test_a_machine_that_meets_all_requirements_is_accepted(version: str) -> None:
+    requested = {"device": "cuda:0", "backend": "cutlass", "dtype": "int8"}
+    worker.check_requirements(fake_torch(version=version, capability=(8, 6)), requested)
 
 
-def test_a_mask_that_is_not_2_4_is_refused_on_a_gpu_with_the_share_of_bad_groups() -> None:
+def test_a_gpu_refuses_a_mask_that_is_not_2_4() -> None:
     mask = np.packbits([[1, 1, 1, 0], [1, 1, 0, 0]]).tobytes()
     job = JOB | {"backend": "cusparselt", "cases": [Case("x", 2, 2, 4, mask=mask).as_job()]}
-    told = worker.run_case(torch, job, 0, 0)
-    assert (told["status"], told["class"]) == ("refused", "not 2:4")
-    assert told["why"].startswith("50.0% of the groups of four")
-    assert told["share_valid"] == 0.5
+    result = worker.run_case(torch, job, 0, 0)
+    assert (result["status"], result["class"]) == ("refused", "not 2:4")
+    assert result["why"].startswith("50.0% of the groups of four")
+    assert result["share_valid"] == 0.5
 
 
-def test_ways_that_cannot_be_tried_are_told_with_their_reason_and_the_others_are_measured() -> None:
+def test_unavailable_ways_are_reported_and_the_others_measured() -> None:
     job = JOB | {"backend": "cusparselt", "dtype": "bfloat16"}
-    told = worker.measure(torch, job, square(64).as_job(), 0)
-    why = {refused["what"]: refused["why"] for refused in told["refused"]}
+    result = worker.measure(torch, job, square(64).as_job(), 0)
+    why = {refused["what"]: refused["why"] for refused in result["refused"]}
     assert "Only CUDA tensors" in why["2:4, default algorithm"]
     assert "2:4, best algorithm" in why
-    assert all(time["dense"] for time in told["times"])
+    assert all(time["dense"] for time in result["times"])
 
 
-def test_out_of_memory_says_what_to_do() -> None:
+def test_out_of_memory_suggests_a_remedy() -> None:
     job = JOB | {"cases": [Case("huge", 1 << 20, 4, 1 << 20).as_job()]}
 
-    def short(*arguments: Any, **more: Any) -> Any:
+    def fail(*arguments: Any, **more: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    scarce = SimpleNamespace(**{**vars(torch), "Generator": short})
-    told = worker.run_case(scarce, job, 0, 0)
-    assert (told["class"], told["why"]) == (
+    full = SimpleNamespace(**{**vars(torch), "Generator": fail})
+    result = worker.run_case(full, job, 0, 0)
+    assert (result["class"], result["why"]) == (
         "memory", "Out of memory: lower the batch or the number of tokens."
     )  # fmt: skip
 
 
-def test_a_library_that_keeps_the_interpreters_lock_for_ever_is_ended() -> None:
+def test_a_call_that_never_releases_the_gil_is_ended() -> None:
     code = (
         "import re, sys; sys.path.insert(0, sys.argv[1]); import worker;"
         "worker.GRACE_SECONDS = 0.1; reporter = worker.Reporter(None);"
-        "dog = worker.Watchdog(reporter, 1000, 0.1); dog.start(); dog.begin(0);"
+        "dog = worker.Watchdog(reporter, 1000, 0.1); dog.start(); dog.start_case(0);"
         "re.match('(a+)+$', 'a' * 60 + 'b')"
     )
     folder = Path(worker.__file__).parent
@@ -331,7 +335,7 @@ def test_a_library_that_keeps_the_interpreters_lock_for_ever_is_ended() -> None:
     assert done.returncode in (1, worker.HUNG)
 
 
-def test_the_worker_needs_nothing_of_this_program() -> None:
+def test_the_worker_does_not_import_lbc() -> None:
     source = Path(worker.__file__).read_text()
     compile(source, "worker.py", "exec")
     assert "import lbc" not in source
@@ -342,23 +346,23 @@ def test_the_worker_needs_nothing_of_this_program() -> None:
     "arguments",
     [["!"], [base64.b64encode(b"[1, 2]").decode()], [base64.b64encode(b"{").decode()], []],
 )
-def test_a_job_that_cannot_be_read_is_said_so(arguments: list[str]) -> None:
+def test_an_invalid_job_is_reported(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, worker.__file__, *arguments], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == worker.UNREADABLE
-    assert done.stderr.startswith("The job could not be read")
+    assert done.stderr.startswith("The job is invalid")
     assert "Traceback" not in done.stderr
 
 
-def test_nvidia_smi_gives_figures_and_versions() -> None:
-    assert worker.plain("power_limit", "700.00") == 700.0
-    assert worker.plain("driver_version", "550.10") == "550.10"
-    assert worker.plain("power_draw", "[N/A]") == "[N/A]"
-    assert worker.plain("power_draw", "nan") == "nan"
+def test_fields_of_nvidia_smi_are_numbers_or_versions() -> None:
+    assert worker.parse_field("power_limit", "700.00") == 700.0
+    assert worker.parse_field("driver_version", "550.10") == "550.10"
+    assert worker.parse_field("power_draw", "[N/A]") == "[N/A]"
+    assert worker.parse_field("power_draw", "nan") == "nan"
 
 
-def test_a_timer_on_a_processor_makes_samples_of_about_two_milliseconds() -> None:
+def test_cpu_samples_take_about_two_milliseconds() -> None:
     ops = operands(square(16))
     timer = worker.Timer(torch, worker.Way("dense", [partial(torch.add, *ops.pairs[0])]), "eager",
                          CPU)  # fmt: skip

@@ -1,9 +1,9 @@
-"""How much room does the history of a whole ResNet-18 run take, how soon is a moment back?
+"""Size of the history of a ResNet-18 run, and the time to read a moment from it.
 
     python tests/performance/history.py --pattern 2:4
 
-Trains on the bundled digits, with removals at every moment of the first half as in the published
-recipe, and prints JSON. Scores are counted apart: how many are kept is a budget, not a need.
+Trains on the bundled digits, with a removal at every moment of the first half as in the published
+recipe. Prints JSON. Scores are reported separately, because their number depends on a budget.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from lbc.runs.history_walks import biographies
 from lbc.runs.history_writer import HistoryWriter
 from lbc.training.optimizer import build_optimizer, learning_rate
 
-LARGEST_BYTES_PER_WEIGHT = 1.5
-LONGEST_MS = 100.0
+MAX_BYTES_PER_WEIGHT = 1.5
+MAX_MS = 100.0
 BATCH = 32
 READS = 60
 
@@ -41,7 +41,7 @@ READS = 60
 def train(
     path: Path, pattern: Pattern, method: str, moments: int, steps: int
 ) -> dict[str, list[Time]]:
-    """Write the history of one run; time of every append and training step."""
+    """Write the history of a run; return the times of all appends and training steps."""
     torch.manual_seed(0)
     data = load_digits().train
     order = torch.Generator().manual_seed(0)
@@ -53,20 +53,20 @@ def train(
     layers = [LayerInfo(n, at.shape, at.pattern, at.blocks) for n, at in sparsifier.layers.items()]
     writer = HistoryWriter(path, layers, moments)
     writer.append(0, sparsifier)
-    spent: dict[str, list[Time]] = {"append": [], "step": []}
+    times: dict[str, list[Time]] = {"append": [], "step": []}
     for moment in range(1, moments + 1):
         for step in range(steps):
             rate = learning_rate(settings, moment - 1 + step / steps, moments)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            chosen = torch.randint(len(data.labels), (BATCH,), generator=order)
-            images = data.read(chosen).float() / 255
-            take = partial(_step, model, optimizer, images, data.labels[chosen])
-            spent["step"].append(timed(take))
+            indices = torch.randint(len(data.labels), (BATCH,), generator=order)
+            images = data.read(indices).float() / 255
+            step_once = partial(_step, model, optimizer, images, data.labels[indices])
+            times["step"].append(measure_time(step_once))
         sparsifier.follow(schedule, moment, optimizer)
-        spent["append"].append(timed(partial(writer.append, moment, sparsifier)))
+        times["append"].append(measure_time(partial(writer.append, moment, sparsifier)))
     writer.close()
-    return spent
+    return times
 
 
 def _step(
@@ -80,19 +80,19 @@ def _step(
 
 @dataclass(frozen=True)
 class Time:
-    """Milliseconds by the clock, and of the processor, which other programs do not slow."""
+    """Milliseconds of wall-clock time and of CPU time, which other processes do not affect."""
 
     wall: float
     cpu: float
 
 
-def timed(act: Callable[[], object]) -> Time:
+def measure_time(call: Callable[[], object]) -> Time:
     wall, cpu = perf_counter(), process_time()
-    act()
+    call()
     return Time(1000 * (perf_counter() - wall), 1000 * (process_time() - cpu))
 
 
-def told(times: list[Time]) -> dict[str, float]:
+def summarize(times: list[Time]) -> dict[str, float]:
     return {
         "median_ms": round(median(time.wall for time in times), 2),
         "longest_ms": round(max(time.wall for time in times), 2),
@@ -111,8 +111,8 @@ def _all_layers(replay: Replay, moment: int) -> None:
 
 
 def measure(path: Path, pattern: Pattern, options: argparse.Namespace) -> dict[str, object]:
-    """One pattern: sizes by kind, and reading cold, by a replay that has seen nothing before."""
-    spent = train(path, pattern, options.method, options.moments, options.steps)
+    """Measure one pattern: sizes by kind, and reading with a new Replay."""
+    times = train(path, pattern, options.method, options.moments, options.steps)
     replay, frames = Replay(path), read_frames(path)
     weights = sum(at.blocks * at.pattern.m for at in replay.layers)
     kinds = {
@@ -120,12 +120,14 @@ def measure(path: Path, pattern: Pattern, options: argparse.Namespace) -> dict[s
         for key in ("winners", "bits", "scores")
     }
     largest = max(replay.layers, key=lambda at: at.blocks)
-    dice = random.Random(0)
-    moments = [dice.randrange(len(frames)) for _ in range(READS)]
-    one = [timed(partial(_cold, path, largest.name, k, False)) for k in moments]
-    scored = [timed(partial(_cold, path, largest.name, k, True)) for k in moments]
-    every = [timed(partial(_all_layers, replay, k)) for k in moments]
-    dragged = [timed(partial(replay.layer, largest.name, k, False)) for k in range(len(frames))]
+    generator = random.Random(0)
+    moments = [generator.randrange(len(frames)) for _ in range(READS)]
+    one = [measure_time(partial(_cold, path, largest.name, k, False)) for k in moments]
+    scored = [measure_time(partial(_cold, path, largest.name, k, True)) for k in moments]
+    every = [measure_time(partial(_all_layers, replay, k)) for k in moments]
+    dragged = [
+        measure_time(partial(replay.layer, largest.name, k, False)) for k in range(len(frames))
+    ]
     exact = (path.stat().st_size - kinds["scores"]) / weights
     return {
         "pattern": str(pattern),
@@ -134,33 +136,33 @@ def measure(path: Path, pattern: Pattern, options: argparse.Namespace) -> dict[s
         "moments": len(frames),
         "removals": sum(moment.removal for moment in replay.moments),
         "bytes_per_weight": round(exact, 4),
-        "small_enough": exact <= LARGEST_BYTES_PER_WEIGHT,
+        "small_enough": exact <= MAX_BYTES_PER_WEIGHT,
         "of_which": {k: round(n / weights, 4) for k, n in kinds.items() if k != "scores"},
         "scores_bytes_per_weight": round(kinds["scores"] / weights, 4),
         "scores_kept": sum(moment.scores for moment in replay.moments),
         "largest_layer": {"name": largest.name, "weights": largest.blocks * pattern.m},
-        "any_moment_of_it": told(one),
-        "soon_enough": max(time.wall for time in one) <= LONGEST_MS,
-        "with_scores": told(scored),
-        "next_moment_of_it": told(dragged),
-        "any_moment_of_all_layers": told(every),
-        "biography": told([timed(partial(biographies, replay, largest.name, [0]))]),
-        "refresh": told([timed(partial(Replay, path))]),
-        "append": told(spent["append"]),
-        "step": told(spent["step"]),
+        "any_moment_of_it": summarize(one),
+        "soon_enough": max(time.wall for time in one) <= MAX_MS,
+        "with_scores": summarize(scored),
+        "next_moment_of_it": summarize(dragged),
+        "any_moment_of_all_layers": summarize(every),
+        "biography": summarize([measure_time(partial(biographies, replay, largest.name, [0]))]),
+        "refresh": summarize([measure_time(partial(Replay, path))]),
+        "append": summarize(times["append"]),
+        "step": summarize(times["step"]),
     }
 
 
 def main() -> None:
-    """Measure every pattern asked for and print one JSON object."""
-    parser = argparse.ArgumentParser(description="Room and time that a run's history takes.")
+    """Measure every requested pattern and print a JSON object."""
+    parser = argparse.ArgumentParser(description="Size and reading time of a run's history.")
     parser.add_argument("--pattern", action="append", metavar="N:M", help="may be repeated")
     parser.add_argument("--method", default="lbc", help="lbc, dense, asp or sr-ste")
     parser.add_argument("--moments", type=int, default=60, help="moments after the start")
     parser.add_argument("--steps", type=int, default=4, help="training steps between moments")
     options = parser.parse_args()
     if min(options.moments, options.steps) < 1:
-        parser.error("--moments and --steps start at 1.")
+        parser.error("--moments and --steps must be at least 1.")
     try:
         patterns = [Pattern.parse(text) for text in options.pattern or ("2:4",)]
     except ValueError as error:

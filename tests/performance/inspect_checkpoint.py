@@ -1,7 +1,7 @@
-"""How soon a checkpoint of 100 MB is on screen in the inspector, and how late the window runs.
+"""Time until a 100 MB checkpoint is on screen in the inspector, and lag of the event loop.
 
-A 10 ms precise timer in the window's thread notes how much later than 10 ms it fires, from the
-moment the file is opened until all its layers are read. Prints JSON.
+A precise 10 ms timer in the window's thread records its delays, from opening the file until all
+layers are read. Prints JSON.
 
     QT_QPA_PLATFORM=offscreen python -m tests.performance.inspect_checkpoint --form pt
 """
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import torch
-from PySide6.QtCore import QEvent, QEventLoop, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QEventLoop, QObject
 from PySide6.QtWidgets import QApplication
 from safetensors.torch import save_file
 
@@ -27,7 +27,7 @@ from lbc_gui.inspector.reader_thread import LayerPicture
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
-from tests.performance.ui_lag import TICK, measure_lag, percentiles, until
+from tests.performance.ui_lag import measure_lag, percentiles, record_lags, until
 
 SHAPE = (512, 512, 3, 3)
 
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def write_checkpoint(folder: Path, form: str, megabytes: int) -> Path:
-    """Layers of a ResNet's largest shape, at 2:4, until the file is large enough."""
+    """Write 2:4 layers of the largest shape in a ResNet until the file is large enough."""
     numbers = torch.Generator().manual_seed(0)
     pattern = Pattern(2, 4)
     count = -(-megabytes * 1_000_000 // (4 * torch.Size(SHAPE).numel()))
@@ -82,7 +82,7 @@ def write_checkpoint(folder: Path, form: str, megabytes: int) -> Path:
 
 
 class Painted(QObject):
-    """Notes when a picture is first painted after it has arrived."""
+    """Records when a picture is first painted after it has arrived."""
 
     def __init__(self, page: InspectorPage) -> None:
         super().__init__()
@@ -102,32 +102,20 @@ class Painted(QObject):
 
 
 def measure_opening(window: MainWindow, file: Path) -> tuple[float, float, list[float]]:
-    """Seconds to the first picture painted and to the last layer read; lags in seconds."""
+    """Return the seconds until the first picture and the last layer, and the lags in seconds."""
     page, loop = window.pages.inspector, QEventLoop()
     painted = Painted(page)
-    lags: list[float] = []
-    last = time.perf_counter()
-
-    def tick() -> None:
-        nonlocal last
-        now = time.perf_counter()
-        lags.append(now - last - TICK)
-        last = now
 
     def changed(running: bool) -> None:
         if not running:
             loop.quit()
 
-    timer = QTimer()
-    timer.setTimerType(Qt.TimerType.PreciseTimer)
-    timer.timeout.connect(tick)
     page.reading.running_changed.connect(changed)
-    timer.start(int(TICK * 1000))
-    start = last = time.perf_counter()
-    window.inspecting.open([file])
-    loop.exec()
-    finished = time.perf_counter() - start
-    timer.stop()
+    with record_lags() as lags:
+        start = time.perf_counter()
+        window.inspecting.open([file])
+        loop.exec()
+        finished = time.perf_counter() - start
     page.reading.running_changed.disconnect(changed)
     assert painted.at is not None
     painted.deleteLater()

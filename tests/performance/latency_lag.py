@@ -1,7 +1,6 @@
-"""How late the window's event loop runs while latency results stream in at 100 lines a second.
+"""Lag of the window's event loop while latency results arrive at 100 lines per second.
 
-A real process plays a worker that measures a GPU; its figures are made up and never kept. Prints
-JSON.
+A separate process imitates a worker on a GPU with made-up figures. Prints JSON.
 
     QT_QPA_PLATFORM=offscreen python -m tests.performance.latency_lag --seconds 20
 """
@@ -27,7 +26,7 @@ from lbc_gui.window.main_window import MainWindow
 from tests.latency.made_up_worker import write_worker
 from tests.performance.ui_lag import measure_lag, percentiles, until
 
-LINES_A_SECOND = 100
+LINES_PER_SECOND = 100
 
 
 def main() -> int:
@@ -44,16 +43,16 @@ def main() -> int:
         window.begin()
         until(application, lambda: window.session.state is State.READY)
         window.pages.setCurrentWidget(window.pages.latency)
-        # Each case is two lines: its start and its result.
+        # Each case has two lines: its start and its result.
         cases = [Case(f"case {at}", 4096, 16 * (at + 1), 4096) for at in range(int(seconds * 60))]
-        worker = write_worker(folder, pause=1 / LINES_A_SECOND)
-        request = Request.on(
+        worker = write_worker(folder, pause=1 / LINES_PER_SECOND)
+        request = Request.for_device(
             cases, "cuda", place=Place(python=str(worker)), backends=("cusparselt",)
         )
         page = window.pages.latency
         page.measuring.start(lambda: Prepared(request, ()))
         until(application, lambda: bool(page.measurements.all))
-        before = len(page.cases.lines)
+        before = len(page.cases.rows)
         lags = measure_lag(seconds)
         shown = len(page.measurements.all[0].results)
         page.measuring.cancel()

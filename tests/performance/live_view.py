@@ -1,13 +1,11 @@
-"""What the live view costs a training: how much longer a step takes with it.
+"""Cost of the live view: the increase of a training step's time.
 
-The largest layer is open and copied up to ten times a second, as the window does by itself. In one
-process, intervals with the view and with none follow each other in an order drawn at random, short
-ones, because a machine's speed wanders by far more than the view costs: each step's time is told
-relative to the steps around it, and steps that an interval's beginning or an epoch's end fall into
-are left out. The range holds nine in ten costs that the same intervals give, drawn again with
-replacement. Also by how much the memory of the process grows, from the time after the first epoch,
-when everything that a run does has been done once, to the last tenth of the measurement.
-Prints JSON.
+The largest layer is open and copied up to ten times per second, as in normal use. Short intervals
+with and without the view follow each other in random order in one process, because the speed of a
+machine varies by more than the view costs. Each step's time is relative to the steps around it;
+steps at the start of an interval or at the end of an epoch are excluded. The range is the 90 %
+bootstrap interval over the intervals. Also measures the growth of the process's memory, from the
+end of the first epoch to the last tenth of the measurement. Prints JSON.
 
     QT_QPA_PLATFORM=offscreen python -m tests.performance.live_view --seconds 1200 --interval 4
     QT_QPA_PLATFORM=offscreen python -m tests.performance.live_view --model resnet20 --size 32
@@ -28,7 +26,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
-from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 
 from lbc.pictures.score_snapshot import ViewRequest
@@ -36,26 +33,26 @@ from lbc_gui.run.moment_copier import MomentCopier
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
-from tests.performance.ui_lag import EPOCHS, _experiment, _layers, until
+from tests.performance.ui_lag import EPOCHS, _experiment, _layers, run_event_loop, until
 
 Floats = npt.NDArray[np.float64]
 
 SETTLING = 0.1
-"""Seconds at the beginning of an interval in which what was asked for before is served."""
+"""Seconds at the start of an interval in which earlier requests are completed."""
 
 NEIGHBOURS = 101
-"""Steps whose median says how fast the machine was."""
+"""Number of steps whose median time is the reference for a step."""
 
-HICCUPS = 0.02
-"""Share of the steps, at each end, that tell of the machine alone."""
+TRIMMED = 0.02
+"""Fraction of the steps removed at each end as outliers."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Some seconds with the view or without; then the memory in MB, and epochs done."""
+    """An interval with or without the view; memory in MB and completed epochs at its end."""
 
     viewed: bool
-    began: float
+    started: float
     ended: float
     snapshots: int
     memory: float
@@ -79,20 +76,20 @@ def main() -> int:
         window.begin()
         until(application, lambda: window.session.state is State.RUNNING)
         sizes = [layer.blocks for layer in _layers(window)]
-        window.scores.layers.setCurrentRow(sizes.index(max(sizes)))
+        window.scores.list.layers.setCurrentRow(sizes.index(max(sizes)))
         snapshots: list[object] = []
         window.session.snapshot_arrived.connect(lambda _: snapshots.append(None))
         until(application, lambda: len(snapshots) >= 2)
-        seen: list[Interval] = []
-        lots = np.random.default_rng(0)
+        intervals: list[Interval] = []
+        generator = np.random.default_rng(0)
         ends = time.monotonic() + options.seconds
         while time.monotonic() < ends:
-            viewed = bool(lots.integers(2))
-            seen.append(_interval(window, snapshots, viewed, options.interval))
+            viewed = bool(generator.integers(2))
+            intervals.append(_interval(window, snapshots, viewed, options.interval))
         window.session.close()
         until(application, lambda: not window.session.live)
         window.close()
-    print(json.dumps(_report(options, max(sizes), seen, np.array(steps))))
+    print(json.dumps(_report(options, max(sizes), intervals, np.array(steps))))
     return 0
 
 
@@ -100,7 +97,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--interval", type=float, default=1, help="seconds with or without view")
-    parser.add_argument("--model", default="resnet18", help="resnet20 takes ten steps a second")
+    parser.add_argument("--model", default="resnet18", help="resnet20 takes ten steps per second")
     parser.add_argument("--pattern", default="2:4")
     parser.add_argument("--size", type=int, default=64, help="height and width of the images")
     parser.add_argument("--batch", type=int, default=16)
@@ -108,7 +105,7 @@ def _options() -> argparse.Namespace:
 
 
 def _steps_of(window: MainWindow) -> list[float]:
-    """When each step ended, to be filled while the window trains."""
+    """Return a list to which the end time of each step is appended during training."""
     copier: Any = MomentCopier
     watch, ended = copier.watch, []
 
@@ -123,72 +120,66 @@ def _steps_of(window: MainWindow) -> list[float]:
 def _interval(
     window: MainWindow, snapshots: list[object], viewed: bool, seconds: float
 ) -> Interval:
-    """Train with the view, or with none asked for, whatever the window itself asks."""
+    """Train with or without the view, replacing the request of the window."""
     broker = window.session._renderer.broker
     request: ViewRequest | None = window.scores.request
     broker.demand = None
     if viewed and request is not None:
         broker.ask(request)
-    began, shown = time.monotonic(), len(snapshots)
-    _run(seconds)
+    started, shown = time.monotonic(), len(snapshots)
+    run_event_loop(seconds)
     epochs = window.progress.value() * EPOCHS // window.progress.maximum()
     drawn = len(snapshots) - shown
-    return Interval(viewed, began, time.monotonic(), drawn, _memory(), epochs)
-
-
-def _run(seconds: float) -> None:
-    loop = QEventLoop()
-    QTimer.singleShot(int(seconds * 1000), loop.quit)
-    loop.exec()
+    return Interval(viewed, started, time.monotonic(), drawn, _memory(), epochs)
 
 
 def _memory() -> float:
-    """What the process holds in memory at present, in MB (Linux)."""
+    """Return the resident memory of the process in MB (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _relative(steps: Floats) -> Floats:
-    """How long each step took, as a multiple of those around it."""
-    lasted = np.diff(steps)
-    around = sliding_window_view(np.pad(lasted, NEIGHBOURS // 2, mode="edge"), NEIGHBOURS)
-    return np.asarray(lasted / np.median(around, axis=1))
+    """Return the duration of each step relative to the steps around it."""
+    durations = np.diff(steps)
+    around = sliding_window_view(np.pad(durations, NEIGHBOURS // 2, mode="edge"), NEIGHBOURS)
+    return np.asarray(durations / np.median(around, axis=1))
 
 
 def _trimmed_mean(values: Floats) -> float:
-    cut = int(HICCUPS * len(values))
+    cut = int(TRIMMED * len(values))
     return float(np.sort(values)[cut : len(values) - cut].mean())
 
 
 def _costs(intervals: list[Interval], steps: Floats) -> tuple[float, list[float]]:
-    """By how many per cent fewer steps a second are taken with the view, and the range of it."""
+    """Return the reduction of steps per second by the view, in per cent, and its range."""
     relative, first, last = _relative(steps), steps[:-1], steps[1:]
     taken: dict[bool, list[Floats]] = {True: [], False: []}
     for at in intervals:
-        inside = (first >= at.began + SETTLING) & (last <= at.ended)
+        inside = (first >= at.started + SETTLING) & (last <= at.ended)
         taken[at.viewed].append(relative[inside])
 
-    def cost(chosen: dict[bool, list[Floats]]) -> float:
-        alone, viewed = (_trimmed_mean(np.concatenate(chosen[at])) for at in (False, True))
-        return 100 * (1 - alone / viewed)
+    def cost(groups: dict[bool, list[Floats]]) -> float:
+        without, viewed = (_trimmed_mean(np.concatenate(groups[at])) for at in (False, True))
+        return 100 * (1 - without / viewed)
 
-    def again(of: list[Floats]) -> list[Floats]:
+    def resample(of: list[Floats]) -> list[Floats]:
         return [of[number] for number in draws.integers(len(of), size=len(of))]
 
     draws = np.random.default_rng(0)
-    drawn = [cost({at: again(of) for at, of in taken.items()}) for _ in range(500)]
+    drawn = [cost({at: resample(of) for at, of in taken.items()}) for _ in range(500)]
     return cost(taken), [round(float(at), 1) for at in np.percentile(drawn, (5, 95))]
 
 
 def _rate(intervals: list[Interval], viewed: bool) -> float:
     some = [at for at in intervals if at.viewed is viewed]
-    return sum(at.snapshots for at in some) / sum(at.ended - at.began for at in some)
+    return sum(at.snapshots for at in some) / sum(at.ended - at.started for at in some)
 
 
 def _report(
     options: argparse.Namespace, blocks: int, intervals: list[Interval], steps: Floats
 ) -> dict[str, object]:
-    cost, around = _costs(intervals, steps)
+    cost, interval_range = _costs(intervals, steps)
     memory = [interval.memory for interval in intervals]
     settled = [interval.memory for interval in intervals if interval.epochs > 0]
     tenth, parts = max(1, len(settled) // 10), min(20, len(memory))
@@ -206,7 +197,7 @@ def _report(
         "snapshots_per_second": round(_rate(intervals, True), 1),
         "snapshots_per_second_without": round(_rate(intervals, False), 1),
         "cost_percent": round(cost, 1),
-        "cost_range": around,
+        "cost_range": interval_range,
         "memory_mb": {
             "growth": round(float(growth), 1),
             "over_time": [round(float(np.median(part))) for part in np.array_split(memory, parts)],

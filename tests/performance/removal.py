@@ -1,9 +1,9 @@
-"""How long does one removal of combinations take in a whole network, and how much memory?
+"""Time and memory of the removal of combinations in a whole network.
 
     python tests/performance/removal.py --pattern 2:4 --pattern 4:16
 
-Every pattern gets ResNet-18 with random per-weight scores. First half of all combinations are
-removed, then all but one. Prints JSON; memory is told on Linux alone.
+Uses ResNet-18 with random per-weight scores for every pattern. Half of all combinations are removed
+first, then all but one. Prints JSON; memory is measured only on Linux.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ STATUS = Path("/proc/self/status")
 
 
 def main() -> None:
-    """Measure every pattern asked for and print one JSON object."""
+    """Measure every requested pattern and print a JSON object."""
     parser = argparse.ArgumentParser(description="Time and memory of one removal, ResNet-18.")
     parser.add_argument("--pattern", action="append", metavar="N:M", help="may be repeated")
-    parser.add_argument("--tied", action="store_true", help="all scores equal, as they start")
+    parser.add_argument("--tied", action="store_true", help="all scores equal, as at the start")
     options = parser.parse_args()
     try:
         patterns = [Pattern.parse(text) for text in options.pattern or PATTERNS]
     except ValueError as error:
         parser.error(str(error))
-    remove(prepared(Pattern(1, 2), options.tied), 1)  # what is loaded at first use
+    remove(build_sparsifier(Pattern(1, 2), options.tied), 1)  # loads modules on first use
     report = {
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -45,8 +45,8 @@ def main() -> None:
 
 
 def measure(pattern: Pattern, tied: bool) -> dict[str, object]:
-    """One network under one pattern, down to half of the combinations and then to one."""
-    sparsifier = prepared(pattern, tied)
+    """Measure one pattern: removal of half of the combinations, then of all but one."""
+    sparsifier = build_sparsifier(pattern, tied)
     layers = sparsifier.layers.values()
     return {
         "pattern": str(pattern),
@@ -56,8 +56,8 @@ def measure(pattern: Pattern, tied: bool) -> dict[str, object]:
     }
 
 
-def prepared(pattern: Pattern, tied: bool) -> Sparsifier:
-    """ResNet-18 under ``pattern``, its scores random unless ``tied``."""
+def build_sparsifier(pattern: Pattern, tied: bool) -> Sparsifier:
+    """Return a ResNet-18 with ``pattern``; its scores are random unless ``tied``."""
     torch.manual_seed(0)
     sparsifier = sparsify(ResNet18(classes=1000), pattern, scores="per_weight")
     if not tied:
@@ -67,17 +67,17 @@ def prepared(pattern: Pattern, tied: bool) -> Sparsifier:
 
 
 def remove(sparsifier: Sparsifier, live: int) -> dict[str, object]:
-    """Remove, and tell wall and processor seconds, bytes of live bits, and the peak beyond them."""
+    """Measure a removal: wall-clock and CPU time, bytes of live bits, and peak memory beyond."""
     gc.collect()
-    forget_peak()
+    reset_peak()
     before = memory("VmRSS")
     bits = live_bytes(sparsifier)
-    started, worked = perf_counter(), process_time()
+    wall, cpu = perf_counter(), process_time()
     sparsifier.remove(live)
     result: dict[str, object] = {
         "live": live,
-        "seconds": perf_counter() - started,
-        "processor_seconds": process_time() - worked,
+        "seconds": perf_counter() - wall,
+        "processor_seconds": process_time() - cpu,
         "live_bytes": live_bytes(sparsifier),
     }
     if STATUS.exists():
@@ -87,18 +87,18 @@ def remove(sparsifier: Sparsifier, live: int) -> dict[str, object]:
 
 
 def live_bytes(sparsifier: Sparsifier) -> int:
-    """What the packed live sets take."""
+    """Return the bytes of the packed live sets."""
     return sum(layer.packed.numel() for layer in sparsifier.layers.values())
 
 
-def forget_peak() -> None:
-    """Let the kernel count this process's peak memory anew."""
+def reset_peak() -> None:
+    """Reset the peak memory of this process in the kernel."""
     if sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def memory(field: str) -> int:
-    """Bytes of one field of this process's status; 0 where there is none."""
+    """Return a field of this process's status in bytes; 0 except on Linux."""
     if not STATUS.exists():
         return 0
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))

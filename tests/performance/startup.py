@@ -1,4 +1,4 @@
-"""Seconds from the start of the process to the first painted window, and until Run is enabled.
+"""Time from the start of the process until the window is painted and until Run is enabled.
 
 DISPLAY=:0 python tests/performance/startup.py --rounds 5
 """
@@ -51,7 +51,7 @@ def show_watched_window(*arguments):
 app.show_window = show_watched_window
 sys.exit(app.main(["--runs", sys.argv[1]]))
 """
-"""The command itself, its window watched; nothing is imported that it would not import."""
+"""Runs the command with an instrumented window, without importing anything else."""
 
 
 def main() -> int:
@@ -59,16 +59,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     painted, ready = [], []
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # nobody installs it without
-    for _ in range(rounds + 1):  # the first fills the caches of disk and bytecode
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # as when installed
+    for _ in range(rounds + 1):  # the first fills the disk and bytecode caches
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-c", CHILD, f"{folder}/runs"]
             environment["XDG_CONFIG_HOME"] = folder
-            began = time.time()
+            started = time.time()
             done = subprocess.run(
                 command, stdout=subprocess.PIPE, text=True, check=True, env=environment
             )
-        first, second = (float(line) - began for line in done.stdout.split())
+        first, second = (float(line) - started for line in done.stdout.split())
         painted.append(first)
         ready.append(second)
     print(

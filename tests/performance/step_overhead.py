@@ -1,18 +1,16 @@
-"""How much longer does a training step take with LBC, or SR-STE, than dense? Prints JSON.
+"""Time of a training step with LBC, or SR-STE, relative to a dense one. Prints JSON.
 
     OMP_WAIT_POLICY=passive python tests/performance/step_overhead.py --pattern 2:4 --pattern 8:16
     python tests/performance/step_overhead.py --model deit-tiny --method sr-ste
 
-Each round takes, in an order drawn anew, one step of the dense network, one of the sparse network,
-one of a second dense network, and one of the sparse network with its masks switched off, so that a
-machine that slows down or is shared slows all alike. A round gives one ratio, and the median of
-those is the answer; the second dense network gives the ratio that no method at all would have.
-Where in memory a network happens to lie alone makes its steps up to 10 % faster or slower, for as
-long as it lives: so rounds are shared out over several copies of each, and ``ratio_in_place`` is
-that of the sparse network to itself without masks (only torch's way to a parametrized weight is not
-in it, 0.3 % of a step of DeiT-tiny). Where others work on the same processors, waiting for them
-makes up most of a step's time: there the ratio of processor time tells more. (Passive threads do
-not count their own waiting as work.)
+Each round takes, in random order, one step of the dense network, one of the sparse network, one of
+a second dense network, and one of the sparse network without its masks, so that changes in the
+machine's speed affect all alike. The result is the median ratio of all rounds; the second dense
+network gives the ratio without any method. The placement of a network in memory alone can change
+its speed by 10 %, so rounds are distributed over several copies of each, and ``ratio_in_place``
+compares the sparse network with itself without masks (which excludes only torch's access to a
+parametrized weight, 0.3 % of a step of DeiT-tiny). If other processes use the same CPUs, the ratio
+of CPU time is more reliable. (Passive threads do not count waiting as work.)
 """
 
 from __future__ import annotations
@@ -42,13 +40,13 @@ PATTERNS = ("2:4", "4:8", "2:16", "8:16")
 MODELS = ("resnet18", "deit-tiny")
 CLASSES = 1000
 WARM_UP_STEPS = 2
-LARGEST_DECIDED_COUNT = 2000
+MAX_DECIDED_COUNT = 2000
 """Combinations above which deciding every block takes longer than the measurement."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Seconds one step took: on the clock, and of all processors together."""
+class StepTime:
+    """Seconds of a step: wall-clock time, and CPU time of all threads."""
 
     wall: float
     processor: float
@@ -56,25 +54,25 @@ class Taken:
 
 @dataclass(frozen=True)
 class Stepper:
-    """A network and its optimiser, trained on one batch over and over."""
+    """A network and its optimiser, trained repeatedly on one batch."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     images: Tensor
     labels: Tensor
 
-    def step(self) -> Taken:
-        """Take one step and tell how long it took."""
-        started, worked = perf_counter(), process_time()
+    def step(self) -> StepTime:
+        """Take one step and return its time."""
+        wall, cpu = perf_counter(), process_time()
         self.optimizer.zero_grad()
         loss = nn.functional.cross_entropy(self.model(self.images), self.labels)
         loss.item()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return Taken(perf_counter() - started, process_time() - worked)
+        return StepTime(perf_counter() - wall, process_time() - cpu)
 
     def bytes(self) -> int:
-        """Memory of all tensors that outlive a step: weights, gradients, buffers, moments."""
+        """Return the bytes of all tensors kept after a step, such as weights and gradients."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self._tensors())
 
     def _tensors(self) -> Iterator[Tensor]:
@@ -95,7 +93,7 @@ class Stepper:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians: seconds per step; sparse over dense, and dense over dense, in the same round."""
+    """Medians of seconds per step, and of the ratios within a round."""
 
     dense_seconds: float
     sparse_seconds: float
@@ -109,15 +107,15 @@ class Comparison:
 
 
 class Switch:
-    """Switches all masks of a network, and with them its scores, off and on."""
+    """Disables the masks of a network, and with them its scores, for single steps."""
 
     def __init__(self, sparsifier: Sparsifier) -> None:
         self._on = True
         for layer in sparsifier.layers.values():
             layer.forward = partial(self._weight, layer.forward)
 
-    def off(self, step: Callable[[], Taken]) -> Taken:
-        """Take one step without them."""
+    def off(self, step: Callable[[], StepTime]) -> StepTime:
+        """Take one step without masks."""
         self._on = False
         taken = step()
         self._on = True
@@ -129,26 +127,25 @@ class Switch:
 
 @dataclass(frozen=True)
 class Networks:
-    """One copy of all that is compared."""
+    """One copy of all networks in the comparison."""
 
     dense: Stepper
     sparse: Stepper
-    again: Stepper
+    second_dense: Stepper
     sparsifier: Sparsifier
     switch: Switch
 
 
-Round = tuple[Taken, Taken, Taken, Taken]
-"""A step of the dense network, the sparse one, the second dense one, the sparse one without masks.
-"""
+Round = tuple[StepTime, StepTime, StepTime, StepTime]
+"""Step times of the dense, the sparse, the second dense, and the sparse network without masks."""
 
 
-def rounds_of(networks: Networks, count: int, order: Random) -> list[Round]:
+def measure_rounds(networks: Networks, count: int, order: Random) -> list[Round]:
     """Measure ``count`` rounds after a warm-up."""
     steps = (
         networks.dense.step,
         networks.sparse.step,
-        networks.again.step,
+        networks.second_dense.step,
         partial(networks.switch.off, networks.sparse.step),
     )
     for step in steps * WARM_UP_STEPS:
@@ -160,8 +157,8 @@ def rounds_of(networks: Networks, count: int, order: Random) -> list[Round]:
     return rounds
 
 
-def compared(copies: list[list[Round]]) -> Comparison:
-    """What the rounds of all copies say."""
+def compare(copies: list[list[Round]]) -> Comparison:
+    """Summarise the rounds of all copies."""
     every = [taken for rounds in copies for taken in rounds]
     sparse = [[other.wall / dense.wall for dense, other, *_ in rounds] for rounds in copies]
     again = [[other.wall / dense.wall for dense, _, other, _ in rounds] for rounds in copies]
@@ -180,7 +177,7 @@ def compared(copies: list[list[Round]]) -> Comparison:
 
 
 def extra_bytes(dense: Stepper, sparse: Stepper) -> dict[str, int]:
-    """What the sparse network holds more, while there are gradients and between the steps."""
+    """Return the additional memory of the sparse network, between steps and with gradients."""
     for each in (dense, sparse):
         each.step()
     with_gradients = sparse.bytes() - dense.bytes()
@@ -190,7 +187,7 @@ def extra_bytes(dense: Stepper, sparse: Stepper) -> dict[str, int]:
 
 
 def build_networks(pattern: Pattern, options: argparse.Namespace) -> Networks:
-    """Three copies of one network with optimisers of their own, one of them sparse."""
+    """Return three copies of a network, each with an optimiser; one is sparse."""
     network = config.Experiment.model_validate({"model": {"name": options.model}}).model
     model = build(network, (3, options.size, options.size), CLASSES)
     images = torch.randn(options.batch, 3, options.size, options.size)
@@ -200,51 +197,53 @@ def build_networks(pattern: Pattern, options: argparse.Namespace) -> Networks:
     def stepper(of: nn.Module) -> Stepper:
         return Stepper(of, build_optimizer(of, settings), images, labels)
 
-    again, under = deepcopy(model), deepcopy(model)
-    sparsifier = sparsify(under, pattern, options.method, scores="per_weight")
-    sparse = stepper(under)
-    return Networks(stepper(model), sparse, stepper(again), sparsifier, Switch(sparsifier))
+    second, sparsified = deepcopy(model), deepcopy(model)
+    sparsifier = sparsify(sparsified, pattern, options.method, scores="per_weight")
+    sparse = stepper(sparsified)
+    return Networks(stepper(model), sparse, stepper(second), sparsifier, Switch(sparsifier))
 
 
 def measure(pattern: Pattern, options: argparse.Namespace) -> dict[str, object]:
-    """One pattern while its combinations are searched, and after they are decided."""
+    """Measure one pattern during the search and after all blocks are decided."""
     torch.manual_seed(0)
     order = Random(0)
-    decides = options.method == "lbc" and pattern.count <= LARGEST_DECIDED_COUNT
+    decides = options.method == "lbc" and pattern.count <= MAX_DECIDED_COUNT
     searching: list[list[Round]] = []
     decided: list[list[Round]] = []
-    held: dict[str, object] = {}
+    memory: dict[str, object] = {}
     for _ in range(options.copies):
         networks = build_networks(pattern, options)
-        searching.append(rounds_of(networks, options.rounds, order))
-        held["extra_bytes"] = extra_bytes(networks.dense, networks.sparse)
+        searching.append(measure_rounds(networks, options.rounds, order))
+        memory["extra_bytes"] = extra_bytes(networks.dense, networks.sparse)
         if decides:
             networks.sparsifier.remove(1, networks.sparse.optimizer)
-            decided.append(rounds_of(networks, options.rounds, order))
-            held["decided_extra_bytes"] = extra_bytes(networks.dense, networks.sparse)
+            decided.append(measure_rounds(networks, options.rounds, order))
+            memory["decided_extra_bytes"] = extra_bytes(networks.dense, networks.sparse)
     result: dict[str, object] = {
         "pattern": str(pattern),
         "combinations": pattern.count,
         "sparse_weights": sum(at.mask.numel() for at in networks.sparsifier.layers.values()),
-        "searching": asdict(compared(searching)),
+        "searching": asdict(compare(searching)),
     }
     if decides:
-        result["decided"] = asdict(compared(decided))
-    return result | held
+        result["decided"] = asdict(compare(decided))
+    return result | memory
 
 
 def main() -> None:
-    """Measure every pattern asked for and print one JSON object."""
-    parser = argparse.ArgumentParser(description="Time of a training step, sparse against dense.")
+    """Measure every requested pattern and print a JSON object."""
+    parser = argparse.ArgumentParser(
+        description="Time of a sparse training step relative to a dense one."
+    )
     parser.add_argument("--model", choices=MODELS, default="resnet18")
     parser.add_argument("--method", choices=["lbc", "sr-ste", "asp"], default="lbc")
     parser.add_argument("--pattern", action="append", metavar="N:M", help="may be repeated")
-    parser.add_argument("--batch", type=int, default=64, help="images in a step")
+    parser.add_argument("--batch", type=int, default=64, help="images per step")
     parser.add_argument("--size", type=int, default=64, help="height and width of an image")
-    parser.add_argument("--rounds", type=int, default=6, help="of each copy")
-    parser.add_argument("--copies", type=int, default=4, help="of every network")
+    parser.add_argument("--rounds", type=int, default=6, help="rounds of each copy")
+    parser.add_argument("--copies", type=int, default=4, help="copies of every network")
     parser.add_argument(
-        "--as-it-comes", action="store_true", help="leave the C library's memory be"
+        "--as-it-comes", action="store_true", help="do not change the settings of malloc"
     )
     options = parser.parse_args()
     try:
@@ -252,7 +251,7 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     if min(options.batch, options.rounds, options.copies) < 1 or options.size < 32:
-        parser.error("--batch, --rounds and --copies start at 1, --size at 32.")
+        parser.error("--batch, --rounds and --copies must be at least 1, --size at least 32.")
     report = {
         "model": options.model,
         "method": options.method,

@@ -1,6 +1,6 @@
-"""How late the window's event loop runs while ResNet-18 trains with its largest layer on screen.
+"""Lag of the window's event loop while ResNet-18 trains with its largest layer on screen.
 
-A 10 ms precise timer in the window's thread notes how much later than 10 ms it fires. Prints JSON.
+A precise 10 ms timer in the window's thread records its delays. Prints JSON.
 
     QT_QPA_PLATFORM=offscreen python tests/performance/ui_lag.py --seconds 60
 """
@@ -12,7 +12,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def main() -> int:
         window.begin()
         until(application, lambda: window.session.state is State.RUNNING)
         sizes = [layer.blocks for layer in _layers(window)]
-        window.scores.layers.setCurrentRow(sizes.index(max(sizes)))
+        window.scores.list.layers.setCurrentRow(sizes.index(max(sizes)))
         snapshots: list[float] = []
         window.session.snapshot_arrived.connect(lambda _: snapshots.append(time.perf_counter()))
         until(application, lambda: len(snapshots) >= 2)
@@ -90,18 +91,33 @@ def _layers(window: MainWindow) -> tuple[LayerInfo, ...]:
     return window.session.prepared.layers
 
 
-def until(application: QApplication, holds: Callable[[], bool]) -> None:
-    """Run the event loop until something holds; TimeoutError after two minutes."""
+def until(application: QApplication, condition: Callable[[], bool]) -> None:
+    """Run the event loop until the condition is true. Raises TimeoutError after two minutes."""
     end = time.monotonic() + 120
-    while not holds():
+    while not condition():
         if time.monotonic() > end:
-            raise TimeoutError("The window did not get there in two minutes.")
+            raise TimeoutError("The condition was not met within two minutes.")
         application.processEvents()
         time.sleep(0.005)
 
 
 def measure_lag(seconds: float) -> list[float]:
-    """Run the event loop; how much later than asked each tick came, in seconds."""
+    """Run the event loop; return the delay of each timer tick in seconds."""
+    with record_lags() as lags:
+        run_event_loop(seconds)
+    return lags
+
+
+def run_event_loop(seconds: float) -> None:
+    # Not application.quit, which would ask the user to confirm.
+    loop = QEventLoop()
+    QTimer.singleShot(int(seconds * 1000), loop.quit)
+    loop.exec()
+
+
+@contextmanager
+def record_lags() -> Iterator[list[float]]:
+    """A context that records the delay of each timer tick in seconds."""
     lags: list[float] = []
     last = time.perf_counter()
 
@@ -115,12 +131,8 @@ def measure_lag(seconds: float) -> list[float]:
     timer.setTimerType(Qt.TimerType.PreciseTimer)
     timer.timeout.connect(tick)
     timer.start(int(TICK * 1000))
-    # Not application.quit: it asks the window, which asks the user.
-    loop = QEventLoop()
-    QTimer.singleShot(int(seconds * 1000), loop.quit)
-    loop.exec()
+    yield lags
     timer.stop()
-    return lags
 
 
 def _report(
@@ -141,7 +153,7 @@ def _report(
 
 
 def percentiles(lags: list[float]) -> dict[str, float]:
-    """The lags in milliseconds."""
+    """Return percentiles of the lags in milliseconds."""
     milliseconds = np.maximum(np.array(lags), 0) * 1000
     p50, p95, p99 = np.percentile(milliseconds, (50, 95, 99))
     named = {"p50": p50, "p95": p95, "p99": p99, "max": milliseconds.max()}

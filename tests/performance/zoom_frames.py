@@ -1,9 +1,9 @@
-"""How long a frame takes while ResNet-50's largest layer is panned and zoomed on the Scores page.
+"""Time of a frame while ResNet-50's largest layer is panned and zoomed on the Scores page.
 
-A frame is the new range, the level of detail and a whole repaint. The view goes from the whole
-layer to one block and back, about several places, with steps aside at every zoom. Prints JSON:
-``frame_ms`` by the clock, ``cpu_ms`` what of it the window's thread worked, which is what counts on
-a machine that others use too.
+A frame consists of the new range, the level of detail and a full repaint. The view zooms from the
+whole layer to one block and back, at several places, panning at every zoom level. Prints JSON:
+``frame_ms`` is wall-clock time, ``cpu_ms`` the CPU time of the window's thread, which is more
+reliable on a shared machine.
 
     QT_QPA_PLATFORM=offscreen python tests/performance/zoom_frames.py --pattern 4:8
 """
@@ -29,13 +29,13 @@ from lbc_gui.heatmap.heatmap_view import HeatmapView
 SHAPE = (512, 512, 3, 3)
 ZOOM = 0.8
 PLACES = ((0.5, 0.5), (0.1, 0.2), (0.93, 0.71))
-ASIDE = (0.0, 0.13, 0.31)
-"""Steps aside at every zoom, as shares of what is visible."""
+OFFSETS = (0.0, 0.13, 0.31)
+"""Horizontal and vertical offsets at every zoom level, as fractions of the visible part."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Milliseconds of one frame, and how many blocks a row of it shows."""
+    """Milliseconds of a frame, and the number of blocks per row in it."""
 
     blocks: float
     whole: float
@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
 
 
 def random_snapshot(pattern: Pattern, look: Look) -> Snapshot:
-    """A layer whose search is half way: a third of the combinations are removed."""
+    """A layer in the middle of its search: a third of the combinations are removed."""
     numbers = np.random.default_rng(0)
     blocks = int(np.prod(SHAPE)) // pattern.m
     live = numbers.random((blocks, pattern.count)) > 1 / 3
@@ -92,21 +92,21 @@ def random_snapshot(pattern: Pattern, look: Look) -> Snapshot:
 
 
 def _parts(snapshot: Snapshot) -> Iterator[QRectF]:
-    """What is looked at, frame by frame."""
+    """The visible part in each frame."""
     height, width = snapshot.fold.size
     rows, columns = snapshot.fold.grid
     steps = int(np.log(max(width / columns, height / rows)) / -np.log(ZOOM)) + 1
     for x, y in PLACES:
         for step in (*range(steps), *reversed(range(steps))):
             wide, high = max(columns, width * ZOOM**step), max(rows, height * ZOOM**step)
-            for aside in ASIDE:
-                left = min(max(0.0, x * width + (aside - 0.5) * wide), width - wide)
-                top = min(max(0.0, y * height + (aside - 0.5) * high), height - high)
+            for offset in OFFSETS:
+                left = min(max(0.0, x * width + (offset - 0.5) * wide), width - wide)
+                top = min(max(0.0, y * height + (offset - 0.5) * high), height - high)
                 yield QRectF(left, top, wide, high)
 
 
 def _frame(view: HeatmapView, part: QRectF, snapshot: Snapshot) -> Frame:
-    clock, began = time.perf_counter(), time.thread_time()
+    clock, started = time.perf_counter(), time.thread_time()
     view._box.setRange(part, padding=0)
     view._redraw.stop()
     drawing = time.thread_time()
@@ -115,7 +115,7 @@ def _frame(view: HeatmapView, part: QRectF, snapshot: Snapshot) -> Frame:
     view.viewport().repaint()
     ended, whole = time.thread_time(), time.perf_counter() - clock
     blocks = part.width() / snapshot.fold.grid[1]
-    return Frame(blocks, 1000 * whole, 1000 * (ended - began), 1000 * (drawn - drawing))
+    return Frame(blocks, 1000 * whole, 1000 * (ended - started), 1000 * (drawn - drawing))
 
 
 def _report(

@@ -18,20 +18,17 @@ from lbc.pictures.score_codes import (
     LOWEST,
     REMOVED,
     Colour,
-    Floats,
     Fold,
     Summary,
-    by_chunks,
     difference,
     levels,
     margin,
-    put,
     quantise,
     rank,
     summarise,
     values,
-    winners,
 )
+from lbc.sparsity.arrays import Floats, by_chunks, put
 
 REMOVED_SCORE = np.float32(-np.inf)
 
@@ -272,18 +269,6 @@ def test_a_diverged_search_can_still_be_drawn(colour: Colour) -> None:
     assert np.isfinite([low, high]).all() and low < high
     codes = quantise(shown, low, high)
     assert not (codes == BLANK).any()
-
-
-@given(
-    arrays(
-        np.float32,
-        st.tuples(st.integers(1, 60), st.sampled_from([1, 3, 6, 256, 300])),
-        elements=st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]),
-    )
-)
-def test_the_winner_is_the_earliest_of_the_best(scores: Floats) -> None:
-    for order in (scores, np.asfortranarray(scores)):
-        assert winners(order).tolist() == scores.argmax(axis=1).tolist()
 
 
 def test_levels_of_a_large_layer_are_near_those_of_all_its_cells() -> None:

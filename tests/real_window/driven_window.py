@@ -65,7 +65,7 @@ def _answer(window: MainWindow, losses: list[float], question: dict[str, Any]) -
 
 
 def _state(window: MainWindow, losses: list[float]) -> dict[str, Any]:
-    model = window.block.model
+    table = window.block.combinations.table
     return {
         "state": window.session.state.value,
         "losses": losses,
@@ -74,8 +74,8 @@ def _state(window: MainWindow, losses: list[float]) -> dict[str, Any]:
         "facts": window.experiment_panel.facts.text(),
         "block": window.block.title,
         "rows": [
-            [model.data(model.index(row, column)) for column in range(model.columnCount())]
-            for row in range(model.rowCount())
+            [table.text(row, column) for column in range(table.columnCount())]
+            for row in range(table.rowCount())
         ],
         "hover": " ".join(label.text() for label in window.statusBar().findChildren(QLabel)),
         "size": [window.width(), window.height()],

@@ -14,7 +14,7 @@ from lbc.runs.block_history import Life
 from lbc.runs.block_history_files import write_csv, write_npz
 from lbc.runs.events import Intervened, Intervention, LayerInfo
 from lbc.runs.history_reader import Replay
-from lbc.runs.history_walks import STEP_CELLS, BlockWalk, GoneWalk, Walk, biographies
+from lbc.runs.history_walks import STEP_CELLS, BlockWalk, RemovalWalk, Walk, biographies
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE, InterventionLog
 from lbc.sparsity.pattern import Pattern
@@ -77,6 +77,18 @@ def whole(folder: Path, form: str = "per_weight") -> Story:
     return story
 
 
+@pytest.mark.parametrize("pattern", ["2:4", "4:8", "4:16"])
+def test_a_block_without_moments_has_an_empty_biography(tmp_path: Path, pattern: str) -> None:
+    info = LayerInfo("0", (16, 16), Pattern.parse(pattern), 256 // Pattern.parse(pattern).m)
+    HistoryWriter(tmp_path / "scores.history", [info], 10).close()
+    (life,) = biographies(Replay(tmp_path), "0", [3])
+    assert life.mask.shape == (0, info.pattern.m) and len(life.winners) == 0
+    assert life.live is None or life.live.shape == (0, info.pattern.count)
+    with (tmp_path / "life.csv").open("wb") as file:
+        write_csv(file, [Life("0", 3, life)])
+    assert (tmp_path / "life.csv").read_text() == "removed,intervention\n"
+
+
 def follow(walk: Walk) -> None:
     assert walk.behind
     while walk.behind:
@@ -88,9 +100,9 @@ def follow(walk: Walk) -> None:
 def test_the_table_of_a_layer_says_what_every_biography_says(tmp_path: Path, form: str) -> None:
     whole(tmp_path, form)
     replay = Replay(tmp_path)
-    walk = GoneWalk(replay, "0")
+    walk = RemovalWalk(replay, "0")
     follow(walk)
-    gone = walk.gone
+    gone = walk.times
     assert gone.epochs == (1.0, 1.5, 1.5, 2.0, 4.0)
     assert not gone.when.flags.writeable
     for block, life in enumerate(biographies(replay, "0", range(64))):
@@ -100,9 +112,9 @@ def test_the_table_of_a_layer_says_what_every_biography_says(tmp_path: Path, for
         for combination in range(6):
             one = removed.get(combination)
             assert gone.epoch(block, combination) == (one.epoch if one else None)
-            standing = gone.standing(block, combination)
+            standing = gone.rank(block, combination)
             assert standing == (None if one is None or one.rank is None else (one.rank, one.of))
-    assert gone.standing(0, int(np.flatnonzero(gone.when[0] == 1)[0])) == (6, 6)
+    assert gone.rank(0, int(np.flatnonzero(gone.when[0] == 1)[0])) == (6, 6)
 
 
 def test_it_grows_with_the_history_and_begins_anew_where_that_was_taken_back(
@@ -110,15 +122,15 @@ def test_it_grows_with_the_history_and_begins_anew_where_that_was_taken_back(
 ) -> None:
     story = Story(tmp_path)
     replay = Replay(tmp_path)
-    walk, block = GoneWalk(replay, "0"), BlockWalk(replay, "0", [5])
+    walk, block = RemovalWalk(replay, "0"), BlockWalk(replay, "0", [5])
     follow(walk)
     story.keep(1, 4)
     assert not walk.advance()  # not looked at yet
     replay.refresh()
-    before = walk.gone
+    before = walk.times
     follow(walk)
     assert not before.when.any()  # what was handed out stays as it was
-    assert (walk.gone.when > 0).sum() == 2 * 64
+    assert (walk.times.when > 0).sum() == 2 * 64
     story.writer.close()
     again = HistoryWriter(tmp_path / "scores.history", [LAYER], 10)
     again.cut(1, False)
@@ -128,15 +140,15 @@ def test_it_grows_with_the_history_and_begins_anew_where_that_was_taken_back(
     replay.refresh()
     follow(walk)
     follow(block)
-    assert walk.gone.epochs == (2.0,)
-    assert (walk.gone.when > 0).sum() == 3 * 64
+    assert walk.times.epochs == (2.0,)
+    assert (walk.times.when > 0).sum() == 3 * 64
     assert [removal.epoch for removal in block.biographies()[0].removals] == [2.0] * 3
 
 
 def test_a_walk_that_failed_takes_the_moment_in_once_it_can_be_read(tmp_path: Path) -> None:
     whole(tmp_path)
     replay, path = Replay(tmp_path), tmp_path / "scores.history"
-    gone, block = GoneWalk(replay, "0"), BlockWalk(replay, "0", [5])
+    gone, block = RemovalWalk(replay, "0"), BlockWalk(replay, "0", [5])
     frame = replay._frames[1]
     record = frame.records[0]
     assert record["scores"] and replay.moments[1].removal
@@ -153,10 +165,10 @@ def test_a_walk_that_failed_takes_the_moment_in_once_it_can_be_read(tmp_path: Pa
     path.write_bytes(undamaged)
     for walk in walks:
         follow(walk)
-    expected = GoneWalk(replay, "0")
+    expected = RemovalWalk(replay, "0")
     follow(expected)
-    assert gone.gone.epochs == expected.gone.epochs
-    assert np.array_equal(gone.gone.when, expected.gone.when)
+    assert gone.times.epochs == expected.times.epochs
+    assert np.array_equal(gone.times.when, expected.times.when)
     assert len(block.biographies()[0].epochs) == len(replay.moments)
     assert block.biographies()[0].removals == biographies(replay, "0", [5])[0].removals
 
@@ -167,13 +179,13 @@ def test_positions_of_a_wide_pattern_go_with_their_last_combination(tmp_path: Pa
     story.keep(2, 1)
     story.close()
     replay = Replay(tmp_path)
-    walk = GoneWalk(replay, "0", by_position=True)
+    walk = RemovalWalk(replay, "0", by_position=True)
     follow(walk)
     masks = [replay.layer("0", at).mask for at in range(3)]
     expected = np.where(masks[2], 0, np.where(masks[1], 2, 1))
-    assert (walk.gone.epochs[0], walk.gone.epochs[-1]) == (1.0, 2.0)
-    assert np.array_equal(walk.gone.when, expected)
-    assert walk.gone.standing(0, 0) is None
+    assert (walk.times.epochs[0], walk.times.epochs[-1]) == (1.0, 2.0)
+    assert np.array_equal(walk.times.when, expected)
+    assert walk.times.rank(0, 0) is None
 
 
 def test_who_decided_is_told(tmp_path: Path) -> None:
@@ -258,11 +270,11 @@ def test_a_large_layer_is_taken_in_part_by_part(tmp_path: Path) -> None:
     sparsifier.remove(4)
     writer.append(1, sparsifier)
     writer.close()
-    walk = GoneWalk(Replay(tmp_path), "0")
+    walk = RemovalWalk(Replay(tmp_path), "0")
     parts = 0
     while walk.behind:
-        assert not walk.gone.epochs
+        assert not walk.times.epochs
         walk.advance()
         parts += 1
     assert parts > layer.blocks * 6 // STEP_CELLS
-    assert ((walk.gone.when == 1) == ~sparsifier.live("0").numpy()).all()
+    assert ((walk.times.when == 1) == ~sparsifier.live("0").numpy()).all()

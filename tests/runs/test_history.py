@@ -22,9 +22,9 @@ from torch import nn
 from lbc.config import Experiment
 from lbc.runs import history_writer as history
 from lbc.runs.events import LayerInfo
-from lbc.runs.history_codec import KEY, LARGEST_LIVE_COUNT, State, decode, encode, row_bytes
+from lbc.runs.history_codec import KEY, LARGEST_LIVE_COUNT, SearchState, decode, encode, row_bytes
 from lbc.runs.history_format import KEY_INTERVAL, read_frames, read_layers
-from lbc.runs.history_reader import LayerMoment, Replay
+from lbc.runs.history_reader import RecordedLayer, Replay
 from lbc.runs.history_walks import biographies
 from lbc.runs.history_writer import HistoryWriter, moments_per_epoch
 from lbc.sparsity.live_sets import pack
@@ -72,14 +72,13 @@ def seen(layer: SparseLayer) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, 
     return layer.winners(), layer.live(), layer.pattern.to_blocks(layer.mask), layer.scores()
 
 
-def check(moment: LayerMoment, now: tuple[torch.Tensor, ...]) -> None:
+def check(moment: RecordedLayer, now: tuple[torch.Tensor, ...]) -> None:
     winners, live, mask, scores = (tensor.numpy() for tensor in now)
     assert np.array_equal(moment.winners, winners)
     assert np.array_equal(moment.mask, mask)
     if moment.pattern.count > LARGEST_LIVE_COUNT:
         assert moment.packed is None and moment.live() is None and moment.scores is None
         return
-    assert moment.kept_bits is None and moment.packed is not None
     assert equal(moment.live(), live)
     if moment.scores_epoch == moment.epoch:
         assert moment.scores is not None and moment.scores.dtype == np.float32
@@ -146,9 +145,9 @@ def test_whatever_bits_and_winners_there_are_come_back(
         share = data.draw(st.sampled_from([0.05, 0.5, 1.0]))
         bits = np.packbits(dice.random((rows, width)) < share, axis=1, bitorder="little")
         assert bits.shape[1] == row_bytes(at)
-        now = State(dice.integers(0, at.count, blocks), bits)
+        now = SearchState(dice.integers(0, at.count, blocks), bits)
         if before is not None and data.draw(st.booleans()):
-            now = State(before.winners, now.bits)
+            now = SearchState(before.winners, now.bits)
         coded = encode(at, now, before)
         assert coded.flags & KEY if before is None else not coded.flags & KEY
         read = decode(at, blocks, coded, read)
@@ -356,7 +355,7 @@ def test_the_life_of_a_block(tmp_path: Path, pattern: str, form: Form) -> None:
     assert life.epochs.tolist() == [0, 1, 2, 3, 4]
     assert life.winners.tolist() == same.winners.tolist()
     assert life.live is not None and np.array_equal(life.live, lives)
-    assert np.array_equal(life.mask, [at @ layer.pattern.combinations.numpy() > 0 for at in lives])
+    assert np.array_equal(life.mask, [at @ layer.pattern.incidence_array > 0 for at in lives])
     assert life.scores is not None and (life.position_scores is None) == (form != "per_weight")
     assert np.array_equal(np.isnan(life.scores), np.isinf(scores))
     assert np.nanmax(np.abs(life.scores - scores)) < 0.01
@@ -383,7 +382,7 @@ def test_scores_are_spread_over_what_room_there_is(
     assert {0, 25, 50, 60} <= set(kept) and 8 <= len(kept) <= 10
     between = replay.layer("0", 24)
     assert between.scores_epoch is not None and between.scores_epoch < 24
-    assert between.position_scores is not None and between.position_scores.shape == (32, 4)
+    assert between.raw is not None and between.raw.shape == (32, 4)
     assert replay.layer("0", 24, scores=False).scores is None
 
 

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbc.sparsity.compliance import block_coordinates, check
+from lbc.sparsity.blocks import block_coordinates
+from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 
 

@@ -1,4 +1,4 @@
-"""Freed memory is used again instead of being fetched from the kernel anew."""
+"""Freed memory is reused instead of being returned to the kernel."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ print([step() for _ in range(6)][-1])
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library is no glibc")
-def test_later_steps_take_no_new_pages_from_the_kernel() -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_later_steps_fault_no_new_pages() -> None:
     answer = subprocess.run(
         [sys.executable, "-c", STEPS], capture_output=True, text=True, check=True
     )

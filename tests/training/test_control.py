@@ -1,4 +1,4 @@
-"""Commands from another thread are obeyed between two steps."""
+"""Commands from other threads take effect between steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lbc.training.control import Control
 
 
 class Loop(threading.Thread):
-    """A loop that obeys a control in a thread of its own, as the trainer does."""
+    """A loop in its own thread, controlled as the trainer is."""
 
     def __init__(self, control: Control) -> None:
         super().__init__(daemon=True)
@@ -22,7 +22,7 @@ class Loop(threading.Thread):
         self.lingering = False
 
     def run(self) -> None:
-        while self.control.proceed(self._idle):
+        while self.control.wait_for_step(self._idle):
             self.steps += 1
             time.sleep(0.001)
         self.lingering = True
@@ -33,7 +33,7 @@ class Loop(threading.Thread):
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    """Until it holds; a minute is far more than any machine needs."""
+    """Wait until the condition is true, for at most a minute."""
     end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
@@ -42,7 +42,7 @@ def wait(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
-    """A loop that stands before its first step."""
+    """A loop paused before its first step."""
     loop = Loop(Control(paused=True))
     loop.start()
     yield loop
@@ -51,8 +51,8 @@ def loop() -> Iterator[Loop]:
     assert not loop.is_alive()
 
 
-def still(loop: Loop) -> int:
-    """The steps of a loop that stands; it idles meanwhile."""
+def steps_while_paused(loop: Loop) -> int:
+    """Check that the loop idles without taking steps; return its number of steps."""
     idles = loop.idles
     wait(lambda: loop.idles > idles + 2)
     steps = loop.steps
@@ -61,9 +61,9 @@ def still(loop: Loop) -> int:
     return steps
 
 
-def test_a_paused_loop_stands_and_is_watched(loop: Loop) -> None:
+def test_a_paused_loop_takes_no_step_but_calls_idle(loop: Loop) -> None:
     assert loop.control.paused
-    assert still(loop) == 0
+    assert steps_while_paused(loop) == 0
 
 
 def test_run_and_pause(loop: Loop) -> None:
@@ -72,48 +72,48 @@ def test_run_and_pause(loop: Loop) -> None:
     assert not loop.control.paused
     loop.control.pause()
     assert loop.control.paused
-    assert still(loop) > 3
+    assert steps_while_paused(loop) > 3
 
 
-def test_step_takes_exactly_one_each(loop: Loop) -> None:
+def test_each_step_command_takes_exactly_one_step(loop: Loop) -> None:
     loop.control.step()
     wait(lambda: loop.steps == 1)
-    assert still(loop) == 1
+    assert steps_while_paused(loop) == 1
     for _ in range(3):
         loop.control.step()
     wait(lambda: loop.steps == 4)
-    assert still(loop) == 4
+    assert steps_while_paused(loop) == 4
 
 
-def test_step_ends_a_run_after_one_more(loop: Loop) -> None:
+def test_step_pauses_a_running_loop_after_one_more_step(loop: Loop) -> None:
     loop.control.run()
     wait(lambda: loop.steps > 3)
     loop.control.step()
     assert loop.control.paused
-    before = still(loop)
-    assert still(loop) == before
+    before = steps_while_paused(loop)
+    assert steps_while_paused(loop) == before
 
 
-def test_pause_forgets_the_steps_that_were_owed() -> None:
+def test_pause_drops_queued_steps() -> None:
     control = Control(paused=True)
     control.step()
     control.step()
     control.pause()
-    asked = []
+    idles = []
 
     def idle() -> None:
-        asked.append(1)
+        idles.append(1)
         control.stop()
 
-    assert not control.proceed(idle)
-    assert asked == [1]
+    assert not control.wait_for_step(idle)
+    assert idles == [1]
 
 
-def test_stop_ends_a_paused_loop_which_lingers_until_it_is_discarded(loop: Loop) -> None:
+def test_a_stopped_loop_lingers_until_it_is_discarded(loop: Loop) -> None:
     loop.control.stop()
     wait(lambda: loop.lingering)
     assert loop.control.stopped
-    assert still(loop) == 0
+    assert steps_while_paused(loop) == 0
     loop.control.discard()
     loop.join(60)
     assert not loop.is_alive()
@@ -126,7 +126,7 @@ def test_nothing_restarts_a_stopped_loop(loop: Loop) -> None:
     steps = loop.steps
     loop.control.run()
     loop.control.step()
-    assert still(loop) == steps
+    assert steps_while_paused(loop) == steps
     assert loop.control.stopped
 
 
@@ -138,5 +138,5 @@ def test_discard_ends_a_running_loop_at_once(loop: Loop) -> None:
     assert not loop.is_alive()
 
 
-def test_a_control_runs_unless_told_otherwise() -> None:
-    assert Control().proceed(lambda: None)
+def test_a_control_is_not_paused_by_default() -> None:
+    assert Control().wait_for_step(lambda: None)

@@ -1,10 +1,9 @@
-"""A run whose disk is full loses nothing, and goes on where somebody makes room."""
+"""A run on a full disk loses no data and continues once there is space again."""
 
 from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,13 +15,14 @@ from lbc.runs.records import read_records
 from lbc.training.control import Control
 from lbc.training.failures import TrainingError
 from lbc.training.trainer import Trainer
+from tests.training.test_control import wait
 
 if sys.platform == "win32":
     pytest.skip("needs limits on file sizes", allow_module_level=True)
 
 import resource
 
-# From which event on, and beyond which size of a file in bytes, the kernel refuses to write.
+# The event after which the disk is full, and the largest file in bytes that can be written then.
 MOMENTS: dict[str, tuple[Callable[[Event], bool], int]] = {
     "folder": (lambda event: isinstance(event, Prepared), 0),
     "step": (lambda event: isinstance(event, StepDone) and event.step == 5, 300),
@@ -33,19 +33,19 @@ MOMENTS: dict[str, tuple[Callable[[Event], bool], int]] = {
 
 
 class Disk:
-    """Fills itself once, when it sees a certain event."""
+    """A disk that becomes full at a given event."""
 
     def __init__(self, moment: str) -> None:
         self.full_at, self.size = MOMENTS[moment]
         self.events: list[Event] = []
         self.free = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def see(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.events.append(event)
         if self.full_at(event):
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.free[1]))
 
-    def make_room(self) -> None:
+    def free_space(self) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, self.free)
 
 
@@ -53,22 +53,22 @@ class Disk:
 def disk(request: pytest.FixtureRequest) -> Iterator[Disk]:
     disk = Disk(request.param)
     yield disk
-    disk.make_room()
+    disk.free_space()
 
 
 each_moment = pytest.mark.parametrize("disk", MOMENTS, indirect=True)
 
 
 @each_moment
-def test_alone_the_run_ends_with_a_sentence_and_nothing_is_lost(
+def test_an_unattended_run_ends_with_a_message_and_loses_nothing(
     disk: Disk, quick: Callable[..., Experiment], tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingError) as caught:
-        Trainer(quick(), tmp_path / "run", emit=disk.see).train()
-    disk.make_room()
-    said = str(caught.value)
-    assert said.startswith(f"The run could not be written to {tmp_path}") and "\n" not in said
-    assert said.endswith("What was written before is kept.")
+        Trainer(quick(), tmp_path / "run", emit=disk.on_event).train()
+    disk.free_space()
+    message = str(caught.value)
+    assert message.startswith(f"The run could not be written to {tmp_path}")
+    assert message.endswith("Earlier data is kept.") and "\n" not in message
     steps = [event.step for event in disk.events if isinstance(event, StepDone)]
     if not steps:
         assert list((tmp_path / "run").iterdir()) == []
@@ -79,22 +79,22 @@ def test_alone_the_run_ends_with_a_sentence_and_nothing_is_lost(
 
 
 @each_moment
-def test_attended_the_run_pauses_and_goes_on_once_there_is_room(
+def test_an_attended_run_pauses_and_continues_once_there_is_space(
     disk: Disk, quick: Callable[..., Experiment], tmp_path: Path
 ) -> None:
     Trainer(quick(), tmp_path / "expected").train()
     control = Control()
-    trainer = Trainer(quick(), tmp_path / "run", control, disk.see, attended=True)
+    trainer = Trainer(quick(), tmp_path / "run", control, disk.on_event, attended=True)
     thread = threading.Thread(target=trainer.train, daemon=True)
     thread.start()
-    for _ in range(2):  # the first time the user runs on without having made room
+    for _ in range(2):  # the first time the user presses Run without having freed space
         problem = problem_of(disk)
         assert str(tmp_path / "run") in problem.message and "press Run" in problem.message
         assert control.paused
         disk.events.remove(problem)
         control.run()
     problem_of(disk)
-    disk.make_room()
+    disk.free_space()
     control.run()
     thread.join(60)
     assert not thread.is_alive()
@@ -110,27 +110,23 @@ def test_attended_the_run_pauses_and_goes_on_once_there_is_room(
 
 
 def problem_of(disk: Disk) -> StorageProblem:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        for event in disk.events:
-            if isinstance(event, StorageProblem):
-                return event
-        time.sleep(0.002)
-    raise AssertionError(disk.events)
+    """Wait for the first StorageProblem and return it."""
+    wait(lambda: any(isinstance(event, StorageProblem) for event in disk.events))
+    return next(event for event in disk.events if isinstance(event, StorageProblem))
 
 
 @pytest.mark.parametrize("disk", ["step"], indirect=True)
-def test_attended_a_stopped_run_gives_up(
+def test_an_attended_run_that_is_stopped_ends(
     disk: Disk, quick: Callable[..., Experiment], tmp_path: Path
 ) -> None:
     control = Control()
 
-    def see(event: Event) -> None:
-        disk.see(event)
+    def emit(event: Event) -> None:
+        disk.on_event(event)
         if isinstance(event, StorageProblem):
             control.stop()
 
     with pytest.raises(TrainingError, match="The run was stopped"):
-        Trainer(quick(), tmp_path / "run", control, see, attended=True).train()
-    # Here, not in the fixture: pytest writes its own report before that is torn down.
-    disk.make_room()
+        Trainer(quick(), tmp_path / "run", control, emit, attended=True).train()
+    # Not in the fixture: pytest writes its report before the fixture is torn down.
+    disk.free_space()

@@ -1,12 +1,12 @@
-"""A combination can be pinned or banned while a search is on, exactly and for good."""
+"""Combinations can be pinned or banned during a search, exactly and permanently."""
 
 from __future__ import annotations
 
 import copy
 import shutil
 import threading
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,14 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lbc.config import Experiment
-from lbc.runs.events import (
-    Event,
-    Intervened,
-    Intervention,
-    InterventionRefused,
-    Started,
-    StepDone,
-)
+from lbc.runs.events import Event, Intervened, Intervention, InterventionRefused, Started, StepDone
 from lbc.runs.history_reader import Replay
 from lbc.runs.interventions import FILE, InterventionLog, read_interventions
 from lbc.sparsity.compliance import check
@@ -34,6 +27,7 @@ from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
+from tests.training.test_control import wait
 from tests.training.test_resume import assert_same_run
 
 MakeExperiment = Callable[..., Experiment]
@@ -43,7 +37,9 @@ FORMS: tuple[Form, Form] = ("per_weight", "per_combination")
 both_forms = pytest.mark.parametrize("form", FORMS)
 
 
-def layer_of(form: Form, pattern: str = "2:4", outputs: int = 4) -> tuple[Sparsifier, nn.Module]:
+def sparse_linear(
+    form: Form, pattern: str = "2:4", outputs: int = 4
+) -> tuple[Sparsifier, nn.Module]:
     torch.manual_seed(0)
     model = nn.Linear(16, outputs).double()
     return sparsify(model, pattern, scores=form), model
@@ -53,7 +49,9 @@ def sgd(model: nn.Module) -> torch.optim.SGD:
     return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
 
 
-def steps(model: nn.Module, optimizer: torch.optim.Optimizer, count: int, seed: int = 0) -> None:
+def take_steps(
+    model: nn.Module, optimizer: torch.optim.Optimizer, count: int, seed: int = 0
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     for _ in range(count):
         data = torch.randn(8, 16, generator=generator, dtype=torch.float64)
@@ -64,74 +62,70 @@ def steps(model: nn.Module, optimizer: torch.optim.Optimizer, count: int, seed: 
 
 # -- the library ----------------------------------------------------------------------------------
 
-acts = st.one_of(
+actions = st.one_of(
     st.tuples(st.just("steps"), st.integers(1, 3), st.none()),
     st.tuples(st.just("remove"), st.integers(1, 6), st.none()),
     st.tuples(
-        st.sampled_from(["ban", "pin"]),
-        st.integers(0, 5),
-        st.one_of(st.none(), st.integers(0, 15)),
+        st.sampled_from(["ban", "pin"]), st.integers(0, 5), st.one_of(st.none(), st.integers(0, 15))
     ),
 )
 
 
-def expected(live: list[set[int]], act: str, what: int, block: int | None) -> list[set[int]] | None:
-    """The live sets after an intervention, by the rules in words; None where it is refused."""
+def expected(
+    live: list[set[int]], action: str, combination: int, block: int | None
+) -> list[set[int]] | None:
+    """The live sets after an intervention, or None if it is refused."""
     rows = range(len(live)) if block is None else [block]
-    if act == "ban":
-        lives = [row for row in rows if what in live[row]]
-        if not lives or any(live[row] == {what} for row in rows):
+    only = {combination}
+    if action == "ban":
+        if all(combination not in live[row] for row in rows) or any(live[r] == only for r in rows):
             return None
-        left = {row: live[row] - {what} for row in rows}
+        left = {row: live[row] - only for row in rows}
     else:
-        if any(what not in live[row] for row in rows) or all(live[row] == {what} for row in rows):
+        if any(combination not in live[row] for row in rows) or all(live[r] == only for r in rows):
             return None
-        left = {row: {what} for row in rows}
-    return [left.get(row, at) for row, at in enumerate(live)]
+        left = dict.fromkeys(rows, only)
+    return [left.get(row, before) for row, before in enumerate(live)]
 
 
 @settings(max_examples=30)
-@given(st.lists(acts, min_size=1, max_size=9))
-def test_live_sets_follow_the_rules_alike_in_both_forms(
-    history: list[tuple[str, int, int | None]],
-) -> None:
-    searches = [layer_of(form) for form in FORMS]
+@given(st.lists(actions, min_size=1, max_size=9))
+def test_live_sets_obey_the_rules_in_both_forms(history: list[tuple[str, int, int | None]]) -> None:
+    searches = [sparse_linear(form) for form in FORMS]
     optimizers = [sgd(model) for _, model in searches]
     live = [set(range(6)) for _ in range(16)]
-    for number, (act, what, block) in enumerate(history):
-        if act == "remove":
+    for number, (action, argument, block) in enumerate(history):
+        if action == "remove":
             for row, scores in enumerate(searches[1][0].layers[""].block_scores(slice(None))):
                 order = sorted(live[row], key=lambda c: (-float(scores[c]), c))
-                live[row] = set(order[:what])
-        elif act != "steps":
-            after = expected(live, act, what, block)
+                live[row] = set(order[:argument])
+        elif action != "steps":
+            after = expected(live, action, argument, block)
             for (sparsifier, _), optimizer in zip(searches, optimizers, strict=True):
-                intervene = sparsifier.ban if act == "ban" else sparsifier.pin
+                intervene = sparsifier.ban if action == "ban" else sparsifier.pin
                 before = sparsifier.live("").clone()
                 if after is None:
                     with pytest.raises(ValueError, match="ombination"):
-                        intervene("", what, block, optimizer)
+                        intervene("", argument, block, optimizer)
                     assert torch.equal(sparsifier.live(""), before)
                 else:
-                    intervene("", what, block, optimizer)
+                    intervene("", argument, block, optimizer)
                     assert_no_state_of_removed(sparsifier, optimizer)
             live = after or live
         for (sparsifier, model), optimizer in zip(searches, optimizers, strict=True):
-            if act == "steps" and sparsifier.searching:
-                steps(model, optimizer, what, number)
-            elif act == "remove":
-                sparsifier.remove(what, optimizer)
-            assert_is(sparsifier, live)
+            if action == "steps" and sparsifier.searching:
+                take_steps(model, optimizer, argument, number)
+            elif action == "remove":
+                sparsifier.remove(argument, optimizer)
+            assert_live_sets(sparsifier, live)
 
 
-def assert_is(sparsifier: Sparsifier, live: list[set[int]]) -> None:
+def assert_live_sets(sparsifier: Sparsifier, live: list[set[int]]) -> None:
     layer = sparsifier.layers[""]
     assert [set(row.nonzero().flatten().tolist()) for row in sparsifier.live("")] == live
-    held = [
-        {j for c in row for j in layer.pattern.members[c].tolist()} for row in live
-    ]  # the union of what lives
+    unions = [{j for c in row for j in layer.pattern.members[c].tolist()} for row in live]
     kept = layer.pattern.to_blocks(sparsifier.mask(""))
-    assert [set(row.nonzero().flatten().tolist()) for row in kept] == held
+    assert [set(row.nonzero().flatten().tolist()) for row in kept] == unions
     assert layer.live_count == max(map(len, live))
     assert layer.searching == (layer.live_count > 1)
     assert all(at.requires_grad == layer.searching for at in layer.score_parameters())
@@ -148,16 +142,16 @@ def assert_no_state_of_removed(sparsifier: Sparsifier, optimizer: torch.optim.SG
 
 
 @both_forms
-def test_a_ban_takes_nothing_from_a_block_until_the_schedule_has_caught_up(form: Form) -> None:
-    sparsifier, model = layer_of(form)
+def test_a_banned_combination_counts_towards_the_next_removal(form: Form) -> None:
+    sparsifier, model = sparse_linear(form)
     optimizer = sgd(model)
-    steps(model, optimizer, 2)
+    take_steps(model, optimizer, 2)
     sparsifier.remove(4, optimizer)
     best = sparsifier.layers[""].winners()
     sparsifier.ban("", int(best[5]), 5, optimizer)
     counts = []
     for live in (4, 3, 2, 1):
-        steps(model, optimizer, 2)
+        take_steps(model, optimizer, 2)
         sparsifier.remove(live, optimizer)
         counts.append(sparsifier.live("").sum(dim=1).tolist())
         assert not sparsifier.live("")[5, best[5]]
@@ -167,14 +161,14 @@ def test_a_ban_takes_nothing_from_a_block_until_the_schedule_has_caught_up(form:
 
 
 @both_forms
-def test_a_pinned_combination_wins_whatever_the_scores_say(form: Form) -> None:
-    sparsifier, model = layer_of(form)
+def test_a_pinned_combination_wins_regardless_of_its_score(form: Form) -> None:
+    sparsifier, model = sparse_linear(form)
     optimizer = sgd(model)
-    steps(model, optimizer, 3)
+    take_steps(model, optimizer, 3)
     worst = int(sparsifier.scores("")[7].argmin())
     sparsifier.pin("", worst, 7, optimizer)
     for epoch in range(6):
-        steps(model, optimizer, 3)
+        take_steps(model, optimizer, 3)
         sparsifier.follow(Schedule(end=5), epoch + 1, optimizer)
         assert sparsifier.live("")[7].nonzero().flatten().tolist() == [worst]
     members = sparsifier.layers[""].pattern.members[worst].tolist()
@@ -186,26 +180,26 @@ def test_a_pinned_combination_wins_whatever_the_scores_say(form: Form) -> None:
 
 
 @both_forms
-def test_a_whole_layer_can_be_decided_by_hand(form: Form) -> None:
-    sparsifier, model = layer_of(form)
+def test_a_whole_layer_can_be_decided_by_interventions(form: Form) -> None:
+    sparsifier, model = sparse_linear(form)
     optimizer = sgd(model)
-    steps(model, optimizer, 2)
+    take_steps(model, optimizer, 2)
     sparsifier.ban("", 0, None, optimizer)
     assert sparsifier.live("").sum(dim=1).tolist() == [5] * 16
     sparsifier.pin("", 3, None, optimizer)
     assert not sparsifier.searching
     assert sparsifier.density() == 0.5
-    steps(model, optimizer, 2)  # frozen, and training goes on
+    take_steps(model, optimizer, 2)  # training continues with frozen scores
 
 
 @both_forms
 def test_an_uneven_search_survives_copies_and_state_dicts(form: Form) -> None:
-    sparsifier, model = layer_of(form)
+    sparsifier, model = sparse_linear(form)
     optimizer = sgd(model)
-    steps(model, optimizer, 2)
-    sparsifier.pin("", 2, 0, optimizer)  # the first block must not stand for the others
+    take_steps(model, optimizer, 2)
+    sparsifier.pin("", 2, 0, optimizer)  # block 0 differs from the others
     twin = copy.deepcopy(sparsifier)
-    other, fresh = layer_of(form)
+    other, fresh = sparse_linear(form)
     fresh.load_state_dict(model.state_dict())
     for one in (sparsifier, twin, other):
         assert one.layers[""].live_count == 6
@@ -215,8 +209,8 @@ def test_an_uneven_search_survives_copies_and_state_dicts(form: Form) -> None:
 
 
 @both_forms
-def test_patterns_of_many_combinations_can_be_stepped_into(form: Form) -> None:
-    sparsifier, _ = layer_of(form, "3:8")
+def test_interventions_work_for_patterns_of_many_combinations(form: Form) -> None:
+    sparsifier, _ = sparse_linear(form, "3:8")
     sparsifier.ban("", 40, 1)
     sparsifier.remove(55)
     counts = sparsifier.live("").sum(dim=1).tolist()
@@ -226,7 +220,7 @@ def test_patterns_of_many_combinations_can_be_stepped_into(form: Form) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "combination", "block", "said"),
+    ("method", "name", "combination", "block", "text"),
     [
         ("lbc", "nine", 0, None, "no sparse layer 'nine': the layers are "),
         ("lbc", "", 6, None, "no combination 6: it has 6"),
@@ -238,18 +232,18 @@ def test_patterns_of_many_combinations_can_be_stepped_into(form: Form) -> None:
     ],
 )
 @pytest.mark.parametrize("action", ["pin", "ban"])
-def test_what_is_not_there_is_refused(
-    action: str, method: str, name: str, combination: int, block: int | None, said: str
+def test_unknown_layers_combinations_and_blocks_are_refused(
+    action: str, method: str, name: str, combination: int, block: int | None, text: str
 ) -> None:
     sparsifier = sparsify(nn.Linear(16, 4), "2:4", method=method)
-    act = sparsifier.pin if action == "pin" else sparsifier.ban
-    with pytest.raises(ValueError, match=said) as caught:
-        act(name, combination, block)
+    intervene = sparsifier.pin if action == "pin" else sparsifier.ban
+    with pytest.raises(ValueError, match=text) as caught:
+        intervene(name, combination, block)
     assert str(caught.value).endswith(".")
 
 
-def test_what_cannot_be_is_said_in_a_sentence() -> None:
-    sparsifier, _ = layer_of("per_weight")
+def test_impossible_interventions_are_refused() -> None:
+    sparsifier, _ = sparse_linear("per_weight")
     sparsifier.ban("", 4, 3)
     with pytest.raises(ValueError, match="was removed in block 3 of layer '' already"):
         sparsifier.ban("", 4, 3)
@@ -271,7 +265,7 @@ def test_what_cannot_be_is_said_in_a_sentence() -> None:
 
 @pytest.fixture
 def small(quick: MakeExperiment, tmp_path: Path) -> MakeExperiment:
-    """Twelve steps an epoch on 192 random images of 8×8 pixels."""
+    """Twelve steps per epoch on 192 random images of 8×8 pixels."""
     images = np.random.default_rng(0).integers(0, 256, (256, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "small.npz", images=images, labels=np.arange(256) % 4)
     data = {"name": "npz", "file": str(tmp_path / "small.npz"), "test_share": 0.25}
@@ -281,59 +275,59 @@ def small(quick: MakeExperiment, tmp_path: Path) -> MakeExperiment:
     return lambda **sections: quick(**base | sections)
 
 
-WISHES = {
+INTERVENTIONS = {
     2: [Intervention("ban", "conv2", 1, 4), Intervention("pin", "conv2", 2, 0)],
     12: [Intervention("pin", "conv2", 5, 9)],
-    15: [Intervention("ban", "conv2", 1, 4)],  # gone: refused
+    15: [Intervention("ban", "conv2", 1, 4)],  # already removed: refused
 }
-"""What is asked for after which step."""
+"""The interventions requested after each step."""
 
 
-def wished(experiment: Experiment) -> dict[int, list[Intervention]]:
-    """The same wishes for the layer that the experiment has."""
-    layer = Trainer(experiment, None)
-    layer._prepare()
-    name = next(iter(layer._sparsifier.layers))
-    layer._loader.close()
+def interventions_for(experiment: Experiment) -> dict[int, list[Intervention]]:
+    """INTERVENTIONS, with the name of the experiment's sparse layer."""
+    trainer = Trainer(experiment, None)
+    trainer._prepare()
+    name = next(iter(trainer._sparsifier.layers))
+    trainer._loader.close()
     return {
-        step: [Intervention(at.action, name, at.combination, at.block) for at in wishes]
-        for step, wishes in WISHES.items()
+        step: [replace(intervention, layer=name) for intervention in interventions]
+        for step, interventions in INTERVENTIONS.items()
     }
 
 
 def train(
     experiment: Experiment,
     folder: Path,
-    wishes: dict[int, list[Intervention]],
-    see: Callable[[Event], None] = lambda event: None,
+    interventions: dict[int, list[Intervention]],
+    on_event: Callable[[Event], None] = lambda event: None,
 ) -> list[Event]:
     control, events = Control(), list[Event]()
 
     def emit(event: Event) -> None:
         events.append(event)
         if isinstance(event, StepDone):
-            for wish in wishes.get(event.step, ()):
-                control.intervene(wish)
-        see(event)
+            for intervention in interventions.get(event.step, ()):
+                control.intervene(intervention)
+        on_event(event)
 
     Trainer(experiment, folder, control, emit).train()
     return events
 
 
 @pytest.mark.parametrize("form", ["per_weight", "per_combination"])
-def test_whatever_a_kill_leaves_goes_on_with_what_was_done(
+def test_a_killed_run_resumes_with_its_interventions(
     small: MakeExperiment, tmp_path: Path, form: str
 ) -> None:
     experiment = small(scores=form)
-    run, left = tmp_path / "run", tmp_path / "left"
+    run, copies = tmp_path / "run", tmp_path / "copies"
 
     def copy_folder(event: Event) -> None:
         if isinstance(event, Intervened) and event.step == 12:
-            shutil.copytree(run, left / "just done")
+            shutil.copytree(run, copies / "just done")
         if isinstance(event, StepDone) and event.step == 20:
-            shutil.copytree(run, left / "later")
+            shutil.copytree(run, copies / "later")
 
-    events = train(experiment, run, wished(experiment), copy_folder)
+    events = train(experiment, run, interventions_for(experiment), copy_folder)
     done = [event for event in events if isinstance(event, Intervened)]
     assert [(at.step, at.epoch) for at in done] == [(2, 2 / 12), (2, 2 / 12), (12, 1.0)]
     (refused,) = (event for event in events if isinstance(event, InterventionRefused))
@@ -341,50 +335,50 @@ def test_whatever_a_kill_leaves_goes_on_with_what_was_done(
     assert read_interventions(run) == tuple(done)
     for name, uncounted in (
         ("just done", b'{"half": '),
-        ("later", (run / FILE).read_bytes()),  # killed before the checkpoint that counts it
+        ("later", (run / FILE).read_bytes()),  # killed before the checkpoint that includes it
     ):
-        with (left / name / FILE).open("ab") as file:
+        with (copies / name / FILE).open("ab") as file:
             file.write(uncounted)
-        Trainer(experiment, left / name, resume=True).train()
-        assert_same_run(left / name, run)
-        assert (left / name / FILE).read_bytes() == (run / FILE).read_bytes()
+        Trainer(experiment, copies / name, resume=True).train()
+        assert_same_run(copies / name, run)
+        assert (copies / name / FILE).read_bytes() == (run / FILE).read_bytes()
 
 
-def test_the_history_shows_what_was_done_and_by_whom(small: MakeExperiment, tmp_path: Path) -> None:
+def test_the_history_shows_interventions(small: MakeExperiment, tmp_path: Path) -> None:
     experiment = small()
-    events = train(experiment, tmp_path / "run", wished(experiment))
+    events = train(experiment, tmp_path / "run", interventions_for(experiment))
     replay = Replay(tmp_path / "run")
     for done in (event for event in events if isinstance(event, Intervened)):
-        wish, moment = done.intervention, done.moment
-        assert wish.block is not None
+        intervention, moment, block = done.intervention, done.moment, done.intervention.block
+        assert block is not None
         assert replay.moments[moment].epoch == done.epoch
-        before, after = (replay.layer(wish.layer, at).live() for at in (moment - 1, moment))
+        before, after = (replay.layer(intervention.layer, at).live() for at in (moment - 1, moment))
         assert before is not None and after is not None
-        lived, lives = (set(np.flatnonzero(at[wish.block])) for at in (before, after))
-        banned = {wish.combination}
-        assert lives == (lived - banned if wish.action == "ban" else banned)
-        assert np.flatnonzero((before != after).any(axis=1)).tolist() == [wish.block]
+        lived, lives = (set(np.flatnonzero(at[block])) for at in (before, after))
+        only = {intervention.combination}
+        assert lives == (lived - only if intervention.action == "ban" else only)
+        assert np.flatnonzero((before != after).any(axis=1)).tolist() == [block]
 
 
-def test_what_is_asked_for_while_the_trainer_stands_is_done_at_once(
+def test_an_intervention_while_paused_is_applied_at_once(
     small: MakeExperiment, tmp_path: Path
 ) -> None:
     experiment = small()
-    (wish, _), *_ = wished(experiment).values()
+    (intervention, _), *_ = interventions_for(experiment).values()
     control, events = Control(paused=True), list[Event]()
-    looks: list[Tensor] = []
+    watched: list[Tensor] = []
 
     def watch(sparsifier: Sparsifier, _epoch: float) -> None:
-        looks.append(sparsifier.live(wish.layer)[4].clone())
+        watched.append(sparsifier.live(intervention.layer)[4].clone())
 
     trainer = Trainer(experiment, tmp_path / "run", control, events.append, watch)
     thread = threading.Thread(target=trainer.train, daemon=True)
     thread.start()
-    control.intervene(wish)
+    control.intervene(intervention)
     wait(lambda: any(isinstance(event, Intervened) for event in events))
-    count = len(looks)
-    wait(lambda: len(looks) > count + 1)
-    assert not looks[-1][wish.combination]
+    count = len(watched)
+    wait(lambda: len(watched) > count + 1)
+    assert not watched[-1][intervention.combination]
     assert not any(isinstance(event, StepDone) for event in events)
     assert any(isinstance(event, Started) for event in events)  # so the run is on disk
     assert [moment.epoch for moment in Replay(tmp_path / "run").moments] == [0.0, 0.0]
@@ -393,48 +387,41 @@ def test_what_is_asked_for_while_the_trainer_stands_is_done_at_once(
     assert not thread.is_alive()
 
 
-def wait(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
-
-
 # -- the file -------------------------------------------------------------------------------------
 
 
-def told(count: int) -> list[Intervened]:
+def sample(count: int) -> list[Intervened]:
     return [Intervened(Intervention("ban", "a.é", k, None), k, k / 3, k) for k in range(count)]
 
 
-def test_the_file_comes_with_the_first_and_is_cut_like_the_others(tmp_path: Path) -> None:
+def test_the_file_is_created_by_the_first_intervention_and_can_be_cut(tmp_path: Path) -> None:
     log = InterventionLog(tmp_path / FILE)
     log.cut(0)
     log.sync()
     assert read_interventions(tmp_path) == ()
     assert not (tmp_path / FILE).exists()
-    for one in told(3):
+    for one in sample(3):
         log.append(one)
     log.close()
-    assert read_interventions(tmp_path) == tuple(told(3))
+    assert read_interventions(tmp_path) == tuple(sample(3))
     again = InterventionLog(tmp_path / FILE)
     with pytest.raises(ValueError, match=r"holds 3 interventions, and 4 are needed\."):
         again.cut(4)
     again.cut(1)
-    again.append(told(2)[1])
+    again.append(sample(2)[1])
     again.close()
-    assert read_interventions(tmp_path) == tuple(told(2))
+    assert read_interventions(tmp_path) == tuple(sample(2))
 
 
 @given(st.binary(max_size=80))
-def test_what_follows_a_damaged_line_is_left_out(
-    tmp_path_factory: pytest.TempPathFactory, rubbish: bytes
+def test_everything_after_a_damaged_line_is_ignored(
+    tmp_path_factory: pytest.TempPathFactory, garbage: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("run")
     log = InterventionLog(folder / FILE)
-    for one in told(2):
+    for one in sample(2):
         log.append(one)
     log.close()
     with (folder / FILE).open("ab") as file:
-        file.write(rubbish)
-    assert read_interventions(folder) == tuple(told(2))
+        file.write(garbage)
+    assert read_interventions(folder) == tuple(sample(2))

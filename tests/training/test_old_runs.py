@@ -1,8 +1,8 @@
 """Runs written by version 0.1.0 open, replay and resume.
 
 ``runs-0.1.0.zip`` holds one finished run and four stopped ones: under SGD before and after the
-first removal, under Adam, and under SR-STE. Beside each lies what 0.1.0 read from its history, and
-the weights that 0.1.0 ended with after resuming it.
+first removal, under Adam, and under SR-STE. For each it also holds what 0.1.0 read from its
+history, and the final weights after 0.1.0 resumed it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def old_runs(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["finished", *STOPPED])
-def test_an_old_history_reads_as_it_did(old_runs: Path, name: str) -> None:
+def test_an_old_history_reads_as_before(old_runs: Path, name: str) -> None:
     run = open_run(old_runs / name)
     assert run.status == ("finished" if name == "finished" else "stopped")
     replay = Replay(run.folder)
@@ -52,6 +52,6 @@ def test_an_old_run_resumes_to_the_same_end(old_runs: Path, name: str) -> None:
     with np.load(old_runs / f"{name}-resumed.npz") as expected:
         assert weights.keys() == set(expected.files)
         for key, weight in weights.items():
-            # Another processor adds up in another order: a near tie may fall the other way.
+            # Processors differ in the order of summation, which can decide a near tie differently.
             same = np.isclose(weight, expected[key], rtol=1e-3, atol=1e-5).mean()
             assert same > 0.97, (key, same)

@@ -1,4 +1,4 @@
-"""Weight decay is decided by what a parameter is, the learning rate by how far training is."""
+"""Weight decay depends on the kind of parameter, the learning rate on the epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lbc.training.optimizer import build_optimizer, learning_rate
 
 
 def decays(model: nn.Module) -> dict[str, float]:
-    """The weight decay of every parameter by its name."""
+    """The weight decay of every parameter, by name."""
     optimizer = build_optimizer(model, config.Optimizer(weight_decay=0.5))
     names = {parameter: name for name, parameter in model.named_parameters()}
     return {
@@ -59,7 +59,7 @@ def test_weights_and_scores_are_decayed_alike() -> None:
         assert found["1.weight"] == found["1.bias"] == found["0.bias"] == 0.0
 
 
-def test_every_parameter_of_a_resnet_is_in_it_once() -> None:
+def test_every_parameter_of_a_resnet_is_optimised_once() -> None:
     model = ResNet18(10, 3)
     sparsify(model, "2:4", scores="per_weight")
     found = decays(model)
@@ -90,9 +90,9 @@ REFERENCES: dict[str, tuple[Any, dict[str, object]]] = {
     ("name", "kind"),
     [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)],
 )
-def test_the_optimizer_is_the_one_asked_for(name: str, kind: type) -> None:
-    asked = config.Optimizer.model_validate({"name": name, "lr": 0.3, "momentum": 0.7})
-    optimizer = build_optimizer(nn.Linear(4, 4), asked)
+def test_the_optimizer_matches_the_settings(name: str, kind: type) -> None:
+    settings = config.Optimizer.model_validate({"name": name, "lr": 0.3, "momentum": 0.7})
+    optimizer = build_optimizer(nn.Linear(4, 4), settings)
     assert type(optimizer).__bases__ == (kind,)
     assert all(group["lr"] == 0.3 for group in optimizer.param_groups)
     if name == "sgd":
@@ -103,7 +103,7 @@ def test_the_optimizer_is_the_one_asked_for(name: str, kind: type) -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_a_layer_may_be_left_out_of_some_steps(name: str) -> None:
+def test_a_layer_may_be_unused_in_some_steps(name: str) -> None:
     settings = {"name": name, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
     ours = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     plain = deepcopy(ours)
@@ -123,7 +123,7 @@ def test_a_layer_may_be_left_out_of_some_steps(name: str) -> None:
         assert torch.allclose(one, other, atol=1e-6)
 
 
-def test_cosine_falls_from_the_rate_to_nothing() -> None:
+def test_cosine_falls_from_lr_to_zero() -> None:
     settings = config.Optimizer(lr=0.4)
     rates = [learning_rate(settings, epoch, 4) for epoch in (0, 1, 2, 3, 4)]
     expected = [0.2 * (1 + cos(pi * progress)) for progress in (0, 0.25, 0.5, 0.75, 1)]
@@ -131,17 +131,17 @@ def test_cosine_falls_from_the_rate_to_nothing() -> None:
     assert rates[0] == 0.4 and rates[-1] == 0
 
 
-def test_constant_stays() -> None:
+def test_the_constant_schedule_does_not_change() -> None:
     settings = config.Optimizer(lr=0.4, lr_schedule="constant")
     assert {learning_rate(settings, epoch, 2) for epoch in (0, 0.3, 2)} == {0.4}
 
 
-def test_cosine_can_end_above_nothing() -> None:
+def test_cosine_can_end_above_zero() -> None:
     settings = config.Optimizer(lr=0.4, final_lr=0.1)
     assert [learning_rate(settings, epoch, 2) for epoch in (0, 1, 2)] == [0.4, 0.25, 0.1]
 
 
-def test_steps_fall_at_their_milestones() -> None:
+def test_the_step_schedule_falls_at_its_milestones() -> None:
     settings = config.Optimizer(
         lr=1, lr_schedule="step", lr_milestones=(2, 3.5), lr_factor=0.5, final_lr=0
     )
@@ -150,9 +150,7 @@ def test_steps_fall_at_their_milestones() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
-def test_the_warm_up_rises_in_a_straight_line_to_the_schedule(
-    schedule: Literal["cosine", "constant"],
-) -> None:
+def test_warm_up_rises_linearly_to_the_schedule(schedule: Literal["cosine", "constant"]) -> None:
     settings = config.Optimizer(lr=0.5, lr_schedule=schedule, warmup_epochs=2, warmup_lr=0.1)
     plain = config.Optimizer(lr=0.5, lr_schedule=schedule)
     target = learning_rate(plain, 2, 10)

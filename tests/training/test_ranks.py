@@ -1,4 +1,4 @@
-"""Several processes train one model: equal to the last bit, and equal to one process alone."""
+"""Several processes train one model, equal bit for bit, with the results of one process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lbc.runs.unfinished_run import read_state
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training.failures import TrainingError
 from lbc.training.preparation import prepare
-from lbc.training.ranks import ALONE, Ranks, digest, from_environment, together
+from lbc.training.ranks import SINGLE_PROCESS, Ranks, digest, process_group, ranks_from_environment
 from lbc.training.trainer import Trainer
 from tests import warm
 
@@ -34,19 +34,19 @@ if sys.platform != "linux":
 MakeExperiment = Callable[..., Experiment]
 
 
-def undisturbed_then_spoilt(file: Path, folder: Path) -> None:
-    """One of two processes that train a run, then another in which the second drifts away."""
+def train_undisturbed_then_diverge(file: Path, folder: Path) -> None:
+    """As one of two processes, train a run, then another in which rank 1 diverges."""
 
-    def spoil(sparsifier: Sparsifier, epoch: float) -> None:
+    def diverge(sparsifier: Sparsifier, epoch: float) -> None:
         if ranks.rank == 1 and epoch > 0.1:
             with torch.no_grad():
                 cast(nn.Linear, sparsifier.model.head).bias[0] += 1e-6
 
-    with together(from_environment()) as ranks:
+    with process_group(ranks_from_environment()) as ranks:
         experiment = load_experiment(file)
-        Trainer(experiment, folder if ranks.first else None, ranks=ranks).train()
+        Trainer(experiment, folder if ranks.is_first else None, ranks=ranks).train()
         try:
-            Trainer(experiment, None, watch=spoil, ranks=ranks).train()
+            Trainer(experiment, None, watch=diverge, ranks=ranks).train()
         except TrainingError as error:
             print(error, flush=True)
 
@@ -57,32 +57,32 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def pair(said: Path, run: Callable[..., object], *arguments: object) -> list[BaseProcess]:
-    """Two processes of one run, as torchrun would start them; they print to said.0 and said.1."""
+def start_pair(output: Path, run: Callable[..., object], *arguments: object) -> list[BaseProcess]:
+    """Start two ranks as torchrun does; they print to output.0 and output.1."""
     port = free_port()
-    everyone = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return [
         warm.start(
             run,
             *arguments,
-            output=said.with_suffix(f".{rank}"),
-            environment=everyone | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            output=output.with_suffix(f".{rank}"),
+            environment=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
     ]
 
 
-def ended(processes: list[BaseProcess], said: Path) -> list[str]:
-    """What each printed, once both have ended well."""
+def wait_for_pair(processes: list[BaseProcess], output: Path) -> list[str]:
+    """Wait until both processes have succeeded; return what each printed."""
     printed = []
     for rank, process in enumerate(processes):
         process.join(timeout=100)
-        printed.append(said.with_suffix(f".{rank}").read_text())
+        printed.append(output.with_suffix(f".{rank}").read_text())
         assert process.exitcode == 0, printed
     return printed
 
 
-def test_two_processes_are_one_run_also_when_one_of_them_is_killed(
+def test_two_processes_equal_one_even_when_a_rank_is_killed(
     quick: MakeExperiment, tmp_path: Path
 ) -> None:
     training = {"epochs": 3, "batch_size": 200, "checkpoint_minutes": 1e-3}
@@ -90,33 +90,33 @@ def test_two_processes_are_one_run_also_when_one_of_them_is_killed(
     file = tmp_path / "quick.yaml"
     file.write_text(dump_experiment(experiment))
     whole, broken, alone = (tmp_path / name for name in ("whole", "broken", "alone"))
-    undisturbed = pair(tmp_path / "spoilt", undisturbed_then_spoilt, file, whole)
+    undisturbed = start_pair(tmp_path / "diverged", train_undisturbed_then_diverge, file, whole)
     kill_one_rank("train", file, "--out", broken, run=broken)
     assert read_state(broken)["status"] in ("running", "failed")
     resumed = tmp_path / "resumed"
-    said = ended(pair(resumed, warm.lbc, "train", "--resume", broken), resumed)
-    assert "Going on after step" in said[0]
-    assert said[1] == ""
+    printed = wait_for_pair(start_pair(resumed, warm.lbc, "train", "--resume", broken), resumed)
+    assert "Resuming after step" in printed[0]
+    assert printed[1] == ""
     Trainer(experiment, alone).train()
-    for said_by_each in ended(undisturbed, tmp_path / "spoilt"):
-        assert "live sets of process 1 differ from those of process 0" in said_by_each
+    for text in wait_for_pair(undisturbed, tmp_path / "diverged"):
+        assert "live sets of process 1 differ from those of process 0" in text
 
     for name in ("model.safetensors", "scores.history"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes()
     ours, theirs = load_file(whole / "model.safetensors"), load_file(alone / "model.safetensors")
     for name, weight in ours.items():
-        # Sums in another order: a block may be decided otherwise where two scores were equal.
+        # Sums are in another order, so that tied blocks may be decided differently.
         assert ((weight - theirs[name]).abs() < 1e-4).double().mean() > 0.99, name
     losses = [read_records(at / "steps.records")["loss"] for at in (whole, alone, broken)]
     assert losses[0].tolist() == losses[2].tolist()
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
 
-    with pytest.raises(TrainingError, match=r"a run in 2 process\(es\), and this is 1"):
+    with pytest.raises(TrainingError, match=r"a run of 2 process\(es\), not 1"):
         Trainer(experiment, broken, resume=True).train()
 
 
 def kill_one_rank(*arguments: object, run: Path) -> None:
-    """Start torchrun, kill its second process in mid-run, and wait for the end of all."""
+    """Start torchrun, kill rank 1 during training, and wait until all processes have ended."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     agent = subprocess.Popen(
         [*torchrun, "-m", "lbc", *map(str, arguments)],
@@ -138,7 +138,7 @@ def environment(pid: str) -> list[bytes]:
     return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
 
 
-def test_a_digest_sees_a_single_bit() -> None:
+def test_a_digest_changes_with_a_single_bit() -> None:
     head = nn.Linear(8, 2)
     model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), head)
     sparsifier = sparsify(model, "2:4")
@@ -151,18 +151,18 @@ def test_a_digest_sees_a_single_bit() -> None:
     assert len({before, changed, digest(model)}) == 3
 
 
-def test_each_process_of_a_machine_takes_a_gpu_of_its_own() -> None:
+def test_each_process_of_a_machine_uses_its_own_gpu() -> None:
     assert Ranks(5, 8, 1).device("cuda") == "cuda:1"
     assert Ranks(5, 8, 1).device("cuda:3") == "cuda:3"
     assert Ranks(5, 8, 1).device("cpu") == "cpu"
-    assert ALONE.device("cuda") == "cuda"
+    assert SINGLE_PROCESS.device("cuda") == "cuda"
 
 
-def test_torchrun_says_who_is_who(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert from_environment() == ALONE
+def test_ranks_are_read_from_the_environment_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ranks_from_environment() == SINGLE_PROCESS
     for name, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1")):
         monkeypatch.setenv(name, value)
-    assert from_environment() == Ranks(3, 4, 1)
+    assert ranks_from_environment() == Ranks(3, 4, 1)
 
 
 def test_a_batch_too_small_for_its_processes_is_refused(quick: MakeExperiment) -> None:
@@ -171,5 +171,5 @@ def test_a_batch_too_small_for_its_processes_is_refused(quick: MakeExperiment) -
     experiment = quick(training={"epochs": 2, "batch_size": 8, "accumulate": 2})
     data = load(experiment.data)
     prepare(experiment, data, processes=2)
-    with pytest.raises(ValueError, match=r"A batch of 8 images cannot be shared by 3 process"):
+    with pytest.raises(ValueError, match=r"A batch of 8 images is too small for 3 process"):
         prepare(experiment, data, processes=3)

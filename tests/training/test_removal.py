@@ -1,4 +1,4 @@
-"""Removal in the course of training: when it comes, what is kept of it, how it is called off."""
+"""Removal during training: when it happens, what is recorded, and how it is cancelled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lbc.runs.history_reader import Replay
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
-from lbc.training import trainer
+from lbc.training import removal
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
 from tests.training.test_resume import assert_same_run, stop_at, stored
@@ -32,15 +32,15 @@ BY_STEP: dict[str, Any] = {
     "training": {"epochs": 3, "batch_size": 500},
     "schedule": {"end": 2, "every": "step"},
 }
-"""Epochs of eight steps, in blocks of 15 combinations."""
+"""Eight steps per epoch, 15 combinations per block."""
 
 
-class CalledOffError(Exception):
+class CancelledError(Exception):
     pass
 
 
 def searched(form: Any) -> tuple[Sparsifier, torch.optim.Optimizer]:
-    """A search of several layers after a few steps, with momentum."""
+    """A sparsified model of several layers, after a few steps with momentum."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(16, 24), nn.Tanh(), nn.Linear(24, 16), nn.Linear(16, 4))
     sparsifier = sparsify(model, "2:4", scores=form)
@@ -58,27 +58,27 @@ def state_of(sparsifier: Sparsifier, optimizer: torch.optim.Optimizer) -> list[T
 
 
 @pytest.mark.parametrize("form", ["per_weight", "per_combination"])
-def test_a_removal_called_off_at_any_moment_leaves_no_trace(
+def test_a_removal_cancelled_at_any_time_changes_nothing(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lbc.sparsity.sparse_layer.CHUNK_CELLS", 60)
     sparsifier, optimizer = searched(form)
-    other, its = searched(form)
+    other, other_optimizer = searched(form)
     shares: list[float] = []
-    other.remove(3, its, shares.append)
+    other.remove(3, other_optimizer, shares.append)
     assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 10
     sparsifier.remove(5, optimizer)
     before = state_of(sparsifier, optimizer)
     for last in {1, 2, len(shares) // 2, len(shares)}:
         calls: list[float] = []
 
-        def call_off(share: float, last: int = last, calls: list[float] = calls) -> None:
+        def cancel(share: float, last: int = last, calls: list[float] = calls) -> None:
             calls.append(share)
             if len(calls) == last:
-                raise CalledOffError
+                raise CancelledError
 
-        with pytest.raises(CalledOffError):
-            sparsifier.remove(3, optimizer, call_off)
+        with pytest.raises(CancelledError):
+            sparsifier.remove(3, optimizer, cancel)
         after = state_of(sparsifier, optimizer)
         assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
     sparsifier.remove(3, optimizer)
@@ -86,7 +86,7 @@ def test_a_removal_called_off_at_any_moment_leaves_no_trace(
         assert torch.equal(sparsifier.live(name), other.live(name))
 
 
-def test_removal_is_due_when_the_curve_has_fallen_below_what_lives() -> None:
+def test_removal_is_due_once_the_schedule_is_below_the_live_count() -> None:
     schedule = Schedule(end=4)
     for method, at_two in (("lbc", True), ("asp", False), ("sr-ste", False), ("dense", False)):
         sparsifier = sparsify(nn.Linear(16, 8), "2:4", method)
@@ -97,7 +97,7 @@ def test_removal_is_due_when_the_curve_has_fallen_below_what_lives() -> None:
         assert sparsifier.due(schedule, 4) == (method in ("lbc", "asp"))
 
 
-def test_by_step_combinations_go_as_soon_as_the_curve_falls_and_each_removal_is_kept(
+def test_removal_by_step_happens_whenever_the_schedule_falls_and_is_recorded(
     quick: MakeExperiment, tmp_path: Path
 ) -> None:
     experiment = quick(**BY_STEP)
@@ -110,7 +110,7 @@ def test_by_step_combinations_go_as_soon_as_the_curve_falls_and_each_removal_is_
     events: list[Event] = []
     Trainer(experiment, tmp_path / "run", emit=events.append, watch=watch).train()
     moments = Replay(tmp_path / "run").moments
-    # Where a moment was kept just before a removal at the same epoch, the later one counts.
+    # Of two moments at one epoch, the second follows the removal.
     last = {moment.epoch: set(moment.live) for moment in moments}
     assert all(lives == {schedule.live(PATTERN, epoch)} for epoch, lives in last.items())
     steps = [step / 8 for step in range(3 * 8 + 1)]
@@ -118,7 +118,7 @@ def test_by_step_combinations_go_as_soon_as_the_curve_falls_and_each_removal_is_
     falls = {at for at, live, old in zip(steps[1:], lives[1:], lives, strict=False) if live < old}
     assert {moment.epoch for moment in moments if moment.removal} == falls
     assert len(falls - {1, 2}) >= 5
-    # What a step was taken with: the mask of the moment before it.
+    # Each step was taken with the mask of the previous moment.
     taken = [event.epoch for event in events if isinstance(event, StepDone)]
     assert all(seen[epoch] <= lives[steps.index(epoch) - 1] for epoch in taken)
     ends = [event.live for event in events if isinstance(event, EpochDone)]
@@ -126,39 +126,39 @@ def test_by_step_combinations_go_as_soon_as_the_curve_falls_and_each_removal_is_
 
 
 @pytest.mark.parametrize("every", ["epoch", "step"])
-def test_a_run_stopped_before_a_removal_ends_as_one_left_alone(
+def test_a_run_stopped_before_a_removal_resumes_to_the_same_end(
     quick: MakeExperiment, tmp_path: Path, every: str
 ) -> None:
     experiment = quick(**BY_STEP | {"schedule": {"end": 2, "every": every}})
     Trainer(experiment, tmp_path / "expected").train()
     stop_at(3, experiment, tmp_path / "run")
     events = stop_at(8, experiment, tmp_path / "run", resume=True)
-    # The removal at the epoch's end was called off, so that the end has not come.
+    # The removal at the end of the epoch was cancelled, so the epoch is not complete.
     assert not any(isinstance(event, EpochDone) for event in events)
     assert stored(tmp_path / "run")["step"] == 8
     Trainer(experiment, tmp_path / "run", resume=True).train()
     assert_same_run(tmp_path / "run", tmp_path / "expected")
 
 
-def test_stop_in_the_middle_of_a_removal_leaves_the_live_sets(
+def test_stop_during_a_removal_leaves_the_live_sets_unchanged(
     quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lbc.sparsity.sparse_layer.CHUNK_CELLS", 1500)
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(removal, "PROGRESS_SECONDS", -1.0)
     experiment = quick(**BY_STEP | {"schedule": {"end": 2}})
     control = Control()
     shares: list[float] = []
     lived: list[dict[str, Tensor]] = []
     last: list[Sparsifier] = []
 
-    def see(event: Event) -> None:
+    def emit(event: Event) -> None:
         if isinstance(event, RemovalProgress):
             lived.append({name: last[-1].live(name) for name in last[-1].layers})
             shares.append(event.share)
             if event.share > 0.5:
                 control.stop()
 
-    run = Trainer(experiment, tmp_path / "run", control, see, lambda at, _: last.append(at))
+    run = Trainer(experiment, tmp_path / "run", control, emit, lambda at, _: last.append(at))
     assert run.train().status == "stopped"
     assert 0.5 < shares[-1] < 1
     assert all(bool(live.all()) for moment in lived for live in moment.values())
@@ -169,18 +169,18 @@ def test_stop_in_the_middle_of_a_removal_leaves_the_live_sets(
     assert_same_run(tmp_path / "run", tmp_path / "expected")
 
 
-def test_a_removal_tells_how_far_it_is_and_the_terminal_shows_it(
+def test_a_removal_reports_progress_that_the_terminal_shows(
     quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(removal, "PROGRESS_SECONDS", -1.0)
     experiment = quick(**BY_STEP)
     events: list[Event] = []
     Trainer(experiment, None, emit=events.append).train()
-    told = [event for event in events if isinstance(event, RemovalProgress)]
-    by_moment: dict[float, list[float]] = {}
-    for event in told:
-        by_moment.setdefault(event.epoch, []).append(event.share)
-    assert all(shares == sorted(shares) and shares[-1] == 1 for shares in by_moment.values())
+    progress_events = [event for event in events if isinstance(event, RemovalProgress)]
+    by_epoch: dict[float, list[float]] = {}
+    for event in progress_events:
+        by_epoch.setdefault(event.epoch, []).append(event.share)
+    assert all(shares == sorted(shares) and shares[-1] == 1 for shares in by_epoch.values())
     console = Console(file=(tmp_path / "out").open("w"), force_terminal=True, width=120)
     with terminal._progress(console) as progress:
         view = terminal._TerminalView(progress)

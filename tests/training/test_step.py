@@ -1,4 +1,4 @@
-"""Every way to compute a step keeps the masks, and none changes what is learned."""
+"""Every way to compute a step obeys the masks and gives the same results."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training.failures import TrainingError
 from lbc.training.optimizer import build_optimizer
-from lbc.training.ranks import ALONE
-from lbc.training.step import Place, Stepper
+from lbc.training.ranks import SINGLE_PROCESS
+from lbc.training.step import StepInfo, Stepper
 from lbc.training.trainer import Trainer
 from lbc.training.weight_average import WeightAverage
 
@@ -36,7 +36,7 @@ def images() -> Tensor:
 
 
 class Learner:
-    """A small network, its scores and a stepper; ``settings`` are those of the training."""
+    """A small sparsified model and its stepper; ``settings`` are training settings."""
 
     def __init__(self, model: nn.Module | None = None, form: Any = "per_weight", **settings: Any):
         torch.manual_seed(0)
@@ -46,14 +46,14 @@ class Learner:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         training = Training(batch_size=8, **settings)
         self.optimizer = build_optimizer(model, Optimizer(lr=0.1))
-        self.stepper = Stepper(self.sparsifier, self.optimizer, training, 0, CPU, ALONE)
-        self.taken = 0
+        self.stepper = Stepper(self.sparsifier, self.optimizer, training, 0, CPU, SINGLE_PROCESS)
+        self.steps = 0
 
-    def learn(self, labels: Tensor = LABELS, pictures: Tensor | None = None) -> float:
-        self.taken += 1
-        pictures = images() if pictures is None else pictures
-        place = Place(self.taken, self.taken / 4, 0.1)
-        return self.stepper.take(pictures, labels, place, len(pictures))
+    def learn(self, labels: Tensor = LABELS, batch: Tensor | None = None) -> float:
+        self.steps += 1
+        batch = images() if batch is None else batch
+        info = StepInfo(self.steps, self.steps / 4, 0.1)
+        return self.stepper.step(batch, labels, info, len(batch))
 
     def weights(self) -> dict[str, Tensor]:
         return {k: v.clone() for k, v in self.sparsifier.model.state_dict().items()}
@@ -76,31 +76,30 @@ def mlp(**settings: Any) -> Learner:
     ],
     ids=str,
 )
-def test_masks_are_obeyed_and_the_loss_is_that_of_full_precision(
+def test_masks_hold_and_the_loss_matches_full_precision(
     form: str, settings: dict[str, Any]
 ) -> None:
     learner, plain = Learner(form=form, **settings), Learner(form=form)
     for live in (6, 5, 3, 1):
         for each in (learner, plain):
             each.sparsifier.remove(live, each.optimizer)
-        removed = {name: ~at.mask for name, at in learner.sparsifier.layers.items()}
+        masked = {name: ~at.mask for name, at in learner.sparsifier.layers.items()}
         before = learner.weights()
         loss, expected = learner.learn(), plain.learn()
         assert loss == pytest.approx(expected, abs=0.05)
-        for name, gone in removed.items():
+        for name, removed in masked.items():
             layer = learner.sparsifier.model.get_submodule(name)
             weight = layer.weight
             assert isinstance(weight, Tensor)
-            assert not weight[gone].any()
+            assert not weight[removed].any()
             dense = f"{name}.parametrizations.weight.original"
             after = learner.weights()[dense]
-            # Removed weights only decay: no gradient reaches them.
-            kept_on = before[dense][gone]
-            assert torch.allclose(after[gone], kept_on, rtol=0.02, atol=1e-2)
+            # Removed weights receive no gradient; only weight decay changes them.
+            assert torch.allclose(after[removed], before[dense][removed], rtol=0.02, atol=1e-2)
         assert learner.weights()[dense].dtype == torch.float32
 
 
-def test_parts_of_a_batch_add_up_to_the_batch() -> None:
+def test_accumulated_parts_equal_the_whole_batch() -> None:
     whole, parts = mlp(), mlp(accumulate=3)
     for _ in range(4):
         assert whole.learn() == pytest.approx(parts.learn(), rel=1e-5)
@@ -109,7 +108,7 @@ def test_parts_of_a_batch_add_up_to_the_batch() -> None:
 
 
 @pytest.mark.parametrize("limit", [0.01, 0.5])
-def test_clipping_shortens_all_gradients_by_one_factor(limit: float) -> None:
+def test_clipping_scales_all_gradients_by_one_factor(limit: float) -> None:
     clipped, free = mlp(clip_norm=limit), mlp()
     clipped.learn()
     free.learn()
@@ -117,12 +116,12 @@ def test_clipping_shortens_all_gradients_by_one_factor(limit: float) -> None:
     pairs = list(
         zip(free.sparsifier.model.parameters(), clipped.sparsifier.model.parameters(), strict=True)
     )
-    lengths = [one.grad.norm() for one, _ in pairs if id(one) not in scores]  # type: ignore[union-attr]
-    length = float(torch.stack(lengths).norm())
-    assert length > limit
+    norms = [one.grad.norm() for one, _ in pairs if id(one) not in scores]  # type: ignore[union-attr]
+    norm = float(torch.stack(norms).norm())
+    assert norm > limit
     for one, other in pairs:
         assert one.grad is not None and other.grad is not None
-        assert torch.allclose(other.grad, one.grad * (limit / length), rtol=1e-3)
+        assert torch.allclose(other.grad, one.grad * (limit / norm), rtol=1e-3)
 
 
 def test_both_forms_of_scores_are_clipped_alike() -> None:
@@ -133,7 +132,7 @@ def test_both_forms_of_scores_are_clipped_alike() -> None:
         assert one.learn() == pytest.approx(other.learn(), rel=1e-4)
 
 
-def test_labels_may_be_shares_of_classes() -> None:
+def test_labels_may_be_class_probabilities() -> None:
     hard, soft = mlp(label_smoothing=0.1), mlp(label_smoothing=0.1)
     shares = F.one_hot(LABELS, 4).float()
     assert hard.learn() == pytest.approx(soft.learn(shares), rel=1e-6)
@@ -143,7 +142,7 @@ def test_labels_may_be_shares_of_classes() -> None:
     assert mlp().learn() != hard.learn()
 
 
-def test_random_numbers_of_a_step_are_its_own() -> None:
+def test_random_numbers_in_a_step_do_not_depend_on_earlier_draws() -> None:
     losses = []
     for drawn in (0, 5):
         learner = mlp()
@@ -154,7 +153,7 @@ def test_random_numbers_of_a_step_are_its_own() -> None:
     assert losses[0][0] != losses[0][1]
 
 
-def test_an_average_follows_the_weights_and_obeys_the_mask() -> None:
+def test_the_average_tracks_the_weights_and_obeys_the_mask() -> None:
     learner = Learner()
     average = WeightAverage(learner.sparsifier, decay=0.5)
     names = average.values.keys()
@@ -180,7 +179,7 @@ def test_an_average_follows_the_weights_and_obeys_the_mask() -> None:
             assert torch.equal(value, now[name]), name
 
 
-def test_the_average_is_what_is_tested_and_kept(quick: MakeExperiment, tmp_path: Path) -> None:
+def test_the_average_is_tested_and_saved(quick: MakeExperiment, tmp_path: Path) -> None:
     training = {"epochs": 2, "batch_size": 500, "ema_decay": 0.9}
     events: list[Event] = []
     watched: list[Sparsifier] = []
@@ -203,7 +202,7 @@ def test_the_average_is_what_is_tested_and_kept(quick: MakeExperiment, tmp_path:
     assert tests[0] != tests[1]
 
 
-def test_a_gradient_that_is_not_finite_changes_no_weight_and_names_its_layer() -> None:
+def test_a_nonfinite_gradient_changes_no_weight_and_its_layer_is_named() -> None:
     class Overflow(torch.autograd.Function):
         @staticmethod
         def forward(_: Any, values: Tensor) -> Tensor:
@@ -227,31 +226,31 @@ def test_a_gradient_that_is_not_finite_changes_no_weight_and_names_its_layer() -
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "text"),
     [
         ("1.parametrizations.weight.original", "first in the weight of layer '1'"),
         ("3.bias", "first in the bias of layer '3'"),
     ],
 )
-def test_a_loss_that_is_not_finite_names_the_layer_that_went_first(name: str, said: str) -> None:
+def test_for_a_nonfinite_loss_the_first_nonfinite_layer_is_named(name: str, text: str) -> None:
     learner = mlp()
     with torch.no_grad():
         learner.sparsifier.model.get_parameter(name).fill_(torch.nan)
         learner.sparsifier.model.get_parameter("5.bias").fill_(torch.nan)
     with pytest.raises(TrainingError, match="The loss became nan in step 1") as caught:
         learner.learn()
-    assert said in str(caught.value)
+    assert text in str(caught.value)
 
 
-def test_what_overflows_first_is_named() -> None:
+def test_the_first_overflow_is_named() -> None:
     learner = mlp()
     with torch.no_grad():
         learner.sparsifier.model.get_parameter("1.bias").fill_(3e38)
         learner.sparsifier.model.get_parameter("3.bias").fill_(3e38)
-    with pytest.raises(TrainingError, match="first in what layer '3' puts out"):
+    with pytest.raises(TrainingError, match="first in the output of layer '3'"):
         learner.learn()
     with pytest.raises(TrainingError, match="first in the images"):
-        mlp().learn(pictures=images() * torch.inf)
+        mlp().learn(batch=images() * torch.inf)
 
 
 def test_half_precision_skips_a_step_that_overflows() -> None:
@@ -260,20 +259,19 @@ def test_half_precision_skips_a_step_that_overflows() -> None:
     before = learner.weights()
     with torch.no_grad():
         learner.sparsifier.model.get_parameter("5.weight").mul_(200)
-    spoilt = learner.weights()
+    scaled = learner.weights()
     learner.learn()
     assert learner.stepper.scaler.get_scale() < scale
     after = learner.weights()
-    assert all(torch.equal(value, after[name]) for name, value in spoilt.items())
+    assert all(torch.equal(value, after[name]) for name, value in scaled.items())
     assert not torch.equal(before["5.weight"], after["5.weight"])
 
 
-@pytest.mark.filterwarnings("ignore")  # torch's own, about itself
+@pytest.mark.filterwarnings("ignore")  # torch.compile warns about torch's own code
 @pytest.mark.parametrize("form", ["per_weight", "per_combination"])
-def test_a_compiled_model_keeps_its_masks_and_learns_the_same(form: str) -> None:
+def test_a_compiled_model_obeys_its_masks_and_learns_the_same(form: str) -> None:
     compiled, plain = mlp(form=form), mlp(form=form)
-    # The graphs that torch.compile traces, run as they are: to make machine code of them takes
-    # half a minute, and is none of our work.
+    # aot_eager runs the traced graphs without code generation, which would take half a minute.
     compiled.sparsifier.model.compile(backend="aot_eager")
     for live in (6, 4, 1, 1):
         for each in (compiled, plain):

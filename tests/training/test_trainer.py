@@ -1,10 +1,9 @@
-"""A run does what its experiment says, obeys commands, and ends in order or with a sentence."""
+"""A run follows its experiment and its commands, and ends cleanly or with an error message."""
 
 from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,22 +13,16 @@ import torch
 from lbc.config import Experiment
 from lbc.data import load
 from lbc.inspection import inspect_checkpoint
-from lbc.runs.events import (
-    EpochDone,
-    Event,
-    Finished,
-    Prepared,
-    Started,
-    StepDone,
-)
+from lbc.runs.events import EpochDone, Event, Finished, Prepared, Started, StepDone
 from lbc.runs.history_reader import Replay
 from lbc.runs.records import read_records
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.control import Control
-from lbc.training.failures import TrainingError, sentence
+from lbc.training.failures import TrainingError, describe_error
 from lbc.training.preparation import prepare, preview, score_form
 from lbc.training.trainer import Trainer
+from tests.training.test_control import wait
 from tests.whole_split import all_tested_on
 
 MakeExperiment = Callable[..., Experiment]
@@ -44,7 +37,7 @@ def train(experiment: Experiment, folder: Path | None = None) -> list[Event]:
     return events
 
 
-def of(kind: type, events: list[Event]) -> list[Event]:
+def events_of(kind: type, events: list[Event]) -> list[Event]:
     return [event for event in events if isinstance(event, kind)]
 
 
@@ -56,26 +49,19 @@ def status(folder: Path) -> dict[str, object]:
 def refusal(experiment: Experiment, folder: Path | None = None) -> str:
     with pytest.raises(TrainingError) as caught:
         Trainer(experiment, folder).train()
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    return sentence
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
 
 
 class Run(threading.Thread):
-    """A trainer in a thread of its own, as the window runs it."""
+    """A trainer in its own thread, as in the window."""
 
     def __init__(self, experiment: Experiment, folder: Path | None, paused: bool = True) -> None:
         super().__init__(daemon=True)
         self.control = Control(paused)
         self.events: list[Event] = []
-        self.looks: list[float] = []
+        self.watched: list[float] = []
         self.sparsifier: Sparsifier | None = None
         self.trainer = Trainer(experiment, folder, self.control, self.events.append, self._watch)
         self.start()
@@ -86,10 +72,10 @@ class Run(threading.Thread):
 
     def _watch(self, sparsifier: Sparsifier, epoch: float) -> None:
         self.sparsifier = sparsifier
-        self.looks.append(epoch)
+        self.watched.append(epoch)
 
     def steps(self) -> int:
-        return len(of(StepDone, self.events))
+        return len(events_of(StepDone, self.events))
 
     def end(self) -> None:
         self.control.discard()
@@ -110,10 +96,10 @@ def test_events_come_in_order(quick: MakeExperiment, tmp_path: Path) -> None:
     ]
     assert prepared.skipped == (("head", "the classifier"),)
     assert started.folder == tmp_path / "run"
-    steps = of(StepDone, events)
+    steps = events_of(StepDone, events)
     assert [step.step for step in steps] == list(range(1, 17))  # type: ignore[union-attr]
     assert [step.epoch for step in steps] == [k / 8 for k in range(1, 17)]  # type: ignore[union-attr]
-    first, second = of(EpochDone, events)
+    first, second = events_of(EpochDone, events)
     assert isinstance(first, EpochDone) and isinstance(second, EpochDone)
     assert (first.live, second.live) == ((2, 2), (1, 1))
     assert first.density >= 0.75 and second.density == 0.5
@@ -125,7 +111,7 @@ def test_events_come_in_order(quick: MakeExperiment, tmp_path: Path) -> None:
     assert second.accuracy > 0.5
 
 
-def test_the_folder_holds_what_the_events_said(quick: MakeExperiment, tmp_path: Path) -> None:
+def test_the_run_folder_agrees_with_the_events(quick: MakeExperiment, tmp_path: Path) -> None:
     events = train(quick(pattern="1:4", model=CONVNET), tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {
         "experiment.yaml", "run.json", "steps.records", "epochs.records", "scores.history",
@@ -136,21 +122,21 @@ def test_the_folder_holds_what_the_events_said(quick: MakeExperiment, tmp_path: 
         read_records(tmp_path / "epochs.records"),
     )
     for name, column in steps.items():
-        assert column.tolist() == [getattr(step, name) for step in of(StepDone, events)]
+        assert column.tolist() == [getattr(step, name) for step in events_of(StepDone, events)]
     assert epochs["live"].tolist() == [2, 1]
     for name in ("epoch", "train_loss", "test_loss", "accuracy", "density", "seconds"):
-        assert epochs[name].tolist() == [getattr(done, name) for done in of(EpochDone, events)]
+        assert epochs[name].tolist() == [
+            getattr(done, name) for done in events_of(EpochDone, events)
+        ]
     kept = [moment.epoch for moment in Replay(tmp_path).moments]
-    assert kept == [step / 8 for step in range(17)]  # 60 are wanted, and there are 16 steps
+    assert kept == [step / 8 for step in range(17)]  # fewer steps than the 60 desired moments
     state = status(tmp_path)
     assert (state["status"], state["epoch"], state["density"]) == ("finished", 2, 0.25)
     report = inspect_checkpoint(tmp_path, Pattern(1, 4))
     assert report.valid and report.checked == 1
 
 
-def test_a_checkpoint_gives_back_the_model_it_was_made_of(
-    quick: MakeExperiment, tmp_path: Path
-) -> None:
+def test_a_checkpoint_restores_the_model(quick: MakeExperiment, tmp_path: Path) -> None:
     experiment = quick(model=CONVNET)
     events = train(experiment, tmp_path)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
@@ -175,7 +161,7 @@ def test_the_same_seed_gives_the_same_bits(
     numbers: list[list[object]] = []
     weights, histories = [], []
     for name in "ab":
-        torch.rand(len(numbers) + 1)  # what was drawn before must not matter
+        torch.rand(len(numbers) + 1)  # earlier random numbers must not matter
         events = train(experiment, tmp_path / name)
         numbers.append([
             [event.loss for event in events if isinstance(event, StepDone)],
@@ -189,22 +175,22 @@ def test_the_same_seed_gives_the_same_bits(
     assert numbers[0][0] != [event.loss for event in other if isinstance(event, StepDone)]
 
 
-def test_auto_is_per_weight_only_where_that_is_exact(quick: MakeExperiment) -> None:
+def test_auto_selects_per_weight_scores_only_if_they_are_exact(quick: MakeExperiment) -> None:
     adam = {"name": "adam", "lr": 1e-3}
     assert score_form(quick()) == ("per_weight", 3)
     assert score_form(quick(optimizer=adam)) == ("per_combination", 4)
     assert score_form(quick(scores="per_combination")) == ("per_combination", 3)
-    assert of(Prepared, train(quick(optimizer=adam)))[0].form == "per_combination"  # type: ignore[union-attr]
+    assert events_of(Prepared, train(quick(optimizer=adam)))[0].form == "per_combination"  # type: ignore[union-attr]
 
 
 def test_both_forms_learn_the_same(quick: MakeExperiment) -> None:
     runs = [train(quick(scores=form)) for form in ("per_weight", "per_combination")]
     one, other = [[e.loss for e in run if isinstance(e, StepDone)] for run in runs]
     assert one == pytest.approx(other, rel=0.01)
-    assert one[:8] == other[:8]  # until something is removed, to the last bit
+    assert one[:8] == other[:8]  # equal bit for bit until the first removal
 
 
-def test_a_preview_says_what_preparing_will_find(quick: MakeExperiment) -> None:
+def test_a_preview_agrees_with_the_prepared_run(quick: MakeExperiment) -> None:
     for experiment in (quick(), quick(model=CONVNET, scores="per_combination", pattern="4:8")):
         data = load(experiment.data)
         seen = preview(experiment, data.in_shape, data.classes)
@@ -221,24 +207,24 @@ def test_a_preview_says_what_preparing_will_find(quick: MakeExperiment) -> None:
 def test_commands_from_another_thread(quick: MakeExperiment, tmp_path: Path) -> None:
     experiment = quick(training={"epochs": 40, "batch_size": 500}, schedule={"end": 40})
     run = Run(experiment, tmp_path / "run")
-    wait(lambda: len(run.looks) > 2)
+    wait(lambda: len(run.watched) > 2)
     assert [type(event) for event in run.events] == [Prepared]
     assert not (tmp_path / "run").exists()
 
     run.control.step()
     wait(lambda: run.steps() == 1)
-    looks = len(run.looks)
-    wait(lambda: len(run.looks) > looks + 2)
-    assert run.steps() == 1 and run.looks[-1] == 1 / 8
+    count = len(run.watched)
+    wait(lambda: len(run.watched) > count + 2)
+    assert run.steps() == 1 and run.watched[-1] == 1 / 8
 
     run.control.run()
-    wait(lambda: len(of(EpochDone, run.events)) >= 1)
+    wait(lambda: len(events_of(EpochDone, run.events)) >= 1)
     run.control.pause()
-    looks = len(run.looks)
-    wait(lambda: len(run.looks) > looks + 60)  # more than one evaluation takes
+    count = len(run.watched)
+    wait(lambda: len(run.watched) > count + 60)  # longer than one evaluation
     taken = run.steps()
-    looks = len(run.looks)
-    wait(lambda: len(run.looks) > looks + 2)
+    count = len(run.watched)
+    wait(lambda: len(run.watched) > count + 2)
     assert run.steps() == taken < 320
 
     run.control.stop()
@@ -246,22 +232,22 @@ def test_commands_from_another_thread(quick: MakeExperiment, tmp_path: Path) -> 
     last = run.events[-1]
     assert isinstance(last, Finished) and last.status == "stopped"
     assert status(tmp_path / "run")["status"] == "stopped"
-    epochs = len(of(EpochDone, run.events))
+    epochs = len(events_of(EpochDone, run.events))
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert state["epoch"] == epochs == len(read_records(tmp_path / "run/epochs.records")["epoch"])
     assert len(read_records(tmp_path / "run" / "steps.records")["step"]) == taken
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
-    looks = len(run.looks)  # a stopped run can still be looked at
-    wait(lambda: len(run.looks) > looks + 2)
+    count = len(run.watched)  # a stopped run is still watched
+    wait(lambda: len(run.watched) > count + 2)
     run.end()
 
 
-def test_a_finished_run_can_still_be_looked_at(quick: MakeExperiment, tmp_path: Path) -> None:
+def test_a_finished_run_is_still_watched(quick: MakeExperiment, tmp_path: Path) -> None:
     run = Run(quick(), tmp_path / "run", paused=False)
     wait(lambda: bool(run.events) and isinstance(run.events[-1], Finished))
-    looks = len(run.looks)
-    wait(lambda: len(run.looks) > looks + 2)
+    count = len(run.watched)
+    wait(lambda: len(run.watched) > count + 2)
     run.end()
     assert run.sparsifier is not None
     weight = run.sparsifier.model.get_submodule("hidden.0").weight
@@ -269,7 +255,7 @@ def test_a_finished_run_can_still_be_looked_at(quick: MakeExperiment, tmp_path: 
     assert torch.equal(weight != 0, run.sparsifier.mask("hidden.0"))
 
 
-def test_a_run_stopped_before_its_first_step_leaves_nothing(
+def test_a_run_stopped_before_its_first_step_writes_nothing(
     quick: MakeExperiment, tmp_path: Path
 ) -> None:
     control = Control()
@@ -285,33 +271,33 @@ def test_a_discarded_run_ends(quick: MakeExperiment) -> None:
     run.end()
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_a_sentence(
+def test_a_nonfinite_loss_ends_the_run_with_a_message(
     quick: MakeExperiment, tmp_path: Path
 ) -> None:
-    said = refusal(quick(optimizer={"lr": 1e9, "lr_schedule": "constant"}), tmp_path)
-    assert "The loss became" in said and "in step " in said and "(now 1e+09)" in said
+    text = refusal(quick(optimizer={"lr": 1e9, "lr_schedule": "constant"}), tmp_path)
+    assert "The loss became" in text and "in step " in text and "(now 1e+09)" in text
     state = status(tmp_path)
-    assert state["status"] == "failed" and state["message"] == said
+    assert state["status"] == "failed" and state["message"] == text
     assert len(read_records(tmp_path / "steps.records")["step"]) >= 1
 
 
 @pytest.mark.parametrize("where", ["head.bias", "hidden.1.parametrizations.weight.0.beta"])
-def test_the_last_good_checkpoint_outlives_a_failure(
+def test_the_last_good_checkpoint_is_kept_after_a_failure(
     quick: MakeExperiment, tmp_path: Path, where: str
 ) -> None:
     experiment = quick(training={"epochs": 4, "batch_size": 500}, schedule={"end": 4})
     watched: list[Sparsifier] = []
 
-    def spoil(event: Event) -> None:
+    def corrupt(event: Event) -> None:
         if isinstance(event, EpochDone) and event.epoch == 2:
             with torch.no_grad():
                 watched[-1].model.get_parameter(where).fill_(torch.nan)
 
     trainer = Trainer(
-        experiment, tmp_path, emit=spoil, watch=lambda sparsifier, _: watched.append(sparsifier)
+        experiment, tmp_path, emit=corrupt, watch=lambda sparsifier, _: watched.append(sparsifier)
     )
-    said = "loss became nan in step 17" if "bias" in where else "score of layer 'hidden.1'"
-    with pytest.raises(TrainingError, match=said):
+    text = "loss became nan in step 17" if "bias" in where else "score of layer 'hidden.1'"
+    with pytest.raises(TrainingError, match=text):
         trainer.train()
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["epoch"] == 2
@@ -337,23 +323,23 @@ class Hungry(torch.nn.Module):
 """
 
 
-def test_a_device_without_memory_says_what_to_lower_and_keeps_the_checkpoint(
+def test_out_of_memory_suggests_a_remedy_and_keeps_the_checkpoint(
     quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "hungry.py").write_text(HUNGRY)
     monkeypatch.syspath_prepend(str(tmp_path))
     run = tmp_path / "run"
-    said = refusal(quick(model={"import": "hungry:Hungry"}), run)
-    assert "out of memory: lower training.batch_size" in said and "accumulate" in said
-    assert status(run)["message"] == said
+    text = refusal(quick(model={"import": "hungry:Hungry"}), run)
+    assert "out of memory: lower training.batch_size" in text and "accumulate" in text
+    assert status(run)["message"] == text
     assert torch.load(run / "checkpoint.pt", weights_only=True)["epoch"] == 1
     gpu = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8 GiB"
-    assert sentence(torch.OutOfMemoryError(gpu)) == said == sentence(MemoryError())
+    assert describe_error(torch.OutOfMemoryError(gpu)) == text == describe_error(MemoryError())
     cublas = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
-    assert sentence(RuntimeError(cublas)) == said
+    assert describe_error(RuntimeError(cublas)) == text
 
 
-def test_what_cannot_be_trained_is_refused_with_a_sentence(
+def test_invalid_experiments_are_refused_with_a_message(
     quick: MakeExperiment, tmp_path: Path
 ) -> None:
     missing = {"name": "npz", "file": str(tmp_path / "missing.npz")}
@@ -371,6 +357,6 @@ def test_what_cannot_be_trained_is_refused_with_a_sentence(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_device_that_is_not_there_is_named() -> None:
-    said = refusal(Experiment(device="cuda"))
-    assert said == "The device cuda cannot be used on this machine: set device to cpu."
+def test_an_unavailable_device_is_named() -> None:
+    text = refusal(Experiment(device="cuda"))
+    assert text == "The device cuda cannot be used on this machine: set device to cpu."

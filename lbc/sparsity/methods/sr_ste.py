@@ -61,7 +61,7 @@ class SrSteLayer(MagnitudeLayer):
         self.see(weight)
         mask = self._largest(weight.detach())
         if is_plain(weight):
-            mask = self.mask.copy_(mask)
+            mask = self.mask.copy_(mask).view(torch.uint8)  # faster than bools
         product: Tensor = _StraightThrough.apply(weight, mask)  # type: ignore[no-untyped-call]
         return product
 

@@ -25,6 +25,7 @@ from lbc_gui.block.pins import PinList
 from lbc_gui.captions import ordinal
 from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.session import State
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 
@@ -48,37 +49,41 @@ def standing(qtbot: QtBot, window: MainWindow, steps: int) -> None:
     qtbot.waitUntil(lambda: window.scores._snapshot is not None, timeout=SECONDS)
 
 
-def listed(pins: PinList) -> list[Pin]:
-    return list(pins.pins)
-
-
 def test_one_that_is_not_kept_gives_way_to_the_next(qtbot: QtBot) -> None:
-    pins = PinList()
+    state = ViewState()
+    pins = PinList(state)
     qtbot.addWidget(pins)
-    chosen: list[Pin | None] = []
-    pins.chosen.connect(chosen.append)
+    state.set_layers((LayerInfo("conv", (1, 4), Pattern(2, 4), 9),))
     a, b, c, d = (Pin("conv", block) for block in range(4))
-    pins.pick(a)
-    pins.pick(b)
-    assert (listed(pins), pins.current, pins.kept) == ([b], b, False)
-    pins.keep()
-    assert pins.kept
-    pins.pick(c)
-    pins.pick(d, True)
-    assert listed(pins) == [b, c, d]
-    pins.pick(a)
-    assert listed(pins) == [b, c, a]
+
+    def listed() -> tuple[list[str], str]:
+        """The pins as the list shows them, and the one that is selected."""
+        current = pins.currentItem()
+        texts = [pins.item(row).text() for row in range(pins.count())]
+        return texts, "" if current is None else current.text()
+
+    def shown(*among: Pin) -> list[str]:
+        return [pin.text for pin in among]
+
+    state.pin(0)
+    state.pin(1)
+    assert listed() == (shown(b), b.text)
+    state.keep_pin()
+    state.pin(2)
+    state.pin(3, True)
+    assert listed() == (shown(b, c, d), d.text)
+    state.pin(0)
+    assert listed() == (shown(b, c, a), a.text)
     assert [pins.item(row).font().italic() for row in range(3)] == [False, False, True]
     qtbot.keyClick(pins, Qt.Key.Key_Up)
-    assert chosen == [c]
+    assert state.view.pins.current == c
     qtbot.keyClick(pins, Qt.Key.Key_Delete)
-    assert (listed(pins), pins.current, chosen) == ([b, a], b, [c, b])
-    pins.show_layers([LayerInfo("conv", (1, 4), Pattern(2, 4), 1)])
-    assert listed(pins) == [a]
-    pins.pick(a)
-    pins.remove()
-    assert listed(pins) == []
-    assert chosen[-1] is None
+    assert listed() == (shown(b, a), b.text)
+    state.set_layers((LayerInfo("conv", (1, 4), Pattern(2, 4), 1),))
+    assert listed() == (shown(a), "")
+    state.pin(0)
+    state.remove_pin()
+    assert listed() == ([], "")
 
 
 def test_ctrl_click_pins_another_and_the_list_goes_back(qtbot: QtBot, window: MainWindow) -> None:
@@ -88,16 +93,20 @@ def test_ctrl_click_pins_another_and_the_list_goes_back(qtbot: QtBot, window: Ma
         point = settled_centre(qtbot, heatmap, block)
         qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, modifier, point)
         qtbot.waitUntil(lambda: block in heatmap._others, timeout=SECONDS)  # noqa: B023
-    assert listed(pins) == [Pin(FIRST, 777), Pin(FIRST, 40), Pin(FIRST, 900)]
+    assert list(window.view_state.view.pins.all) == [
+        Pin(FIRST, 777),
+        Pin(FIRST, 40),
+        Pin(FIRST, 900),
+    ]
     assert heatmap._others == (777, 40, 900)
-    window.scores.layers.setCurrentRow(1)
+    window.scores.list.layers.setCurrentRow(1)
     assert not heatmap._others
-    assert pins.current is None
+    assert window.view_state.view.pins.current is None
     qtbot.waitUntil(lambda: heatmap._layer == SECOND, timeout=SECONDS)
     rectangle = pins.visualItemRect(pins.item(1))
     qtbot.mouseClick(pins.viewport(), Qt.MouseButton.LeftButton, pos=rectangle.center())
     qtbot.waitUntil(lambda: "block 40" in window.block.title, timeout=SECONDS)
-    assert (window.scores.list.open_layer, heatmap._pinned) == (FIRST, 40)
+    assert (window.view_state.view.layer, heatmap._pinned) == (FIRST, 40)
 
 
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -108,7 +117,7 @@ def test_a_pin_outside_the_view_is_brought_into_it(qtbot: QtBot, window: MainWin
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
     heatmap.show_block(0)
     before = heatmap._box.viewRect()
-    window.scores.go_to(Pin(FIRST, 5000))
+    window.view_state.go_to_pin(Pin(FIRST, 5000))
     after = heatmap._box.viewRect()
     assert after.contains(heatmap._rect(5000))
     assert after.size() == before.size()
@@ -118,7 +127,7 @@ def test_the_life_of_a_block_is_the_librarys(
     qtbot: QtBot, open_window: Open, tmp_path: Path
 ) -> None:
     window, replay = finished(qtbot, open_window)
-    window.scores.pin(300)
+    window.view_state.pin(300)
     view = window.block.life
     moments = len(replay.moments)
 
@@ -129,9 +138,7 @@ def test_the_life_of_a_block_is_the_librarys(
     life = biographies(replay, FIRST, [300])[0]
     assert view._life is not None
     assert view._life.biography.removals == life.removals
-    rows = [
-        [view.ends.data(view.ends.index(row, column)) for column in range(4)] for row in range(6)
-    ]
+    rows = [[view.removals.table.text(row, column) for column in range(4)] for row in range(6)]
     assert rows[0][1] == "won"
     for row, one in zip(rows[:0:-1], sorted(life.removals, key=lambda at: at.moment), strict=True):
         assert row[1] == f"{one.epoch:.2f}"
@@ -148,7 +155,7 @@ def test_the_life_of_a_block_is_the_librarys(
         known = ~np.isnan(life.scores[:, combination])
         assert np.array_equal(curve.xData, life.epochs[known])
         assert np.array_equal(curve.yData, life.scores[known, combination].astype(float))
-    window.timeline.go(4)
+    window.view_state.go_to(4)
     qtbot.waitUntil(lambda: view.plot._now.value() == replay.moments[4].epoch, timeout=SECONDS)
     for quantity in (2, 3, 0):
         view.quantity.setCurrentIndex(quantity)
@@ -162,13 +169,13 @@ def test_a_life_that_comes_early_or_again_is_shown(qtbot: QtBot, open_window: Op
         life = view.life
         return life is not None and life.block == block and len(life.biography.epochs) == moments
 
-    window.scores.pin(300)
+    window.view_state.pin(300)
     qtbot.waitUntil(lambda: shown(300), timeout=SECONDS)
     life = view.life
     assert life is not None
-    window.block.pins.remove()
+    window.view_state.remove_pin()
     qtbot.waitUntil(lambda: view.life is None, timeout=SECONDS)
-    window.scores.pin(300)  # the drawing thread has told this life already
+    window.view_state.pin(300)  # the drawing thread has told this life already
     qtbot.waitUntil(lambda: shown(300), timeout=SECONDS)
     early = replace(life, block=12)
     view.show_life(early)  # before the picture with the block has come
@@ -190,7 +197,7 @@ def test_pinned_blocks_are_saved_one_or_all_with_their_weights(
     window = open_window(experiment)
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     for block, beside in ((12, False), (300, True)):
-        window.scores.pin(block, beside)
+        window.view_state.pin(block, beside)
         qtbot.waitUntil(lambda: f"block {block}" in window.block.title, timeout=SECONDS)  # noqa: B023
     pin = Pin(FIRST, 300)  # a look at its weights before the run, which may be too short for two
     qtbot.waitUntil(lambda: len(window.block.life.seen(pin)[0]) == 1, timeout=SECONDS)
@@ -231,10 +238,9 @@ def test_weights_of_every_pinned_block_are_seen_as_training_goes_on(
 ) -> None:
     first, second = Pin(FIRST, 12), Pin(SECOND, 5)
     standing(qtbot, window, 1)
-    window.scores.pin(12)
-    window.block.pins.keep()
-    window.scores.go_to(second)
-    window.block.pins.pick(second)
+    window.view_state.pin(12)
+    window.view_state.keep_pin()
+    window.view_state.go_to_pin(second)
     view = window.block.life
 
     def seen_at(epoch: float) -> bool:
@@ -280,14 +286,14 @@ def test_hovering_says_when_and_as_which_something_was_removed(
 def test_a_combination_is_pinned_or_banned_while_training_stands(
     qtbot: QtBot, window: MainWindow, action: str
 ) -> None:
-    step_in, table = window.block.step_in, window.block._table
+    interventions, table = window.block.interventions, window.block.combinations
     standing(qtbot, window, 2)
-    window.scores.pin(12)
+    window.view_state.pin(12)
     qtbot.waitUntil(lambda: "block 12" in window.block.title, timeout=SECONDS)
-    assert not step_in.ban.isEnabled()
-    assert "Choose a combination" in step_in.ban.toolTip()
+    assert not interventions.ban.isEnabled()
+    assert "Choose a combination" in interventions.ban.toolTip()
     table.selectRow(4)
-    button = step_in.pin if action == "pin" else step_in.ban
+    button = interventions.pin if action == "pin" else interventions.ban
     qtbot.waitUntil(button.isEnabled, timeout=SECONDS)
     if action == "pin":
         (clicked,) = (at for at in button.associatedObjects() if isinstance(at, QToolButton))
@@ -317,7 +323,7 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
         lambda: view._life is not None and len(view._life.biography.interventions) == 1,
         timeout=SECONDS,
     )
-    causes = {view.ends.data(view.ends.index(row, 1)) for row in range(6)}
+    causes = {view.removals.table.text(row, 1) for row in range(6)}
     assert f"{action} 0.10" in causes
     assert ("was pinned at epoch 0.10" if action == "pin" else "leads since") in view.summary.text()
     assert not button.isEnabled()
@@ -328,18 +334,18 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
 def test_what_cannot_be_is_said_and_the_past_stays_as_it_was(
     qtbot: QtBot, window: MainWindow
 ) -> None:
-    step_in = window.block.step_in
-    window.scores.pin(3)
+    interventions = window.block.interventions
+    window.view_state.pin(3)
     qtbot.waitUntil(lambda: "block 3" in window.block.title, timeout=SECONDS)
-    window.block._table.selectRow(1)
-    qtbot.waitUntil(step_in.pin.isEnabled, timeout=SECONDS)
-    step_in.scope.setCurrentIndex(1)
-    step_in.pin.trigger()  # before the first step: the run begins with it
-    assert step_in.scope.currentIndex() == 0
-    qtbot.waitUntil(lambda: len(window.timeline._moments) == 2, timeout=SECONDS)
+    window.block.combinations.selectRow(1)
+    qtbot.waitUntil(interventions.pin.isEnabled, timeout=SECONDS)
+    interventions.scope.setCurrentIndex(1)
+    interventions.pin.trigger()  # before the first step: the run begins with it
+    assert interventions.scope.currentIndex() == 0
+    qtbot.waitUntil(lambda: len(window.view_state.view.moments) == 2, timeout=SECONDS)
     assert window.session.state is State.PAUSED
-    step_in.wished.emit(next(iter(read_interventions(window.session.folder))).intervention)  # type: ignore[arg-type]
+    interventions.requested.emit(next(iter(read_interventions(window.session.folder))).intervention)  # type: ignore[arg-type]
     qtbot.waitUntil(window.message.isVisible, timeout=SECONDS)
-    window.timeline.go(0)
-    qtbot.waitUntil(lambda: "Live" in step_in.ban.toolTip(), timeout=SECONDS)
-    assert not step_in.ban.isEnabled()
+    window.view_state.go_to(0)
+    qtbot.waitUntil(lambda: "Live" in interventions.ban.toolTip(), timeout=SECONDS)
+    assert not interventions.ban.isEnabled()

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QTableWidgetItem
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtWidgets import QApplication, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox
 from pytestqt.qtbot import QtBot
 
 from lbc.config import Augment, Experiment, ImageFolder, parse_experiment
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import KINDS
-from lbc_gui.experiment.editors import FileBox
+from lbc_gui.experiment.editors import FileBox, read
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.experiment.fields import VARIANTS
 from lbc_gui.run.session import State
@@ -197,13 +198,18 @@ def test_a_layer_takes_its_own_pattern(open_window: Open, qtbot: QtBot) -> None:
     window = open_window()
     table = window.experiment_panel.layers
 
-    def cell(column: int) -> QTableWidgetItem:
-        (found,) = table.findItems("hidden.0", Qt.MatchFlag.MatchExactly)
-        item = table.item(found.row(), column)
-        assert item is not None
-        return item
+    row = table.table.row_of("hidden.0")
+    assert row is not None
+    cell = table.table.index(row, 1)
 
-    cell(1).setText("1:8")
+    def type_over(text: str) -> None:
+        table.edit(cell)
+        (editor,) = table.findChildren(QLineEdit)
+        editor.setText(text)
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: not table.findChildren(QLineEdit), timeout=SECONDS)
+
+    type_over("1:8")
     qtbot.waitUntil(
         lambda: (
             window.session.state is State.READY
@@ -212,8 +218,9 @@ def test_a_layer_takes_its_own_pattern(open_window: Open, qtbot: QtBot) -> None:
         ),
         timeout=SECONDS,
     )
-    assert cell(1).text() == "1:8"
-    cell(1).setText("nonsense")
+    assert cell.data() == "1:8"
+    type_over("nonsense")
+    assert cell.data() == "nonsense"
     assert window.experiment_panel.experiment is None
     assert not window.actions_.run.isEnabled()
 
@@ -232,3 +239,17 @@ def test_an_edit_during_training_waits_for_reset(open_window: Open, qtbot: QtBot
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     assert window.session.experiment is not None
     assert window.session.experiment.name == "later"
+
+
+def test_the_wheel_scrolls_the_form_and_not_a_value(open_window: Open) -> None:
+    form = open_window().experiment_panel.form
+    for path in ("training.epochs", "optimizer.lr", "model.name"):
+        editor = form.editor(path)
+        before = read(editor)
+        where = QPointF(editor.rect().center())
+        turn = QWheelEvent(
+            where, editor.mapToGlobal(where), QPoint(), QPoint(0, -120), Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(editor, turn)
+        assert read(editor) == before

@@ -144,19 +144,17 @@ def test_what_are_no_arguments_is_told(panel: ExperimentPanel, text: str) -> Non
 
 
 def test_the_layers_say_parameters_and_share_of_the_work(open_window: Open) -> None:
-    table = open_window().experiment_panel.layers
-    assert [table.horizontalHeaderItem(at).text() for at in range(4)] == [  # type: ignore[union-attr]
-        *("layer", "N:M", "params", "FLOPs")
-    ]
-    rows = [[table.item(row, at).text() for at in range(4)] for row in range(3)]  # type: ignore[union-attr]
+    table = open_window().experiment_panel.layers.table
+    assert [column.title for column in table.columns] == ["layer", "N:M", "params", "FLOPs"]
+    rows = [[table.text(row, at) for at in range(4)] for row in range(3)]
     assert rows == [
         ["hidden.0", "2:4", "25.1k", "94.9%"],
         ["hidden.1", "2:4", "1.06k", "3.9%"],
         ["head", "dense", "330", "1.2%"],
     ]
-    tip = table.item(0, 0).toolTip()  # type: ignore[union-attr]
+    tip = table.index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
     assert "6,272 blocks of 6 combinations" in tip and "25,088 multiply-adds" in tip
-    assert "the classifier" in table.item(2, 0).toolTip()  # type: ignore[union-attr]
+    assert "the classifier" in table.index(2, 0).data(Qt.ItemDataRole.ToolTipRole)
 
 
 def test_a_network_of_one_s_own_waits_until_it_is_asked_for(
@@ -172,10 +170,10 @@ def test_a_network_of_one_s_own_waits_until_it_is_asked_for(
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     assert (folder / "imported").exists()
     assert "1 sparse and 1 dense layers" in panel.facts.text()
-    assert panel.layers.rowCount() == 2
+    assert panel.layers.table.rowCount() == 2
     arguments(panel).setPlainText("width: 32")
     qtbot.waitUntil(lambda: window.session.state is State.WAITING, timeout=SECONDS)
-    assert panel.layers.rowCount() == 0
+    assert panel.layers.table.rowCount() == 0
     window.actions_.run.trigger()
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     assert window.session.prepared is not None

@@ -24,6 +24,7 @@ from lbc_gui.export import view_export as saving
 from lbc_gui.export.view_export import NOTHING, ViewExport, as_csv, picture_writers
 from lbc_gui.export.view_renderer import PIXELS, Painted, paint
 from lbc_gui.run.session import State
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.theme import plot_colours
 from lbc_gui.window.main_window import MainWindow
@@ -42,7 +43,7 @@ def snapshot_in(view: ScoreView) -> Snapshot:
     """What the trainer would send it: half of the combinations are removed."""
     sparsifier = searched_layer()
     layer = sparsifier.layers[""]
-    view.show_layers((LayerInfo("", layer.shape, layer.pattern, layer.blocks),))
+    view._state.set_layers((LayerInfo("", layer.shape, layer.pattern, layer.blocks),))
     assert view.request is not None
     snapshot = drawn(sparsifier, view.request, 1.5)
     view.show_snapshot(snapshot)
@@ -55,7 +56,7 @@ def snapshot_in(view: ScoreView) -> Snapshot:
 @pytest.fixture
 def view(qtbot: QtBot) -> Iterator[ScoreView]:
     """The Scores page alone, on screen."""
-    shown = ScoreView()
+    shown = ScoreView(ViewState())
     qtbot.addWidget(shown)
     shown.resize(700, 400)
     shown.show()
@@ -298,7 +299,7 @@ def test_the_view_with_the_focus_is_saved_else_the_first_on_screen(
     short = {"epochs": 2, "batch_size": 500}
     window = open_window(small_experiment(training=short, schedule={"end": 2}), start=True)
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
-    window.scores.pin(5)
+    window.view_state.pin(5)
     qtbot.waitUntil(lambda: window.block.data_to_save() is not None, timeout=SECONDS)
     keeping = window.saving
 
@@ -319,7 +320,7 @@ def test_the_view_with_the_focus_is_saved_else_the_first_on_screen(
 
     picture, _, data = window.block.actions()  # of its context menu
     assert (picture.data(), data.data()) == (window.block, window.block)
-    window.block._table.setFocus()
+    window.block.combinations.setFocus()
     rows = table(save(keeping, "save_data", "block.csv"))
     shown = window.scores._snapshot
     assert shown is not None

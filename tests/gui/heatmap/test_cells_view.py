@@ -14,7 +14,8 @@ from pytestqt.qtbot import QtBot
 from lbc_gui.heatmap.cells_view import CellsView
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.inspector.colours import weight_table
-from lbc_gui.inspector.mask_view import MaskView
+from lbc_gui.inspector.weight_view import WeightView
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
 from tests.gui.export.test_view_export import pixels, snapshot_in
 
@@ -24,7 +25,7 @@ Pixels = npt.NDArray[np.uint8]
 @pytest.fixture
 def scores(qtbot: QtBot) -> Iterator[HeatmapView]:
     """The Scores page with a picture, on screen."""
-    page = ScoreView()
+    page = ScoreView(ViewState())
     qtbot.addWidget(page)
     page.resize(731, 413)
     page.show()
@@ -54,8 +55,7 @@ def is_the_scenes(view: CellsView, painted: Pixels) -> bool:
 
 
 def test_a_picture_with_frames_is_the_scenes(scores: HeatmapView) -> None:
-    scores.show_pin(5)
-    scores.show_others((2, 9))
+    scores.show_pins(5, (2, 9))
     painted = settled(scores)
     assert (painted == (255, 212, 0)).all(axis=2).any()  # the pinned block's frame
     assert is_the_scenes(scores, painted)
@@ -82,7 +82,7 @@ def test_without_a_picture_there_is_the_ground(scores: HeatmapView) -> None:
 
 
 def test_rings_and_borders_of_weights_are_the_scenes(qtbot: QtBot) -> None:
-    view = MaskView()
+    view = WeightView()
     qtbot.addWidget(view)
     view.resize(640, 360)
     view.show()
@@ -112,8 +112,8 @@ class Paints(QObject):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda view: view.show_pin(5),
-        lambda view: view.show_others((2, 9)),
+        lambda view: view.show_pins(5, ()),
+        lambda view: view.show_pins(5, (2, 9)),
         lambda view: view.show_block(3),
         lambda view: view.show_snapshot(view._snapshot),
         lambda view: view.clear_picture(),

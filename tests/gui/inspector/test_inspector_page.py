@@ -22,12 +22,13 @@ from lbc_gui.app import _parser
 from lbc_gui.inspector.colours import FIRST, SECOND, difference_table, mask_table, weight_table
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.inspector.layer_view import DIFFERENCE, MASK
-from lbc_gui.inspector.layers_table import HEADERS
+from lbc_gui.inspector.layers_table import COLUMNS
 from lbc_gui.inspector.violations_table import MOST_ROWS
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS
 
 Open = Callable[..., MainWindow]
+HEADERS = [column.title for column in COLUMNS]
 
 
 def made(pattern: Pattern, *shape: int, seed: int = 0) -> Tensor:
@@ -159,11 +160,11 @@ def test_choosing_a_violation_zooms_to_its_block(
     page: InspectorPage, checkpoint: Path, qtbot: QtBot
 ) -> None:
     read(qtbot, page, checkpoint)
-    model = page.layer.violations
-    assert [model.data(model.index(0, at)) for at in range(6)] == [
+    table = page.layer.violations
+    assert [table.table.text(0, at) for at in range(6)] == [
         str(5 * 36 + (1 * 3 + 2) * 4 + 2), "5", "8–11", "1, 2", "3 of 4", "■■■□",
     ]  # fmt: skip
-    page.layer.table.selectRow(0)
+    table.selectRow(0)
     (x0, x1), (y0, y1) = page.layer.view.view_range
     assert x0 < 88 and x1 > 92 and x1 - x0 <= 4 * 6 + 1
     assert y0 <= 5 and y1 >= 6 and y1 - y0 <= 12
@@ -194,7 +195,7 @@ def test_a_real_mouse_hits_the_cell_it_points_at(
     assert window.pages.currentWidget() is window.pages.inspector
     page = window.pages.inspector
     finished(qtbot, page)
-    page.layer.show_violation(0)
+    page.layer.violations.selectRow(0)
     qtbot.waitUntil(lambda: not page.layer.view._redraw.isActive())
     QApplication.processEvents()
     hits: list[tuple[int, int]] = []
@@ -243,7 +244,7 @@ def test_many_violations_are_all_counted_and_drawn_and_the_first_are_listed(
     page.head.patterns.activated.emit(0)
     finished(qtbot, page)
     assert column(page, "broken") == ["16,384"]
-    assert page.layer.violations.rowCount() == MOST_ROWS
+    assert page.layer.violations.table.rowCount() == MOST_ROWS
     assert "16,384 of 16,384 blocks keep more than 2" in page.layer._listed.text()
     picture = page.layer.picture
     assert picture is not None and (picture.codes >= BROKEN).all()
@@ -360,12 +361,12 @@ def test_a_file_that_has_gone_meanwhile_is_a_sentence(
     said: list[str] = []
     page.failed.connect(lambda sentence, _: said.append(sentence))
     save_file({"fc.weight": torch.ones(2, 4)}, checkpoint)
-    page._layer_chosen("conv")
+    page.panel.table.selectRow(2)
     finished(qtbot, page)
     checkpoint.unlink()
-    page._layer_chosen("fc")
+    page.panel.table.selectRow(1)
     finished(qtbot, page)
-    assert "the file has no layer conv" in said[0] and "does not exist" in said[1]
+    assert "the file has no layer stem" in said[0] and "does not exist" in said[1]
 
 
 def test_cancelling_keeps_what_has_been_read(

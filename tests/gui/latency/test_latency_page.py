@@ -40,7 +40,7 @@ def play(page: LatencyPage, folder: Path, count: int, pause: float = 0.0) -> Non
     """Measure with a process that makes its figures up."""
     cases = [Case(f"layer {at}", 4096, 64 << at % 8, 4096) for at in range(count)]
     place = Place(python=str(write_worker(folder, pause)))
-    request = Request.on(cases, "cuda", place=place, backends=("cusparselt",))
+    request = Request.for_device(cases, "cuda", place=place, backends=("cusparselt",))
     page.measuring.start(lambda: Prepared(request, (("head", "the classifier"),)))
 
 
@@ -93,9 +93,9 @@ def test_without_a_gpu_the_page_says_what_is_missing(
     [
         (lambda bar: bar.place.setCurrentText(SERVER), "Which server?"),
         (lambda bar: bar.cases.setCurrentText(RUN), "No run is finished yet"),
-        (lambda bar: bar.shapes.setText("4096 by 7"), "is no case"),
-        (lambda bar: bar.shapes.setText("12x12x6"), "which 2:4 cannot divide"),
-        (lambda bar: bar.shapes.setText(""), "No shape is typed"),
+        (lambda bar: bar.shapes.setText("4096 by 7"), "is not a case"),
+        (lambda bar: bar.shapes.setText("12x12x6"), "2:4 needs a multiple of 4"),
+        (lambda bar: bar.shapes.setText(""), "No shape is given"),
     ],
 )
 def test_impossible_choices_are_told(
@@ -139,9 +139,9 @@ def test_results_fill_the_table_and_explain_themselves(
     finished(page, qtbot)
     assert page.card.text.startswith("<b>NVIDIA H100 (made up), compute capability 9.0</b>")
     assert cell(page, 0, "case") == "layer 0"
-    lines = [line.text for line in page.cases.lines if line.result is None]
+    lines = [line.text for line in page.cases.rows if line.result is None]
     assert any(line.startswith("Launch-bound outside a CUDA graph") for line in lines)
-    assert len([line for line in page.cases.lines if line.result is not None]) == 8
+    assert len([line for line in page.cases.rows if line.result is not None]) == 8
 
 
 def test_cancelling_keeps_what_was_measured(
@@ -152,11 +152,11 @@ def test_cancelling_keeps_what_was_measured(
         lambda: bool(page.measurements.all) and len(page.measurements.all[0].results) > 2,
         timeout=SECONDS,
     )
-    assert any("waiting" in line.text for line in page.cases.lines)
+    assert any("waiting" in line.text for line in page.cases.rows)
     qtbot.mouseClick(page.request.cancel, Qt.MouseButton.LeftButton)
     finished(page, qtbot)
     assert 2 < len(page.measurements.all[0].results) < 500
-    assert not any("waiting" in line.text for line in page.cases.lines)
+    assert not any("waiting" in line.text for line in page.cases.rows)
 
 
 def test_measurements_are_saved_opened_and_compared(
@@ -264,7 +264,7 @@ def test_the_table_fits_its_room_and_its_sentences_take_more_lines(
     finished(page, qtbot)
     page.measurements.pin_baseline()
     table = table_of(page)
-    sentence = next(row for row, line in enumerate(page.cases.lines) if line.result is None)
+    sentence = next(row for row, line in enumerate(page.cases.rows) if line.result is None)
     table.resize(740, 300)
     qtbot.waitUntil(lambda: table.viewport().width() <= 740, timeout=SECONDS)
     usual = table.verticalHeader().defaultSectionSize()

@@ -14,19 +14,22 @@ import torch
 from PySide6.QtCore import QPointF, Qt
 from pytestqt.qtbot import QtBot
 
-from lbc.pictures.layer_moment import LayerMoment, Watch, copy_moment, past_moment
+from lbc.pictures.layer_copy import copy_moment
+from lbc.pictures.layer_moment import LayerMoment, Watch, past_moment
 from lbc.pictures.level_of_detail import reduce_codes
-from lbc.pictures.mask_codes import GAINED, LOST, SAME
-from lbc.pictures.mask_comparison import Others
-from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Other, Show, draw_mask
+from lbc.pictures.mask_colours import GAINED, LOST, SAME
+from lbc.pictures.mask_comparison import ReferenceReader
+from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Reference, Show, draw_mask
 from lbc.pictures.score_codes import LOWEST, REMOVED
 from lbc.pictures.score_snapshot import ViewRequest
 from lbc.runs.history_reader import Replay
-from lbc.sparsity.compliance import block_coordinates
+from lbc.runs.weights import read_weights
+from lbc.sparsity.blocks import block_coordinates
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training.trainer import Trainer
 from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.run.session import State
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 
@@ -58,7 +61,7 @@ def moment_of(sparsifier: Sparsifier, epoch: float = 0.0) -> LayerMoment:
 
 def drawn(moment: LayerMoment, show: Show, other: LayerMoment | None = None) -> MaskSnapshot:
     request = MaskRequest(ViewRequest("", block=5), show, None if other is None else 0)
-    return draw_mask(moment, request, None if other is None else Other(other))
+    return draw_mask(moment, request, None if other is None else Reference(other))
 
 
 def each_cell(snapshot: MaskSnapshot) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
@@ -136,7 +139,7 @@ def test_two_moments_are_drawn_as_a_difference_or_side_by_side() -> None:
     assert snapshot.numbers.flips.switched_off == now.mask.size - now.mask.sum()
     assert snapshot.numbers.flips.switched_on == 0
     request = MaskRequest(ViewRequest(""), "weights", 0, beside=True)
-    both = draw_mask(now, request, Other(then))
+    both = draw_mask(now, request, Reference(then))
     assert both.beside is not None
     assert both.beside.cells.scale == both.sheet.cells.scale  # the same colours mean the same
     assert np.array_equal(both.beside.kept, then.kept())
@@ -170,9 +173,8 @@ def test_a_dead_input_is_shown_at_one_kernel_position_after_the_other(
     qtbot: QtBot, tmp_path: Path
 ) -> None:
     moment = moment_of(searched())
-    page = MaskView(tmp_path)
+    page = MaskView(ViewState(), tmp_path)
     qtbot.addWidget(page)
-    page.follow(ViewRequest("", block=5))
     page.show_snapshot(drawn(moment, "weights"))
     said: list[str] = []
     page.hover_text.connect(said.append)
@@ -213,7 +215,7 @@ def run_to_its_end(qtbot: QtBot, open_window: Open) -> MainWindow:
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     assert window.session.folder is not None
     last = len(Replay(window.session.folder).moments)
-    qtbot.waitUntil(lambda: len(window.timeline._moments) == last, timeout=SECONDS)
+    qtbot.waitUntil(lambda: len(window.view_state.view.moments) == last, timeout=SECONDS)
     return window
 
 
@@ -236,11 +238,11 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     qtbot: QtBot, open_window: Open
 ) -> None:
     window = run_to_its_end(qtbot, open_window)
-    window.scores.layers.setCurrentRow(1)
-    window.scores.pin(7)
+    window.scores.list.layers.setCurrentRow(1)
+    window.view_state.pin(7)
     snapshot = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
     assert snapshot.request.view == window.scores.request
-    assert snapshot.request.layer == window.scores.list.open_layer
+    assert snapshot.request.layer == window.view_state.view.layer
     assert window.scores.list.isVisible()
     assert "block 7" in window.block.title
     assert snapshot.sheet.weights is not None
@@ -250,16 +252,16 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=point)
     qtbot.waitUntil(lambda: "block 11" in window.block.title, timeout=SECONDS)
     assert window.scores.request is not None and window.scores.request.block == 11
-    window.block.pins.keep()
-    window.scores.pin(23)
+    window.view_state.keep_pin()
+    window.view_state.pin(23)
     qtbot.waitUntil(lambda: "block 23" in window.block.title, timeout=SECONDS)
     assert heatmap._others == (11, 23)
 
     window.pages.masks.numbers.channel_chosen.emit("o", 3)
     (_, _), (top, bottom) = heatmap._box.viewRange()
     assert (top, bottom) == (3, 4)
-    past = arrived(qtbot, window, lambda: window.timeline.go(2))
-    assert past.epoch == window.timeline._moments[2].epoch
+    past = arrived(qtbot, window, lambda: window.view_state.go_to(2))
+    assert past.epoch == window.view_state.view.moments[2].epoch
     assert "weights of its last checkpoint only" in window.pages.masks.note.text()
     assert window.pages.masks.note.isVisible()
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
@@ -308,7 +310,7 @@ def test_another_moment_and_another_run_can_be_compared_with(
     window.pages.masks.show_.setCurrentIndex(ALL.index("mask"))
     compare.choice.setCurrentIndex(1)
     first = arrived(qtbot, window, lambda: compare.go(0))
-    assert first.other_epoch == window.timeline._moments[0].epoch
+    assert first.other_epoch == window.view_state.view.moments[0].epoch
     assert first.numbers.flips is not None and first.numbers.flips.switched_off > 0
     beside = arrived(qtbot, window, lambda: compare.way.setCurrentIndex(1))
     assert beside.beside is not None
@@ -332,15 +334,15 @@ def test_another_moment_and_another_run_can_be_compared_with(
 def test_a_run_of_another_network_is_refused_in_a_sentence(trained: Path) -> None:
     replay = Replay(trained)
     name = replay.layers[0].name
-    now = past_moment(replay, Watch(name), -1)
-    others = Others()
+    now = past_moment(replay, Watch(name), -1, read_weights)
+    references = ReferenceReader(read_weights)
     request = MaskRequest(ViewRequest(name), "mask", trained)
-    found = others.find(request, None, replace(now, shape=(8, 8)))
+    found = references.find(request, None, replace(now, shape=(8, 8)))
     assert found is not None and found.moment is None
     assert "8 × 8 at 2:4" in found.problem
-    found = others.find(request, None, replace(now, name="elsewhere"))
+    found = references.find(request, None, replace(now, name="elsewhere"))
     assert found is not None and "has no sparse layer elsewhere" in found.problem
-    found = others.find(request, None, replace(now, epoch=1.0))
+    found = references.find(request, None, replace(now, epoch=1.0))
     assert found is not None and found.moment is not None
     assert found.moment.epoch == 1.0  # as far as this one has come, though it went further
 
@@ -351,8 +353,8 @@ def test_a_run_on_disk_shows_the_weights_of_its_last_checkpoint(
     window = open_window(small_experiment())
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     window.files.open_run(trained)
-    qtbot.waitUntil(lambda: window.timeline.at is not None, timeout=SECONDS)
-    window.scores.pin(7)
+    qtbot.waitUntil(lambda: window.view_state.view.moment is not None, timeout=SECONDS)
+    window.view_state.pin(7)
     last = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
     name = last.request.layer
     saved = torch.load(trained / "checkpoint.pt", weights_only=True)["model"]
@@ -363,7 +365,7 @@ def test_a_run_on_disk_shows_the_weights_of_its_last_checkpoint(
     np.testing.assert_array_equal(last.sheet.weights, wanted)
     np.testing.assert_array_equal(last.block.weights, wanted[7])
     assert window.pages.masks.note.isHidden()
-    before = arrived(qtbot, window, lambda: window.timeline.go(1))
+    before = arrived(qtbot, window, lambda: window.view_state.go_to(1))
     assert before.sheet.weights is None and before.block is not None
     assert before.block.weights is None
     assert "weights of its last checkpoint only" in window.pages.masks.note.text()
@@ -384,7 +386,10 @@ def test_a_checkpoint_that_cannot_be_read_leaves_the_mask_alone(
         file.write_bytes(b"" if damage == "empty" else file.read_bytes()[:-200])
     replay = Replay(folder)
     name = replay.layers[0].name
-    assert past_moment(Replay(trained), Watch(name, weights=True), -1).weights is not None
-    found = past_moment(replay, Watch(name, 3, weights=True), -1)
+    assert (
+        past_moment(Replay(trained), Watch(name, weights=True), -1, read_weights).weights
+        is not None
+    )
+    found = past_moment(replay, Watch(name, 3, weights=True), -1, read_weights)
     assert found.weights is None and found.block_weights is None
     assert found.mask.shape == replay.layers[0].shape

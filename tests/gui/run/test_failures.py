@@ -70,20 +70,20 @@ def test_a_damaged_byte_in_the_history_costs_the_pictures_that_need_it_only(
     whole = Path(shutil.copytree(folder, tmp_path / "whole"))
     at = changed_moment(Replay(folder))
     damage(folder, 0, at)
-    window.timeline.go(at)
+    window.view_state.go_to(at)
     told(qtbot, window, f"{FILE} is damaged: layer 'hidden.0' cannot be read")
     assert shown_at(qtbot, window, 0).request.moment == 0
-    window.timeline.go(at)
+    window.view_state.go_to(at)
     told(qtbot, window, "is damaged")
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.scores.layers.setCurrentRow(1)
+        window.view_state.open_layer("hidden.1")
     assert got.args[0].request.layer == "hidden.1" and got.args[0].request.moment == at
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.timeline.follow()
+        window.view_state.go_live()
     assert got.args[0].request.moment is None
     window.session.open(open_run(whole))
     qtbot.waitUntil(lambda: window.session.state is State.OPENED, timeout=SECONDS)
-    qtbot.waitUntil(lambda: window.timeline.at is not None, timeout=SECONDS)
+    qtbot.waitUntil(lambda: window.view_state.view.moment is not None, timeout=SECONDS)
     assert shown_at(qtbot, window, at).request.moment == at
     assert not window.message.isVisible()
 
@@ -96,13 +96,13 @@ def test_a_run_folder_that_is_deleted_is_told_and_another_run_can_be_opened(
     assert folder is not None
     kept = Path(shutil.copytree(folder, tmp_path / "kept"))
     shutil.rmtree(folder)
-    window.timeline.go(1)
+    window.view_state.go_to(1)
     told(qtbot, window, f"{folder / FILE} cannot be read: No such file or directory.")
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.timeline.follow()
+        window.view_state.go_live()
     assert got.args[0].request.moment is None
     window.session.open(open_run(kept))
-    qtbot.waitUntil(lambda: window.timeline.at is not None, timeout=SECONDS)
+    qtbot.waitUntil(lambda: window.view_state.view.moment is not None, timeout=SECONDS)
     assert shown_at(qtbot, window, 1).request.moment == 1
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_history_is_not_read_in_a_circle(
     undamaged = (folder / FILE).read_bytes()
     damage(folder, 0, changed_moment(Replay(folder)))
     shown_at(qtbot, window, 0)
-    window.scores.pin(5)
+    window.view_state.pin(5)
     told(qtbot, window, "is damaged")
     qtbot.wait(300)
     before = count_reads(folder / FILE)
@@ -154,7 +154,7 @@ def test_a_picture_that_cannot_be_drawn_does_not_end_the_drawing(
 
     with monkeypatch.context() as patch:
         patch.setattr(renderer, "draw", fails)
-        window.timeline.go(1)
+        window.view_state.go_to(1)
         told(qtbot, window, "The view could not be drawn: there is not enough memory.")
     assert shown_at(qtbot, window, 2).request.moment == 2
 

@@ -60,7 +60,7 @@ def test_an_unfinished_run_is_offered_and_goes_on_to_its_exact_end(
     assert len(window.curves._series["step_loss"]) == 200
     assert window.curves._series["accuracy"].x.tolist() == list(range(1, 11))
     assert window.progress.value() == 200
-    assert "is resumed after 50 steps" in window.log.toPlainText()
+    assert "after 50 steps" in window.log.toPlainText()
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["earlier"]
 
 

@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from lbc.runs.events import RemovalProgress, StepDone
 from lbc.runs.records import read_records
-from lbc.training import trainer
+from lbc.training import removal
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, close_window, small_experiment
@@ -66,7 +66,7 @@ def test_a_run_goes_to_its_end_and_stays_on_screen_and_on_disk(
     assert f"Kept in {folder}" in window.log.toPlainText()
     # Looking at another layer still works: the last state is there until it is replaced.
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS):
-        window.scores.layers.setCurrentRow(1)
+        window.scores.list.layers.setCurrentRow(1)
 
 
 def test_a_step_is_one_step(qtbot: QtBot, window: MainWindow) -> None:
@@ -169,7 +169,7 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(
     window.actions_.run.trigger()
     qtbot.waitUntil(lambda: window.message.isVisible(), timeout=SECONDS)
     assert window.session.state is State.PAUSED
-    assert "press Run to go on" in window.message.text
+    assert "press Run to continue" in window.message.text
     (folder / "checkpoint.pt").rmdir()
     window.actions_.run.trigger()
     reach(qtbot, window, State.FINISHED)
@@ -191,7 +191,7 @@ def test_closing_while_training_ends_the_run_properly(
 def test_a_long_removal_is_seen_and_can_be_stopped(
     qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(removal, "PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr("lbc.sparsity.sparse_layer.CHUNK_CELLS", 1 << 18)
     window = open_window(
         small_experiment(

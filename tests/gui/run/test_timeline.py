@@ -18,6 +18,7 @@ from lbc.runs.opened_run import open_run
 from lbc_gui.app import main
 from lbc_gui.run.session import State
 from lbc_gui.run.timeline import Timeline
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment
 
@@ -33,26 +34,46 @@ def run_to_its_end(qtbot: QtBot, open_window: Open) -> MainWindow:
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     assert window.session.folder is not None
     last = len(Replay(window.session.folder).moments)
-    qtbot.waitUntil(lambda: len(window.timeline._moments) == last, timeout=SECONDS)
+    qtbot.waitUntil(lambda: len(window.view_state.view.moments) == last, timeout=SECONDS)
     return window
 
 
 def shown_at(qtbot: QtBot, window: MainWindow, moment: int) -> Snapshot:
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.timeline.go(moment)
+        window.view_state.go_to(moment)
     snapshot = got.args[0]
     assert isinstance(snapshot, Snapshot)
     return snapshot
 
 
-def test_keys_and_mouse_go_from_moment_to_moment(qtbot: QtBot) -> None:
-    timeline = Timeline()
+@pytest.fixture
+def state() -> ViewState:
+    """What a timeline shows: nine moments of a run that is trained."""
+    state = ViewState()
+    state.set_moments(moments(9), 6)
+    return state
+
+
+@pytest.fixture
+def timeline(qtbot: QtBot, state: ViewState) -> Timeline:
+    timeline = Timeline(state)
     qtbot.addWidget(timeline)
     timeline.resize(700, 40)
     timeline.show()
-    travelled: list[int | None] = []
-    timeline.travelled.connect(travelled.append)
-    timeline.show_moments(moments(9), 6)
+    return timeline
+
+
+@pytest.fixture
+def travelled(state: ViewState) -> list[int | None]:
+    """The moments that were shown, one after the other."""
+    shown: list[int | None] = []
+    state.changed.connect(lambda _, view: shown.append(view.moment))
+    return shown
+
+
+def test_keys_and_mouse_go_from_moment_to_moment(
+    qtbot: QtBot, state: ViewState, timeline: Timeline, travelled: list[int | None]
+) -> None:
     track = timeline.track
     for key in (Qt.Key.Key_Left, Qt.Key.Key_Left, Qt.Key.Key_Home, Qt.Key.Key_Right):
         qtbot.keyClick(track, key)
@@ -60,41 +81,45 @@ def test_keys_and_mouse_go_from_moment_to_moment(qtbot: QtBot) -> None:
     qtbot.mouseClick(
         track, Qt.MouseButton.LeftButton, pos=QPoint(round(track.x_of(5)), track.height() // 2)
     )
-    assert timeline.at == 5
+    assert state.view.moment == track.at == 5
     timeline.live.click()
     assert travelled[-1] is None
-    assert timeline.at is None
+    assert track.at is None
 
 
-def test_a_run_that_is_over_has_a_last_moment_instead(qtbot: QtBot) -> None:
-    timeline = Timeline()
-    qtbot.addWidget(timeline)
+def test_a_run_that_is_over_has_a_last_moment_instead(state: ViewState, timeline: Timeline) -> None:
     assert (timeline.live.text(), timeline.live.isEnabled()) == ("Live", False)
-    timeline.clear(live=False)
-    timeline.show_moments(moments(6), 3)
-    timeline.go(2)
+    state.begin_run(live=False)
+    assert timeline.track.moments == ()
+    state.set_moments(moments(6), 3)
+    assert state.view.moment == 5
+    state.go_to(2)
     assert (timeline.live.text(), timeline.live.isEnabled()) == ("Last", True)
     timeline.live.click()
-    assert (timeline.at, timeline.live.isEnabled()) == (5, False)
+    assert (timeline.track.at, timeline.live.isEnabled()) == (5, False)
 
 
-def test_playing_goes_to_the_end_and_stops(qtbot: QtBot) -> None:
-    timeline = Timeline()
-    qtbot.addWidget(timeline)
-    timeline.show_moments(moments(6), 3)
+def test_playing_goes_to_the_end_and_stops(
+    qtbot: QtBot, timeline: Timeline, travelled: list[int | None]
+) -> None:
     timeline.speed.setCurrentIndex(3)
-    travelled: list[int | None] = []
-    timeline.travelled.connect(travelled.append)
     timeline.play.click()
     qtbot.waitUntil(lambda: not timeline.play.isChecked(), timeout=SECONDS)
-    assert travelled == [0, 1, 2, 3, 4, 5]
+    assert travelled == list(range(9))
+
+
+def test_another_run_stops_playing(state: ViewState, timeline: Timeline) -> None:
+    timeline.play.click()
+    assert timeline._timer.isActive()
+    state.begin_run(live=True)
+    assert not timeline.play.isChecked() and not timeline._timer.isActive()
 
 
 def test_every_moment_shows_what_the_history_holds(qtbot: QtBot, open_window: Open) -> None:
     window = run_to_its_end(qtbot, open_window)
     assert window.session.folder is not None
     replay = Replay(window.session.folder)
-    window.scores.pin(3)
+    window.view_state.pin(3)
     for moment in (0, len(replay.moments) // 2, len(replay.moments) - 1):
         snapshot = shown_at(qtbot, window, moment)
         past = replay.layer(snapshot.request.layer, moment)
@@ -110,7 +135,7 @@ def test_thumbnails_follow_the_slider(qtbot: QtBot, open_window: Open) -> None:
     assert window.session.folder is not None
     replay = Replay(window.session.folder)
     with qtbot.waitSignal(window.session.thumbnails_arrived, timeout=SECONDS) as got:
-        window.timeline.go(2)
+        window.view_state.go_to(2)
     thumbnails = got.args[0]
     assert [one.name for one in thumbnails] == [info.name for info in replay.layers]
     scores = replay.layer(thumbnails[0].name, 2).scores
@@ -122,11 +147,11 @@ def test_thumbnails_follow_the_slider(qtbot: QtBot, open_window: Open) -> None:
 
 def test_live_comes_back_to_the_training(qtbot: QtBot, open_window: Open) -> None:
     window = open_window(start=True)
-    qtbot.waitUntil(lambda: len(window.timeline._moments) > 3, timeout=SECONDS)
+    qtbot.waitUntil(lambda: len(window.view_state.view.moments) > 3, timeout=SECONDS)
     shown_at(qtbot, window, 1)
-    known = window.timeline._moments[-1].epoch
+    known = window.view_state.view.moments[-1].epoch
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.timeline.follow()
+        window.view_state.go_live()
     assert got.args[0].request.moment is None
     assert got.args[0].epoch >= known  # not what was live when the past was gone to
 
@@ -169,7 +194,7 @@ def test_a_run_on_disk_is_looked_at_like_one_that_trains(
         window.files.open_run(folder)
     assert window.session.state is State.OPENED
     assert not window.session.live
-    assert window.timeline.at == len(window.timeline._moments) - 1
+    assert window.view_state.view.moment == len(window.view_state.view.moments) - 1
     assert got.args[0].epoch == 6
     assert window.curves._series["accuracy"].x[-1] == 6
     again = shown_at(qtbot, window, 4)

@@ -11,10 +11,10 @@ import torch
 from PySide6.QtCore import QPoint, QPointF, Qt
 from pytestqt.qtbot import QtBot
 
-from lbc.pictures.colour_keys import Scale
+from lbc.pictures.colour_keys import Scale, winner_codes
 from lbc.pictures.glyphs import glyphs
-from lbc.pictures.layer_moment import Watch, copy_moment, copy_sample
-from lbc.pictures.mask_codes import winner_codes
+from lbc.pictures.layer_copy import copy_moment, copy_sample
+from lbc.pictures.layer_moment import Watch
 from lbc.pictures.score_codes import REMOVED, Colour, Fold, Summary, summarise
 from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw, draw_thumbnail
 from lbc.runs.events import LayerInfo
@@ -177,10 +177,10 @@ def test_clicking_a_block_pins_it_with_the_librarys_numbers(
     qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=point)
     qtbot.waitUntil(lambda: "block 777" in window.block.title, timeout=SECONDS)
     snapshot = shown[-1]
-    model, pattern = window.block.model, snapshot.pattern
-    assert model.rowCount() == pattern.count
-    for row in range(model.rowCount()):
-        texts = [model.data(model.index(row, column)) for column in range(4)]
+    table, pattern = window.block.combinations.table, snapshot.pattern
+    assert table.rowCount() == pattern.count
+    for row in range(table.rowCount()):
+        texts = [table.text(row, column) for column in range(4)]
         score = float(snapshot.scores[777, row])
         better = int((snapshot.scores[777] > score).sum())
         members = tuple(pattern.members[row].tolist())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from math import inf
 
 import numpy as np
@@ -10,39 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbc.pictures.mask_codes import (
-    GAINED,
-    LOST,
-    SAME,
-    compare,
-    furthest,
-    held,
-    lexicographic,
-    winner_codes,
-)
+from lbc.pictures.colour_keys import winner_codes
+from lbc.pictures.mask_colours import GAINED, LOST, SAME, compare, furthest
 from lbc.pictures.score_codes import HIGHEST, LOWEST, REMOVED, Fold
 from lbc.sparsity.pattern import Pattern
-
-PATTERNS = [Pattern(1, 2), Pattern(2, 4), Pattern(1, 8), Pattern(4, 8), Pattern(4, 16)]
-
-
-@pytest.mark.parametrize("pattern", PATTERNS, ids=str)
-def test_a_mask_and_its_combination_lead_to_each_other(pattern: Pattern) -> None:
-    every = np.arange(pattern.count)
-    kept = held(every, pattern)
-    members = list(combinations(range(pattern.m), pattern.n))
-    assert [tuple(np.flatnonzero(row)) for row in kept] == members
-    found = lexicographic(kept, pattern)
-    assert found is not None
-    assert found.tolist() == every.tolist()
-
-
-def test_a_mask_that_is_not_decided_is_no_combination() -> None:
-    kept = np.array([[True, True, False, False], [True, True, True, False]])
-    assert lexicographic(kept, Pattern(2, 4)) is None
-    assert lexicographic(kept[:1], Pattern(2, 4)) is not None
-    wide = np.arange(128)[None] < 64  # more combinations than 64 bits can count
-    assert lexicographic(wide, Pattern(64, 128)) is None
 
 
 @given(st.lists(st.lists(st.sampled_from([-inf, -2.0, -1.0, 0.5, 1.0]), min_size=3, max_size=3)))

@@ -20,10 +20,10 @@ AROUND_COLUMNS, AROUND_ROWS = 2.5, 5
 """How many blocks at either side, and rows above and below, are shown around one block."""
 
 BORDER_PIXELS = 10
-"""Blocks are set apart as soon as a weight is this wide on the screen."""
+"""There are gaps between blocks once a weight is this wide on the screen."""
 
 MOST_MARKS = 300
-"""Up to so many violations are ringed while their cells are too small to be seen."""
+"""The most violations that are ringed while their cells are too small to be seen."""
 
 
 class _WholeAxis(pg.AxisItem):  # type: ignore[misc]
@@ -34,8 +34,8 @@ class _WholeAxis(pg.AxisItem):  # type: ignore[misc]
         return [(max(1.0, float(round(spacings[0]))), 0.0)] if spacings else []
 
 
-class MaskView(CellsView):
-    """Draws colour codes; blocks are set apart where there is room, and one can be framed."""
+class WeightView(CellsView):
+    """Draws colour codes, with gaps between blocks if there is room; one block can be framed."""
 
     clicked = Signal(object)
     """(row, column) of a weight."""
@@ -75,7 +75,7 @@ class MaskView(CellsView):
         self._draw()
 
     def show_marks(self, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> None:
-        """Ring places that would be hard to find, unless there are many of them."""
+        """Ring cells that would be hard to find, unless there are many."""
         few = len(rows) <= MOST_MARKS
         self._marks.setData(columns if few else [], rows if few else [])
         self._redraw_soon()

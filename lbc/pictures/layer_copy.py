@@ -1,0 +1,85 @@
+"""Copies one layer in the training thread. Takes the trainer's tensors, but does not load torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lbc.pictures.layer_moment import LayerMoment, LayerState, Watch, sampled
+from lbc.sparsity.arrays import Floats
+from lbc.sparsity.blocks import block_coordinates
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lbc.sparsity.sparse_layer import SparseLayer
+    from lbc.sparsity.sparsifier import Sparsifier
+
+
+def copy_moment(
+    sparsifier: Sparsifier, watch: Watch, epoch: float, layers: tuple[LayerState, ...] = ()
+) -> LayerMoment | None:
+    """Copy what ``watch`` asks for; None if the model has no such layer."""
+    layer = sparsifier.layers.get(watch.layer)
+    if layer is None:
+        return None
+    layer.sync_live_sets()
+    block = watch.block if watch.block is not None and watch.block < layer.blocks else None
+    raw, additive = layer.stored_scores()
+    return LayerMoment(
+        name=layer.name,
+        epoch=epoch,
+        pattern=layer.pattern,
+        shape=layer.shape,
+        additive=additive,
+        raw=_copy(raw.float()),
+        packed=_copy(layer.packed),
+        mask=_copy(layer.mask),
+        weights=_copy(_dense(sparsifier, layer).float()) if watch.weights else None,
+        block=block,
+        block_weights=None if block is None else copy_block(sparsifier, layer.name, block),
+        layers=layers,
+    )
+
+
+def copy_block(sparsifier: Sparsifier, name: str, block: int) -> Floats | None:
+    """Copy the weights of one block, (M,), masked ones too; None if there is no such block."""
+    layer = sparsifier.layers.get(name)
+    if layer is None or block >= layer.blocks:
+        return None
+    weights: Floats = _copy(_of_block(_dense(sparsifier, layer), layer, block).float())
+    return weights
+
+
+def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
+    """Copy what ``sample`` takes from a layer."""
+    layer.sync_live_sets()
+    raw, additive = layer.stored_scores()
+    raw, packed, mask = sampled(raw, layer.packed, layer.mask, additive)
+    return LayerMoment(
+        name=layer.name,
+        epoch=epoch,
+        pattern=layer.pattern,
+        shape=tuple(mask.shape),
+        additive=additive,
+        raw=_copy(raw.float()),
+        packed=_copy(packed),
+        mask=_copy(mask),
+    )
+
+
+def _of_block(weight: Tensor, layer: SparseLayer, block: int) -> Tensor:
+    places = block_coordinates(layer.shape, layer.pattern, block)
+    return weight[tuple(list(axis) for axis in zip(*places, strict=True))]
+
+
+def _dense(sparsifier: Sparsifier, layer: SparseLayer) -> Tensor:
+    return sparsifier.canonical(layer.name, sparsifier.dense_weight(layer.name).detach())
+
+
+def _copy(tensor: Tensor) -> Any:
+    # A copy: numpy() shares memory with the weights, and the optimiser changes them.
+    array = np.array(tensor.detach().cpu().contiguous().numpy())
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,35 @@
+"""The device and memory format of a model and its images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lbc import config
+from lbc.training.failures import TrainingError
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device called ``name``. Raises TrainingError if this machine cannot use it."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
+        raise TrainingError(
+            f"The device {name} cannot be used on this machine: set device to cpu."
+        ) from error
+
+
+def place_model(model: nn.Module, device: torch.device, settings: config.Training) -> nn.Module:
+    """Move the model to ``device``, with the memory format and BatchNorm of ``settings``."""
+    if settings.sync_batchnorm:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    if settings.channels_last:
+        return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return model.to(device)
+
+
+def place_images(images: Tensor, device: torch.device, channels_last: bool) -> Tensor:
+    """Move the images to ``device``; 4-D images to channels-last format on request."""
+    if channels_last and images.ndim == 4:
+        return images.to(device, memory_format=torch.channels_last)
+    return images.to(device)

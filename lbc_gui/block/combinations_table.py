@@ -1,0 +1,74 @@
+"""The combinations of the pinned block: one row each, with score and rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PySide6.QtWidgets import QWidget
+
+from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.score_codes import rank
+from lbc.pictures.score_snapshot import BlockState
+from lbc_gui.captions import ordinal
+from lbc_gui.widgets.table import GREY, Column, TableModel, TableView
+
+ROWS_IN_ORDER = 20
+"""Up to this number combinations are in lexicographic order; above it the best come first."""
+
+SHOWN_ROWS = 128
+"""The best combinations that are listed if a block has more."""
+
+
+@dataclass(frozen=True)
+class CombinationRow:
+    """One combination of ``block``; ``score`` is −inf once it has been removed."""
+
+    block: BlockState
+    combination: int
+    score: float
+    mean: float
+    rank: int
+
+    @property
+    def live(self) -> bool:
+        return self.score > -np.inf
+
+    @property
+    def held(self) -> str:
+        pattern = self.block.pattern
+        return glyphs(members_of(pattern, self.combination), pattern.m)
+
+
+COLUMNS: tuple[Column[CombinationRow], ...] = (
+    Column("held", lambda row: row.held),
+    Column("score", lambda row: f"{row.score:.5f}" if row.live else "removed", number=True),
+    Column("vs mean", lambda row: f"{row.score - row.mean:+.5f}" if row.live else "—", number=True),
+    Column("rank", lambda row: ordinal(row.rank) if row.live else "—", number=True),
+)
+
+
+class CombinationsTable(TableView[CombinationRow]):
+    """Few combinations in lexicographic order, of many the best first."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        model = TableModel(
+            COLUMNS,
+            colour=lambda row: None if row.live else GREY,
+            bold=lambda row: row.live and row.rank == 1,
+            key=lambda row: (row.block.index, row.block.pattern, row.combination),
+        )
+        super().__init__(model, "Combinations", stretch=-1, row_height=22, parent=parent)
+
+    def show_block(self, block: BlockState | None) -> None:
+        """List the combinations of a block."""
+        self.table.show_rows([] if block is None else _rows(block))
+
+
+def _rows(block: BlockState) -> list[CombinationRow]:
+    ranks = rank(block.scores[None])[0]
+    shown = range(len(ranks))
+    if len(ranks) > ROWS_IN_ORDER:
+        shown = np.argsort(ranks)[:SHOWN_ROWS].tolist()
+    mean = float(block.scores[block.scores > -np.inf].mean(dtype=np.float64))
+    return [CombinationRow(block, c, float(block.scores[c]), mean, int(ranks[c])) for c in shown]

@@ -1,0 +1,191 @@
+"""What the window shows of a run: layer, pins, moment and look. Every page mirrors it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal, Slot
+
+from lbc.pictures.score_snapshot import Look, ViewRequest
+from lbc.runs.events import LayerInfo
+from lbc.runs.history_reader import MomentInfo
+from lbc_gui.run.pinned_weights import Pin
+
+
+@dataclass(frozen=True)
+class Pins:
+    """The pinned blocks, of any layer, in the order they were pinned.
+
+    ``current`` is the one shown in detail. ``temporary`` is replaced by the next block that is
+    pinned; the others are kept.
+    """
+
+    all: tuple[Pin, ...] = ()
+    current: Pin | None = None
+    temporary: Pin | None = None
+
+    def with_pin(self, pin: Pin, beside: bool = False) -> Pins:
+        """Make ``pin`` the current one; ``beside`` keeps the temporary one."""
+        temporary = None if beside else self.temporary
+        if pin in self.all:
+            return Pins(self.all, pin, temporary)
+        if temporary is None:
+            return Pins((*self.all, pin), pin, pin)
+        return Pins(tuple(pin if one == temporary else one for one in self.all), pin, pin)
+
+    def without_current(self) -> Pins:
+        """Remove the current pin; the one before it becomes current."""
+        if self.current is None:
+            return self
+        at = self.all.index(self.current)
+        left = self._only(pin for pin in self.all if pin != self.current)
+        return replace(left, current=left.all[max(at - 1, 0)] if left.all else None)
+
+    def within(self, layers: Iterable[LayerInfo]) -> Pins:
+        """Remove the blocks that ``layers`` do not have; none is current."""
+        blocks = {info.name: info.blocks for info in layers}
+        return self._only(pin for pin in self.all if pin.block < blocks.get(pin.layer, 0))
+
+    def _only(self, pins: Iterable[Pin]) -> Pins:
+        left = tuple(pins)
+        return Pins(left, None, self.temporary if self.temporary in left else None)
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown at one time. ``run`` numbers the runs that were opened.
+
+    ``moment`` is an index into ``moments``; None follows the run, which only one that is ``live``
+    allows. ``epochs`` is the length of the run.
+    """
+
+    run: int = 0
+    layers: tuple[LayerInfo, ...] = ()
+    layer: str | None = None
+    pins: Pins = Pins()
+    live: bool = True
+    moments: Sequence[MomentInfo] = ()
+    epochs: float = 0.0
+    moment: int | None = None
+    look: Look = field(default_factory=Look)
+
+    @property
+    def block(self) -> int | None:
+        """The current pin, which is in the open layer."""
+        return None if self.pins.current is None else self.pins.current.block
+
+    @property
+    def pinned_blocks(self) -> tuple[int, ...]:
+        """All pins in the open layer."""
+        return tuple(pin.block for pin in self.pins.all if pin.layer == self.layer)
+
+    @property
+    def request(self) -> ViewRequest | None:
+        """What has to be drawn; None as long as no layer is known."""
+        if self.layer is None:
+            return None
+        return ViewRequest(self.layer, self.look, self.block, self.moment)
+
+
+class ViewState(QObject):
+    """The one place that holds what is shown.
+
+    Whoever lets the user change it calls a method here; whoever shows it mirrors ``changed``, and
+    changes nothing while doing so.
+    """
+
+    changed = Signal(object, object)
+    """The View before and the View now."""
+    revealed = Signal(int)
+    """A block of the open layer that should be brought into sight."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._view = View()
+
+    @property
+    def view(self) -> View:
+        return self._view
+
+    def begin_run(self, live: bool) -> None:
+        """Show another run, ``live`` if it is trained here; its layers and moments will follow.
+
+        Layer and pins stay as far as the run turns out to have them, and so does the look.
+        """
+        self._set(run=self._view.run + 1, live=live, moments=(), epochs=0.0, moment=None)
+
+    def set_layers(self, layers: tuple[LayerInfo, ...]) -> None:
+        """The layers of the run have become known."""
+        if layers == self._view.layers:
+            return
+        names = [info.name for info in layers]
+        first = names[0] if names else None
+        layer = self._view.layer if self._view.layer in names else first
+        self._set(layers=layers, layer=layer, pins=self._view.pins.within(layers))
+
+    def set_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
+        """The moments that can be shown by now, of a run of so many epochs."""
+        at = self._view.moment
+        if at is not None and at >= len(moments):
+            at = None
+        if at is None and not self._view.live and moments:
+            at = len(moments) - 1
+        self._set(moments=moments, epochs=epochs, moment=at)
+
+    @Slot(int)
+    def go_to(self, moment: int) -> None:
+        """Show a moment."""
+        if 0 <= moment < len(self._view.moments):
+            self._set(moment=moment)
+
+    @Slot()
+    def go_live(self) -> None:
+        """Follow the run; show the last moment of one that is over."""
+        moments = self._view.moments
+        self._set(moment=None if self._view.live or not moments else len(moments) - 1)
+
+    @Slot(str)
+    def open_layer(self, name: str) -> None:
+        """Show a layer; pins are kept, but none is current."""
+        if name != self._view.layer:
+            self._set(layer=name, pins=replace(self._view.pins, current=None))
+
+    @Slot(int, bool)
+    def pin(self, block: int, beside: bool = False) -> None:
+        """Pin a block of the open layer; ``beside`` keeps the temporary pin."""
+        if self._view.layer is not None:
+            self._set(pins=self._view.pins.with_pin(Pin(self._view.layer, block), beside))
+
+    @Slot(object)
+    def go_to_pin(self, pin: Pin) -> None:
+        """Make a pin the current one, open its layer and bring it into sight."""
+        self._set(layer=pin.layer, pins=self._view.pins.with_pin(pin))
+        self.revealed.emit(pin.block)
+
+    @Slot()
+    def keep_pin(self) -> None:
+        """Keep the current pin when another block is pinned."""
+        pins = self._view.pins
+        if pins.current == pins.temporary:
+            self._set(pins=replace(pins, temporary=None))
+
+    @Slot()
+    def remove_pin(self) -> None:
+        """Remove the current pin and go to the one before it."""
+        pins = self._view.pins.without_current()
+        if pins.current is None:
+            self._set(pins=pins)
+        else:
+            self._set(layer=pins.current.layer, pins=pins)
+            self.revealed.emit(pins.current.block)
+
+    def set_look(self, look: Look) -> None:
+        """Colour scores in another way."""
+        self._set(look=look)
+
+    def _set(self, **changes: Any) -> None:
+        before, self._view = self._view, replace(self._view, **changes)
+        if self._view != before:
+            self.changed.emit(before, self._view)

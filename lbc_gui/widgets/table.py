@@ -1,0 +1,212 @@
+"""A table over rows of frozen values, whose columns say how a row is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+    Slot,
+)
+from PySide6.QtGui import QColor, QFont
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+Index = QModelIndex | QPersistentModelIndex
+R = TypeVar("R")
+
+RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+GREY = QColor(128, 128, 128)
+
+
+@dataclass(frozen=True)
+class Column(Generic[R]):
+    """One column: the text of a row in it, and by what rows are sorted where that is not the text.
+
+    ``tip`` explains the header. ``edit`` returns the row with a text typed into this column; a
+    column without it is read-only.
+    """
+
+    title: str
+    text: Callable[[R], str]
+    tip: str = ""
+    number: bool = False
+    sort_key: Callable[[R], Any] | None = None
+    colour: Callable[[R], QColor | None] | None = None
+    edit: Callable[[R, str], R] | None = None
+
+
+class TableModel(QAbstractTableModel, Generic[R]):
+    """Shows ``rows`` in ``columns``; the sort keys have the role Qt.UserRole.
+
+    ``tip``, ``colour`` and ``bold`` apply to whole rows; a column's own colour goes first. ``key``
+    names a row: new rows with the keys of the old ones leave selection and scroll position as they
+    are. Without it both are lost.
+    """
+
+    edited = Signal(object)
+    """The row as the user has edited it."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column[R]],
+        tip: Callable[[R], str] | None = None,
+        colour: Callable[[R], QColor | None] | None = None,
+        bold: Callable[[R], bool] | None = None,
+        key: Callable[[R], object] | None = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.columns = columns
+        self._tip, self._colour, self._bold, self._key = tip, colour, bold, key
+        self.rows: Sequence[R] = ()
+        self._numbers: dict[object, int] = {}
+
+    def show_rows(self, rows: Sequence[R]) -> None:
+        """Replace all rows."""
+        key = self._key
+        numbers = {} if key is None else {key(row): at for at, row in enumerate(rows)}
+        same, self._numbers = numbers and list(numbers) == list(self._numbers), numbers
+        if same:
+            self.rows = rows
+            self.refresh()
+            return
+        self.beginResetModel()
+        self.rows = rows
+        self.endResetModel()
+
+    def replace_row(self, at: int, row: R) -> None:
+        """Replace one row."""
+        rows = list(self.rows)
+        rows[at] = row
+        self.rows = rows
+        self.dataChanged.emit(self.index(at, 0), self.index(at, len(self.columns) - 1))
+
+    def refresh(self) -> None:
+        """Show every row again: what its columns depend on has changed."""
+        if len(self.rows):
+            last = self.index(len(self.rows) - 1, len(self.columns) - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+
+    def row_of(self, key: object) -> int | None:
+        """The number of the row with this key; None if there is none."""
+        return self._numbers.get(key)
+
+    def text(self, row: int, column: int) -> str:
+        """What is written in a cell."""
+        return self.columns[column].text(self.rows[row])
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self.columns)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.columns[section].title
+        return self.columns[section].tip or None if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        row, column = self.rows[index.row()], self.columns[index.column()]
+        match role:
+            case Qt.ItemDataRole.DisplayRole | Qt.ItemDataRole.EditRole:
+                return column.text(row)
+            case Qt.ItemDataRole.UserRole:
+                return (column.sort_key or column.text)(row)
+            case Qt.ItemDataRole.ToolTipRole if self._tip is not None:
+                return self._tip(row)
+            case Qt.ItemDataRole.TextAlignmentRole if column.number:
+                return RIGHT
+            case Qt.ItemDataRole.ForegroundRole:
+                colour = column.colour or self._colour
+                return None if colour is None else colour(row)
+            case Qt.ItemDataRole.FontRole if self._bold is not None and self._bold(row):
+                font = QFont()  # all but its weight is taken from the view's
+                font.setBold(True)
+                return font
+        return None
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        flags = super().flags(index)
+        if index.isValid() and self.columns[index.column()].edit is not None:
+            flags |= Qt.ItemFlag.ItemIsEditable
+        return flags
+
+    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        edit = self.columns[index.column()].edit
+        if edit is None or role != Qt.ItemDataRole.EditRole:
+            return False
+        row = edit(self.rows[index.row()], str(value))
+        self.replace_row(index.row(), row)
+        self.edited.emit(row)
+        return True
+
+
+class TableView(QTableView, Generic[R]):
+    """Chooses a row at a time; in small type, without a grid.
+
+    Columns have ``widths`` in pixels or, without them, those of their contents; the column
+    ``stretch`` takes the room that is left. ``order`` sorts and filters the rows.
+    """
+
+    chosen = Signal(object)
+    """The row that has become the current one; None if there is none any more."""
+
+    def __init__(
+        self,
+        model: TableModel[R],
+        name: str,
+        stretch: int,
+        widths: Sequence[int] = (),
+        row_height: int = 21,
+        order: QSortFilterProxyModel | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.table, self._order = model, order
+        if model.parent() is None:
+            model.setParent(self)
+        if order is not None:
+            order.setSourceModel(model)
+            order.setSortRole(Qt.ItemDataRole.UserRole)
+        self.setModel(order or model)
+        self.setAccessibleName(name)
+        self.setShowGrid(False)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        small = self.font()
+        small.setPointSizeF(small.pointSizeF() * 0.9)
+        self.setFont(small)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(row_height)
+        header, mode = self.horizontalHeader(), QHeaderView.ResizeMode
+        header.setFont(small)
+        header.setMinimumSectionSize(30)
+        for column, width in enumerate(widths):
+            header.resizeSection(column, width)
+        if not widths:
+            header.setSectionResizeMode(mode.ResizeToContents)
+        header.setSectionResizeMode(stretch % len(model.columns), mode.Stretch)
+        self.selectionModel().currentRowChanged.connect(self._current_changed)
+        model.modelReset.connect(self._current_changed)
+
+    @property
+    def current(self) -> R | None:
+        """The row that is chosen."""
+        index = self.currentIndex()
+        at = (index if self._order is None else self._order.mapToSource(index)).row()
+        return self.table.rows[at] if 0 <= at < len(self.table.rows) else None
+
+    @Slot()
+    def _current_changed(self, *_: object) -> None:
+        self.chosen.emit(self.current)
