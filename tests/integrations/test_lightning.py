@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from lbc.integrations.search import Every
 from lbc.sparsity.compliance import check
@@ -56,6 +57,13 @@ class Batches:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.first = state["next"] % 6
+
+
+class Stream(IterableDataset[tuple[Tensor, Tensor]]):
+    """The same batches, without a length."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(Batches())
 
 
 class Perceptron(LightningModule):
@@ -139,6 +147,16 @@ def test_combinations_go_as_the_schedule_says(
             expected.append(live)
     assert record.live == expected
     assert check(module.net[2].weight, Pattern(2, 4)).valid
+
+
+def test_data_of_unknown_length_goes_epoch_by_epoch(tmp_path: Path) -> None:
+    module = Perceptron()
+    sparsifier = sparsify(module, "2:4")
+    record = Record(sparsifier)
+    search = SparsityCallback(sparsifier, SCHEDULE, "step")
+    unsized = DataLoader(Stream(), batch_size=None)
+    trainer(tmp_path, [search, record]).fit(module, unsized, Batches())
+    assert record.live == [6] * 5 + [SCHEDULE.live(Pattern(2, 4), 1)] * 6 + [1] * 7
 
 
 def test_validation_within_an_epoch_sees_what_the_schedule_leaves(tmp_path: Path) -> None:

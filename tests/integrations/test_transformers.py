@@ -165,6 +165,24 @@ def test_training_that_ends_within_the_search_says_so(tmp_path: Path) -> None:
     assert record.live[-1] == SCHEDULE.live(Pattern(2, 4), 8 / 6) > 1
 
 
+def test_a_best_checkpoint_from_within_the_search_is_reported(tmp_path: Path) -> None:
+    model = network()
+    sparsifier = sparsify(model, "2:4")
+    steps = {"eval_steps": 4, "save_steps": 4, "eval_strategy": "steps", "save_strategy": "steps"}
+    best = {
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "wrong",
+        "greater_is_better": False,
+    }
+    loop = trainer(model, tmp_path, **steps, **best)
+    loop.compute_metrics = lambda _: {"wrong": loop.state.global_step}  # the first is the best
+    loop.add_callback(SparsityCallback(sparsifier, SCHEDULE, "step"))
+    with pytest.warns(UserWarning, match="a checkpoint from before was loaded as the best"):
+        loop.train()
+    layer = next(iter(sparsifier.layers.values()))
+    assert layer.live_count == SCHEDULE.live(Pattern(2, 4), 4 / 6)
+
+
 def test_figures_reach_the_log_beside_the_trainers_own(tmp_path: Path) -> None:
     loop, _, record = train(tmp_path, logging_steps=2)
     ours = {at["step"]: at for at in loop.state.log_history if "lbc/density" in at}
