@@ -118,14 +118,18 @@ def trainer(folder: Path, callbacks: list[Any], **arguments: Any) -> Any:
 
 
 def train(
-    folder: Path, every: Every = "step", finalize: bool = False, **arguments: Any
+    folder: Path,
+    every: Every = "step",
+    finalize: bool = False,
+    data: Any = None,
+    **arguments: Any,
 ) -> tuple[Perceptron, Sparsifier, Record]:
     module = Perceptron()
     sparsifier = sparsify(module, "2:4", scores="per_weight")
     record = Record(sparsifier)
     search = SparsityCallback(sparsifier, SCHEDULE, every, finalize)
     loop = trainer(folder, [search, record], **arguments)
-    loop.fit(module, Batches(), Batches())
+    loop.fit(module, data or Batches(), Batches())
     return module, sparsifier, record
 
 
