@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from lbc.integrations.search import Every, Search
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.sparsifier import Sparsifier
@@ -55,10 +57,13 @@ class SparsityCallback(TrainerCallback):
         self._log = log
         self._finalize = finalize
         self._warned = False
+        self._hooks = _load_without_freezing(sparsifier)
 
     def on_train_begin(
         self, args: Any, state: Any, control: Any, *, optimizer: Any, **kwargs: Any
     ) -> None:
+        while self._hooks:
+            self._hooks.pop().remove()
         self._search.find_optimizer([optimizer])
 
     def on_step_end(
@@ -89,3 +94,25 @@ class SparsityCallback(TrainerCallback):
         if self._log is not None and control.should_log:
             self._log(self._search.figures())
             control.should_log = True  # cleared by logging; the Trainer's own figures follow
+
+
+def _load_without_freezing(sparsifier: Sparsifier) -> list[Any]:
+    """Let scores require gradients as before when a state dict with decided layers is loaded.
+
+    The Trainer loads its checkpoint first and then builds the optimizer from what requires
+    gradients, which must be the parameters that the checkpoint's optimizer had. Returns the hooks.
+    """
+    trained: list[nn.Parameter] = []
+
+    def remember(*_: Any) -> None:
+        trained[:] = [score for score in sparsifier.score_parameters() if score.requires_grad]
+
+    def restore(*_: Any) -> None:
+        for score in trained:
+            score.requires_grad_(True)
+
+    model = sparsifier.model
+    return [
+        model.register_load_state_dict_pre_hook(remember),  # type: ignore[no-untyped-call]
+        model.register_load_state_dict_post_hook(restore),  # type: ignore[no-untyped-call]
+    ]

@@ -134,7 +134,7 @@ def test_scores_are_trained_and_decay_like_their_weights(tmp_path: Path) -> None
             assert [id(score) in group for group in groups] == [id(weight) in g for g in groups]
 
 
-@pytest.mark.parametrize("step", [6, 8])
+@pytest.mark.parametrize("step", [6, 8, 15])
 @pytest.mark.parametrize("every", ["epoch", "step"])
 def test_a_resumed_search_ends_in_the_same_bits(tmp_path: Path, every: Every, step: int) -> None:
     saving = {"save_strategy": "steps", "save_steps": step}
