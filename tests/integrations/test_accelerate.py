@@ -28,8 +28,8 @@ def train(
     labels = (inputs.sum(1) > 0).long()
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=accumulated)
     model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.Linear(32, 2))
-    sparsifier = sparsify(model, "2:4")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    sparsifier = sparsify(model, "2:4", scores="per_weight")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     loader = DataLoader(TensorDataset(inputs, labels), batch_size=8)
     prepared, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     if resume:
