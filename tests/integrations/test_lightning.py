@@ -21,7 +21,12 @@ from lbc.sparsity.sparsifier import Sparsifier, sparsify
 pytest.importorskip("lightning")
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.callbacks import (
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 
 from lbc.integrations.lightning import SparsityCallback
 
@@ -222,10 +227,28 @@ def test_figures_are_logged_with_the_modules_own(tmp_path: Path) -> None:
     assert record.figures[-1]["lbc/density"] == 0.5
 
 
-def test_an_average_of_late_weights_keeps_the_masks(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "average",
+    [
+        StochasticWeightAveraging(0.01, swa_epoch_start=1),
+        EMAWeightAveraging(decay=0.9),
+        WeightAveraging(use_buffers=False),
+    ],
+    ids=lambda average: type(average).__name__,
+)
+def test_averages_of_the_weights_obey_the_masks(tmp_path: Path, average: Callback) -> None:
     module = Perceptron()
     sparsifier = sparsify(module, "2:4", scores="per_weight")
-    averaging = StochasticWeightAveraging(0.01, swa_epoch_start=1)
     search = SparsityCallback(sparsifier, SCHEDULE, finalize=True)
-    trainer(tmp_path, [search, averaging], max_epochs=4).fit(module, Batches(), Batches())
+    trainer(tmp_path, [search, average], max_epochs=4).fit(module, Batches(), Batches())
     assert check(module.net[2].weight, Pattern(2, 4)).density == 0.5
+
+
+def test_in_half_precision_scores_are_trained_in_single(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="Training is over"):
+        _, sparsifier, _ = train(tmp_path, "epoch", max_epochs=1, precision="bf16-true")
+    for name, layer in sparsifier.layers.items():
+        assert sparsifier.dense_weight(name).dtype == torch.bfloat16
+        scores = layer.score_parameter()
+        assert scores.dtype == torch.float32
+        assert int((scores == scores.flatten().mode().values).sum()) < scores.numel() / 10

@@ -27,11 +27,14 @@ shared = TensorDataset(test_lightning.INPUTS, test_lightning.LABELS)  # half for
 _, of_lightning, record = test_lightning.train(
     folder / "lightning",
     data=DataLoader(shared, batch_size=4),
-    strategy="ddp_find_unused_parameters_true",
+    strategy="ddp",
     devices=2,
 )
 loop, of_transformers, other = test_transformers.train(
-    folder / "transformers", ddp_backend="gloo", per_device_train_batch_size=4
+    folder / "transformers",
+    ddp_backend="gloo",
+    ddp_find_unused_parameters=False,
+    per_device_train_batch_size=4,
 )
 digests = [digest(at.model) for at in (of_lightning, of_transformers)]
 (folder / os.environ["RANK"]).write_text(f"{record.live} {other.live} {digests}")
