@@ -5,7 +5,7 @@
     >>> search = SparsityCallback(sparsifier, Schedule(end=8), finalize=True)
     >>> Trainer(max_epochs=12, callbacks=[search]).fit(module, data)
 
-Call ``sparsify`` before ``fit``, which builds the optimizers; in the module's ``__init__`` if
+Call ``sparsify`` before ``fit``, which builds the optimisers; in the module's ``__init__`` if
 ``load_from_checkpoint`` is to read checkpoints of the search. ``fit(…, ckpt_path=…)`` on a module
 sparsified in the same way continues the search: masks, live sets and scores are in the state dict.
 """
@@ -27,14 +27,14 @@ except ImportError as error:
 
 
 class SparsityCallback(Callback):
-    """Removes combinations as training goes on, after optimizer steps and before validation.
+    """Removes combinations as training goes on, after optimiser steps and before validation.
 
     ``every`` is ``"epoch"`` or ``"step"``; where the length of the data is unknown, removal goes
     epoch by epoch. Density and live combinations are logged with the module's own metrics.
     ``finalize=True`` makes the modules plain after training: checkpoints written until then hold
     the search, ``trainer.save_checkpoint`` afterwards writes the finished network.
 
-    Raises ValueError at the start of training if no optimizer holds the scores, and
+    Raises ValueError at the start of training if no optimiser holds the scores, and
     FloatingPointError as ``Sparsifier.follow`` does.
     """
 

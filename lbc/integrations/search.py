@@ -20,7 +20,7 @@ Every = Literal["epoch", "step"]
 class Search:
     """A sparsifier and the schedule that a training loop follows for it.
 
-    ``every="epoch"`` removes combinations once an epoch is complete, ``"step"`` after any optimizer
+    ``every="epoch"`` removes combinations once an epoch is complete, ``"step"`` after any optimiser
     step at which the schedule has fallen. Raises ValueError for any other ``every``.
     """
 
@@ -48,9 +48,9 @@ class Search:
     def find_optimizer(
         self, optimizers: Sequence[torch.optim.Optimizer]
     ) -> torch.optim.Optimizer | None:
-        """The optimizer that trains the scores; None if no scores are being trained.
+        """The optimiser that trains the scores; None if no scores are being trained.
 
-        Raises ValueError if no optimizer holds all of them.
+        Raises ValueError if no optimiser holds all of them.
         """
         layers = [layer for layer in self.sparsifier.layers.values() if layer.searching]
         scores = {id(score) for layer in layers for score in layer.score_parameters()}
@@ -60,8 +60,8 @@ class Search:
             if scores <= {id(p) for group in optimizer.param_groups for p in group["params"]}:
                 return optimizer
         raise ValueError(
-            "No optimizer trains all scores of the sparse layers, so the best combinations would "
-            "not be learned: call sparsify before the optimizer is built, and give the optimizer "
+            "No optimiser trains all scores of the sparse layers, so the best combinations would "
+            "not be learned: call sparsify before the optimiser is built, and give the optimiser "
             "all of model.parameters()."
         )
 

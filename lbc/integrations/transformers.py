@@ -33,7 +33,7 @@ except ImportError as error:
 
 
 class SparsityCallback(TrainerCallback):
-    """Removes combinations as training goes on, after optimizer steps and before evaluation.
+    """Removes combinations as training goes on, after optimiser steps and before evaluation.
 
     ``schedule`` counts the Trainer's epochs; where the length of the data is unknown, the Trainer
     calls the whole training one epoch. ``every`` is ``"epoch"`` or ``"step"``. ``log`` receives
@@ -41,7 +41,7 @@ class SparsityCallback(TrainerCallback):
     to every reporter. ``finalize=True`` makes the modules plain when training ends, so that
     ``save_model`` then writes weights that ``from_pretrained`` reads.
 
-    Raises ValueError at the start of training if the Trainer's optimizer lacks the scores, and
+    Raises ValueError at the start of training if the Trainer's optimiser lacks the scores, and
     FloatingPointError as ``Sparsifier.follow`` does.
     """
 
@@ -82,8 +82,8 @@ class SparsityCallback(TrainerCallback):
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         warnings.warn(
             f"{folder} holds the search, to be resumed from. from_pretrained does not know its "
-            "names and would start from random weights: save after finalizing, or in the "
-            "meantime with copy.deepcopy(sparsifier).finalize().save_pretrained(FOLDER).",
+            "names and would start from random weights: save after finalizing, or in the meantime "
+            "with model.save_pretrained(FOLDER, state_dict=sparsifier.dense_state_dict()).",
             stacklevel=2,
         )
 
@@ -99,8 +99,8 @@ class SparsityCallback(TrainerCallback):
 def _load_without_freezing(sparsifier: Sparsifier) -> list[Any]:
     """Let scores require gradients as before when a state dict with decided layers is loaded.
 
-    The Trainer loads its checkpoint first and then builds the optimizer from what requires
-    gradients, which must be the parameters that the checkpoint's optimizer had. Returns the hooks.
+    The Trainer loads its checkpoint first and then builds the optimiser from what requires
+    gradients, which must be the parameters that the checkpoint's optimiser had. Returns the hooks.
     """
     trained: list[nn.Parameter] = []
 

@@ -205,7 +205,7 @@ def test_an_optimizer_without_the_scores_is_refused(
     early = torch.optim.SGD(module.parameters(), lr=0.1)
     monkeypatch.setattr(module, "configure_optimizers", lambda: early)
     search = SparsityCallback(sparsify(module, "2:4"), SCHEDULE)
-    with pytest.raises(ValueError, match="call sparsify before the optimizer is built"):
+    with pytest.raises(ValueError, match="call sparsify before the optimiser is built"):
         trainer(tmp_path, [search]).fit(module, Batches(), Batches())
 
 

@@ -27,7 +27,7 @@ def test_the_optimizer_is_the_one_that_holds_all_scores() -> None:
     search = Search(sparsifier, Schedule(end=2), "epoch")
     assert search.find_optimizer([other, right]) is right
     some = torch.optim.SGD(sparsifier.layers["0"].score_parameters())
-    with pytest.raises(ValueError, match="call sparsify before the optimizer is built"):
+    with pytest.raises(ValueError, match="call sparsify before the optimiser is built"):
         search.find_optimizer([other, some])
 
 

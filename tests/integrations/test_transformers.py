@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ pytest.importorskip("accelerate")
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -155,7 +156,7 @@ def test_an_optimizer_without_the_scores_is_refused(tmp_path: Path) -> None:
     sparsifier = sparsify(model, "2:4")
     loop = trainer(model, tmp_path, early)
     loop.add_callback(SparsityCallback(sparsifier, SCHEDULE))
-    with pytest.raises(ValueError, match="call sparsify before the optimizer is built"):
+    with pytest.raises(ValueError, match="call sparsify before the optimiser is built"):
         loop.train()
 
 
@@ -208,11 +209,27 @@ def test_finalized_weights_are_what_from_pretrained_reads(tmp_path: Path) -> Non
     assert all(check(read.get_submodule(at).weight, Pattern(2, 4)).valid for at in layers)
 
 
-def test_a_copy_can_be_finalized_and_saved_while_the_scores_stay(tmp_path: Path) -> None:
-    loop, sparsifier, _ = train(tmp_path)
+@pytest.mark.filterwarnings("ignore:Training is over:UserWarning")
+def test_what_the_search_holds_now_can_be_saved_for_from_pretrained(tmp_path: Path) -> None:
+    loop, sparsifier, _ = train(tmp_path, max_steps=8)
+    assert sparsifier.searching
     model = loop.model.eval()
-    finished: Any = copy.deepcopy(sparsifier).finalize()
-    finished.save_pretrained(tmp_path / "now")
+    model.save_pretrained(tmp_path / "now", state_dict=sparsifier.dense_state_dict())
     read = type(model).from_pretrained(tmp_path / "now").eval()
     assert torch.equal(read(IDS).logits, model(IDS).logits)
-    assert all(layer.score_parameters() for layer in sparsifier.layers.values())
+
+
+def test_gpt2_is_trained_and_saved_with_its_own_kind_of_layer(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 64, "n_positions": 8, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    model = GPT2ForSequenceClassification(GPT2Config(**sizes, pad_token_id=0))
+    sparsifier = sparsify(model, "2:4")
+    assert "transformer.h.0.mlp.c_fc" in sparsifier.layers
+    loop = trainer(model, tmp_path)
+    loop.add_callback(SparsityCallback(sparsifier, SCHEDULE, finalize=True))
+    loop.train()
+    loop.save_model(str(tmp_path / "finished"))
+    read = GPT2ForSequenceClassification.from_pretrained(tmp_path / "finished").eval()
+    assert torch.equal(read(IDS).logits, model.eval()(IDS).logits)
+    stored = read.transformer.h[0].mlp.c_fc.weight  # Conv1D keeps (inputs, outputs)
+    assert check(stored.T, Pattern(2, 4)).density == 0.5
