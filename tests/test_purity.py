@@ -6,6 +6,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ import lbc
 from lbc.config import Experiment
 from lbc.training.trainer import Trainer
 
-MODULES = sorted(info.name for info in pkgutil.walk_packages(lbc.__path__, "lbc."))
+# What lbc.integrations attaches to is optional.
+ABSENT = {
+    f"lbc.integrations.{name}" for name in ("lightning", "transformers") if not find_spec(name)
+}
+MODULES = sorted({info.name for info in pkgutil.walk_packages(lbc.__path__, "lbc.")} - ABSENT)
 
 
 def loaded_by(*modules: str) -> set[str]:

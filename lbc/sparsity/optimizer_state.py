@@ -34,11 +34,12 @@ def check_optimizer(optimizer: torch.optim.Optimizer, trained: Mapping[str, Trai
             "from model.parameters() after sparsify(), or add them with "
             "optimizer.add_param_group({'params': sparsifier.score_parameters()})."
         )
-    if not isinstance(optimizer, torch.optim.SGD) and any(
+    inner = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps the optimiser
+    if not isinstance(inner, torch.optim.SGD) and any(
         isinstance(layer, PerWeight) for _, layer in searching.values()
     ):
         warnings.warn(
-            f"Scores per weight are exact under SGD only; under {type(optimizer).__name__} they "
+            f"Scores per weight are exact under SGD only; under {type(inner).__name__} they "
             "approximate the published method. Pass scores='per_combination' to sparsify() for "
             "the exact one.",
             stacklevel=5,

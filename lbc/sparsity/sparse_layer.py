@@ -27,6 +27,9 @@ Form = Literal["per_weight", "per_combination"]
 CHUNK_CELLS = 1 << 18
 """Scores computed at a time while combinations are removed: 1 MiB, which a cache holds."""
 
+HALF = (torch.float16, torch.bfloat16)
+"""Types in which a network may compute, but scores are never stored."""
+
 KEPT = ("packed", "mask")
 """What a state dict holds of a layer besides its scores."""
 
@@ -233,7 +236,11 @@ class SparseLayer(nn.Module):
     # -- moving, copying and storing ------------------------------------------------------------
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        precise = [scores.data for scores in self.score_parameters()]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for scores, before in zip(self.score_parameters(), precise, strict=True):
+            if scores.dtype in HALF:  # in which most updates would round to nothing
+                scores.data = before.to(scores.device)
 
         def move(tensor: Tensor) -> Tensor:
             moved = fn(tensor)  # Module.type() would make numbers of bits

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lbc.sparsity.additive_layer import AdditiveLayer
 from lbc.sparsity.live_sets import unpack
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparse_layer import SparseLayer, incidence, whole
+from lbc.sparsity.sparse_layer import HALF, SparseLayer, incidence, whole
 
 
 class PerWeight(AdditiveLayer):
@@ -176,4 +176,4 @@ def _with_ddp(product: Tensor, scores: nn.Parameter) -> Tensor:
 
 
 def _score_dtype(weight: Tensor) -> torch.dtype:
-    return torch.float32 if weight.dtype in (torch.float16, torch.bfloat16) else weight.dtype
+    return torch.float32 if weight.dtype in HALF else weight.dtype

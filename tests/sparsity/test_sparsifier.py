@@ -308,6 +308,22 @@ def test_an_earlier_state_can_be_loaded_over_a_later_one(form: Form) -> None:
 
 @both_forms
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_scores_keep_their_precision_when_the_model_is_converted(
+    form: Form, dtype: torch.dtype
+) -> None:
+    model = net()
+    sparsifier = sparsify(model, "2:4", scores=form)
+    steps(model, sgd(model), 2)
+    before = sparsifier.layers["3"].score_parameter().detach().clone()
+    model.to(dtype)
+    scores = sparsifier.layers["3"].score_parameter()
+    assert sparsifier.dense_weight("3").dtype == dtype
+    assert scores.dtype == torch.float32 and torch.equal(scores, before)
+    assert any(scores is one for one in model.parameters())
+
+
+@both_forms
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("first", ["half", "sparsify"])
 def test_half_precision_models_can_be_sparse(form: Form, dtype: torch.dtype, first: str) -> None:
     model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 4))
