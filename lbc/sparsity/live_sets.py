@@ -240,7 +240,9 @@ class LiveSets:
         bits = None if self._bits is None else change(self._bits)
         winners = None if self._winners is None else change(self._winners)
         device = change(torch.empty(0, dtype=torch.uint8, device=self.device)).device
-        return LiveSets(self.blocks, self.count, device, bits, winners)
+        changed = LiveSets(self.blocks, self.count, device, bits, winners)
+        changed._most = self._most  # counting anew would wait for the device
+        return changed
 
     def __deepcopy__(self, _memo: dict[int, object]) -> LiveSets:
         return self

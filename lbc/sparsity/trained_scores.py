@@ -133,8 +133,8 @@ class _Spread(torch.autograd.Function):
         return by_score, None, None
 
 
-class _ZeroGradient(torch.autograd.Function):
-    """The first tensor, and a gradient of zero for the second."""
+class _NoGradient(torch.autograd.Function):
+    """The first tensor; the second takes part, but receives no gradient."""
 
     @staticmethod
     def forward(product: Tensor, scores: Tensor) -> Tensor:
@@ -142,11 +142,11 @@ class _ZeroGradient(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[1])
+        pass
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        return grad, torch.zeros_like(ctx.saved_tensors[0])
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
 
 
 def _divided_like(divided: Tensor, tensor: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ def _divided_like(divided: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _with_ddp(product: Tensor, scores: nn.Parameter) -> Tensor:
-    """The product; where DDP waits for a gradient of frozen scores, with one of zero.
+    """The product; where DDP waits for frozen scores, they take part in it.
 
     DDP must be told at construction which parameters send gradients. Scores that froze later
     would end training with an error; wrapped anew, it does not wait for them.
@@ -171,7 +171,7 @@ def _with_ddp(product: Tensor, scores: nn.Parameter) -> Tensor:
     if ddp is None or not any(scores is one for one in ddp._module_parameters):
         return product
     scores.requires_grad_(True)
-    linked: Tensor = _ZeroGradient.apply(product, scores)  # type: ignore[no-untyped-call]
+    linked: Tensor = _NoGradient.apply(product, scores)  # type: ignore[no-untyped-call]
     return linked
 
 
