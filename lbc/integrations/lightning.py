@@ -27,7 +27,7 @@ except ImportError as error:
 
 
 class SparsityCallback(Callback):
-    """Removes combinations as training goes on, after optimiser steps and before validation.
+    """Removes combinations during training, after optimiser steps and before validation.
 
     ``every`` is ``"epoch"`` or ``"step"``; where the length of the data is unknown, removal goes
     epoch by epoch. Density and live combinations are logged with the module's own metrics.

@@ -33,7 +33,7 @@ except ImportError as error:
 
 
 class SparsityCallback(TrainerCallback):
-    """Removes combinations as training goes on, after optimiser steps and before evaluation.
+    """Removes combinations during training, after optimiser steps and before evaluation.
 
     ``schedule`` counts the Trainer's epochs; where the length of the data is unknown, the Trainer
     calls the whole training one epoch. ``every`` is ``"epoch"`` or ``"step"``. ``log`` receives

@@ -1,4 +1,4 @@
-"""What a training run tells the world, in the order it happens."""
+"""The events that a training run emits, in this order."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Started:
-    """The first step is about to be taken; ``folder`` is where the run is kept."""
+    """The first step follows; ``folder`` is the run folder."""
 
     folder: Path | None
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """One optimiser step. ``epoch`` counts finished steps in epochs; pauses are not in seconds."""
+    """One optimiser step; ``epoch`` is a fraction, and ``seconds`` excludes pauses."""
 
     step: int
     epoch: float
@@ -60,9 +60,9 @@ class StepDone:
 
 @dataclass(frozen=True)
 class RemovalProgress:
-    """Combinations are being removed, and a ``share`` of that is done, from 0 to 1 at its end.
+    """A removal is running; ``share`` is the completed fraction, 1 at its end.
 
-    Only removals that take a while tell of themselves.
+    Short removals emit none.
     """
 
     epoch: float
@@ -84,9 +84,9 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run goes on where it was left: what had been done by then, oldest first.
+    """A run resumes; ``steps`` and ``epochs`` are those done before, oldest first.
 
-    Of an earlier epoch only the largest layer's live combinations are known.
+    Of earlier epochs only the live combinations of the largest layer are known.
     """
 
     folder: Path
@@ -96,7 +96,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Intervention:
-    """A user's wish that a combination wins or goes, in one block, or in every one where None."""
+    """A request that a combination wins or is removed, in one block or, if None, in every block."""
 
     action: Literal["pin", "ban"]
     layer: str
@@ -105,21 +105,21 @@ class Intervention:
 
     @property
     def described(self) -> str:
-        """What is done, in words."""
+        """The intervention as a sentence without a full stop."""
         done = "pinned" if self.action == "pin" else "banned"
         where = "every block" if self.block is None else f"block {self.block}"
         return f"Combination {self.combination} was {done} in {where} of layer {self.layer!r}"
 
     def touches(self, layer: str, block: int) -> bool:
-        """Whether it is about a block."""
+        """Whether the intervention applies to a block."""
         return self.layer == layer and self.block in (None, block)
 
 
 @dataclass(frozen=True)
 class Intervened:
-    """An intervention was carried out, after ``step`` steps and ``epoch`` epochs.
+    """An intervention took effect, after ``step`` steps and ``epoch`` epochs.
 
-    ``moment`` is the first in the run's history that shows it.
+    ``moment`` is the index of the first moment in the history that includes it.
     """
 
     intervention: Intervention
@@ -130,14 +130,14 @@ class Intervened:
 
 @dataclass(frozen=True)
 class InterventionRefused:
-    """An intervention that cannot be: why, in a sentence; nothing has changed."""
+    """An intervention is impossible, and nothing has changed; ``message`` says why."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class StorageProblem:
-    """The run folder could not be written; training pauses and tries again when resumed."""
+    """The run folder could not be written; training pauses, and retries when it continues."""
 
     message: str
 

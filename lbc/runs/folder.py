@@ -5,9 +5,9 @@ run.json             status, versions, seed, final accuracy, density, seconds
 steps.records        loss and learning rate of every step
 epochs.records       losses, accuracy, live combinations and density of every epoch
 scores.history       winners and live sets after every removal, 60 moments or more; some scores
-interventions.jsonl  what the user pinned and banned, where they did
-checkpoint.pt        everything needed to go on
-model.safetensors    the finished weights, dense with zeros
+interventions.jsonl  combinations that the user pinned and banned, if any
+checkpoint.pt        everything needed to resume
+model.safetensors    the final weights, dense with zeros
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PACKAGES = ("lbc-explorer", "torch", "numpy", "safetensors")
 
 @dataclass(frozen=True)
 class RunState:
-    """What ``run.json`` says beside versions and times. ``seconds`` leaves pauses out."""
+    """The contents of ``run.json`` except versions and times. ``seconds`` excludes pauses."""
 
     status: Status
     epoch: int = 0
@@ -62,9 +62,9 @@ class RunState:
 
 @dataclass(frozen=True)
 class Position:
-    """How much of a run had been written when a checkpoint was made: rows, moments, lines.
+    """How much of a run was written when a checkpoint was made: rows, moments, lines.
 
-    ``decided`` says whether the search had ended at the last moment.
+    ``decided`` is whether the search had ended at the last moment.
     """
 
     steps: int = 0
@@ -75,7 +75,7 @@ class Position:
 
 
 class RunFolder:
-    """Writes one run. Where a method fails it raises OSError, and all that was kept is intact."""
+    """Writes one run. Methods raise OSError on failure; what was written before stays intact."""
 
     def __init__(
         self,
@@ -84,22 +84,21 @@ class RunFolder:
         layers: Sequence[LayerInfo],
         position: Position | None = None,
     ) -> None:
-        """Begin a run in an empty folder or, with a ``position``, go on there in one that exists.
+        """Start a run in an empty folder or, with a ``position``, resume an existing one there.
 
-        Raises FileExistsError where a new run's folder holds anything already, BlockingIOError
-        where another process writes the run, and ValueError where a file holds less than
-        ``position`` says.
+        Raises FileExistsError if the folder of a new run is not empty, BlockingIOError if another
+        process writes the run, and ValueError if a file holds less than ``position`` says.
         """
         self.path = path
         self._experiment = experiment
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         with ExitStack() as undo:
             if position is None:
-                self._begin(undo)
+                self._create(undo)
             else:
                 self._started = str(read_state(path).get("started", self._started))
-            patience = 0.0 if position is None else LOCK_TIMEOUT_SECONDS
-            self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, patience)
+            timeout = 0.0 if position is None else LOCK_TIMEOUT_SECONDS
+            self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, timeout)
             undo.callback(self._steps.close)
             self._epochs = RecordWriter(path / "epochs.records", EPOCH_COLUMNS)
             undo.callback(self._epochs.close)
@@ -108,12 +107,12 @@ class RunFolder:
             undo.callback(self._history.close)
             self._interventions = InterventionLog(path / INTERVENTIONS)
             if position is not None:
-                self._go_on(position)
+                self._truncate(position)
             undo.pop_all()
 
     @property
     def position(self) -> Position:
-        """How much is written now."""
+        """How much has been written so far."""
         return Position(
             self._steps.rows,
             self._epochs.rows,
@@ -121,21 +120,21 @@ class RunFolder:
             self._interventions.count,
         )
 
-    def _begin(self, undo: ExitStack) -> None:
+    def _create(self, undo: ExitStack) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         if any(self.path.iterdir()):
             raise FileExistsError(17, "the run folder is not empty: choose another", str(self.path))
-        # A folder left half made could not be opened again once there is room.
+        # With a half-made folder the user could not retry after making room on the disk.
         undo.callback(self._empty)
         text = dump_experiment(self._experiment).encode()
         write_atomically(self.path / "experiment.yaml", lambda file: file.write(text))
         self.write_state(RunState("running"))
 
-    def _go_on(self, position: Position) -> None:
-        self._steps.cut(position.steps)
-        self._epochs.cut(position.epochs)
-        self._history.cut(position.moments, position.decided)
-        self._interventions.cut(position.interventions)
+    def _truncate(self, position: Position) -> None:
+        self._steps.truncate(position.steps)
+        self._epochs.truncate(position.epochs)
+        self._history.truncate(position.moments, position.decided)
+        self._interventions.truncate(position.interventions)
         for leftover in self.path.glob(".*.tmp"):  # of a write that was killed
             leftover.unlink()
 
@@ -179,7 +178,7 @@ class RunFolder:
 
     def write_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace ``checkpoint.pt``; tensors and plain values only, so it loads without pickle."""
-        # What the checkpoint counts on must not be lost with the power when it is not.
+        # A power failure must not lose rows that the checkpoint refers to.
         for written in (self._steps, self._epochs, self._history, self._interventions):
             written.sync()
         whole = {**state, "position": asdict(self.position)}
@@ -202,7 +201,7 @@ def _save(state: Mapping[str, Any], file: IO[bytes]) -> None:
     try:
         torch.save(state, file)
     except RuntimeError as error:
-        # Where a file refuses, torch tells only of its own confusion.
+        # torch.save masks the OSError with a RuntimeError; re-raise the original.
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise

@@ -74,7 +74,7 @@ class HistoryWriter:
         """The number of moments written, and whether the search had ended at the last one."""
         return self._count, self._decided
 
-    def cut(self, moments: int, decided: bool) -> None:
+    def truncate(self, moments: int, decided: bool) -> None:
         """Continue an existing file from a ``place``, deleting the moments that follow.
 
         Raises ValueError if it holds fewer, or is no history.

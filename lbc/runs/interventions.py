@@ -1,6 +1,6 @@
-"""What a user did to a run's live sets, one JSON line each: interventions.jsonl.
+"""The interventions of a user in a run, one JSON line each: interventions.jsonl.
 
-The file is there from the first intervention on, and only grows.
+The file is created at the first intervention.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ class InterventionLog:
         self._file: AppendFile | None = None
         self.count = 0
 
-    def cut(self, count: int) -> None:
-        """Forget all but the first ``count``. Raises ValueError where there are fewer."""
+    def truncate(self, count: int) -> None:
+        """Keep the first ``count`` only. Raises ValueError if there are fewer."""
         if not self._path.exists() and not count:
             return
         lines = _whole_lines(self._path)
         if len(lines) < count:
             raise ValueError(
-                f"{self._path} holds {len(lines)} interventions, and {count} are needed."
+                f"{self._path} holds {len(lines)} interventions, but {count} are needed."
             )
         self._open().truncate(sum(map(len, lines[:count])))
         self.count = count
 
     def append(self, done: Intervened) -> None:
-        """Raises OSError, leaving whole lines only, where the disk is full."""
+        """Write one line. Raises OSError, leaving only whole lines, if the disk is full."""
         self._open().append((json.dumps(asdict(done)) + "\n").encode())
         self.count += 1
 
@@ -59,9 +59,9 @@ class InterventionLog:
 
 
 def read_interventions(folder: Path) -> tuple[Intervened, ...]:
-    """What was done to the run in a folder, oldest first; what follows a damaged line is left out.
+    """The interventions of the run in a folder, oldest first, up to the first damaged line.
 
-    Raises OSError where the file is there and cannot be read.
+    Raises OSError if the file exists and cannot be read.
     """
     path = folder / FILE
     if not path.exists():

@@ -1,4 +1,4 @@
-"""The metrics of a run, read back as the events they were."""
+"""The metrics of a run, read as the events that were recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a new run goes."""
+"""The folder of a new run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def new_run_path(parent: Path, name: str) -> Path:
-    """A path below ``parent`` that no run has yet: name and time, then a number if need be."""
+    """A path below ``parent`` that does not exist: name and time, and a number if needed."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = parent / stem, 2
     while path.exists():

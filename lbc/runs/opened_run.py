@@ -1,4 +1,4 @@
-"""A run on disk, opened to be looked at."""
+"""A run on disk, opened for viewing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lbc.runs.unfinished_run import RunError, being_trained, read_state
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """What a run folder says of itself; its history is read moment by moment.
+    """The contents of a run folder, except its history, which is read moment by moment.
 
-    ``status`` is "cut off" where the process that trained it has gone without an end.
+    ``status`` is "cut off" if the process that trained the run ended without finishing it.
     """
 
     folder: Path
@@ -29,9 +29,9 @@ class OpenedRun:
 
 
 def open_run(folder: Path) -> OpenedRun:
-    """The run in a folder, finished or not, also while another process trains it.
+    """Open the run in a folder, finished or not, or being trained by another process.
 
-    Raises RunError with a sentence where there is none, or it cannot be read.
+    Raises RunError if there is none or it cannot be read.
     """
     state = read_state(folder)
     if not state or not (folder / "experiment.yaml").is_file():

@@ -17,39 +17,39 @@ from lbc.files.append_file import AppendFile
 
 
 class RecordWriter:
-    """Appends rows to a new or existing record file; a torn last row is cut off first.
+    """Appends rows to a new or existing record file; an incomplete last row is removed first.
 
-    The file is locked as long as it is open. ``patience``: seconds to wait for another's lock,
+    The file is locked while it is open. ``timeout``: seconds to wait for another's lock,
     after which BlockingIOError is raised.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], patience: float = 0.0) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], timeout: float = 0.0) -> None:
         self.columns = tuple(columns)
         self._header = (json.dumps({"columns": self.columns}) + "\n").encode()
         self._width = 8 * len(columns)
         self._file = AppendFile(path)
-        if not self._file.lock(patience):
+        if not self._file.lock(timeout):
             self._file.close()
             raise BlockingIOError(11, "another process is writing it", str(path))
         if self._file.size < len(self._header):
             self._file.truncate(0)
             self._file.append_header(self._header)
         else:
-            self.cut(self.rows)
+            self.truncate(self.rows)
 
     @property
     def rows(self) -> int:
-        """How many whole rows the file holds."""
+        """Number of whole rows in the file."""
         return (self._file.size - len(self._header)) // self._width
 
-    def cut(self, rows: int) -> None:
-        """Forget all rows but the first ``rows``. Raises ValueError where there are fewer."""
+    def truncate(self, rows: int) -> None:
+        """Keep the first ``rows`` only. Raises ValueError if there are fewer."""
         if self.rows < rows:
-            raise ValueError(f"{self._file.path} holds {self.rows} rows, and {rows} are needed.")
+            raise ValueError(f"{self._file.path} holds {self.rows} rows, but {rows} are needed.")
         self._file.truncate(len(self._header) + rows * self._width)
 
     def append(self, row: Sequence[float]) -> None:
-        """Write one row. Raises OSError, leaving only whole rows, where the disk is full."""
+        """Write one row. Raises OSError, leaving only whole rows, if the disk is full."""
         self._file.append(np.asarray(row, dtype="<f8").tobytes())
 
     def sync(self) -> None:
@@ -61,9 +61,9 @@ class RecordWriter:
 
 
 def read_records(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    """The columns of a record file, each (rows,); a torn last row is left out.
+    """The columns of a record file, each (rows,), without an incomplete last row.
 
-    Raises ValueError where the file is not one.
+    Raises ValueError if the file is not one.
     """
     data = path.read_bytes()
     head, newline, body = data.partition(b"\n")

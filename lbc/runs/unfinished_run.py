@@ -1,4 +1,4 @@
-"""Runs that have not come to their end, found and checked without loading torch."""
+"""Unfinished runs, found and checked without loading torch."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from lbc.config.strict_yaml import ExperimentError
 from lbc.files.lock import is_locked
 
 _ENDED = {"running": "was cut off", "stopped": "was stopped", "failed": "failed"}
-"""What became of a run that can go on, by its status; "running" where its process was killed."""
+"""How an unfinished run ended, by its status; "running" if its process was killed."""
 
 
 class RunError(Exception):
-    """A folder in which no run can go on; the message is one sentence that names it."""
+    """A folder without a run that can be read or resumed; the message names it."""
 
 
 class RunFinishedError(RunError):
-    """The run has reached its end: there is nothing left to do."""
+    """The run is finished and cannot be resumed."""
 
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """A run that can go on; ``epoch`` counts its finished epochs."""
+    """A run that can be resumed; ``epoch`` counts its finished epochs."""
 
     path: Path
     experiment: Experiment
@@ -33,7 +33,7 @@ class UnfinishedRun:
 
     @property
     def described(self) -> str:
-        """A sentence on how far it came."""
+        """A sentence that says how far the run is."""
         return (
             f"The run {self.path.name} {_ENDED[self.status]} after {self.epoch} of "
             f"{self.experiment.training.epochs} epochs."
@@ -41,9 +41,9 @@ class UnfinishedRun:
 
 
 def open_unfinished(path: Path) -> UnfinishedRun:
-    """The run in a folder, ready to go on.
+    """Open the run in a folder for resuming.
 
-    Raises RunError where there is none, it is being written, or its experiment cannot be read,
+    Raises RunError if there is none, it is being written, or its experiment cannot be read,
     and RunFinishedError where it is over.
     """
     if not path.is_dir():
@@ -54,7 +54,9 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     try:
         experiment = load_experiment(path / "experiment.yaml")
     except ExperimentError as error:
-        raise RunError(f"The run cannot go on: {'; '.join(str(error).splitlines())}") from error
+        raise RunError(
+            f"The run cannot be resumed: {'; '.join(str(error).splitlines())}"
+        ) from error
     status, epoch = state.get("status"), state.get("epoch")
     if status == "finished":
         raise RunFinishedError(
@@ -74,7 +76,7 @@ def being_trained(folder: Path) -> bool:
 
 
 def newest_unfinished(runs: Path) -> UnfinishedRun | None:
-    """The youngest run below a folder, where it can go on and did not fail of itself."""
+    """The most recent run below a folder, if it can be resumed and did not fail."""
     try:
         folders = [folder for folder in runs.iterdir() if (folder / "run.json").is_file()]
         newest = max(folders, key=lambda folder: (folder / "run.json").stat().st_mtime_ns)
@@ -85,7 +87,7 @@ def newest_unfinished(runs: Path) -> UnfinishedRun | None:
 
 
 def read_state(path: Path) -> dict[str, object]:
-    """What run.json says, as far as it can be read."""
+    """The contents of run.json, empty if it cannot be read."""
     try:
         document = json.loads((path / "run.json").read_bytes())
     except (OSError, ValueError):

@@ -35,7 +35,7 @@ class MeasurementThread(Worker):
         measure(prepared.request, self.post, self.cancelled)
 
     def failure(self, error: Exception) -> Failed:
-        return describe("The measurement could not go on", error, ValueError)
+        return describe("The measurement failed", error, ValueError)
 
 
 class MeasurementSession(Job):

@@ -21,7 +21,7 @@ class HistoryFollower:
 
     One walk follows the pinned block, another when each cell of the open page's picture was
     removed, by combination or by position. A walk starts anew for another layer, block or replay.
-    One that has failed goes on once the file has changed.
+    After a failure, reading resumes once the file has changed.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ def _same(walk: Walk, replay: Replay, name: str) -> bool:
 def _stamp(file: Path) -> object:
     """Differs once a file has changed."""
     try:
-        told = file.stat()
+        found = file.stat()
     except OSError:
         return None
-    return told.st_size, told.st_mtime_ns
+    return found.st_size, found.st_mtime_ns

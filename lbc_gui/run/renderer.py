@@ -51,7 +51,7 @@ class HistoryError(Exception):
 class Renderer:
     """Draws for one run's broker. Each job is taken once: one that fails is not tried again.
 
-    A change of colours is drawn from the copy at hand, without the trainer.
+    A change of colours is drawn from the last copy, without the trainer.
     """
 
     def __init__(self, broker: SnapshotBroker) -> None:

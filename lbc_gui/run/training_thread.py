@@ -62,4 +62,4 @@ class TrainingThread(Worker):
         trainer.linger()
 
     def failure(self, error: Exception) -> Failed:
-        return describe("Training could not go on", error)
+        return describe("Training failed", error)

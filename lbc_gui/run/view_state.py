@@ -92,8 +92,8 @@ class View:
 class ViewState(QObject):
     """The one place that holds what is shown.
 
-    Whoever lets the user change it calls a method here; whoever shows it mirrors ``changed``, and
-    changes nothing while doing so.
+    Widgets that let the user change it call a method here; widgets that show it connect to
+    ``changed``, and change nothing in response.
     """
 
     changed = Signal(object, object)

@@ -133,7 +133,7 @@ def test_it_grows_with_the_history_and_begins_anew_where_that_was_taken_back(
     assert (walk.times.when > 0).sum() == 2 * 64
     story.writer.close()
     again = HistoryWriter(tmp_path / "scores.history", [LAYER], 10)
-    again.cut(1, False)
+    again.truncate(1, False)
     story.writer, story.moments = again, 1
     story.keep(2, 3)
     story.close()

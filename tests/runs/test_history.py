@@ -279,7 +279,7 @@ def test_going_on_from_a_place_gives_the_same_bytes(
     assert replay.moments[0].scores and replay.moments[-1].scores
     path.write_bytes(expected + b"torn")
     writer = HistoryWriter(path, infos, 27)
-    writer.cut(*place)
+    writer.truncate(*place)
     torch.manual_seed(1)
     sparsifier, infos = searched(pattern)
     assert replay.refresh() and len(replay.moments) == at
@@ -288,7 +288,7 @@ def test_going_on_from_a_place_gives_the_same_bytes(
     assert replay.refresh() and not replay.refresh() and len(replay.moments) == 28
     writer = HistoryWriter(path, infos, 27)
     with pytest.raises(ValueError, match="holds 28 moments, and 40 are needed"):
-        writer.cut(40, False)
+        writer.truncate(40, False)
     writer.close()
 
 

@@ -396,7 +396,7 @@ def sample(count: int) -> list[Intervened]:
 
 def test_the_file_is_created_by_the_first_intervention_and_can_be_cut(tmp_path: Path) -> None:
     log = InterventionLog(tmp_path / FILE)
-    log.cut(0)
+    log.truncate(0)
     log.sync()
     assert read_interventions(tmp_path) == ()
     assert not (tmp_path / FILE).exists()
@@ -405,9 +405,9 @@ def test_the_file_is_created_by_the_first_intervention_and_can_be_cut(tmp_path: 
     log.close()
     assert read_interventions(tmp_path) == tuple(sample(3))
     again = InterventionLog(tmp_path / FILE)
-    with pytest.raises(ValueError, match=r"holds 3 interventions, and 4 are needed\."):
-        again.cut(4)
-    again.cut(1)
+    with pytest.raises(ValueError, match=r"holds 3 interventions, but 4 are needed\."):
+        again.truncate(4)
+    again.truncate(1)
     again.append(sample(2)[1])
     again.close()
     assert read_interventions(tmp_path) == tuple(sample(2))

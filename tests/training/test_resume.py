@@ -328,7 +328,7 @@ def test_a_checkpoint_that_does_not_fit_the_run_is_refused(
         ({"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}},
                         "param_groups": momenta["param_groups"]}}, "has shape (2,)"),
         ({"position": {"steps": 99, "epochs": 0, "moments": 1, "decided": False}},
-         "steps.records holds 3 rows, and 99 are needed"),
+         "steps.records holds 3 rows, but 99 are needed"),
     ]  # fmt: skip
     for changes, text in wrong:
         corrupt(run, **changes)

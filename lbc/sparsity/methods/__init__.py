@@ -1,7 +1,7 @@
 """Methods of N:M training, one file each.
 
 A method is a module of this package with one function, ``attach`` (see ``Method``); its name is the
-file's, with ``-`` for ``_``. A new file here is a new method: nothing else needs to know of it.
+file's, with ``-`` for ``_``. A new file here is a new method; nothing else has to change.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 class Method(Protocol):
     """How one weight is trained under a pattern.
 
-    Its layer says with ``wanted`` how many combinations are to live when, with ``choose`` which,
-    and with ``forward`` what the network computes with.
+    Its layer defines how many combinations are live at an epoch (``wanted``), which ones
+    (``choose``), and the weight that the network computes with (``forward``).
     """
 
     def attach(self, name: str, weight: Tensor, pattern: Pattern, form: Form, /) -> SparseLayer:
-        """The parametrization that stands for ``weight``; ``form`` matters to ``lbc`` alone."""
+        """The parametrization of ``weight``, (O, I, *kernel); only ``lbc`` uses ``form``."""
 
 
 def method_names() -> tuple[str, ...]:
-    """Every method there is; no method is imported."""
+    """The names of all methods, without importing them."""
     return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)))
 
 
 def check_method(name: str) -> str:
-    """``name`` where a method is called so. Raises ValueError with the choices."""
+    """Return ``name`` if there is such a method. Raises ValueError with the choices."""
     names = method_names()
     if name in names:
         return name

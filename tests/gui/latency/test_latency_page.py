@@ -198,7 +198,7 @@ def test_a_measurement_that_breaks_off_is_told_and_the_next_one_can_start(
     for _ in range(2):
         with qtbot.waitSignal(page.failed, timeout=SECONDS) as failed:
             page.measuring.start(prepare)
-        assert failed.args[0] == "The measurement could not go on: there is not enough memory."
+        assert failed.args[0] == "The measurement failed: there is not enough memory."
         qtbot.waitUntil(lambda: not page.measuring.running, timeout=SECONDS)
 
 
