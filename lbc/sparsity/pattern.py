@@ -9,15 +9,13 @@ from functools import cached_property
 from math import comb, prod
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from lbc.sparsity.arrays import Array, Bools, Indices
-
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-A = TypeVar("A", "Tensor", Array)
+    from lbc.sparsity.arrays import Array, Bools, Indices
+
+A = TypeVar("A", "Tensor", "Array")
 
 LARGEST_M = 4096
 """The widest block; beyond it even counting the combinations takes noticeable time."""
@@ -92,6 +90,8 @@ class Pattern:
                 f"{self} has {self.count:,} combinations in every block, more than the "
                 f"{LARGEST_COUNT:,} that can be enumerated: choose a smaller M."
             )
+        import numpy as np  # here, so that reading an experiment loads neither numpy nor torch
+
         members = itertools.chain.from_iterable(itertools.combinations(range(self.m), self.n))
         array = np.fromiter(members, np.int64, self.count * self.n).reshape(-1, self.n)
         array.flags.writeable = False
@@ -100,6 +100,8 @@ class Pattern:
     @cached_property
     def incidence_array(self) -> Bools:
         """The incidence A: bool (C, M), row c true at the positions combination c holds."""
+        import numpy as np
+
         array = np.zeros((self.count, self.m), np.bool_)
         np.put_along_axis(array, self.member_array, True, axis=1)
         array.flags.writeable = False
@@ -154,6 +156,8 @@ class Pattern:
 
         Raises ValueError where the input width is not a multiple of M.
         """
+        import numpy as np
+
         width = self.input_width(tuple(shape))
         out, _, *kernel = shape
         weight = blocks.reshape(out, *kernel, width)

@@ -16,6 +16,7 @@ from weakref import WeakSet, ref
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from lbc.sparsity.live_sets import LiveSets, keep_best, pack
@@ -69,6 +70,7 @@ class SparseLayer(nn.Module):
         self.method = ""
         self.parameter_order: tuple[str, ...] = ()
         self.copied_from: ref[SparseLayer] | None = None
+        self.awaited_by: WeakSet[nn.Module] = WeakSet()
         self._fixed: tuple[Tensor, Tensor] | None = None
         self._froze = False
         self._followers: WeakSet[SparseLayer] = WeakSet()
@@ -252,7 +254,8 @@ class SparseLayer(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> SparseLayer:
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin
-        own = {"copied_from": ref(self), "_followers": WeakSet(), "_fixed": None}
+        own: dict[str, Any] = {"copied_from": ref(self), "_fixed": None}
+        own |= {"awaited_by": WeakSet(), "_followers": WeakSet()}
         for key, value in vars(self).items():
             vars(twin)[key] = own[key] if key in own else deepcopy(value, memo)
         return twin
@@ -332,15 +335,21 @@ def _moved(device: torch.device, tensor: Tensor) -> Tensor:
     return tensor.to(device)
 
 
-def _average_follows_its_model(module: nn.Module, _name: str, child: nn.Module | None) -> None:
-    if isinstance(module, AveragedModel) and child is not None:
-        for layer in child.modules():
-            if isinstance(layer, SparseLayer) and layer.copied_from is not None:
-                source = layer.copied_from()
-                if source is not None:
-                    layer.follow(source)
+def _note_wrapper(wrapper: nn.Module, _name: str, child: nn.Module | None) -> None:
+    """Take note when a model becomes the child of an AveragedModel or of DDP."""
+    if child is None or not isinstance(wrapper, AveragedModel | DistributedDataParallel):
+        return
+    for layer in child.modules():
+        if not isinstance(layer, SparseLayer):
+            continue
+        if isinstance(wrapper, DistributedDataParallel):
+            if any(scores.requires_grad for scores in layer.score_parameters()):
+                layer.awaited_by.add(wrapper)
+        elif layer.copied_from is not None and (source := layer.copied_from()) is not None:
+            layer.follow(source)
 
 
 # An average deep-copies its model and knows nothing of masks: with parameters averaged and masks
-# as they were when it was made, it would compute with weights that the model has lost.
-register_module_module_registration_hook(_average_follows_its_model)
+# as they were when it was made, it would compute with weights that the model has lost. DDP waits
+# for the gradients of all parameters that were trainable when it was made.
+register_module_module_registration_hook(_note_wrapper)

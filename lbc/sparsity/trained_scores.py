@@ -35,7 +35,7 @@ class PerWeight(AdditiveLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.searching:
-            return _with_ddp(self.under_fixed_mask(weight), self.beta)
+            return _with_ddp(self, self.under_fixed_mask(weight))
         # Bytes, which torch turns into numbers faster than it does bools.
         mask = self.mask.view(torch.uint8)
         product: Tensor = _PerWeightMask.apply(weight, self.beta, mask)  # type: ignore[no-untyped-call]
@@ -77,7 +77,7 @@ class PerCombination(SparseLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.searching:
-            return _with_ddp(self.under_fixed_mask(weight), self.all_scores)
+            return _with_ddp(self, self.under_fixed_mask(weight))
         # β(s) with ∂L/∂s_c = Σ_{j∈c} ∂L/∂β_j; its value is never used.
         bits = None if self.live_sets.complete else self.live_sets.bits
         holding, scores = self._holding, self.all_scores
@@ -159,18 +159,17 @@ def _divided_like(divided: Tensor, tensor: Tensor) -> Tensor:
     return distribute_tensor(tensor, mesh, divided.placements)  # type: ignore[attr-defined]
 
 
-def _with_ddp(product: Tensor, scores: nn.Parameter) -> Tensor:
-    """The product; where DDP waits for frozen scores, they take part in it.
+def _with_ddp(layer: SparseLayer, product: Tensor) -> Tensor:
+    """The product; if DDP waits for the frozen scores of the layer, they take part in it.
 
-    DDP must be told at construction which parameters send gradients. Scores that froze later
-    would end training with an error; wrapped anew, it does not wait for them.
+    DDP learns at construction which parameters have gradients, and scores that freeze later would
+    end training with an error. A DDP constructed afterwards does not wait for them.
     """
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return product
-    ddp = getattr(DistributedDataParallel, "_active_ddp_module", None)
-    if ddp is None or not any(scores is one for one in ddp._module_parameters):
+    if getattr(DistributedDataParallel, "_active_ddp_module", None) not in layer.awaited_by:
         return product
-    scores.requires_grad_(True)
+    scores = layer.score_parameter().requires_grad_(True)
     linked: Tensor = _NoGradient.apply(product, scores)  # type: ignore[no-untyped-call]
     return linked
 
