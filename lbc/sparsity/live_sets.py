@@ -208,7 +208,7 @@ class LiveSets:
             unpack(part, self.count).view(torch.uint8).sum(1, dtype=torch.int32)
             for part in torch.split(self._bits, step)
         ]
-        return torch.cat(chunks) if chunks else self._bits.new_zeros(0, dtype=torch.int32)
+        return torch.cat(chunks)
 
     def holds(self, combination: int, block: int | None = None) -> Tensor:
         """Whether a combination is live: bool (blocks,), or (1,) for one block."""

@@ -210,7 +210,8 @@ class Runner:
     def _replace(self, mutant: Mutation, tree: ast.Module) -> None:
         code = compile(ast.fix_missing_locations(tree), str(mutant.file), "exec")
         if mutant.at_import:
-            _import_again(mutant.file, code)
+            functions = [one for found in self.functions.values() for one in found]
+            _import_again(mutant.file, code, functions)
             return
         new = next(one for one in _codes(code) if one.co_qualname == mutant.scope)
         for function in self.functions[str(mutant.file), mutant.scope]:
@@ -234,8 +235,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(one)
 
 
-def _import_again(file: Path, code: CodeType) -> None:
-    """Give a module the constants, defaults and class attributes that ``code`` makes."""
+def _import_again(file: Path, code: CodeType, functions: list[FunctionType]) -> None:
+    """Give a module, and who has imported from it, what ``code`` makes outside its functions."""
     parts = file.relative_to(ROOT).with_suffix("").parts
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     fresh: dict[str, Any] = {"__name__": name, "__file__": str(file)}
@@ -254,6 +255,9 @@ def _import_again(file: Path, code: CodeType) -> None:
             for holder in holders:
                 if key in holder and holder[key] is old[key] and holder is not old:
                     holder[key] = value
+            for function in functions:
+                defaults = function.__defaults__ or ()
+                function.__defaults__ = tuple(value if d is old[key] else d for d in defaults)
             old[key] = value
 
 

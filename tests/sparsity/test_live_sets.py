@@ -77,7 +77,14 @@ def test_a_row_with_fewer_than_asked_for_keeps_those_and_nothing_removed() -> No
     expected = [[False, True, False, True], [True, True, True, False], [False] * 4]
     for kind in (torch.float32, torch.float16):
         assert keep_best(scores.to(kind), 3).tolist() == expected
+        assert keep_best(scores[:1].to(kind), 3).tolist() == expected[:1]
     assert torch.vmap(lambda row: keep_best(row[None], 3))(scores)[:, 0].tolist() == expected
+
+
+def test_under_a_transform_the_earlier_stays_among_equals_too() -> None:
+    scores = torch.zeros(2, 300)
+    kept = torch.vmap(lambda row: keep_best(row[None], 3))(scores)
+    assert kept.nonzero()[:, 2].tolist() == [0, 1, 2] * 2
 
 
 @given(contests())
@@ -91,7 +98,17 @@ def test_every_kind_of_number_keeps_the_same(contest: tuple[Tensor, int]) -> Non
 @given(live_sets())
 def test_what_is_not_live_scores_less_than_anything(live: Tensor) -> None:
     scores = torch.randn(live.shape)
-    assert torch.equal(only_live(scores, pack(live)), scores.masked_fill(~live, -torch.inf))
+    for kind in (torch.float32, torch.float64, torch.float16):
+        found = only_live(scores.to(kind), pack(live))
+        assert found.dtype == kind
+        assert torch.equal(found, scores.to(kind).masked_fill(~live, -torch.inf))
+
+
+@given(live_sets())
+def test_compiled_code_unpacks_the_same(live: Tensor) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.compiler, "is_compiling", lambda: True)
+        assert torch.equal(unpack(pack(live), live.shape[1]), live)
 
 
 Form = Callable[[int], tuple[LiveSets, Tensor]]
@@ -116,7 +133,7 @@ def complete(count: int) -> tuple[LiveSets, Tensor]:
 
 
 forms = pytest.mark.parametrize("make", [complete, chosen, decided])
-counts = pytest.mark.parametrize("count", [6, 8, 20])
+counts = pytest.mark.parametrize("count", [6, 8, 9, 20])
 
 
 @forms
@@ -125,7 +142,7 @@ def test_live_sets_are_read_alike_in_every_form(make: Form, count: int) -> None:
     sets, live = make(count)
     some = torch.tensor([2, 0])
     assert sets.complete is (make is complete)
-    assert torch.equal(sets.live(), live)
+    assert sets.live().dtype == torch.bool and torch.equal(sets.live(), live)
     assert torch.equal(sets.live(some), live[some])
     assert torch.equal(sets.live(slice(1, 3)), live[1:3])
     assert sets.counts().dtype == torch.int32
@@ -189,11 +206,11 @@ def test_what_does_not_fit_is_refused_with_its_shape(stored: Tensor) -> None:
 def test_restricting_takes_from_one_block_or_from_all(make: Form, count: int) -> None:
     sets, live = make(count)
     allowed = torch.ones(count, dtype=torch.bool)
-    allowed[[1, count - 1]] = False
+    allowed[[0, count - 1]] = False
     assert torch.equal(sets.restricted(allowed).live(), live & allowed)
     expected = live.clone()
-    expected[2] &= allowed
-    restricted = sets.restricted(allowed, 2)
+    expected[1] &= allowed
+    restricted = sets.restricted(allowed, 1)
     assert torch.equal(restricted.live(), expected)
     assert (restricted.blocks, restricted.count, restricted.device) == (3, count, CPU)
     assert torch.equal(sets.live(), live)
