@@ -121,7 +121,8 @@ class Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items = {item.nodeid: item for item in session.items}
         (measured,) = in_forks([(self._measure, 600)])
-        assert isinstance(measured, dict), "the tests fail without a mutant"
+        if not isinstance(measured, dict):
+            pytest.exit(f"Without a mutant {measured or 'some test'} fails: mend that first.", 2)
         self.seconds, self.reach = measured["seconds"], measured["reach"]
         print(f"\n{len(self.items)} tests in {sum(self.seconds.values()):.0f} s")
         self.functions = _functions()
@@ -139,7 +140,8 @@ class Runner:
                 return True
         return False
 
-    def _measure(self) -> dict[str, object] | None:
+    def _measure(self) -> dict[str, object] | str:
+        """What each test takes and reaches, or the name of one that fails."""
         tool = coverage.Coverage(data_file=None, include=[f"{PACKAGE}/*"])
         seconds = {}
         tool.start()
@@ -147,7 +149,7 @@ class Runner:
             tool.switch_context(name)
             start = time.process_time()
             if self._run([name]):
-                return None
+                return name
             seconds[name] = time.process_time() - start
         tool.stop()
         data = tool.get_data()

@@ -51,9 +51,10 @@ def trained(rank: int, wrap: str, method: dict[str, Any]) -> dict[str, Tensor]:
 
 
 @pytest.fixture
-def alone() -> Iterator[None]:
+def alone(tmp_path: Path) -> Iterator[None]:
     """A group of this process alone."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    meeting = f"file://{tmp_path / 'meeting'}"
+    dist.init_process_group("gloo", init_method=meeting, rank=0, world_size=1)
     yield
     dist.destroy_process_group()
 
