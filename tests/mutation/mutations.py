@@ -47,7 +47,7 @@ class Mutation:
     @property
     def key(self) -> tuple[str, str, str]:
         """What names it in ``mutants.md``: module, function, change."""
-        return self.file.stem, self.scope, self.change
+        return self.file.stem, self.scope or "module", self.change
 
     def apply(self) -> None:
         """Change the tree in place."""
