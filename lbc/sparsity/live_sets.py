@@ -108,8 +108,8 @@ class LiveSets:
     """Which combinations of every block are live; a value that never changes.
 
     Kept in the smallest of three forms: nothing while no combination has been removed, packed bits
-    (as ``pack`` makes them) while several compete, and one winner a block, int32, once each block
-    has one combination left.
+    (as ``pack`` makes them) while several compete, and once each block has one combination left the
+    winners, int32, where bits take more.
     """
 
     def __init__(
@@ -127,6 +127,8 @@ class LiveSets:
         self._winners = winners
         self._most: int | None = None
         self._bits_of_winners: Tensor | None = None
+        if winners is not None and -(-count // 8) < winners.element_size():
+            self._bits, self._winners = self._bits_of(winners), None
 
     @staticmethod
     def fits(stored: Tensor, blocks: int, count: int) -> bool:
@@ -164,7 +166,7 @@ class LiveSets:
         """What a state dict keeps.
 
         uint8 (1, ⌈C / 8⌉) while nothing has been removed, (blocks, ⌈C / 8⌉) while combinations
-        compete, int32 (blocks,) once one is left in every block.
+        compete, int32 (blocks,) once one is left in every block and C is above 24.
         """
         return self.bits if self._winners is None else self._winners
 
@@ -208,7 +210,7 @@ class LiveSets:
             unpack(part, self.count).view(torch.uint8).sum(1, dtype=torch.int32)
             for part in torch.split(self._bits, step)
         ]
-        return torch.cat(chunks) if chunks else self._bits.new_zeros(0, dtype=torch.int32)
+        return torch.cat(chunks)
 
     def holds(self, combination: int, block: int | None = None) -> Tensor:
         """Whether a combination is live: bool (blocks,), or (1,) for one block."""

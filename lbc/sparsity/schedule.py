@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from math import ceil, comb, cos, floor, isfinite, log2, pi
 from typing import Literal, get_args
 
@@ -92,10 +93,11 @@ class Schedule:
 
 
 def _power(count: int, share: float) -> Fraction:
-    if count < 1 << 1000:
+    try:
         return Fraction(count**share)
-    whole, part = divmod(log2(count) * share, 1)  # C(2048, 1024) is beyond the largest float
-    return Fraction(2**part) * (1 << int(whole))
+    except OverflowError:  # C(2048, 1024) is beyond the largest float
+        whole, part = divmod(log2(count) * share, 1)
+        return Fraction(2**part) * (1 << int(whole))
 
 
 def density_bounds(pattern: Pattern, live: int) -> tuple[float, float]:
@@ -110,5 +112,5 @@ def density_bounds(pattern: Pattern, live: int) -> tuple[float, float]:
             f"{live} combinations cannot live in a block of {pattern}: "
             f"it has 1 to {pattern.count:,}."
         )
-    least = next(u for u in range(pattern.n, pattern.m + 1) if comb(u, pattern.n) >= live)
+    least = next(u for u in count(pattern.n) if comb(u, pattern.n) >= live)
     return least / pattern.m, min(pattern.m, pattern.n * live) / pattern.m

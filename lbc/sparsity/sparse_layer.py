@@ -284,7 +284,7 @@ class SparseLayer(nn.Module):
         unexpected_keys[:] = [key for key in unexpected_keys if key not in names]
         absent = [name for name in names if name not in state_dict]
         if absent:
-            missing_keys.extend(absent if strict else ())
+            missing_keys.extend(absent)
             return
         packed, mask = (state_dict[name].to(self.mask.device) for name in names)
         try:

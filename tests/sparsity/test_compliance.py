@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbc.sparsity.blocks import block_coordinates
-from lbc.sparsity.compliance import check
+from lbc.sparsity.compliance import Check, check
 from lbc.sparsity.pattern import Pattern
 
 
@@ -52,7 +52,7 @@ def test_check_agrees_with_counting_one_block_at_a_time(
 
     result = check(weight, pattern)
     assert result.violations == len(bad)
-    assert result.valid is not bool(bad)
+    assert result.valid is (not bad)
     assert result.density == pytest.approx(int((weight != 0).sum()) / weight.numel())
     if bad:
         assert result.first is not None
@@ -92,7 +92,7 @@ def test_a_valid_mask_reports_its_density() -> None:
 
 
 def test_a_weight_without_elements_is_valid() -> None:
-    assert check(torch.zeros(0, 8), Pattern(2, 4)).valid
+    assert check(torch.zeros(0, 8), Pattern(2, 4)) == Check(True, 0.0, 0, None)
 
 
 def test_a_width_that_blocks_do_not_fit_is_refused() -> None:

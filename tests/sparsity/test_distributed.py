@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ def trained(rank: int, wrap: str, method: dict[str, Any]) -> dict[str, Tensor]:
     wrapped: Any = model
     if wrap == "ddp":
         wrapped = DistributedDataParallel(model)
-    else:
+    elif wrap == "fully_shard":
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        wrapped = fully_shard(model, mesh=init_device_mesh("cpu", (RANKS,)))
+        wrapped = fully_shard(model, mesh=init_device_mesh("cpu", (dist.get_world_size(),)))
     optimizer = sgd(model)
     for epoch in range(6):
         optimizer.zero_grad()
@@ -47,6 +48,26 @@ def trained(rank: int, wrap: str, method: dict[str, Any]) -> dict[str, Tensor]:
         optimizer.step()
         sparsifier.follow(Schedule(end=3), epoch + 1, optimizer)
     return sparsifier.dense_state_dict()
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    """A group of this process alone."""
+    meeting = f"file://{tmp_path / 'meeting'}"
+    dist.init_process_group("gloo", init_method=meeting, rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("wrap", ["ddp", "fully_shard"])
+def test_a_process_alone_ends_with_the_weights_of_plain_training(
+    wrap: str, method: dict[str, Any]
+) -> None:
+    expected = trained(0, "", method)
+    for key, value in trained(0, wrap, method).items():
+        torch.testing.assert_close(value, expected[key])
 
 
 @pytest.mark.parametrize("wrap", ["ddp", "fully_shard"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -113,6 +115,43 @@ def test_a_state_that_does_not_fit_is_refused_whole(change: dict[str, Any], said
         assert torch.equal(value, before[key])
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda state: state.clear(),
+            "no state of a Sparsifier: it names no method and no layers.",
+        ),
+        (lambda state: state.pop("method"), "it names no method"),
+        (lambda state: state["layers"].pop("2"), "Layer '2' is not sparse in the state."),
+        (
+            lambda state: state["layers"]["0"]["state"].update(packed=torch.zeros(3)),
+            "Layer '0': packed of shape (3,) does not fit.",
+        ),
+        (
+            lambda state: state["layers"]["2"]["state"].update(mask=torch.zeros(3, 2)),
+            "Layer '2': mask of shape (3, 2) does not fit.",
+        ),
+        (
+            lambda state: state["layers"]["2"]["state"].pop("all_scores"),
+            "Layer '2': all_scores is missing from the state or the layer.",
+        ),
+        (
+            lambda state: state["layers"]["2"]["state"].update(more=torch.zeros(3)),
+            "Layer '2': more is missing from the state or the layer.",
+        ),
+    ],
+)
+def test_a_damaged_state_is_refused_by_what_is_wrong(
+    change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    sparsifier = sparsify(perceptron(), "2:4")
+    state = copy.deepcopy(sparsifier.state_dict())
+    change(state)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        sparsifier.load_state_dict(state)
+
+
 def test_live_sets_of_another_shape_are_refused() -> None:
     model = perceptron()
     state = copy.deepcopy(sparsify(perceptron(), "4:8").model.state_dict())
@@ -122,4 +161,33 @@ def test_live_sets_of_another_shape_are_refused() -> None:
     state = copy.deepcopy(model.state_dict())
     state["0.parametrizations.weight.0.packed"] = torch.tensor([7, 3], dtype=torch.int32)
     with pytest.raises(RuntimeError, match="layer '0' under 2:4: live sets of shape"):
+        model.load_state_dict(state)
+
+
+def test_a_mask_of_another_shape_is_refused_with_both_shapes() -> None:
+    model = perceptron()
+    sparsify(model, "2:4", scores="per_weight")
+    state = copy.deepcopy(model.state_dict())
+    state["0.parametrizations.weight.0.mask"] = torch.ones(4, 4, dtype=torch.bool)
+    said = (
+        r"layer '0' under 2:4: a mask of shape \(4, 4\) does not fit a weight of shape \(16, 16\)"
+    )
+    with pytest.raises(RuntimeError, match=said):
+        model.load_state_dict(state)
+
+
+@pytest.mark.parametrize("absent", ["packed", "mask"])
+def test_a_search_is_loaded_whole_or_not_at_all(absent: str) -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    sparsifier.remove(2)
+    before = {name: sparsifier.live(name) for name in sparsifier.layers}
+    state = copy.deepcopy(sparsify(perceptron(), "2:4").model.state_dict())
+    key = f"0.parametrizations.weight.0.{absent}"
+    del state[key]
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert missing == [key] and unexpected == []
+    assert torch.equal(sparsifier.live("0"), before["0"])
+    assert sparsifier.layers["2"].live_count == 6
+    with pytest.raises(RuntimeError, match=f"Missing key.*{key}"):
         model.load_state_dict(state)

@@ -157,3 +157,15 @@ def test_masks_of_different_layers_are_refused() -> None:
         statistics.flips(first, second)
     with pytest.raises(ValueError, match="without elements"):
         statistics.agreement(first[:0], first[:0], Pattern(2, 4))
+
+
+def test_infinity_is_as_large_as_nan_and_the_weight_stays_as_it_is() -> None:
+    weight = torch.tensor([[torch.inf, torch.nan, 3.0, -torch.inf], [1.0, torch.nan, -2.0, 0.0]])
+    before = weight.clone()
+    mask = statistics.magnitude_mask(weight, Pattern(1, 4))
+    assert mask.tolist() == [[True, False, False, False], [False, True, False, False]]
+    assert torch.equal(weight.nan_to_num(7.0), before.nan_to_num(7.0))
+
+
+def test_no_positions_have_no_share_of_flips() -> None:
+    assert statistics.Flips(0, 0, 0).share == 0.0

@@ -220,6 +220,8 @@ def test_a_magnitude_layer_sees_the_optimisers_own_weights() -> None:
     seen = sparsifier.layers[""]
     assert isinstance(seen, MagnitudeLayer)
     assert seen.seen.data_ptr() == dense_weight(layer).data_ptr()
+    stored, is_per_weight = seen.stored_scores()
+    assert is_per_weight and torch.equal(stored, dense_weight(layer).abs())
 
 
 def test_sr_ste_live_set_follows_the_mask_when_asked() -> None:

@@ -121,8 +121,10 @@ def test_impossible_patterns_are_refused_with_a_sentence(text: str, said: str) -
 
 @pytest.mark.parametrize(("n", "m"), [(True, 4), (2.0, 4), ("2", "4")])
 def test_numbers_that_are_not_whole_are_refused(n: int, m: int) -> None:
-    with pytest.raises(ValueError, match="must be a whole number"):
+    with pytest.raises(ValueError, match=r"^N of an N:M pattern must be a whole number, not"):
         Pattern(n, m)
+    with pytest.raises(ValueError, match=r"^M of an N:M pattern must be a whole number, not"):
+        Pattern(1, n)
 
 
 @given(patterns(largest=99))
@@ -136,6 +138,28 @@ def test_too_many_combinations_are_counted_but_not_written_out() -> None:
     assert pattern.count > LARGEST_COUNT
     with pytest.raises(ValueError, match="choose a smaller M"):
         _ = pattern.members
+
+
+def test_as_many_combinations_as_the_limit_are_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lbc.sparsity.pattern.LARGEST_COUNT", 6)
+    assert Pattern(2, 4).members.shape == (6, 2)
+    said = "3:5 has 10 combinations in every block, more than the 6 that can be enumerated"
+    with pytest.raises(ValueError, match=said):
+        _ = Pattern(3, 5).members
+
+
+def test_about_a_million_combinations_are_the_most() -> None:
+    assert Pattern(16, 24).count < LARGEST_COUNT
+    with pytest.raises(ValueError, match="8:25 has 1,081,575 combinations"):
+        _ = Pattern(8, 25).members
+
+
+def test_the_widest_block_has_4096_weights() -> None:
+    assert Pattern(4095, 4096).count == 4096
+    with pytest.raises(ValueError, match="1:4097 is too wide: a block may have up to 4,096 weig"):
+        Pattern(1, 4097)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import combinations, pairwise
-from math import ceil, inf, nan
+from math import ceil, inf, isqrt, nan
 
 import pytest
 from hypothesis import given
@@ -76,6 +76,25 @@ def test_every_kind_has_its_own_course(kind: Kind, expected: list[int]) -> None:
     assert [schedule.live(Pattern(4, 8), epoch) for epoch in (10, 12, 14, 16, 18)] == expected
 
 
+def test_the_polynomial_is_exact_where_floats_are_not() -> None:
+    for power in (3, 100):
+        expected = published(HUGE, 0, 3, power, Fraction(1))
+        assert Schedule("polynomial", 0, 3, power).live(HUGE, 1) == expected
+
+
+def test_the_exponential_takes_roots_of_the_count() -> None:
+    assert Schedule("exponential", 0, 2).live(Pattern(1, 4), 1) == 2
+    schedule = Schedule("exponential", 1, 5)
+    assert schedule.live(Pattern(32, 64), 0.5) == Pattern(32, 64).count  # not a float's value
+    half, quarter = isqrt(HUGE.count), isqrt(isqrt(HUGE.count))
+    assert abs(schedule.live(HUGE, 3) - half) < half >> 38
+    assert abs(schedule.live(HUGE, 4) - quarter) < quarter >> 38
+
+
+def test_the_defaults_are_the_resnet_recipe() -> None:
+    assert Schedule() == Schedule("polynomial", start=0, end=60, exponent=3, steps=4)
+
+
 def test_step_waits_in_between() -> None:
     schedule = Schedule("step", 0, 8, steps=2)
     assert [schedule.live(Pattern(2, 4), epoch) for epoch in (0, 3.9, 4, 7.9, 8)] == [6, 6, 4, 4, 1]
@@ -119,7 +138,7 @@ def test_an_enormous_exponent_costs_no_more_than_a_small_one(exponent: float) ->
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"kind": "square"}, "choose polynomial"),
+        ({"kind": "square"}, "choose polynomial, linear, cosine, exponential, step"),
         ({"start": -1}, "at 0 or later"),
         ({"start": 5, "end": 5}, "ends .* before it starts"),
         ({"start": 5, "end": 4}, "ends .* before it starts"),

@@ -335,6 +335,10 @@ def test_what_a_position_adds_to_its_combinations() -> None:
     assert by_combination.position_scores().tolist() == [[9, 7, 5, 3]]
     by_combination.remove(2)  # {0,1} and {0,2} live
     assert by_combination.position_scores().tolist() == [[10.5, 12, 9, 0]]
+    for layer, stored in ((by_weight, by_weight.beta), (by_combination, by_combination.all_scores)):
+        found, is_per_weight = layer.stored_scores()
+        assert torch.equal(found, stored) and not found.requires_grad
+        assert is_per_weight is (layer is by_weight)
 
 
 @pytest.mark.parametrize("form", FORMS)

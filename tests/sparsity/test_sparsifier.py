@@ -236,13 +236,14 @@ def test_a_decided_search_is_frozen_and_costs_nothing(form: Form) -> None:
 
 @both_forms
 @pytest.mark.parametrize("live", [6, 3, 1])
-def test_finalize_leaves_a_plain_model_that_computes_the_same(form: Form, live: int) -> None:
+def test_finalize_lets_the_best_win_and_leaves_a_plain_model(form: Form, live: int) -> None:
     model, sparsifier, _ = half_way(form, live)
-    sparsifier.remove(1)
     model.eval()
+    decided = copy.deepcopy(sparsifier)
+    decided.remove(1)
     data = torch.randn(4, 3, 6, 6)
-    masks = {name: sparsifier.mask(name) for name in sparsifier.layers}
-    expected = model(data)
+    masks = {name: decided.mask(name) for name in sparsifier.layers}
+    expected = decided.model(data)
     assert sparsifier.finalize() is model
     assert torch.equal(model(data), expected)
     assert sorted(model.state_dict()) == sorted(net().state_dict())
@@ -379,3 +380,96 @@ def test_a_second_call_is_refused() -> None:
     sparsify(model, "2:4")
     with pytest.raises(ValueError, match="3: its weight already has a parametrization"):
         sparsify(model, "2:4")
+
+
+def test_the_table_lists_every_weight() -> None:
+    sparsifier = sparsify(net(), "2:4", overrides={"5": "1:4"})
+    sparsifier.remove(3)
+    assert repr(sparsifier).splitlines() == [
+        "Sparsifier (method lbc, density 88.2%)",
+        "layer  N:M    live    density",
+        "3      2:4    3 of 6  100.0%",
+        "5      1:4    3 of 4  75.0%",
+        f"0      dense          {sparsifier.skipped['0']}",
+        f"7      dense          {sparsifier.skipped['7']}",
+    ]
+    assert repr(sparsify(nn.Linear(16, 16), "8:16")).splitlines()[2] == (
+        "(model)  8:16  12,870 of 12,870  100.0%"
+    )
+
+
+def test_a_layer_knows_its_own_density() -> None:
+    sparsifier = sparsify(net(), "2:4", overrides={"5": "1:4"})
+    sparsifier.remove(1)
+    assert {name: layer.density for name, layer in sparsifier.layers.items()} == {
+        "3": 0.5,
+        "5": 0.25,
+    }
+    assert sparsifier.density() == (576 * 0.5 + 512 * 0.25) / (576 + 512)
+
+
+def test_due_says_whether_following_would_remove_anything() -> None:
+    sparsifier = sparsify(net(), "2:4", overrides={"5": "1:4"})
+    schedule = Schedule("linear", 1, 4)
+    assert not sparsifier.due(schedule, 1)
+    assert sparsifier.due(schedule, 2)
+    sparsifier.follow(schedule, 2)
+    assert not sparsifier.due(schedule, 2)
+    sparsifier.remove(1)
+    assert not sparsifier.due(schedule, 4)
+
+
+def test_progress_rises_to_one_over_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lbc.sparsity.sparse_layer.CHUNK_CELLS", 100)
+    sparsifier = sparsify(net(), "2:4", overrides={"5": "1:4"})
+    seen: list[float] = []
+    sparsifier.remove(3, progress=seen.append)
+    cells = 144 * 6 + 128 * 4
+    assert seen == sorted(set(seen)) and seen[-1] == 1.0
+    assert seen[0] == 16 * 6 / cells
+    seen.clear()
+    sparsifier.remove(3, progress=seen.append)
+    assert seen == []
+
+
+def test_scores_of_a_decided_layer_may_be_anything() -> None:
+    sparsifier = sparsify(net(), "2:4")
+    sparsifier.pin("3", 0)
+    with torch.no_grad():
+        sparsifier.layers["3"].score_parameter().fill_(torch.nan)
+    sparsifier.remove(2)
+    assert sparsifier.layers["5"].live_count == 2
+
+
+def test_masks_that_are_handed_out_are_copies() -> None:
+    sparsifier = sparsify(net(), "2:4")
+    sparsifier.mask("3").zero_()
+    assert sparsifier.density() == 1.0
+
+
+def test_an_unknown_layer_is_refused_with_the_choices() -> None:
+    with pytest.raises(ValueError, match=r"no sparse layer '9': the layers are 3, 5\."):
+        sparsify(net(), "2:4").ban("9", 0)
+
+
+def test_the_optimizer_is_not_kept_alive() -> None:
+    model = net()
+    sparsifier = sparsify(model, "2:4")
+    assert sparsifier.optimizer is None
+    optimizer = sgd(model)
+    sparsifier.remove(5, optimizer)
+    assert sparsifier.optimizer is optimizer
+    del optimizer
+    assert sparsifier.optimizer is None
+    sparsifier.remove(4)
+
+
+def test_the_sparsifier_of_a_copy_knows_the_method_and_the_order() -> None:
+    model = net()
+    sparsify(model, "2:4", "asp")
+    again = Sparsifier.of(copy.deepcopy(model))
+    assert again.method == "asp" and list(again.layers) == ["3", "5"] and again.skipped == {}
+    again.finalize()
+    assert [name for name, _ in again.model.named_parameters()] == [
+        name for name, _ in net().named_parameters()
+    ]
