@@ -14,6 +14,11 @@ from lbc.config import Experiment, parse_experiment
 # Set before torch is loaded; the processes that tests start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Helpers outside test modules also say what an assertion compared.
+pytest.register_assert_rewrite(
+    "tests.runs.searches", "tests.sparsity.searches", "tests.training.resumption"
+)
+
 settings.register_profile("lbc", deadline=None)
 settings.load_profile("lbc")
 

@@ -62,36 +62,38 @@ augments = st.builds(
 )
 
 
+files = st.text(min_size=1, max_size=20).map(lambda name: Path("/data") / name)
+data_sets = (
+    st.just(Digits())
+    | st.builds(NpzFile, file=files, test_share=st.floats(0, 1, exclude_min=True, exclude_max=True))
+    | st.builds(Cifar10, folder=files, augment=augments, workers=st.integers(0, 256))
+    | st.builds(Cifar100, folder=files, labels=st.sampled_from(["fine", "coarse"]))
+    | st.builds(IdxFiles, folder=files, emnist=st.sampled_from(["none", "letters"]))
+    | st.builds(ImageFolder, folder=files, size=st.integers(1, 256), augment=augments)
+)
+width, depth = st.integers(1, 8192), st.integers(1, 100)
+shares = st.floats(0, 1, exclude_max=True)
+models = (
+    st.builds(ConvNet, width=width, depth=depth)
+    | st.builds(Mlp, width=width, depth=depth)
+    | st.just(ResNet(name="resnet50"))
+    | st.just(CifarResNet(name="resnet56", width=32))
+    | st.builds(DeiT, patch=width.filter(lambda side: side <= 1024), drop_path=shares)
+    | st.builds(lambda kwargs: Imported(**{"import": "a.b:c", "kwargs": kwargs}), kwargs)
+    | st.builds(Timm, model=layer_names, kwargs=kwargs)
+)
+
+
 @st.composite
 def experiments(draw: st.DrawFn) -> Experiment:
-    width, depth = st.integers(1, 8192), st.integers(1, 100)
-    files = st.text(min_size=1, max_size=20).map(lambda name: Path("/data") / name)
-    shares = st.floats(0, 1, exclude_max=True)
     start, end = sorted(draw(st.lists(st.floats(0, 1e5), min_size=2, max_size=2, unique=True)))
     names: tuple[Literal["sgd", "adam", "adamw"], ...] = ("sgd", "adam", "adamw")
     name = draw(st.sampled_from(names))
     momentum = draw(st.floats(0, 1, exclude_max=True))
     return Experiment(
         name=draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}[a-z0-9]", fullmatch=True)),
-        data=draw(
-            st.just(Digits())
-            | st.builds(
-                NpzFile, file=files, test_share=st.floats(0, 1, exclude_min=True, exclude_max=True)
-            )
-            | st.builds(Cifar10, folder=files, augment=augments, workers=st.integers(0, 256))
-            | st.builds(Cifar100, folder=files, labels=st.sampled_from(["fine", "coarse"]))
-            | st.builds(IdxFiles, folder=files, emnist=st.sampled_from(["none", "letters"]))
-            | st.builds(ImageFolder, folder=files, size=st.integers(1, 256), augment=augments)
-        ),
-        model=draw(
-            st.builds(ConvNet, width=width, depth=depth)
-            | st.builds(Mlp, width=width, depth=depth)
-            | st.just(ResNet(name="resnet50"))
-            | st.just(CifarResNet(name="resnet56", width=32))
-            | st.builds(DeiT, patch=width.filter(lambda side: side <= 1024), drop_path=shares)
-            | st.builds(lambda kwargs: Imported(**{"import": "a.b:c", "kwargs": kwargs}), kwargs)
-            | st.builds(Timm, model=layer_names, kwargs=kwargs)
-        ),
+        data=draw(data_sets),
+        model=draw(models),
         pattern=draw(patterns),
         layers=draw(st.dictionaries(layer_names, dense | patterns, max_size=4)),
         skip=tuple(draw(st.lists(layer_names, max_size=3))),

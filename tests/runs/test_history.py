@@ -1,89 +1,34 @@
-"""Any moment of a run comes back exactly: torn, cut, resumed, or while it is being written."""
+"""A history gives back every moment of a run exactly, and the life of every block."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from lbc.config import Experiment
 from lbc.runs import history_writer as history
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import KEY, LARGEST_LIVE_COUNT, SearchState, decode, encode, row_bytes
 from lbc.runs.history_format import KEY_INTERVAL, read_frames, read_layers
-from lbc.runs.history_reader import RecordedLayer, Replay
+from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
 from lbc.runs.history_writer import HistoryWriter, moments_per_epoch
-from lbc.sparsity.live_sets import pack
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparse_layer import SparseLayer
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.trainer import Trainer
-from tests.runs.test_runs import REFUSED, posix, room
+from tests.runs.searches import Form, check, disturb, equal, searched, seen
 
 real_files = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
-
-Form = str
 PATTERNS = ["2:4", "4:8", "1:16", "4:16"]
-
-
-def searched(
-    pattern: str, method: str = "lbc", form: Form = "per_weight"
-) -> tuple[Sparsifier, list[LayerInfo]]:
-    model = nn.Sequential(nn.Linear(16, 8), nn.Conv2d(16, 4, 3), nn.Linear(16, 8), nn.Linear(8, 2))
-    sparsifier = sparsify(
-        model,
-        pattern,
-        method,
-        scores="per_combination" if form == "per_combination" else "per_weight",
-        overrides={"1": pattern, "2": "1:4"},
-    )
-    infos = [LayerInfo(n, at.shape, at.pattern, at.blocks) for n, at in sparsifier.layers.items()]
-    return sparsifier, infos
-
-
-def disturb(sparsifier: Sparsifier, much: float = 0.1) -> None:
-    """What training does to scores: trained ones move, or the weights they are read off do."""
-    with torch.no_grad():
-        for name, layer in sparsifier.layers.items():
-            weight = sparsifier.model.get_parameter(f"{name}.parametrizations.weight.original")
-            for moved in (weight, *layer.score_parameters()):
-                moved.add_(much * torch.randn_like(moved))
-
-
-def equal(array: npt.NDArray[Any] | None, expected: npt.NDArray[Any]) -> bool:
-    return array is not None and np.array_equal(array, expected)
-
-
-def seen(layer: SparseLayer) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    return layer.winners(), layer.live(), layer.pattern.to_blocks(layer.mask), layer.scores()
-
-
-def check(moment: RecordedLayer, now: tuple[torch.Tensor, ...]) -> None:
-    winners, live, mask, scores = (tensor.numpy() for tensor in now)
-    assert np.array_equal(moment.winners, winners)
-    assert np.array_equal(moment.mask, mask)
-    if moment.pattern.count > LARGEST_LIVE_COUNT:
-        assert moment.packed is None and moment.live() is None and moment.scores is None
-        return
-    assert equal(moment.live(), live)
-    if moment.scores_epoch == moment.epoch:
-        assert moment.scores is not None and moment.scores.dtype == np.float32
-        assert np.array_equal(moment.scores == -np.inf, ~live)
-        assert np.abs(np.where(live, moment.scores, 0) - np.where(live, scores, 0)).max() < 0.01
 
 
 @real_files
@@ -192,140 +137,6 @@ def test_methods_without_scores_of_their_own_are_kept_too(
             assert np.array_equal(told.winners, winners.numpy())
             assert equal(told.live(), live.numpy()) and equal(told.mask, mask.numpy())
     assert [moment.removal for moment in replay.moments].count(True) == (method == "asp")
-
-
-def test_a_file_of_another_version_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "scores.history"
-    path.write_text(json.dumps({"version": 1, "layers": []}) + "\n")
-    with pytest.raises(ValueError, match=r"history of version 1.*reads version 2: open it with"):
-        Replay(tmp_path)
-    with pytest.raises(ValueError, match=r"nowhere cannot be read, so no moment of this run"):
-        Replay(tmp_path / "nowhere")
-
-
-@posix
-def test_a_history_goes_on_after_a_moment_that_did_not_fit(tmp_path: Path) -> None:
-    sparsifier, infos = searched("2:4")
-    path = tmp_path / "scores.history"
-    writer = HistoryWriter(path, infos, 2)
-    writer.append(0, sparsifier)
-    sparsifier.remove(3)
-    with room(path.stat().st_size + 30), pytest.raises(OSError, match=REFUSED):
-        writer.append(1, sparsifier)
-    assert [moment.epoch for moment in Replay(path).moments] == [0]
-    writer.append(1, sparsifier)
-    sparsifier.remove(1)
-    writer.append(2, sparsifier)
-    writer.close()
-    last = Replay(path).layer("0", -1)
-    assert last.epoch == 2 and equal(last.packed, pack(sparsifier.live("0")).numpy())
-
-
-def test_a_damaged_index_ends_the_history_and_a_damaged_part_is_told(tmp_path: Path) -> None:
-    sparsifier, infos = searched("2:4")
-    path = tmp_path / "scores.history"
-    writer = HistoryWriter(path, infos, 3)
-    for epoch in range(3):
-        disturb(sparsifier)
-        writer.append(epoch, sparsifier)
-    writer.close()
-    whole, frames = path.read_bytes(), read_frames(path)
-    for place, left in [(frames[1].begin + 20, 1), (frames[2].begin + 30, 2)]:
-        path.write_bytes(flipped(whole, place))
-        assert len(Replay(path).moments) == left
-    path.write_bytes(flipped(whole, int(frames[1].starts[1])))
-    replay = Replay(path)
-    assert len(replay.moments) == 3
-    replay.layer("0", 2)
-    replay.layer("1", 0)
-    for k in (1, 2):
-        with pytest.raises(ValueError, match=r"history is damaged: layer '1' .* epoch 1\."):
-            replay.layer("1", k)
-
-
-def flipped(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
-
-
-@pytest.mark.parametrize("pattern", ["2:4", "4:16"])
-@pytest.mark.parametrize("at", [0, 3, 25])
-def test_going_on_from_a_place_gives_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, at: int
-) -> None:
-    monkeypatch.setattr(
-        history, "SCORE_BUDGET", 9 * 2 * (128 + 576 + 128)
-    )  # scores at some moments only
-    path = tmp_path / "scores.history"
-
-    def write(writer: HistoryWriter, begin: int, end: int) -> tuple[int, bool]:
-        place = writer.place
-        for moment in range(28):
-            torch.manual_seed(moment)
-            disturb(sparsifier)
-            sparsifier.remove(max(1, 24 - moment))
-            if begin <= moment < end:
-                writer.append(moment, sparsifier)
-            if moment == at - 1:
-                place = writer.place
-        writer.close()
-        return place
-
-    torch.manual_seed(1)
-    sparsifier, infos = searched(pattern)
-    place = write(HistoryWriter(path, infos, 27), 0, 28)
-    expected = path.read_bytes()
-    replay = Replay(path)
-    assert 5 <= sum(moment.scores for moment in replay.moments) <= 9
-    assert replay.moments[0].scores and replay.moments[-1].scores
-    path.write_bytes(expected + b"torn")
-    writer = HistoryWriter(path, infos, 27)
-    writer.truncate(*place)
-    torch.manual_seed(1)
-    sparsifier, infos = searched(pattern)
-    assert replay.refresh() and len(replay.moments) == at
-    write(writer, at, 28)
-    assert path.read_bytes() == expected
-    assert replay.refresh() and not replay.refresh() and len(replay.moments) == 28
-    writer = HistoryWriter(path, infos, 27)
-    with pytest.raises(ValueError, match="holds 28 moments, and 40 are needed"):
-        writer.truncate(40, False)
-    writer.close()
-
-
-def test_a_reader_beside_the_writer_sees_whole_moments_only(tmp_path: Path) -> None:
-    sparsifier, infos = searched("4:8")
-    path = tmp_path / "scores.history"
-    writer = HistoryWriter(path, infos, 60)
-    writer.append(0, sparsifier)
-    expected = [{name: seen(at) for name, at in sparsifier.layers.items()}]
-    failures: list[BaseException] = []
-    counts: list[int] = []
-    done = threading.Event()
-
-    def read() -> None:
-        replay = Replay(path)
-        try:
-            ended = False
-            while not ended:
-                ended = done.is_set()
-                replay.refresh()
-                counts.append(len(replay.moments))
-                for k in {0, counts[-1] // 2, counts[-1] - 1}:
-                    check(replay.layer("1", k), expected[k]["1"])
-        except BaseException as error:
-            failures.append(error)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for moment in range(1, 61):
-        disturb(sparsifier)
-        sparsifier.remove(max(1, 70 - moment))
-        expected.append({name: seen(at) for name, at in sparsifier.layers.items()})
-        writer.append(moment, sparsifier)
-    done.set()
-    reader.join(60)
-    writer.close()
-    assert not failures and counts[-1] == 61 and len(set(counts)) > 2
 
 
 @pytest.mark.parametrize("form", ["per_weight", "per_combination"])

@@ -3,69 +3,17 @@
 from __future__ import annotations
 
 import copy
-import io
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
-
-Form = Literal["per_weight", "per_combination"]
-both_forms = pytest.mark.parametrize("form", ["per_weight", "per_combination"])
-
-
-def net() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Tanh(), nn.Conv2d(8, 8, 3, bias=False),
-        nn.Flatten(), nn.Linear(32, 16), nn.Tanh(), nn.Linear(16, 5),
-    )  # fmt: skip
-
-
-def sgd(model: nn.Module) -> torch.optim.SGD:
-    return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
-
-
-def steps(model: nn.Module, optimizer: torch.optim.Optimizer, count: int, seed: int = 0) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    dtype = next(model.parameters()).dtype
-    for _ in range(count):
-        data = torch.randn(10, 3, 6, 6, generator=generator).to(dtype)
-        labels = torch.randint(5, (10,), generator=generator)
-        optimizer.zero_grad()
-        F.cross_entropy(model(data), labels).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-
-def half_way(form: Form, live: int = 3) -> tuple[nn.Sequential, Sparsifier, torch.optim.SGD]:
-    """A search in which ``live`` of six combinations are left."""
-    torch.manual_seed(0)
-    model = net()
-    sparsifier = sparsify(model, "2:4", scores=form)
-    optimizer = sgd(model)
-    steps(model, optimizer, 3)
-    sparsifier.remove(live, optimizer)
-    return model, sparsifier, optimizer
-
-
-def saved(state: dict[str, Any]) -> dict[str, Any]:
-    """What a state dict is after a file, loaded without pickle's freedom."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    loaded: dict[str, Any] = torch.load(file, weights_only=True)
-    return loaded
-
-
-def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        assert torch.equal(value, other[name]), name
+from tests.sparsity.searches import Form, assert_same, both_forms, half_way, net, saved, sgd, steps
 
 
 def test_the_library_in_ten_lines() -> None:
@@ -147,91 +95,6 @@ def test_what_cannot_be_is_refused_and_leaves_the_model_alone(
         sparsify(model, asked.pop("pattern", "2:4"), **asked)
     assert str(caught.value).endswith(".")
     assert list(model.state_dict()) == before
-
-
-@both_forms
-def test_removal_keeps_the_best_and_the_mask_is_their_union(form: Form) -> None:
-    _, sparsifier, _ = half_way(form, live=6)
-    scores = {name: sparsifier.scores(name) for name in sparsifier.layers}
-    sparsifier.remove(2)
-    for name, at in sparsifier.layers.items():
-        best = scores[name].topk(2, dim=1).indices
-        live = torch.zeros_like(scores[name], dtype=torch.bool).scatter_(1, best, True)
-        assert torch.equal(sparsifier.live(name), live)
-        held = live.float() @ at.pattern.combinations.float() > 0
-        assert torch.equal(sparsifier.mask(name), at.pattern.from_blocks(held, at.shape))
-        assert torch.equal(sparsifier.scores(name) == -torch.inf, ~live)
-        assert torch.equal(at.winners(), scores[name].argmax(dim=1))
-        assert at.live_count == 2
-
-
-@both_forms
-def test_removing_again_changes_nothing_and_more_never_come_back(form: Form) -> None:
-    model, sparsifier, optimizer = half_way(form)
-    before = copy.deepcopy(model.state_dict())
-    for live in (3, 4, 6, 100):
-        sparsifier.remove(live, optimizer)
-        assert_same(model.state_dict(), before)
-
-
-@both_forms
-@pytest.mark.parametrize("live", [0, -1])
-def test_removing_all_is_refused(form: Form, live: int) -> None:
-    model, sparsifier, _ = half_way(form)
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ValueError, match="keep at least 1"):
-        sparsifier.remove(live)
-    assert_same(model.state_dict(), before)
-
-
-@both_forms
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
-def test_a_score_that_is_not_finite_stops_removal_in_every_layer(form: Form, bad: float) -> None:
-    model, sparsifier, optimizer = half_way(form)
-    with torch.no_grad():
-        sparsifier.layers["5"].score_parameter()[3, 1] = bad
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(FloatingPointError, match="layer '5' is not a finite number"):
-        sparsifier.remove(1, optimizer)
-    after = model.state_dict()
-    for name, value in before.items():
-        assert torch.equal(value.nan_to_num(7.0), after[name].nan_to_num(7.0))
-
-
-def test_state_of_removed_combinations_is_dropped() -> None:
-    for make in (sgd, lambda model: torch.optim.Adam(model.parameters())):
-        model = net()
-        sparsifier = sparsify(model, "2:4")
-        optimizer = make(model)
-        steps(model, optimizer, 3)
-        sparsifier.remove(4, optimizer)
-        at = sparsifier.layers["3"]
-        state = optimizer.state[at.score_parameter()]
-        kept = [value for value in state.values() if value.shape == at.score_parameter().shape]
-        assert kept
-        for value in kept:
-            assert bool((value[~at.live()] == 0).all())
-            assert bool((value[at.live()] != 0).any())
-        sparsifier.remove(1, optimizer)
-        assert at.score_parameter() not in optimizer.state
-
-
-@both_forms
-def test_a_decided_search_is_frozen_and_costs_nothing(form: Form) -> None:
-    model, sparsifier, optimizer = half_way(form, live=1)
-    assert not sparsifier.searching
-    parameter = sparsifier.layers["3"].score_parameter()
-    assert not parameter.requires_grad and parameter.grad is None
-    assert parameter not in optimizer.state
-    scores = parameter.detach().clone()
-    masks = {name: sparsifier.mask(name) for name in sparsifier.layers}
-    weight = model.get_parameter("3.parametrizations.weight.original").detach().clone()
-    steps(model, optimizer, 3)
-    assert torch.equal(parameter, scores)
-    assert all(torch.equal(sparsifier.mask(name), mask) for name, mask in masks.items())
-    assert sparsifier.density() == 0.5
-    after = model.get_parameter("3.parametrizations.weight.original")
-    assert not torch.equal(after[masks["3"]], weight[masks["3"]])
 
 
 @both_forms
@@ -406,39 +269,6 @@ def test_a_layer_knows_its_own_density() -> None:
         "5": 0.25,
     }
     assert sparsifier.density() == (576 * 0.5 + 512 * 0.25) / (576 + 512)
-
-
-def test_due_says_whether_following_would_remove_anything() -> None:
-    sparsifier = sparsify(net(), "2:4", overrides={"5": "1:4"})
-    schedule = Schedule("linear", 1, 4)
-    assert not sparsifier.due(schedule, 1)
-    assert sparsifier.due(schedule, 2)
-    sparsifier.follow(schedule, 2)
-    assert not sparsifier.due(schedule, 2)
-    sparsifier.remove(1)
-    assert not sparsifier.due(schedule, 4)
-
-
-def test_progress_rises_to_one_over_all_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lbc.sparsity.sparse_layer.CHUNK_CELLS", 100)
-    sparsifier = sparsify(net(), "2:4", overrides={"5": "1:4"})
-    seen: list[float] = []
-    sparsifier.remove(3, progress=seen.append)
-    cells = 144 * 6 + 128 * 4
-    assert seen == sorted(set(seen)) and seen[-1] == 1.0
-    assert seen[0] == 16 * 6 / cells
-    seen.clear()
-    sparsifier.remove(3, progress=seen.append)
-    assert seen == []
-
-
-def test_scores_of_a_decided_layer_may_be_anything() -> None:
-    sparsifier = sparsify(net(), "2:4")
-    sparsifier.pin("3", 0)
-    with torch.no_grad():
-        sparsifier.layers["3"].score_parameter().fill_(torch.nan)
-    sparsifier.remove(2)
-    assert sparsifier.layers["5"].live_count == 2
 
 
 def test_masks_that_are_handed_out_are_copies() -> None:

@@ -21,7 +21,7 @@ from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training import removal
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
-from tests.training.test_resume import assert_same_run, stop_at, stored
+from tests.training.resumption import assert_same_run, stop_at, stored
 
 MakeExperiment = Callable[..., Experiment]
 
