@@ -105,7 +105,7 @@ def test_what_is_not_live_scores_less_than_anything(live: Tensor) -> None:
 
 
 @given(live_sets())
-def test_compiled_code_unpacks_the_same(live: Tensor) -> None:
+def test_what_the_compiler_is_given_unpacks_the_same(live: Tensor) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.compiler, "is_compiling", lambda: True)
         assert torch.equal(unpack(pack(live), live.shape[1]), live)

@@ -51,6 +51,37 @@ def test_an_optimizer_of_other_layers_alone_is_refused() -> None:
         sparsifier.remove(3, torch.optim.SGD(model[4].parameters(), lr=0.1))
 
 
+def test_one_layer_without_its_scores_is_enough_to_be_refused() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    scores = sparsifier.layers["2"].score_parameter()
+    optimizer = torch.optim.SGD((one for one in model.parameters() if one is not scores), lr=0.1)
+    with pytest.raises(ValueError, match=re.escape("scores of layer '2': build")):
+        sparsifier.remove(3, optimizer)
+
+
+def test_layers_that_an_optimizer_does_not_train_at_all_may_have_another() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    sparsifier.remove(3, torch.optim.SGD(model[0].parameters(), lr=0.1))
+    assert sparsifier.layers["2"].live_count == 3
+
+
+def test_the_only_layer_must_be_trained() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4", skip="2")
+    with pytest.raises(ValueError, match=re.escape("scores of layer '0': build")):
+        sparsifier.remove(3, torch.optim.SGD(model[4].parameters(), lr=0.1))
+
+
+def test_once_all_is_decided_any_optimizer_will_do() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    sparsifier.remove(1)
+    sparsifier.remove(1, torch.optim.Adam(model[4].parameters()))
+    assert not sparsifier.searching
+
+
 def test_frozen_layers_need_no_trained_scores() -> None:
     model = perceptron()
     sparsifier = sparsify(model, "2:4")
