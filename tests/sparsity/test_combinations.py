@@ -172,3 +172,12 @@ def test_a_tensor_becomes_an_array_of_the_same_numbers(kind: torch.dtype) -> Non
     assert as_array(tensor).tolist() == tensor.tolist()
     array = as_array(tensor)
     assert as_array(array) is array
+
+
+@pytest.mark.parametrize("columns", [255, 256, 257, 300])
+def test_the_last_of_many_columns_can_win(columns: int) -> None:
+    scores = np.zeros((4_001, columns), np.float32)
+    scores[1:, -1] = 1
+    found = winners(scores)
+    assert found.dtype == np.int64
+    assert found[0] == 0 and (found[1:] == columns - 1).all()
