@@ -68,6 +68,7 @@ def test_a_plain_copy_keeps_its_own_mask() -> None:
     model = perceptron()
     sparsifier = sparsify(model, "2:4")
     snapshot = copy.deepcopy(model)
+    torch.nn.Sequential(snapshot)
     sparsifier.remove(1)
     assert Sparsifier.of(snapshot).density() == 1.0
     assert sparsifier.density() == 0.5
@@ -76,3 +77,13 @@ def test_a_plain_copy_keeps_its_own_mask() -> None:
 def test_a_model_without_sparse_layers_has_no_sparsifier() -> None:
     with pytest.raises(ValueError, match=r"call sparsify\(model"):
         Sparsifier.of(perceptron())
+
+
+def test_a_copy_of_the_model_does_not_lead_its_average() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    average = AveragedModel(model)
+    Sparsifier.of(copy.deepcopy(model)).remove(1)
+    assert Sparsifier.of(average.module).density() == 1.0
+    sparsifier.remove(1)
+    assert Sparsifier.of(average.module).density() == 0.5

@@ -58,6 +58,7 @@ def test_members_and_incidence_are_those_of_torch(pattern: Pattern) -> None:
     assert np.array_equal(pattern.combinations.numpy(), pattern.incidence_array)
     for array in (pattern.member_array, pattern.incidence_array):
         assert not array.flags.writeable
+    assert pattern.incidence_array.dtype == np.bool_
 
 
 @given(live_bits())
@@ -181,3 +182,7 @@ def test_the_last_of_many_columns_can_win(columns: int) -> None:
     found = winners(scores)
     assert found.dtype == np.int64
     assert found[0] == 0 and (found[1:] == columns - 1).all()
+
+
+def test_counts_are_whole_numbers() -> None:
+    assert row_counts(np.ones((3, 5), np.bool_)).dtype == np.int32

@@ -67,3 +67,31 @@ def test_without_hold_zeros_are_trained() -> None:
     sparsify(model, "2:4").finalize()
     train(model, sgd(model))
     assert not obeys(weight_of(model, "2"))
+
+
+def test_held_zeros_come_back_whatever_fills_them() -> None:
+    model = perceptron()
+    sparsify(model, "2:4").finalize(hold=True)
+    with torch.no_grad():
+        weight_of(model, "2").fill_(1.0)
+    model.eval()(images())
+    assert not obeys(weight_of(model, "2"))
+    model.train()(images())
+    assert obeys(weight_of(model, "2"))
+
+
+def test_nothing_of_the_search_is_left_in_a_finalized_model() -> None:
+    model = perceptron()
+    sparsify(model, "2:4").finalize()
+    assert all(type(module).__module__.startswith("torch.nn") for module in model.modules())
+    assert not any(module._load_state_dict_pre_hooks for module in model.modules())
+
+
+def test_a_model_that_is_one_layer_has_the_keys_of_a_plain_one() -> None:
+    model = torch.nn.Linear(16, 16)
+    sparsifier = sparsify(model, "2:4")
+    sparsifier.remove(1)
+    assert list(sparsifier.dense_state_dict()) == ["weight", "bias"]
+    model.load_state_dict(torch.nn.Linear(16, 16).state_dict())
+    sparsifier.finalize(hold=True)
+    assert list(model.state_dict()) == ["weight", "bias"] and obeys(model.weight)

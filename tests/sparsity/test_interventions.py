@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 from torch import nn
 
 from lbc import sparsify
@@ -45,3 +46,17 @@ def test_refusals_in_all_blocks_name_the_layer_or_count_blocks() -> None:
         sparsifier.pin("", 4)
     with pytest.raises(ValueError, match="is the last one live in 16 blocks of layer ''"):
         sparsifier.ban("", 3)
+
+
+def test_the_mask_of_a_block_shrinks_with_its_live_set() -> None:
+    sparsifier = sparsify(nn.Linear(16, 4), "2:4")
+    layer = sparsifier.layers[""]
+    expected = torch.ones(16, 4, dtype=torch.bool)
+    for block, combination in ((5, 0), (15, 4), (0, 2)):
+        sparsifier.pin("", combination, block)
+        expected[block] = layer.pattern.combinations[combination]
+        assert torch.equal(layer.pattern.to_blocks(sparsifier.mask("")), expected)
+    for combination in (0, 1, 2):
+        sparsifier.ban("", combination, 9)
+    expected[9, 0] = False
+    assert torch.equal(layer.pattern.to_blocks(sparsifier.mask("")), expected)

@@ -191,3 +191,12 @@ def test_a_search_is_loaded_whole_or_not_at_all(absent: str) -> None:
     assert sparsifier.layers["2"].live_count == 6
     with pytest.raises(RuntimeError, match=f"Missing key.*{key}"):
         model.load_state_dict(state)
+
+
+def test_absent_scores_are_named() -> None:
+    model = perceptron()
+    sparsify(model, "2:4")
+    state = copy.deepcopy(model.state_dict())
+    key = "0.parametrizations.weight.0.all_scores"
+    del state[key]
+    assert model.load_state_dict(state, strict=False).missing_keys == [key]

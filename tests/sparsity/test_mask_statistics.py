@@ -169,3 +169,8 @@ def test_infinity_is_as_large_as_nan_and_the_weight_stays_as_it_is() -> None:
 
 def test_no_positions_have_no_share_of_flips() -> None:
     assert statistics.Flips(0, 0, 0).share == 0.0
+
+
+def test_kept_weights_are_counted_in_whole_numbers() -> None:
+    kept = statistics.kept_at_positions(np.array([2, 0, 1, 0, 0, 0]), Pattern(2, 4))
+    assert kept.dtype == np.int64 and kept.tolist() == [3, 2, 0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 
@@ -156,3 +157,20 @@ def test_clipping_without_the_scores_keeps_the_two_forms_equal() -> None:
         winners.append([layer.winners() for layer in sparsifier.layers.values()])
     for one, other in zip(*winners, strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_users_freezing_outlasts_a_decided_search_and_an_earlier_state() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    early = copy.deepcopy(model.state_dict())
+    scores = sparsifier.score_parameters()
+    sparsifier.remove(1)
+    model.load_state_dict(early)
+    assert all(one.requires_grad for one in scores)
+    model.requires_grad_(False)
+    layer = sparsifier.layers["0"]
+    for live in (5, 1):
+        layer.remove(live)
+        assert not layer.score_parameter().requires_grad
+    model.load_state_dict(early)
+    assert not any(one.requires_grad for one in scores)

@@ -119,6 +119,8 @@ def test_progress_rises_to_one_over_all_layers(monkeypatch: pytest.MonkeyPatch) 
     seen.clear()
     sparsifier.remove(3, progress=seen.append)
     assert seen == []
+    sparsifier.remove(1, progress=seen.append)
+    assert seen == sorted(set(seen)) and seen[-1] == 1.0
 
 
 def test_scores_of_a_decided_layer_may_be_anything() -> None:

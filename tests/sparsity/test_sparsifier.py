@@ -303,3 +303,43 @@ def test_the_sparsifier_of_a_copy_knows_the_method_and_the_order() -> None:
     assert [name for name, _ in again.model.named_parameters()] == [
         name for name, _ in net().named_parameters()
     ]
+
+
+def test_choosing_as_many_as_live_changes_nothing() -> None:
+    layer = sparsify(net(), "2:4").layers["3"]
+    assert layer.choose(6) == (layer.live_sets, layer.mask)
+    layer.remove(3)
+    live_sets, mask = layer.choose(3)
+    assert live_sets is layer.live_sets and mask is layer.mask
+
+
+def test_masks_and_live_sets_keep_their_type_whatever_the_model_becomes() -> None:
+    model = net()
+    sparsifier = sparsify(model, "2:4")
+    sparsifier.remove(3)
+    before = sparsifier.live("3")
+    model.type(torch.float64)
+    layer = sparsifier.layers["3"]
+    assert layer.mask.dtype == torch.bool and layer.packed.dtype == torch.uint8
+    assert torch.equal(sparsifier.live("3"), before)
+    assert model(torch.randn(2, 3, 6, 6, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_a_model_copied_with_its_optimizer_trains_its_own_scores() -> None:
+    model = net()
+    sparsifier = sparsify(model, "2:4")
+    twin, optimizer = copy.deepcopy((sparsifier, sgd(model)))
+    before = [one.detach().clone() for one in twin.score_parameters()]
+    steps(twin.model, optimizer, 2)
+    for now, then, other in zip(
+        twin.score_parameters(), before, sparsifier.score_parameters(), strict=True
+    ):
+        assert not torch.equal(now, then) and torch.equal(other, then)
+
+
+def test_a_state_dict_can_keep_its_parameters() -> None:
+    model = net()
+    sparsifier = sparsify(model, "2:4")
+    key = "3.parametrizations.weight.0.all_scores"
+    assert model.state_dict(keep_vars=True)[key] is sparsifier.layers["3"].score_parameter()
+    assert not model.state_dict()[key].requires_grad
