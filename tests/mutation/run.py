@@ -297,7 +297,7 @@ def _accepted() -> set[Key]:
     """The mutants that mutants.md lists: rows of module, function, change and reason."""
     lines = ACCEPTED.read_text(encoding="utf-8").splitlines()
     cells = (re.split(r"(?<!\\)\|", line) for line in lines)
-    rows = ([cell.strip() for cell in row] for row in cells if len(row) == 6)
+    rows = ([cell.strip() for cell in row] for row in cells if len(row) == 6 and "`" in row[3])
     return {(row[1], row[2], row[3].strip("`").replace(BAR, "|")) for row in rows}
 
 

@@ -41,6 +41,7 @@ def test_values_are_put_where_they_belong_and_nowhere_else(value: float) -> None
 def test_a_percentile_is_a_value_that_is_there() -> None:
     sample = np.array([5.0, 1.0, 4.0, 2.0, 3.0])
     assert [percentile(sample, at) for at in (0, 25, 50, 80, 100)] == [1, 2, 3, 4, 5]
+    assert percentile(np.arange(1001.0), 50) == 500
 
 
 def test_tensors_become_arrays_that_share_their_memory() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lbc import Schedule, sparsify
+from lbc import Schedule, Sparsifier, sparsify
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from tests.sparsity.networks import METHODS, images, perceptron, sgd, train
@@ -102,3 +103,15 @@ def test_transposed_convolutions_and_attention_end_sparse(method: dict[str, Any]
     torch.testing.assert_close(model(data), expected)
     for weight in (model.up.weight.movedim(0, 1), model.attention.in_proj_weight):
         assert check(weight, Pattern(2, 4)).density == 0.5
+
+
+def test_a_copy_knows_which_weights_are_transposed() -> None:
+    model = transposed_perceptron()
+    sparsify(model, "2:4", skip="4")
+    again = Sparsifier.of(copy.deepcopy(model))
+    assert list(again.layers) == ["0", "2"]
+    plain = again.finalize()
+    for name in ("0", "2"):
+        weight = plain.get_parameter(f"{name}.weight")
+        found = check(weight.T, Pattern(2, 4))
+        assert found.valid and found.density == 0.5
