@@ -70,3 +70,10 @@ def test_sparsify_refuses_above_four_gib() -> None:
     model = nn.Linear(1 << 15, 1 << 10, device="meta")
     with pytest.raises(ValueError, match=r"above the limit of 4\.00 GiB: train with SGD"):
         sparsify(model, "4:8")
+
+
+def test_methods_that_train_no_scores_are_not_charged_for_them() -> None:
+    bits = 64 * 64 // 16 * 1609
+    sparsify(nn.Linear(64, 64), "8:16", "asp", memory_limit=bits)
+    with pytest.raises(ValueError, match="Per-combination scores would take"):
+        sparsify(nn.Linear(64, 64), "8:16", memory_limit=bits)
