@@ -37,7 +37,7 @@ PACKAGE = ROOT / "lbc" / "sparsity"
 ACCEPTED = ROOT / "tests" / "mutants.md"
 REQUIRED = 0.95
 
-TESTS = ["tests/sparsity", "tests/training/test_interventions.py"]
+TESTS = ["tests/sparsity"]
 LEFT_OUT = "not without_graph_breaks and not every_rank_ends"
 """Tests that compile or start processes take longer than all others together."""
 
