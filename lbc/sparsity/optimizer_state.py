@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -46,9 +47,20 @@ def check_optimizer(optimizer: torch.optim.Optimizer, trained: Mapping[str, Trai
         )
 
 
-def warn_of_untrained(trained: Mapping[str, Trained], versions: Mapping[str, int]) -> None:
-    """Warn if weights are not of the ``versions`` given and no layer's scores have ever changed."""
-    if all(weight._version == versions[name] for name, (weight, _) in trained.items()):
+Versions = Mapping[str, tuple[ref[Tensor], int]]
+"""Weights by layer, and how often each had been changed in place."""
+
+
+def weight_versions(trained: Mapping[str, Trained]) -> Versions:
+    """The present versions of the weights."""
+    return {name: (ref(weight), weight._version) for name, (weight, _) in trained.items()}
+
+
+def warn_of_untrained(trained: Mapping[str, Trained], versions: Versions) -> None:
+    """Warn if weights have changed since ``versions`` and no layer's scores ever have."""
+    now = weight_versions(trained)
+    known = {name: at for name, at in versions.items() if name in now and at[0]() is now[name][0]()}
+    if all(now[name] == at for name, at in known.items()):
         return
     scores = [one for _, layer in trained.values() for one in layer.score_parameters()]
     if scores and all(bool((one == one.flatten()[:1]).all()) for one in scores):

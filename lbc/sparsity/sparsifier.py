@@ -18,6 +18,7 @@ from lbc.sparsity.optimizer_state import (
     check_optimizer,
     forget_removed,
     warn_of_untrained,
+    weight_versions,
 )
 from lbc.sparsity.progress import Progress, as_fractions
 from lbc.sparsity.schedule import Schedule
@@ -50,7 +51,7 @@ class Sparsifier:
         self._optimizer: ref[torch.optim.Optimizer] | None = None
         self._sites = sites
         self._finalized: tuple[int, int] | None = None
-        self._versions = {name: self.dense_weight(name)._version for name in layers}
+        self._versions = weight_versions(self._trained())
 
     # -- reading --------------------------------------------------------------------------------
 

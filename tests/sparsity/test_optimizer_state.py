@@ -45,6 +45,13 @@ def test_pruning_an_untouched_model_warns_of_nothing() -> None:
         sparsify(perceptron(), "2:4").finalize()
 
 
+def test_a_copy_of_an_untouched_model_warns_of_nothing() -> None:
+    sparsifier = sparsify(perceptron(), "2:4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy.deepcopy(sparsifier).remove(1)
+
+
 def test_an_optimizer_of_other_layers_alone_is_refused() -> None:
     model = perceptron()
     sparsifier = sparsify(model, "2:4")
