@@ -41,7 +41,7 @@ class Sparsifier:
         layers: dict[str, SparseLayer],
         skipped: dict[str, str],
         sites: dict[str, Site],
-        method: str = "lbc",
+        method: str,
     ) -> None:
         self.model = model
         self.layers = layers
@@ -76,9 +76,9 @@ class Sparsifier:
         return self._sites[name].canonical(tensor)
 
     def density(self) -> float:
-        """Share of weights kept, over all sparse layers, also once finalized (1.0 if none)."""
+        """Share of weights kept, over all sparse layers, also once finalized."""
         kept, total = self._finalized or self._kept_weights()
-        return kept / total if total else 1.0
+        return kept / total
 
     @property
     def searching(self) -> bool:

@@ -95,3 +95,28 @@ def test_a_model_that_is_one_layer_has_the_keys_of_a_plain_one() -> None:
     model.load_state_dict(torch.nn.Linear(16, 16).state_dict())
     sparsifier.finalize(hold=True)
     assert list(model.state_dict()) == ["weight", "bias"] and obeys(model.weight)
+
+
+def test_zeros_are_held_where_only_parts_of_the_model_are_called() -> None:
+    model = perceptron()
+    sparsify(model, "2:4").finalize(hold=True)
+    optimizer = sgd(model)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model[2](model[1](model[0](images()))).square().mean().backward()
+        optimizer.step()
+    assert obeys(weight_of(model, "0")) and obeys(weight_of(model, "2"))
+
+
+def test_the_table_names_the_model_itself_and_gives_each_density() -> None:
+    model = torch.nn.Linear(8, 4)
+    sparsifier = sparsify(model, "2:4")
+    assert str(sparsifier).splitlines() == [
+        "Sparsifier (method lbc, density 100.0%)",
+        "layer    N:M  live    density",
+        "(model)  2:4  6 of 6  100.0%",
+    ]
+    sparsifier.remove(1)
+    assert str(sparsifier).splitlines()[2] == "(model)  2:4  1 of 6  50.0%"
+    skipping = sparsify(perceptron(), "2:4", skip="0")
+    assert str(skipping).splitlines()[-2].split() == ["0", "dense", "skipped", "on", "request"]

@@ -200,3 +200,17 @@ def test_absent_scores_are_named() -> None:
     key = "0.parametrizations.weight.0.all_scores"
     del state[key]
     assert model.load_state_dict(state, strict=False).missing_keys == [key]
+
+
+@pytest.mark.parametrize("stored", ["state_dict", "dense_state_dict"])
+def test_what_sr_ste_stores_is_the_mask_of_the_present_weights(stored: str) -> None:
+    sparsifier = sparsify(perceptron(), "2:4", method="sr-ste")
+    with torch.no_grad():
+        sparsifier.dense_weight("0").copy_(torch.randn(16, 16))
+    size = sparsifier.dense_weight("0").detach().abs().reshape(-1, 4)
+    largest = torch.zeros_like(size).scatter_(1, size.topk(2, dim=1).indices, 1.0).bool()
+    if stored == "state_dict":
+        mask = sparsifier.state_dict()["layers"]["0"]["state"]["mask"]
+    else:
+        mask = sparsifier.dense_state_dict()["0.weight"] != 0
+    assert torch.equal(mask.reshape(-1, 4), largest)

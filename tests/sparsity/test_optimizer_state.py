@@ -181,3 +181,16 @@ def test_a_users_freezing_outlasts_a_decided_search_and_an_earlier_state() -> No
         assert not layer.score_parameter().requires_grad
     model.load_state_dict(early)
     assert not any(one.requires_grad for one in scores)
+
+
+def test_a_ban_clears_what_the_optimizer_keeps_of_the_combination() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    assert sparsifier.schedule is None and sparsifier.optimizer is None
+    optimizer = sgd(model)
+    train(model, optimizer)
+    layer = sparsifier.layers["0"]
+    sparsifier.ban("0", 3, block=5, optimizer=optimizer)
+    momentum = optimizer.state[layer.score_parameter()]["momentum_buffer"]
+    assert momentum[5, 3] == 0 and momentum[5, 2] != 0 and momentum[4, 3] != 0
+    assert sparsifier.optimizer is optimizer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
@@ -343,3 +343,23 @@ def test_a_state_dict_can_keep_its_parameters() -> None:
     key = "3.parametrizations.weight.0.all_scores"
     assert model.state_dict(keep_vars=True)[key] is sparsifier.layers["3"].score_parameter()
     assert not model.state_dict()[key].requires_grad
+
+
+def test_example_inputs_find_the_classifier_wherever_it_is_registered() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(16, 4)  # makes the output
+            self.second = nn.Linear(8, 16)
+
+        def forward(self, data: Tensor) -> Tensor:
+            logits: Tensor = self.first(self.second(data).relu())
+            return logits
+
+    found = sparsify(Net(), "2:4", example_inputs=torch.randn(2, 8))
+    assert found.skipped == {"first": "the classifier"} and set(found.layers) == {"second"}
+
+
+def test_methods_without_scores_are_bound_by_memory_too() -> None:
+    with pytest.raises(ValueError, match="The live combinations would take"):
+        sparsify(nn.Linear(64, 64), "8:16", method="asp", memory_limit=50_000)
