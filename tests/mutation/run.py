@@ -41,7 +41,7 @@ TESTS = ["tests/sparsity"]
 LEFT_OUT = "not without_graph_breaks and not every_rank_ends"
 """Tests that compile or start processes take longer than all others together."""
 
-PATIENCE = 2.0
+PATIENCE = 10.0
 """Seconds of tests after which a mutant counts as not noticed."""
 
 SECONDS = 10
