@@ -34,14 +34,14 @@ class LayerPlan:
     shape: tuple[int, ...]
     """(O, I, *kernel), whatever the tensor's own order; () if it is not initialised yet."""
     pattern: Pattern | None
-    reason: str = ""
-    overridden: bool = False
+    reason: str
+    overridden: bool
     """Whether the layer was given an N:M, or density, of its own."""
-    module: str = ""
+    module: str
     """Name of the module that holds the tensor."""
-    tensor: str = "weight"
+    tensor: str
     """Attribute name of the tensor."""
-    input_dim: int = 1
+    input_dim: int
     """The tensor's input dimension: 0 for transposed convolutions and transformers' Conv1D."""
 
     @property

@@ -261,3 +261,25 @@ def test_nothing_left_for_a_pattern_is_refused_with_every_reason() -> None:
         plan_layers(nn.Linear(6, 6), PATTERN)
     with pytest.raises(ValueError, match="has no weight of two dimensions"):
         plan_layers(nn.ReLU(), PATTERN)
+
+
+def test_a_plan_has_whole_numbers_and_a_flag() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Bilinear(8, 8, 8), nn.Linear(8, 4))
+    linear, bilinear, _ = plan_layers(model, "2:4")
+    assert isinstance(linear.blocks, int) and linear.blocks == 16
+    assert linear.overridden is False and bilinear.input_dim == 1
+
+
+def test_all_names_of_a_shared_weight_are_given() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.one, self.two, self.three = (nn.Linear(8, 8) for _ in range(4))
+            self.two.weight = self.three.weight = self.one.weight
+            self.twin = nn.Linear(8, 8)
+            self.twin.again = self.twin.weight
+            self.out = nn.Linear(8, 4)
+
+    reasons = {plan.name: plan.reason for plan in plan_layers(Shared(), "2:4")}
+    assert reasons["one"] == "its weight is shared with two, three"
+    assert reasons["twin"] == "its weight is shared with twin.again"

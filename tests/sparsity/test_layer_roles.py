@@ -113,3 +113,13 @@ def test_a_layer_that_shares_an_embedding_s_weight_is_the_head() -> None:
     model = Parts(words=nn.Embedding(20, 8), out=nn.Linear(8, 20), body=body())
     model.get_submodule("out").weight = model.get_submodule("words").weight
     assert heads(model) == {"out": "the classifier, by a weight shared with an embedding"}
+
+
+def test_a_convolution_of_two_channels_can_be_depthwise_and_one_of_a_single_channel_not() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 2, 3), nn.Conv2d(2, 2, 3, groups=2), nn.Conv2d(2, 1, 1), nn.Conv2d(1, 8, 1),
+        nn.Conv2d(8, 8, 1),
+    )  # fmt: skip
+    reasons = {plan.name: plan.reason for plan in plan_layers(model, "2:4")}
+    assert reasons["1"] == "depthwise convolution"
+    assert reasons["3"] == "input width 1 is not a multiple of 4"

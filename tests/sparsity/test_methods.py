@@ -237,3 +237,25 @@ def test_sr_ste_live_set_follows_the_mask_when_asked() -> None:
     assert torch.equal(sparsifier.live("").sum(dim=1), torch.ones(8, dtype=torch.long))
     live = sparsifier.live("").float() @ sparsifier.layers[""].pattern.combinations.float()
     assert torch.equal(live.bool(), held)
+
+
+def test_sr_ste_is_sparse_from_the_start_and_never_decided() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+    sparsifier = sparsify(model, "2:4", method="sr-ste")
+    layer = sparsifier.layers["0"]
+    assert (sparsifier.density(), layer.live_count, sparsifier.searching) == (0.5, 1, True)
+    assert layer.live_sets.counts().tolist() == [1] * 16 and layer.live_sets.blocks == 16
+    sparsifier.remove(1)
+    assert sparsifier.searching and PULL == 2e-4  # the paper's
+
+
+def test_sr_ste_chooses_by_the_weights_that_the_optimiser_trains_after_a_move() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+    sparsifier = sparsify(model, "2:4", method="sr-ste")
+    model.double()
+    model(torch.ones(1, 8, dtype=torch.float64))
+    with torch.no_grad():
+        sparsifier.dense_weight("0").copy_(torch.arange(64.0).reshape(8, 8).flip(1))
+    sparsifier.sync_live_sets()
+    kept = torch.tensor([True, True, False, False]).repeat(2).expand(8, -1)
+    assert torch.equal(sparsifier.mask("0"), kept)

@@ -11,12 +11,18 @@ from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.score_memory import check_memory, plan_memory
 from lbc.sparsity.sparse_layer import Form
 
+
+def planned(name: str, shape: tuple[int, ...], pattern: Pattern | None) -> LayerPlan:
+    reason = "" if pattern else "the classifier"
+    return LayerPlan(name, "Conv1d", shape, pattern, reason, False, name, "weight", 1)
+
+
 SHAPE = (8, 16, 3)
 WEIGHTS = 384
 PLANS = (
-    LayerPlan("one", "Conv1d", SHAPE, Pattern(2, 4)),
-    LayerPlan("two", "Conv1d", SHAPE, Pattern(4, 8)),
-    LayerPlan("dense", "Linear", (5, 16), None, "the classifier"),
+    planned("one", SHAPE, Pattern(2, 4)),
+    planned("two", SHAPE, Pattern(4, 8)),
+    planned("dense", (5, 16), None),
 )
 BITS = 96 * 1 + 48 * 9
 """Blocks of six and of seventy combinations, with a bit for each, in whole bytes."""
@@ -50,7 +56,7 @@ def test_live_bits_may_take_the_limit_and_no_more() -> None:
 
 
 def test_the_refusal_gives_sizes_in_gib() -> None:
-    plan = LayerPlan("wide", "Linear", (1 << 13, 1 << 13), Pattern(2, 4))
+    plan = planned("wide", (1 << 13, 1 << 13), Pattern(2, 4))
     with pytest.raises(ValueError, match=r"take 1\.20 GiB, above the limit of 1\.00") as refused:
         check_memory([plan], "per_combination", 1 << 30, copies=3)
     assert "scores='per_weight' (exact, 0.83 GiB)" in str(refused.value)

@@ -44,12 +44,11 @@ class SrSteLayer(MagnitudeLayer):
     @torch.inference_mode(False)
     @torch.no_grad()
     def choose(
-        self, _live: int, /, scored: Callable[[int], object] = lambda _: None
+        self, _live: int, /, _scored: Callable[[int], object] = lambda _: None
     ) -> tuple[LiveSets, Tensor]:
         """The largest of the present weights."""
         mask = self._largest(self.seen)
         winners = self.pattern.index_of(self.pattern.to_blocks(mask)).int()
-        scored(self.blocks * self.pattern.count)
         return LiveSets(self.blocks, self.pattern.count, mask.device, winners=winners), mask
 
     @torch.no_grad()
