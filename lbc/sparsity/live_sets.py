@@ -151,7 +151,7 @@ class LiveSets:
             )
         if stored.dtype == torch.int32:
             return cls(blocks, count, stored.device, winners=stored)
-        # One row stands for all blocks until something is removed.
+        # One row represents all blocks until something is removed.
         if len(stored) == 1 and bool(unpack(stored, count).all()):
             return cls(blocks, count, stored.device)
         return cls(blocks, count, stored.device, bits=stored.expand(blocks, -1))

@@ -163,7 +163,7 @@ class RoleTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         names = shared.last if shared else frozenset[str]()
         embedding = self._sites[name].is_embedding
         if not any(self._sites[other].is_embedding is embedding for other in names):
-            names |= {name}  # of several layers with one weight the first stands for all
+            names |= {name}  # several layers with one weight are represented by the first
         self._set(tensor, _Label())  # keeps its storage
         self._labels[_address(tensor)] = _Label(names, names, is_weight=True)
 

@@ -23,7 +23,7 @@ DATA = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
 
 
 class Net(nn.Module):
-    """Layers registered in an order that says nothing, and a forward of one's own."""
+    """Layers registered in an arbitrary order, with a custom forward."""
 
     def __init__(self, forward: Callable[[Any, Tensor], Any]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Whatever goes wrong in a thread is a sentence in the window, and everything else goes on."""
+"""A failure in a thread becomes a sentence in the window, and everything else keeps working."""
 
 from __future__ import annotations
 
