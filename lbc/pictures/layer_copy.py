@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lbc.pictures.layer_moment import LayerMoment, LayerState, Watch, sampled
+from lbc.pictures.layer_moment import Watch, sampled
+from lbc.runs.layer_moment import LayerMoment, LayerState
 from lbc.sparsity.arrays import Floats
 from lbc.sparsity.blocks import block_coordinates
 

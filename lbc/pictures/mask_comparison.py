@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lbc.pictures.layer_moment import LayerMoment, ReadWeights, Watch, past_moment
+from lbc.pictures.layer_moment import ReadWeights, Watch, past_moment
 from lbc.pictures.mask_snapshot import MaskRequest, Reference
 from lbc.runs.history_reader import Replay
+from lbc.runs.layer_moment import LayerMoment
 
 NOT_YET = "The run has no such moment yet: nothing is compared."
 

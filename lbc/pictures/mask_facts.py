@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lbc.pictures.layer_moment import LayerMoment
+from lbc.runs.layer_moment import LayerMoment
 from lbc.sparsity.arrays import Bools, Floats, Indices
 from lbc.sparsity.combinations import index_of, winners
 from lbc.sparsity.mask_statistics import magnitude_mask
@@ -46,7 +46,8 @@ def mask_facts(moment: LayerMoment) -> MaskFacts:
         share = pattern.n if moment.additive else 1
         beta = beta - np.float32(pattern.initial_score / share)
     kept = moment.kept()
-    return MaskFacts(moment, kept, moment.weights_by_block(), beta, _best(moment, kept))
+    weights = None if moment.weights is None else moment.pattern.to_blocks(moment.weights)
+    return MaskFacts(moment, kept, weights, beta, _best(moment, kept))
 
 
 def _best(moment: LayerMoment, kept: Bools) -> Indices | None:
@@ -59,9 +60,9 @@ def _best(moment: LayerMoment, kept: Bools) -> Indices | None:
     decided = index_of(kept, moment.pattern)
     if decided is not None:
         return decided
-    if moment.raw is None or moment.blocks * moment.count > LARGEST_SEARCH:
+    if moment.raw is None or moment.blocks * moment.pattern.count > LARGEST_SEARCH:
         return None
-    rows = max(1, _CHUNK_SCORES // moment.count)
+    rows = max(1, _CHUNK_SCORES // moment.pattern.count)
     found = []
     for first in range(0, moment.blocks, rows):
         scores = moment.scores(slice(first, first + rows))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from lbc.pictures.colour_keys import Key
-from lbc.pictures.layer_moment import LayerMoment, LayerState, Watch
+from lbc.pictures.layer_moment import Watch
 from lbc.pictures.level_of_detail import Reduction
 from lbc.pictures.mask_colours import (
     Coloured,
@@ -29,6 +29,7 @@ from lbc.pictures.score_snapshot import (
     fixed,
 )
 from lbc.runs.history_walks import RemovalTimes
+from lbc.runs.layer_moment import LayerMoment, LayerState
 from lbc.sparsity.arrays import Bools, Floats, Indices
 from lbc.sparsity.combinations import members_mask
 from lbc.sparsity.pattern import Pattern
@@ -192,8 +193,8 @@ def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[
             return mask_alone(kept), "No scores are kept of this moment: the mask alone is shown."
         case "best":
             return mask_alone(kept), (
-                f"While {facts.moment.count:,} combinations are in the running the best of them "
-                "are not looked for: the mask alone is shown."
+                f"While {facts.moment.pattern.count:,} combinations are in the running the best of "
+                "them are not looked for: the mask alone is shown."
             )
     return mask_alone(kept), ""
 

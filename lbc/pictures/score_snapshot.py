@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from lbc.pictures.colour_keys import Key, Scale, winner_codes, winner_key
-from lbc.pictures.layer_moment import LayerMoment, LayerState, Watch
+from lbc.pictures.layer_moment import Watch
 from lbc.pictures.level_of_detail import Reduction, reduce_codes
 from lbc.pictures.score_codes import (
     REMOVED,
@@ -23,6 +23,7 @@ from lbc.pictures.score_codes import (
     values,
 )
 from lbc.runs.history_walks import RemovalTimes
+from lbc.runs.layer_moment import LayerMoment, LayerState
 from lbc.sparsity.arrays import Bools, Floats, Indices, by_chunks
 from lbc.sparsity.combinations import winners
 from lbc.sparsity.pattern import Pattern
@@ -210,7 +211,7 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
 
 def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:
     """The value of each cell, (blocks, K), whether a cell is a position, and the layout."""
-    by_position = moment.count > LARGEST_DRAWN_COUNT
+    by_position = moment.pattern.count > LARGEST_DRAWN_COUNT
     scores = _positions(moment) if by_position else _scores(moment)
     return scores, by_position, Fold(moment.shape[0], moment.blocks, scores.shape[1])
 
@@ -218,7 +219,7 @@ def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:
 def _shows_winners(moment: LayerMoment, look: Look) -> bool:
     """Whether to show winners: every block has one combination left, the best, and every difference
     and margin would look the same."""
-    if look.colour == "score" or look.held or moment.count > LARGEST_DRAWN_COUNT:
+    if look.colour == "score" or look.held or moment.pattern.count > LARGEST_DRAWN_COUNT:
         return False
     return int(np.count_nonzero(moment.mask)) == moment.blocks * moment.pattern.n
 

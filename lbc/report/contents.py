@@ -14,9 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from lbc.config import load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.report.layer_summary import LayerSummary, summarise_layer
-from lbc.runs.events import LayerInfo
 from lbc.runs.folder import EPOCH_COLUMNS, STEP_COLUMNS, RunState
-from lbc.runs.history_reader import RecordedLayer, Replay
+from lbc.runs.history_reader import Replay
 from lbc.runs.records import read_records
 from lbc.runs.unfinished_run import being_trained, read_state
 
@@ -144,17 +143,14 @@ def _read_layers(path: Path, cancel: threading.Event | None) -> tuple[LayerSumma
         return ()
     try:
         replay = Replay(path)
-        return tuple(
-            summarise_layer(info, _moments(replay, info, cancel)) for info in replay.layers
-        )
+        layers = range(len(replay.layers))
+        return tuple(summarise_layer(replay, at, _moments(replay, cancel)) for at in layers)
     except ValueError as error:
         raise ReportError(str(error)) from error
 
 
-def _moments(
-    replay: Replay, info: LayerInfo, cancel: threading.Event | None
-) -> Iterator[RecordedLayer]:
+def _moments(replay: Replay, cancel: threading.Event | None) -> Iterator[int]:
     for moment in range(len(replay.moments)):
         if cancel is not None and cancel.is_set():
             raise ReportCancelled
-        yield replay.layer(info.name, moment)
+        yield moment

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from lbc.pictures.colour_keys import winner_codes, winner_key
 from lbc.pictures.colour_tables import lookup_table
 from lbc.pictures.score_codes import Fold, difference, levels, quantise
-from lbc.runs.history_reader import MomentInfo, RecordedLayer, Replay
+from lbc.runs.history_reader import MomentInfo, Replay
+from lbc.runs.layer_moment import LayerMoment
 from lbc.runs.records import read_records
 from lbc.sparsity.combinations import winners
 
@@ -39,7 +40,9 @@ def draw_run(folder: Path) -> list[Path]:
     chosen = _choose(replay.moments)
     for info in replay.layers:
         moments = [replay.layer(info.name, k) for k in chosen]
-        if moments and all(moment.scores is not None for moment in moments):
+        if moments and all(
+            moment.raw is not None and moment.packed is not None for moment in moments
+        ):
             paths.append(pictures / f"scores-{info.name or 'model'}.png")
             _save(_heatmaps(info.name, moments), paths[-1])
     return paths
@@ -77,7 +80,7 @@ def _curves(steps: Columns, epochs: Columns, title: str) -> Figure:
     return figure
 
 
-def _heatmaps(name: str, moments: list[RecordedLayer]) -> Figure:
+def _heatmaps(name: str, moments: list[LayerMoment]) -> Figure:
     figure = Figure(figsize=(3.2 * len(moments) + 0.8, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     pattern = moments[0].pattern
@@ -87,17 +90,18 @@ def _heatmaps(name: str, moments: list[RecordedLayer]) -> Figure:
     return figure
 
 
-def _heatmap(axes: Axes, moment: RecordedLayer) -> None:
+def _heatmap(axes: Axes, moment: LayerMoment) -> None:
     """Every combination by its difference, or, once all is decided, every block by its winner."""
-    assert moment.scores is not None
-    live = int((moment.scores > -np.inf).sum(axis=1).max())
+    scores = moment.scores()
+    assert scores is not None
+    live = int((scores > -np.inf).sum(axis=1).max())
     if live == 1:
         fold, state = Fold(moment.shape[0], moment.blocks, 1), "winners"
-        codes = winner_codes(winners(moment.scores), moment.pattern)[:, None]
+        codes = winner_codes(winners(scores), moment.pattern)[:, None]
         table = winner_key(moment.pattern).table(_WHITE)
     else:
         fold = Fold(moment.shape[0], moment.blocks, moment.pattern.count)
-        shown = difference(moment.scores)
+        shown = difference(scores)
         low, high = levels(shown, "difference")
         codes, table = quantise(shown, low, high), lookup_table("difference", _WHITE)
         state = f"{live} live, ±{high:.2g}"

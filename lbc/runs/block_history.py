@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.events import Intervened
-from lbc.runs.history_codec import LARGEST_LIVE_COUNT
+from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState
 from lbc.runs.history_format import RecordedScores
 from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
-from lbc.sparsity.combinations import union, unpack
+from lbc.sparsity.combinations import unpack
 from lbc.sparsity.pattern import Pattern
 
 
@@ -82,10 +82,8 @@ def biography(
 
     ``kept`` maps moments to the scores of this block alone, ``done`` are its interventions.
     """
-    if pattern.count > LARGEST_LIVE_COUNT:
-        live, mask = None, unpack(bits, pattern.m)
-    else:
-        live, mask = unpack(bits, pattern.count), union(bits, pattern)
+    live = unpack(bits, pattern.count) if pattern.count <= LARGEST_LIVE_COUNT else None
+    mask = SearchState(winners, bits).kept(pattern)
     scores = positions = None
     if any(one.by_position for one in kept.values()):
         positions = np.full((len(epochs), pattern.m), np.nan, np.float32)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import zstandard
 
-from lbc.sparsity.arrays import Array
-from lbc.sparsity.combinations import pack
+from lbc.sparsity.arrays import Array, Bools
+from lbc.sparsity.combinations import pack, union, unpack
 from lbc.sparsity.pattern import Pattern
 
 LARGEST_LIVE_COUNT = 1024
@@ -43,6 +43,12 @@ class SearchState:
 
     winners: Array
     bits: Array
+
+    def kept(self, pattern: Pattern) -> Bools:
+        """The positions that live combinations hold: bool (blocks or 1, M)."""
+        if pattern.count > LARGEST_LIVE_COUNT:
+            return unpack(self.bits, pattern.m)
+        return union(self.bits, pattern)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Loads no torch, and reads only the requested parts of the file.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -23,9 +22,7 @@ from lbc.runs.history_format import (
     read_scores,
     read_states,
 )
-from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
-from lbc.sparsity.combinations import live_scores, union, unpack
-from lbc.sparsity.pattern import Pattern
+from lbc.runs.layer_moment import LayerMoment
 
 FILE = "scores.history"
 
@@ -41,70 +38,6 @@ class MomentInfo:
     removal: bool
     scores: bool
     live: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class RecordedLayer:
-    """One layer at one moment; arrays are read-only.
-
-    ``winners``: (blocks,). ``bits``: as in ``SearchState``, one row for all blocks until something
-    is removed.
-    ``recorded``: the last scores up to then, of ``scores_epoch``; None if there are none.
-    """
-
-    epoch: float
-    pattern: Pattern
-    shape: tuple[int, ...]
-    winners: Array
-    bits: Bytes
-    scores_epoch: float | None
-    recorded: RecordedScores | None
-
-    @property
-    def blocks(self) -> int:
-        return len(self.winners)
-
-    @property
-    def packed(self) -> Bytes | None:
-        """``bits`` if they are those of the live set; None above ``LARGEST_LIVE_COUNT``."""
-        return self.bits if self.pattern.count <= LARGEST_LIVE_COUNT else None
-
-    def live(self, rows: slice | Array = slice(None)) -> Bools | None:
-        """The live set of some blocks: bool (rows, C). None above ``LARGEST_LIVE_COUNT``."""
-        if self.packed is None:
-            return None
-        bits = np.broadcast_to(self.packed, (self.blocks, self.packed.shape[1]))[rows]
-        return unpack(bits, self.pattern.count)
-
-    @cached_property
-    def mask(self) -> Bools:
-        """The positions that live combinations hold, by blocks: bool (blocks, M)."""
-        if self.packed is None:
-            kept = unpack(self.bits, self.pattern.m)
-        else:
-            kept = union(self.packed, self.pattern)
-        return np.broadcast_to(kept, (self.blocks, self.pattern.m))
-
-    @property
-    def by_position(self) -> bool:
-        """Whether scores are sums over positions."""
-        return self.recorded is not None and self.recorded.by_position
-
-    @cached_property
-    def raw(self) -> Floats | None:
-        """Scores as the layer stored them: float32 (blocks, M) ``by_position`` or (blocks, C)."""
-        return None if self.recorded is None else self.recorded.stored()
-
-    @cached_property
-    def scores(self) -> Floats | None:
-        """Scores of ``scores_epoch``, −inf where removed by now: float32 (blocks, C).
-
-        None if there are none, and above ``LARGEST_LIVE_COUNT``. Large: about C / M floats a
-        weight, computed on first access.
-        """
-        if self.raw is None or self.packed is None:
-            return None
-        return live_scores(self.raw, self.packed, self.pattern, self.by_position)
 
 
 class Replay:
@@ -149,8 +82,10 @@ class Replay:
         self.moments = self.moments[:known] + new
         return True
 
-    def layer(self, name: str, moment: int, scores: bool = True) -> RecordedLayer:
+    def layer(self, name: str, moment: int, scores: bool = True) -> LayerMoment:
         """One layer at ``moment``, counted from 0, or back from −1; faster without scores.
+
+        Scores are the last ones recorded up to then, of ``scores_epoch``.
 
         Raises KeyError or IndexError if it does not exist, ValueError if it is damaged.
         """
@@ -162,14 +97,25 @@ class Replay:
             scored = self._scored(at, moment) if scores else None
             frame = None if scored is None else self._frames[scored]
             recorded = None if frame is None else read_scores(file, info, at, frame)
-        return RecordedLayer(
-            self._frames[moment].epoch,
-            info.pattern,
-            info.shape,
-            state.winners,
-            state.bits,
-            None if frame is None else frame.epoch,
-            recorded,
+        additive = recorded is not None and recorded.by_position
+        raw = None if recorded is None else recorded.stored()
+        if raw is not None and additive:
+            raw = info.pattern.from_blocks(raw, info.shape)
+        kept = np.broadcast_to(state.kept(info.pattern), (info.blocks, info.pattern.m))
+        mask = info.pattern.from_blocks(kept, info.shape)
+        for array in (mask,) if raw is None else (mask, raw):
+            array.flags.writeable = False
+        return LayerMoment(
+            name=name,
+            epoch=self._frames[moment].epoch,
+            pattern=info.pattern,
+            shape=info.shape,
+            additive=additive,
+            raw=raw,
+            packed=state.bits if info.pattern.count <= LARGEST_LIVE_COUNT else None,
+            mask=mask,
+            winners=state.winners,
+            scores_epoch=None if frame is None else frame.epoch,
         )
 
     def state_after(self, name: str, moment: int, before: SearchState | None) -> SearchState:

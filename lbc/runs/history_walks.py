@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.block_history import Biography, biography
-from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState, index_type, row_bytes
+from lbc.runs.history_codec import SearchState, index_type, row_bytes
 from lbc.runs.history_format import RecordedScores
 from lbc.runs.history_reader import Replay
 from lbc.runs.interventions import read_interventions
 from lbc.sparsity.arrays import Array, Bools, Floats
-from lbc.sparsity.combinations import union, unpack
+from lbc.sparsity.combinations import unpack
 
 STEP_CELLS = 1 << 18
 """Combinations compared in one step."""
@@ -199,11 +199,10 @@ class RemovalWalk(Walk):
         """What is live: bool (rows, K)."""
         pattern, size = self.info.pattern, rows.stop - rows.start
         bits = state.bits if len(state.bits) == 1 else state.bits[rows]
-        if pattern.count <= LARGEST_LIVE_COUNT and self._by_position:
-            cells = union(bits, pattern)
+        if self._by_position:
+            cells = SearchState(state.winners[rows], bits).kept(pattern)
         else:
-            listed = pattern.count <= LARGEST_LIVE_COUNT
-            cells = np.ascontiguousarray(unpack(bits, pattern.count if listed else pattern.m))
+            cells = np.ascontiguousarray(unpack(bits, pattern.count))
         return np.broadcast_to(cells, (size, cells.shape[1])) if len(cells) == 1 else cells
 
 

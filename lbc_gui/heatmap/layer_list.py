@@ -17,9 +17,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.pictures.layer_moment import LayerState
 from lbc.pictures.score_snapshot import Thumbnail
 from lbc.runs.events import LayerInfo
+from lbc.runs.layer_moment import LayerState
 
 THUMBNAIL = QSize(44, 44)
 ROW_HEIGHT = 54

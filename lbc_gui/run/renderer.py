@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from lbc.pictures.layer_moment import LayerMoment, Watch, past_moment, sample
+from lbc.pictures.layer_moment import Watch, past_moment, sample
 from lbc.pictures.mask_comparison import ReferenceReader
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, draw_mask
 from lbc.pictures.score_snapshot import Look, Snapshot, Thumbnail, draw, draw_thumbnail
 from lbc.runs.block_history import Life
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import Walk
+from lbc.runs.layer_moment import LayerMoment
 from lbc.sparsity.arrays import Floats
 from lbc_gui.run.history_follower import HistoryFollower
 from lbc_gui.run.snapshot_broker import Demand, SnapshotBroker

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lbc.pictures.layer_moment import LayerMoment
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot, Thumbnail, ViewRequest
 from lbc.runs.block_history import Life
 from lbc.runs.history_reader import MomentInfo
+from lbc.runs.layer_moment import LayerMoment
 from lbc_gui.run.mailbox import Mailbox
 from lbc_gui.run.pinned_weights import Pin, PinnedWeights
 from lbc_gui.run.worker import Failed

@@ -21,8 +21,8 @@ import numpy as np
 from PySide6.QtCore import QRectF
 from PySide6.QtWidgets import QApplication
 
-from lbc.pictures.layer_moment import LayerMoment
 from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw
+from lbc.runs.layer_moment import LayerMoment
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 

@@ -49,6 +49,7 @@ def test_a_wide_layer_shows_its_corner_cell_by_cell(
 def test_the_bars_count_every_block_once(trained: Path, tmp_path: Path) -> None:
     page = report_of(trained, tmp_path / "report.html")
     last = Replay(trained).layer("hidden.0", -1).winners
+    assert last is not None
     told = re.findall(r"<title>([■□]{4}): ([\d,]+) \(expected ([\d,.]+)\)</title>", page.html)
     first = {name: int(count.replace(",", "")) for name, count, _ in told[:6]}
     assert first == dict(
@@ -64,7 +65,8 @@ def test_the_bars_count_every_block_once(trained: Path, tmp_path: Path) -> None:
 def test_the_story_of_a_layer_follows_its_history(trained: Path) -> None:
     story = read_run(trained).layers[0]
     replay = Replay(trained)
-    winners = [replay.layer("hidden.0", k).winners for k in range(len(replay.moments))]
+    moments = [replay.layer("hidden.0", k) for k in range(len(replay.moments))]
+    winners = [moment.winners for moment in moments if moment.winners is not None]
     assert story.epochs.tolist() == [moment.epoch for moment in replay.moments]
     expected = [0.0, *(float((a != b).mean()) for a, b in itertools.pairwise(winners))]
     assert story.changed.tolist() == expected

@@ -11,7 +11,7 @@ from torch import nn
 
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT
-from lbc.runs.history_reader import RecordedLayer
+from lbc.runs.layer_moment import LayerMoment
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
 
@@ -50,15 +50,16 @@ def seen(layer: SparseLayer) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, 
     return layer.winners(), layer.live(), layer.pattern.to_blocks(layer.mask), layer.scores()
 
 
-def check(moment: RecordedLayer, now: tuple[torch.Tensor, ...]) -> None:
+def check(moment: LayerMoment, now: tuple[torch.Tensor, ...]) -> None:
     winners, live, mask, scores = (tensor.numpy() for tensor in now)
-    assert np.array_equal(moment.winners, winners)
-    assert np.array_equal(moment.mask, mask)
+    assert equal(moment.winners, winners)
+    assert np.array_equal(moment.kept(), mask)
     if moment.pattern.count > LARGEST_LIVE_COUNT:
-        assert moment.packed is None and moment.live() is None and moment.scores is None
+        assert moment.packed is None and moment.live() is None and moment.scores() is None
         return
     assert equal(moment.live(), live)
     if moment.scores_epoch == moment.epoch:
-        assert moment.scores is not None and moment.scores.dtype == np.float32
-        assert np.array_equal(moment.scores == -np.inf, ~live)
-        assert np.abs(np.where(live, moment.scores, 0) - np.where(live, scores, 0)).max() < 0.01
+        kept = moment.scores()
+        assert kept is not None and kept.dtype == np.float32
+        assert np.array_equal(kept == -np.inf, ~live)
+        assert np.abs(np.where(live, kept, 0) - np.where(live, scores, 0)).max() < 0.01

@@ -181,7 +181,7 @@ def test_positions_of_a_wide_pattern_go_with_their_last_combination(tmp_path: Pa
     replay = Replay(tmp_path)
     walk = RemovalWalk(replay, "0", by_position=True)
     follow(walk)
-    masks = [replay.layer("0", at).mask for at in range(3)]
+    masks = [replay.layer("0", at).kept() for at in range(3)]
     expected = np.where(masks[2], 0, np.where(masks[1], 2, 1))
     assert (walk.times.epochs[0], walk.times.epochs[-1]) == (1.0, 2.0)
     assert np.array_equal(walk.times.when, expected)

@@ -15,7 +15,7 @@ from PySide6.QtCore import QPointF, Qt
 from pytestqt.qtbot import QtBot
 
 from lbc.pictures.layer_copy import copy_moment
-from lbc.pictures.layer_moment import LayerMoment, Watch, past_moment
+from lbc.pictures.layer_moment import Watch, past_moment
 from lbc.pictures.level_of_detail import reduce_codes
 from lbc.pictures.mask_colours import GAINED, LOST, SAME
 from lbc.pictures.mask_comparison import ReferenceReader
@@ -23,6 +23,7 @@ from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Reference, Sho
 from lbc.pictures.score_codes import LOWEST, REMOVED
 from lbc.pictures.score_snapshot import ViewRequest
 from lbc.runs.history_reader import Replay
+from lbc.runs.layer_moment import LayerMoment
 from lbc.runs.weights import read_weights
 from lbc.sparsity.blocks import block_coordinates
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
@@ -290,7 +291,7 @@ def test_a_removed_weight_says_since_when(qtbot: QtBot, open_window: Open) -> No
     removed = int(np.flatnonzero(~masks._snapshot.sheet.kept[0])[0])
     replay = Replay(window.session.folder)
     layer = masks._snapshot.request.layer
-    states = [replay.layer(layer, k).mask[0, removed] for k in range(len(replay.moments))]
+    states = [replay.layer(layer, k).kept()[0, removed] for k in range(len(replay.moments))]
     since = replay.moments[states.index(False)].epoch
     masks.heatmap.show_block(0)
     point = masks.heatmap._box.mapViewToScene(QPointF(removed + 0.5, 0.5))

@@ -123,11 +123,11 @@ def test_every_moment_shows_what_the_history_holds(qtbot: QtBot, open_window: Op
     for moment in (0, len(replay.moments) // 2, len(replay.moments) - 1):
         snapshot = shown_at(qtbot, window, moment)
         past = replay.layer(snapshot.request.layer, moment)
-        assert past.scores is not None
-        assert np.array_equal(snapshot.scores, past.scores)
+        scores = past.scores()
+        assert scores is not None and np.array_equal(snapshot.scores, scores)
         assert snapshot.epoch == replay.moments[moment].epoch
         assert snapshot.block is not None
-        assert np.array_equal(snapshot.block.kept, past.mask[3])
+        assert np.array_equal(snapshot.block.kept, past.kept()[3])
 
 
 def test_thumbnails_follow_the_slider(qtbot: QtBot, open_window: Open) -> None:
@@ -138,7 +138,7 @@ def test_thumbnails_follow_the_slider(qtbot: QtBot, open_window: Open) -> None:
         window.view_state.go_to(2)
     thumbnails = got.args[0]
     assert [one.name for one in thumbnails] == [info.name for info in replay.layers]
-    scores = replay.layer(thumbnails[0].name, 2).scores
+    scores = replay.layer(thumbnails[0].name, 2).scores()
     assert scores is not None and len(scores) % len(thumbnails[0].winners) == 0
     outputs = replay.layers[0].shape[0]
     best = scores.argmax(axis=1).reshape(outputs, -1)[:: -(-outputs // 16)].ravel()
