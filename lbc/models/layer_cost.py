@@ -88,11 +88,6 @@ class LayerTable:
         return 1 - sum(row.cost.macs for row in self.rows) / self.macs if self.macs else 0.0
 
 
-def layer_costs(model: nn.Module, in_shape: tuple[int, ...]) -> Mapping[str, LayerCost]:
-    """The cost of every weight in the plan of ``model``, by name. Raises as ``model_cost``."""
-    return model_cost(model, in_shape).layers
-
-
 def layer_table(model: nn.Module, plans: Sequence[LayerPlan], cost: ModelCost) -> LayerTable:
     """The table of ``model``, given its ``plan_layers`` and ``model_cost``."""
     own = _own_parameters(model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
 
@@ -113,22 +115,7 @@ def stage(
     return nn.Sequential(first, *rest)
 
 
-class ResNet18(ResNet):
-    """ResNet-18: 11,689,512 parameters with 1000 classes."""
-
-    def __init__(self, classes: int = 1000, in_channels: int = 3) -> None:
-        super().__init__(BasicBlock, (2, 2, 2, 2), classes, in_channels)
-
-
-class ResNet34(ResNet):
-    """ResNet-34: 21,797,672 parameters with 1000 classes."""
-
-    def __init__(self, classes: int = 1000, in_channels: int = 3) -> None:
-        super().__init__(BasicBlock, (3, 4, 6, 3), classes, in_channels)
-
-
-class ResNet50(ResNet):
-    """ResNet-50: 25,557,032 parameters with 1000 classes."""
-
-    def __init__(self, classes: int = 1000, in_channels: int = 3) -> None:
-        super().__init__(Bottleneck, (3, 4, 6, 3), classes, in_channels)
+ResNet18 = partial(ResNet, BasicBlock, (2, 2, 2, 2))
+ResNet34 = partial(ResNet, BasicBlock, (3, 4, 6, 3))
+ResNet50 = partial(ResNet, Bottleneck, (3, 4, 6, 3))
+"""With 1000 classes these have 11,689,512, 21,797,672 and 25,557,032 parameters."""

@@ -12,7 +12,7 @@ import torch
 
 from lbc.config import Experiment, dump_experiment, load_experiment, parse_experiment
 from lbc.models import build, build_on_meta
-from lbc.models.layer_cost import layer_costs
+from lbc.models.layer_cost import model_cost
 from lbc.training.trainer import Trainer
 
 IMAGE = (1, 28, 28)
@@ -94,7 +94,7 @@ def test_a_model_that_fails_on_meta_is_built_with_weights_and_keeps_the_random_s
     state = torch.get_rng_state()
     model = build_on_meta(experiment("mine:ReadsValues").model, IMAGE, 10)
     assert torch.equal(torch.get_rng_state(), state)
-    assert layer_costs(model, IMAGE)["two"].macs == 256
+    assert model_cost(model, IMAGE).layers["two"].macs == 256
 
 
 def test_reading_and_writing_an_experiment_imports_nothing(folder: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_timm_model_gets_the_channels_and_classes() -> None:
     model = parse_experiment({"model": {"name": "timm", "model": "resnet10t"}}).model
     built = build(model, IMAGE, 7)
     assert built(torch.zeros(2, *IMAGE)).shape == (2, 7)
-    assert "fc" in layer_costs(build_on_meta(model, IMAGE, 7), IMAGE)
+    assert "fc" in model_cost(build_on_meta(model, IMAGE, 7), IMAGE).layers
 
 
 def test_deit_loads_checkpoints_of_timm() -> None:

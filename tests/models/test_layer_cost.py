@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lbc import config, sparsify
 from lbc.models import build, build_on_meta
-from lbc.models.layer_cost import LayerCost, layer_costs, layer_table, model_cost
+from lbc.models.layer_cost import LayerCost, layer_table, model_cost
 from lbc.sparsity.layer_plan import plan_layers
 from lbc.sparsity.pattern import Pattern
 
@@ -88,11 +88,11 @@ def test_the_products_of_attention_belong_to_no_layer() -> None:
 
 def test_positions_are_pixels_and_tokens() -> None:
     model = build_on_meta(config.DeiT(), IMAGENET, 1000)
-    costs = layer_costs(model, IMAGENET)
+    costs = model_cost(model, IMAGENET).layers
     assert costs["patch_embed.proj"].positions == 14 * 14
     assert costs["blocks.7.mlp.fc1"] == LayerCost(197, 197 * 192 * 768, 1)
     assert costs["head"].positions == 1
-    resnet = layer_costs(build_on_meta(config.ResNet(), IMAGENET, 1000), IMAGENET)
+    resnet = model_cost(build_on_meta(config.ResNet(), IMAGENET, 1000), IMAGENET).layers
     assert resnet["conv1"].positions == 112 * 112
     assert resnet["layer4.1.conv2"].positions == 7 * 7
 
@@ -103,8 +103,8 @@ def test_a_model_with_weights_has_the_same_cost_and_is_not_changed() -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     modes = [module.training for module in model.modules()]
     state = torch.get_rng_state()
-    costs = layer_costs(model, (1, 28, 28))
-    assert costs == layer_costs(build_on_meta(config.ConvNet(), (1, 28, 28), 10), (1, 28, 28))
+    costs = model_cost(model, (1, 28, 28)).layers
+    assert costs == model_cost(build_on_meta(config.ConvNet(), (1, 28, 28), 10), (1, 28, 28)).layers
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
@@ -113,9 +113,9 @@ def test_a_model_with_weights_has_the_same_cost_and_is_not_changed() -> None:
 
 def test_a_sparse_model_has_the_same_cost() -> None:
     model = build(config.Mlp(width=32), (1, 8, 8), 10)
-    before = layer_costs(model, (1, 8, 8))
+    before = model_cost(model, (1, 8, 8)).layers
     sparsify(model, "2:4", scores="per_weight")
-    assert layer_costs(model, (1, 8, 8)) == before
+    assert model_cost(model, (1, 8, 8)).layers == before
 
 
 class Twice(nn.Module):
@@ -137,7 +137,7 @@ class Twice(nn.Module):
 
 @pytest.mark.parametrize("reads_values", [False, True], ids=["meta", "cpu"])
 def test_calls_are_summed_and_uses_of_a_weight_count_as_calls(reads_values: bool) -> None:
-    assert layer_costs(Twice(reads_values), (3, 4, 4)) == {
+    assert model_cost(Twice(reads_values), (3, 4, 4)).layers == {
         "body": LayerCost(2 * 3, 2 * 3 * 256, 2),
         "used": LayerCost(3, 3 * 128, 1),
         "idle": LayerCost(0, 0, 0),
@@ -181,7 +181,7 @@ def test_the_attention_backends_of_other_threads_are_not_changed() -> None:
             return super().forward(images)
 
     allowed: list[bool] = []
-    layer_costs(Asking(4, 4), (3, 4, 4))
+    model_cost(Asking(4, 4), (3, 4, 4))
     assert allowed == [True]
 
 
@@ -189,7 +189,7 @@ def test_images_that_a_model_does_not_accept_are_reported() -> None:
     with pytest.raises(
         ValueError, match=r"^The model does not accept images of 3×9×9: RuntimeError: "
     ):
-        layer_costs(nn.Linear(8, 8), (3, 9, 9))
+        model_cost(nn.Linear(8, 8), (3, 9, 9))
 
 
 def test_a_row_has_the_plan_and_the_cost_of_its_layer() -> None:
