@@ -94,7 +94,7 @@ for info in replay.layers:
     for at in range(len(replay.moments)):
         view = ViewRequest(info.name, block=1, moment=at)
         for show in ("weights", "beta", "mask", "best", "magnitude"):
-            request = MaskRequest(view, show, against=0)
+            request = MaskRequest(**vars(view), show=show, against=0)
             moment = past_moment(replay, request.watch, at, read_weights)
             snapshot = draw_mask(moment, request, references.find(request, replay, moment))
             assert snapshot.numbers.winners is not None and snapshot.numbers.flips is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,6 @@ RGB = tuple[int, int, int]
 
 WIDEST_NAMED = 8
 """The widest block whose combinations fit in a legend."""
-
-
-class Key(Protocol):
-    """What the colour codes of a picture mean."""
-
-    def table(self, background: RGB) -> Codes:
-        """RGB of every colour code: uint8 (256, 3)."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +33,7 @@ class Scale:
     removed: str = "removed"
 
     def table(self, background: RGB) -> Codes:
+        """RGB of every colour code: uint8 (256, 3)."""
         return lookup_table(self.colour, background, self.colour_map)
 
 
@@ -55,7 +49,12 @@ class Swatches:
     removed: str = "removed"
 
     def table(self, background: RGB) -> Codes:
+        """RGB of every colour code: uint8 (256, 3)."""
         return kinds_table(self.colours, background)
+
+
+Key = Scale | Swatches
+"""What the colour codes of a picture mean."""
 
 
 def winner_codes(winners: npt.NDArray[Any], pattern: Pattern) -> Codes:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lbc.pictures.colour_keys import Key
 from lbc.pictures.layer_moment import Watch
 from lbc.pictures.level_of_detail import Reduction
 from lbc.pictures.mask_colours import (
@@ -23,7 +22,6 @@ from lbc.pictures.score_codes import Fold
 from lbc.pictures.score_snapshot import (
     BlockState,
     KeyedCodes,
-    Look,
     ViewRequest,
     block_state,
     fixed,
@@ -50,37 +48,19 @@ OF_MAGNITUDE = ("both keep", "only |w| keeps", "only mask keeps", "neither")
 
 
 @dataclass(frozen=True)
-class MaskRequest:
-    """What the Masks page shows: the layer, block and moment of ``view``, and how.
+class MaskRequest(ViewRequest):
+    """What the Masks page shows of a layer, compared with what, and whether ``beside`` it.
 
-    A comparison shows the difference, or both masks if ``beside``.
+    Otherwise a comparison shows the difference.
     """
 
-    view: ViewRequest
     show: Show = "weights"
     against: Against = None
     beside: bool = False
 
     @property
-    def layer(self) -> str:
-        return self.view.layer
-
-    @property
-    def look(self) -> Look:
-        return self.view.look
-
-    @property
-    def block(self) -> int | None:
-        return self.view.block
-
-    @property
-    def moment(self) -> int | None:
-        return self.view.moment
-
-    @property
     def watch(self) -> Watch:
-        weights = self.show in ("weights", "sizes", "magnitude")
-        return Watch(self.layer, self.block, weights)
+        return Watch(self.layer, self.block, self.show in ("weights", "sizes", "magnitude"))
 
 
 @dataclass(frozen=True)
@@ -108,8 +88,8 @@ class Sheet:
     beta: Floats | None
     best: Indices | None
     fold: Fold
-    cells: KeyedCodes[Key]
-    summary: KeyedCodes[Key]
+    cells: KeyedCodes
+    summary: KeyedCodes
     reduction: Reduction
     cell_pixels: int = 1
 

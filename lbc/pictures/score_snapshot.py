@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
@@ -64,15 +64,12 @@ class ViewRequest:
         return Watch(self.layer, self.block)
 
 
-K = TypeVar("K", bound=Key, covariant=True)
-
-
 @dataclass(frozen=True)
-class KeyedCodes(Generic[K]):
+class KeyedCodes:
     """Colour codes, read-only, and the key that says what they mean."""
 
     codes: Codes
-    scale: K
+    scale: Key
 
 
 @dataclass(frozen=True)
@@ -106,8 +103,8 @@ class Snapshot:
     by_position: bool
     scores: Floats
     fold: Fold
-    cells: KeyedCodes[Key]
-    summary: KeyedCodes[Key]
+    cells: KeyedCodes
+    summary: KeyedCodes
     decided: bool
     block: BlockState | None
     layers: tuple[LayerState, ...]
@@ -137,9 +134,9 @@ class Drawn(Protocol):
     @property
     def fold(self) -> Fold: ...
     @property
-    def cells(self) -> KeyedCodes[Key]: ...
+    def cells(self) -> KeyedCodes: ...
     @property
-    def summary(self) -> KeyedCodes[Key]: ...
+    def summary(self) -> KeyedCodes: ...
     @property
     def reduction(self) -> Reduction: ...
     @property
@@ -155,7 +152,7 @@ class Thumbnail:
     """
 
     name: str
-    picture: KeyedCodes[Key]
+    picture: KeyedCodes
     winners: Indices
     flips: float | None = None
 
@@ -224,12 +221,12 @@ def _shows_winners(moment: LayerMoment, look: Look) -> bool:
     return int(np.count_nonzero(moment.mask)) == moment.blocks * moment.pattern.n
 
 
-def _won_blocks(scores: Floats, pattern: Pattern) -> KeyedCodes[Key]:
+def _won_blocks(scores: Floats, pattern: Pattern) -> KeyedCodes:
     """Every block, (blocks,), in its winner's colour."""
     return KeyedCodes(winner_codes(winners(scores), pattern), winner_key(pattern))
 
 
-def _won_cells(scores: Floats, blocks: KeyedCodes[Key]) -> KeyedCodes[Key]:
+def _won_cells(scores: Floats, blocks: KeyedCodes) -> KeyedCodes:
     """Every combination, (blocks, K): removed, or in the colour of its block."""
     cells = by_chunks(
         lambda rows: np.where(scores[rows] > -np.inf, blocks.codes[rows, None], np.uint8(REMOVED)),
@@ -238,7 +235,7 @@ def _won_cells(scores: Floats, blocks: KeyedCodes[Key]) -> KeyedCodes[Key]:
     return KeyedCodes(cells, blocks.scale)
 
 
-def _of_values(scores: Floats, look: Look) -> tuple[KeyedCodes[Key], KeyedCodes[Key]]:
+def _of_values(scores: Floats, look: Look) -> tuple[KeyedCodes, KeyedCodes]:
     """Every cell, (blocks, K), and every block, (blocks,), coloured as ``look`` says."""
     shown, scale = _shown(scores, look)
     cells = by_chunks(
@@ -256,7 +253,7 @@ def _shown(scores: Floats, look: Look) -> tuple[Floats, Scale]:
     return shown, Scale(look.colour, low, high, look.log, look.colour_map)
 
 
-def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> KeyedCodes[Scale]:
+def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> KeyedCodes:
     source = scores if look.summary == "margin" else shown
     summaries = by_chunks(lambda rows: summarise(source[rows], look.summary), *source.shape)
     if look.summary == "margin":
@@ -265,7 +262,7 @@ def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> KeyedCo
     return KeyedCodes(quantise(summaries, scale.low, scale.high, look.log), scale)
 
 
-def _in_rows(of_blocks: KeyedCodes[Key], fold: Fold) -> KeyedCodes[Key]:
+def _in_rows(of_blocks: KeyedCodes, fold: Fold) -> KeyedCodes:
     """Codes of blocks as a picture, (outputs, blocks per output)."""
     codes = of_blocks.codes.reshape(fold.outputs, fold.blocks_per_row)
     return KeyedCodes(fixed(codes), of_blocks.scale)

@@ -189,7 +189,7 @@ class HeatmapView(CellsView):
             self._scale = scale
             self.scale_shown.emit(scale)
 
-    def _visible(self, snapshot: Drawn) -> tuple[KeyedCodes[Key], Detail]:
+    def _visible(self, snapshot: Drawn) -> tuple[KeyedCodes, Detail]:
         """What of the range is drawn: cells where each has the pixels it needs, else blocks."""
         (x0, x1), (y0, y1) = self.view_range
         width, height = self.pixels

@@ -92,7 +92,9 @@ class MaskView(QWidget):
         if view is None:
             return None
         show = list(SHOWS)[self.show_.currentIndex()]
-        return MaskRequest(view, show, self.compare.against, self.compare.beside)
+        return MaskRequest(
+            **vars(view), show=show, against=self.compare.against, beside=self.compare.beside
+        )
 
     @Slot(object, object)
     def _show_view(self, before: View, view: View) -> None:

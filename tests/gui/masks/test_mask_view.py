@@ -21,7 +21,6 @@ from lbc.pictures.mask_colours import GAINED, LOST, SAME
 from lbc.pictures.mask_comparison import ReferenceReader
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Reference, Show, draw_mask
 from lbc.pictures.score_codes import LOWEST, REMOVED
-from lbc.pictures.score_snapshot import ViewRequest
 from lbc.runs.history_reader import Replay
 from lbc.runs.layer_moment import LayerMoment
 from lbc.runs.weights import read_weights
@@ -55,13 +54,13 @@ def dense_weight(sparsifier: Sparsifier) -> torch.Tensor:
 
 
 def moment_of(sparsifier: Sparsifier, epoch: float = 0.0) -> LayerMoment:
-    moment = copy_moment(sparsifier, MaskRequest(ViewRequest("")).watch, epoch)
+    moment = copy_moment(sparsifier, MaskRequest("").watch, epoch)
     assert moment is not None
     return moment
 
 
 def drawn(moment: LayerMoment, show: Show, other: LayerMoment | None = None) -> MaskSnapshot:
-    request = MaskRequest(ViewRequest("", block=5), show, None if other is None else 0)
+    request = MaskRequest("", block=5, show=show, against=None if other is None else 0)
     return draw_mask(moment, request, None if other is None else Reference(other))
 
 
@@ -139,7 +138,7 @@ def test_two_moments_are_drawn_as_a_difference_or_side_by_side() -> None:
     assert snapshot.numbers.flips is not None
     assert snapshot.numbers.flips.switched_off == now.mask.size - now.mask.sum()
     assert snapshot.numbers.flips.switched_on == 0
-    request = MaskRequest(ViewRequest(""), "weights", 0, beside=True)
+    request = MaskRequest("", show="weights", against=0, beside=True)
     both = draw_mask(now, request, Reference(then))
     assert both.beside is not None
     assert both.beside.cells.scale == both.sheet.cells.scale  # the same colours mean the same
@@ -242,7 +241,8 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     window.scores.list.layers.setCurrentRow(1)
     window.view_state.pin(7)
     snapshot = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
-    assert snapshot.request.view == window.scores.request
+    scores = window.scores.request
+    assert scores is not None and vars(snapshot.request).items() >= vars(scores).items()
     assert snapshot.request.layer == window.view_state.view.layer
     assert window.scores.list.isVisible()
     assert "block 7" in window.block.title
@@ -337,7 +337,7 @@ def test_a_run_of_another_network_is_refused_in_a_sentence(trained: Path) -> Non
     name = replay.layers[0].name
     now = past_moment(replay, Watch(name), -1, read_weights)
     references = ReferenceReader(read_weights)
-    request = MaskRequest(ViewRequest(name), "mask", trained)
+    request = MaskRequest(name, show="mask", against=trained)
     found = references.find(request, None, replace(now, shape=(8, 8)))
     assert found is not None and found.moment is None
     assert "8 × 8 at 2:4" in found.problem
