@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from math import ceil, floor, isfinite, log10
 
@@ -238,6 +238,4 @@ def _thinned(line: Line) -> Line:
     edges = np.linspace(0, len(line.x), MOST_POINTS // 2 + 1).astype(int)[:-1]
     good = np.where(np.isfinite(line.y), line.y, np.nan)
     pairs = np.stack((np.fmin.reduceat(good, edges), np.fmax.reduceat(good, edges)), axis=1)
-    return Line(
-        line.label, np.repeat(line.x[edges], 2), pairs.ravel(), line.style, line.dots, line.steps
-    )
+    return replace(line, x=np.repeat(line.x[edges], 2), y=pairs.ravel())
