@@ -23,13 +23,13 @@ class Source(Section):
 class Digits(Source):
     """The bundled handwritten digits."""
 
-    name: Literal["digits"] = Field(default="digits", description="The bundled handwritten digits.")
+    name: Literal["digits"] = "digits"
 
 
 class NpzFile(Source):
     """The user's own images and labels in a NumPy archive."""
 
-    name: Literal["npz"] = Field(default="npz", description="Your own images in a NumPy .npz file.")
+    name: Literal["npz"] = "npz"
     file: FilePath = Field(
         description="Path of the .npz file, relative to the experiment's folder."
     )
@@ -41,9 +41,7 @@ class NpzFile(Source):
 class IdxFiles(Source):
     """The four files of MNIST, Fashion-MNIST, KMNIST, or one split of EMNIST."""
 
-    name: Literal["idx"] = Field(
-        default="idx", description="MNIST, Fashion-MNIST, KMNIST or EMNIST, as IDX files."
-    )
+    name: Literal["idx"] = "idx"
     folder: FilePath = Field(
         description="Folder of the files, relative to the experiment's folder."
     )
@@ -55,14 +53,14 @@ class IdxFiles(Source):
 class Cifar10(Source):
     """CIFAR-10, binary version."""
 
-    name: Literal["cifar10"] = Field(default="cifar10", description="CIFAR-10, binary version.")
+    name: Literal["cifar10"] = "cifar10"
     folder: FilePath = Field(description="Folder that contains data_batch_1.bin and so on.")
 
 
 class Cifar100(Source):
     """CIFAR-100, binary version."""
 
-    name: Literal["cifar100"] = Field(default="cifar100", description="CIFAR-100, binary version.")
+    name: Literal["cifar100"] = "cifar100"
     folder: FilePath = Field(description="Folder that contains train.bin and test.bin.")
     labels: Literal["fine", "coarse"] = Field(
         default="fine", description="The 100 fine classes or the 20 coarse ones."
@@ -72,9 +70,7 @@ class Cifar100(Source):
 class ImageFolder(Source):
     """Image files in ImageNet's layout: ``train/CLASS/*`` and ``val/CLASS/*``."""
 
-    name: Literal["folder"] = Field(
-        default="folder", description="Image files in train/CLASS and val/CLASS, like ImageNet."
-    )
+    name: Literal["folder"] = "folder"
     folder: FilePath = Field(description="Folder that contains train and val.")
     size: int = Field(default=224, ge=1, le=8192, description="Image side length in pixels.")
     resize: int = Field(

@@ -31,7 +31,7 @@ KWARGS_DESCRIPTION = "Keyword arguments, like {depth: 3}."
 class Imported(Section):
     """The model that a function of the user returns."""
 
-    name: Literal["import"] = Field(default="import", description="A model from your own code.")
+    name: Literal["import"] = "import"
     import_: ImportPath = Field(
         alias="import", description="Function that returns it, as package.module:function."
     )
@@ -41,7 +41,7 @@ class Imported(Section):
 class Timm(Section):
     """A model from timm."""
 
-    name: Literal["timm"] = Field(default="timm", description="A model from the package timm.")
+    name: Literal["timm"] = "timm"
     model: ModelName = Field(description="Model name, like resnet50 or vit_tiny_patch16_224.")
     kwargs: Kwargs = Field(default={}, description=KWARGS_DESCRIPTION)
 
@@ -49,9 +49,7 @@ class Timm(Section):
 class Torchvision(Section):
     """A model from torchvision."""
 
-    name: Literal["torchvision"] = Field(
-        default="torchvision", description="A model from the package torchvision."
-    )
+    name: Literal["torchvision"] = "torchvision"
     model: ModelName = Field(description="Model name, like resnet50 or vit_b_16.")
     kwargs: Kwargs = Field(default={}, description=KWARGS_DESCRIPTION)
 

@@ -13,7 +13,7 @@ from lbc.config.values import Section
 class ConvNet(Section):
     """A small convolutional network."""
 
-    name: Literal["convnet"] = Field(default="convnet", description="Small convolutional network.")
+    name: Literal["convnet"] = "convnet"
     width: int = Field(default=32, ge=1, le=8192, description="Channels of the first layer.")
     depth: int = Field(default=3, ge=1, le=100, description="Number of convolutions.")
 
@@ -21,36 +21,30 @@ class ConvNet(Section):
 class Mlp(Section):
     """A network of fully connected layers."""
 
-    name: Literal["mlp"] = Field(default="mlp", description="Fully connected layers.")
+    name: Literal["mlp"] = "mlp"
     width: int = Field(default=256, ge=1, le=65536, description="Units in each hidden layer.")
     depth: int = Field(default=3, ge=1, le=100, description="Number of linear layers.")
 
 
 class CifarResNet(Section):
-    """Residual networks for 32×32 images."""
+    """ResNet for small images, with 20, 32 or 56 layers."""
 
-    name: Literal["resnet20", "resnet32", "resnet56"] = Field(
-        default="resnet20", description="ResNet for small images, with 20, 32 or 56 layers."
-    )
+    name: Literal["resnet20", "resnet32", "resnet56"] = "resnet20"
     width: int = Field(
         default=16, ge=1, le=4096, description="Channels of the first stage; 16 in the paper."
     )
 
 
 class ResNet(Section):
-    """Residual networks for ImageNet."""
+    """ResNet for large images, with 18, 34 or 50 layers."""
 
-    name: Literal["resnet18", "resnet34", "resnet50"] = Field(
-        default="resnet18", description="ResNet for large images, with 18, 34 or 50 layers."
-    )
+    name: Literal["resnet18", "resnet34", "resnet50"] = "resnet18"
 
 
 class DeiT(Section):
-    """Data-efficient vision transformers."""
+    """Data-efficient vision transformer with 192 or 384 channels."""
 
-    name: Literal["deit-tiny", "deit-small"] = Field(
-        default="deit-tiny", description="Vision transformer with 192 or 384 channels."
-    )
+    name: Literal["deit-tiny", "deit-small"] = "deit-tiny"
     patch: int = Field(
         default=16, ge=1, le=1024, description="Patch side in pixels; must divide the image size."
     )

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import yaml
+from yaml.constructor import ConstructorError
 
 SIZE_LIMIT = 1 << 20
 """Bytes. An experiment takes about one thousand, so a larger file is not an experiment."""
@@ -47,11 +49,6 @@ class ExperimentError(Exception):
         super().__init__(file, tuple(problems))
         self.file = file
         self.problems = tuple(problems)
-
-    @property
-    def problem_paths(self) -> tuple[str, ...]:
-        """The dotted path of every problem, in the order of ``problems``."""
-        return tuple(problem.path for problem in self.problems)
 
     def __str__(self) -> str:
         return "\n".join(problem.format(self.file) for problem in self.problems)
@@ -100,8 +97,6 @@ def parse_yaml(text: str, file: str) -> tuple[object, LineOf]:
     reader = _NodeReader()
     try:
         node = _compose(text)
-    except _UnsupportedError as error:
-        raise _error(file, error.message, error.line) from None
     except yaml.MarkedYAMLError as error:
         raise _error(file, _syntax_message(error), _line(error)) from None
     except yaml.reader.ReaderError as error:
@@ -134,31 +129,27 @@ def apply_settings(
 
     Everything after the first dot is one key, because layer names contain dots.
     """
-    result = dict(data)
-    paths: list[KeyPath] = []
-    problems: list[Problem] = []
+    result, paths, problems = dict(data), list[KeyPath](), list[Problem]()
     for setting in settings:
         key, equals, text = setting.partition("=")
         path = tuple(part.strip() for part in key.split(".", 1))
-        dotted = join_keys(path)
-        if not equals or not all(path):
-            message = "Write it as key=value, like model.width=32."
-            problems.append(Problem(join_keys((setting,)), None, message, True))
-            continue
         try:
+            if not equals or not all(path):
+                path = (setting,)
+                raise _error(setting, "Write it as key=value, like model.width=32.")
             value, _ = parse_yaml(text, setting)
+            if len(path) == 2:
+                section = result.get(path[0], {})
+                if not isinstance(section, dict):
+                    message = f"The file sets {path[0]} to {quote(section)}, not to a group."
+                    raise _error(setting, message)
+                value = section | {path[1]: value}
         except ExperimentError as error:
+            dotted = join_keys(path)
             problems += [Problem(dotted, None, bad.message, True) for bad in error.problems]
-            continue
-        if len(path) == 2:
-            section = result.get(path[0], {})
-            if not isinstance(section, dict):
-                message = f"The file sets {path[0]} to {quote(section)}, not to a group."
-                problems.append(Problem(dotted, None, message, True))
-                continue
-            value = section | {path[1]: value}
-        result[path[0]] = value
-        paths.append(path)
+        else:
+            result[path[0]] = value
+            paths.append(path)
     return result, paths, problems
 
 
@@ -195,20 +186,13 @@ def _line(error: yaml.MarkedYAMLError) -> int | None:
 
 def _syntax_message(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or error.context or "no reason given"
+    if isinstance(error, ConstructorError):
+        return problem
     if "'\\t'" in problem:
         return "YAML cannot be indented with tabs: use spaces."
     if "<stream end>" in problem or "end of stream" in problem:
         return f"The text ends unexpectedly: is it truncated? ({problem})"
     return f"This is not valid YAML: {problem}."
-
-
-class _UnsupportedError(yaml.YAMLError):
-    """Valid YAML that experiments may not use."""
-
-    def __init__(self, message: str, event: yaml.Event) -> None:
-        super().__init__(message)
-        self.message = message
-        self.line = None if event.start_mark is None else event.start_mark.line + 1
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -225,26 +209,28 @@ _PLAIN_SCALARS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """Only composes nodes; never calls PyYAML's constructors, which tags select."""
+    """Only composes nodes; never calls PyYAML's constructors, which tags select.
+
+    Raises ConstructorError for valid YAML that experiments may not use.
+    """
 
     yaml_implicit_resolvers = {}  # noqa: RUF012  (PyYAML's name; filled below)
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        unsupported = None
         if isinstance(event, yaml.AliasEvent):
-            raise _UnsupportedError(
-                f"The alias *{event.anchor} is not supported: write the value instead.", event
+            unsupported = f"The alias *{event.anchor} is not supported: write the value instead."
+        elif (tag := getattr(event, "tag", None)) is not None:
+            unsupported = (
+                f"The tag {tag!r} is not supported: write a plain value, quoted if it is text."
             )
-        if (tag := getattr(event, "tag", None)) is not None:
-            raise _UnsupportedError(
-                f"The tag {tag!r} is not supported: write a plain value, quoted if it is text.",
-                event,
-            )
-        if self.depth == DEPTH_LIMIT:
-            raise _UnsupportedError(
-                f"More than {DEPTH_LIMIT} collections are nested here: flatten them.", event
-            )
+        elif self.depth == DEPTH_LIMIT:
+            unsupported = f"More than {DEPTH_LIMIT} collections are nested here: flatten them."
+        if unsupported:
+            mark = cast("yaml.error.Mark", event.start_mark)
+            raise ConstructorError(problem=unsupported, problem_mark=mark)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1

@@ -158,13 +158,13 @@ GROUPS: dict[str, tuple[Row, ...]] = {
 
 
 def describe(path: str) -> str:
-    """The description of a setting, looked up in whichever variant has it."""
+    """The description of a setting, of whichever variant has it, or of its section."""
     *sections, name = path.split(".")
     owners: list[type[BaseModel]] = [Experiment]
     for key in sections:
         owners = [*VARIANTS.get(key, {}).values()] or [_section(owners[0], key)]
     found = [fields_by_key(owner)[name] for owner in owners if name in fields_by_key(owner)]
-    return found[0].description or ""
+    return found[0].description or describe(".".join(sections))
 
 
 def _section(owner: type[BaseModel], key: str) -> type[BaseModel]:

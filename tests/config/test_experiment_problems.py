@@ -235,7 +235,7 @@ def test_every_problem_has_the_path_of_its_form_field(file: Path) -> None:
     file.write_text("optimizer: {lr: 0}\nlayers: {a.b: 9}\n")
     with pytest.raises(ExperimentError) as caught:
         load_experiment(file, ["seed=x"])
-    assert set(caught.value.problem_paths) == {"optimizer.lr", "layers.a.b", "seed"}
+    assert {bad.path for bad in caught.value.problems} == {"optimizer.lr", "layers.a.b", "seed"}
     assert {bad.path: bad.line for bad in caught.value.problems} == {
         "optimizer.lr": 1,
         "layers.a.b": 2,

@@ -289,7 +289,7 @@ def test_an_error_lists_one_problem_per_line() -> None:
         "a.yaml:9: optimizer.lr: Too much.",
         "--set model.width: Too wide.",
     ]
-    assert error.problem_paths == ("", "optimizer.lr", "model.width")
+    assert [bad.path for bad in error.problems] == ["", "optimizer.lr", "model.width"]
     assert str(pickle.loads(pickle.dumps(error))) == str(error), "it can cross processes"
 
 
