@@ -21,9 +21,12 @@ class AppendFile:
         self.size = self._file.tell()
         self._synced = time.monotonic()
 
-    def append_header(self, header: bytes) -> None:
-        """Append ``header``; if that fails, also close the file. Raises OSError."""
+    def begin(self, header: bytes) -> None:
+        """Start with ``header`` unless the file has it; close it if that fails. Raises OSError."""
+        if self.size >= len(header):
+            return
         try:
+            self.truncate(0)
             self.append(header)
         except OSError:
             self.close()

@@ -63,11 +63,8 @@ class HistoryWriter:
         self._chain = [0] * len(layers)
         self._count = self._kept = 0
         self._decided = False
-        first = header(layers)
         self._file = AppendFile(path)
-        if self._file.size < len(first):
-            self._file.truncate(0)
-            self._file.append_header(first)
+        self._file.begin(header(layers))
 
     @property
     def place(self) -> tuple[int, bool]:

@@ -31,11 +31,8 @@ class RecordWriter:
         if not self._file.lock(timeout):
             self._file.close()
             raise BlockingIOError(11, "another process is writing it", str(path))
-        if self._file.size < len(self._header):
-            self._file.truncate(0)
-            self._file.append_header(self._header)
-        else:
-            self.truncate(self.rows)
+        self._file.begin(self._header)
+        self.truncate(self.rows)
 
     @property
     def rows(self) -> int:
