@@ -38,7 +38,6 @@ def copy_moment(
         packed=_copy(layer.packed),
         mask=_copy(layer.mask),
         weights=_copy(_dense(sparsifier, layer).float()) if watch.weights else None,
-        block=block,
         block_weights=None if block is None else copy_block(sparsifier, layer.name, block),
         layers=layers,
     )

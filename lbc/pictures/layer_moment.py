@@ -38,7 +38,6 @@ def sample(moment: LayerMoment) -> LayerMoment:
         packed=packed,
         mask=mask,
         weights=None,
-        block=None,
         block_weights=None,
         winners=None if moment.winners is None else _of_sample(moment.winners, moment.shape),
     )
@@ -69,7 +68,7 @@ def past_moment(replay: Replay, watch: Watch, at: int, read_weights: ReadWeights
     block = watch.block if watch.block is not None and watch.block < past.blocks else None
     live = zip(replay.layers, replay.moments[at].live, strict=True)
     layers = tuple(LayerState(info.name, count, None) for info, count in live)
-    past = replace(past, block=block, layers=layers)
+    past = replace(past, layers=layers)
     if not watch.weights and block is None:
         return past
     weights = read_weights(replay.path.parent, watch.layer, past.epoch)

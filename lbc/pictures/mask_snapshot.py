@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from lbc.pictures.layer_moment import Watch
-from lbc.pictures.level_of_detail import Reduction
 from lbc.pictures.mask_colours import (
     Coloured,
     best_combinations,
@@ -21,6 +20,7 @@ from lbc.pictures.mask_numbers import MaskNumbers, count_mask
 from lbc.pictures.score_codes import Fold
 from lbc.pictures.score_snapshot import (
     BlockState,
+    Drawn,
     KeyedCodes,
     ViewRequest,
     block_state,
@@ -72,14 +72,13 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Sheet(Drawn):
     """One layer at one moment, by blocks, and its picture, one cell per weight in its own order.
 
     ``beta`` is what training has added to each position's share of the scores; ``best`` are the
     best combinations. These and ``weights`` are None where unknown.
     """
 
-    layer: str
     epoch: float
     pattern: Pattern
     shape: tuple[int, ...]
@@ -87,11 +86,6 @@ class Sheet:
     weights: Floats | None
     beta: Floats | None
     best: Indices | None
-    fold: Fold
-    cells: KeyedCodes
-    summary: KeyedCodes
-    reduction: Reduction
-    cell_pixels: int = 1
 
 
 @dataclass(frozen=True)
@@ -210,4 +204,5 @@ def _sheet(facts: MaskFacts, coloured: Coloured) -> Sheet:
         cells=KeyedCodes(fixed(fold.apply(coloured.cells)), coloured.key),
         summary=KeyedCodes(fixed(blocks), coloured.blocks_key),
         reduction=coloured.reduction,
+        cell_pixels=1,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -87,7 +86,23 @@ class BlockState:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Drawn:
+    """What a heatmap shows: ``cells``, and in ``summary`` one cell for each block of ``fold``.
+
+    ``reduction`` is what represents several blocks that have too few pixels, ``cell_pixels`` the
+    least size at which to draw a cell.
+    """
+
+    layer: str
+    fold: Fold
+    cells: KeyedCodes
+    summary: KeyedCodes
+    reduction: Reduction
+    cell_pixels: int
+
+
+@dataclass(frozen=True)
+class Snapshot(Drawn):
     """The open layer at one moment.
 
     ``scores`` is (blocks, K), −inf where removed: K = C combinations or, ``by_position``, the M
@@ -102,45 +117,11 @@ class Snapshot:
     shape: tuple[int, ...]
     by_position: bool
     scores: Floats
-    fold: Fold
-    cells: KeyedCodes
-    summary: KeyedCodes
     decided: bool
     block: BlockState | None
     layers: tuple[LayerState, ...]
     scores_epoch: float | None = None
     gone: RemovalTimes | None = None
-
-    @property
-    def layer(self) -> str:
-        return self.request.layer
-
-    @property
-    def reduction(self) -> Reduction:
-        """What represents several blocks that have too few pixels."""
-        return "sample" if self.decided else self.request.look.summary
-
-    @property
-    def cell_pixels(self) -> int:
-        """The least size at which to draw a cell; in decided blocks all cells but one are dark."""
-        return 4 if self.decided else 1
-
-
-class Drawn(Protocol):
-    """What a heatmap shows: ``cells``, and in ``summary`` one cell for each block of ``fold``."""
-
-    @property
-    def layer(self) -> str: ...
-    @property
-    def fold(self) -> Fold: ...
-    @property
-    def cells(self) -> KeyedCodes: ...
-    @property
-    def summary(self) -> KeyedCodes: ...
-    @property
-    def reduction(self) -> Reduction: ...
-    @property
-    def cell_pixels(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -174,6 +155,7 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
         cells, summary = _of_values(scores, request.look)
     scores.flags.writeable = False
     return Snapshot(
+        layer=request.layer,
         request=request,
         epoch=moment.epoch,
         pattern=moment.pattern,
@@ -183,6 +165,8 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
         fold=fold,
         cells=KeyedCodes(fixed(fold.apply(cells.codes)), cells.scale),
         summary=_in_rows(summary, fold),
+        reduction="sample" if decided else request.look.summary,
+        cell_pixels=4 if decided else 1,  # in decided blocks all cells but one are dark
         decided=decided,
         block=block_state(moment, request.block, None if by_position else scores),
         layers=moment.layers,

@@ -42,7 +42,6 @@ class LayerMoment:
     packed: Bytes | None
     mask: Bools
     weights: Floats | None = None
-    block: int | None = None
     block_weights: Floats | None = None
     layers: tuple[LayerState, ...] = ()
     winners: Array | None = None
