@@ -11,7 +11,6 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from lbc.comparison.trials import Trial
-    from lbc.config import Experiment
 
 DONE, FAILED, INVALID_INPUT, STOPPED = 0, 1, 2, 130
 BASELINE = "lbc"
@@ -72,24 +71,18 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
     """Train the missing runs; return False if the user stopped one."""
     from lbc.cli.terminal import train_in_terminal
-    from lbc.comparison.trials import complete_trial
-
-    stopped = False
-
-    def train(experiment: Experiment, folder: Path, resume: bool) -> None:
-        nonlocal stopped
-        finished = train_in_terminal(experiment, folder, console, resume)
-        stopped = finished.status == "stopped"
+    from lbc.comparison.trials import ComparisonError, is_begun
 
     for number, trial in enumerate(trials, start=1):
+        begun = is_begun(trial)
+        if trial.accuracy is not None:
+            continue
+        console.print(f"{number} of {len(trials)}: {trial.folder.name}", markup=False)
+        finished = train_in_terminal(trial.experiment, trial.folder, console, resume=begun)
+        if finished.status == "stopped":
+            return False
         if trial.accuracy is None:
-            console.print(f"{number} of {len(trials)}: {trial.folder.name}", markup=False)
-        try:
-            complete_trial(trial, train)
-        except ValueError:
-            if stopped:
-                return False
-            raise
+            raise ComparisonError(f"The run {trial.folder} did not finish: run the command again.")
     return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,6 @@ from lbc.sparsity.pattern import Pattern
 
 DENSE = "dense"
 """The method that does not depend on the pattern: one run per seed serves all patterns."""
-
-Train = Callable[[Experiment, Path, bool], object]
-"""Called with (experiment, folder, True to resume)."""
 
 
 class ComparisonError(ValueError):
@@ -64,29 +61,18 @@ def plan_trials(
     return tuple(trials.values())
 
 
-def complete_trial(trial: Trial, train: Train) -> float:
-    """Start or resume a run and return its accuracy.
+def is_begun(trial: Trial) -> bool:
+    """Whether its folder holds the trial's run, finished or to be resumed.
 
-    Raises ComparisonError if the folder has a run with other settings or the run did not finish,
-    and any exception of ``train``.
+    Raises ComparisonError if it has a run with other settings, RunError if it cannot be resumed.
     """
-    folder = trial.folder
-    if folder.exists() and any(folder.iterdir()):
-        _check_same(trial)
-        if trial.accuracy is None:
-            open_unfinished(folder)
-            train(trial.experiment, folder, True)
-    else:
-        train(trial.experiment, folder, False)
-    accuracy = trial.accuracy
-    if accuracy is None:
-        raise ComparisonError(f"The run {folder} did not finish: run the command again.")
-    return accuracy
-
-
-def _check_same(trial: Trial) -> None:
-    file = trial.folder / "experiment.yaml"
+    folder, file = trial.folder, trial.folder / "experiment.yaml"
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
     if not file.is_file() or load_experiment(file) != trial.experiment:
         raise ComparisonError(
-            f"{trial.folder} has a run with other settings: choose another folder with --out."
+            f"{folder} has a run with other settings: choose another folder with --out."
         )
+    if trial.accuracy is None:
+        open_unfinished(folder)
+    return True
