@@ -29,12 +29,12 @@ def to_sparse_semi_structured(model: nn.Module) -> tuple[str, ...]:
     Raises ValueError, changing nothing, if the model does not meet these requirements, is still
     sparsified for training, or has no 2:4 layer.
     """
-    names, reasons = find_two_four_layers(model)
-    if not names:
+    layers, reasons = find_two_four_layers(model)
+    if not layers:
         first = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3])
         raise ValueError(f"No layer of the model is 2:4 ({first or 'it has no Linear layer'}).")
-    for name in names:
-        weight = _linear(model, name).weight
+    for name, layer in layers.items():
+        weight = layer.weight
         if weight.device.type != "cuda":
             raise ValueError(
                 f"The weights are on {weight.device}, but torch's 2:4 form requires a CUDA GPU: "
@@ -47,21 +47,20 @@ def to_sparse_semi_structured(model: nn.Module) -> tuple[str, ...]:
             )
     if torch.cuda.get_device_capability()[0] < 8:
         raise ValueError("This GPU has no sparse tensor cores: 2:4 needs an A100 or newer.")
-    for name in names:
-        layer = _linear(model, name)
+    for layer in layers.values():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns that the form is a prototype
             sparse = torch.sparse.to_sparse_semi_structured(layer.weight.detach().contiguous())
         layer.weight = nn.Parameter(sparse, requires_grad=False)
-    return names
+    return tuple(layers)
 
 
-def find_two_four_layers(model: nn.Module) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the Linear layers that can be converted, and a reason for each that cannot.
+def find_two_four_layers(model: nn.Module) -> tuple[dict[str, nn.Linear], dict[str, str]]:
+    """Return the Linear layers that can be converted, and a reason for each that cannot, by name.
 
     Raises ValueError if a layer is still parametrized, as it is during training.
     """
-    names, reasons = list[str](), dict[str, str]()
+    layers, reasons = dict[str, nn.Linear](), dict[str, str]()
     for name, module in model.named_modules():
         if not isinstance(module, nn.Linear):
             continue
@@ -73,8 +72,8 @@ def find_two_four_layers(model: nn.Module) -> tuple[tuple[str, ...], dict[str, s
         if reason:
             reasons[name] = reason
         else:
-            names.append(name)
-    return tuple(names), reasons
+            layers[name] = module
+    return layers, reasons
 
 
 def _obstacle(weight: Tensor) -> str:
@@ -88,9 +87,3 @@ def _obstacle(weight: Tensor) -> str:
     if not result.valid:
         return f"{result.violations} blocks keep more than 2 of 4 weights"
     return ""
-
-
-def _linear(model: nn.Module, name: str) -> nn.Linear:
-    layer = model.get_submodule(name)
-    assert isinstance(layer, nn.Linear)
-    return layer

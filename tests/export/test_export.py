@@ -172,8 +172,8 @@ def test_only_two_four_layers_are_found() -> None:
     with torch.no_grad():
         broken.weight[3, 4:7] = 1
     model = nn.Sequential(two_four(32, 64), two_four(64, 128), two_four(10, 64), broken)
-    names, reasons = find_two_four_layers(model)
-    assert names == ("0", "1")
+    layers, reasons = find_two_four_layers(model)
+    assert layers == {"0": model[0], "1": model[1]}
     assert reasons == {
         "2": "10×64 is not a multiple of 32×64, as the kernels require",
         "3": "1 blocks keep more than 2 of 4 weights",
