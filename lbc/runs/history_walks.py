@@ -74,9 +74,8 @@ class BlockWalk(Walk):
     """Collects the biographies of some blocks."""
 
     def __init__(self, replay: Replay, name: str, blocks: Sequence[int]) -> None:
-        info = next(info for info in replay.layers if info.name == name)
-        self.blocks = [range(info.blocks)[block] for block in blocks]
         super().__init__(replay, name)
+        self.blocks = [range(self.info.blocks)[block] for block in blocks]
 
     def reset(self) -> None:
         self._winners: list[Array] = []

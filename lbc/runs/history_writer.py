@@ -80,10 +80,10 @@ class HistoryWriter:
         frames = read_frames(path)[:moments]
         if len(frames) < moments:
             raise ValueError(f"{path} holds {len(frames)} moments, and {moments} are needed.")
-        before = [self._last(frames, at) for at in range(len(self._layers))] if moments else None
+        layers = range(len(self._layers))
+        self._before = [self._last(frames, at) if frames else None for at in layers]
+        self._chain = [_chain(frames, at) for at in layers]
         self._file.truncate(frames[-1].end if frames else len(header(self._layers)))
-        self._before = list(before) if before else [None] * len(self._layers)
-        self._chain = [_chain(frames, at) for at in range(len(self._layers))]
         self._count, self._decided = moments, decided
         self._kept = sum(bool(one.records["scores"].any()) for one in frames)
 
