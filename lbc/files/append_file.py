@@ -32,12 +32,12 @@ class AppendFile:
             self.close()
             raise
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes, sync: bool = False) -> None:
         """Append ``data``. Raises OSError, leaving the file unchanged, if it cannot be written."""
         try:
             if self._file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            if time.monotonic() - self._synced > SYNC_SECONDS:
+            if sync or time.monotonic() - self._synced > SYNC_SECONDS:
                 self.sync()
         except OSError:
             self.truncate(self.size)

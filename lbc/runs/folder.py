@@ -179,7 +179,7 @@ class RunFolder:
     def write_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace ``checkpoint.pt``; tensors and plain values only, so it loads without pickle."""
         # A power failure must not lose rows that the checkpoint refers to.
-        for written in (self._steps, self._epochs, self._history, self._interventions):
+        for written in (self._steps, self._epochs, self._history):
             written.sync()
         whole = {**state, "position": asdict(self.position)}
         write_atomically(self.path / CHECKPOINT, lambda file: _save(whole, file))
@@ -194,7 +194,6 @@ class RunFolder:
         self._steps.close()
         self._epochs.close()
         self._history.close()
-        self._interventions.close()
 
 
 def _save(state: Mapping[str, Any], file: IO[bytes]) -> None:

@@ -6,6 +6,7 @@ The file is created at the first intervention.
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +25,6 @@ class InterventionLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: AppendFile | None = None
         self.count = 0
 
     def truncate(self, count: int) -> None:
@@ -36,26 +36,15 @@ class InterventionLog:
             raise ValueError(
                 f"{self._path} holds {len(lines)} interventions, but {count} are needed."
             )
-        self._open().truncate(sum(map(len, lines[:count])))
+        with closing(AppendFile(self._path)) as file:
+            file.truncate(sum(map(len, lines[:count])))
         self.count = count
 
     def append(self, done: Intervened) -> None:
-        """Write one line. Raises OSError, leaving only whole lines, if the disk is full."""
-        self._open().append((json.dumps(asdict(done)) + "\n").encode())
+        """Write one line to the disk. Raises OSError, leaving only whole lines, if it is full."""
+        with closing(AppendFile(self._path)) as file:
+            file.append((json.dumps(asdict(done)) + "\n").encode(), sync=True)
         self.count += 1
-
-    def sync(self) -> None:
-        if self._file is not None:
-            self._file.sync()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _open(self) -> AppendFile:
-        if self._file is None:
-            self._file = AppendFile(self._path)
-        return self._file
 
 
 def read_interventions(folder: Path) -> tuple[Intervened, ...]:

@@ -59,7 +59,6 @@ class Story:
 
     def close(self) -> None:
         self.writer.close()
-        self.log.close()
 
 
 def whole(folder: Path, form: str = "per_weight") -> Story:

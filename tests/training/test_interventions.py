@@ -164,19 +164,16 @@ def sample(count: int) -> list[Intervened]:
 def test_the_file_is_created_by_the_first_intervention_and_can_be_cut(tmp_path: Path) -> None:
     log = InterventionLog(tmp_path / FILE)
     log.truncate(0)
-    log.sync()
     assert read_interventions(tmp_path) == ()
     assert not (tmp_path / FILE).exists()
     for one in sample(3):
         log.append(one)
-    log.close()
     assert read_interventions(tmp_path) == tuple(sample(3))
     again = InterventionLog(tmp_path / FILE)
     with pytest.raises(ValueError, match=r"holds 3 interventions, but 4 are needed\."):
         again.truncate(4)
     again.truncate(1)
     again.append(sample(2)[1])
-    again.close()
     assert read_interventions(tmp_path) == tuple(sample(2))
 
 
@@ -188,7 +185,6 @@ def test_everything_after_a_damaged_line_is_ignored(
     log = InterventionLog(folder / FILE)
     for one in sample(2):
         log.append(one)
-    log.close()
     with (folder / FILE).open("ab") as file:
         file.write(garbage)
     assert read_interventions(folder) == tuple(sample(2))
