@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
 def command(options: argparse.Namespace, errors: Console) -> int:
     """Write the report and print its path; return the exit status."""
     from lbc.report.contents import ReportError
-    from lbc.report.html_file import write_report
+    from lbc.report.page import write_report
 
     out: Path = options.out or options.run / FILE
     try:

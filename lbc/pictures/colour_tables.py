@@ -24,7 +24,6 @@ OTHERS = ("crameri:berlin", "cividis", "magma", "crameri:grayC")
 REMOVED_COLOUR = (58, 61, 67)
 """A dark neutral that is in none of the maps."""
 
-
 DISTINCT = (
     (230, 159, 0),
     (86, 180, 233),

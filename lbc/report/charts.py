@@ -18,7 +18,6 @@ LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 22.0, 38.0
 MOST_POINTS = 1000
 """Longer lines are drawn as the lowest and highest value of so many halves as this."""
 
-
 LOG_FROM = 5
 """Values that span less than this are drawn on a linear axis, where more ticks fit."""
 

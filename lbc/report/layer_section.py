@@ -32,7 +32,6 @@ COLUMN = 530
 LOWEST, HIGHEST = 160, 420
 """Its height; shallow and tall layers are stretched to fit, both pictures of a layer alike."""
 
-
 CORNER_ROWS, CORNER_COLUMNS = 32, 176
 """Outputs and weights of a wide layer that are also shown in full detail."""
 

@@ -6,14 +6,25 @@ import threading
 from html import escape
 from pathlib import Path
 
+from lbc.files.atomic import write_atomically
 from lbc.report.charts import Axis, Line, line_chart
-from lbc.report.contents import ReportCancelled, RunSummary
+from lbc.report.contents import ReportCancelled, RunSummary, read_run
 from lbc.report.layer_section import layer_section, layer_table
 
 STYLE = Path(__file__).with_name("style.css")
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """A browser fetches nothing and runs nothing, whatever a name in the file may hold."""
+
+
+def write_report(run_folder: Path, out: Path, cancel: threading.Event | None = None) -> None:
+    """Write the report of a run, however it ended, as one HTML file to ``out``.
+
+    Raises ReportError if the folder holds no run or a file of it is damaged, ReportCancelled once
+    ``cancel`` is set, and OSError if a file cannot be read or written; ``out`` is then unchanged.
+    """
+    html = page(read_run(run_folder, cancel), cancel).encode("utf-8", "replace")
+    write_atomically(out, lambda file: file.write(html))
 
 
 def page(run: RunSummary, cancel: threading.Event | None = None) -> str:

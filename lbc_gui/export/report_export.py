@@ -20,7 +20,7 @@ class ReportThread(Worker):
 
     def work(self) -> None:
         from lbc.report.contents import ReportCancelled
-        from lbc.report.html_file import write_report
+        from lbc.report.page import write_report
 
         try:
             write_report(self._run_folder, self._out, self.cancelled)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lbc.config import parse_experiment
-from lbc.report.html_file import write_report
+from lbc.report.page import write_report
 from lbc.training.trainer import Trainer
 
 

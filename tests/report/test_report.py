@@ -15,7 +15,7 @@ from lbc.cli.main import main
 from lbc.config import Experiment
 from lbc.files.lock import lock
 from lbc.report.contents import ReportCancelled
-from lbc.report.html_file import write_report
+from lbc.report.page import write_report
 from lbc.runs.events import Event, StepDone
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
