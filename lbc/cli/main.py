@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
 from lbc.cli import compare, data, export, inspect, latency, layers, report, train
 from lbc.config.strict_yaml import ExperimentError
-from lbc.files.resources import resource
 
 COMMANDS = {
     "train": train,
@@ -46,11 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return STOPPED
-
-
-def example() -> Path:
-    """Return the path of the bundled example experiment."""
-    return resource("experiments/digits.yaml")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,8 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lbc.cli.main import example, main
+from lbc.cli.main import main
 from lbc.config import load_experiment
+from lbc.files.resources import resource
 from lbc.runs.history_reader import Replay
 from lbc.runs.records import read_records
 from tests import warm
@@ -227,7 +228,7 @@ def test_a_wrong_command_line_is_explained(
 
 
 def test_the_bundled_example_is_an_experiment() -> None:
-    assert load_experiment(example()).training.epochs == 12
+    assert load_experiment(resource("experiments/digits.yaml")).training.epochs == 12
 
 
 def test_brackets_in_names_are_printed_literally(
