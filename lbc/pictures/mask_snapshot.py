@@ -145,32 +145,25 @@ def draw_mask(
 
 def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[Coloured, str]:
     """The picture of one moment, and a sentence if it is not what was requested."""
-    kept = facts.kept
+    kept, pattern = facts.kept, facts.moment.pattern
     match show:
-        case "weights" | "sizes" | "magnitude" if facts.weights is None:
-            return mask_alone(kept), WEIGHTS_GONE
-        case "weights":
-            assert facts.weights is not None
+        case "weights" if facts.weights is not None:
             return signed(facts.weights, kept, like), ""
-        case "sizes":
-            assert facts.weights is not None
+        case "sizes" if facts.weights is not None:
             return sizes(facts.weights, kept, like), ""
-        case "magnitude":
-            assert facts.by_magnitude is not None
+        case "magnitude" if facts.by_magnitude is not None:
             return mask_difference(facts.by_magnitude, kept, OF_MAGNITUDE), ""
         case "beta" if facts.beta is not None:
             return signed(facts.beta, kept, like), ""
         case "best" if facts.best is not None:
-            pattern = facts.moment.pattern
             return best_combinations(facts.best, members_mask(facts.best, pattern), pattern), ""
-        case "beta":
-            return mask_alone(kept), "No scores are kept of this moment: the mask alone is shown."
-        case "best":
-            return mask_alone(kept), (
-                f"While {facts.moment.pattern.count:,} combinations are in the running the best of "
-                "them are not looked for: the mask alone is shown."
-            )
-    return mask_alone(kept), ""
+    notes: dict[Show, str] = {
+        "mask": "",
+        "beta": "No scores are kept of this moment: the mask alone is shown.",
+        "best": f"While {pattern.count:,} combinations are in the running the best of them are not "
+        "looked for: the mask alone is shown.",
+    }
+    return mask_alone(kept), notes.get(show, WEIGHTS_GONE)
 
 
 def _between(then: MaskFacts, now: MaskFacts, request: MaskRequest) -> tuple[Coloured, str]:
