@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,18 +27,9 @@ def copy_moment(
     layer = sparsifier.layers.get(watch.layer)
     if layer is None:
         return None
-    layer.sync_live_sets()
-    block = watch.block if watch.block is not None and watch.block < layer.blocks else None
-    raw, additive = layer.stored_scores()
-    return LayerMoment(
-        name=layer.name,
-        epoch=epoch,
-        pattern=layer.pattern,
-        shape=layer.shape,
-        additive=additive,
-        raw=_copy(raw.float()),
-        packed=_copy(layer.packed),
-        mask=_copy(layer.mask),
+    block = watch.block
+    return replace(
+        _copied(layer, epoch, lambda values: values),
         weights=_copy(_dense(sparsifier, layer).float()) if watch.weights else None,
         block_weights=None if block is None else copy_block(sparsifier, layer.name, block),
         layers=layers,
@@ -48,30 +41,30 @@ def copy_block(sparsifier: Sparsifier, name: str, block: int) -> Floats | None:
     layer = sparsifier.layers.get(name)
     if layer is None or block >= layer.blocks:
         return None
-    weights: Floats = _copy(_of_block(_dense(sparsifier, layer), layer, block).float())
+    places = zip(*block_coordinates(layer.shape, layer.pattern, block), strict=True)
+    weights: Floats = _copy(_dense(sparsifier, layer)[tuple(map(list, places))].float())
     return weights
 
 
 def copy_sample(layer: SparseLayer, epoch: float) -> LayerMoment:
     """Copy what ``sample`` takes from a layer."""
+    return _copied(layer, epoch, lambda values: sampled(values, layer.shape))
+
+
+def _copied(layer: SparseLayer, epoch: float, part: Callable[[Tensor], Tensor]) -> LayerMoment:
     layer.sync_live_sets()
     raw, additive = layer.stored_scores()
-    raw, packed, mask = sampled(raw, layer.packed, layer.mask, additive)
+    mask = part(layer.mask)
     return LayerMoment(
         name=layer.name,
         epoch=epoch,
         pattern=layer.pattern,
         shape=tuple(mask.shape),
         additive=additive,
-        raw=_copy(raw.float()),
-        packed=_copy(packed),
+        raw=_copy(part(raw).float()),
+        packed=_copy(part(layer.packed)),
         mask=_copy(mask),
     )
-
-
-def _of_block(weight: Tensor, layer: SparseLayer, block: int) -> Tensor:
-    places = block_coordinates(layer.shape, layer.pattern, block)
-    return weight[tuple(list(axis) for axis in zip(*places, strict=True))]
 
 
 def _dense(sparsifier: Sparsifier, layer: SparseLayer) -> Tensor:

@@ -30,36 +30,25 @@ class Watch:
 
 def sample(moment: LayerMoment) -> LayerMoment:
     """Up to ``SAMPLED_OUTPUTS`` output channels, evenly spread, as a layer of their own."""
-    raw, packed, mask = sampled(moment.raw, moment.packed, moment.mask, moment.additive)
-    return replace(
-        moment,
-        shape=mask.shape,
-        raw=raw,
-        packed=packed,
-        mask=mask,
-        weights=None,
-        block_weights=None,
-        winners=None if moment.winners is None else _of_sample(moment.winners, moment.shape),
-    )
+    arrays = moment.raw, moment.packed, moment.mask, moment.winners
+    raw, packed, mask, winners = (sampled(array, moment.shape) for array in arrays)
+    shape = mask.shape
+    moment = replace(moment, shape=shape, raw=raw, packed=packed, mask=mask, winners=winners)
+    return replace(moment, weights=None, block_weights=None)
 
 
-def sampled(raw: Any, packed: Any, mask: Any, additive: bool) -> tuple[Any, Any, Any]:
-    """Scores, live bits and mask of the output channels in a sample, of arrays or tensors."""
-    if raw is not None:
-        raw = raw[_sampled_outputs(mask.shape)] if additive else _of_sample(raw, mask.shape)
-    if packed is not None and len(packed) > 1:
-        packed = _of_sample(packed, mask.shape)
-    return raw, packed, mask[_sampled_outputs(mask.shape)]
+def sampled(values: Any, shape: tuple[int, ...]) -> Any:
+    """What an array or tensor, if any, has for a sample of the outputs of a layer of ``shape``.
 
-
-def _sampled_outputs(shape: tuple[int, ...]) -> slice:
-    return slice(0, None, -(-shape[0] // SAMPLED_OUTPUTS))
-
-
-def _of_sample(of_blocks: Any, shape: tuple[int, ...]) -> Any:
-    """Rows (blocks, …) of the blocks in a sample of a layer of ``shape``."""
-    rest = of_blocks.shape[1:]
-    return of_blocks.reshape(shape[0], -1, *rest)[_sampled_outputs(shape)].reshape(-1, *rest)
+    It is shaped like the weight, or has a row for each block or one for all of them.
+    """
+    if values is None:
+        return None
+    outputs = slice(0, None, -(-shape[0] // SAMPLED_OUTPUTS))
+    if len(values) == 1 or tuple(values.shape) == shape:
+        return values[outputs]
+    rest = values.shape[1:]
+    return values.reshape(shape[0], -1, *rest)[outputs].reshape(-1, *rest)
 
 
 def past_moment(replay: Replay, watch: Watch, at: int, read_weights: ReadWeights) -> LayerMoment:
