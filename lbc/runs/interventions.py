@@ -52,11 +52,8 @@ def read_interventions(folder: Path) -> tuple[Intervened, ...]:
 
     Raises OSError if the file exists and cannot be read.
     """
-    path = folder / FILE
-    if not path.exists():
-        return ()
     done = []
-    for line in _whole_lines(path):
+    for line in _whole_lines(folder / FILE):
         try:
             done.append(_LINES.validate_json(line))
         except ValueError:
