@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
-    QSizePolicy,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import BlockState, Snapshot
@@ -28,6 +21,7 @@ from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.layouts import column, row
 
 PANEL_WIDTH = 294
 """Pixels below which the table's columns would be cut."""
@@ -97,12 +91,10 @@ class BlockPanel(QWidget):
         self.life = LifeView()
         self.interventions = InterventionButtons()
         self._snapshot: Snapshot | MaskSnapshot | None = None
-        self._title = QLabel(HINT)
-        self._title.setWordWrap(True)
+        self._title = QLabel(HINT, wordWrap=True)
         self._title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._bars = WeightBars()
-        self._summary = QLabel()
-        self._summary.setWordWrap(True)
+        self._summary = QLabel(wordWrap=True)
         self.combinations = CombinationsTable()
         self.combinations.chosen.connect(self._combination_chosen)
         self._lay_out()
@@ -159,19 +151,12 @@ class BlockPanel(QWidget):
         self.interventions.choose(None if row is None else row.combination)
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self._title, 1)
+        head, now = row((self._title, 1)), QWidget()
         for button in (self.keep, self.unpin):
             head.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
-        now = QWidget()
-        column = QVBoxLayout(now)
-        column.setContentsMargins(0, 4, 0, 0)
-        column.addWidget(self._bars)
-        column.addWidget(self._summary)
-        column.addWidget(self.combinations, 1)
-        column.addWidget(self.interventions)
-        self.tabs = QTabWidget()
-        self.tabs.setDocumentMode(True)
+        parts = (self._bars, self._summary, (self.combinations, 1), self.interventions)
+        column(*parts, on=now).setContentsMargins(0, 4, 0, 0)
+        self.tabs = QTabWidget(documentMode=True)
         self.tabs.addTab(now, "Now")
         self.tabs.addTab(self.life, "History")
         layout = QVBoxLayout(self)

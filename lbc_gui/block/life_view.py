@@ -7,15 +7,7 @@ from typing import get_args
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QSplitter,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QToolButton, QWidget
 
 from lbc.pictures.glyphs import glyphs, members_of
 from lbc.runs.block_history import Biography, Life
@@ -23,7 +15,8 @@ from lbc.sparsity.arrays import Floats
 from lbc_gui.block.life_plot import LifePlot, Quantity
 from lbc_gui.block.removals_table import RemovalRow, RemovalsTable
 from lbc_gui.run.pinned_weights import Pin, PinnedWeights
-from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.layouts import column, row, splitter
 
 QUANTITIES = {
     "behind": "Score behind the best",
@@ -47,20 +40,19 @@ class LifeView(QWidget):
         self._seen: dict[Pin, tuple[list[float], list[Floats]]] = {}
         self._quantity: Quantity = "behind"
         self.plot = LifePlot()
-        self.quantity = QComboBox()
-        self.quantity.addItems(list(QUANTITIES.values()))
-        self.quantity.setToolTip("What is plotted over the epochs")
+        self.quantity = combo_box(QUANTITIES.values(), "What is plotted over the epochs")
         self.quantity.currentIndexChanged.connect(self._quantity_chosen)
         self.save = tool_button("Save", "Save biographies as CSV or npz")
         self.save.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.save_this = QAction("&This block…", self)
         self.save_all = QAction("&All pinned blocks…", self)
         self.save.addActions([self.save_this, self.save_all])
-        self.summary = QLabel()
-        self.summary.setWordWrap(True)
+        self.summary = QLabel(wordWrap=True)
         self.removals = RemovalsTable()
         self.removals.chosen.connect(self._row_chosen)
-        self._lay_out()
+        plots = splitter(Qt.Orientation.Vertical, self.plot, self.removals, sizes=[190, 150])
+        parts = (row((self.quantity, 1), self.save), self.summary, (plots, 1))
+        column(*parts, on=self).setContentsMargins(0, 4, 0, 0)
         self._show_pin(None)
 
     def forget(self) -> None:
@@ -132,21 +124,6 @@ class LifeView(QWidget):
     @Slot(object)
     def _row_chosen(self, row: RemovalRow | None) -> None:
         self.plot.mark(None if row is None else row.combination)
-
-    def _lay_out(self) -> None:
-        bar = QHBoxLayout()
-        bar.addWidget(self.quantity, 1)
-        bar.addWidget(self.save)
-        splitter = QSplitter(Qt.Orientation.Vertical)
-        splitter.addWidget(self.plot)
-        splitter.addWidget(self.removals)
-        splitter.setSizes([190, 150])
-        splitter.setChildrenCollapsible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 4, 0, 0)
-        layout.addLayout(bar)
-        layout.addWidget(self.summary)
-        layout.addWidget(splitter, 1)
 
 
 def _summary(life: Biography) -> str:

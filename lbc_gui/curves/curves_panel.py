@@ -60,9 +60,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._curves["step_loss"].setDownsampling(auto=True, method="peak")
         self._series = {name: Series() for name in self._curves}
         self._stale: set[str] = set()
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.setInterval(REDRAW_MILLISECONDS)
+        self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MILLISECONDS)
         self._redraw.timeout.connect(self._draw_stale)
         self._restyle()
 

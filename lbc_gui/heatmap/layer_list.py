@@ -7,19 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QIcon, QImage, QPixmap
-from PySide6.QtWidgets import (
-    QComboBox,
-    QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem, QSplitter, QWidget
 
 from lbc.pictures.layer_moment import LayerState
 from lbc.pictures.score_snapshot import Thumbnail
 from lbc.runs.events import LayerInfo
+from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.layouts import column
 
 THUMBNAIL = QSize(44, 44)
 ROW_HEIGHT = 54
@@ -90,13 +84,10 @@ class LayerList(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._states: tuple[LayerState, ...] = ()
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("Find a layer")
-        self.search.setClearButtonEnabled(True)
+        self.search = QLineEdit(placeholderText="Find a layer", clearButtonEnabled=True)
         self.search.textChanged.connect(self._filter)
-        self.order = QComboBox()
-        self.order.addItems(list(ORDERS))
-        self.order.setToolTip("Order of the layers; flips are changes of the best combination")
+        tip = "Order of the layers; flips are changes of the best combination"
+        self.order = combo_box(ORDERS, tip)
         self.order.currentIndexChanged.connect(self._sort)
         self.layers = QListWidget()
         self.layers.setAccessibleName("Layers")
@@ -109,17 +100,12 @@ class LayerList(QWidget):
         self.layers.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.layers.currentItemChanged.connect(self._chosen)
         self._in_view: frozenset[str] = frozenset()
-        self._update_soon = QTimer(self)  # once the list is laid out
-        self._update_soon.setSingleShot(True)
-        self._update_soon.setInterval(0)
+        self._update_soon = QTimer(self, singleShot=True)  # once the list is laid out
         self._update_soon.timeout.connect(self._update_in_view)
         bar = self.layers.verticalScrollBar()
         bar.valueChanged.connect(self._moved)
         bar.rangeChanged.connect(self._moved)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.search, self.order, self.layers):
-            layout.addWidget(widget)
+        column(self.search, self.order, self.layers, on=self)
         self._show_tools()
 
     def show_layers(self, infos: Iterable[LayerInfo]) -> None:

@@ -21,9 +21,7 @@ class ZoomHistory(QObject):
         self._box = box
         self._ranges: list[QRectF] = []
         self._at = -1
-        self._settling = QTimer(self)
-        self._settling.setSingleShot(True)
-        self._settling.setInterval(SETTLED_MILLISECONDS)
+        self._settling = QTimer(self, singleShot=True, interval=SETTLED_MILLISECONDS)
         self._settling.timeout.connect(self.note)
         box.sigRangeChangedManually.connect(self._moved)
 

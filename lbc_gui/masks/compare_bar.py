@@ -6,19 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QFileDialog, QLabel, QSizePolicy, QWidget
 
 from lbc.pictures.mask_snapshot import Against
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.run.timeline import MomentTrack
-from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.layouts import row
 
 NOTHING, MOMENT, RUN = range(3)
 
@@ -32,9 +26,10 @@ class CompareBar(QWidget):
         super().__init__(parent)
         self._runs = runs
         self._folder: Path | None = None
-        self.choice = QComboBox()
-        self.choice.addItems(["compare: nothing", "with a moment", "with a run…"])
-        self.choice.setToolTip("Compare the mask with that of another moment, or of another run")
+        self.choice = combo_box(
+            ("compare: nothing", "with a moment", "with a run…"),
+            "Compare the mask with that of another moment, or of another run",
+        )
         self.choice.activated.connect(self._chosen)
         self.track = MomentTrack()
         self.track.setAccessibleName("Moment to compare with")
@@ -42,17 +37,11 @@ class CompareBar(QWidget):
         self.track.moved.connect(self.go)
         self._where = QLabel()
         self.other = tool_button("Choose…", "Choose the folder of another run", self.choose_run)
-        self.way = QComboBox()
-        self.way.addItems(["difference", "side by side"])
-        self.way.setToolTip("Draw what differs, or both pictures in the same colours")
+        tip = "Draw what differs, or both pictures in the same colours"
+        self.way = combo_box(("difference", "side by side"), tip)
         self.way.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.way.currentIndexChanged.connect(self._changed)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.track, 1)
-        layout.addWidget(self._where)
-        layout.addWidget(self.other)
-        layout.addWidget(self.way)
+        row((self.track, 1), self._where, self.other, self.way, on=self)
         self.clear()
 
     @property

@@ -6,14 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QWidget
 
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Show
 from lbc_gui.export.mask_data import mask_data
@@ -26,6 +19,8 @@ from lbc_gui.masks.captions import cell_words, input_text, weight_text
 from lbc_gui.masks.compare_bar import CompareBar
 from lbc_gui.masks.numbers_panel import NumbersPanel
 from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.layouts import column, row, splitter
 
 SHOWS: dict[Show, str] = {
     "weights": "weights",
@@ -51,12 +46,11 @@ class MaskView(QWidget):
         self._snapshot: MaskSnapshot | None = None
         self._hovered: tuple[bool, tuple[int, int]] | None = None
         self._input_shown = ("", -1, 0)
-        self.show_ = QComboBox()
-        self.show_.addItems(list(SHOWS.values()))
-        self.show_.setToolTip(
+        self.show_ = combo_box(
+            SHOWS.values(),
             "Weights under their mask, their magnitudes, what training has added to each "
             "position's share of the scores, the mask, the best combination of each block, or "
-            "where the mask differs from the one that magnitude would choose"
+            "where the mask differs from the one that magnitude would choose",
         )
         self.show_.currentIndexChanged.connect(self.request_changed)
         self.compare = CompareBar(runs)
@@ -76,10 +70,8 @@ class MaskView(QWidget):
         self.numbers.channel_chosen.connect(self._show_channel)
         self._title = QLabel("Loading torch…")
         self._title.setMinimumWidth(1)
-        self.note = QLabel()
-        self.note.setWordWrap(True)
+        self.note = QLabel(wordWrap=True)
         self.note.hide()
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self._lay_out()
         state.revealed.connect(self._reveal)
         state.changed.connect(self._show_view)
@@ -191,35 +183,12 @@ class MaskView(QWidget):
             self.hover_text.emit(input_text(sheet.shape, channel, at))
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self._title, 1)
-        head.addWidget(self.legend)
-        bar = QHBoxLayout()
-        bar.addWidget(self.show_)
-        bar.addWidget(self.compare.choice)
-        bar.addStretch(1)
-        bar.addWidget(ZoomButtons(self.heatmap))
-        pictures = QSplitter(Qt.Orientation.Horizontal)
-        pictures.addWidget(self.heatmap)
-        pictures.addWidget(self.beside)
-        pictures.setSizes([1, 1])
-        pictures.setChildrenCollapsible(False)
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        for layout in (head, bar):
-            column.addLayout(layout)
-        column.addWidget(self.compare)
-        column.addWidget(self.note)
-        middle = QSplitter(Qt.Orientation.Vertical)
-        middle.addWidget(pictures)
-        middle.addWidget(self.numbers)
+        across, page = Qt.Orientation.Horizontal, QWidget()
+        head = row((self._title, 1), self.legend)
+        bar = row(self.show_, self.compare.choice, None, ZoomButtons(self.heatmap))
+        pictures = splitter(across, self.heatmap, self.beside, sizes=[1, 1])
+        middle = splitter(Qt.Orientation.Vertical, pictures, self.numbers, sizes=[380, 168])
         middle.setStretchFactor(0, 1)
-        middle.setSizes([380, 168])
-        middle.setChildrenCollapsible(False)
-        column.addWidget(middle, 1)
-        self.splitter.addWidget(page)
-        self.splitter.setChildrenCollapsible(False)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(4, 4, 4, 4)
-        whole.addWidget(self.splitter)
+        column(head, bar, self.compare, self.note, (middle, 1), on=page)
+        self.splitter = splitter(across, page, sizes=[])
+        column(self.splitter, on=self).setContentsMargins(4, 4, 4, 4)

@@ -6,7 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QLabel, QWidget
 
 from lbc.pictures.colour_keys import winner_codes, winner_key
 from lbc.pictures.glyphs import glyphs, members_of
@@ -14,6 +14,7 @@ from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
 from lbc_gui.theme import compact, plot_colours, style_plot
+from lbc_gui.widgets.layouts import row
 
 MOST_NAMED = 6
 """Up to this many bars are labelled with their combination."""
@@ -45,16 +46,11 @@ class NumbersPanel(QWidget):
         small.setPointSizeF(small.pointSizeF() * 0.75)
         # Names under the first and the last bar may reach a little past the axis.
         self._plot.getAxis("bottom").setStyle(tickFont=small, hideOverlappingLabels=False)
-        self._text = QLabel()
-        self._text.setWordWrap(True)
-        self._text.setMargin(4)
-        self._text.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        top_left = Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft
+        self._text = QLabel(wordWrap=True, margin=4, alignment=top_left)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self._text.linkActivated.connect(self._link)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._plots, 1)
-        layout.addWidget(self._text, 1)
+        row((self._plots, 1), (self._text, 1), on=self)
         self.setMinimumHeight(150)
 
     @property

@@ -7,14 +7,15 @@ from typing import get_args
 import numpy as np
 from PySide6.QtCore import QSize, Slot
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QToolButton, QWidget
+from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from lbc.pictures.colour_keys import Key, Scale
 from lbc.pictures.colour_tables import MAPS, OTHERS, lookup_table
 from lbc.pictures.score_codes import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
 from lbc.pictures.score_snapshot import Look
 from lbc_gui.run.view_state import ViewState
-from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.layouts import row
 
 COLOURS: dict[Colour, str] = {
     "difference": "difference from mean",
@@ -43,25 +44,19 @@ class LookBar(QWidget):
         super().__init__(parent)
         self._state = state
         self._shown: Scale | None = None
-        self.colour = QComboBox()
-        self.colour.addItems(list(COLOURS.values()))
-        self.colour.setToolTip(
+        self.colour = combo_box(
+            COLOURS.values(),
             "What the colours mean: each score less the mean of its block, the score itself, its "
-            "rank among the block's live combinations, or its lead over the next best one"
+            "rank among the block's live combinations, or its lead over the next best one",
         )
-        self.summary = QComboBox()
-        self.summary.addItems(list(SUMMARIES.values()))
-        self.summary.setToolTip("The value shown for a block that has too few pixels for its cells")
+        tip = "The value shown for a block that has too few pixels for its cells"
+        self.summary = combo_box(SUMMARIES.values(), tip)
         self._maps = QActionGroup(self)
         self._clips = QActionGroup(self)
         self.log = QAction("&Logarithmic", self, checkable=True)
         self.hold = QAction("&Hold levels", self, checkable=True)
         self.hold.setToolTip("Keep the present levels, so that moments can be compared")
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.colour, self.summary, self._menu_button()):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+        row(self.colour, self.summary, self._menu_button(), None, on=self)
         self.colour.currentIndexChanged.connect(self._colour_chosen)
         self.summary.currentIndexChanged.connect(self._changed)
         self._maps.triggered.connect(self._changed)

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QWidget
 
 from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.score_snapshot import Snapshot, ViewRequest
@@ -24,6 +18,7 @@ from lbc_gui.heatmap.layer_list import LayerList
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.scores.look_bar import COLOURS, LookBar
+from lbc_gui.widgets.layouts import column, row, splitter
 
 
 class ScoreView(QWidget):
@@ -122,22 +117,10 @@ class ScoreView(QWidget):
         return None if self._snapshot is None else layer_data(self._snapshot)
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self._title, 1)
-        head.addWidget(self._legend)
-        bar = QHBoxLayout()
-        bar.addWidget(self.look, 1)
-        bar.addWidget(ZoomButtons(self.heatmap))
         page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(head)
-        column.addLayout(bar)
-        column.addWidget(self.heatmap, 1)
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
-        self.splitter.addWidget(page)
-        self.splitter.setChildrenCollapsible(False)
+        head = row((self._title, 1), self._legend)
+        bar = row((self.look, 1), ZoomButtons(self.heatmap))
+        column(head, bar, (self.heatmap, 1), on=page)
+        self.splitter = splitter(Qt.Orientation.Horizontal, page, sizes=[])
         self.list.move_to(self.splitter)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self.splitter)
+        column(self.splitter, on=self).setContentsMargins(4, 4, 4, 4)

@@ -7,13 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import (
-    QLabel,
-    QMainWindow,
-    QMessageBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QMainWindow, QMessageBox, QWidget
 
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
@@ -45,6 +39,7 @@ from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.run.worker import Failed
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
+from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
 from lbc_gui.window.dock_layout import DockLayout
@@ -102,8 +97,7 @@ class MainWindow(QMainWindow):
         self._first = experiment
         self._inspect_first: Sequence[Path] = ()
         self._open_first: OpenedRun | None = None
-        self._begin = QTimer(self)
-        self._begin.setSingleShot(True)
+        self._begin = QTimer(self, singleShot=True)
         self._begin.timeout.connect(self._load_first)
 
     def begin(self, inspect: Sequence[Path] = (), run: OpenedRun | None = None) -> None:
@@ -338,11 +332,8 @@ class MainWindow(QMainWindow):
     def _lay_out(self) -> None:
         self.setWindowTitle(TITLE)
         central = QWidget()
-        layout = QVBoxLayout(central)
-        layout.setContentsMargins(4, 4, 4, 0)
-        layout.addWidget(self.message)
-        layout.addWidget(self.pages, 1)
-        layout.addWidget(self.timeline)
+        parts = (self.message, (self.pages, 1), self.timeline)
+        column(*parts, on=central).setContentsMargins(4, 4, 4, 0)
         self.setCentralWidget(central)
         self._dock_layout.place(self.experiment_panel, self.block, self.log)
         docks = self._dock_layout.docks
