@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QIcon, QImage, QPixmap
+from PySide6.QtGui import QIcon, QPixmap
 from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem, QSplitter, QWidget
 
 from lbc.pictures.layer_moment import LayerState
 from lbc.pictures.score_snapshot import Thumbnail
 from lbc.runs.events import LayerInfo
+from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column
 
@@ -220,7 +220,5 @@ class LayerList(QWidget):
 
 def _icon(thumbnail: Thumbnail) -> QIcon:
     table = thumbnail.picture.scale.table((0, 0, 0))
-    pixels = np.ascontiguousarray(table[thumbnail.picture.codes])
-    height, width, _ = pixels.shape
-    image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    image = rgb_image(table[thumbnail.picture.codes])
     return QIcon(QPixmap.fromImage(image.scaled(THUMBNAIL)))

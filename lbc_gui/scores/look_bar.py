@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import get_args
 
-import numpy as np
 from PySide6.QtCore import QSize, Slot
-from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
+from PySide6.QtGui import QAction, QActionGroup, QIcon, QPixmap
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from lbc.pictures.colour_keys import Key, Scale
 from lbc.pictures.colour_tables import MAPS, OTHERS, lookup_table
 from lbc.pictures.score_codes import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
 from lbc.pictures.score_snapshot import Look
+from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
@@ -124,8 +124,5 @@ class LookBar(QWidget):
 
 
 def _icon(name: str) -> QIcon:
-    shades = lookup_table("score", (0, 0, 0), name)[LOWEST : HIGHEST + 1][:, None]
-    image = np.ascontiguousarray(shades.transpose(1, 0, 2))
-    width = image.shape[1]
-    picture = QImage(image.tobytes(), width, 1, 3 * width, QImage.Format.Format_RGB888)
-    return QIcon(QPixmap.fromImage(picture.scaled(QSize(48, 12))))
+    image = rgb_image(lookup_table("score", (0, 0, 0), name)[None, LOWEST : HIGHEST + 1])
+    return QIcon(QPixmap.fromImage(image.scaled(QSize(48, 12))))
