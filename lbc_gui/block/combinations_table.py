@@ -61,7 +61,6 @@ class CombinationsTable(TableView[CombinationRow]):
         super().__init__(model, "Combinations", stretch=-1, row_height=22, parent=parent)
 
     def show_block(self, block: BlockState | None) -> None:
-        """List the combinations of a block."""
         self.table.show_rows([] if block is None else _rows(block))
 
 

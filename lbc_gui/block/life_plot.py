@@ -73,7 +73,6 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._draw()
 
     def show_quantity(self, quantity: Quantity) -> None:
-        """What is plotted."""
         self._quantity = quantity
         self._draw()
 
@@ -82,7 +81,6 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._now.setValue(epoch)
 
     def mark(self, combination: int | None) -> None:
-        """Highlight one line."""
         if combination != self._marked:
             self._marked = combination
             self._draw()

@@ -61,7 +61,6 @@ class LifeView(QWidget):
         self._show_pin(None)
 
     def show_block(self, pin: Pin | None) -> None:
-        """Show the history of a block."""
         if pin != self._pin:
             self._show_pin(pin)
 

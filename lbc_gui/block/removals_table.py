@@ -82,7 +82,6 @@ class RemovalsTable(TableView[RemovalRow]):
         self.verticalHeader().setDefaultSectionSize(QFontMetrics(self.font()).height() + 5)
 
     def show_life(self, life: Biography | None) -> None:
-        """List the combinations of a block."""
         self.table.show_rows([] if life is None or life.live is None else _rows(life))
 
 

@@ -65,7 +65,6 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._restyle()
 
     def clear_curves(self) -> None:
-        """Empty all plots."""
         for series in self._series.values():
             series.clear()
         self._draw(self._series)

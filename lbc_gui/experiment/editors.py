@@ -187,7 +187,6 @@ def read(widget: QWidget) -> Any:
 
 
 def write(widget: QWidget, value: Any) -> None:
-    """Show a value."""
     match widget:
         case QSpinBox():
             widget.setValue(min(int(value), LARGEST_WHOLE))

@@ -69,7 +69,6 @@ class LayerTable(TableView[EditedLayer]):
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
     def show_rows(self, rows: Sequence[LayerRow]) -> None:
-        """One row per layer, sparse or not."""
         self.table.show_rows([EditedLayer(row, str(row.plan.pattern or "dense")) for row in rows])
 
     @Slot(object)

@@ -112,7 +112,6 @@ class HeatmapView(CellsView):
         self._draw()
 
     def clear_picture(self) -> None:
-        """Show nothing."""
         self._snapshot = self._fold = None
         self.cells.clear()
         self._labels.show_snapshot(None)

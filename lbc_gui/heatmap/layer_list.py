@@ -109,7 +109,6 @@ class LayerList(QWidget):
         self._show_tools()
 
     def show_layers(self, infos: Iterable[LayerInfo]) -> None:
-        """List other layers."""
         self._states = ()
         self.layers.blockSignals(True)
         self.layers.clear()
@@ -128,7 +127,6 @@ class LayerList(QWidget):
             entry.describe()
 
     def show_open(self, name: str | None) -> None:
-        """Select the layer that is open."""
         self.layers.blockSignals(True)
         for entry in self._entries():
             if entry.info.name == name:
@@ -136,7 +134,6 @@ class LayerList(QWidget):
         self.layers.blockSignals(False)
 
     def show_states(self, states: tuple[LayerState, ...]) -> None:
-        """Show how many combinations each layer has left."""
         if states == self._states:
             return
         self._states = states
@@ -149,7 +146,6 @@ class LayerList(QWidget):
 
     @Slot(object)
     def show_thumbnails(self, thumbnails: Iterable[Thumbnail]) -> None:
-        """Show new thumbnails."""
         found = {thumbnail.name: thumbnail for thumbnail in thumbnails}
         for entry in self._entries():
             thumbnail = found.get(entry.info.name)

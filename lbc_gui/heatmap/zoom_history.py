@@ -42,7 +42,6 @@ class ZoomHistory(QObject):
 
     @Slot()
     def back(self) -> None:
-        """Return to the previous range."""
         if self._settling.isActive():
             self.note()
         if self._at > 0:
@@ -50,7 +49,6 @@ class ZoomHistory(QObject):
 
     @Slot()
     def forward(self) -> None:
-        """Undo ``back``."""
         if self.can_go_forward:
             self._go(self._at + 1)
 

@@ -67,7 +67,6 @@ class CompareBar(QWidget):
         return "there"
 
     def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
-        """Show the moments that can be compared with so far."""
         self.track.show_moments(moments, epochs, self.track.at)
         self._show()
 
@@ -95,7 +94,6 @@ class CompareBar(QWidget):
             self._changed()
 
     def compare_with(self, folder: Path) -> None:
-        """Compare with the run in a folder."""
         self._folder = folder
         self.choice.setCurrentIndex(RUN)
         self._changed()

@@ -79,7 +79,6 @@ class MaskView(QWidget):
 
     @property
     def request(self) -> MaskRequest | None:
-        """What has to be drawn for this page."""
         view = self._state.view.request
         if view is None:
             return None

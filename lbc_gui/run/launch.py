@@ -62,7 +62,6 @@ class Launch(QObject):
 
     @Slot(object)
     def resume(self, run: UnfinishedRun) -> None:
-        """Resume a run from its last checkpoint."""
         self.replacing.emit()
         self._form.show_experiment(run.experiment)
         self._approved = run.experiment.model

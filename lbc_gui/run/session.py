@@ -162,12 +162,10 @@ class Session(QObject):
 
     @Slot(object)
     def show_thumbnails_of(self, layers: frozenset[str]) -> None:
-        """Draw the thumbnails of these layers only from now on."""
         self._renderer.broker.listed = layers
 
     @Slot(object)
     def watch_pins(self, pins: tuple[Pin, ...]) -> None:
-        """Show the weights of these blocks from now on."""
         self._renderer.broker.pins = pins
 
     @property

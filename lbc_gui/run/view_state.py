@@ -117,7 +117,6 @@ class ViewState(QObject):
         self._set(run=self._view.run + 1, live=live, moments=(), epochs=0.0, moment=None)
 
     def set_layers(self, layers: tuple[LayerInfo, ...]) -> None:
-        """The layers of the run have become known."""
         if layers == self._view.layers:
             return
         names = [info.name for info in layers]
@@ -136,7 +135,6 @@ class ViewState(QObject):
 
     @Slot(int)
     def go_to(self, moment: int) -> None:
-        """Show a moment."""
         if 0 <= moment < len(self._view.moments):
             self._set(moment=moment)
 
@@ -182,7 +180,6 @@ class ViewState(QObject):
             self.revealed.emit(pins.current.block)
 
     def set_look(self, look: Look) -> None:
-        """Colour scores in another way."""
         self._set(look=look)
 
     def _set(self, **changes: Any) -> None:

@@ -47,7 +47,6 @@ class ScoreView(QWidget):
 
     @property
     def request(self) -> ViewRequest | None:
-        """What has to be drawn for this page."""
         return self._state.view.request
 
     @Slot(object, object)

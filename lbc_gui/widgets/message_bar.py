@@ -66,12 +66,10 @@ class MessageBar(QFrame):
         self._show(sentence, details, "")
 
     def offer(self, sentence: str, button: str) -> None:
-        """Show ``sentence`` with a button that accepts the offer."""
         self._show(sentence, "", button)
 
     @property
     def offering(self) -> bool:
-        """Whether an offer is visible."""
         return self.isVisible() and not self._accept.isHidden()
 
     def _show(self, sentence: str, details: str, button: str) -> None:

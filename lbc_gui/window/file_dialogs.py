@@ -45,7 +45,6 @@ class Files(QObject):
         self.open_experiment(Path(action.data()))
 
     def open_experiment(self, path: Path) -> None:
-        """Read an experiment file."""
         try:
             experiment = load_experiment(path)
         except ExperimentError as error:
@@ -85,7 +84,6 @@ class Files(QObject):
             self.open_run(Path(folder))
 
     def open_run(self, folder: Path) -> None:
-        """Open a run to look at it."""
         try:
             run = open_run(folder)
         except RunError as error:

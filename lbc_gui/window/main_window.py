@@ -12,14 +12,7 @@ from PySide6.QtWidgets import QLabel, QMainWindow, QMessageBox, QWidget
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
-from lbc.runs.events import (
-    Event,
-    InterventionRefused,
-    Prepared,
-    Resumed,
-    Started,
-    StorageProblem,
-)
+from lbc.runs.events import Event, InterventionRefused, Prepared, Resumed, Started, StorageProblem
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.block.block_panel import BlockPanel
