@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QWidget
 
 from lbc.pictures.glyphs import glyphs, members_of
 from lbc.runs.block_history import Biography
-from lbc_gui.theme import compact, plot_colours, style_plot
+from lbc_gui.theme import compact, faded, plot_colours, style_plot
 
 Quantity = Literal["behind", "score", "beta", "weight"]
 
@@ -32,8 +32,7 @@ def line_colours(count: int, winner: int | None) -> list[QColor]:
     table = _DARK if colours.background.lightness() < 128 else _LIGHT
     if count <= FEW_LINES:
         return [QColor(name) for name in table[:count]]
-    faint = QColor(colours.text)
-    faint.setAlpha(70)
+    faint = faded(colours.text, 70)
     return [QColor(table[0]) if line == winner else faint for line in range(count)]
 
 
@@ -57,7 +56,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._now.setZValue(20)
         self._life: Biography | None = None
         self._weights: tuple[Floats, Floats] = (np.empty(0), np.empty((0, 0)))
-        self._quantity: Quantity = "behind"
+        self.quantity: Quantity = "behind"
         self._marked: int | None = None
         self._restyle()
 
@@ -69,11 +68,11 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def show_weights(self, epochs: Floats, weights: Floats) -> None:
         """The block's weights since it was pinned, (T, M), after ``epochs`` (T,)."""
         self._weights = epochs, weights
-        if self._quantity == "weight":
+        if self.quantity == "weight":
             self._draw()
 
     def show_quantity(self, quantity: Quantity) -> None:
-        self._quantity = quantity
+        self.quantity = quantity
         self._draw()
 
     def show_epoch(self, epoch: float) -> None:
@@ -97,7 +96,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if life is None:
             return
         epochs, values = self._values(life)
-        combinations = self._quantity in ("behind", "score")
+        combinations = self.quantity in ("behind", "score")
         winner = int(life.winners[-1]) if combinations else None
         colours = line_colours(values.shape[1], winner)
         ends = {one.combination: one.epoch for one in life.removals} if combinations else {}
@@ -112,13 +111,13 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def _values(self, life: Biography) -> tuple[Floats, Floats]:
         """Epochs (T,) and one column for each line, nan where nothing is known."""
-        if self._quantity == "weight":
+        if self.quantity == "weight":
             return self._weights
-        table = life.position_scores if self._quantity == "beta" else life.scores
+        table = life.position_scores if self.quantity == "beta" else life.scores
         if table is None:
             return life.epochs, np.empty((len(life.epochs), 0))
         values = table.astype(np.float64)
-        if self._quantity == "behind" and len(values):
+        if self.quantity == "behind" and len(values):
             # Less the best that lives: unlike the mean it does not jump when others are removed.
             assert life.live is not None
             lives = np.where(life.live & ~np.isnan(values), values, -np.inf)

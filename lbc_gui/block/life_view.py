@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction
@@ -18,7 +16,7 @@ from lbc_gui.run.pinned_weights import Pin, PinnedWeights
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
 
-QUANTITIES = {
+QUANTITIES: dict[Quantity, str] = {
     "behind": "Score behind the best",
     "score": "Score",
     "beta": "β of each position",
@@ -34,11 +32,11 @@ class LifeView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._life: Life | None = None
+        self.life: Life | None = None
+        """The biography on screen, up to the present."""
         self._arrived: Life | None = None
         self._pin: Pin | None = None
         self._seen: dict[Pin, tuple[list[float], list[Floats]]] = {}
-        self._quantity: Quantity = "behind"
         self.plot = LifePlot()
         self.quantity = combo_box(QUANTITIES.values(), "What is plotted over the epochs")
         self.quantity.currentIndexChanged.connect(self._quantity_chosen)
@@ -69,7 +67,7 @@ class LifeView(QWidget):
         self._arrived = life
         if Pin(life.layer, life.block) != self._pin:
             return
-        self._life = life
+        self.life = life
         self.removals.show_life(life.biography)
         self.removals.setVisible(life.biography.live is not None)
         self.plot.show_life(life.biography)
@@ -87,7 +85,7 @@ class LifeView(QWidget):
             kept.append(weights)
             if len(epochs) > MOST_WEIGHTS:
                 del epochs[::2], kept[::2]
-        if self._quantity == "weight":
+        if self.plot.quantity == "weight":
             self._show_weights()
 
     def seen(self, pin: Pin) -> tuple[Floats, Floats]:
@@ -95,19 +93,13 @@ class LifeView(QWidget):
         epochs, weights = self._seen.get(pin, ([], []))
         return np.array(epochs), np.array(weights)
 
-    @property
-    def life(self) -> Life | None:
-        """The biography on screen, up to the present."""
-        return self._life
-
     @Slot(int)
     def _quantity_chosen(self, row: int) -> None:
-        self._quantity = get_args(Quantity)[row]
         self._show_weights()
-        self.plot.show_quantity(self._quantity)
+        self.plot.show_quantity(list(QUANTITIES)[row])
 
     def _show_pin(self, pin: Pin | None) -> None:
-        self._pin, self._life = pin, None
+        self._pin, self.life = pin, None
         self.removals.show_life(None)
         self.plot.show_life(None)
         self._show_weights()

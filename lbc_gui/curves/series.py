@@ -1,34 +1,30 @@
-"""Numbers that arrive one by one, kept as a growing array."""
+"""Numbers that arrive one by one."""
 
 from __future__ import annotations
+
+from array import array
 
 import numpy as np
 import numpy.typing as npt
 
 
 class Series:
-    """Points (x, y) in the order they came; appending is amortised constant time."""
+    """Points (x, y) in the order they came; ``x`` and ``y`` are copies."""
 
     def __init__(self) -> None:
-        self._data = np.empty((256, 2), dtype=np.float64)
-        self._size = 0
+        self._x, self._y = array("d"), array("d")
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._x)
 
     def append(self, x: float, y: float) -> None:
-        if self._size == len(self._data):
-            self._data = np.concatenate([self._data, np.empty_like(self._data)])
-        self._data[self._size] = x, y
-        self._size += 1
-
-    def clear(self) -> None:
-        self._size = 0
+        self._x.append(x)
+        self._y.append(y)
 
     @property
     def x(self) -> npt.NDArray[np.float64]:
-        return self._data[: self._size, 0]
+        return np.array(self._x)
 
     @property
     def y(self) -> npt.NDArray[np.float64]:
-        return self._data[: self._size, 1]
+        return np.array(self._y)

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QWidget
 
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds
-from lbc_gui.theme import compact, plot_colours, style_plot
+from lbc_gui.theme import compact, faded, plot_colours, style_plot
 
 POINTS = 400
 """More than a small plot has pixels."""
@@ -72,6 +72,4 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._live.setPen(pg.mkPen(colours.green, width=2))
         self._least.setPen(pg.mkPen(colours.red, width=2))
         self._most.setPen(pg.mkPen(colours.red, width=1))
-        fill = pg.mkColor(colours.red)
-        fill.setAlpha(50)
-        self._band.setBrush(fill)
+        self._band.setBrush(faded(colours.red, 50))

@@ -13,7 +13,7 @@ from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
-from lbc_gui.theme import compact, plot_colours, style_plot
+from lbc_gui.theme import compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.layouts import row
 
 MOST_NAMED = 6
@@ -89,7 +89,8 @@ class NumbersPanel(QWidget):
         places = np.arange(len(found.counts))
         band = pg.LinearRegionItem(
             (found.expected - 2 * found.deviation, found.expected + 2 * found.deviation),
-            orientation="horizontal", movable=False, brush=_faint(colours.text), pen=pg.mkPen(None),
+            orientation="horizontal", movable=False,
+            brush=faded(colours.text, 40), pen=pg.mkPen(None),
         )  # fmt: skip
         self._plot.addItem(band)
         self._plot.addItem(pg.BarGraphItem(
@@ -125,9 +126,3 @@ def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:
         names = [glyphs(members_of(pattern, c), pattern.m) for c in range(count)]
         return [[(c, f"\n{name}" if c % 2 else f"{name}\n") for c, name in enumerate(names)]]
     return [[]]
-
-
-def _faint(colour: QColor) -> QColor:
-    faint = QColor(colour)
-    faint.setAlpha(40)
-    return faint

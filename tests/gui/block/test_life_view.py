@@ -132,12 +132,12 @@ def test_the_life_of_a_block_is_the_librarys(
     moments = len(replay.moments)
 
     def complete() -> bool:
-        return view._life is not None and len(view._life.biography.epochs) == moments
+        return view.life is not None and len(view.life.biography.epochs) == moments
 
     qtbot.waitUntil(complete, timeout=SECONDS)
     life = biographies(replay, FIRST, [300])[0]
-    assert view._life is not None
-    assert view._life.biography.removals == life.removals
+    assert view.life is not None
+    assert view.life.biography.removals == life.removals
     rows = [[view.removals.table.text(row, column) for column in range(4)] for row in range(6)]
     assert rows[0][1] == "won"
     for row, one in zip(rows[:0:-1], sorted(life.removals, key=lambda at: at.moment), strict=True):
@@ -320,7 +320,7 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
     assert "Combination 4 was" in window.log.toPlainText()
     view = window.block.life
     qtbot.waitUntil(
-        lambda: view._life is not None and len(view._life.biography.interventions) == 1,
+        lambda: view.life is not None and len(view.life.biography.interventions) == 1,
         timeout=SECONDS,
     )
     causes = {view.removals.table.text(row, 1) for row in range(6)}
