@@ -14,7 +14,7 @@ from lbc_gui.block.intervention_buttons import InterventionButtons
 from lbc_gui.block.life_view import LifeView
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import place
-from lbc_gui.export.score_data import block_data
+from lbc_gui.export.snapshot_data import block_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.run.pinned_weights import Pin

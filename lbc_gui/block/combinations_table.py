@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PySide6.QtWidgets import QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.pictures.score_codes import rank
 from lbc.pictures.score_snapshot import BlockState
 from lbc_gui.captions import ordinal
@@ -34,14 +34,9 @@ class CombinationRow:
     def live(self) -> bool:
         return self.score > -np.inf
 
-    @property
-    def held(self) -> str:
-        pattern = self.block.pattern
-        return glyphs(members_of(pattern, self.combination), pattern.m)
-
 
 COLUMNS: tuple[Column[CombinationRow], ...] = (
-    Column("held", lambda row: row.held),
+    Column("held", lambda row: squares(row.block.pattern, row.combination)),
     Column("score", lambda row: f"{row.score:.5f}" if row.live else "removed", number=True),
     Column("vs mean", lambda row: f"{row.score - row.mean:+.5f}" if row.live else "—", number=True),
     Column("rank", lambda row: ordinal(row.rank) if row.live else "—", number=True),

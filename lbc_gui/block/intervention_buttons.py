@@ -9,7 +9,7 @@ from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QLabel, QToolButton, QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import Intervention
@@ -79,8 +79,7 @@ class InterventionButtons(QWidget):
         if snapshot is None or combination is None or combination >= snapshot.pattern.count:
             self._what.setText("Intervene")
         else:
-            members = members_of(snapshot.pattern, combination)
-            self._what.setText(glyphs(members, snapshot.pattern.m))
+            self._what.setText(squares(snapshot.pattern, combination))
         self._what.setToolTip(why or "The chosen combination")
 
     def _why_not(self) -> str:

@@ -11,7 +11,7 @@ from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography
 from lbc_gui.theme import compact, faded, plot_colours, style_plot
 
@@ -151,13 +151,12 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._plot.addItem(text, ignoreBounds=True)
 
     def _draw_intervention(self, life: Biography, epoch: float, done: Any) -> None:
-        members = members_of(life.pattern, done.combination)
         colours = plot_colours()
         line = pg.InfiniteLine(
             epoch,
             angle=90,
             pen=pg.mkPen(colours.red, width=1.4, style=Qt.PenStyle.DashLine),
-            label=f"{done.action} {glyphs(members, life.pattern.m)}",
+            label=f"{done.action} {squares(life.pattern, done.combination)}",
             labelOpts={
                 "position": 0.07,
                 "color": colours.red,

@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLabel, QToolButton, QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography, Life
 from lbc.sparsity.arrays import Floats
 from lbc_gui.block.life_plot import LifePlot, Quantity
@@ -121,7 +121,7 @@ def _summary(life: Biography) -> str:
     winner = int(life.winners[-1])
     changed = (life.winners != winner).nonzero()[0]
     since = float(life.epochs[changed[-1] + 1 if len(changed) else 0])
-    held = glyphs(members_of(life.pattern, winner), life.pattern.m)
+    held = squares(life.pattern, winner)
     if life.live is not None and int(life.live[-1].sum()) == 1:
         last = life.removals[-1] if life.removals else None
         if last is not None and last.cause == "pin":

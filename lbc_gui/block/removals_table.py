@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography, Removal
 from lbc_gui.block.life_plot import line_colours
 from lbc_gui.widgets.table import Column, TableModel, TableView
@@ -24,11 +24,6 @@ class RemovalRow:
     @property
     def best(self) -> bool:
         return self.combination == int(self.life.winners[-1])
-
-    @property
-    def held(self) -> str:
-        pattern = self.life.pattern
-        return glyphs(members_of(pattern, self.combination), pattern.m)
 
     @property
     def epoch(self) -> str:
@@ -53,7 +48,8 @@ class RemovalRow:
 
 COLUMNS: tuple[Column[RemovalRow], ...] = (
     Column(
-        "held", lambda row: row.held, "The positions the combination holds",
+        "held", lambda row: squares(row.life.pattern, row.combination),
+        "The positions the combination holds",
         colour=lambda row: line_colours(row.life.pattern.count, int(row.life.winners[-1]))[
             row.combination
         ],

@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QLabel, QWidget
 
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Show
-from lbc_gui.export.mask_data import mask_data
+from lbc_gui.export.snapshot_data import data_name, mask_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.heatmap_view import HeatmapView
@@ -103,9 +103,9 @@ class MaskView(QWidget):
         snapshot = self._snapshot
         if snapshot is None:
             return None
-        layer, epoch = snapshot.sheet.layer or "model", f"{round(snapshot.epoch, 2):g}"
-        title = f"{layer} · {snapshot.pattern} · epoch {epoch} · {SHOWS[snapshot.request.show]}"
-        return Picture(f"mask {layer} epoch {epoch}", title, self.heatmap, (self.legend,))
+        layer, epoch, show = snapshot.sheet.layer, snapshot.epoch, SHOWS[snapshot.request.show]
+        title = f"{layer or 'model'} · {snapshot.pattern} · epoch {round(epoch, 2):g} · {show}"
+        return Picture(f"mask {data_name(layer, epoch)}", title, self.heatmap, (self.legend,))
 
     def data_to_save(self) -> Data | None:
         return None if self._snapshot is None else mask_data(self._snapshot)

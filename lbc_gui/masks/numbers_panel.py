@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QLabel, QWidget
 
 from lbc.pictures.colour_keys import winner_codes, winner_key
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
@@ -123,6 +123,6 @@ def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:
         return [[(j, str(j)) for j in range(0, count, -(-count // MOST_NUMBERS))]]
     if count <= MOST_NAMED:
         # In two alternating rows: side by side they would touch in a small window.
-        names = [glyphs(members_of(pattern, c), pattern.m) for c in range(count)]
+        names = [squares(pattern, c) for c in range(count)]
         return [[(c, f"\n{name}" if c % 2 else f"{name}\n") for c, name in enumerate(names)]]
     return [[]]

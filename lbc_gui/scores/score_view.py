@@ -6,12 +6,12 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QLabel, QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.score_snapshot import Snapshot, ViewRequest
 from lbc_gui.captions import gone_text, place, score_text
-from lbc_gui.export.score_data import layer_data
+from lbc_gui.export.snapshot_data import data_name, layer_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
+from lbc_gui.heatmap.cell_labels import score_words
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.heatmap.layer_list import LayerList
@@ -92,10 +92,7 @@ class ScoreView(QWidget):
         if block >= len(snapshot.scores):
             return
         where = place(snapshot.shape, snapshot.pattern, block)
-        if snapshot.by_position:
-            what = f"position {member}"
-        else:
-            what = glyphs(members_of(snapshot.pattern, member), snapshot.pattern.m)
+        what, _ = score_words(snapshot, block, member)
         if snapshot.scores[block, member] > -np.inf:
             said = score_text(snapshot.scores[block], member)
         else:
@@ -106,11 +103,10 @@ class ScoreView(QWidget):
         snapshot = self._snapshot
         if snapshot is None:
             return None
-        layer, epoch = snapshot.request.layer or "model", f"{round(snapshot.epoch, 2):g}"
+        layer, epoch = snapshot.request.layer, snapshot.epoch
         colour = COLOURS[snapshot.request.look.colour]
-        title = f"{layer} · {snapshot.pattern} · epoch {epoch} · {colour}"
-        name = f"scores {layer} epoch {epoch}"
-        return Picture(name, title, self.heatmap, (self._legend,))
+        title = f"{layer or 'model'} · {snapshot.pattern} · epoch {round(epoch, 2):g} · {colour}"
+        return Picture(f"scores {data_name(layer, epoch)}", title, self.heatmap, (self._legend,))
 
     def data_to_save(self) -> Data | None:
         return None if self._snapshot is None else layer_data(self._snapshot)
