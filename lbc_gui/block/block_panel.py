@@ -32,8 +32,8 @@ HINT = "Click a block in the heatmap to pin it here."
 class WeightBars(QWidget):
     """The block's M weights as bars about zero; masked ones are hollow."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setMinimumHeight(84)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._block: BlockState | None = None
@@ -82,8 +82,8 @@ class WeightBars(QWidget):
 class BlockPanel(QWidget):
     """Everything about the current pin, now and since the start, and the list of all pins."""
 
-    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState) -> None:
+        super().__init__()
         self.pins = PinList(state)
         tip = "Keep this pin when another block is clicked"
         self.keep = tool_button("Keep", tip, state.keep_pin)

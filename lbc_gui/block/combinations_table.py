@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtWidgets import QWidget
 
 from lbc.pictures.glyphs import squares
 from lbc.pictures.score_codes import rank
@@ -46,14 +45,14 @@ COLUMNS: tuple[Column[CombinationRow], ...] = (
 class CombinationsTable(TableView[CombinationRow]):
     """Few combinations in lexicographic order, of many the best first."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         model = TableModel(
             COLUMNS,
             colour=lambda row: None if row.live else GREY,
             bold=lambda row: row.live and row.rank == 1,
             key=lambda row: (row.block.index, row.block.pattern, row.combination),
         )
-        super().__init__(model, "Combinations", stretch=-1, row_height=22, parent=parent)
+        super().__init__(model, "Combinations", stretch=-1, row_height=22)
 
     def show_block(self, block: BlockState | None) -> None:
         self.table.show_rows([] if block is None else _rows(block))

@@ -26,8 +26,8 @@ class InterventionButtons(QWidget):
     requested = Signal(object)
     """Intervention."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._paused = False
         self._snapshot: Snapshot | MaskSnapshot | None = None
         self._combination: int | None = None

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QWidget
 
 from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography
@@ -39,8 +38,8 @@ def line_colours(count: int, winner: int | None) -> list[QColor]:
 class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Lines over epochs, crosses where they end, interventions, and the moment on screen."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setMinimumHeight(130)
         self.setAccessibleName("Scores over time")
         self._plot = self.addPlot(enableMenu=False)

@@ -30,8 +30,8 @@ MOST_WEIGHTS = 4000
 class LifeView(QWidget):
     """Shows the history of one block; what arrives for another is ignored."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.life: Life | None = None
         """The biography on screen, up to the present."""
         self._arrived: Life | None = None

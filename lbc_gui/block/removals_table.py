@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtGui import QFontMetrics
-from PySide6.QtWidgets import QWidget
 
 from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography, Removal
@@ -72,9 +71,9 @@ COLUMNS: tuple[Column[RemovalRow], ...] = (
 class RemovalsTable(TableView[RemovalRow]):
     """The best combination, the other live ones, then the removed ones, the last removed first."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         model = TableModel(COLUMNS, bold=lambda row: row.best, key=lambda row: row.combination)
-        super().__init__(model, "What became of every combination", stretch=-1, parent=parent)
+        super().__init__(model, "What became of every combination", stretch=-1)
         self.verticalHeader().setDefaultSectionSize(QFontMetrics(self.font()).height() + 5)
 
     def show_life(self, life: Biography | None) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
-from PySide6.QtWidgets import QWidget
 
 from lbc.runs.events import EpochDone, LayerInfo, Resumed, StepDone
 from lbc_gui.curves.series import Series
@@ -42,8 +41,8 @@ REDRAW_MILLISECONDS = 200
 class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Four small plots over epochs, side by side."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setMinimumHeight(120)
         compact(self)
         self._plots: dict[str, pg.PlotItem] = {}

@@ -32,8 +32,8 @@ class ExperimentPanel(QWidget):
     settled = Signal(object)
     """The Experiment shortly after the last change; None if it is invalid."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.form = ExperimentForm(self)
         self.form.hide()
         self.preview = SchedulePreview()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent
-from PySide6.QtWidgets import QWidget
 
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds
@@ -18,8 +17,8 @@ POINTS = 400
 class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Two small plots. Density is a band: which union of combinations lives is up to training."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setFixedHeight(126)
         compact(self)
         self._plots = [self.addPlot(row=0, col=column, enableMenu=False) for column in range(2)]

@@ -9,7 +9,7 @@ from typing import Any
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QPainterPath
-from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
+from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem
 
 from lbc.pictures.colour_keys import Key
 from lbc.pictures.level_of_detail import Detail, detail
@@ -60,11 +60,10 @@ class HeatmapView(CellsView):
 
     def __init__(
         self,
-        parent: QWidget | None = None,
         words: Callable[[Any, int, int], tuple[str, str]] = score_words,
     ) -> None:
         axes = {name: _CellAxis(name) for name in ("left", "bottom")}
-        super().__init__(axes, "block of the channel", parent)
+        super().__init__(axes, "block of the channel")
         self._axes = axes
         self._snapshot: Drawn | None = None
         self._fold: Fold | None = None

@@ -81,8 +81,8 @@ class LayerList(QWidget):
     in_view_changed = Signal(object)
     """Names of the layers whose thumbnails are needed."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._states: tuple[LayerState, ...] = ()
         self.search = QLineEdit(placeholderText="Find a layer", clearButtonEnabled=True)
         self.search.textChanged.connect(self._filter)

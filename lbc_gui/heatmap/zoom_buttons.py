@@ -13,8 +13,8 @@ from lbc_gui.widgets.layouts import row
 class ZoomButtons(QWidget):
     """Back and forward are enabled if there is a range to go to."""
 
-    def __init__(self, heatmap: HeatmapView, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, heatmap: HeatmapView) -> None:
+        super().__init__()
         self._zooms = heatmap.zooms
         self._back = tool_button("◀", "Previous view (Backspace)", heatmap.zooms.back)
         self._forward = tool_button("▶", "Next view", heatmap.zooms.forward)

@@ -22,8 +22,8 @@ class CompareBar(QWidget):
 
     changed = Signal()
 
-    def __init__(self, runs: Path, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, runs: Path) -> None:
+        super().__init__()
         self._runs = runs
         self._folder: Path | None = None
         self.choice = combo_box(

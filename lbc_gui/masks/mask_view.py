@@ -40,8 +40,8 @@ class MaskView(QWidget):
     """What is shown of the layer, or what it is compared with, has changed."""
     hover_text = Signal(str)
 
-    def __init__(self, state: ViewState, runs: Path, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState, runs: Path) -> None:
+        super().__init__()
         self._state = state
         self._snapshot: MaskSnapshot | None = None
         self._hovered: tuple[bool, tuple[int, int]] | None = None

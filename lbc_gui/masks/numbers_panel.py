@@ -32,8 +32,8 @@ class NumbersPanel(QWidget):
     channel_chosen = Signal(str, int)
     """"o" or "i", and the channel."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._shown: tuple[Histogram, Pattern] | None = None
         self._plots = pg.GraphicsLayoutWidget()
         compact(self._plots)

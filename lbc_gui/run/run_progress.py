@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtWidgets import QProgressBar, QWidget
+from PySide6.QtWidgets import QProgressBar
 
 from lbc.runs.events import Prepared, RemovalProgress, Resumed, StepDone
 from lbc_gui.run.session import State
@@ -27,8 +27,8 @@ _TEXTS = {
 class RunProgress(QProgressBar):
     """A bar over all steps, with epoch and time left as text."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setMinimumWidth(260)
         self.setTextVisible(True)
         self.setToolTip("Progress of the run, and the time left at the present speed")

@@ -27,8 +27,8 @@ class MomentTrack(QWidget):
     moved = Signal(int)
     """Index of the moment that was chosen."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Time")
@@ -125,8 +125,8 @@ class MomentTrack(QWidget):
 class Timeline(QWidget):
     """The slider, play, speed, and the way back to the run as it is now."""
 
-    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState) -> None:
+        super().__init__()
         self._state = state
         self.track = MomentTrack()
         self.track.moved.connect(state.go_to)

@@ -40,8 +40,8 @@ CLIPS = (0.0, USUAL_CLIP, 2.0, 5.0)
 class LookBar(QWidget):
     """The colour, the value shown for blocks with too few pixels, and a menu for the rest."""
 
-    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState) -> None:
+        super().__init__()
         self._state = state
         self._shown: Scale | None = None
         self.colour = combo_box(

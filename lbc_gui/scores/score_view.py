@@ -26,8 +26,8 @@ class ScoreView(QWidget):
 
     hover_text = Signal(str)
 
-    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState) -> None:
+        super().__init__()
         self._state = state
         self._snapshot: Snapshot | None = None
         self._hovered: tuple[int, int] | None = None

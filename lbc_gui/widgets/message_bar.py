@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QStyle, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QStyle
 
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import push_button
@@ -19,8 +19,8 @@ class MessageBar(QFrame):
     declined = Signal()
     """An offer was dismissed."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("message_bar")
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._dark: bool | None = None
