@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
 
 from lbc.runs.events import EpochDone, LayerInfo, Resumed, StepDone
-from lbc_gui.curves.series import Series
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import PlotColours, compact, faded, plot_colours, style_plot
@@ -36,6 +38,28 @@ UNITS = {"accuracy": "accuracy_percent", "density": "density_percent"}
 
 REDRAW_MILLISECONDS = 200
 """Between two redraws, each of which takes more than a millisecond from training."""
+
+
+class Series:
+    """Points (x, y) in the order they came; ``x`` and ``y`` are copies."""
+
+    def __init__(self) -> None:
+        self._x, self._y = array("d"), array("d")
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def append(self, x: float, y: float) -> None:
+        self._x.append(x)
+        self._y.append(y)
+
+    @property
+    def x(self) -> npt.NDArray[np.float64]:
+        return np.array(self._x)
+
+    @property
+    def y(self) -> npt.NDArray[np.float64]:
+        return np.array(self._y)
 
 
 class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]

@@ -131,13 +131,6 @@ class HeatmapView(CellsView):
             self._box.setRange(view, padding=0)
             self._moved()
 
-    def show_block(self, block: int) -> None:
-        """Zoom to a block and its neighbours, so that its combinations can be read."""
-        if self._fold is None or not 0 <= block < self._fold.blocks:
-            return
-        self._box.setRange(self._rect(block), padding=0)
-        self._moved()
-
     def show_cells(self, x: int, y: int, width: int, height: int) -> None:
         """Zoom to some cells of the picture."""
         self._box.setRange(QRectF(x, y, width, height), padding=0)

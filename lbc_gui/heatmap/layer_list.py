@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QIcon, QPixmap
 from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem, QSplitter, QWidget
 
@@ -110,11 +110,10 @@ class LayerList(QWidget):
 
     def show_layers(self, infos: Iterable[LayerInfo]) -> None:
         self._states = ()
-        self.layers.blockSignals(True)
-        self.layers.clear()
-        for place, info in enumerate(infos):
-            self.layers.addItem(_Entry(place, info))
-        self.layers.blockSignals(False)
+        with QSignalBlocker(self.layers):
+            self.layers.clear()
+            for place, info in enumerate(infos):
+                self.layers.addItem(_Entry(place, info))
         self._show_tools()
         self._filter()
 
@@ -127,11 +126,10 @@ class LayerList(QWidget):
             entry.describe()
 
     def show_open(self, name: str | None) -> None:
-        self.layers.blockSignals(True)
-        for entry in self._entries():
-            if entry.info.name == name:
-                self.layers.setCurrentItem(entry)
-        self.layers.blockSignals(False)
+        with QSignalBlocker(self.layers):
+            for entry in self._entries():
+                if entry.info.name == name:
+                    self.layers.setCurrentItem(entry)
 
     def show_states(self, states: tuple[LayerState, ...]) -> None:
         if states == self._states:
@@ -190,9 +188,8 @@ class LayerList(QWidget):
     def _sort(self, _index: int = 0) -> None:
         for entry in self._entries():
             entry.order_by(self.order.currentText())
-        self.layers.blockSignals(True)
-        self.layers.sortItems()
-        self.layers.blockSignals(False)
+        with QSignalBlocker(self.layers):
+            self.layers.sortItems()
         self._update_soon.start()
 
     @Slot()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -60,8 +61,8 @@ class MaskView(QWidget):
         self.beside.move_with(self.heatmap)
         self.heatmap.setAccessibleName("Mask")
         self.beside.setAccessibleName("Mask compared with")
-        for heatmap, hover in ((self.heatmap, self._hover), (self.beside, self._hover_beside)):
-            heatmap.hovered.connect(hover)
+        for heatmap in (self.heatmap, self.beside):
+            heatmap.hovered.connect(partial(self._hover, heatmap is self.beside))
             heatmap.pinned.connect(state.pin)
         self.beside.hide()
         self.legend = KeyLegend()
@@ -135,14 +136,8 @@ class MaskView(QWidget):
         self.numbers.show_numbers(snapshot.numbers, snapshot.pattern, self.compare.words)
         self._show_hovered()
 
-    @Slot(object)
-    def _hover(self, cell: tuple[int, int] | None) -> None:
-        self._hovered = None if cell is None else (False, cell)
-        self._show_hovered()
-
-    @Slot(object)
-    def _hover_beside(self, cell: tuple[int, int] | None) -> None:
-        self._hovered = None if cell is None else (True, cell)
+    def _hover(self, beside: bool, cell: tuple[int, int] | None) -> None:
+        self._hovered = None if cell is None else (beside, cell)
         self._show_hovered()
 
     def _show_hovered(self) -> None:

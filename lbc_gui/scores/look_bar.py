@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from PySide6.QtCore import QSize, Slot
+from PySide6.QtCore import QSignalBlocker, QSize, Slot
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QPixmap
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
@@ -76,9 +76,8 @@ class LookBar(QWidget):
     @Slot()
     def _colour_chosen(self) -> None:
         # Levels of another quantity would mean nothing.
-        self.hold.blockSignals(True)
-        self.hold.setChecked(False)
-        self.hold.blockSignals(False)
+        with QSignalBlocker(self.hold):
+            self.hold.setChecked(False)
         self._set_look(None)
 
     @Slot(bool)

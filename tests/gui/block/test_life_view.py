@@ -27,7 +27,7 @@ from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.session import State
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, settled_centre, small_experiment
+from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
 
 Open = Callable[..., MainWindow]
 FIRST, SECOND = "hidden.0", "hidden.1"
@@ -115,7 +115,7 @@ CTRL = Qt.KeyboardModifier.ControlModifier
 def test_a_pin_outside_the_view_is_brought_into_it(qtbot: QtBot, window: MainWindow) -> None:
     heatmap = window.scores.heatmap
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
-    heatmap.show_block(0)
+    zoom_to(heatmap, 0)
     before = heatmap._box.viewRect()
     window.view_state.go_to_pin(Pin(FIRST, 5000))
     after = heatmap._box.viewRect()
