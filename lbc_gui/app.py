@@ -117,10 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="open a checkpoint in the inspector; a second one is compared with it",
     )
     parser.add_argument(
-        "--runs",
-        type=Path,
-        default=user_data_path("lbc-explorer") / "runs",
-        help="folder for runs",
+        "--runs", type=Path, default=user_data_path("lbc-explorer") / "runs", help="folder for runs"
     )
     return parser
 

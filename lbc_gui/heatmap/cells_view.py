@@ -286,12 +286,9 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def _restyle(self) -> None:
         self._styled = True
         colours = plot_colours()
-        self.ground = (
-            colours.background.red(),
-            colours.background.green(),
-            colours.background.blue(),
-        )
-        self.setBackground(colours.background)
+        ground = colours.background
+        self.ground = (ground.red(), ground.green(), ground.blue())
+        self.setBackground(ground)
         self.refresh()
         style_plot(self._plot, colours)
         for name in ("left", "bottom"):

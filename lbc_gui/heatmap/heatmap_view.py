@@ -58,10 +58,7 @@ class HeatmapView(CellsView):
     scale_shown = Signal(object)
     """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
-    def __init__(
-        self,
-        words: Callable[[Any, int, int], tuple[str, str]] = score_words,
-    ) -> None:
+    def __init__(self, words: Callable[[Any, int, int], tuple[str, str]] = score_words) -> None:
         axes = {name: _CellAxis(name) for name in ("left", "bottom")}
         super().__init__(axes, "block of the channel")
         self._axes = axes
