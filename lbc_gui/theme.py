@@ -36,13 +36,9 @@ def apply_theme(theme: Theme) -> None:
     """Set the palette of the application; every widget receives the change."""
     QApplication.setPalette(QPalette())
     QGuiApplication.styleHints().setColorScheme(_SCHEMES[theme])
-    if theme == "dark" and _lightness() >= 128:
+    if theme == "dark" and plot_colours().background.lightness() >= 128:
         # Bare X11 desktops have no dark palette.
         QApplication.setPalette(_dark_palette())
-
-
-def _lightness() -> int:
-    return QGuiApplication.palette().color(QPalette.ColorRole.Base).lightness()
 
 
 def _dark_palette() -> QPalette:

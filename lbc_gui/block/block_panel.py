@@ -17,8 +17,7 @@ from lbc_gui.captions import place
 from lbc_gui.export.snapshot_data import block_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.run.pinned_weights import Pin
-from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.run.view_state import Pin, View, ViewState
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row

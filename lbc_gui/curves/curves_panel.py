@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -107,8 +107,10 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def add(self, events: Sequence[object]) -> None:
         """Add what has arrived, to be drawn soon."""
         touched = self._stale
-        for event in _with_resumed(events):
-            if isinstance(event, StepDone):
+        for event in events:
+            if isinstance(event, Resumed):
+                self.add([*event.steps, *event.epochs])
+            elif isinstance(event, StepDone):
                 self._series["step_loss"].append(event.epoch, event.loss)
                 touched.add("step_loss")
             elif isinstance(event, EpochDone):
@@ -190,13 +192,3 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 curve.setSymbolSize(5)
                 curve.setSymbolBrush(colour)
                 curve.setSymbolPen(None)
-
-
-def _with_resumed(events: Sequence[object]) -> Iterator[object]:
-    """The events, with those of the time before in place of a Resumed."""
-    for event in events:
-        if isinstance(event, Resumed):
-            yield from event.steps
-            yield from event.epochs
-        else:
-            yield event

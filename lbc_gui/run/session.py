@@ -23,10 +23,10 @@ from lbc.runs.events import (
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.opened_run import OpenedRun
 from lbc.training.control import Control
-from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.renderer import RenderThread
 from lbc_gui.run.snapshot_broker import Request
 from lbc_gui.run.training_thread import TrainingThread
+from lbc_gui.run.view_state import Pin
 from lbc_gui.run.worker import Failed
 
 

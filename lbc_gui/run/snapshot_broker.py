@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -14,7 +15,8 @@ from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot, Thumbnail, ViewRequest
 from lbc.runs.block_history import Life
 from lbc.runs.history_reader import MomentInfo
-from lbc_gui.run.pinned_weights import Pin, PinnedWeights
+from lbc.sparsity.arrays import Floats
+from lbc_gui.run.view_state import Pin
 from lbc_gui.run.worker import Failed
 
 if TYPE_CHECKING:
@@ -37,6 +39,14 @@ class Demand:
     def live(self) -> bool:
         """Whether it shows the run as it is now."""
         return self.request.moment is None
+
+
+@dataclass(frozen=True)
+class PinnedWeights:
+    """The weights of the pinned blocks after ``epoch`` epochs, (M,) each: no history keeps them."""
+
+    epoch: float
+    weights: Mapping[Pin, Floats]
 
 
 class Pace:

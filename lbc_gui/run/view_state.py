@@ -11,7 +11,18 @@ from PySide6.QtCore import QObject, Signal, Slot
 from lbc.pictures.score_snapshot import Look, ViewRequest
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import MomentInfo
-from lbc_gui.run.pinned_weights import Pin
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One block of one layer."""
+
+    layer: str
+    block: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.layer or 'model'} · block {self.block}"
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,8 @@ from lbc.runs.interventions import read_interventions
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import ordinal
-from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.session import State
-from lbc_gui.run.view_state import ViewState
+from lbc_gui.run.view_state import Pin, ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
 
