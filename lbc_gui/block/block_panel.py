@@ -39,15 +39,13 @@ class WeightBars(QWidget):
 
     def show_block(self, block: BlockState | None) -> None:
         self._block = block
-        weights = None if block is None else block.weights
-        self.setToolTip(
-            ""
-            if block is None or weights is None
-            else "\n".join(
-                f"position {j}: {weight:+.5f}{'' if kept else ' (masked)'}"
-                for j, (weight, kept) in enumerate(zip(weights, block.kept, strict=True))
-            )
+        weights = () if block is None or block.weights is None else block.weights
+        kept = () if block is None else block.kept
+        lines = (
+            f"position {j}: {weight:+.5f}{'' if kept[j] else ' (masked)'}"
+            for j, weight in enumerate(weights)
         )
+        self.setToolTip("\n".join(lines))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:

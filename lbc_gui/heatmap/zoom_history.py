@@ -23,7 +23,7 @@ class ZoomHistory(QObject):
         self._at = -1
         self._settling = QTimer(self, singleShot=True, interval=SETTLED_MILLISECONDS)
         self._settling.timeout.connect(self.note)
-        box.sigRangeChangedManually.connect(self._moved)
+        box.sigRangeChangedManually.connect(self.moved)
 
     def clear(self) -> None:
         """Start again with the present range, for another picture."""
@@ -63,14 +63,11 @@ class ZoomHistory(QObject):
         self._at = len(self._ranges) - 1
         self.changed.emit()
 
-    def moved(self) -> None:
-        """The range was changed by key or button."""
+    @Slot()
+    def moved(self, *_: object) -> None:
+        """The range was changed by wheel, mouse, key or button."""
         self._settling.start()
         self.changed.emit()
-
-    @Slot()
-    def _moved(self, *_: object) -> None:
-        self.moved()
 
     def _go(self, to: int) -> None:
         self._at = to

@@ -40,13 +40,10 @@ class RunProgress(QProgressBar):
         self.show_state(State.LOADING)
 
     def show_prepared(self, prepared: Prepared) -> None:
-        self._prepared = prepared
+        self._prepared, self._last, self._removed = prepared, None, 1.0
         self._recent.clear()
-        self._last = None
-        self._removed = 1.0
-        self.setRange(0, prepared.steps)
         self.setValue(0)
-        self._update_text()
+        self.show_state(self._state)
 
     def show_state(self, state: State) -> None:
         self._state = state
