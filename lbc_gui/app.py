@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from platformdirs import user_data_path
 
@@ -16,6 +17,9 @@ from lbc.config.strict_yaml import ExperimentError
 from lbc.files.resources import resource
 from lbc.runs.opened_run import OpenedRun, open_run
 from lbc.runs.unfinished_run import RunError
+
+if TYPE_CHECKING:
+    from lbc_gui.window.main_window import MainWindow
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,11 +83,8 @@ def show_window(
     return application.exec()
 
 
-def _report_exceptions_in(window: object) -> None:
+def _report_exceptions_in(window: MainWindow) -> None:
     """Show unexpected errors as messages, and keep the window open."""
-    from lbc_gui.window.main_window import MainWindow
-
-    assert isinstance(window, MainWindow)
 
     def report(
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
@@ -116,10 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="open a checkpoint in the inspector; a second one is compared with it",
     )
     parser.add_argument(
-        "--runs",
-        type=Path,
-        default=user_data_path("lbc-explorer") / "runs",
-        help="folder for runs",
+        "--runs", type=Path, default=user_data_path("lbc-explorer") / "runs", help="folder for runs"
     )
     return parser
 

@@ -36,13 +36,9 @@ def apply_theme(theme: Theme) -> None:
     """Set the palette of the application; every widget receives the change."""
     QApplication.setPalette(QPalette())
     QGuiApplication.styleHints().setColorScheme(_SCHEMES[theme])
-    if theme == "dark" and _lightness() >= 128:
+    if theme == "dark" and plot_colours().background.lightness() >= 128:
         # Bare X11 desktops have no dark palette.
         QApplication.setPalette(_dark_palette())
-
-
-def _lightness() -> int:
-    return QGuiApplication.palette().color(QPalette.ColorRole.Base).lightness()
 
 
 def _dark_palette() -> QPalette:
@@ -74,17 +70,20 @@ def plot_colours() -> PlotColours:
     background = palette.color(QPalette.ColorRole.Base)
     text = palette.color(QPalette.ColorRole.Text)
     dark = background.lightness() < 128
-    grid = QColor(text)
-    grid.setAlpha(60)
     return PlotColours(
         background=background,
         text=text,
-        grid=grid,
+        grid=faded(text, 60),
         blue=QColor("#56b4e9" if dark else "#0072b2"),
         orange=QColor("#e69f00" if dark else "#d55e00"),
         green=QColor("#2fbf8f" if dark else "#009e73"),
         red=QColor("#ee8866" if dark else "#cc3311"),
     )
+
+
+def faded(colour: QColor, alpha: int) -> QColor:
+    """A colour with an opacity of ``alpha`` / 255."""
+    return QColor(colour.red(), colour.green(), colour.blue(), alpha)
 
 
 def style_plot(plot: pg.PlotItem, colours: PlotColours) -> None:

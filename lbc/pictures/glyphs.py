@@ -12,6 +12,11 @@ def glyphs(members: tuple[int, ...], size: int) -> str:
     return "".join("■" if j in members else "□" for j in range(size))
 
 
+def squares(pattern: Pattern, combination: int) -> str:
+    """A combination of a pattern by its number, as squares."""
+    return glyphs(members_of(pattern, combination), pattern.m)
+
+
 @lru_cache(maxsize=20_000)
 def members_of(pattern: Pattern, combination: int) -> tuple[int, ...]:
     """The positions a combination holds, ascending."""

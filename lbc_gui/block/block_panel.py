@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
-    QSizePolicy,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import BlockState, Snapshot
@@ -21,13 +14,13 @@ from lbc_gui.block.intervention_buttons import InterventionButtons
 from lbc_gui.block.life_view import LifeView
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import place
-from lbc_gui.export.score_data import block_data
+from lbc_gui.export.snapshot_data import block_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.run.pinned_weights import Pin
-from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.run.view_state import Pin, View, ViewState
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.layouts import column, row
 
 PANEL_WIDTH = 294
 """Pixels below which the table's columns would be cut."""
@@ -38,23 +31,21 @@ HINT = "Click a block in the heatmap to pin it here."
 class WeightBars(QWidget):
     """The block's M weights as bars about zero; masked ones are hollow."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setMinimumHeight(84)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._block: BlockState | None = None
 
     def show_block(self, block: BlockState | None) -> None:
         self._block = block
-        weights = None if block is None else block.weights
-        self.setToolTip(
-            ""
-            if block is None or weights is None
-            else "\n".join(
-                f"position {j}: {weight:+.5f}{'' if kept else ' (masked)'}"
-                for j, (weight, kept) in enumerate(zip(weights, block.kept, strict=True))
-            )
+        weights = () if block is None or block.weights is None else block.weights
+        kept = () if block is None else block.kept
+        lines = (
+            f"position {j}: {weight:+.5f}{'' if kept[j] else ' (masked)'}"
+            for j, weight in enumerate(weights)
         )
+        self.setToolTip("\n".join(lines))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -88,8 +79,8 @@ class WeightBars(QWidget):
 class BlockPanel(QWidget):
     """Everything about the current pin, now and since the start, and the list of all pins."""
 
-    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState) -> None:
+        super().__init__()
         self.pins = PinList(state)
         tip = "Keep this pin when another block is clicked"
         self.keep = tool_button("Keep", tip, state.keep_pin)
@@ -97,12 +88,10 @@ class BlockPanel(QWidget):
         self.life = LifeView()
         self.interventions = InterventionButtons()
         self._snapshot: Snapshot | MaskSnapshot | None = None
-        self._title = QLabel(HINT)
-        self._title.setWordWrap(True)
+        self._title = QLabel(HINT, wordWrap=True)
         self._title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._bars = WeightBars()
-        self._summary = QLabel()
-        self._summary.setWordWrap(True)
+        self._summary = QLabel(wordWrap=True)
         self.combinations = CombinationsTable()
         self.combinations.chosen.connect(self._combination_chosen)
         self._lay_out()
@@ -159,19 +148,12 @@ class BlockPanel(QWidget):
         self.interventions.choose(None if row is None else row.combination)
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self._title, 1)
+        head, now = row((self._title, 1)), QWidget()
         for button in (self.keep, self.unpin):
             head.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
-        now = QWidget()
-        column = QVBoxLayout(now)
-        column.setContentsMargins(0, 4, 0, 0)
-        column.addWidget(self._bars)
-        column.addWidget(self._summary)
-        column.addWidget(self.combinations, 1)
-        column.addWidget(self.interventions)
-        self.tabs = QTabWidget()
-        self.tabs.setDocumentMode(True)
+        parts = (self._bars, self._summary, (self.combinations, 1), self.interventions)
+        column(*parts, on=now).setContentsMargins(0, 4, 0, 0)
+        self.tabs = QTabWidget(documentMode=True)
         self.tabs.addTab(now, "Now")
         self.tabs.addTab(self.life, "History")
         layout = QVBoxLayout(self)

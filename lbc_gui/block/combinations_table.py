@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtWidgets import QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.pictures.score_codes import rank
 from lbc.pictures.score_snapshot import BlockState
 from lbc_gui.captions import ordinal
@@ -34,14 +33,9 @@ class CombinationRow:
     def live(self) -> bool:
         return self.score > -np.inf
 
-    @property
-    def held(self) -> str:
-        pattern = self.block.pattern
-        return glyphs(members_of(pattern, self.combination), pattern.m)
-
 
 COLUMNS: tuple[Column[CombinationRow], ...] = (
-    Column("held", lambda row: row.held),
+    Column("held", lambda row: squares(row.block.pattern, row.combination)),
     Column("score", lambda row: f"{row.score:.5f}" if row.live else "removed", number=True),
     Column("vs mean", lambda row: f"{row.score - row.mean:+.5f}" if row.live else "—", number=True),
     Column("rank", lambda row: ordinal(row.rank) if row.live else "—", number=True),
@@ -51,17 +45,16 @@ COLUMNS: tuple[Column[CombinationRow], ...] = (
 class CombinationsTable(TableView[CombinationRow]):
     """Few combinations in lexicographic order, of many the best first."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         model = TableModel(
             COLUMNS,
             colour=lambda row: None if row.live else GREY,
             bold=lambda row: row.live and row.rank == 1,
             key=lambda row: (row.block.index, row.block.pattern, row.combination),
         )
-        super().__init__(model, "Combinations", stretch=-1, row_height=22, parent=parent)
+        super().__init__(model, "Combinations", stretch=-1, row_height=22)
 
     def show_block(self, block: BlockState | None) -> None:
-        """List the combinations of a block."""
         self.table.show_rows([] if block is None else _rows(block))
 
 

@@ -7,12 +7,14 @@ from typing import Literal
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QLabel, QToolButton, QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import Intervention
+from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.layouts import row
 
 _PIN = "Let it win now: all others of the block are removed for good"
 _BAN = "Remove it now and for good"
@@ -24,26 +26,21 @@ class InterventionButtons(QWidget):
     requested = Signal(object)
     """Intervention."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._paused = False
         self._snapshot: Snapshot | MaskSnapshot | None = None
         self._combination: int | None = None
         self._what = QLabel()
-        self.pin = _action(self, "Pin", "Ctrl+Shift+P", self._pin)
-        self.ban = _action(self, "Ban", "Ctrl+Shift+B", self._ban)
-        self.scope = QComboBox()
-        self.scope.addItems(["block", "layer"])
+        self.pin = _action(self, "Pin", "Ctrl+Shift+P", lambda: self._request("pin"))
+        self.ban = _action(self, "Ban", "Ctrl+Shift+B", lambda: self._request("ban"))
+        tip = "In this block only, or in every block of the layer"
+        self.scope = combo_box(("block", "layer"), tip)
         self.scope.setAccessibleName("Scope")
-        self.scope.setToolTip("In this block only, or in every block of the layer")
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._what, 1)
-        for action in (self.pin, self.ban):
-            button = QToolButton()
-            button.setDefaultAction(action)
-            layout.addWidget(button)
-        layout.addWidget(self.scope)
+        pin, ban = QToolButton(), QToolButton()
+        pin.setDefaultAction(self.pin)
+        ban.setDefaultAction(self.ban)
+        row((self._what, 1), pin, ban, self.scope, on=self)
         self._show()
 
     @Slot(bool)
@@ -61,14 +58,6 @@ class InterventionButtons(QWidget):
         """The combination to pin or ban."""
         self._combination = combination
         self._show()
-
-    @Slot()
-    def _pin(self) -> None:
-        self._request("pin")
-
-    @Slot()
-    def _ban(self) -> None:
-        self._request("ban")
 
     def _request(self, action: Literal["pin", "ban"]) -> None:
         snapshot, combination = self._snapshot, self._combination
@@ -90,8 +79,7 @@ class InterventionButtons(QWidget):
         if snapshot is None or combination is None or combination >= snapshot.pattern.count:
             self._what.setText("Intervene")
         else:
-            members = members_of(snapshot.pattern, combination)
-            self._what.setText(glyphs(members, snapshot.pattern.m))
+            self._what.setText(squares(snapshot.pattern, combination))
         self._what.setToolTip(why or "The chosen combination")
 
     def _why_not(self) -> str:

@@ -15,8 +15,7 @@ from lbc.runs.history_walks import biographies
 from lbc.sparsity.arrays import Floats
 from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.export.view_export import Data, UnsuitableError, ViewExport
-from lbc_gui.run.pinned_weights import Pin
-from lbc_gui.run.view_state import ViewState
+from lbc_gui.run.view_state import Pin, ViewState
 from lbc_gui.run.worker import describe
 
 

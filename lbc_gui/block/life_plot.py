@@ -9,11 +9,10 @@ import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography
-from lbc_gui.theme import compact, plot_colours, style_plot
+from lbc_gui.theme import compact, faded, plot_colours, style_plot
 
 Quantity = Literal["behind", "score", "beta", "weight"]
 
@@ -32,16 +31,15 @@ def line_colours(count: int, winner: int | None) -> list[QColor]:
     table = _DARK if colours.background.lightness() < 128 else _LIGHT
     if count <= FEW_LINES:
         return [QColor(name) for name in table[:count]]
-    faint = QColor(colours.text)
-    faint.setAlpha(70)
+    faint = faded(colours.text, 70)
     return [QColor(table[0]) if line == winner else faint for line in range(count)]
 
 
 class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Lines over epochs, crosses where they end, interventions, and the moment on screen."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setMinimumHeight(130)
         self.setAccessibleName("Scores over time")
         self._plot = self.addPlot(enableMenu=False)
@@ -57,7 +55,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._now.setZValue(20)
         self._life: Biography | None = None
         self._weights: tuple[Floats, Floats] = (np.empty(0), np.empty((0, 0)))
-        self._quantity: Quantity = "behind"
+        self.quantity: Quantity = "behind"
         self._marked: int | None = None
         self._restyle()
 
@@ -69,12 +67,11 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def show_weights(self, epochs: Floats, weights: Floats) -> None:
         """The block's weights since it was pinned, (T, M), after ``epochs`` (T,)."""
         self._weights = epochs, weights
-        if self._quantity == "weight":
+        if self.quantity == "weight":
             self._draw()
 
     def show_quantity(self, quantity: Quantity) -> None:
-        """What is plotted."""
-        self._quantity = quantity
+        self.quantity = quantity
         self._draw()
 
     def show_epoch(self, epoch: float) -> None:
@@ -82,7 +79,6 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._now.setValue(epoch)
 
     def mark(self, combination: int | None) -> None:
-        """Highlight one line."""
         if combination != self._marked:
             self._marked = combination
             self._draw()
@@ -99,7 +95,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if life is None:
             return
         epochs, values = self._values(life)
-        combinations = self._quantity in ("behind", "score")
+        combinations = self.quantity in ("behind", "score")
         winner = int(life.winners[-1]) if combinations else None
         colours = line_colours(values.shape[1], winner)
         ends = {one.combination: one.epoch for one in life.removals} if combinations else {}
@@ -114,13 +110,13 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def _values(self, life: Biography) -> tuple[Floats, Floats]:
         """Epochs (T,) and one column for each line, nan where nothing is known."""
-        if self._quantity == "weight":
+        if self.quantity == "weight":
             return self._weights
-        table = life.position_scores if self._quantity == "beta" else life.scores
+        table = life.position_scores if self.quantity == "beta" else life.scores
         if table is None:
             return life.epochs, np.empty((len(life.epochs), 0))
         values = table.astype(np.float64)
-        if self._quantity == "behind" and len(values):
+        if self.quantity == "behind" and len(values):
             # Less the best that lives: unlike the mean it does not jump when others are removed.
             assert life.live is not None
             lives = np.where(life.live & ~np.isnan(values), values, -np.inf)
@@ -154,13 +150,12 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._plot.addItem(text, ignoreBounds=True)
 
     def _draw_intervention(self, life: Biography, epoch: float, done: Any) -> None:
-        members = members_of(life.pattern, done.combination)
         colours = plot_colours()
         line = pg.InfiniteLine(
             epoch,
             angle=90,
             pen=pg.mkPen(colours.red, width=1.4, style=Qt.PenStyle.DashLine),
-            label=f"{done.action} {glyphs(members, life.pattern.m)}",
+            label=f"{done.action} {squares(life.pattern, done.combination)}",
             labelOpts={
                 "position": 0.07,
                 "color": colours.red,

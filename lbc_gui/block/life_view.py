@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QSplitter,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QToolButton, QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography, Life
 from lbc.sparsity.arrays import Floats
 from lbc_gui.block.life_plot import LifePlot, Quantity
 from lbc_gui.block.removals_table import RemovalRow, RemovalsTable
-from lbc_gui.run.pinned_weights import Pin, PinnedWeights
-from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.run.snapshot_broker import PinnedWeights
+from lbc_gui.run.view_state import Pin
+from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.layouts import column, row, splitter
 
-QUANTITIES = {
+QUANTITIES: dict[Quantity, str] = {
     "behind": "Score behind the best",
     "score": "Score",
     "beta": "β of each position",
@@ -39,28 +31,27 @@ MOST_WEIGHTS = 4000
 class LifeView(QWidget):
     """Shows the history of one block; what arrives for another is ignored."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._life: Life | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.life: Life | None = None
+        """The biography on screen, up to the present."""
         self._arrived: Life | None = None
         self._pin: Pin | None = None
         self._seen: dict[Pin, tuple[list[float], list[Floats]]] = {}
-        self._quantity: Quantity = "behind"
         self.plot = LifePlot()
-        self.quantity = QComboBox()
-        self.quantity.addItems(list(QUANTITIES.values()))
-        self.quantity.setToolTip("What is plotted over the epochs")
+        self.quantity = combo_box(QUANTITIES.values(), "What is plotted over the epochs")
         self.quantity.currentIndexChanged.connect(self._quantity_chosen)
         self.save = tool_button("Save", "Save biographies as CSV or npz")
         self.save.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.save_this = QAction("&This block…", self)
         self.save_all = QAction("&All pinned blocks…", self)
         self.save.addActions([self.save_this, self.save_all])
-        self.summary = QLabel()
-        self.summary.setWordWrap(True)
+        self.summary = QLabel(wordWrap=True)
         self.removals = RemovalsTable()
         self.removals.chosen.connect(self._row_chosen)
-        self._lay_out()
+        plots = splitter(Qt.Orientation.Vertical, self.plot, self.removals, sizes=[190, 150])
+        parts = (row((self.quantity, 1), self.save), self.summary, (plots, 1))
+        column(*parts, on=self).setContentsMargins(0, 4, 0, 0)
         self._show_pin(None)
 
     def forget(self) -> None:
@@ -69,7 +60,6 @@ class LifeView(QWidget):
         self._show_pin(None)
 
     def show_block(self, pin: Pin | None) -> None:
-        """Show the history of a block."""
         if pin != self._pin:
             self._show_pin(pin)
 
@@ -78,7 +68,7 @@ class LifeView(QWidget):
         self._arrived = life
         if Pin(life.layer, life.block) != self._pin:
             return
-        self._life = life
+        self.life = life
         self.removals.show_life(life.biography)
         self.removals.setVisible(life.biography.live is not None)
         self.plot.show_life(life.biography)
@@ -96,7 +86,7 @@ class LifeView(QWidget):
             kept.append(weights)
             if len(epochs) > MOST_WEIGHTS:
                 del epochs[::2], kept[::2]
-        if self._quantity == "weight":
+        if self.plot.quantity == "weight":
             self._show_weights()
 
     def seen(self, pin: Pin) -> tuple[Floats, Floats]:
@@ -104,19 +94,13 @@ class LifeView(QWidget):
         epochs, weights = self._seen.get(pin, ([], []))
         return np.array(epochs), np.array(weights)
 
-    @property
-    def life(self) -> Life | None:
-        """The biography on screen, up to the present."""
-        return self._life
-
     @Slot(int)
     def _quantity_chosen(self, row: int) -> None:
-        self._quantity = get_args(Quantity)[row]
         self._show_weights()
-        self.plot.show_quantity(self._quantity)
+        self.plot.show_quantity(list(QUANTITIES)[row])
 
     def _show_pin(self, pin: Pin | None) -> None:
-        self._pin, self._life = pin, None
+        self._pin, self.life = pin, None
         self.removals.show_life(None)
         self.plot.show_life(None)
         self._show_weights()
@@ -133,27 +117,12 @@ class LifeView(QWidget):
     def _row_chosen(self, row: RemovalRow | None) -> None:
         self.plot.mark(None if row is None else row.combination)
 
-    def _lay_out(self) -> None:
-        bar = QHBoxLayout()
-        bar.addWidget(self.quantity, 1)
-        bar.addWidget(self.save)
-        splitter = QSplitter(Qt.Orientation.Vertical)
-        splitter.addWidget(self.plot)
-        splitter.addWidget(self.removals)
-        splitter.setSizes([190, 150])
-        splitter.setChildrenCollapsible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 4, 0, 0)
-        layout.addLayout(bar)
-        layout.addWidget(self.summary)
-        layout.addWidget(splitter, 1)
-
 
 def _summary(life: Biography) -> str:
     winner = int(life.winners[-1])
     changed = (life.winners != winner).nonzero()[0]
     since = float(life.epochs[changed[-1] + 1 if len(changed) else 0])
-    held = glyphs(members_of(life.pattern, winner), life.pattern.m)
+    held = squares(life.pattern, winner)
     if life.live is not None and int(life.live[-1].sum()) == 1:
         last = life.removals[-1] if life.removals else None
         if last is not None and last.cause == "pin":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QFont, QKeyEvent
-from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
+from PySide6.QtWidgets import QListWidget, QListWidgetItem
 
 from lbc_gui.run.view_state import View, ViewState
 
@@ -15,8 +15,8 @@ MOST_ROWS = 4
 class PinList(QListWidget):
     """The pins in the order they were made; visible if there are several."""
 
-    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState) -> None:
+        super().__init__()
         self._state = state
         self.setAccessibleName("Pinned blocks")
         self.setToolTip(

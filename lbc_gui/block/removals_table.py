@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtGui import QFontMetrics
-from PySide6.QtWidgets import QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography, Removal
 from lbc_gui.block.life_plot import line_colours
 from lbc_gui.widgets.table import Column, TableModel, TableView
@@ -24,11 +23,6 @@ class RemovalRow:
     @property
     def best(self) -> bool:
         return self.combination == int(self.life.winners[-1])
-
-    @property
-    def held(self) -> str:
-        pattern = self.life.pattern
-        return glyphs(members_of(pattern, self.combination), pattern.m)
 
     @property
     def epoch(self) -> str:
@@ -53,7 +47,8 @@ class RemovalRow:
 
 COLUMNS: tuple[Column[RemovalRow], ...] = (
     Column(
-        "held", lambda row: row.held, "The positions the combination holds",
+        "held", lambda row: squares(row.life.pattern, row.combination),
+        "The positions the combination holds",
         colour=lambda row: line_colours(row.life.pattern.count, int(row.life.winners[-1]))[
             row.combination
         ],
@@ -76,13 +71,12 @@ COLUMNS: tuple[Column[RemovalRow], ...] = (
 class RemovalsTable(TableView[RemovalRow]):
     """The best combination, the other live ones, then the removed ones, the last removed first."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         model = TableModel(COLUMNS, bold=lambda row: row.best, key=lambda row: row.combination)
-        super().__init__(model, "What became of every combination", stretch=-1, parent=parent)
+        super().__init__(model, "What became of every combination", stretch=-1)
         self.verticalHeader().setDefaultSectionSize(QFontMetrics(self.font()).height() + 5)
 
     def show_life(self, life: Biography | None) -> None:
-        """List the combinations of a block."""
         self.table.show_rows([] if life is None or life.live is None else _rows(life))
 
 

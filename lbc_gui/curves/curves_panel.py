@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from array import array
+from collections.abc import Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
-from PySide6.QtWidgets import QWidget
 
 from lbc.runs.events import EpochDone, LayerInfo, Resumed, StepDone
-from lbc_gui.curves.series import Series
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import PlotColours, compact, plot_colours, style_plot
+from lbc_gui.theme import PlotColours, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.log_axis import LogAxis
 
 TITLES = {
@@ -23,6 +23,16 @@ TITLES = {
     "density": "Density (% kept)",
 }
 
+CURVES = {
+    "step_loss": ("loss", "blue", 1.0),
+    "train_loss": ("loss", "blue", 2.0),
+    "test_loss": ("loss", "orange", 2.0),
+    "accuracy": ("accuracy", "orange", 2.0),
+    "live": ("live", "green", 2.0),
+    "density": ("density", "red", 2.0),
+}
+"""Plot, colour and width in pixels of every curve."""
+
 UNITS = {"accuracy": "accuracy_percent", "density": "density_percent"}
 """Names of columns that are not plain numbers."""
 
@@ -30,11 +40,33 @@ REDRAW_MILLISECONDS = 200
 """Between two redraws, each of which takes more than a millisecond from training."""
 
 
+class Series:
+    """Points (x, y) in the order they came; ``x`` and ``y`` are copies."""
+
+    def __init__(self) -> None:
+        self._x, self._y = array("d"), array("d")
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def append(self, x: float, y: float) -> None:
+        self._x.append(x)
+        self._y.append(y)
+
+    @property
+    def x(self) -> npt.NDArray[np.float64]:
+        return np.array(self._x)
+
+    @property
+    def y(self) -> npt.NDArray[np.float64]:
+        return np.array(self._y)
+
+
 class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Four small plots over epochs, side by side."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setMinimumHeight(120)
         compact(self)
         self._plots: dict[str, pg.PlotItem] = {}
@@ -47,30 +79,17 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._plots[name] = plot
         self._plots["loss"].setLogMode(y=True)
         self._plots["accuracy"].setLimits(yMin=0, yMax=100, minYRange=4)
-        self._curves: dict[str, pg.PlotDataItem] = {}
-        for name, plot in (
-            ("step_loss", "loss"),
-            ("train_loss", "loss"),
-            ("test_loss", "loss"),
-            ("accuracy", "accuracy"),
-            ("live", "live"),
-            ("density", "density"),
-        ):
-            self._curves[name] = self._plots[plot].plot()
+        self._curves = {name: self._plots[plot].plot() for name, (plot, _, _) in CURVES.items()}
         self._curves["step_loss"].setDownsampling(auto=True, method="peak")
-        self._series = {name: Series() for name in self._curves}
+        self._series = {name: Series() for name in CURVES}
         self._stale: set[str] = set()
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.setInterval(REDRAW_MILLISECONDS)
+        self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MILLISECONDS)
         self._redraw.timeout.connect(self._draw_stale)
         self._restyle()
 
     def clear_curves(self) -> None:
-        """Empty all plots."""
-        for series in self._series.values():
-            series.clear()
-        self._draw(self._series)
+        self._series = {name: Series() for name in CURVES}
+        self._draw(CURVES)
 
     def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
         """Empty all plots and scale them for a run."""
@@ -83,13 +102,15 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._series["density"].append(0, 100)
         self._plots["density"].setYRange(0, 100, padding=0.03)
         self._plots["live"].setYRange(0, largest, padding=0.03)
-        self._draw(self._series)
+        self._draw(CURVES)
 
     def add(self, events: Sequence[object]) -> None:
         """Add what has arrived, to be drawn soon."""
         touched = self._stale
-        for event in _with_resumed(events):
-            if isinstance(event, StepDone):
+        for event in events:
+            if isinstance(event, Resumed):
+                self.add([*event.steps, *event.epochs])
+            elif isinstance(event, StepDone):
                 self._series["step_loss"].append(event.epoch, event.loss)
                 touched.add("step_loss")
             elif isinstance(event, EpochDone):
@@ -116,7 +137,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """Every step and epoch so far; npz holds ``NAME`` and ``NAME_epoch`` for each curve."""
         if not len(self._series["live"]):
             return None
-        curves = {name: (one.x.copy(), one.y.copy()) for name, one in self._series.items()}
+        curves = {name: (one.x, one.y) for name, one in self._series.items()}
         arrays = {name: y for name, (_, y) in curves.items()}
         arrays |= {f"{name}_epoch": x for name, (x, _) in curves.items()}
         rows: dict[float, dict[str, float]] = {}
@@ -140,7 +161,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         stale, self._stale = self._stale, set()
         self._draw(stale)
 
-    def _draw(self, names: Any) -> None:
+    def _draw(self, names: Iterable[str]) -> None:
         for name in names:
             series = self._series[name]
             # A removal takes effect until the next one.
@@ -162,30 +183,12 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             plot.setTitle(self._title(name, colours), color=colours.text.name(), size="9pt")
             plot.getAxis("bottom").setLabel("epoch", color=colours.text.name())
             plot.showGrid(x=True, y=True, alpha=0.15)
-        faint = pg.mkColor(colours.blue)
-        faint.setAlpha(110)
-        pens = {
-            "step_loss": (faint, 1.0),
-            "train_loss": (colours.blue, 2.0),
-            "test_loss": (colours.orange, 2.0),
-            "accuracy": (colours.orange, 2.0),
-            "live": (colours.green, 2.0),
-            "density": (colours.red, 2.0),
-        }
-        for name, (colour, width) in pens.items():
-            self._curves[name].setPen(pg.mkPen(colour, width=width))
+        for name, (_, colour_name, width) in CURVES.items():
+            curve, colour = self._curves[name], getattr(colours, colour_name)
+            pen = faded(colour, 110) if name == "step_loss" else colour
+            curve.setPen(pg.mkPen(pen, width=width))
             if name not in ("step_loss", "live"):
-                self._curves[name].setSymbol("o")
-                self._curves[name].setSymbolSize(5)
-                self._curves[name].setSymbolBrush(colour)
-                self._curves[name].setSymbolPen(None)
-
-
-def _with_resumed(events: Sequence[object]) -> Iterator[object]:
-    """The events, with those of the time before in place of a Resumed."""
-    for event in events:
-        if isinstance(event, Resumed):
-            yield from event.steps
-            yield from event.epochs
-        else:
-            yield event
+                curve.setSymbol("o")
+                curve.setSymbolSize(5)
+                curve.setSymbolBrush(colour)
+                curve.setSymbolPen(None)

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
-    QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
     QSpinBox,
@@ -23,6 +22,7 @@ from PySide6.QtWidgets import (
 from lbc.config.strict_yaml import ExperimentError, dump_yaml, parse_yaml
 from lbc_gui.experiment.fields import Row
 from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.layouts import row as side_by_side
 
 LARGEST_WHOLE = 2**31 - 1
 ARGUMENT_LINES = 3
@@ -114,11 +114,7 @@ class FileBox(QWidget):
         self._folder = folder
         self.edit = QLineEdit()
         tip = "Choose a folder" if folder else "Choose a file"
-        browse = tool_button("…", tip, self._browse)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.edit)
-        layout.addWidget(browse)
+        side_by_side(self.edit, tool_button("…", tip, self._browse), on=self)
 
     @Slot()
     def _browse(self) -> None:
@@ -191,7 +187,6 @@ def read(widget: QWidget) -> Any:
 
 
 def write(widget: QWidget, value: Any) -> None:
-    """Show a value."""
     match widget:
         case QSpinBox():
             widget.setValue(min(int(value), LARGEST_WHOLE))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
-from PySide6.QtWidgets import QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QScrollArea, QTabWidget, QWidget
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import Prepared
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.experiment.schedule_preview import SchedulePreview
+from lbc_gui.widgets.layouts import column
 
 if TYPE_CHECKING:
     from lbc.training.preparation import Preview
@@ -31,42 +32,34 @@ class ExperimentPanel(QWidget):
     settled = Signal(object)
     """The Experiment shortly after the last change; None if it is invalid."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.form = ExperimentForm(self)
         self.form.hide()
         self.preview = SchedulePreview()
         self.layers = LayerTable()
-        self.facts = QLabel()
-        self.facts.setWordWrap(True)
+        self.facts = QLabel(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.problem = QLabel()
-        self.problem.setWordWrap(True)
+        self.problem = QLabel(wordWrap=True)
         self.problem.setStyleSheet("color: #cc3311;")
         self._refused = ""
         self._prepared: tuple[Experiment, Prepared] | None = None
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MILLISECONDS)
+        self._settle = QTimer(self, singleShot=True, interval=SETTLE_MILLISECONDS)
         self._settle.timeout.connect(self._settled)
         self.form.edited.connect(self._form_edited)
         self.layers.overridden.connect(self.form.set_layer)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
+        scroll = QScrollArea(widgetResizable=True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.form.other_box)
-        tabs = QTabWidget()
-        tabs.setDocumentMode(True)
+        tabs = QTabWidget(documentMode=True)
         tabs.addTab(scroll, "Settings")
         tabs.addTab(self.layers, "Layers")
         self.setMinimumWidth(PANEL_WIDTH)
-        layout = QVBoxLayout(self)
+        above = (self.form.pattern_box, self.preview, self.facts, self.problem)
+        layout = column(*above, (tabs, 1), on=self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(4)
-        for widget in (self.form.pattern_box, self.preview, self.facts, self.problem):
-            layout.addWidget(widget)
-        layout.addWidget(tabs, 1)
 
     @property
     def experiment(self) -> Experiment | None:

@@ -74,8 +74,10 @@ PATTERN_ROWS = (
 )
 
 _COSINE = ("optimizer.lr_schedule", ("cosine",))
+_LBC = ("method", ("lbc",))
 _PADDED = ("data.augment.crop", ("pad",))
 _RESIZED = ("data.augment.crop", ("resized",))
+_SGD = ("optimizer.name", ("sgd",))
 _STEP = ("optimizer.lr_schedule", ("step",))
 
 GROUPS: dict[str, tuple[Row, ...]] = {
@@ -115,30 +117,14 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row("optimizer.name", "Optimiser", "choice", ("sgd", "adam", "adamw")),
         Row("optimizer.lr", "Learning rate", "number"),
         Row("optimizer.lr_schedule", "over the epochs", "choice", ("cosine", "step", "constant")),
-        Row(
-            "optimizer.final_lr",
-            "at the end",
-            "number",
-            when=("optimizer.lr_schedule", ("cosine",)),
-        ),
-        Row(
-            "optimizer.lr_milestones",
-            "falls at",
-            "numbers",
-            when=("optimizer.lr_schedule", ("step",)),
-        ),
-        Row("optimizer.lr_factor", "by", "number", when=("optimizer.lr_schedule", ("step",))),
+        Row("optimizer.final_lr", "at the end", "number", when=_COSINE),
+        Row("optimizer.lr_milestones", "falls at", "numbers", when=_STEP),
+        Row("optimizer.lr_factor", "by", "number", when=_STEP),
         Row("optimizer.warmup_epochs", "Warm-up epochs", "number"),
-        Row("optimizer.momentum", "Momentum", "number", when=("optimizer.name", ("sgd",))),
-        Row("optimizer.nesterov", "Nesterov", "yes/no", when=("optimizer.name", ("sgd",))),
+        Row("optimizer.momentum", "Momentum", "number", when=_SGD),
+        Row("optimizer.nesterov", "Nesterov", "yes/no", when=_SGD),
         Row("optimizer.weight_decay", "Weight decay", "number"),
-        Row(
-            "scores",
-            "Scores",
-            "choice",
-            ("auto", "per_weight", "per_combination"),
-            when=("method", ("lbc",)),
-        ),
+        Row("scores", "Scores", "choice", ("auto", "per_weight", "per_combination"), when=_LBC),
     ),
     "Augmentation": (
         Row("data.augment.crop", "Crop", "choice", ("none", "pad", "resized")),

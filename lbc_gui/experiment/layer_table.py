@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QColor, QGuiApplication, QPalette
-from PySide6.QtWidgets import QWidget
 
 from lbc_gui.widgets.table import Column, TableModel, TableView
 
@@ -60,16 +59,15 @@ class LayerTable(TableView[EditedLayer]):
     overridden = Signal(str, str)
     """Layer name and what was typed: an N:M, "dense", or nothing."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         model = TableModel(
             COLUMNS, tip=lambda row: _describe(row.layer), colour=_faint, key=lambda row: row.name
         )
-        super().__init__(model, "Layers of the model", stretch=0, row_height=22, parent=parent)
+        super().__init__(model, "Layers of the model", stretch=0, row_height=22)
         model.edited.connect(self._edited)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
     def show_rows(self, rows: Sequence[LayerRow]) -> None:
-        """One row per layer, sparse or not."""
         self.table.show_rows([EditedLayer(row, str(row.plan.pattern or "dense")) for row in rows])
 
     @Slot(object)

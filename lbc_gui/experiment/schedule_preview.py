@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent
-from PySide6.QtWidgets import QWidget
 
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds
-from lbc_gui.theme import compact, plot_colours, style_plot
+from lbc_gui.theme import compact, faded, plot_colours, style_plot
 
 POINTS = 400
 """More than a small plot has pixels."""
@@ -18,8 +17,8 @@ POINTS = 400
 class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Two small plots. Density is a band: which union of combinations lives is up to training."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setFixedHeight(126)
         compact(self)
         self._plots = [self.addPlot(row=0, col=column, enableMenu=False) for column in range(2)]
@@ -72,6 +71,4 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._live.setPen(pg.mkPen(colours.green, width=2))
         self._least.setPen(pg.mkPen(colours.red, width=2))
         self._most.setPen(pg.mkPen(colours.red, width=1))
-        fill = pg.mkColor(colours.red)
-        fill.setAlpha(50)
-        self._band.setBrush(fill)
+        self._band.setBrush(faded(colours.red, 50))

@@ -12,19 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeVar
 
 import numpy as np
-from PySide6.QtCore import (
-    QBuffer,
-    QByteArray,
-    QIODevice,
-    QMimeData,
-    QObject,
-    Qt,
-    QThread,
-    Slot,
-)
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMimeData, QObject, Qt, QThread, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMenuBar, QWidget
 
@@ -32,6 +23,7 @@ from lbc.files.atomic import write_atomically
 from lbc_gui.export.view_renderer import Painted, Picture, paint
 from lbc_gui.run.worker import Failed, Job, Worker, describe
 
+T = TypeVar("T")
 Writer = Callable[[IO[bytes]], object]
 
 LARGEST_TABLE = 1_000_000
@@ -167,19 +159,15 @@ class ViewExport(Job):
     @Slot()
     def save_picture(self) -> None:
         """Ask where the picture goes, as it is now, and write it there."""
-        picture = self._asked().picture_to_save()
-        if picture is None:
-            self.failed.emit(NOTHING, "")
-        else:
+        if picture := self._present(self._asked().picture_to_save()):
             writers = picture_writers(paint(picture))
             self._choose(f"Save the picture: {picture.title}", picture.name, writers)
 
     @Slot()
     def copy_picture(self) -> None:
         """Put the picture on the clipboard, as an image and as SVG."""
-        picture = self._asked().picture_to_save()
+        picture = self._present(self._asked().picture_to_save())
         if picture is None:
-            self.failed.emit(NOTHING, "")
             return
         painted = paint(picture)
         both = QMimeData()
@@ -191,10 +179,7 @@ class ViewExport(Job):
     @Slot()
     def save_data(self) -> None:
         """Ask where the data go, as they are now, and write them there."""
-        data = self._asked().data_to_save()
-        if data is None:
-            self.failed.emit(NOTHING, "")
-        else:
+        if data := self._present(self._asked().data_to_save()):
             self.choose(data)
 
     def choose(self, data: Data) -> None:
@@ -214,6 +199,11 @@ class ViewExport(Job):
         action = self.sender()
         view = action.data() if isinstance(action, QAction) else None
         return view or self.current
+
+    def _present(self, shown: T | None) -> T | None:
+        if shown is None:
+            self.failed.emit(NOTHING, "")
+        return shown
 
     def _choose(self, title: str, name: str, writers: Mapping[str, Writer]) -> None:
         filters = {f"{KINDS[suffix]} (*{suffix})": suffix for suffix in writers}

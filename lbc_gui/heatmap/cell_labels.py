@@ -11,7 +11,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QStaticText, QTransform
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.pictures.score_snapshot import Drawn, Snapshot
 
 LARGEST_LABELLED = 240
@@ -118,7 +118,7 @@ def score_words(snapshot: Snapshot, block: int, member: int) -> tuple[str, str]:
     said = "removed" if score == -np.inf else f"{score:.5f}"
     if snapshot.by_position:
         return f"position {member}", said
-    return glyphs(members_of(snapshot.pattern, member), snapshot.pattern.m), said
+    return squares(snapshot.pattern, member), said
 
 
 def _ink(snapshot: Drawn, y: int, x: int) -> QColor:

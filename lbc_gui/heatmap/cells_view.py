@@ -8,15 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import (
-    QColor,
-    QImage,
-    QKeyEvent,
-    QPainter,
-    QPaintEvent,
-    QRegion,
-    QResizeEvent,
-)
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent, QRegion, QResizeEvent
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
 from lbc.pictures.level_of_detail import Detail
@@ -144,9 +136,7 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._box.setDefaultPadding(0)
         self.cells = Cells()
         self._box.addItem(self.cells, ignoreBounds=True)
-        self._redraw = QTimer(self)
-        self._redraw.setSingleShot(True)
-        self._redraw.setInterval(0)
+        self._redraw = QTimer(self, singleShot=True)
         self._redraw.timeout.connect(self._draw)
         self._box.sigRangeChanged.connect(self._redraw_soon)
         self._box.sigRangeChanged.connect(self.refresh)
@@ -296,12 +286,9 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def _restyle(self) -> None:
         self._styled = True
         colours = plot_colours()
-        self.ground = (
-            colours.background.red(),
-            colours.background.green(),
-            colours.background.blue(),
-        )
-        self.setBackground(colours.background)
+        ground = colours.background
+        self.ground = (ground.red(), ground.green(), ground.blue())
+        self.setBackground(ground)
         self.refresh()
         style_plot(self._plot, colours)
         for name in ("left", "bottom"):

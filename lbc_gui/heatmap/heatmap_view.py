@@ -9,7 +9,7 @@ from typing import Any
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QPainterPath
-from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
+from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem
 
 from lbc.pictures.colour_keys import Key
 from lbc.pictures.level_of_detail import Detail, detail
@@ -58,13 +58,9 @@ class HeatmapView(CellsView):
     scale_shown = Signal(object)
     """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
-    def __init__(
-        self,
-        parent: QWidget | None = None,
-        words: Callable[[Any, int, int], tuple[str, str]] = score_words,
-    ) -> None:
+    def __init__(self, words: Callable[[Any, int, int], tuple[str, str]] = score_words) -> None:
         axes = {name: _CellAxis(name) for name in ("left", "bottom")}
-        super().__init__(axes, "block of the channel", parent)
+        super().__init__(axes, "block of the channel")
         self._axes = axes
         self._snapshot: Drawn | None = None
         self._fold: Fold | None = None
@@ -112,7 +108,6 @@ class HeatmapView(CellsView):
         self._draw()
 
     def clear_picture(self) -> None:
-        """Show nothing."""
         self._snapshot = self._fold = None
         self.cells.clear()
         self._labels.show_snapshot(None)
@@ -132,13 +127,6 @@ class HeatmapView(CellsView):
             view.moveCenter(box.center())
             self._box.setRange(view, padding=0)
             self._moved()
-
-    def show_block(self, block: int) -> None:
-        """Zoom to a block and its neighbours, so that its combinations can be read."""
-        if self._fold is None or not 0 <= block < self._fold.blocks:
-            return
-        self._box.setRange(self._rect(block), padding=0)
-        self._moved()
 
     def show_cells(self, x: int, y: int, width: int, height: int) -> None:
         """Zoom to some cells of the picture."""

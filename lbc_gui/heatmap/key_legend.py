@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from PySide6.QtCore import QRect, QSize, Qt, Slot
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.pictures.colour_keys import RGB, Key, Scale, Swatches
 from lbc.pictures.colour_tables import REMOVED_COLOUR
-from lbc_gui.heatmap.scale_bar import ScaleBar
+from lbc.pictures.score_codes import HIGHEST, LOWEST, NOTHING, SYMMETRIC, Codes
+from lbc_gui.heatmap.rgb_image import rgb_image
 
 MOST_NAMED = 4
 """Kinds that all have room for their names; of more the first and the last are named."""
 
+_BAR_WIDTH = 96
 _SIDE = 12
 _GAP = 6
 
 
-class _SwatchRow(QWidget):
-    """Coloured squares with a word each."""
+class KeyLegend(QWidget):
+    """A horizontal bar between two texts, or none, then coloured squares with a word each."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
+        self._ends: tuple[str, str] | None = None
         self._kinds: tuple[tuple[str, RGB], ...] = ()
+        self._table: Codes | None = None
+        self._bar = QImage()
+        self._hinted = self.sizeHint()
 
-    def show_kinds(self, kinds: Iterable[tuple[str, RGB]]) -> None:
-        self._kinds = tuple(kinds)
-        self.updateGeometry()
+    @Slot(object)
+    def show_key(self, key: Key) -> None:
+        before = self._ends, self._kinds, self._table
+        if isinstance(key, Scale):
+            self._ends, self._table = _ends(key), key.table((0, 0, 0))
+            self._kinds = ((key.removed, REMOVED_COLOUR),) if key.removed else ()
+        elif isinstance(key, Swatches):
+            names = list(key.names)
+            if len(names) > MOST_NAMED:
+                names[1:-1] = [""] * (len(names) - 2)
+            kinds = zip(names, key.colours, strict=True)
+            self._ends, self._kinds = None, (*kinds, (key.removed, REMOVED_COLOUR))
+        # Levels are new with every picture, their few digits seldom, and to write them costs more.
+        same_table = self._table is before[2]  # tables are shared by whoever asks for the same
+        if (self._ends, self._kinds) == before[:2] and same_table:
+            return
+        if self._table is not None and not same_table:
+            self._bar = rgb_image(self._table[LOWEST : HIGHEST + 1][None])
+        if self.sizeHint() != self._hinted:
+            self._hinted = self.sizeHint()
+            self.updateGeometry()  # lays out the whole page
         self.update()
 
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
-        texts = sum(metrics.horizontalAdvance(name) for name, _ in self._kinds)
-        named = sum(bool(name) for name, _ in self._kinds)
-        width = texts + len(self._kinds) * (_SIDE + _GAP) + named * 2 * _GAP
+        names = [name for name, _ in self._kinds if name]
+        width = sum(metrics.horizontalAdvance(text) for text in (*(self._ends or ()), *names))
+        if self._ends is not None:
+            width += _BAR_WIDTH + 52
+        else:
+            width += len(self._kinds) * (_SIDE + _GAP) + len(names) * 2 * _GAP
         return QSize(width, max(20, metrics.height() + 4))
 
     def minimumSizeHint(self) -> QSize:
@@ -45,43 +70,37 @@ class _SwatchRow(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setPen(self.palette().text().color())
-        x = 2
+        x, top = 2, (self.height() - _SIDE) // 2
+        if self._ends is not None:
+            bar = QRect(self._text(painter, x, self._ends[0]), top, _BAR_WIDTH, _SIDE)
+            painter.drawImage(bar, self._bar)
+            x = self._text(painter, bar.right() + _GAP, self._ends[1]) + _GAP
         for name, colour in self._kinds:
-            swatch = QRect(x, (self.height() - _SIDE) // 2, _SIDE, _SIDE)
+            swatch = QRect(x, top, _SIDE, _SIDE)
             painter.fillRect(swatch, QColor(*colour))
             painter.drawRect(swatch)
-            if not name:
-                x = swatch.right() + _GAP
-                continue
-            width = painter.fontMetrics().horizontalAdvance(name)
-            box = QRect(swatch.right() + _GAP, 0, width + 2, self.height())
-            painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, name)
-            x = box.right() + 2 * _GAP
+            x = swatch.right() + _GAP
+            if name:
+                x = self._text(painter, x, name) + _GAP + 1
+
+    def _text(self, painter: QPainter, x: int, text: str) -> int:
+        width = painter.fontMetrics().horizontalAdvance(text)
+        flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+        painter.drawText(QRect(x, 0, width + 2, self.height()), flags, text)
+        return x + width + _GAP
 
 
-class KeyLegend(QWidget):
-    """Shows whichever kind of key a picture has."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
-        self._bar = ScaleBar()
-        self._swatches = _SwatchRow()
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._bar)
-        layout.addWidget(self._swatches)
-        self._bar.hide()
-
-    @Slot(object)
-    def show_key(self, key: Key) -> None:
-        self._bar.setVisible(isinstance(key, Scale))
-        self._swatches.setVisible(isinstance(key, Swatches))
-        if isinstance(key, Scale):
-            self._bar.show_scale(key)
-        elif isinstance(key, Swatches):
-            names = list(key.names)
-            if len(names) > MOST_NAMED:
-                names[1:-1] = [""] * (len(names) - 2)
-            kinds = zip(names, key.colours, strict=True)
-            self._swatches.show_kinds([*kinds, (key.removed, REMOVED_COLOUR)])
+def _ends(scale: Scale) -> tuple[str, str]:
+    """The texts before and after the bar."""
+    low, high = scale.low, scale.high
+    if scale.texts is not None:
+        first, last = scale.texts
+    elif scale.colour in SYMMETRIC and high <= NOTHING:
+        first, last = "", "all equal"
+    elif scale.colour == "rank":
+        first, last = f"{-low:.0f}th", "1st"
+    elif scale.colour in SYMMETRIC:
+        first, last = f"−{-low:.2g}", f"+{high:.2g}"
+    else:
+        first, last = f"{low:.4g}", f"{high:.4g}"
+    return first, f"{last} log" if scale.log else last

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-from PySide6.QtCore import QSize, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QIcon, QImage, QPixmap
-from PySide6.QtWidgets import (
-    QComboBox,
-    QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QIcon, QPixmap
+from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem, QSplitter, QWidget
 
 from lbc.pictures.score_snapshot import Thumbnail
 from lbc.runs.events import LayerInfo
 from lbc.runs.layer_moment import LayerState
+from lbc_gui.heatmap.rgb_image import rgb_image
+from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.layouts import column
 
 THUMBNAIL = QSize(44, 44)
 ROW_HEIGHT = 54
@@ -87,16 +81,13 @@ class LayerList(QWidget):
     in_view_changed = Signal(object)
     """Names of the layers whose thumbnails are needed."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._states: tuple[LayerState, ...] = ()
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("Find a layer")
-        self.search.setClearButtonEnabled(True)
+        self.search = QLineEdit(placeholderText="Find a layer", clearButtonEnabled=True)
         self.search.textChanged.connect(self._filter)
-        self.order = QComboBox()
-        self.order.addItems(list(ORDERS))
-        self.order.setToolTip("Order of the layers; flips are changes of the best combination")
+        tip = "Order of the layers; flips are changes of the best combination"
+        self.order = combo_box(ORDERS, tip)
         self.order.currentIndexChanged.connect(self._sort)
         self.layers = QListWidget()
         self.layers.setAccessibleName("Layers")
@@ -109,27 +100,20 @@ class LayerList(QWidget):
         self.layers.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.layers.currentItemChanged.connect(self._chosen)
         self._in_view: frozenset[str] = frozenset()
-        self._update_soon = QTimer(self)  # once the list is laid out
-        self._update_soon.setSingleShot(True)
-        self._update_soon.setInterval(0)
+        self._update_soon = QTimer(self, singleShot=True)  # once the list is laid out
         self._update_soon.timeout.connect(self._update_in_view)
         bar = self.layers.verticalScrollBar()
         bar.valueChanged.connect(self._moved)
         bar.rangeChanged.connect(self._moved)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.search, self.order, self.layers):
-            layout.addWidget(widget)
+        column(self.search, self.order, self.layers, on=self)
         self._show_tools()
 
     def show_layers(self, infos: Iterable[LayerInfo]) -> None:
-        """List other layers."""
         self._states = ()
-        self.layers.blockSignals(True)
-        self.layers.clear()
-        for place, info in enumerate(infos):
-            self.layers.addItem(_Entry(place, info))
-        self.layers.blockSignals(False)
+        with QSignalBlocker(self.layers):
+            self.layers.clear()
+            for place, info in enumerate(infos):
+                self.layers.addItem(_Entry(place, info))
         self._show_tools()
         self._filter()
 
@@ -142,15 +126,12 @@ class LayerList(QWidget):
             entry.describe()
 
     def show_open(self, name: str | None) -> None:
-        """Select the layer that is open."""
-        self.layers.blockSignals(True)
-        for entry in self._entries():
-            if entry.info.name == name:
-                self.layers.setCurrentItem(entry)
-        self.layers.blockSignals(False)
+        with QSignalBlocker(self.layers):
+            for entry in self._entries():
+                if entry.info.name == name:
+                    self.layers.setCurrentItem(entry)
 
     def show_states(self, states: tuple[LayerState, ...]) -> None:
-        """Show how many combinations each layer has left."""
         if states == self._states:
             return
         self._states = states
@@ -163,7 +144,6 @@ class LayerList(QWidget):
 
     @Slot(object)
     def show_thumbnails(self, thumbnails: Iterable[Thumbnail]) -> None:
-        """Show new thumbnails."""
         found = {thumbnail.name: thumbnail for thumbnail in thumbnails}
         for entry in self._entries():
             thumbnail = found.get(entry.info.name)
@@ -208,9 +188,8 @@ class LayerList(QWidget):
     def _sort(self, _index: int = 0) -> None:
         for entry in self._entries():
             entry.order_by(self.order.currentText())
-        self.layers.blockSignals(True)
-        self.layers.sortItems()
-        self.layers.blockSignals(False)
+        with QSignalBlocker(self.layers):
+            self.layers.sortItems()
         self._update_soon.start()
 
     @Slot()
@@ -234,7 +213,5 @@ class LayerList(QWidget):
 
 def _icon(thumbnail: Thumbnail) -> QIcon:
     table = thumbnail.picture.scale.table((0, 0, 0))
-    pixels = np.ascontiguousarray(table[thumbnail.picture.codes])
-    height, width, _ = pixels.shape
-    image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    image = rgb_image(table[thumbnail.picture.codes])
     return QIcon(QPixmap.fromImage(image.scaled(THUMBNAIL)))

@@ -21,11 +21,9 @@ class ZoomHistory(QObject):
         self._box = box
         self._ranges: list[QRectF] = []
         self._at = -1
-        self._settling = QTimer(self)
-        self._settling.setSingleShot(True)
-        self._settling.setInterval(SETTLED_MILLISECONDS)
+        self._settling = QTimer(self, singleShot=True, interval=SETTLED_MILLISECONDS)
         self._settling.timeout.connect(self.note)
-        box.sigRangeChangedManually.connect(self._moved)
+        box.sigRangeChangedManually.connect(self.moved)
 
     def clear(self) -> None:
         """Start again with the present range, for another picture."""
@@ -44,7 +42,6 @@ class ZoomHistory(QObject):
 
     @Slot()
     def back(self) -> None:
-        """Return to the previous range."""
         if self._settling.isActive():
             self.note()
         if self._at > 0:
@@ -52,7 +49,6 @@ class ZoomHistory(QObject):
 
     @Slot()
     def forward(self) -> None:
-        """Undo ``back``."""
         if self.can_go_forward:
             self._go(self._at + 1)
 
@@ -67,14 +63,11 @@ class ZoomHistory(QObject):
         self._at = len(self._ranges) - 1
         self.changed.emit()
 
-    def moved(self) -> None:
-        """The range was changed by key or button."""
+    @Slot()
+    def moved(self, *_: object) -> None:
+        """The range was changed by wheel, mouse, key or button."""
         self._settling.start()
         self.changed.emit()
-
-    @Slot()
-    def _moved(self, *_: object) -> None:
-        self.moved()
 
     def _go(self, to: int) -> None:
         self._at = to

@@ -6,19 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QFileDialog, QLabel, QSizePolicy, QWidget
 
 from lbc.pictures.mask_snapshot import Against
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.run.timeline import MomentTrack
-from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.layouts import row
 
 NOTHING, MOMENT, RUN = range(3)
 
@@ -28,13 +22,14 @@ class CompareBar(QWidget):
 
     changed = Signal()
 
-    def __init__(self, runs: Path, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, runs: Path) -> None:
+        super().__init__()
         self._runs = runs
         self._folder: Path | None = None
-        self.choice = QComboBox()
-        self.choice.addItems(["compare: nothing", "with a moment", "with a run…"])
-        self.choice.setToolTip("Compare the mask with that of another moment, or of another run")
+        self.choice = combo_box(
+            ("compare: nothing", "with a moment", "with a run…"),
+            "Compare the mask with that of another moment, or of another run",
+        )
         self.choice.activated.connect(self._chosen)
         self.track = MomentTrack()
         self.track.setAccessibleName("Moment to compare with")
@@ -42,17 +37,11 @@ class CompareBar(QWidget):
         self.track.moved.connect(self.go)
         self._where = QLabel()
         self.other = tool_button("Choose…", "Choose the folder of another run", self.choose_run)
-        self.way = QComboBox()
-        self.way.addItems(["difference", "side by side"])
-        self.way.setToolTip("Draw what differs, or both pictures in the same colours")
+        tip = "Draw what differs, or both pictures in the same colours"
+        self.way = combo_box(("difference", "side by side"), tip)
         self.way.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.way.currentIndexChanged.connect(self._changed)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.track, 1)
-        layout.addWidget(self._where)
-        layout.addWidget(self.other)
-        layout.addWidget(self.way)
+        row((self.track, 1), self._where, self.other, self.way, on=self)
         self.clear()
 
     @property
@@ -78,7 +67,6 @@ class CompareBar(QWidget):
         return "there"
 
     def show_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
-        """Show the moments that can be compared with so far."""
         self.track.show_moments(moments, epochs, self.track.at)
         self._show()
 
@@ -106,7 +94,6 @@ class CompareBar(QWidget):
             self._changed()
 
     def compare_with(self, folder: Path) -> None:
-        """Compare with the run in a folder."""
         self._folder = folder
         self.choice.setCurrentIndex(RUN)
         self._changed()

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QWidget
 
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Show
-from lbc_gui.export.mask_data import mask_data
+from lbc_gui.export.snapshot_data import data_name, mask_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.heatmap_view import HeatmapView
@@ -26,6 +20,8 @@ from lbc_gui.masks.captions import cell_words, input_text, weight_text
 from lbc_gui.masks.compare_bar import CompareBar
 from lbc_gui.masks.numbers_panel import NumbersPanel
 from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.layouts import column, row, splitter
 
 SHOWS: dict[Show, str] = {
     "weights": "weights",
@@ -45,18 +41,17 @@ class MaskView(QWidget):
     """What is shown of the layer, or what it is compared with, has changed."""
     hover_text = Signal(str)
 
-    def __init__(self, state: ViewState, runs: Path, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState, runs: Path) -> None:
+        super().__init__()
         self._state = state
         self._snapshot: MaskSnapshot | None = None
         self._hovered: tuple[bool, tuple[int, int]] | None = None
         self._input_shown = ("", -1, 0)
-        self.show_ = QComboBox()
-        self.show_.addItems(list(SHOWS.values()))
-        self.show_.setToolTip(
+        self.show_ = combo_box(
+            SHOWS.values(),
             "Weights under their mask, their magnitudes, what training has added to each "
             "position's share of the scores, the mask, the best combination of each block, or "
-            "where the mask differs from the one that magnitude would choose"
+            "where the mask differs from the one that magnitude would choose",
         )
         self.show_.currentIndexChanged.connect(self.request_changed)
         self.compare = CompareBar(runs)
@@ -66,8 +61,8 @@ class MaskView(QWidget):
         self.beside.move_with(self.heatmap)
         self.heatmap.setAccessibleName("Mask")
         self.beside.setAccessibleName("Mask compared with")
-        for heatmap, hover in ((self.heatmap, self._hover), (self.beside, self._hover_beside)):
-            heatmap.hovered.connect(hover)
+        for heatmap in (self.heatmap, self.beside):
+            heatmap.hovered.connect(partial(self._hover, heatmap is self.beside))
             heatmap.pinned.connect(state.pin)
         self.beside.hide()
         self.legend = KeyLegend()
@@ -76,10 +71,8 @@ class MaskView(QWidget):
         self.numbers.channel_chosen.connect(self._show_channel)
         self._title = QLabel("Loading torch…")
         self._title.setMinimumWidth(1)
-        self.note = QLabel()
-        self.note.setWordWrap(True)
+        self.note = QLabel(wordWrap=True)
         self.note.hide()
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self._lay_out()
         state.revealed.connect(self._reveal)
         state.changed.connect(self._show_view)
@@ -87,7 +80,6 @@ class MaskView(QWidget):
 
     @property
     def request(self) -> MaskRequest | None:
-        """What has to be drawn for this page."""
         view = self._state.view.request
         if view is None:
             return None
@@ -114,9 +106,9 @@ class MaskView(QWidget):
         snapshot = self._snapshot
         if snapshot is None:
             return None
-        layer, epoch = snapshot.sheet.layer or "model", f"{round(snapshot.epoch, 2):g}"
-        title = f"{layer} · {snapshot.pattern} · epoch {epoch} · {SHOWS[snapshot.request.show]}"
-        return Picture(f"mask {layer} epoch {epoch}", title, self.heatmap, (self.legend,))
+        layer, epoch, show = snapshot.sheet.layer, snapshot.epoch, SHOWS[snapshot.request.show]
+        title = f"{layer or 'model'} · {snapshot.pattern} · epoch {round(epoch, 2):g} · {show}"
+        return Picture(f"mask {data_name(layer, epoch)}", title, self.heatmap, (self.legend,))
 
     def data_to_save(self) -> Data | None:
         return None if self._snapshot is None else mask_data(self._snapshot)
@@ -146,14 +138,8 @@ class MaskView(QWidget):
         self.numbers.show_numbers(snapshot.numbers, snapshot.pattern, self.compare.words)
         self._show_hovered()
 
-    @Slot(object)
-    def _hover(self, cell: tuple[int, int] | None) -> None:
-        self._hovered = None if cell is None else (False, cell)
-        self._show_hovered()
-
-    @Slot(object)
-    def _hover_beside(self, cell: tuple[int, int] | None) -> None:
-        self._hovered = None if cell is None else (True, cell)
+    def _hover(self, beside: bool, cell: tuple[int, int] | None) -> None:
+        self._hovered = None if cell is None else (beside, cell)
         self._show_hovered()
 
     def _show_hovered(self) -> None:
@@ -193,35 +179,12 @@ class MaskView(QWidget):
             self.hover_text.emit(input_text(sheet.shape, channel, at))
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self._title, 1)
-        head.addWidget(self.legend)
-        bar = QHBoxLayout()
-        bar.addWidget(self.show_)
-        bar.addWidget(self.compare.choice)
-        bar.addStretch(1)
-        bar.addWidget(ZoomButtons(self.heatmap))
-        pictures = QSplitter(Qt.Orientation.Horizontal)
-        pictures.addWidget(self.heatmap)
-        pictures.addWidget(self.beside)
-        pictures.setSizes([1, 1])
-        pictures.setChildrenCollapsible(False)
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        for layout in (head, bar):
-            column.addLayout(layout)
-        column.addWidget(self.compare)
-        column.addWidget(self.note)
-        middle = QSplitter(Qt.Orientation.Vertical)
-        middle.addWidget(pictures)
-        middle.addWidget(self.numbers)
+        across, page = Qt.Orientation.Horizontal, QWidget()
+        head = row((self._title, 1), self.legend)
+        bar = row(self.show_, self.compare.choice, None, ZoomButtons(self.heatmap))
+        pictures = splitter(across, self.heatmap, self.beside, sizes=[1, 1])
+        middle = splitter(Qt.Orientation.Vertical, pictures, self.numbers, sizes=[380, 168])
         middle.setStretchFactor(0, 1)
-        middle.setSizes([380, 168])
-        middle.setChildrenCollapsible(False)
-        column.addWidget(middle, 1)
-        self.splitter.addWidget(page)
-        self.splitter.setChildrenCollapsible(False)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(4, 4, 4, 4)
-        whole.addWidget(self.splitter)
+        column(head, bar, self.compare, self.note, (middle, 1), on=page)
+        self.splitter = splitter(across, page, sizes=[])
+        column(self.splitter, on=self).setContentsMargins(4, 4, 4, 4)

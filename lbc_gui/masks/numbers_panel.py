@@ -6,14 +6,15 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QLabel, QWidget
 
 from lbc.pictures.colour_keys import winner_codes, winner_key
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
-from lbc_gui.theme import compact, plot_colours, style_plot
+from lbc_gui.theme import compact, faded, plot_colours, style_plot
+from lbc_gui.widgets.layouts import row
 
 MOST_NAMED = 6
 """Up to this many bars are labelled with their combination."""
@@ -31,8 +32,8 @@ class NumbersPanel(QWidget):
     channel_chosen = Signal(str, int)
     """"o" or "i", and the channel."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._shown: tuple[Histogram, Pattern] | None = None
         self._plots = pg.GraphicsLayoutWidget()
         compact(self._plots)
@@ -45,16 +46,11 @@ class NumbersPanel(QWidget):
         small.setPointSizeF(small.pointSizeF() * 0.75)
         # Names under the first and the last bar may reach a little past the axis.
         self._plot.getAxis("bottom").setStyle(tickFont=small, hideOverlappingLabels=False)
-        self._text = QLabel()
-        self._text.setWordWrap(True)
-        self._text.setMargin(4)
-        self._text.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        top_left = Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft
+        self._text = QLabel(wordWrap=True, margin=4, alignment=top_left)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self._text.linkActivated.connect(self._link)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._plots, 1)
-        layout.addWidget(self._text, 1)
+        row((self._plots, 1), (self._text, 1), on=self)
         self.setMinimumHeight(150)
 
     @property
@@ -93,7 +89,8 @@ class NumbersPanel(QWidget):
         places = np.arange(len(found.counts))
         band = pg.LinearRegionItem(
             (found.expected - 2 * found.deviation, found.expected + 2 * found.deviation),
-            orientation="horizontal", movable=False, brush=_faint(colours.text), pen=pg.mkPen(None),
+            orientation="horizontal", movable=False,
+            brush=faded(colours.text, 40), pen=pg.mkPen(None),
         )  # fmt: skip
         self._plot.addItem(band)
         self._plot.addItem(pg.BarGraphItem(
@@ -126,12 +123,6 @@ def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:
         return [[(j, str(j)) for j in range(0, count, -(-count // MOST_NUMBERS))]]
     if count <= MOST_NAMED:
         # In two alternating rows: side by side they would touch in a small window.
-        names = [glyphs(members_of(pattern, c), pattern.m) for c in range(count)]
+        names = [squares(pattern, c) for c in range(count)]
         return [[(c, f"\n{name}" if c % 2 else f"{name}\n") for c, name in enumerate(names)]]
     return [[]]
-
-
-def _faint(colour: QColor) -> QColor:
-    faint = QColor(colour)
-    faint.setAlpha(40)
-    return faint

@@ -1,25 +1,41 @@
-"""Prepares the experiment in the form at once, and trains it when Run is pressed."""
+"""Prepares the experiment in the form at once, trains it on Run, and resumes unfinished runs."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Signal, Slot
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Slot
+from PySide6.QtWidgets import QFileDialog, QWidget
 
 from lbc.config import EXTERNAL, Experiment
-from lbc.runs.unfinished_run import UnfinishedRun
+from lbc.runs.unfinished_run import RunError, newest_unfinished, open_unfinished
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.run.session import Session, State
+from lbc_gui.settings import Settings
+from lbc_gui.widgets.message_bar import MessageBar
 
 
 class Launch(QObject):
-    """Runs a model's external code only after Run or Reset was pressed for that model."""
+    """Runs a model's external code only after Run or Reset was pressed for that model.
 
-    replacing = Signal()
-    """A run replaces the one before; messages about that one no longer apply."""
+    When a run replaces the one before, ``message`` is hidden: it was about that one.
+    """
 
-    def __init__(self, session: Session, form: ExperimentPanel, parent: QObject) -> None:
-        super().__init__(parent)
-        self._session, self._form = session, form
+    def __init__(
+        self,
+        session: Session,
+        form: ExperimentPanel,
+        message: MessageBar,
+        settings: Settings,
+        window: QWidget,
+    ) -> None:
+        super().__init__(window)
+        self._session, self._form, self._message = session, form, message
+        self._settings, self._window = settings, window
         self._approved: object = None
+        self._offered: Path | None = None
+        message.accepted.connect(self._offer_accepted)
+        message.declined.connect(self._offer_declined)
 
     def prepare(self, experiment: Experiment) -> None:
         """Prepare a run; one that needs external code waits until Run or Reset is pressed."""
@@ -40,7 +56,7 @@ class Launch(QObject):
         experiment, session = self._form.experiment, self._session
         fresh = session.state in (State.READY, State.WAITING) or session.state.over
         changed = experiment != session.experiment or session.state is not State.READY
-        self.replacing.emit()
+        self._message.hide()
         if experiment is not None and fresh and changed:
             self.start(experiment, run=True)
         else:
@@ -50,20 +66,41 @@ class Launch(QObject):
     def reset(self) -> None:
         """Discard the run and prepare the experiment in the form."""
         if self._form.experiment is not None:
-            self.replacing.emit()
+            self._message.hide()
             self.start(self._form.experiment, run=False)
 
     @Slot(object)
     def open(self, experiment: Experiment) -> None:
         """Show an experiment in the form and prepare it."""
-        self.replacing.emit()
+        self._message.hide()
         self._form.show_experiment(experiment)
         self.prepare(experiment)
 
-    @Slot(object)
-    def resume(self, run: UnfinishedRun) -> None:
-        """Resume a run from its last checkpoint."""
-        self.replacing.emit()
+    def offer_newest(self) -> None:
+        """Offer to resume the newest unfinished run, unless that was declined before."""
+        run = newest_unfinished(self._session.runs)
+        if run is not None and str(run.path) != self._settings.declined_run:
+            self._offered = run.path
+            self._message.offer(run.described, "Resume")
+
+    @Slot()
+    def choose_run(self) -> None:
+        """Let the user choose the folder of a run to resume."""
+        runs = self._session.runs
+        folder = QFileDialog.getExistingDirectory(
+            self._window, "Resume a run", str(runs) if runs.is_dir() else ""
+        )
+        if folder:
+            self.resume(Path(folder))
+
+    def resume(self, folder: Path) -> None:
+        """Resume a run from its last checkpoint; show why if that is impossible."""
+        try:
+            run = open_unfinished(folder)
+        except RunError as error:
+            self._message.show_message(str(error))
+            return
+        self._message.hide()
         self._form.show_experiment(run.experiment)
         self._approved = run.experiment.model
         self._session.load(run.experiment, run=True, resume=run.path)
@@ -76,5 +113,14 @@ class Launch(QObject):
         failed_at_once = state is State.FAILED and self._session.prepared is None
         changed = experiment != self._session.experiment
         if experiment is not None and (idle or failed_at_once) and changed:
-            self.replacing.emit()
+            self._message.hide()
             self.prepare(experiment)
+
+    @Slot()
+    def _offer_accepted(self) -> None:
+        if self._offered is not None:
+            self.resume(self._offered)
+
+    @Slot()
+    def _offer_declined(self) -> None:
+        self._settings.declined_run = str(self._offered or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from PySide6.QtWidgets import QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QPlainTextEdit
 
 from lbc.runs.events import (
     EpochDone,
@@ -25,8 +25,8 @@ MOST_LINES = 5000
 class LogPanel(QPlainTextEdit):
     """Read-only; the newest line stays in view."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setReadOnly(True)
         self.setMaximumBlockCount(MOST_LINES)
         self.setAccessibleName("Log")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lbc.pictures.layer_copy import copy_block, copy_moment, copy_sample
 from lbc.runs.layer_moment import LayerState
-from lbc_gui.run.pinned_weights import Pin, PinnedWeights
-from lbc_gui.run.snapshot_broker import Pace, SnapshotBroker
+from lbc_gui.run.snapshot_broker import Pace, PinnedWeights, SnapshotBroker
+from lbc_gui.run.view_state import Pin
 from lbc_gui.run.worker import describe
 
 if TYPE_CHECKING:

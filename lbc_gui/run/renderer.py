@@ -206,7 +206,6 @@ class RenderThread(Worker):
         return self.broker
 
     def close(self) -> None:
-        """Draw no more."""
         self._timer.stop()
         with self._changed:
             self.cancelled.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtWidgets import QProgressBar, QWidget
+from PySide6.QtWidgets import QProgressBar
 
 from lbc.runs.events import Prepared, RemovalProgress, Resumed, StepDone
 from lbc_gui.run.session import State
@@ -27,8 +27,8 @@ _TEXTS = {
 class RunProgress(QProgressBar):
     """A bar over all steps, with epoch and time left as text."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setMinimumWidth(260)
         self.setTextVisible(True)
         self.setToolTip("Progress of the run, and the time left at the present speed")
@@ -40,13 +40,10 @@ class RunProgress(QProgressBar):
         self.show_state(State.LOADING)
 
     def show_prepared(self, prepared: Prepared) -> None:
-        self._prepared = prepared
+        self._prepared, self._last, self._removed = prepared, None, 1.0
         self._recent.clear()
-        self._last = None
-        self._removed = 1.0
-        self.setRange(0, prepared.steps)
         self.setValue(0)
-        self._update_text()
+        self.show_state(self._state)
 
     def show_state(self, state: State) -> None:
         self._state = state

@@ -23,10 +23,10 @@ from lbc.runs.events import (
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.opened_run import OpenedRun
 from lbc.training.control import Control
-from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.renderer import RenderThread
 from lbc_gui.run.snapshot_broker import Request
 from lbc_gui.run.training_thread import TrainingThread
+from lbc_gui.run.view_state import Pin
 from lbc_gui.run.worker import Failed
 
 
@@ -162,12 +162,10 @@ class Session(QObject):
 
     @Slot(object)
     def show_thumbnails_of(self, layers: frozenset[str]) -> None:
-        """Draw the thumbnails of these layers only from now on."""
         self._renderer.broker.listed = layers
 
     @Slot(object)
     def watch_pins(self, pins: tuple[Pin, ...]) -> None:
-        """Show the weights of these blocks from now on."""
         self._renderer.broker.pins = pins
 
     @property

@@ -5,21 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot, Thumbnail, ViewRequest
 from lbc.runs.block_history import Life
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.layer_moment import LayerMoment
-from lbc_gui.run.mailbox import Mailbox
-from lbc_gui.run.pinned_weights import Pin, PinnedWeights
+from lbc.sparsity.arrays import Floats
+from lbc_gui.run.view_state import Pin
 from lbc_gui.run.worker import Failed
 
 if TYPE_CHECKING:
     from lbc.training.control import Control
+
+T = TypeVar("T")
 
 Request = ViewRequest | MaskRequest
 """What a page shows of a layer."""
@@ -38,6 +41,14 @@ class Demand:
         return self.request.moment is None
 
 
+@dataclass(frozen=True)
+class PinnedWeights:
+    """The weights of the pinned blocks after ``epoch`` epochs, (M,) each: no history keeps them."""
+
+    epoch: float
+    weights: Mapping[Pin, Floats]
+
+
 class Pace:
     """Limits how often something is done."""
 
@@ -52,6 +63,32 @@ class Pace:
     def rest(self, seconds: float) -> None:
         """Do it no sooner than ``seconds`` from now."""
         self.not_before = max(self.not_before, time.monotonic() + seconds)
+
+
+class Mailbox(Generic[T]):
+    """Holds the newest value until it is taken; ``changed`` is notified of both. Thread safe."""
+
+    def __init__(self, changed: threading.Condition) -> None:
+        self._changed = changed
+        self._value: T | None = None
+
+    @property
+    def full(self) -> bool:
+        return self._value is not None
+
+    def put(self, value: T) -> None:
+        """Replace the value, if there is one."""
+        with self._changed:
+            self._value = value
+            self._changed.notify_all()
+
+    def take(self) -> T | None:
+        """Remove and return the value; None if there is none."""
+        with self._changed:
+            value, self._value = self._value, None
+            if value is not None:
+                self._changed.notify_all()
+            return value
 
 
 class Drawn:

@@ -7,18 +7,13 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.theme import plot_colours
-from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.layouts import row
 
 SPEEDS = (1.0, 2.0, 5.0, 10.0)
 """Moments per second while playing."""
@@ -32,8 +27,8 @@ class MomentTrack(QWidget):
     moved = Signal(int)
     """Index of the moment that was chosen."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Time")
@@ -130,18 +125,17 @@ class MomentTrack(QWidget):
 class Timeline(QWidget):
     """The slider, play, speed, and the way back to the run as it is now."""
 
-    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState) -> None:
+        super().__init__()
         self._state = state
         self.track = MomentTrack()
         self.track.moved.connect(state.go_to)
         self.play = tool_button("▶", "Play the run from here; press again to stop")
         self.play.setCheckable(True)
         self.play.toggled.connect(self._play)
-        self.speed = QComboBox()
-        self.speed.addItems([f"{speed:g}/s" for speed in SPEEDS])
+        speeds = (f"{speed:g}/s" for speed in SPEEDS)
+        self.speed = combo_box(speeds, "Moments per second while playing")
         self.speed.setCurrentIndex(1)
-        self.speed.setToolTip("Moments per second while playing")
         self.speed.currentIndexChanged.connect(self._set_speed)
         self.live = tool_button("", "", self._go_live)
         self._where = QLabel()
@@ -151,10 +145,8 @@ class Timeline(QWidget):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._next)
         self._set_speed()
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(4, 0, 4, 0)
-        for widget in (self.play, self.speed, self.track, self._where, self.live):
-            layout.addWidget(widget)
+        parts = (self.play, self.speed, self.track, self._where, self.live)
+        row(*parts, on=self).setContentsMargins(4, 0, 4, 0)
         state.changed.connect(self._show_view)
         self._show_view(View(), state.view)
 

@@ -11,7 +11,18 @@ from PySide6.QtCore import QObject, Signal, Slot
 from lbc.pictures.score_snapshot import Look, ViewRequest
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import MomentInfo
-from lbc_gui.run.pinned_weights import Pin
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One block of one layer."""
+
+    layer: str
+    block: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.layer or 'model'} · block {self.block}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,6 @@ class ViewState(QObject):
         self._set(run=self._view.run + 1, live=live, moments=(), epochs=0.0, moment=None)
 
     def set_layers(self, layers: tuple[LayerInfo, ...]) -> None:
-        """The layers of the run have become known."""
         if layers == self._view.layers:
             return
         names = [info.name for info in layers]
@@ -136,7 +146,6 @@ class ViewState(QObject):
 
     @Slot(int)
     def go_to(self, moment: int) -> None:
-        """Show a moment."""
         if 0 <= moment < len(self._view.moments):
             self._set(moment=moment)
 
@@ -182,7 +191,6 @@ class ViewState(QObject):
             self.revealed.emit(pins.current.block)
 
     def set_look(self, look: Look) -> None:
-        """Colour scores in another way."""
         self._set(look=look)
 
     def _set(self, **changes: Any) -> None:

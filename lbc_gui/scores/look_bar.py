@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import get_args
 
-import numpy as np
-from PySide6.QtCore import QSize, Slot
-from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QMenu, QToolButton, QWidget
+from PySide6.QtCore import QSignalBlocker, QSize, Slot
+from PySide6.QtGui import QAction, QActionGroup, QIcon, QPixmap
+from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from lbc.pictures.colour_keys import Key, Scale
 from lbc.pictures.colour_tables import MAPS, OTHERS, lookup_table
 from lbc.pictures.score_codes import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
 from lbc.pictures.score_snapshot import Look
+from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.run.view_state import ViewState
-from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.layouts import row
 
 COLOURS: dict[Colour, str] = {
     "difference": "difference from mean",
@@ -39,29 +40,23 @@ CLIPS = (0.0, USUAL_CLIP, 2.0, 5.0)
 class LookBar(QWidget):
     """The colour, the value shown for blocks with too few pixels, and a menu for the rest."""
 
-    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState) -> None:
+        super().__init__()
         self._state = state
         self._shown: Scale | None = None
-        self.colour = QComboBox()
-        self.colour.addItems(list(COLOURS.values()))
-        self.colour.setToolTip(
+        self.colour = combo_box(
+            COLOURS.values(),
             "What the colours mean: each score less the mean of its block, the score itself, its "
-            "rank among the block's live combinations, or its lead over the next best one"
+            "rank among the block's live combinations, or its lead over the next best one",
         )
-        self.summary = QComboBox()
-        self.summary.addItems(list(SUMMARIES.values()))
-        self.summary.setToolTip("The value shown for a block that has too few pixels for its cells")
+        tip = "The value shown for a block that has too few pixels for its cells"
+        self.summary = combo_box(SUMMARIES.values(), tip)
         self._maps = QActionGroup(self)
         self._clips = QActionGroup(self)
         self.log = QAction("&Logarithmic", self, checkable=True)
         self.hold = QAction("&Hold levels", self, checkable=True)
         self.hold.setToolTip("Keep the present levels, so that moments can be compared")
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.colour, self.summary, self._menu_button()):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+        row(self.colour, self.summary, self._menu_button(), None, on=self)
         self.colour.currentIndexChanged.connect(self._colour_chosen)
         self.summary.currentIndexChanged.connect(self._changed)
         self._maps.triggered.connect(self._changed)
@@ -81,9 +76,8 @@ class LookBar(QWidget):
     @Slot()
     def _colour_chosen(self) -> None:
         # Levels of another quantity would mean nothing.
-        self.hold.blockSignals(True)
-        self.hold.setChecked(False)
-        self.hold.blockSignals(False)
+        with QSignalBlocker(self.hold):
+            self.hold.setChecked(False)
         self._set_look(None)
 
     @Slot(bool)
@@ -129,8 +123,5 @@ class LookBar(QWidget):
 
 
 def _icon(name: str) -> QIcon:
-    shades = lookup_table("score", (0, 0, 0), name)[LOWEST : HIGHEST + 1][:, None]
-    image = np.ascontiguousarray(shades.transpose(1, 0, 2))
-    width = image.shape[1]
-    picture = QImage(image.tobytes(), width, 1, 3 * width, QImage.Format.Format_RGB888)
-    return QIcon(QPixmap.fromImage(picture.scaled(QSize(48, 12))))
+    image = rgb_image(lookup_table("score", (0, 0, 0), name)[None, LOWEST : HIGHEST + 1])
+    return QIcon(QPixmap.fromImage(image.scaled(QSize(48, 12))))

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QWidget
 
-from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.score_snapshot import Snapshot, ViewRequest
 from lbc_gui.captions import gone_text, place, score_text
-from lbc_gui.export.score_data import layer_data
+from lbc_gui.export.snapshot_data import data_name, layer_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
+from lbc_gui.heatmap.cell_labels import score_words
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.heatmap.layer_list import LayerList
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.scores.look_bar import COLOURS, LookBar
+from lbc_gui.widgets.layouts import column, row, splitter
 
 
 class ScoreView(QWidget):
@@ -31,8 +26,8 @@ class ScoreView(QWidget):
 
     hover_text = Signal(str)
 
-    def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: ViewState) -> None:
+        super().__init__()
         self._state = state
         self._snapshot: Snapshot | None = None
         self._hovered: tuple[int, int] | None = None
@@ -52,7 +47,6 @@ class ScoreView(QWidget):
 
     @property
     def request(self) -> ViewRequest | None:
-        """What has to be drawn for this page."""
         return self._state.view.request
 
     @Slot(object, object)
@@ -98,10 +92,7 @@ class ScoreView(QWidget):
         if block >= len(snapshot.scores):
             return
         where = place(snapshot.shape, snapshot.pattern, block)
-        if snapshot.by_position:
-            what = f"position {member}"
-        else:
-            what = glyphs(members_of(snapshot.pattern, member), snapshot.pattern.m)
+        what, _ = score_words(snapshot, block, member)
         if snapshot.scores[block, member] > -np.inf:
             said = score_text(snapshot.scores[block], member)
         else:
@@ -112,32 +103,19 @@ class ScoreView(QWidget):
         snapshot = self._snapshot
         if snapshot is None:
             return None
-        layer, epoch = snapshot.request.layer or "model", f"{round(snapshot.epoch, 2):g}"
+        layer, epoch = snapshot.request.layer, snapshot.epoch
         colour = COLOURS[snapshot.request.look.colour]
-        title = f"{layer} · {snapshot.pattern} · epoch {epoch} · {colour}"
-        name = f"scores {layer} epoch {epoch}"
-        return Picture(name, title, self.heatmap, (self._legend,))
+        title = f"{layer or 'model'} · {snapshot.pattern} · epoch {round(epoch, 2):g} · {colour}"
+        return Picture(f"scores {data_name(layer, epoch)}", title, self.heatmap, (self._legend,))
 
     def data_to_save(self) -> Data | None:
         return None if self._snapshot is None else layer_data(self._snapshot)
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self._title, 1)
-        head.addWidget(self._legend)
-        bar = QHBoxLayout()
-        bar.addWidget(self.look, 1)
-        bar.addWidget(ZoomButtons(self.heatmap))
         page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(head)
-        column.addLayout(bar)
-        column.addWidget(self.heatmap, 1)
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
-        self.splitter.addWidget(page)
-        self.splitter.setChildrenCollapsible(False)
+        head = row((self._title, 1), self._legend)
+        bar = row((self.look, 1), ZoomButtons(self.heatmap))
+        column(head, bar, (self.heatmap, 1), on=page)
+        self.splitter = splitter(Qt.Orientation.Horizontal, page, sizes=[])
         self.list.move_to(self.splitter)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self.splitter)
+        column(self.splitter, on=self).setContentsMargins(4, 4, 4, 4)

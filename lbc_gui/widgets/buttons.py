@@ -1,12 +1,12 @@
-"""Buttons with a tooltip."""
+"""Buttons and combo boxes with a tooltip."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from PySide6.QtCore import SignalInstance
-from PySide6.QtWidgets import QAbstractButton, QPushButton, QToolButton
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QPushButton, QToolButton
 
 Clicked = Callable[..., object] | SignalInstance | None
 """The slot to call, or the signal to emit, when the button is clicked."""
@@ -20,6 +20,13 @@ def push_button(text: str, tip: str, clicked: Clicked = None) -> QPushButton:
 
 def tool_button(text: str, tip: str, clicked: Clicked = None) -> QToolButton:
     return _prepared(QToolButton(), text, tip, clicked)
+
+
+def combo_box(choices: Iterable[str], tip: str) -> QComboBox:
+    box = QComboBox()
+    box.addItems(list(choices))
+    box.setToolTip(tip)
+    return box
 
 
 def _prepared(button: B, text: str, tip: str, clicked: Any) -> B:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QStyle, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QStyle
 
 from lbc_gui.theme import plot_colours
+from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.layouts import row
 
 
 class MessageBar(QFrame):
@@ -17,8 +19,8 @@ class MessageBar(QFrame):
     declined = Signal()
     """An offer was dismissed."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("message_bar")
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._dark: bool | None = None
@@ -26,24 +28,17 @@ class MessageBar(QFrame):
         icon = QLabel()
         pixmap = self.style().standardIcon(QStyle.StandardPixmap.SP_MessageBoxWarning).pixmap(18)
         icon.setPixmap(pixmap)
-        self._text = QLabel()
-        self._text.setWordWrap(True)
+        self._text = QLabel(wordWrap=True)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._details = ""
-        self._copy = QPushButton("Copy details")
-        self._copy.setToolTip("Copy the technical details, for a bug report")
-        self._copy.clicked.connect(self._copy_details)
+        tip = "Copy the technical details, for a bug report"
+        self._copy = push_button("Copy details", tip, self._copy_details)
         self._accept = QPushButton()
         self._accept.clicked.connect(self._accepted)
         self._dismiss = QPushButton("Dismiss")
         self._dismiss.clicked.connect(self._dismissed)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(8, 4, 8, 4)
-        layout.addWidget(icon)
-        layout.addWidget(self._text, 1)
-        layout.addWidget(self._accept)
-        layout.addWidget(self._copy)
-        layout.addWidget(self._dismiss)
+        parts = (icon, (self._text, 1), self._accept, self._copy, self._dismiss)
+        row(*parts, on=self).setContentsMargins(8, 4, 8, 4)
         self.hide()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -71,12 +66,10 @@ class MessageBar(QFrame):
         self._show(sentence, details, "")
 
     def offer(self, sentence: str, button: str) -> None:
-        """Show ``sentence`` with a button that accepts the offer."""
         self._show(sentence, "", button)
 
     @property
     def offering(self) -> bool:
-        """Whether an offer is visible."""
         return self.isVisible() and not self._accept.isHidden()
 
     def _show(self, sentence: str, details: str, button: str) -> None:

@@ -70,7 +70,6 @@ class TableModel(QAbstractTableModel, Generic[R]):
         self._numbers: dict[object, int] = {}
 
     def show_rows(self, rows: Sequence[R]) -> None:
-        """Replace all rows."""
         key = self._key
         numbers = {} if key is None else {key(row): at for at, row in enumerate(rows)}
         same, self._numbers = numbers and list(numbers) == list(self._numbers), numbers
@@ -83,7 +82,6 @@ class TableModel(QAbstractTableModel, Generic[R]):
         self.endResetModel()
 
     def replace_row(self, at: int, row: R) -> None:
-        """Replace one row."""
         rows = list(self.rows)
         rows[at] = row
         self.rows = rows
@@ -100,7 +98,6 @@ class TableModel(QAbstractTableModel, Generic[R]):
         return self._numbers.get(key)
 
     def text(self, row: int, column: int) -> str:
-        """What is written in a cell."""
         return self.columns[column].text(self.rows[row])
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
@@ -202,7 +199,6 @@ class TableView(QTableView, Generic[R]):
 
     @property
     def current(self) -> R | None:
-        """The row that is chosen."""
         index = self.currentIndex()
         at = (index if self._order is None else self._order.mapToSource(index)).row()
         return self.table.rows[at] if 0 <= at < len(self.table.rows) else None

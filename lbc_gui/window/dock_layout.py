@@ -24,7 +24,6 @@ class DockLayout(QObject):
         self.docks: list[QDockWidget] = []
 
     def place(self, experiment: QWidget, block: QWidget, log: QWidget) -> None:
-        """Add the panels around the pages."""
         area, window = Qt.DockWidgetArea, self._window
         for title, widget, where in (
             ("Experiment", experiment, area.LeftDockWidgetArea),
@@ -59,12 +58,10 @@ class DockLayout(QObject):
             self._window.restoreState(layout[1])
 
     def save(self) -> None:
-        """Save the layout for the next start."""
         self._settings.save_layout(self._window.saveGeometry(), self._window.saveState())
 
     @Slot()
     def reset(self) -> None:
-        """Return to the initial layout."""
         self._settings.clear_layout()
         self._window.restoreState(self._original)
 

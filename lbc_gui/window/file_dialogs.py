@@ -17,13 +17,13 @@ from lbc_gui.run.worker import describe
 
 
 class Files(QObject):
-    """Asks for files and folders. ``failed`` says why one cannot be read."""
+    """Asks for files and folders. ``failed`` says why one cannot be read or written."""
 
     experiment_opened = Signal(object)
     """Experiment."""
     run_opened = Signal(object)
     """OpenedRun."""
-    failed = Signal(str)
+    failed = Signal(str, str)
     said = Signal(str)
 
     def __init__(
@@ -45,11 +45,10 @@ class Files(QObject):
         self.open_experiment(Path(action.data()))
 
     def open_experiment(self, path: Path) -> None:
-        """Read an experiment file."""
         try:
             experiment = load_experiment(path)
         except ExperimentError as error:
-            self.failed.emit(str(error))
+            self.failed.emit(str(error), "")
         else:
             self.experiment_opened.emit(experiment)
 
@@ -72,7 +71,7 @@ class Files(QObject):
         try:
             write_atomically(path, lambda file: file.write(text))
         except Exception as error:
-            self.failed.emit(describe(f"{path} could not be written", error).message)
+            self.failed.emit(describe(f"{path} could not be written", error).message, "")
         else:
             self.said.emit(f"Saved {path}.")
 
@@ -85,11 +84,10 @@ class Files(QObject):
             self.open_run(Path(folder))
 
     def open_run(self, folder: Path) -> None:
-        """Open a run to look at it."""
         try:
             run = open_run(folder)
         except RunError as error:
-            self.failed.emit(str(error))
+            self.failed.emit(str(error), "")
         else:
             self.run_opened.emit(run)
 
@@ -99,6 +97,6 @@ class Files(QObject):
         try:
             self._runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            self.failed.emit(describe(f"{self._runs} could not be made", error).message)
+            self.failed.emit(describe(f"{self._runs} could not be made", error).message, "")
             return
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._runs.resolve())))

@@ -29,7 +29,6 @@ class GarbageCollector(QObject):
         gc.freeze()
 
     def close(self) -> None:
-        """Restore automatic collection."""
         self._timer.stop()
         gc.enable()
 

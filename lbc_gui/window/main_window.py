@@ -7,25 +7,12 @@ from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import (
-    QLabel,
-    QMainWindow,
-    QMessageBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QMainWindow, QMessageBox, QWidget
 
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
-from lbc.runs.events import (
-    Event,
-    InterventionRefused,
-    Prepared,
-    Resumed,
-    Started,
-    StorageProblem,
-)
+from lbc.runs.events import Event, InterventionRefused, Prepared, Resumed, Started, StorageProblem
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.block.block_panel import BlockPanel
@@ -37,7 +24,6 @@ from lbc_gui.export.view_export import ViewExport
 from lbc_gui.inspector.entry_points import CheckpointOpener
 from lbc_gui.run.launch import Launch
 from lbc_gui.run.log_panel import LogPanel
-from lbc_gui.run.resumption import Resumption
 from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session, State
 from lbc_gui.run.timeline import Timeline
@@ -45,6 +31,7 @@ from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.run.worker import Failed
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
+from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
 from lbc_gui.window.dock_layout import DockLayout
@@ -82,14 +69,13 @@ class MainWindow(QMainWindow):
         self.actions_ = Actions(self)
         self._dock_layout = DockLayout(self, settings, self.actions_.themes)
         self._start, self._runs = start, runs
-        self.starting = Launch(self.session, self.experiment_panel, self)
+        self.starting = Launch(self.session, self.experiment_panel, self.message, settings, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = ReportExport(self.session, self)
         self.closing = Shutdown(self, self.session)
         self._note = QLabel()
         self._hover = QLabel()
         self._garbage = GarbageCollector(self)
-        self._resuming = Resumption(self.message, settings, runs, self)
         self.saving = ViewExport(self._run_name, self)
         self._life_export = LifeExport(
             self.block, self.view_state, self.saving, lambda: self.session.folder
@@ -100,53 +86,37 @@ class MainWindow(QMainWindow):
         self.experiment_panel.show_experiment(experiment)
         self._enable_actions()
         self._first = experiment
-        self._inspect_first: Sequence[Path] = ()
-        self._open_first: OpenedRun | None = None
-        self._begin = QTimer(self)
-        self._begin.setSingleShot(True)
-        self._begin.timeout.connect(self._load_first)
+        self._begin = QTimer(self, singleShot=True, interval=FIRST_PAINT_MILLISECONDS)
 
     def begin(self, inspect: Sequence[Path] = (), run: OpenedRun | None = None) -> None:
         """Once the window is painted, complete it, prepare the first experiment, or show ``run``,
         and ``inspect``."""
-        self._inspect_first, self._open_first = inspect, run
-        self._begin.start(FIRST_PAINT_MILLISECONDS)
+        self._begin.timeout.connect(lambda: self._load_first(inspect, run))
+        self._begin.start()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         if self._begin.isActive():
             self._begin.start(0)  # when its children are painted too
 
-    @Slot()
-    def _load_first(self) -> None:
+    def _load_first(self, inspect: Sequence[Path], run: OpenedRun | None) -> None:
         self._complete_pages()
-        if self._open_first is not None:
-            self.session.open(self._open_first)
-        else:
-            self._begin_first()
-        if self._inspect_first:
-            self.inspecting.open(self._inspect_first)
-
-    def _begin_first(self) -> None:
-        self._resuming.offer()
         experiment = self.experiment_panel.experiment or self._first
-        if self._start:
-            self.starting.start(experiment, run=True)
+        if run is not None:
+            self.session.open(run)
         else:
-            self.starting.prepare(experiment)
+            self.starting.offer_newest()
+            if self._start:
+                self.starting.start(experiment, run=True)
+            else:
+                self.starting.prepare(experiment)
+        if inspect:
+            self.inspecting.open(inspect)
 
     def sizeHint(self) -> QSize:
         return QSize(1280, 800)
 
     # -- commands -------------------------------------------------------------------------------
-
-    def resume_path(self, folder: Path) -> None:
-        """Resume the run in a folder; if that is impossible, the reason is shown."""
-        self._resuming.open(folder)
-
-    @Slot(str)
-    def _refuse(self, sentence: str) -> None:
-        self.show_failure(sentence, "")
 
     def show_failure(self, sentence: str, details: str) -> None:
         """Show what went wrong, in the message bar and in the log."""
@@ -283,7 +253,7 @@ class MainWindow(QMainWindow):
             (actions.step, session.step),
             (actions.stop, session.stop),
             (actions.reset, self.starting.reset),
-            (actions.resume, self._resuming.choose),
+            (actions.resume, self.starting.choose_run),
             (actions.open_run, files.choose_run),
             (actions.open, files.choose_experiment),
             (actions.save, files.choose_where_to_save),
@@ -306,10 +276,8 @@ class MainWindow(QMainWindow):
         for signal, slot in (
             (files.experiment_opened, self.starting.open),
             (files.run_opened, session.open),
-            (files.failed, self._refuse),
+            (files.failed, self.show_failure),
             (files.said, self.log.say),
-            (self._resuming.chosen, self.starting.resume),
-            (self.starting.replacing, self.message.hide),
             (session.state_changed, self._state_changed),
             (session.loaded, self._loaded),
             (session.events_arrived, self._events_arrived),
@@ -338,11 +306,8 @@ class MainWindow(QMainWindow):
     def _lay_out(self) -> None:
         self.setWindowTitle(TITLE)
         central = QWidget()
-        layout = QVBoxLayout(central)
-        layout.setContentsMargins(4, 4, 4, 0)
-        layout.addWidget(self.message)
-        layout.addWidget(self.pages, 1)
-        layout.addWidget(self.timeline)
+        parts = (self.message, (self.pages, 1), self.timeline)
+        column(*parts, on=central).setContentsMargins(4, 4, 4, 0)
         self.setCentralWidget(central)
         self._dock_layout.place(self.experiment_panel, self.block, self.log)
         docks = self._dock_layout.docks

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QSplitter, QTabWidget, QWidget
+from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc.config import Experiment
 from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
+from lbc_gui.widgets.layouts import splitter
 
 if TYPE_CHECKING:  # at run time they are imported behind the first paint
     from lbc_gui.inspector.inspector_page import InspectorPage
@@ -32,12 +33,8 @@ class Pages(QTabWidget):
     def __init__(self, scores: ScoreView, curves: CurvesPanel) -> None:
         super().__init__()
         self.scores = scores
-        first = QSplitter(Qt.Orientation.Vertical)
-        first.addWidget(scores)
-        first.addWidget(curves)
+        first = splitter(Qt.Orientation.Vertical, scores, curves, sizes=[420, 160])
         first.setStretchFactor(0, 1)
-        first.setSizes([420, 160])
-        first.setChildrenCollapsible(False)
         self.addTab(first, "Scores")
         for name in OTHERS:
             self.setTabEnabled(self.addTab(QWidget(), name), False)

@@ -97,6 +97,12 @@ def settled_centre(qtbot: QtBot, heatmap: HeatmapView, block: int) -> QPoint:
             return before.toPoint()
 
 
+def zoom_to(heatmap: HeatmapView, block: int) -> None:
+    """Zoom until one block fills the picture."""
+    place = heatmap._rect(block).toRect()
+    heatmap.show_cells(place.x(), place.y(), place.width(), place.height())
+
+
 def close_window(qtbot: QtBot, window: MainWindow) -> None:
     """End the run and close the window, as its own dialog would on "Stop and close"."""
     window.closing.start()

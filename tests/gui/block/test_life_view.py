@@ -23,11 +23,10 @@ from lbc.runs.interventions import read_interventions
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import ordinal
-from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.session import State
-from lbc_gui.run.view_state import ViewState
+from lbc_gui.run.view_state import Pin, ViewState
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, settled_centre, small_experiment
+from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
 
 Open = Callable[..., MainWindow]
 FIRST, SECOND = "hidden.0", "hidden.1"
@@ -115,7 +114,7 @@ CTRL = Qt.KeyboardModifier.ControlModifier
 def test_a_pin_outside_the_view_is_brought_into_it(qtbot: QtBot, window: MainWindow) -> None:
     heatmap = window.scores.heatmap
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
-    heatmap.show_block(0)
+    zoom_to(heatmap, 0)
     before = heatmap._box.viewRect()
     window.view_state.go_to_pin(Pin(FIRST, 5000))
     after = heatmap._box.viewRect()
@@ -132,12 +131,12 @@ def test_the_life_of_a_block_is_the_librarys(
     moments = len(replay.moments)
 
     def complete() -> bool:
-        return view._life is not None and len(view._life.biography.epochs) == moments
+        return view.life is not None and len(view.life.biography.epochs) == moments
 
     qtbot.waitUntil(complete, timeout=SECONDS)
     life = biographies(replay, FIRST, [300])[0]
-    assert view._life is not None
-    assert view._life.biography.removals == life.removals
+    assert view.life is not None
+    assert view.life.biography.removals == life.removals
     rows = [[view.removals.table.text(row, column) for column in range(4)] for row in range(6)]
     assert rows[0][1] == "won"
     for row, one in zip(rows[:0:-1], sorted(life.removals, key=lambda at: at.moment), strict=True):
@@ -320,7 +319,7 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
     assert "Combination 4 was" in window.log.toPlainText()
     view = window.block.life
     qtbot.waitUntil(
-        lambda: view._life is not None and len(view._life.biography.interventions) == 1,
+        lambda: view.life is not None and len(view.life.biography.interventions) == 1,
         timeout=SECONDS,
     )
     causes = {view.removals.table.text(row, 1) for row in range(6)}

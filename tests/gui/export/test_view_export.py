@@ -28,7 +28,7 @@ from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.theme import plot_colours
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, close_window, small_experiment
+from tests.gui.conftest import SECONDS, close_window, small_experiment, zoom_to
 from tests.gui.scores.test_score_view import drawn, searched_layer
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -152,7 +152,7 @@ def test_the_drawing_has_its_words_as_text_and_its_cells_as_they_are(
 
 def test_nothing_is_drawn_beside_the_plot_when_zoomed_in(view: ScoreView) -> None:
     snapshot_in(view)
-    view.heatmap.show_block(3)
+    zoom_to(view.heatmap, 3)
     picture = view.picture_to_save()
     assert picture is not None
     painted = paint(picture)

@@ -17,6 +17,7 @@ from lbc_gui.inspector.colours import weight_table
 from lbc_gui.inspector.weight_view import WeightView
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
+from tests.gui.conftest import zoom_to
 from tests.gui.export.test_view_export import pixels, snapshot_in
 
 Pixels = npt.NDArray[np.uint8]
@@ -63,7 +64,7 @@ def test_a_picture_with_frames_is_the_scenes(scores: HeatmapView) -> None:
 
 def test_a_block_with_its_numbers_is_the_scenes(scores: HeatmapView) -> None:
     whole = settled(scores)
-    scores.show_block(3)
+    zoom_to(scores, 3)
     painted = settled(scores)
     assert not np.array_equal(painted, whole)
     assert is_the_scenes(scores, painted)
@@ -114,7 +115,7 @@ class Paints(QObject):
     [
         lambda view: view.show_pins(5, ()),
         lambda view: view.show_pins(5, (2, 9)),
-        lambda view: view.show_block(3),
+        lambda view: zoom_to(view, 3),
         lambda view: view.show_snapshot(view._snapshot),
         lambda view: view.clear_picture(),
     ],

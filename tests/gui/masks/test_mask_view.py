@@ -31,7 +31,7 @@ from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.run.session import State
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, settled_centre, small_experiment
+from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
 
 Open = Callable[..., MainWindow]
 ALL: tuple[Show, ...] = ("weights", "sizes", "beta", "mask", "best", "magnitude")
@@ -293,7 +293,7 @@ def test_a_removed_weight_says_since_when(qtbot: QtBot, open_window: Open) -> No
     layer = masks._snapshot.request.layer
     states = [replay.layer(layer, k).kept()[0, removed] for k in range(len(replay.moments))]
     since = replay.moments[states.index(False)].epoch
-    masks.heatmap.show_block(0)
+    zoom_to(masks.heatmap, 0)
     point = masks.heatmap._box.mapViewToScene(QPointF(removed + 0.5, 0.5))
     masks.heatmap._mouse_moved(point)
     assert f"removed since epoch {since:.2f}" in said[-1]
@@ -317,7 +317,7 @@ def test_another_moment_and_another_run_can_be_compared_with(
     assert beside.beside is not None
     left, right = window.pages.masks.heatmap, window.pages.masks.beside
     assert right.isVisible()
-    left.show_block(9)
+    zoom_to(left, 9)
     qtbot.waitUntil(lambda: right._box.viewRect() == left._box.viewRect(), timeout=SECONDS)
     near = left._box.viewRect()
     right.setFocus()

@@ -93,7 +93,7 @@ def test_a_run_is_resumed_from_any_folder(
 
 def test_a_folder_without_a_run_is_told(open_window: Open, tmp_path: Path) -> None:
     window = open_window()
-    window.resume_path(tmp_path)
+    window.starting.resume(tmp_path)
     assert "holds no run" in window.message.text
     assert window.session.state is State.READY
 
@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_is_told_and_kept(
     damaged = (run / "checkpoint.pt").read_bytes()[:2000]
     (run / "checkpoint.pt").write_bytes(damaged)
     window = open_window()
-    window.resume_path(run)
+    window.starting.resume(run)
     qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
     assert "checkpoint.pt is truncated" in window.message.text
     assert (run / "checkpoint.pt").read_bytes() == damaged

@@ -16,9 +16,8 @@ from lbc.runs.history_reader import MomentInfo
 from lbc.sparsity.pattern import Pattern
 from lbc.training.trainer import Trainer
 from lbc_gui.block.block_panel import HINT
-from lbc_gui.run.pinned_weights import Pin
 from lbc_gui.run.session import State
-from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.run.view_state import Pin, View, ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 

@@ -24,7 +24,7 @@ from lbc_gui.block.block_panel import HINT
 from lbc_gui.captions import ordinal, place
 from lbc_gui.heatmap.layer_list import LayerList
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, settled_centre, small_experiment
+from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
 
 Open = Callable[..., MainWindow]
 
@@ -251,7 +251,7 @@ def test_zooms_can_be_gone_back_through(qtbot: QtBot, open_window: Open) -> None
     heatmap = window.scores.heatmap
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
     whole = heatmap._box.viewRect()
-    heatmap.show_block(9)
+    zoom_to(heatmap, 9)
     heatmap.zooms.note()
     near = heatmap._box.viewRect()
     assert near != whole

@@ -1,4 +1,4 @@
-"""The numbers behind the Scores page and the pinned block, as they are saved."""
+"""The numbers behind the Scores page, the Masks page and the pinned block, as they are saved."""
 
 from __future__ import annotations
 
@@ -7,12 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from lbc.pictures.glyphs import glyphs, members_of
-from lbc.pictures.mask_snapshot import MaskSnapshot
+from lbc.pictures.glyphs import members_of, squares
+from lbc.pictures.mask_snapshot import MaskSnapshot, Sheet
 from lbc.pictures.score_codes import rank
 from lbc.pictures.score_snapshot import BlockState, Snapshot
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.export.view_export import Data, as_csv, as_npz
+
+
+def data_name(layer: str, epoch: float) -> str:
+    """Layer and moment in the name of a file, before it is made fit for one."""
+    return f"{layer or 'model'} epoch {round(epoch, 2):g}"
+
+
+def _facts(layer: str, shown: Snapshot | MaskSnapshot | Sheet) -> dict[str, Any]:
+    return {
+        "layer": np.array(layer or "model"),
+        "pattern": np.array(str(shown.pattern)),
+        "shape": np.array(shown.shape),
+        "epoch": np.array(shown.epoch),
+    }
 
 
 def layer_data(snapshot: Snapshot) -> Data:
@@ -23,16 +37,10 @@ def layer_data(snapshot: Snapshot) -> Data:
     (blocks, M), −inf where masked, where C is too large to be drawn. ``scores_epoch`` is when the
     scores are from. Where a history kept none: ``live`` (blocks, C) or ``kept`` (blocks, M).
     """
-    layer, epoch = snapshot.request.layer or "model", f"{round(snapshot.epoch, 2):g}"
     past = snapshot.request.moment is not None
     known = not past or snapshot.scores_epoch is not None
     scores, by_position = snapshot.scores, snapshot.by_position
-    arrays: dict[str, Any] = {
-        "layer": np.array(layer),
-        "pattern": np.array(str(snapshot.pattern)),
-        "shape": np.array(snapshot.shape),
-        "epoch": np.array(snapshot.epoch),
-    }
+    arrays = _facts(snapshot.request.layer, snapshot)
     if known:
         scores_epoch = snapshot.scores_epoch if past else snapshot.epoch
         arrays["scores_epoch"] = np.array(scores_epoch)
@@ -45,7 +53,8 @@ def layer_data(snapshot: Snapshot) -> Data:
     columns = ("block", cell, "score", "live") if known else ("block", cell, "live")
     rows = _cells(snapshot, known)
     csv = as_csv(columns, scores.size, rows)
-    return Data(f"scores {layer} epoch {epoch}", {".npz": as_npz(arrays), ".csv": csv})
+    name = f"scores {data_name(snapshot.request.layer, snapshot.epoch)}"
+    return Data(name, {".npz": as_npz(arrays), ".csv": csv})
 
 
 def _cells(snapshot: Snapshot, known: bool) -> Iterator[tuple[object, ...]]:
@@ -70,12 +79,7 @@ def block_data(snapshot: Snapshot | MaskSnapshot, block: BlockState) -> Data:
     npz: ``scores`` float32 (C,), −inf where removed; ``combinations`` bool (C, M); ``kept`` bool
     (M,); ``weights`` float32 (M,) where they are known.
     """
-    layer, epoch = snapshot.request.layer or "model", f"{round(snapshot.epoch, 2):g}"
-    arrays: dict[str, Any] = {
-        "layer": np.array(layer),
-        "pattern": np.array(str(block.pattern)),
-        "shape": np.array(snapshot.shape),
-        "epoch": np.array(snapshot.epoch),
+    arrays = _facts(snapshot.request.layer, snapshot) | {
         "block": np.array(block.index),
         "scores": block.scores,
         "combinations": block.pattern.incidence_array,
@@ -85,7 +89,7 @@ def block_data(snapshot: Snapshot | MaskSnapshot, block: BlockState) -> Data:
         arrays["weights"] = block.weights
     columns = ("combination", "held", "score", "rank", "live")
     csv = as_csv(columns, len(block.scores), _combinations(block))
-    name = f"block {block.index} {layer} epoch {epoch}"
+    name = f"block {block.index} {data_name(snapshot.request.layer, snapshot.epoch)}"
     return Data(name, {".csv": csv, ".npz": as_npz(arrays)})
 
 
@@ -96,5 +100,34 @@ def _combinations(block: BlockState) -> Iterator[tuple[object, ...]]:
         members = members_of(block.pattern, combination)
         live = score > -np.inf
         said = (score, ranks[combination]) if live else ("", "")
-        squares = glyphs(members, block.pattern.m)
-        yield " ".join(map(str, members)), squares, *said, int(live)
+        held = squares(block.pattern, combination)
+        yield " ".join(map(str, members)), held, *said, int(live)
+
+
+def mask_data(snapshot: MaskSnapshot) -> Data:
+    """The open layer by blocks at the moment shown.
+
+    npz: ``kept`` bool (blocks, M); ``weights``, ``position_scores`` (blocks, M) and ``winners``
+    (blocks,), where they are known; ``shape``, ``pattern``, ``layer``, ``epoch``; with a comparison
+    ``other_kept`` and ``other_epoch``.
+    """
+    sheet, beside = snapshot.sheet, snapshot.beside
+    arrays = _facts(sheet.layer, sheet) | {
+        "kept": sheet.kept,
+        "weights": sheet.weights,
+        "position_scores": sheet.beta,
+        "winners": sheet.best,
+    }
+    if beside is not None:
+        arrays |= {"other_kept": beside.kept, "other_epoch": np.array(beside.epoch)}
+    known = {name: array for name, array in arrays.items() if array is not None}
+    columns = ("block", "position", "kept", "weight")
+    csv = as_csv(columns, sheet.kept.size, _weights(sheet))
+    name = f"mask {data_name(sheet.layer, sheet.epoch)}"
+    return Data(name, {".npz": as_npz(known), ".csv": csv})
+
+
+def _weights(sheet: Sheet) -> Iterator[tuple[object, ...]]:
+    for block, position in np.ndindex(sheet.kept.shape):
+        weight = "" if sheet.weights is None else float(sheet.weights[block, position])
+        yield block, position, int(sheet.kept[block, position]), weight
