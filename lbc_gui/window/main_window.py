@@ -160,7 +160,6 @@ class MainWindow(QMainWindow):
         self.progress.add(events)
 
     def _prepared(self, prepared: Prepared) -> None:
-        self._garbage.freeze()
         assert self.session.experiment is not None
         self.experiment_panel.show_prepared(self.session.experiment, prepared)
         self.progress.show_prepared(prepared)
