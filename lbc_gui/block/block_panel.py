@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QLabel, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import BlockState, Snapshot
@@ -21,6 +21,7 @@ from lbc_gui.run.view_state import Pin, View, ViewState
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row
+from lbc_gui.widgets.text import HtmlLabel, Label, html, plain
 
 PANEL_WIDTH = 294
 """Pixels below which the table's columns would be cut."""
@@ -45,7 +46,7 @@ class WeightBars(QWidget):
             f"position {j}: {weight:+.5f}{'' if kept[j] else ' (masked)'}"
             for j, weight in enumerate(weights)
         )
-        self.setToolTip("\n".join(lines))
+        self.setToolTip(plain("\n".join(lines)))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -88,10 +89,10 @@ class BlockPanel(QWidget):
         self.life = LifeView()
         self.interventions = InterventionButtons()
         self._snapshot: Snapshot | MaskSnapshot | None = None
-        self._title = QLabel(HINT, wordWrap=True)
+        self._title = HtmlLabel(HINT, wordWrap=True)
         self._title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._bars = WeightBars()
-        self._summary = QLabel(wordWrap=True)
+        self._summary = Label(wordWrap=True)
         self.combinations = CombinationsTable()
         self.combinations.chosen.connect(self._combination_chosen)
         self._lay_out()
@@ -119,7 +120,9 @@ class BlockPanel(QWidget):
             return
         self._snapshot = snapshot
         where = place(snapshot.shape, block.pattern, block.index)
-        self._title.setText(f"<b>{snapshot.request.layer}</b> · block {block.index}<br>{where}")
+        self._title.setText(
+            html("<b>{}</b> · block {}<br>{}", snapshot.request.layer, block.index, where)
+        )
         live = int((block.scores > -np.inf).sum())
         count = block.pattern.count
         filled = "" if block.weights is None else " (filled bars)"

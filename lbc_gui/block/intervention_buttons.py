@@ -7,7 +7,7 @@ from typing import Literal
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QToolButton, QWidget
 
 from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_snapshot import MaskSnapshot
@@ -15,6 +15,7 @@ from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import Intervention
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import row
+from lbc_gui.widgets.text import Label, plain
 
 _PIN = "Let it win now: all others of the block are removed for good"
 _BAN = "Remove it now and for good"
@@ -31,7 +32,7 @@ class InterventionButtons(QWidget):
         self._paused = False
         self._snapshot: Snapshot | MaskSnapshot | None = None
         self._combination: int | None = None
-        self._what = QLabel()
+        self._what = Label()
         self.pin = _action(self, "Pin", "Ctrl+Shift+P", lambda: self._request("pin"))
         self.ban = _action(self, "Ban", "Ctrl+Shift+B", lambda: self._request("ban"))
         tip = "In this block only, or in every block of the layer"
@@ -74,13 +75,13 @@ class InterventionButtons(QWidget):
             action.setEnabled(not why)
             action.setStatusTip(tip)
             shortcut = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-            action.setToolTip(why or f"{tip} ({shortcut})")
+            action.setToolTip(plain(why or f"{tip} ({shortcut})"))
         snapshot, combination = self._snapshot, self._combination
         if snapshot is None or combination is None or combination >= snapshot.pattern.count:
             self._what.setText("Intervene")
         else:
             self._what.setText(squares(snapshot.pattern, combination))
-        self._what.setToolTip(why or "The chosen combination")
+        self._what.setToolTip(plain(why or "The chosen combination"))
 
     def _why_not(self) -> str:
         snapshot, combination = self._snapshot, self._combination

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QToolButton, QWidget
 
 from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography, Life
@@ -16,6 +16,7 @@ from lbc_gui.run.snapshot_broker import PinnedWeights
 from lbc_gui.run.view_state import Pin
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
+from lbc_gui.widgets.text import HtmlLabel, html
 
 QUANTITIES: dict[Quantity, str] = {
     "behind": "Score behind the best",
@@ -46,7 +47,7 @@ class LifeView(QWidget):
         self.save_this = QAction("&This block…", self)
         self.save_all = QAction("&All pinned blocks…", self)
         self.save.addActions([self.save_this, self.save_all])
-        self.summary = QLabel(wordWrap=True)
+        self.summary = HtmlLabel(wordWrap=True)
         self.removals = RemovalsTable()
         self.removals.chosen.connect(self._row_chosen)
         plots = splitter(Qt.Orientation.Vertical, self.plot, self.removals, sizes=[190, 150])
@@ -126,7 +127,7 @@ def _summary(life: Biography) -> str:
     if life.live is not None and int(life.live[-1].sum()) == 1:
         last = life.removals[-1] if life.removals else None
         if last is not None and last.cause == "pin":
-            return f"<b>{held}</b> was pinned at epoch {last.epoch:.2f}."
+            return html("<b>{}</b> was pinned at epoch {:.2f}.", held, last.epoch)
         won = last.epoch if last else 0.0
-        return f"<b>{held}</b> won at epoch {won:.2f}, and led since {since:.2f}."
-    return f"<b>{held}</b> leads since epoch {since:.2f}."
+        return html("<b>{}</b> won at epoch {:.2f}, and led since {:.2f}.", held, won, since)
+    return html("<b>{}</b> leads since epoch {:.2f}.", held, since)

@@ -7,6 +7,7 @@ from PySide6.QtGui import QFont, QKeyEvent
 from PySide6.QtWidgets import QListWidget, QListWidgetItem
 
 from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.widgets.text import plain
 
 MOST_ROWS = 4
 """Rows that are seen at a time."""
@@ -52,7 +53,7 @@ class PinList(QListWidget):
         self.clear()
         for pin in pins.all:
             item = QListWidgetItem(pin.text)
-            item.setToolTip(pin.text)
+            item.setToolTip(plain(pin.text))
             font = QFont(self.font())
             font.setItalic(pin == pins.temporary)
             item.setFont(font)

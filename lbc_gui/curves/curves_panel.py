@@ -15,6 +15,7 @@ from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import PlotColours, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.log_axis import LogAxis
+from lbc_gui.widgets.text import html
 
 TITLES = {
     "loss": "Loss",
@@ -171,9 +172,11 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def _title(self, name: str, colours: PlotColours) -> str:
         if name != "loss":
             return TITLES[name]
-        training = f'<span style="color: {colours.blue.name()}">training</span>'
-        test = f'<span style="color: {colours.orange.name()}">test</span>'
-        return f"Loss: {training}, {test}"
+        return html(
+            'Loss: <span style="color: {}">training</span>, <span style="color: {}">test</span>',
+            colours.blue.name(),
+            colours.orange.name(),
+        )
 
     def _restyle(self) -> None:
         colours = plot_colours()

@@ -23,6 +23,7 @@ from lbc.config.strict_yaml import ExperimentError, dump_yaml, parse_yaml
 from lbc_gui.experiment.fields import Row
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import row as side_by_side
+from lbc_gui.widgets.text import plain
 
 LARGEST_WHOLE = 2**31 - 1
 ARGUMENT_LINES = 3
@@ -161,7 +162,7 @@ def build(row: Row, changed: Callable[[], None]) -> QWidget:
     if isinstance(widget, QAbstractSpinBox | QComboBox):
         widget.installEventFilter(_WheelFilter(widget))
     widget.setObjectName(row.path)
-    widget.setToolTip(row.description)
+    widget.setToolTip(plain(row.description))
     widget.setAccessibleName(row.label)
     return widget
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
-from PySide6.QtWidgets import QLabel, QScrollArea, QTabWidget, QWidget
+from PySide6.QtWidgets import QScrollArea, QTabWidget, QWidget
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import Prepared
@@ -13,6 +13,7 @@ from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.experiment.schedule_preview import SchedulePreview
 from lbc_gui.widgets.layouts import column
+from lbc_gui.widgets.text import Label
 
 if TYPE_CHECKING:
     from lbc.training.preparation import Preview
@@ -38,9 +39,9 @@ class ExperimentPanel(QWidget):
         self.form.hide()
         self.preview = SchedulePreview()
         self.layers = LayerTable()
-        self.facts = QLabel(wordWrap=True)
+        self.facts = Label(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.problem = QLabel(wordWrap=True)
+        self.problem = Label(wordWrap=True)
         self.problem.setStyleSheet("color: #cc3311;")
         self._refused = ""
         self._prepared: tuple[Experiment, Prepared] | None = None

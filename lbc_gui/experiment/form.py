@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QFormLayout, QGroupBox, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFormLayout, QGroupBox, QVBoxLayout, QWidget
 
 from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.config.values import fields_by_key
 from lbc_gui.experiment import editors
 from lbc_gui.experiment.fields import GROUPS, PATTERN_ROWS, VARIANTS, Row
+from lbc_gui.widgets.text import Label, plain
 
 _WRONG = "border: 1px solid #cc3311;"
 
@@ -74,9 +75,9 @@ class ExperimentForm(QWidget):
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for row in rows:
             editor = editors.build(row, self._changed)
-            label = QLabel(row.label)
+            label = Label(row.label)
             label.setBuddy(editor)
-            label.setToolTip(row.description)
+            label.setToolTip(plain(row.description))
             layout.addRow(label, editor)
             self._editors[row.path] = editor
             self._rows[row.path] = (row, layout)
@@ -116,7 +117,7 @@ class ExperimentForm(QWidget):
         for path, editor in self._editors.items():
             row, _ = self._rows[path]
             editor.setStyleSheet(_WRONG if path in wrong else "")
-            editor.setToolTip(wrong.get(path, row.description))
+            editor.setToolTip(plain(wrong.get(path, row.description)))
 
     def _values(self) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from lbc.runs.layer_moment import LayerState
 from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column
+from lbc_gui.widgets.text import plain
 
 THUMBNAIL = QSize(44, 44)
 ROW_HEIGHT = 54
@@ -70,7 +71,7 @@ class _Entry(QListWidgetItem):
         text = f"{name}\n{under}\n{' · '.join(shares)}"
         if text != self.text():
             self.setText(text)
-        self.setToolTip(tip)
+        self.setToolTip(plain(tip))
 
 
 class LayerList(QWidget):

@@ -10,6 +10,7 @@ from lbc.pictures.mask_numbers import MaskNumbers
 from lbc.pictures.mask_snapshot import Sheet
 from lbc.sparsity.blocks import block_coordinates, weight_place
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.widgets.text import html
 
 if TYPE_CHECKING:
     from lbc.sparsity.mask_statistics import Agreement
@@ -69,7 +70,7 @@ def numbers_text(numbers: MaskNumbers, against: str) -> str:
     Channels that keep nothing are links, ``o3`` or ``i12``.
     """
     lines = [
-        f"<b>{numbers.density:.1%}</b> of the weights kept",
+        html("<b>{:.1%}</b> of the weights kept", numbers.density),
         _dead("outputs", "o", numbers.dead_outputs),
         _dead("inputs", "i", numbers.dead_inputs),
     ]
@@ -81,7 +82,7 @@ def numbers_text(numbers: MaskNumbers, against: str) -> str:
         flips = numbers.flips
         lines.append(f"only here {flips.switched_on:,}, only there {flips.switched_off:,}")
     if numbers.changed is not None:
-        lines.append(f"another best in <b>{numbers.changed:.1%}</b> of blocks")
+        lines.append(html("another best in <b>{:.1%}</b> of blocks", numbers.changed))
     return "<br>".join(lines)
 
 
@@ -100,10 +101,12 @@ def chance_text(numbers: MaskNumbers, pattern: Pattern) -> str:
 def _dead(kind: str, letter: str, channels: tuple[int, ...]) -> str:
     if not channels:
         return f"dead {kind}: none"
-    links = ", ".join(f'<a href="{letter}{at}">{at}</a>' for at in channels[:LISTED])
-    more = ", …" if len(channels) > LISTED else ""
-    return f"dead {kind}: <b>{len(channels):,}</b> ({links}{more})"
+    links = [html('<a href="{}{}">{}</a>', letter, at, at) for at in channels[:LISTED]]
+    more = ["…"] if len(channels) > LISTED else []
+    return html("dead {}: <b>{:,}</b> (", kind, len(channels)) + ", ".join(links + more) + ")"
 
 
 def _agreement(what: str, found: Agreement) -> str:
-    return f"{what}: <b>{found.positions:.1%}</b> of weights, {found.blocks:.1%} of blocks"
+    return html(
+        "{}: <b>{:.1%}</b> of weights, {:.1%} of blocks", what, found.positions, found.blocks
+    )

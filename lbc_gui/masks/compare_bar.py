@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QFileDialog, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from lbc.pictures.mask_snapshot import Against
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.run.timeline import MomentTrack
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
+from lbc_gui.widgets.text import Label
 
 NOTHING, MOMENT, RUN = range(3)
 
@@ -35,7 +36,7 @@ class CompareBar(QWidget):
         self.track.setAccessibleName("Moment to compare with")
         self.track.setToolTip("The moment to compare with; drag, or use the arrow keys")
         self.track.moved.connect(self.go)
-        self._where = QLabel()
+        self._where = Label()
         self.other = tool_button("Choose…", "Choose the folder of another run", self.choose_run)
         tip = "Draw what differs, or both pictures in the same colours"
         self.way = combo_box(("difference", "side by side"), tip)

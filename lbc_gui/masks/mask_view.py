@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtWidgets import QWidget
 
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Show
 from lbc_gui.export.snapshot_data import data_name, mask_data
@@ -22,6 +22,7 @@ from lbc_gui.masks.numbers_panel import NumbersPanel
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row, splitter
+from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 SHOWS: dict[Show, str] = {
     "weights": "weights",
@@ -69,9 +70,9 @@ class MaskView(QWidget):
         self.heatmap.scale_shown.connect(self.legend.show_key)
         self.numbers = NumbersPanel()
         self.numbers.channel_chosen.connect(self._show_channel)
-        self._title = QLabel("Loading torch…")
+        self._title = HtmlLabel("Loading torch…")
         self._title.setMinimumWidth(1)
-        self.note = QLabel(wordWrap=True)
+        self.note = Label(wordWrap=True)
         self.note.hide()
         self._lay_out()
         state.revealed.connect(self._reveal)
@@ -129,7 +130,7 @@ class MaskView(QWidget):
         self.beside.setVisible(snapshot.beside is not None)
         if snapshot.beside is not None:
             self.beside.show_snapshot(snapshot.beside)
-        title = f"<b>{snapshot.sheet.layer or 'model'}</b>"
+        title = html("<b>{}</b>", snapshot.sheet.layer or "model")
         if snapshot.beside is not None:
             title += f" · left epoch {snapshot.epoch:.2f}, right {snapshot.beside.epoch:.2f}"
         self._title.setText(title)

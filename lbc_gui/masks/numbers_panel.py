@@ -6,7 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtWidgets import QWidget
 
 from lbc.pictures.colour_keys import winner_codes, winner_key
 from lbc.pictures.glyphs import squares
@@ -15,6 +15,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
 from lbc_gui.theme import compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.layouts import row
+from lbc_gui.widgets.text import HtmlLabel, plain
 
 MOST_NAMED = 6
 """Up to this many bars are labelled with their combination."""
@@ -47,7 +48,7 @@ class NumbersPanel(QWidget):
         # Names under the first and the last bar may reach a little past the axis.
         self._plot.getAxis("bottom").setStyle(tickFont=small, hideOverlappingLabels=False)
         top_left = Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft
-        self._text = QLabel(wordWrap=True, margin=4, alignment=top_left)
+        self._text = HtmlLabel(wordWrap=True, margin=4, alignment=top_left)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self._text.linkActivated.connect(self._link)
         row((self._plots, 1), (self._text, 1), on=self)
@@ -65,7 +66,7 @@ class NumbersPanel(QWidget):
     def show_numbers(self, numbers: MaskNumbers, pattern: Pattern, against: str) -> None:
         """``against`` names what the mask is compared with."""
         self._text.setText(numbers_text(numbers, against))
-        self._text.setToolTip(chance_text(numbers, pattern))
+        self._text.setToolTip(plain(chance_text(numbers, pattern)))
         self._shown = None if numbers.winners is None else (numbers.winners, pattern)
         self._draw()
 

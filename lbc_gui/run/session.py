@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
@@ -264,6 +265,7 @@ class Session(QObject):
         if self._thread is not None:
             self._thread.deleteLater()
             self._thread = None
+            gc.collect()  # network and optimizer refer to one another; free them before the next
         pending, self._pending = self._pending, None
         if pending is not None:
             pending()

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
+from lbc_gui.widgets.text import Label, plain
 
 SPEEDS = (1.0, 2.0, 5.0, 10.0)
 """Moments per second while playing."""
@@ -138,7 +139,7 @@ class Timeline(QWidget):
         self.speed.setCurrentIndex(1)
         self.speed.currentIndexChanged.connect(self._set_speed)
         self.live = tool_button("", "", self._go_live)
-        self._where = QLabel()
+        self._where = Label()
         self._where.setMinimumWidth(
             self._where.fontMetrics().horizontalAdvance("epoch 000.00 · 000 of 000")
         )
@@ -166,7 +167,9 @@ class Timeline(QWidget):
         for widget in (self.play, self.speed, self.track):
             widget.setEnabled(bool(moments))
         self.live.setText("Live" if view.live else "Last")
-        self.live.setToolTip("Follow the run again" if view.live else "Go to the last moment")
+        self.live.setToolTip(
+            plain("Follow the run again" if view.live else "Go to the last moment")
+        )
         end = None if view.live else len(moments) - 1
         self.live.setEnabled(at not in (None, end))
         if at is not None:

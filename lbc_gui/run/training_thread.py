@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import traceback
+from functools import cache
 from pathlib import Path
 
 from PySide6.QtCore import QObject
@@ -13,6 +15,15 @@ from lbc.training.control import Control
 from lbc_gui.run.moment_copier import MomentCopier
 from lbc_gui.run.snapshot_broker import SnapshotBroker
 from lbc_gui.run.worker import Failed, Worker, describe
+
+
+@cache
+def freeze_imports() -> None:
+    """Exclude what torch has imported from later garbage collections.
+
+    Called once, before the first run exists: what is frozen is never collected.
+    """
+    gc.freeze()
 
 
 class TrainingThread(Worker):
@@ -43,6 +54,8 @@ class TrainingThread(Worker):
 
         from lbc.training.failures import TrainingError
         from lbc.training.trainer import Trainer
+
+        freeze_imports()
 
         # One core is left to the window: with all of them taken it stalls, and training with it.
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))

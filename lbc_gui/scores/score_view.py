@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtWidgets import QWidget
 
 from lbc.pictures.score_snapshot import Snapshot, ViewRequest
 from lbc_gui.captions import gone_text, place, score_text
@@ -19,6 +19,7 @@ from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.scores.look_bar import COLOURS, LookBar
 from lbc_gui.widgets.layouts import column, row, splitter
+from lbc_gui.widgets.text import HtmlLabel, html, plain
 
 
 class ScoreView(QWidget):
@@ -41,7 +42,7 @@ class ScoreView(QWidget):
         state.changed.connect(self._show_view)
         self._legend = KeyLegend()
         self.heatmap.scale_shown.connect(self._legend.show_key)
-        self._title = QLabel("Loading torch…")
+        self._title = HtmlLabel("Loading torch…")
         self._title.setMinimumWidth(1)
         self._lay_out()
 
@@ -67,14 +68,14 @@ class ScoreView(QWidget):
         self.heatmap.show_snapshot(snapshot)
         self.look.show_key(snapshot.cells.scale)
         per_block = "positions" if snapshot.by_position else "combinations"
-        title = f"<b>{snapshot.request.layer or 'model'}</b>"
+        title = html("<b>{}</b>", snapshot.request.layer or "model")
         if snapshot.scores_epoch is not None and snapshot.scores_epoch != snapshot.epoch:
             title += f" · scores of epoch {snapshot.scores_epoch:.2f}"
         if snapshot.decided:
             title += " · winners"
         self._title.setText(title)
         self._title.setToolTip(
-            f"{snapshot.fold.blocks:,} blocks of {snapshot.fold.cells} {per_block}"
+            plain(f"{snapshot.fold.blocks:,} blocks of {snapshot.fold.cells} {per_block}")
         )
         self._show_hovered()
 

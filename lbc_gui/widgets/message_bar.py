@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QStyle
+from PySide6.QtWidgets import QFrame, QPushButton, QStyle
 
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import push_button
 from lbc_gui.widgets.layouts import row
+from lbc_gui.widgets.text import Label
 
 
 class MessageBar(QFrame):
@@ -25,10 +26,10 @@ class MessageBar(QFrame):
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._dark: bool | None = None
         self._restyle()
-        icon = QLabel()
+        icon = Label()
         pixmap = self.style().standardIcon(QStyle.StandardPixmap.SP_MessageBoxWarning).pixmap(18)
         icon.setPixmap(pixmap)
-        self._text = QLabel(wordWrap=True)
+        self._text = Label(wordWrap=True)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._details = ""
         tip = "Copy the technical details, for a bug report"

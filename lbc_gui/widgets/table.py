@@ -19,6 +19,8 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
+from lbc_gui.widgets.text import plain
+
 Index = QModelIndex | QPersistentModelIndex
 R = TypeVar("R")
 
@@ -121,7 +123,7 @@ class TableModel(QAbstractTableModel, Generic[R]):
             case Qt.ItemDataRole.UserRole:
                 return (column.sort_key or column.text)(row)
             case Qt.ItemDataRole.ToolTipRole if self._tip is not None:
-                return self._tip(row)
+                return plain(self._tip(row))
             case Qt.ItemDataRole.TextAlignmentRole if column.number:
                 return RIGHT
             case Qt.ItemDataRole.ForegroundRole:

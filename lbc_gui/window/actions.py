@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QMenuBar, QStyle, QToolBar, QWidget
 
 from lbc.files.resources import resource
 from lbc_gui.run.session import State
+from lbc_gui.widgets.text import plain
 
 Pixmap = QStyle.StandardPixmap
 
@@ -22,7 +23,7 @@ def _action(
         action.setShortcut(QKeySequence(shortcut))
     if icon is not None:
         action.setIcon(QIcon(QApplication.style().standardIcon(icon)))
-    action.setToolTip(f"{tip} ({shortcut})" if shortcut else tip)
+    action.setToolTip(plain(f"{tip} ({shortcut})" if shortcut else tip))
     action.setStatusTip(tip)
     return action
 

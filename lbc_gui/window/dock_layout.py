@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, QSize, Qt, Slot
+from PySide6.QtCore import QObject, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
 
@@ -63,7 +63,10 @@ class DockLayout(QObject):
     @Slot()
     def reset(self) -> None:
         self._settings.clear_layout()
-        self._window.restoreState(self._original)
+        window = self._window
+        window.setUpdatesEnabled(False)  # paint once, when every panel has its final size
+        window.restoreState(self._original)
+        QTimer.singleShot(0, window, lambda: window.setUpdatesEnabled(True))
 
     @Slot(QAction)
     def _theme_chosen(self, action: QAction) -> None:

@@ -23,11 +23,6 @@ class GarbageCollector(QObject):
         self._timer.timeout.connect(self._collect)
         self._timer.start()
 
-    def freeze(self) -> None:
-        """Exclude all present objects from later collections, once large imports are done."""
-        gc.collect()
-        gc.freeze()
-
     def close(self) -> None:
         self._timer.stop()
         gc.enable()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import QLabel, QMainWindow, QMessageBox, QWidget
+from PySide6.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
@@ -33,6 +33,7 @@ from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.widgets.text import Label
 from lbc_gui.window.actions import Actions
 from lbc_gui.window.dock_layout import DockLayout
 from lbc_gui.window.file_dialogs import Files
@@ -73,8 +74,8 @@ class MainWindow(QMainWindow):
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = ReportExport(self.session, self)
         self.closing = Shutdown(self, self.session)
-        self._note = QLabel()
-        self._hover = QLabel()
+        self._note = Label()
+        self._hover = Label()
         self._garbage = GarbageCollector(self)
         self.saving = ViewExport(self._run_name, self)
         self._life_export = LifeExport(
@@ -160,7 +161,6 @@ class MainWindow(QMainWindow):
         self.progress.add(events)
 
     def _prepared(self, prepared: Prepared) -> None:
-        self._garbage.freeze()
         assert self.session.experiment is not None
         self.experiment_panel.show_prepared(self.session.experiment, prepared)
         self.progress.show_prepared(prepared)

@@ -38,7 +38,7 @@ class Shutdown(QObject):
         if not self._session.training:
             self.start()
             return
-        box = QMessageBox(self._window)
+        box = QMessageBox(self._window, textFormat=Qt.TextFormat.PlainText)
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Close while training?")
         box.setText("A run is training. Stop it and close the window?")

@@ -80,7 +80,8 @@ def nothing_left_over() -> Iterator[None]:
     """No thread still runs and no window is still open once a test is over."""
     yield
     gc.collect()
-    running = [at for at in gc.get_objects() if issubclass(type(at), QThread) and at.isRunning()]
+    threads = [at for at in gc.get_objects() if issubclass(type(at), QThread) and isValid(at)]
+    running = [thread for thread in threads if thread.isRunning()]
     assert not running, "a training thread is still running"
     shown = [at for at in QApplication.topLevelWidgets() if at.isVisible()]
     for widget in shown:

@@ -127,6 +127,16 @@ def test_the_arrangement_of_panels_is_remembered(
     assert not again.isHidden()
 
 
+def test_the_layout_is_reset_from_floating_panels(qtbot: QtBot, window: MainWindow) -> None:
+    docks = window.findChildren(QDockWidget)
+    for dock in docks:
+        dock.setFloating(True)
+    qtbot.wait(100)
+    window.actions_.reset_layout.trigger()
+    qtbot.waitUntil(window.updatesEnabled, timeout=SECONDS)
+    assert not any(dock.isFloating() for dock in docks)
+
+
 def test_every_action_has_a_tooltip_and_its_own_shortcut(open_window: Open) -> None:
     actions = open_window().actions_
     named = [value for value in vars(actions).values() if hasattr(value, "toolTip")]
