@@ -84,7 +84,9 @@ class HistoryWriter:
         if len(frames) < moments:
             raise ValueError(f"{path} holds {len(frames)} moments, and {moments} are needed.")
         before = [self._last(frames, at) for at in range(len(self._layers))] if moments else None
-        self._file.truncate(frames[-1].end if frames else len(header(self._layers)))
+        self._file.truncate(frames[-1].end if frames else 0)
+        if not frames:
+            self._file.append(header(self._layers))
         self._before = list(before) if before else [None] * len(self._layers)
         self._chain = [_chain(frames, at) for at in range(len(self._layers))]
         self._count, self._decided = moments, decided

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -60,6 +60,7 @@ def plan_layers(
     skip: str | Sequence[str] | None = None,
     overrides: Mapping[str, PatternLike | None] | None = None,
     example_inputs: object = None,
+    sparse: Collection[str] | None = None,
 ) -> tuple[LayerPlan, ...]:
     """Decide for every parameter of two or more dimensions of ``model``, in the model's order.
 
@@ -76,7 +77,8 @@ def plan_layers(
     ``skip`` names more layers to leave dense. ``overrides`` gives single layers a pattern of
     their own, or ``"dense"`` (or None), and wins over both. Names may be globs; an exact name
     wins over a glob. A weight that several modules share stays dense: one mask per module would
-    be several masks on one weight.
+    be several masks on one weight. ``sparse`` names the weights that were sparse when a run of the
+    model was started, by whatever rules: exactly those are sparse again.
 
     Raises ValueError for a name that matches no layer, for an override that cannot fit, for
     inputs that the model cannot take, and where no layer is left for a pattern.
@@ -93,7 +95,7 @@ def plan_layers(
         roles = trace_roles(model, example_inputs)
     by_default = dense_by_default(model, sites, roles)
     owners = _owners(model)
-    plans = tuple(_plan(at, wanted, skipped, chosen, by_default, owners) for at in sites)
+    plans = tuple(_plan(at, wanted, skipped, chosen, by_default, owners, sparse) for at in sites)
     if not any(plan.pattern for plan in plans):
         raise ValueError(_nothing_qualifies(wanted, plans))
     return plans
@@ -121,6 +123,7 @@ def _plan(
     overrides: Mapping[str, Pattern | None],
     by_default: Mapping[str, str],
     owners: Mapping[int, Sequence[str]],
+    sparse: Collection[str] | None,
 ) -> LayerPlan:
     key = _match(site.name, overrides)
     if key != site.name and site.unsupported:
@@ -128,14 +131,18 @@ def _plan(
     overridden = key is not None
     chosen = pattern if key is None else overrides[key]
     reason = _impossible(site, chosen, owners)
-    if reason and overridden and chosen is not None:
+    was_sparse = sparse is not None and site.name in sparse
+    was_dense = sparse is not None and not was_sparse
+    if reason and overridden and chosen is not None and not was_dense:
         raise ValueError(f"The override {chosen} of layer {site.name!r} is impossible: {reason}.")
     if chosen is None:
         reason = "left dense on request"
     elif not overridden and _match(site.name, skip) is not None:
         reason = "skipped on request"
-    elif not overridden:
+    elif not overridden and not was_sparse:
         reason = by_default.get(site.name, reason)
+    if was_dense:
+        reason = reason or "dense since the run was started"
     return LayerPlan(
         site.name,
         site.kind,

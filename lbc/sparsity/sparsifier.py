@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lbc.sparsity.attachment import HeldZeros, Site, attach, attached_layers, detach
 from lbc.sparsity.interventions import allowed_alone, allowed_without
-from lbc.sparsity.layer_plan import PatternLike, plan_layers
+from lbc.sparsity.layer_plan import LayerPlan, PatternLike, plan_layers
 from lbc.sparsity.methods import load_method
 from lbc.sparsity.optimizer_state import (
     Trained,
@@ -365,7 +365,7 @@ def sparsify(
     Raises ValueError as ``plan_layers`` does, for an unknown method or form, and if combinations
     are too many to enumerate or to keep in ``memory_limit`` bytes.
     """
-    chosen = load_method(method)
+    load_method(method)
     if scores not in ("auto", "per_weight", "per_combination"):
         raise ValueError(
             f"The scores {scores!r} are unknown: choose auto, per_weight or per_combination."
@@ -373,6 +373,14 @@ def sparsify(
     form: Form = "per_weight" if scores == "per_weight" else "per_combination"
     plans = plan_layers(model, pattern, skip, overrides, example_inputs)
     check_memory(plans, form if method == "lbc" else "per_weight", memory_limit)
+    return sparsify_planned(model, plans, method, form)
+
+
+def sparsify_planned(
+    model: nn.Module, plans: Sequence[LayerPlan], method: str, form: Form
+) -> Sparsifier:
+    """Do to ``model`` what ``plan_layers`` has planned for it, whatever memory it takes."""
+    chosen = load_method(method)
     sites = {
         plan.name: Site(
             plan.module,

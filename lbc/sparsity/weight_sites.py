@@ -51,7 +51,7 @@ class WeightSite:
     @property
     def name(self) -> str:
         """The module's name for a tensor called ``weight``, otherwise ``module.tensor``."""
-        return self.module if self.tensor == "weight" else self.key
+        return weight_name(self.module, self.tensor)
 
     @property
     def key(self) -> str:
@@ -150,6 +150,11 @@ def find_sites(model: nn.Module) -> tuple[WeightSite, ...]:
         if ".parametrizations." not in f".{name}."
         for tensor in _tensors(module)
     )
+
+
+def weight_name(module: str, tensor: str) -> str:
+    """What the tensor of a module is called in plans and layers."""
+    return module if tensor == "weight" else _join(module, tensor)
 
 
 def find_site(model: nn.Module, name: str) -> WeightSite:
