@@ -41,7 +41,8 @@ class TrainedModel:
 
     def weight(self, name: str) -> Tensor:
         """The weight of a layer, (O, I, *kernel)."""
-        return find_site(self.model, name).canonical.detach()
+        site = find_site(self.model, name)
+        return site.canonical(site.value.detach())
 
 
 def load_trained_model(path: Path) -> TrainedModel:

@@ -90,13 +90,12 @@ def cases_of_run(
     masked = []
     for case in cases:
         plan = plans[case.name]
-        weight = tensors.get(f"{plan.module}.{plan.tensor}".removeprefix("."))
+        weight = tensors.get(plan.key)
         if weight is None or weight.numel() != case.m * case.k:
             raise ValueError(
                 f"{weights} has no layer {case.name} of the size that the model needs."
             )
-        rows = weight.movedim(plan.input_dim, 1)
-        masked.append(replace(case, mask=pack_mask(rows, case.pattern)))
+        masked.append(replace(case, mask=pack_mask(plan.canonical(weight), case.pattern)))
     return tuple(masked), skipped
 
 

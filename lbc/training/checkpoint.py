@@ -20,7 +20,7 @@ from lbc.runs.events import EpochDone
 from lbc.runs.folder import CHECKPOINT, Position
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer
-from lbc.sparsity.weight_sites import weight_name
+from lbc.sparsity.weight_sites import Site
 from lbc.training.failures import TrainingError
 from lbc.training.ranks import Ranks
 
@@ -72,7 +72,7 @@ class Checkpoint(BaseModel):
         Which weights become sparse by default has changed with the versions of this program.
         """
         found = filter(None, map(LIVE_SETS_KEY.fullmatch, self.model))
-        return frozenset(weight_name(at[1] or "", at[2]) for at in found)
+        return frozenset(Site(at[1] or "", at[2], None).name for at in found)
 
 
 def read_checkpoint(data: bytes, file: Path) -> Checkpoint:

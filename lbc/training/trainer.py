@@ -326,15 +326,7 @@ class Trainer:
 
     def _evaluate(self) -> tuple[float, float]:
         with self._average.applied() if self._average else nullcontext():
-            return evaluate(
-                self._model,
-                self._loader,
-                self._device,
-                self._ranks,
-                self.experiment.training.channels_last,
-                self._stepper.autocast,
-                self._call_watch,
-            )
+            return evaluate(self._stepper, self._loader, self._call_watch)
 
     def _finish(self, status: Literal["finished", "stopped"]) -> Finished:
         self._call_watch()
