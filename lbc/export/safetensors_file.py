@@ -66,5 +66,5 @@ def _layer(trained: TrainedModel, name: str) -> dict[str, Any]:
         "n": pattern.n,
         "m": pattern.m,
         "axis": site.input_dim,
-        "density": check(site.canonical, pattern).density,
+        "density": check(site.canonical(site.value), pattern).density,
     }

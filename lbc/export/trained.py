@@ -41,7 +41,8 @@ class TrainedModel:
 
     def weight(self, name: str) -> Tensor:
         """The weight of a layer, (O, I, *kernel)."""
-        return find_site(self.model, name).canonical.detach()
+        site = find_site(self.model, name)
+        return site.canonical(site.value.detach())
 
 
 def load_trained_model(path: Path) -> TrainedModel:
@@ -53,7 +54,9 @@ def load_trained_model(path: Path) -> TrainedModel:
     try:
         checkpoint = checkpoints.read_checkpoint(file.read_bytes(), file)
         experiment = checkpoints.parse_stored_experiment(checkpoint, file)
-        model, sparsifier, _ = build_sparse(experiment, checkpoint.in_shape, checkpoint.classes)
+        model, sparsifier, _ = build_sparse(
+            experiment, checkpoint.in_shape, checkpoint.classes, checkpoint.sparse
+        )
         checkpoints.load_model(model, checkpoint.model, file)
         if checkpoint.average:
             load_average(sparsifier, checkpoint.average, file)

@@ -1,9 +1,4 @@
-"""LBC in the Trainer of Lightning.
-
-    >>> module = MyLightningModule()
-    >>> sparsifier = sparsify(module, "2:4")
-    >>> search = SparsityCallback(sparsifier, Schedule(end=8), finalize=True)
-    >>> Trainer(max_epochs=12, callbacks=[search]).fit(module, data)
+"""LBC in the Trainer of Lightning: see the README for an example.
 
 Call ``sparsify`` before ``fit``, which builds the optimisers; in the module's ``__init__`` if
 ``load_from_checkpoint`` is to read checkpoints of the search. ``fit(…, ckpt_path=…)`` on a module
@@ -14,9 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lbc.integrations.search import Every, Search
-from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparsifier import Sparsifier
+from lbc.integrations.search import Search
 
 try:
     from lightning.pytorch import Callback
@@ -26,7 +19,7 @@ except ImportError as error:
     ) from error
 
 
-class SparsityCallback(Callback):
+class SparsityCallback(Search, Callback):
     """Removes combinations during training, after optimiser steps and before validation.
 
     ``every`` is ``"epoch"`` or ``"step"``; where the length of the data is unknown, removal goes
@@ -38,22 +31,10 @@ class SparsityCallback(Callback):
     FloatingPointError as ``Sparsifier.follow`` does.
     """
 
-    def __init__(
-        self,
-        sparsifier: Sparsifier,
-        schedule: Schedule,
-        every: Every = "epoch",
-        finalize: bool = False,
-    ) -> None:
-        self._search = Search(sparsifier, schedule, every)
-        self._finalize = finalize
-        self._stepped = 0
-        self._figures: dict[str, float] = {}
-
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self._search.find_optimizer(trainer.optimizers)
+        self.find_optimizer(trainer.optimizers)
         self._stepped = trainer.global_step
-        self._figures = self._search.figures()
+        self._figures = self.figures()
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -61,9 +42,9 @@ class SparsityCallback(Callback):
         if trainer.global_step > self._stepped:  # not while gradients are being accumulated
             self._stepped = trainer.global_step
             done = 1 if trainer.is_last_batch else (batch_idx + 1) / trainer.num_training_batches
-            if self._search.advance(trainer.current_epoch + done, trainer.optimizers):
-                self._figures = self._search.figures()
+            if self.advance(trainer.current_epoch + done, trainer.optimizers):
+                self._figures = self.figures()
         pl_module.log_dict(self._figures)
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        self._search.finish(self._finalize)
+        self.finish()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import floor
 from typing import Literal, get_args
 
@@ -16,21 +15,25 @@ from lbc.sparsity.sparsifier import Sparsifier
 Every = Literal["epoch", "step"]
 
 
-@dataclass(frozen=True)
 class Search:
     """A sparsifier and the schedule that a training loop follows for it.
 
     ``every="epoch"`` removes combinations once an epoch is complete, ``"step"`` after any optimiser
-    step at which the schedule has fallen. Raises ValueError for any other ``every``.
+    step at which the schedule has fallen. ``finalize=True`` makes the modules plain at the end.
+    Raises ValueError for any other ``every``.
     """
 
-    sparsifier: Sparsifier
-    schedule: Schedule
-    every: Every
-
-    def __post_init__(self) -> None:
-        if self.every not in get_args(Every):
-            raise ValueError(f"every={self.every!r} is unknown: choose 'epoch' or 'step'.")
+    def __init__(
+        self,
+        sparsifier: Sparsifier,
+        schedule: Schedule,
+        every: Every = "epoch",
+        finalize: bool = False,
+    ) -> None:
+        if every not in get_args(Every):
+            raise ValueError(f"every={every!r} is unknown: choose 'epoch' or 'step'.")
+        self.sparsifier, self.schedule, self.every = sparsifier, schedule, every
+        self.finalize = finalize
 
     def advance(self, epoch: float, optimizers: Sequence[torch.optim.Optimizer]) -> bool:
         """Remove what the schedule asks for when ``epoch`` epochs are complete.
@@ -71,8 +74,8 @@ class Search:
         live = max((layer.live_count for layer in layers), default=1)
         return {"lbc/density": self.sparsifier.density(), "lbc/live_combinations": float(live)}
 
-    def finish(self, finalize: bool) -> None:
-        """Warn if the search is not over; make the modules plain if ``finalize``."""
+    def finish(self) -> None:
+        """Warn if the search is not over; make the modules plain if that is wanted."""
         undecided = sum(
             layer.searching and bool(layer.score_parameters())
             for layer in self.sparsifier.layers.values()
@@ -85,5 +88,5 @@ class Search:
                 "which the weights have not been trained: let the schedule end earlier.",
                 stacklevel=2,
             )
-        if finalize:
+        if self.finalize:
             self.sparsifier.finalize()

@@ -1,11 +1,4 @@
-"""LBC in the Trainer of Hugging Face transformers.
-
-    >>> sparsifier = sparsify(model, "2:4")
-    >>> trainer = Trainer(model, args, train_dataset=data)
-    >>> search = SparsityCallback(sparsifier, Schedule(end=2), log=trainer.log, finalize=True)
-    >>> trainer.add_callback(search)
-    >>> trainer.train()
-    >>> trainer.save_model("finished")
+"""LBC in the Trainer of Hugging Face transformers: see the README for an example.
 
 ``trainer.train(resume_from_checkpoint=True)`` on a model sparsified in the same way continues the
 search exactly: masks, live sets and scores are in the checkpoint's state dict.
@@ -32,7 +25,7 @@ except ImportError as error:
     ) from error
 
 
-class SparsityCallback(TrainerCallback):
+class SparsityCallback(Search, TrainerCallback):
     """Removes combinations during training, after optimiser steps and before evaluation.
 
     ``schedule`` counts the Trainer's epochs; where the length of the data is unknown, the Trainer
@@ -53,9 +46,8 @@ class SparsityCallback(TrainerCallback):
         log: Callable[[dict[str, float]], object] | None = None,
         finalize: bool = False,
     ) -> None:
-        self._search = Search(sparsifier, schedule, every)
+        super().__init__(sparsifier, schedule, every, finalize)
         self._log = log
-        self._finalize = finalize
         self._warned = False
         self._hooks = _load_without_freezing(sparsifier)
 
@@ -64,12 +56,12 @@ class SparsityCallback(TrainerCallback):
     ) -> None:
         while self._hooks:
             self._hooks.pop().remove()
-        self._search.find_optimizer([optimizer])
+        self.find_optimizer([optimizer])
 
     def on_step_end(
         self, args: Any, state: Any, control: Any, *, optimizer: Any, **kwargs: Any
     ) -> None:
-        self._search.advance(state.epoch, [optimizer])
+        self.advance(state.epoch, [optimizer])
         self._report(control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -88,11 +80,11 @@ class SparsityCallback(TrainerCallback):
         )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._search.finish(self._finalize)
+        self.finish()
 
     def _report(self, control: Any) -> None:
         if self._log is not None and control.should_log:
-            self._log(self._search.figures())
+            self._log(self.figures())
             control.should_log = True  # cleared by logging; the Trainer's own figures follow
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from lbc.config import Experiment, load_experiment
 from lbc.data import describe
+from lbc.inspection.checkpoint import read_metadata
 from lbc.latency.cases import Case, Convolution
 from lbc.models import build_on_meta
 from lbc.models.layer_cost import LayerCost, model_cost
@@ -35,7 +37,7 @@ def cases_of_experiment(
 
 
 def _planned_cases(
-    experiment: Experiment, batch: int, image: int | None
+    experiment: Experiment, batch: int, image: int | None, sparse: Collection[str] | None = None
 ) -> tuple[tuple[Case, ...], dict[str, str], dict[str, LayerPlan]]:
     """Return the cases, a reason for each other layer, and all plans by name."""
     in_shape, classes = describe(experiment.data)
@@ -44,7 +46,7 @@ def _planned_cases(
         in_shape = (in_shape[0], image, image)
     cost, shapes = model_cost(model, in_shape), _image_shapes(model, in_shape)
     plans = plan_layers(
-        model, experiment.pattern, experiment.skip, experiment.layers, example_inputs=cost.roles
+        model, experiment.pattern, experiment.skip, experiment.layers, cost.roles, sparse
     )
     layers = {plan.name: model.get_submodule(plan.module) for plan in plans}
     cases, skipped = [], {}
@@ -76,23 +78,24 @@ def cases_of_run(
     if not weights.is_file():
         raise ValueError(f"{folder} has no {MODEL_FILE}: give the folder of a finished run.")
     experiment = load_experiment(folder / "experiment.yaml")
-    cases, skipped, plans = _planned_cases(experiment, batch, image)
     try:
-        tensors = load_file(weights)
+        with safe_open(weights, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            sparse = read_metadata(file.metadata() or {}).layers or None
     except Exception as error:
         raise ValueError(
             f"{weights} cannot be read: it is damaged or not a safetensors file."
         ) from error
+    cases, skipped, plans = _planned_cases(experiment, batch, image, sparse)
     masked = []
     for case in cases:
         plan = plans[case.name]
-        weight = tensors.get(f"{plan.module}.{plan.tensor}".removeprefix("."))
+        weight = tensors.get(plan.key)
         if weight is None or weight.numel() != case.m * case.k:
             raise ValueError(
                 f"{weights} has no layer {case.name} of the size that the model needs."
             )
-        rows = weight.movedim(plan.input_dim, 1)
-        masked.append(replace(case, mask=pack_mask(rows, case.pattern)))
+        masked.append(replace(case, mask=pack_mask(plan.canonical(weight), case.pattern)))
     return tuple(masked), skipped
 
 

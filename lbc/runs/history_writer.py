@@ -83,7 +83,8 @@ class HistoryWriter:
         layers = range(len(self._layers))
         self._before = [self._last(frames, at) if frames else None for at in layers]
         self._chain = [_chain(frames, at) for at in layers]
-        self._file.truncate(frames[-1].end if frames else len(header(self._layers)))
+        self._file.truncate(frames[-1].end if frames else 0)
+        self._file.begin(header(self._layers))
         self._count, self._decided = moments, decided
         self._kept = sum(bool(one.records["scores"].any()) for one in frames)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lbc.sparsity.sparse_layer import SparseLayer
+from lbc.sparsity.weight_sites import Site
 
 
 class Transposed(nn.Module):
@@ -30,48 +31,10 @@ class Transposed(nn.Module):
         return weight
 
 
-@dataclass(frozen=True)
-class Site:
-    """Where a layer is attached: the attribute ``tensor`` of the module at path ``module``.
-
-    ``input_dim`` is the dimension of the tensor along which blocks lie, 0 or 1. ``order`` names the
-    module's parameters as they were before any layer was attached.
-    """
-
-    module: str
-    tensor: str
-    input_dim: int
-    order: tuple[str, ...]
-
-    def dense(self, model: nn.Module) -> nn.Parameter:
-        """The parameter below the mask, which the optimiser trains."""
-        module: Any = model.get_submodule(self.module)
-        original: nn.Parameter = module.parametrizations[self.tensor].original
-        return original
-
-    def canonical(self, tensor: Tensor) -> Tensor:
-        """A tensor shaped like the weight, in the order (O, I, *kernel)."""
-        return tensor.movedim(self.input_dim, 1)
-
-    def own(self, tensor: Tensor) -> Tensor:
-        """The inverse of ``canonical``."""
-        return tensor.movedim(1, self.input_dim)
-
-    @property
-    def plain_key(self) -> str:
-        """The weight's key in the state dict of the plain model."""
-        return f"{self.module}.{self.tensor}".lstrip(".")
-
-    @property
-    def prefix(self) -> str:
-        """What the keys of weight, mask and scores begin with while the layer is attached."""
-        return f"{self.module}.parametrizations.{self.tensor}.".lstrip(".")
-
-
 def attach(model: nn.Module, site: Site, layer: SparseLayer) -> None:
     """Register the layer as the parametrization of its weight."""
     module = model.get_submodule(site.module)
-    parametrization = layer if site.input_dim == 1 else Transposed(layer)
+    parametrization = Transposed(layer) if site.input_dim == 0 else layer
     parametrize.register_parametrization(module, site.tensor, parametrization)
     module.register_load_state_dict_pre_hook(  # type: ignore[no-untyped-call]
         _PlainWeight(site.tensor)
@@ -85,18 +48,17 @@ def attached_layers(model: nn.Module) -> dict[Site, SparseLayer]:
         if not parametrize.is_parametrized(module):
             continue
         for tensor, chain in module.parametrizations.items():
-            first = chain[0]
-            layer = first.layer if isinstance(first, Transposed) else first
+            transposed = isinstance(chain[0], Transposed)
+            layer = chain[0].layer if transposed else chain[0]
             if isinstance(layer, SparseLayer):
-                input_dim = 0 if isinstance(first, Transposed) else 1
-                found[Site(path, tensor, input_dim, layer.parameter_order)] = layer
+                found[Site(path, tensor, 0 if transposed else 1)] = layer
     return found
 
 
-def detach(model: nn.Module, site: Site) -> None:
+def detach(model: nn.Module, site: Site, order: tuple[str, ...]) -> None:
     """Make the weight a plain parameter again, zero where it is masked.
 
-    The module's parameters have the order they had before layers were attached, in which
+    The module's parameters get the ``order`` they had before layers were attached, in which
     optimisers and ``parameters_to_vector`` number them.
     """
     module = model.get_submodule(site.module)
@@ -110,8 +72,9 @@ def detach(model: nn.Module, site: Site) -> None:
     with torch.no_grad():
         weight.add_(0.0)  # −0 becomes +0
     parameters = module._parameters
-    for name in sorted(parameters, key=lambda at: site.order.index(at) if at in site.order else 0):
-        parameters[name] = parameters.pop(name)
+    for name in dict.fromkeys((*order, *parameters)):
+        if name in parameters:
+            parameters[name] = parameters.pop(name)
 
 
 @dataclass(frozen=True)
@@ -174,5 +137,4 @@ def _unshare_parametrized_class(module: nn.Module) -> None:
     # torch takes the weight away from the class it made for a parametrized module, and copies of
     # the module share that class: without this, finalizing one would break all others.
     shared = type(module)
-    contents = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
-    module.__class__ = type(shared.__name__, shared.__bases__, contents)
+    module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))

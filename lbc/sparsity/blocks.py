@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from lbc.sparsity.pattern import Pattern
 
 Index = tuple[int, ...]
@@ -29,9 +31,5 @@ def weight_place(shape: tuple[int, ...], row: int, column: int) -> Index:
     Rows are output channels; along a row come the kernel positions, and in each its inputs.
     """
     _, width, *kernel = shape
-    rest, i = divmod(column, width)
-    place: list[int] = []
-    for size in reversed(kernel):
-        rest, offset = divmod(rest, size)
-        place.insert(0, offset)
+    *place, i = (int(at) for at in np.unravel_index(column, (*kernel, width)))
     return (row, i, *place)

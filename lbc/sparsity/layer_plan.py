@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ from torch import nn
 from lbc.sparsity.layer_roles import Roles, dense_by_default
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.role_trace import trace_roles
-from lbc.sparsity.weight_sites import WeightSite, find_sites
+from lbc.sparsity.weight_sites import Site, WeightSite, find_sites
 
 DENSE = "dense"
 """The override that leaves a layer dense."""
@@ -24,11 +24,9 @@ PatternLike = Pattern | str | tuple[int, int]
 
 
 @dataclass(frozen=True)
-class LayerPlan:
+class LayerPlan(Site):
     """What ``sparsify`` will do with one weight: a pattern, or the reason why it stays dense."""
 
-    name: str
-    """The module's name for a tensor called ``weight``, otherwise ``module.tensor``."""
     kind: str
     """Class name of the module."""
     shape: tuple[int, ...]
@@ -37,12 +35,6 @@ class LayerPlan:
     reason: str
     overridden: bool
     """Whether the layer was given an N:M, or density, of its own."""
-    module: str
-    """Name of the module that holds the tensor."""
-    tensor: str
-    """Attribute name of the tensor."""
-    input_dim: int
-    """The tensor's input dimension: 0 for transposed convolutions and transformers' Conv1D."""
 
     @property
     def weights(self) -> int:
@@ -60,23 +52,23 @@ def plan_layers(
     skip: str | Sequence[str] | None = None,
     overrides: Mapping[str, PatternLike | None] | None = None,
     example_inputs: object = None,
+    sparse: Collection[str] | None = None,
 ) -> tuple[LayerPlan, ...]:
     """Decide for every parameter of two or more dimensions of ``model``, in the model's order.
 
     A pattern fits the weights of Linear, convolutions, transposed convolutions, transformers'
     Conv1D, the projections of MultiheadAttention and, by an override only, embeddings.
 
-    Dense by default: the first convolution (or patch embedding), the layers that make the outputs
-    (classifiers) and depthwise convolutions; a lone layer is neither first nor last.
-    ``example_inputs`` are what the model takes: a tensor, a tuple of positional or a mapping of
-    keyword arguments. With them the model runs once, unchanged, and shows which layers these are;
-    a ``Roles`` from an earlier run does the same. Without them they are judged by names and by
-    order of registration (see ``dense_by_default``), and the reason says which.
+    The first convolution, the layers that make the outputs and depthwise convolutions stay dense
+    (see ``dense_by_default``). With ``example_inputs``, as ``trace_roles`` takes them or the
+    ``Roles`` that it found, a run of the model shows which layers these are; otherwise names and
+    order of registration decide, and the reason says so.
 
     ``skip`` names more layers to leave dense. ``overrides`` gives single layers a pattern of
     their own, or ``"dense"`` (or None), and wins over both. Names may be globs; an exact name
     wins over a glob. A weight that several modules share stays dense: one mask per module would
-    be several masks on one weight.
+    be several masks on one weight. ``sparse`` names the weights that were sparse when a run of the
+    model was started, by whatever rules: exactly those are sparse again.
 
     Raises ValueError for a name that matches no layer, for an override that cannot fit, for
     inputs that the model cannot take, and where no layer is left for a pattern.
@@ -93,7 +85,7 @@ def plan_layers(
         roles = trace_roles(model, example_inputs)
     by_default = dense_by_default(model, sites, roles)
     owners = _owners(model)
-    plans = tuple(_plan(at, wanted, skipped, chosen, by_default, owners) for at in sites)
+    plans = tuple(_plan(at, wanted, skipped, chosen, by_default, owners, sparse) for at in sites)
     if not any(plan.pattern for plan in plans):
         raise ValueError(_nothing_qualifies(wanted, plans))
     return plans
@@ -121,6 +113,7 @@ def _plan(
     overrides: Mapping[str, Pattern | None],
     by_default: Mapping[str, str],
     owners: Mapping[int, Sequence[str]],
+    sparse: Collection[str] | None,
 ) -> LayerPlan:
     key = _match(site.name, overrides)
     if key != site.name and site.unsupported:
@@ -128,25 +121,21 @@ def _plan(
     overridden = key is not None
     chosen = pattern if key is None else overrides[key]
     reason = _impossible(site, chosen, owners)
-    if reason and overridden and chosen is not None:
+    was_sparse = sparse is not None and site.name in sparse
+    was_dense = sparse is not None and not was_sparse
+    if reason and overridden and chosen is not None and not was_dense:
         raise ValueError(f"The override {chosen} of layer {site.name!r} is impossible: {reason}.")
     if chosen is None:
         reason = "left dense on request"
     elif not overridden and _match(site.name, skip) is not None:
         reason = "skipped on request"
-    elif not overridden:
+    elif not overridden and not was_sparse:
         reason = by_default.get(site.name, reason)
-    return LayerPlan(
-        site.name,
-        site.kind,
-        site.shape,
-        None if reason else chosen,
-        reason,
-        overridden,
-        site.module,
-        site.tensor,
-        1 if site.input_dim is None else site.input_dim,
-    )
+    if was_dense:
+        reason = reason or "dense since the run was started"
+    place = site.module, site.tensor, site.input_dim
+    pattern_kept = None if reason else chosen
+    return LayerPlan(*place, site.kind, site.shape, pattern_kept, reason, overridden)
 
 
 def _owners(model: nn.Module) -> dict[int, list[str]]:
@@ -154,8 +143,7 @@ def _owners(model: nn.Module) -> dict[int, list[str]]:
     owners: dict[int, list[str]] = {}
     for name, module in model.named_modules():
         for tensor, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
-            held = WeightSite(name, tensor, module, None).name
-            owners.setdefault(id(parameter), []).append(held)
+            owners.setdefault(id(parameter), []).append(Site(name, tensor, None).name)
     return owners
 
 

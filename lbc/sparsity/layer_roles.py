@@ -49,11 +49,7 @@ def dense_by_default(model: nn.Module, sites: Sequence[WeightSite], roles: Roles
         reasons |= dict.fromkeys(convolutions[:1], f"{FIRST}, {BY_ORDER}")
     if roles.outputs is None:
         return reasons | _presumed_outputs(model, sites)
-    return reasons | {
-        site.name: CLASSIFIER if site.is_linear else OUTPUT
-        for site in sites
-        if site.name in roles.outputs
-    }
+    return reasons | {site.name: _role(site) for site in sites if site.name in roles.outputs}
 
 
 def _is_depthwise(site: WeightSite) -> bool:
@@ -63,29 +59,24 @@ def _is_depthwise(site: WeightSite) -> bool:
 
 def _presumed_outputs(model: nn.Module, sites: Sequence[WeightSite]) -> dict[str, str]:
     products = [site for site in sites if site.is_product]
-    for found, rule in (
-        (_output_embeddings(model, sites), "by get_output_embeddings"),
-        (_tied_to_embeddings(sites), "by a weight shared with an embedding"),
-        (_named_like_heads(model, products), "by its name"),
-        (_last_registered(products), BY_ORDER),
-    ):
-        if found:
-            return {
-                site.name: f"{CLASSIFIER if site.is_linear else OUTPUT}, {rule}" for site in found
-            }
-    return {}
+    rules = {
+        "by get_output_embeddings": _output_embeddings(model, sites),
+        "by a weight shared with an embedding": _tied_to_embeddings(sites),
+        "by its name": _named_like_heads(model, products),
+        BY_ORDER: _last_registered(products),
+    }
+    rule, found = next(((rule, found) for rule, found in rules.items() if found), ("", []))
+    return {site.name: f"{_role(site)}, {rule}" for site in found}
+
+
+def _role(site: WeightSite) -> str:
+    return CLASSIFIER if site.is_linear else OUTPUT
 
 
 def _output_embeddings(model: nn.Module, sites: Sequence[WeightSite]) -> list[WeightSite]:
     """What transformers' own method returns, of the outermost module that has it."""
-    ask = next(
-        (
-            at.get_output_embeddings
-            for at in model.modules()
-            if hasattr(at, "get_output_embeddings")
-        ),
-        None,
-    )
+    asked = (getattr(at, "get_output_embeddings", None) for at in model.modules())
+    ask = next((at for at in asked if at is not None), None)
     try:
         layer = ask() if callable(ask) else None
     except (AttributeError, NotImplementedError):

@@ -104,6 +104,11 @@ def _kth_largest(scores: Tensor, k: int) -> Tensor:
     return scores.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
 
 
+def rows_of(block: int | None) -> slice:
+    """The row of one block, or the rows of all."""
+    return slice(None) if block is None else slice(block, block + 1)
+
+
 class LiveSets:
     """Which combinations of every block are live; a value that never changes.
 
@@ -175,14 +180,12 @@ class LiveSets:
         """Live bits: uint8 (blocks, ⌈C / 8⌉), or one row for all blocks while complete."""
         if self._bits_of_winners is not None:
             return self._bits_of_winners
-        if self._winners is not None:
-            bits = self._bits_of(self._winners)
-            if bits.shape[1] <= CACHED_BYTES:
-                self._bits_of_winners = bits
-            return bits
-        if self._bits is None:
+        bits = self._packed(slice(None))
+        if bits is None:
             return pack(torch.ones((1, self.count), dtype=torch.bool, device=self.device))
-        return self._bits
+        if self._winners is not None and bits.shape[1] <= CACHED_BYTES:
+            self._bits_of_winners = bits
+        return bits
 
     @property
     def most(self) -> int:
@@ -193,10 +196,9 @@ class LiveSets:
 
     def live(self, rows: slice | Tensor = slice(None)) -> Tensor:
         """bool (rows, C)."""
-        if self._winners is not None:
-            return unpack(self._bits_of(self._winners[rows]), self.count)
-        if self._bits is not None:
-            return unpack(self._bits[rows], self.count)
+        packed = self._packed(rows)
+        if packed is not None:
+            return unpack(packed, self.count)
         size = len(torch.arange(self.blocks)[rows])
         return torch.ones((1, self.count), dtype=torch.bool, device=self.device).expand(size, -1)
 
@@ -205,36 +207,27 @@ class LiveSets:
         if self._bits is None:
             left = self.count if self._winners is None else 1
             return torch.full((self.blocks,), left, dtype=torch.int32, device=self.device)
-        step = max(1, CHUNK_BYTES // self.count)
-        chunks = [
-            unpack(part, self.count).view(torch.uint8).sum(1, dtype=torch.int32)
-            for part in torch.split(self._bits, step)
-        ]
-        return torch.cat(chunks)
+        parts = torch.split(self._bits, max(1, CHUNK_BYTES // self.count))
+        live = (unpack(part, self.count).view(torch.uint8) for part in parts)
+        return torch.cat([part.sum(1, dtype=torch.int32) for part in live])
 
     def holds(self, combination: int, block: int | None = None) -> Tensor:
         """Whether a combination is live: bool (blocks,), or (1,) for one block."""
-        rows = slice(None) if block is None else slice(block, block + 1)
+        rows = rows_of(block)
         if self._winners is not None:
             return self._winners[rows] == combination
-        if self._bits is not None:
-            return (self._bits[rows, combination // 8] >> combination % 8 & 1).bool()
-        size = self.blocks if block is None else 1
-        return torch.ones(size, dtype=torch.bool, device=self.device)
+        bits = self.bits.expand(self.blocks, -1)
+        return (bits[rows, combination // 8] >> combination % 8 & 1).bool()
 
     def without_removed(self, scores: Tensor, rows: slice | Tensor) -> Tensor:
         """Scores (rows, C) with −inf where removed."""
-        if self._winners is not None:
-            return only_live(scores, self._bits_of(self._winners[rows]).to(scores.device))
-        if self._bits is not None:
-            return only_live(scores, self._bits[rows].to(scores.device))
-        return scores
+        packed = self._packed(rows)
+        return scores if packed is None else only_live(scores, packed.to(scores.device))
 
     def restricted(self, allowed: Tensor, block: int | None = None) -> LiveSets:
         """Without what is not in ``allowed``, bool (C,), in one block or in all."""
-        rows = slice(None) if block is None else slice(block, block + 1)
         bits = self.bits.expand(self.blocks, -1).clone()
-        bits[rows] &= pack(allowed[None].cpu()).to(bits.device)
+        bits[rows_of(block)] &= pack(allowed[None].cpu()).to(bits.device)
         return LiveSets(self.blocks, self.count, self.device, bits=bits)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> LiveSets:
@@ -248,6 +241,12 @@ class LiveSets:
 
     def __deepcopy__(self, _memo: dict[int, object]) -> LiveSets:
         return self
+
+    def _packed(self, rows: slice | Tensor) -> Tensor | None:
+        """Live bits (rows, ⌈C / 8⌉), None while complete."""
+        if self._winners is not None:
+            return self._bits_of(self._winners[rows])
+        return None if self._bits is None else self._bits[rows]
 
     def _bits_of(self, winners: Tensor) -> Tensor:
         bits = winners.new_zeros((len(winners), -(-self.count // 8)), dtype=torch.uint8)

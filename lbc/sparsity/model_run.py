@@ -22,23 +22,17 @@ def run_once(
     """The output of ``model`` in evaluation mode for one call.
 
     Parameters on the meta device are zeros during the call. Training flags, buffers and random
-    state are afterwards as before. ``on_start`` receives the tensors that the call computes with,
-    by their names in the model. Raises whatever the model raises.
+    state are afterwards as before. ``on_start`` receives the parameters that the call computes
+    with, by their names in the model. Raises whatever the model raises.
     """
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     tensors = {name: tensor for name, tensor in tensors.items() if not is_lazy(tensor)}
     device = next((at.device for at in tensors.values() if not at.is_meta), CPU)
-    zeros = {name: _zeros(tensor) for name, tensor in tensors.items() if tensor.is_meta}
-    buffers = {name: at.clone() for name, at in model.named_buffers() if name in tensors}
-    replaced = {**buffers, **zeros}
-    names = {id(at): name for name, at in tensors.items()}
-    shared = {
-        name: names[id(at)]
-        for name, at in model.named_parameters(remove_duplicate=False)
-        if id(at) in names
-    }
-    used = tensors | replaced
-    on_start(used | {name: used[original] for name, original in shared.items()})
+    replaced = {name: at.clone() for name, at in model.named_buffers() if name in tensors}
+    replaced |= {name: _zeros(tensor) for name, tensor in tensors.items() if tensor.is_meta}
+    used = {id(at): replaced.get(name, at) for name, at in tensors.items()}
+    named = model.named_parameters(remove_duplicate=False)
+    on_start({name: used[id(at)] for name, at in named if id(at) in used})
     cuda = {at.device for at in tensors.values() if at.is_cuda}
     # With gradients, since torch's fused transformer layers, which hide the calls inside them,
     # need none. The caller's own default device may be meta.

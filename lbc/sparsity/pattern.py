@@ -114,15 +114,11 @@ class Pattern:
 
         return torch.tensor(self.member_array)
 
-    @cached_property
-    def combinations(self) -> Tensor:
-        """``incidence_array`` as a tensor of its own, on the CPU."""
-        return self.incidence("cpu")
+    def incidence(self, device: torch.device | str = "cpu") -> Tensor:
+        """``incidence_array`` as a tensor of its own on a device."""
+        import torch
 
-    def incidence(self, device: torch.device | str) -> Tensor:
-        """A fresh copy of ``combinations`` on a device: bool (C, M)."""
-        members = self.members.to(device)
-        return members.new_zeros((self.count, self.m)).scatter_(1, members, 1).bool()
+        return torch.tensor(self.incidence_array, device=device)
 
     def index_of(self, held: Tensor) -> Tensor:
         """Which combination holds just these positions: bool (rows, M) → int64 (rows,).

@@ -67,9 +67,8 @@ class Schedule:
         the formula is rational, so that no rounding error adds or drops a combination.
         """
         span = Fraction(self.end) - Fraction(self.start)
-        left = 1 - min(
-            max((Fraction(epoch) - Fraction(self.start)) / span, Fraction(0)), Fraction(1)
-        )
+        done = (Fraction(epoch) - Fraction(self.start)) / span
+        left = 1 - min(max(done, Fraction(0)), Fraction(1))
         surplus = pattern.count - 1
         if left in (0, 1):
             return 1 + surplus * int(left)

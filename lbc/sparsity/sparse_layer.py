@@ -1,15 +1,15 @@
 """One weight under an N:M pattern, attached through torch's parametrizations.
 
-Every form of scores gives b ⊙ W forward, ∂L/∂W = b ⊙ ∂L/∂W̃ backward and
-∂L/∂s_c = Σ_{j∈c} W_j ∂L/∂W̃_j for every live combination c (Zhang et al., NeurIPS 2022); the forms
-differ in what is stored: see ``per_weight`` and ``per_combination``.
+Its gradients are in ``lbc.sparsity.methods``, the forms in which scores are stored in
+``trained_scores``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import lru_cache, partial
+from functools import lru_cache
+from operator import methodcaller
 from typing import Any, Literal, Self
 from weakref import WeakSet, ref
 
@@ -19,7 +19,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from lbc.sparsity.live_sets import LiveSets, keep_best, pack
+from lbc.sparsity.live_sets import LiveSets, keep_best, pack, rows_of
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 
@@ -191,8 +191,8 @@ class SparseLayer(nn.Module):
         self.live_sets, self.mask = live_sets, mask
         self._freeze_if_decided()
         for follower in self._followers:
-            to_device = partial(_moved, follower.mask.device)
-            follower.apply_choice(live_sets.map(to_device), to_device(mask))
+            device = follower.mask.device
+            follower.apply_choice(live_sets.map(methodcaller("to", device)), mask.to(device))
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -204,7 +204,7 @@ class SparseLayer(nn.Module):
         live_sets = self.live_sets.restricted(allowed, block)
         kept = self.pattern.to_blocks(self.mask).clone()
         holding = incidence(self.pattern, self.mask.device, torch.float32)
-        for rows in self._chunks() if block is None else (slice(block, block + 1),):
+        for rows in self._chunks() if block is None else (rows_of(block),):
             kept[rows] = live_sets.live(rows).float() @ holding > 0
         self.apply_choice(live_sets, self._mask_of(kept))
 
@@ -329,10 +329,6 @@ class SparseLayer(nn.Module):
             if decided:
                 scores.grad = None
         self._froze &= decided
-
-
-def _moved(device: torch.device, tensor: Tensor) -> Tensor:
-    return tensor.to(device)
 
 
 def _note_wrapper(wrapper: nn.Module, _name: str, child: nn.Module | None) -> None:

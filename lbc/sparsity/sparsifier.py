@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
-from lbc.sparsity.attachment import HeldZeros, Site, attach, attached_layers, detach
+from lbc.sparsity.attachment import HeldZeros, attach, attached_layers, detach
 from lbc.sparsity.interventions import allowed_alone, allowed_without
-from lbc.sparsity.layer_plan import PatternLike, plan_layers
+from lbc.sparsity.layer_plan import LayerPlan, PatternLike, plan_layers
 from lbc.sparsity.methods import load_method
 from lbc.sparsity.optimizer_state import (
     Trained,
@@ -20,11 +20,14 @@ from lbc.sparsity.optimizer_state import (
     warn_of_untrained,
     weight_versions,
 )
-from lbc.sparsity.progress import Progress, as_fractions
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
 from lbc.sparsity.sparse_layer import Form, SparseLayer, whole
 from lbc.sparsity.stored_state import check_state, plain_state_dict
+from lbc.sparsity.weight_sites import Site
+
+Progress = Callable[[float], object]
+"""Called with the completed fraction of a removal, 0 to 1."""
 
 
 class Sparsifier:
@@ -40,7 +43,7 @@ class Sparsifier:
         model: nn.Module,
         layers: dict[str, SparseLayer],
         skipped: dict[str, str],
-        sites: dict[str, Site],
+        sites: Mapping[str, Site],
         method: str,
     ) -> None:
         self.model = model
@@ -65,11 +68,11 @@ class Sparsifier:
 
     def mask(self, name: str) -> Tensor:
         """Mask of one layer: bool, shaped like its weight."""
-        return self._sites[name].own(self.layers[name].mask).clone()
+        return self.canonical(name, self.layers[name].mask).clone()
 
     def dense_weight(self, name: str) -> nn.Parameter:
         """The weight of one layer below its mask, the parameter that the optimiser trains."""
-        return self._sites[name].dense(self.model)
+        return self.model.get_parameter(f"{self._sites[name].prefix}original")
 
     def canonical(self, name: str, tensor: Tensor) -> Tensor:
         """A tensor shaped like the weight of one layer, in the order (O, I, *kernel)."""
@@ -167,8 +170,7 @@ class Sparsifier:
         block, if the method is not ``lbc``, and if the combination is removed everywhere or is the
         last one live in a block; nothing has changed then.
         """
-        layer = self._layer(name)
-        self._restrict(layer, allowed_without(layer, combination, block), block, optimizer)
+        self._restrict(allowed_without, name, combination, block, optimizer)
 
     def pin(
         self,
@@ -185,8 +187,7 @@ class Sparsifier:
         ``lbc``, and if the combination has been removed, or has won, already; nothing has changed
         then.
         """
-        layer = self._layer(name)
-        self._restrict(layer, allowed_alone(layer, combination, block), block, optimizer)
+        self._restrict(allowed_alone, name, combination, block, optimizer)
 
     # -- storing --------------------------------------------------------------------------------
 
@@ -222,8 +223,8 @@ class Sparsifier:
         the model loads a plain state dict by itself, and keeps scores, masks and live sets.
         """
         self.sync_live_sets()
-        masks = {self._sites[name].prefix: self.mask(name) for name in self.layers}
-        return plain_state_dict(self.model, tuple(self._sites.values()), masks)
+        layers = {self._sites[name]: layer for name, layer in self.layers.items()}
+        return plain_state_dict(self.model, layers)
 
     def finalize(self, hold: bool = False) -> nn.Module:
         """Make the modules plain again, zeros in the weights, and return the model.
@@ -243,9 +244,9 @@ class Sparsifier:
             )
         self._remove(dict.fromkeys(self.layers, 1), None, lambda _: None)
         self._finalized = self._kept_weights()
-        masks = {self._sites[name].plain_key: self.mask(name) for name in self.layers}
-        for name in self.layers:
-            detach(self.model, self._sites[name])
+        masks = {self._sites[name].key: self.mask(name) for name in self.layers}
+        for name, layer in self.layers.items():
+            detach(self.model, self._sites[name], layer.parameter_order)
         self.layers = {}
         if hold:
             held = HeldZeros(masks)
@@ -268,13 +269,6 @@ class Sparsifier:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _layer(self, name: str) -> SparseLayer:
-        if name not in self.layers:
-            raise ValueError(
-                f"There is no sparse layer {name!r}: the layers are {', '.join(self.layers)}."
-            )
-        return self.layers[name]
-
     def _trained(self, names: Iterable[str] | None = None) -> dict[str, Trained]:
         """Dense weight and layer, of all layers or some."""
         names = self.layers if names is None else names
@@ -286,13 +280,20 @@ class Sparsifier:
 
     def _restrict(
         self,
-        layer: SparseLayer,
-        allowed: Tensor,
+        allowed: Callable[[SparseLayer, int, int | None], Tensor],
+        name: str,
+        combination: int,
         block: int | None,
         optimizer: torch.optim.Optimizer | None,
     ) -> None:
+        if name not in self.layers:
+            raise ValueError(
+                f"There is no sparse layer {name!r}: the layers are {', '.join(self.layers)}."
+            )
+        layer = self.layers[name]
+        kept = allowed(layer, combination, block)
         optimizer = self._known(optimizer)
-        layer.restrict(allowed, block)
+        layer.restrict(kept, block)
         forget_removed(optimizer, layer)
 
     def _remove(
@@ -321,7 +322,7 @@ class Sparsifier:
         removing = [name for name in due if wanted[name] < before[name]]
         warn_of_untrained(self._trained(removing), self._versions)
         total = sum(due[name].blocks * due[name].pattern.count for name in removing)
-        scored = as_fractions(total, progress)
+        scored = _as_fractions(total, progress)
         # All is chosen before anything changes, so that a cancelled removal leaves no trace.
         chosen = {name: layer.choose(wanted[name], scored) for name, layer in due.items()}
         for name, layer in due.items():
@@ -335,6 +336,19 @@ class Sparsifier:
             check_optimizer(optimizer, self._trained())
             self._optimizer = ref(optimizer)
         return self.optimizer
+
+
+def _as_fractions(total: int, progress: Progress) -> Callable[[int], None]:
+    """Turn numbers of scores into fractions of all ``total``."""
+    done = 0
+
+    def scored(count: int) -> None:
+        nonlocal done
+        done += count
+        if total:
+            progress(min(done / total, 1.0))
+
+    return scored
 
 
 def sparsify(
@@ -353,9 +367,7 @@ def sparsify(
     ``dense``, ``asp`` or ``sr-ste``, which need none and choose by magnitude.
 
     Build the optimiser afterwards, from ``model.parameters()``: the scores are in it, and need the
-    learning rate, momentum and weight decay of the weights. Clip the gradients of the other
-    parameters alone if the two forms of scores are to agree: the norm of the scores' gradients
-    depends on the form.
+    learning rate, momentum and weight decay of the weights.
 
     ``scores="per_weight"`` is exact under SGD and costs one float per weight for any N:M;
     ``"per_combination"`` is right for every optimiser and costs C / M floats per weight; ``"auto"``
@@ -365,7 +377,7 @@ def sparsify(
     Raises ValueError as ``plan_layers`` does, for an unknown method or form, and if combinations
     are too many to enumerate or to keep in ``memory_limit`` bytes.
     """
-    chosen = load_method(method)
+    load_method(method)
     if scores not in ("auto", "per_weight", "per_combination"):
         raise ValueError(
             f"The scores {scores!r} are unknown: choose auto, per_weight or per_combination."
@@ -373,24 +385,22 @@ def sparsify(
     form: Form = "per_weight" if scores == "per_weight" else "per_combination"
     plans = plan_layers(model, pattern, skip, overrides, example_inputs)
     check_memory(plans, form if method == "lbc" else "per_weight", memory_limit)
-    sites = {
-        plan.name: Site(
-            plan.module,
-            plan.tensor,
-            plan.input_dim,
-            tuple(model.get_submodule(plan.module)._parameters),
-        )
-        for plan in plans
-        if plan.pattern
-    }
+    return sparsify_planned(model, plans, method, form)
+
+
+def sparsify_planned(
+    model: nn.Module, plans: Sequence[LayerPlan], method: str, form: Form
+) -> Sparsifier:
+    """Do to ``model`` what ``plan_layers`` has planned for it, whatever memory it takes."""
+    chosen = load_method(method)
+    orders = {plan.module: tuple(model.get_submodule(plan.module)._parameters) for plan in plans}
     layers = {}
     for plan in plans:
         if plan.pattern:
-            site = sites[plan.name]
-            weight = model.get_submodule(site.module).get_parameter(site.tensor).detach()
-            layer = chosen.attach(plan.name, site.canonical(weight), plan.pattern, form)
-            layer.method, layer.parameter_order = method, site.order
-            attach(model, site, layer)
+            weight = plan.canonical(model.get_parameter(plan.key).detach())
+            layer = chosen.attach(plan.name, weight, plan.pattern, form)
+            layer.method, layer.parameter_order = method, orders[plan.module]
+            attach(model, plan, layer)
             layers[plan.name] = layer
     skipped = {plan.name: plan.reason for plan in plans if not plan.pattern}
-    return Sparsifier(model, layers, skipped, sites, method)
+    return Sparsifier(model, layers, skipped, {plan.name: plan for plan in plans}, method)

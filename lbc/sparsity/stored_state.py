@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from lbc.sparsity.attachment import Site
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer, whole
+from lbc.sparsity.weight_sites import Site
 
 
 def check_state(state: Mapping[str, Any], method: str, layers: Mapping[str, SparseLayer]) -> None:
@@ -45,22 +45,19 @@ def _check_tensors(state: Mapping[str, Tensor], layer: SparseLayer) -> None:
             raise ValueError(f"Layer {layer.name!r}: {key} of shape {shape} does not fit.")
 
 
-def plain_state_dict(
-    model: nn.Module, sites: Sequence[Site], masks: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def plain_state_dict(model: nn.Module, layers: Mapping[Site, SparseLayer]) -> dict[str, Tensor]:
     """The state dict of the model as if its layers were detached, masked weights zero.
 
-    ``masks`` are by the prefix of their sites. Keys have the order they have in the plain model.
+    Keys have the order they have in the plain model.
     """
     plain: dict[str, Tensor] = {}
-    plain_keys = {site.prefix: site.plain_key for site in sites if site.prefix in masks}
     for key, value in model.state_dict().items():
-        prefix = next((prefix for prefix in plain_keys if key.startswith(prefix)), None)
-        if prefix is None:
+        site = next((site for site in layers if key.startswith(site.prefix)), None)
+        if site is None:
             plain[key] = whole(value) if isinstance(value, Tensor) else value
-        elif key == f"{prefix}original":
-            plain[plain_keys[prefix]] = whole(value) * masks[prefix]
-    orders = {site.module: site.order for site in sites}
+        elif key == f"{site.prefix}original":
+            plain[site.key] = whole(value) * site.canonical(layers[site].mask)
+    orders = {site.module: layer.parameter_order for site, layer in layers.items()}
     ordered = [
         f"{path}.{name}".lstrip(".")
         for path, module in model.named_modules()

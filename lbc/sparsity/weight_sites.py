@@ -31,22 +31,14 @@ UNSUPPORTED: Mapping[type[nn.Module], str] = {
 
 
 @dataclass(frozen=True)
-class WeightSite:
-    """One tensor of two or more dimensions that a module holds, and how N:M blocks lie in it.
-
-    A weight that is computed (parametrized, pruned, weight norm) is one site; the parameters
-    behind it are not sites of their own.
-    """
+class Site:
+    """A tensor of a model, by the name of its module and by its own."""
 
     module: str
-    """Name of the module that holds the tensor."""
     tensor: str
-    """Attribute name of the tensor."""
-    owner: nn.Module
     input_dim: int | None
-    """The dimension of the tensor that is the input; None where blocks do not apply."""
-    unsupported: str = ""
-    """Why no pattern can be put on this tensor, whatever its size."""
+    """The dimension that is the input: 0 for transposed convolutions and transformers' Conv1D,
+    otherwise 1; None where blocks do not apply."""
 
     @property
     def name(self) -> str:
@@ -55,8 +47,30 @@ class WeightSite:
 
     @property
     def key(self) -> str:
-        """The tensor's key in the model's state dict, unless it is computed."""
+        """The tensor's key in the state dict of the plain model."""
         return _join(self.module, self.tensor)
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of weight, mask and scores begin with while a layer is attached."""
+        return _join(self.module, f"parametrizations.{self.tensor}.")
+
+    def canonical(self, tensor: Tensor) -> Tensor:
+        """A view in the order (O, I, *kernel) of a tensor like this one; its own inverse."""
+        return tensor.transpose(0, 1) if self.input_dim == 0 else tensor
+
+
+@dataclass(frozen=True)
+class WeightSite(Site):
+    """One tensor of two or more dimensions that a module holds, and how N:M blocks lie in it.
+
+    A weight that is computed (parametrized, pruned, weight norm) is one site; the parameters
+    behind it are not sites of their own.
+    """
+
+    owner: nn.Module
+    unsupported: str = ""
+    """Why no pattern can be put on this tensor, whatever its size."""
 
     @property
     def kind(self) -> str:
@@ -71,11 +85,6 @@ class WeightSite:
         return value
 
     @property
-    def canonical(self) -> Tensor:
-        """A view of the tensor as (O, I, *kernel)."""
-        return self.value.movedim(0, 1) if self.input_dim == 0 else self.value
-
-    @property
     def uninitialised(self) -> bool:
         return isinstance(self.value, UninitializedParameter)
 
@@ -86,10 +95,7 @@ class WeightSite:
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """The canonical shape (O, I, *kernel); () while uninitialised."""
-        if self.uninitialised:
-            return ()
-        shape = tuple(self.value.shape)
-        return (shape[1], shape[0], *shape[2:]) if self.input_dim == 0 else shape
+        return () if self.uninitialised else tuple(self.canonical(self.value).shape)
 
     @property
     def is_linear(self) -> bool:
@@ -121,8 +127,8 @@ class WeightSite:
             return {self.key: own}
         behind = self._parametrizations
         if behind is not None:
-            path = _join(self.module, f"parametrizations.{self.tensor}")
-            return {n: p for n, p in behind.named_parameters(path) if p.ndim > 1}
+            named = behind.named_parameters(self.prefix[:-1])
+            return {name: parameter for name, parameter in named if parameter.ndim > 1}
         return {
             _join(self.module, name): parameter
             for name, parameter in self.owner.named_parameters(recurse=False)
@@ -192,19 +198,24 @@ def _computed_from(module: nn.Module, parameter: str) -> str:
 
 
 def _site(name: str, module: nn.Module, tensor: str) -> WeightSite:
+    input_dim, reason = _input_dim(module, tensor)
+    return WeightSite(name, tensor, input_dim, module, reason)
+
+
+def _input_dim(module: nn.Module, tensor: str) -> tuple[int | None, str]:
+    """The input dimension of a tensor, and why no pattern can be put on it."""
     if tensor == "weight" and isinstance(module, TRANSPOSED):
         grouped = "a grouped transposed convolution has its inputs and outputs in one dimension"
-        reason = grouped if module.groups != 1 else ""
-        return WeightSite(name, tensor, module, 0, reason)
+        return 0, grouped if module.groups != 1 else ""
     if tensor == "weight" and is_transformers_conv1d(module):
-        return WeightSite(name, tensor, module, 0)
+        return 0, ""
     if tensor == "weight" and isinstance(module, EMBEDDINGS):
-        return WeightSite(name, tensor, module, 1, _unmaskable(module))
+        return 1, _unmaskable(module)
     if tensor == "weight" and isinstance(module, WEIGHTED):
-        return WeightSite(name, tensor, module, 1)
+        return 1, ""
     if tensor in ATTENTION_WEIGHTS and isinstance(module, nn.MultiheadAttention):
-        return WeightSite(name, tensor, module, 1)
-    return WeightSite(name, tensor, module, None, _unsupported(module, tensor))
+        return 1, ""
+    return None, _unsupported(module, tensor)
 
 
 def _unmaskable(embedding: nn.Embedding | nn.EmbeddingBag) -> str:

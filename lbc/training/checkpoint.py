@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -19,6 +20,7 @@ from lbc.runs.events import EpochDone
 from lbc.runs.folder import CHECKPOINT, Position
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer
+from lbc.sparsity.weight_sites import Site
 from lbc.training.failures import TrainingError
 from lbc.training.ranks import Ranks
 
@@ -28,6 +30,9 @@ FILE: Final = CHECKPOINT
 
 CHANGEABLE = ("name", "device", "data.workers", "training.checkpoint_minutes")
 """Settings that may differ when a run is resumed, because no result depends on them."""
+
+
+LIVE_SETS_KEY = re.compile(r"(?:(.+)\.)?parametrizations\.(\w+)\.0\.(?:layer\.)?packed")
 
 
 class Checkpoint(BaseModel):
@@ -59,6 +64,15 @@ class Checkpoint(BaseModel):
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
     average: dict[str, Any]
+
+    @property
+    def sparse(self) -> frozenset[str]:
+        """The weights that are sparse in the run, by ``LayerPlan.name``.
+
+        Which weights become sparse by default has changed with the versions of this program.
+        """
+        found = filter(None, map(LIVE_SETS_KEY.fullmatch, self.model))
+        return frozenset(Site(at[1] or "", at[2], None).name for at in found)
 
 
 def read_checkpoint(data: bytes, file: Path) -> Checkpoint:

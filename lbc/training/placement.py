@@ -1,9 +1,9 @@
-"""The device and memory format of a model and its images."""
+"""The device and memory format of a model."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lbc import config
 from lbc.training.failures import TrainingError
@@ -26,10 +26,3 @@ def place_model(model: nn.Module, device: torch.device, settings: config.Trainin
     if settings.channels_last:
         return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
     return model.to(device)
-
-
-def place_images(images: Tensor, device: torch.device, channels_last: bool) -> Tensor:
-    """Move the images to ``device``; 4-D images to channels-last format on request."""
-    if channels_last and images.ndim == 4:
-        return images.to(device, memory_format=torch.channels_last)
-    return images.to(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +17,7 @@ from lbc.runs.events import LayerInfo, Prepared
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
 from lbc.sparsity.score_memory import ADAM_COPIES, check_memory, plan_memory
 from lbc.sparsity.sparse_layer import Form
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsifier import Sparsifier, sparsify_planned
 
 SGD_COPIES = 3
 
@@ -72,11 +72,15 @@ def min_batch_size(experiment: Experiment, processes: int) -> int:
 
 
 def prepare(
-    experiment: Experiment, data: Dataset, processes: int = 1
+    experiment: Experiment,
+    data: Dataset,
+    processes: int = 1,
+    sparse: Collection[str] | None = None,
 ) -> tuple[nn.Module, Sparsifier, Prepared]:
     """Build the model from torch's current random state and make it sparse.
 
-    Raises ValueError as ``preview`` does, and if a batch is too small for the processes.
+    ``sparse`` names the sparse weights of the run that is resumed. Raises ValueError as
+    ``preview`` does, and if a batch is too small for the processes.
     """
     fewest, size = min_batch_size(experiment, processes), experiment.training.batch_size
     count = len(data.train.labels)
@@ -85,7 +89,7 @@ def prepare(
             f"A batch of {min(size, count)} images is too small for {processes} process(es) with "
             f"accumulate {experiment.training.accumulate}: every part needs {MIN_BATCH_SIZE}."
         )
-    model, sparsifier, seen = build_sparse(experiment, data.in_shape, data.classes)
+    model, sparsifier, seen = build_sparse(experiment, data.in_shape, data.classes, sparse)
     prepared = Prepared(
         layers=tuple(
             LayerInfo(name, layer.shape, layer.pattern, layer.blocks)
@@ -103,33 +107,31 @@ def prepare(
 
 
 def build_sparse(
-    experiment: Experiment, in_shape: tuple[int, int, int], classes: int
+    experiment: Experiment,
+    in_shape: tuple[int, int, int],
+    classes: int,
+    sparse: Collection[str] | None = None,
 ) -> tuple[nn.Module, Sparsifier, Preview]:
     """Build the experiment's model for images of ``in_shape`` and make it sparse.
 
-    Raises ValueError as ``preview`` does.
+    ``sparse`` as in ``prepare``. Raises ValueError as ``preview`` does.
     """
     model = build(experiment.model, in_shape, classes)
     cost = model_cost(model, in_shape)
-    seen = _preview(experiment, model, cost)
-    sparsifier = sparsify(
-        model,
-        experiment.pattern,
-        experiment.method,
-        scores=seen.form or "auto",
-        skip=experiment.skip,
-        overrides=experiment.layers,
-        example_inputs=cost.roles,
-        # _preview has checked the memory, with the copies that this optimiser keeps.
-        memory_limit=sys.maxsize,
-    )
-    return model, sparsifier, seen
+    seen = _preview(experiment, model, cost, sparse)
+    form = seen.form or "per_combination"
+    return model, sparsify_planned(model, seen.plans, experiment.method, form), seen
 
 
-def _preview(experiment: Experiment, model: nn.Module, cost: ModelCost) -> Preview:
+def _preview(
+    experiment: Experiment,
+    model: nn.Module,
+    cost: ModelCost,
+    sparse: Collection[str] | None = None,
+) -> Preview:
     form, copies = score_form(experiment)
     plans = plan_layers(
-        model, experiment.pattern, experiment.skip, experiment.layers, example_inputs=cost.roles
+        model, experiment.pattern, experiment.skip, experiment.layers, cost.roles, sparse
     )
     memory_form = form or "per_weight"
     check_memory(plans, memory_form, experiment.score_memory_limit, copies)

@@ -16,7 +16,6 @@ from lbc import config
 from lbc.data.batches import mix_seed
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError, first_nonfinite_gradient, first_nonfinite_layer
-from lbc.training.placement import place_images
 from lbc.training.ranks import Ranks
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -47,18 +46,18 @@ class Stepper:
         device: torch.device,
         ranks: Ranks,
     ) -> None:
-        self._model = sparsifier.model
+        self.model = sparsifier.model
         self._optimizer = optimizer
         self._settings = settings
         self._seed = seed
-        self._device = device
-        self._ranks = ranks
+        self.device = device
+        self.ranks = ranks
         scaled = settings.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=scaled)
         layers = sparsifier.layers.values()
         self._scores = [score for layer in layers for score in layer.score_parameters()]
         known = {id(score) for score in self._scores}
-        self._weights = [one for one in self._model.parameters() if id(one) not in known]
+        self._weights = [one for one in self.model.parameters() if id(one) not in known]
         self._parallel: DistributedDataParallel | None = None
         self._trainable = 0
 
@@ -74,14 +73,13 @@ class Stepper:
         self._seed_step(info.step)
         for group in self._optimizer.param_groups:
             group["lr"] = info.lr
-        self._model.train()
+        self.model.train()
         self._optimizer.zero_grad()
         model = self._training_model()
-        channels_last = self._settings.channels_last
-        images = place_images(images, self._device, channels_last)
-        labels = labels.to(self._device)
+        images = self.place(images)
+        labels = labels.to(self.device)
         count = self._settings.accumulate
-        loss = torch.zeros((), device=self._device)
+        loss = torch.zeros((), device=self.device)
         parts = zip(images.tensor_split(count), labels.tensor_split(count), strict=True)
         for number, (part, targets) in enumerate(parts, start=1):
             if self._parallel is not None:
@@ -91,7 +89,7 @@ class Stepper:
             fraction = len(part) / batch_size
             mean = self._loss(logits, targets)
             # DistributedDataParallel averages gradients over the ranks; the sum is needed.
-            scaled = self.scaler.scale(mean * (fraction * self._ranks.count))
+            scaled = self.scaler.scale(mean * (fraction * self.ranks.count))
             scaled.backward()  # type: ignore[no-untyped-call]
             loss += mean.detach() * fraction
         value = self._check_and_clip(loss, images, info)
@@ -102,7 +100,13 @@ class Stepper:
     def autocast(self) -> torch.autocast:
         """A context with the precision of the settings."""
         kind = DTYPES.get(self._settings.precision)
-        return torch.autocast(self._device.type, dtype=kind, enabled=kind is not None)
+        return torch.autocast(self.device.type, dtype=kind, enabled=kind is not None)
+
+    def place(self, images: Tensor) -> Tensor:
+        """Move the images to the device; 4-D images to channels-last format if the model is."""
+        if self._settings.channels_last and images.ndim == 4:
+            return images.to(self.device, memory_format=torch.channels_last)
+        return images.to(self.device)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         smoothing = self._settings.label_smoothing
@@ -111,13 +115,13 @@ class Stepper:
     def _check_and_clip(self, loss: Tensor, images: Tensor, info: StepInfo) -> float:
         """Clip the gradients; return the loss. Raises TrainingError if a value is not finite."""
         self.scaler.unscale_(self._optimizer)
-        norms = [_norm(group, self._device) for group in (self._weights, self._scores)]
+        norms = [_norm(group, self.device) for group in (self._weights, self._scores)]
         value, norm, score_norm = torch.stack([loss, *norms]).tolist()
         scaled = self.scaler.is_enabled()
         if not isfinite(value):
             raise self._divergence("loss", value, info, self._first_nonfinite(images))
         if not scaled and not (isfinite(norm) and isfinite(score_norm)):
-            where = first_nonfinite_gradient(self._model)
+            where = first_nonfinite_gradient(self.model)
             if where:  # otherwise all gradients are finite, and only the norm overflows
                 bad = norm if not isfinite(norm) else score_norm
                 raise self._divergence("gradient", bad, info, where)
@@ -135,9 +139,9 @@ class Stepper:
 
         def forward() -> None:
             with self.autocast():
-                self._model(images)
+                self.model(images)
 
-        return first_nonfinite_layer(self._model, forward)
+        return first_nonfinite_layer(self.model, forward)
 
     def _divergence(self, what: str, value: float, info: StepInfo, where: str) -> TrainingError:
         first = f", first {where}" if where else ""
@@ -147,7 +151,7 @@ class Stepper:
         )
 
     def _seed_step(self, step: int) -> None:
-        torch.manual_seed(mix_seed(self._seed, step, self._ranks.rank))
+        torch.manual_seed(mix_seed(self._seed, step, self.ranks.rank))
 
     def _training_model(self) -> nn.Module:
         """Return the model, wrapped in DistributedDataParallel if there are several ranks.
@@ -155,9 +159,9 @@ class Stepper:
         The wrapper is rebuilt when scores are frozen, because it must know at its construction
         which parameters receive gradients.
         """
-        if self._ranks.count == 1:
-            return self._model
-        trainable = sum(one.requires_grad for one in self._model.parameters())
+        if self.ranks.count == 1:
+            return self.model
+        trainable = sum(one.requires_grad for one in self.model.parameters())
         if self._parallel is None or trainable != self._trainable:
             self._parallel = None  # also removes its hooks
             self._trainable = trainable
@@ -169,8 +173,8 @@ class Stepper:
             # Newer versions of torch rename an option; the new name is unknown to older ones.
             warnings.simplefilter("ignore", FutureWarning)
             return DistributedDataParallel(
-                self._model,
-                device_ids=[self._device.index] if self._device.type == "cuda" else None,
+                self.model,
+                device_ids=[self.device.index] if self.device.type == "cuda" else None,
                 broadcast_buffers=False,  # Ranks.broadcast_buffers does it once per epoch
             )
 

@@ -78,8 +78,7 @@ class Trainer:
         self._resume = resume
         self._ranks = ranks
         self._recorder = Recorder(folder, self._on_disk_full if attended else None)
-        self._step = 0
-        self._loss_sum, self._seen = 0.0, 0
+        self._step, self._loss_sum, self._seen = 0, 0.0, 0
         self._seconds = self._saved_at = 0.0
         self._last: EpochDone | None = None
         self._prepared: Prepared
@@ -119,7 +118,9 @@ class Trainer:
             checkpoint = checkpoints.read_on_all_ranks(self._folder, experiment, self._ranks)
         torch.manual_seed(experiment.seed)
         self._data = load(experiment.data)
-        model, self._sparsifier, self._prepared = prepare(experiment, self._data, self._ranks.count)
+        sparse = checkpoint.sparse if checkpoint else None
+        prepared = prepare(experiment, self._data, self._ranks.count, sparse)
+        model, self._sparsifier, self._prepared = prepared
         self._loader = Loader(
             self._data,
             experiment.data,
@@ -216,10 +217,9 @@ class Trainer:
         try:
             if self._ranks.count > 1:
                 raise ValueError("Pinning and banning need a run in a single process.")
-            pins = intervention.action == "pin"
-            apply = self._sparsifier.pin if pins else self._sparsifier.ban
-            layer, combination = intervention.layer, intervention.combination
-            apply(layer, combination, intervention.block, self._optimizer)
+            at = intervention
+            apply = self._sparsifier.pin if at.action == "pin" else self._sparsifier.ban
+            apply(at.layer, at.combination, at.block, self._optimizer)
         except ValueError as error:
             self._emit(InterventionRefused(str(error)))
             return
@@ -326,24 +326,16 @@ class Trainer:
 
     def _evaluate(self) -> tuple[float, float]:
         with self._average.applied() if self._average else nullcontext():
-            return evaluate(
-                self._model,
-                self._loader,
-                self._device,
-                self._ranks,
-                self.experiment.training.channels_last,
-                self._stepper.autocast,
-                self._call_watch,
-            )
+            return evaluate(self._stepper, self._loader, self._call_watch)
 
     def _finish(self, status: Literal["finished", "stopped"]) -> Finished:
         self._call_watch()
-        state = self._state(status)
         if status == "finished":
             with self._average.applied() if self._average else nullcontext():
                 self._recorder.write_model(self._sparsifier)
         else:
             self._save()
+        state = self._state(status)
         self._recorder.write_state(state)
         return Finished(status, state.accuracy, state.density, self._seconds, self._recorder.folder)
 

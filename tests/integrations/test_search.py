@@ -38,7 +38,7 @@ def test_methods_without_trained_scores_take_any_optimizer(method: str) -> None:
     search = Search(sparsify(model, "2:4", method), Schedule(end=2), "epoch")
     assert search.find_optimizer([optimizer]) is None
     search.advance(2, [optimizer])
-    search.finish(finalize=False)  # does not warn
+    search.finish()  # does not warn
 
 
 def test_by_epoch_only_complete_epochs_count_and_by_step_every_fraction() -> None:
@@ -61,9 +61,9 @@ def test_another_rhythm_is_refused() -> None:
 
 def test_a_search_that_is_not_over_is_reported() -> None:
     sparsifier = three_layers()
-    search = Search(sparsifier, Schedule(end=2), "epoch")
+    search = Search(sparsifier, Schedule(end=2), finalize=True)
     with pytest.warns(UserWarning, match="2 sparse layers still hold several combinations"):
-        search.finish(finalize=True)
+        search.finish()
     assert not sparsifier.layers
 
 

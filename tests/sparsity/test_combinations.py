@@ -55,7 +55,7 @@ def test_members_and_incidence_are_those_of_torch(pattern: Pattern) -> None:
     expected = list(itertools.combinations(range(pattern.m), pattern.n))
     assert [tuple(row) for row in pattern.member_array.tolist()] == expected
     assert np.array_equal(pattern.members.numpy(), pattern.member_array)
-    assert np.array_equal(pattern.combinations.numpy(), pattern.incidence_array)
+    assert np.array_equal(pattern.incidence().numpy(), pattern.incidence_array)
     for array in (pattern.member_array, pattern.incidence_array):
         assert not array.flags.writeable
     assert pattern.incidence_array.dtype == np.bool_

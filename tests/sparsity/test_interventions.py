@@ -54,7 +54,7 @@ def test_the_mask_of_a_block_shrinks_with_its_live_set() -> None:
     expected = torch.ones(16, 4, dtype=torch.bool)
     for block, combination in ((5, 0), (15, 4), (0, 2)):
         sparsifier.pin("", combination, block)
-        expected[block] = layer.pattern.combinations[combination]
+        expected[block] = layer.pattern.incidence()[combination]
         assert torch.equal(layer.pattern.to_blocks(sparsifier.mask("")), expected)
     for combination in (0, 1, 2):
         sparsifier.ban("", combination, 9)

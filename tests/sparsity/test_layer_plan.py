@@ -267,7 +267,7 @@ def test_a_plan_has_whole_numbers_and_a_flag() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Bilinear(8, 8, 8), nn.Linear(8, 4))
     linear, bilinear, _ = plan_layers(model, "2:4")
     assert isinstance(linear.blocks, int) and linear.blocks == 16
-    assert linear.overridden is False and bilinear.input_dim == 1
+    assert linear.overridden is False and bilinear.input_dim is None
 
 
 def test_all_names_of_a_shared_weight_are_given() -> None:

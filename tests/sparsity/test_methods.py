@@ -231,10 +231,10 @@ def test_sr_ste_live_set_follows_the_mask_when_asked() -> None:
         layer.parametrizations.weight.original.copy_(torch.randn(4, 8))  # type: ignore[union-attr, operator]
     layer(torch.zeros(1, 8))
     sparsifier.sync_live_sets()
-    held = sparsifier.layers[""].pattern.combinations[sparsifier.layers[""].winners()]
+    held = sparsifier.layers[""].pattern.incidence()[sparsifier.layers[""].winners()]
     assert torch.equal(held, sparsifier.layers[""].pattern.to_blocks(sparsifier.mask("")))
     assert torch.equal(sparsifier.live("").sum(dim=1), torch.ones(8, dtype=torch.long))
-    live = sparsifier.live("").float() @ sparsifier.layers[""].pattern.combinations.float()
+    live = sparsifier.live("").float() @ sparsifier.layers[""].pattern.incidence().float()
     assert torch.equal(live.bool(), held)
 
 

@@ -77,9 +77,9 @@ def test_a_weight_that_is_not_contiguous_has_the_same_blocks() -> None:
 def test_combinations_are_in_lexicographic_order(pattern: Pattern) -> None:
     expected = list(itertools.combinations(range(pattern.m), pattern.n))
     assert [tuple(row) for row in pattern.members.tolist()] == expected
-    held = [tuple(row.nonzero().flatten().tolist()) for row in pattern.combinations]
+    held = [tuple(row.nonzero().flatten().tolist()) for row in pattern.incidence()]
     assert held == expected
-    assert pattern.combinations.dtype == torch.bool
+    assert pattern.incidence().dtype == torch.bool
     assert pattern.count == len(expected)
 
 
@@ -87,7 +87,7 @@ def test_combinations_are_in_lexicographic_order(pattern: Pattern) -> None:
 def test_the_initial_score_shares_one_among_the_combinations_of_a_position(
     pattern: Pattern,
 ) -> None:
-    holding_the_first = int(pattern.combinations[:, 0].sum())
+    holding_the_first = int(pattern.incidence()[:, 0].sum())
     assert pattern.initial_score == 1 / holding_the_first
     assert pattern.density == pattern.n / pattern.m
 
@@ -182,4 +182,4 @@ def test_a_weight_that_blocks_do_not_fit_is_refused(shape: tuple[int, ...], said
 @pytest.mark.parametrize("text", ["1:2", "2:4", "1:16", "3:7", "4:8", "8:16"])
 def test_a_combination_is_found_by_what_it_holds(text: str) -> None:
     pattern = Pattern.parse(text)
-    assert pattern.index_of(pattern.combinations).tolist() == list(range(pattern.count))
+    assert pattern.index_of(pattern.incidence()).tolist() == list(range(pattern.count))

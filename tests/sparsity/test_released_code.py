@@ -181,6 +181,6 @@ def test_the_incidence_is_in_no_parameter_buffer_or_checkpoint(form: Form) -> No
         "0.bias", f"{lbc}.original", f"{lbc}.0.{scores}", f"{lbc}.0.mask", f"{lbc}.0.packed",
         "2.weight", "2.bias",
     }  # fmt: skip
-    incidence = Pattern(2, 4).combinations
+    incidence = Pattern(2, 4).incidence()
     for tensor in [*model.parameters(), *model.buffers()]:
         assert tensor.shape != incidence.shape

@@ -21,7 +21,7 @@ def test_removal_keeps_the_best_and_the_mask_is_their_union(form: Form) -> None:
         best = scores[name].topk(2, dim=1).indices
         live = torch.zeros_like(scores[name], dtype=torch.bool).scatter_(1, best, True)
         assert torch.equal(sparsifier.live(name), live)
-        held = live.float() @ at.pattern.combinations.float() > 0
+        held = live.float() @ at.pattern.incidence().float() > 0
         assert torch.equal(sparsifier.mask(name), at.pattern.from_blocks(held, at.shape))
         assert torch.equal(sparsifier.scores(name) == -torch.inf, ~live)
         assert torch.equal(at.winners(), scores[name].argmax(dim=1))

@@ -14,7 +14,7 @@ from lbc.sparsity.sparse_layer import Form
 
 def planned(name: str, shape: tuple[int, ...], pattern: Pattern | None) -> LayerPlan:
     reason = "" if pattern else "the classifier"
-    return LayerPlan(name, "Conv1d", shape, pattern, reason, False, name, "weight", 1)
+    return LayerPlan(name, "weight", 1, "Conv1d", shape, pattern, reason, False)
 
 
 SHAPE = (8, 16, 3)

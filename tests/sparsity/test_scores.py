@@ -284,7 +284,7 @@ def test_removal_in_small_chunks_is_removal_at_once(
     monkeypatch.setattr("lbc.sparsity.sparse_layer.CHUNK_CELLS", 7 * 70)
     sparsifier.remove(11)
     assert torch.equal(sparsifier.live(""), scores >= scores.sort(1).values[:, -11:-10])
-    held = sparsifier.live("").float() @ at.pattern.combinations.float() > 0
+    held = sparsifier.live("").float() @ at.pattern.incidence().float() > 0
     assert torch.equal(sparsifier.mask(""), at.pattern.from_blocks(held, at.shape))
     assert torch.equal(at.winners(), scores.argmax(dim=1))
 

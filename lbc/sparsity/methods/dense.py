@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
-from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
@@ -22,12 +19,6 @@ class DenseLayer(MagnitudeLayer):
 
     def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
         return self.pattern.count
-
-    def choose(
-        self, _live: int, /, _scored: Callable[[int], object] = lambda _: None
-    ) -> tuple[LiveSets, Tensor]:
-        """Nothing is ever removed."""
-        return self.live_sets, self.mask
 
     def forward(self, weight: Tensor) -> Tensor:
         self.see(weight)

@@ -1,7 +1,8 @@
 """LBC: a learnable score for every combination, the low-scored ones removed step by step.
 
 Zhang et al., "Learning Best Combination for Efficient N:M Sparsity", NeurIPS 2022.
-W̃ = b ⊙ W with b_j = 1 where some live combination holds j; ∂L/∂s_c = Σ_{j∈c} W_j ∂L/∂W̃_j.
+W̃ = b ⊙ W with b_j = 1 where some live combination holds j; ∂L/∂W = b ⊙ ∂L/∂W̃, and for every live
+combination c ∂L/∂s_c = Σ_{j∈c} W_j ∂L/∂W̃_j.
 """
 
 from __future__ import annotations

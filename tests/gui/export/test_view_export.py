@@ -186,7 +186,7 @@ def test_saved_scores_are_the_librarys_own(
         assert held["scores"].dtype == np.float32
         assert np.array_equal(held["scores"], scores)
         assert np.isneginf(held["scores"]).any()
-        assert np.array_equal(held["combinations"], snapshot.pattern.combinations.numpy())
+        assert np.array_equal(held["combinations"], snapshot.pattern.incidence().numpy())
         assert tuple(held["shape"]) == (8, 16)
         assert (str(held["layer"]), str(held["pattern"]), held["epoch"]) == ("model", "2:4", 1.5)
     rows = table(save(keeping, "save_data", "scores.csv"))
