@@ -70,6 +70,8 @@ class _TerminalView:
                 self._progress.console.print(f"Sparse layers: {names}")
                 for name, reason in event.skipped:
                     self._progress.console.print(f"Dense: {name} ({reason})")
+                for note in event.data_notes:
+                    self._progress.console.print(note)
             case Resumed():
                 step = event.steps[-1].step if event.steps else 0
                 self._progress.console.print(f"Resuming after step {step:,}")

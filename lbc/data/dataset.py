@@ -77,6 +77,7 @@ class Dataset:
     """A training and a test split of images of ``in_shape`` (channels, height, width).
 
     ``mean`` and ``std``, float32 (channels, 1, 1), are the statistics that ``normalise`` uses.
+    ``notes``: sentences for the log on what was done with the files.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Dataset:
     in_shape: tuple[int, int, int]
     mean: Tensor
     std: Tensor
+    notes: tuple[str, ...] = ()
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return (images - mean) / std as float32, for images (b, channels, H, W)."""
