@@ -14,11 +14,14 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import rich.console
 from rich.segment import Segment
 from rich.text import Text
+
+from lbc.files.home import expanded
 
 PIPE_WIDTH = 200
 """Width of tables in a pipe or file."""
@@ -83,7 +86,11 @@ class Console(rich.console.Console):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors quote arguments printably."""
+    """A parser that expands ``~`` in paths, and whose errors quote arguments printably."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.register("type", Path, expanded)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         super().exit(status, message and printable(message))

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lbc.cli.console import Console
 from lbc.files.atomic import write_atomically
+from lbc.files.os_errors import explain
 
 if TYPE_CHECKING:
     from lbc.latency.cases import Case
@@ -232,7 +233,7 @@ class _TerminalView:
             save_measurements(self._json, tuple(self._measured.values()))
         except OSError as error:
             if self.written:
-                self._errors.print(f"{self._json} could not be written: {error.strerror}.")
+                self._errors.print(explain(error, f"{self._json} could not be written"))
             self.written = False
         else:
             self.written = True
@@ -277,7 +278,7 @@ def _write_csv(path: Path | None, results: tuple[Measurement, ...], errors: Cons
     try:
         write_atomically(path, lambda file: file.write(text))
     except OSError as error:
-        errors.print(f"{path} could not be written: {error.strerror}.")
+        errors.print(explain(error, f"{path} could not be written"))
         return False
     return True
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from lbc.cli import compare, data, export, inspect, latency, layers, report, train
 from lbc.cli.console import Console, Parser, flush_streams, prepare_streams
 from lbc.config.strict_yaml import ExperimentError
+from lbc.files.os_errors import explain
 
 COMMANDS = {
     "train": train,
@@ -47,7 +48,7 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
     except BrokenPipeError:
         return FAILED
     except OSError as error:
-        errors.print(f"{error.filename or 'The disk'}: {error.strerror or error}.")
+        errors.print(explain(error, f"{error.filename or 'The output'} failed"))
         return FAILED
     except KeyboardInterrupt:
         return STOPPED

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lbc.files.os_errors import explain
+
 SPLIT_SEED = 0
 """The split does not depend on the experiment's seed, so that all runs share the test images."""
 
@@ -24,7 +26,7 @@ class DataError(Exception):
     @classmethod
     def unreadable(cls, path: Path, error: OSError) -> DataError:
         """For a file or folder that the operating system fails to read."""
-        return cls(f"{path} cannot be read ({error.strerror or error}): check its permissions.")
+        return cls(explain(error, f"{path} cannot be read"))
 
 
 class Box(NamedTuple):
