@@ -63,7 +63,8 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
 
 def _download(files: Sequence[RemoteFile], folder: Path) -> None:
-    from lbc.download.transfer import fetch, unpack
+    from lbc.download.archive import unpack
+    from lbc.download.transfer import fetch
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), console=Console(stderr=True)) as progress:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,9 +37,11 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress = lambda done, to
     """
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel(logging.WARNING)  # ``progress`` replaces its messages
-    downloader = _ResumingDownloader(folder / f"{remote.name}.part", progress)
+    downloader = _ResumingDownloader(remote, folder / f"{remote.name}.part", progress)
     try:
-        pooch.retrieve(remote.url, f"md5:{remote.md5}", remote.name, folder, downloader=downloader)
+        pooch.retrieve(
+            remote.url, f"sha256:{remote.sha256}", remote.name, folder, downloader=downloader
+        )
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else "nothing"
         raise DownloadError(
@@ -55,27 +55,17 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress = lambda done, to
         ) from error
     except ValueError as error:  # how pooch reports a wrong checksum
         raise DownloadError(
-            f"{remote.url} sent a file whose checksum is not {remote.md5}; the file was deleted: "
-            f"run the command again, or get {remote.name} from another source."
+            f"{remote.url} sent a file whose SHA-256 is not {remote.sha256}; it was deleted: run "
+            f"the command again, or get {remote.name} from another source."
         ) from error
     return folder / remote.name
-
-
-def unpack(archive: Path) -> None:
-    """Unpack a .zip or .tar.gz into its own folder. Raises DownloadError if it is neither."""
-    processor = pooch.Unzip if archive.suffix == ".zip" else pooch.Untar
-    try:
-        processor(extract_dir=".")(str(archive), "download", None)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise DownloadError(
-            f"{archive} cannot be unpacked ({error}): delete it and run the command again."
-        ) from error
 
 
 class _ResumingDownloader:
     """A downloader for pooch that keeps an interrupted download in ``part`` and resumes it."""
 
-    def __init__(self, part: Path, progress: Progress) -> None:
+    def __init__(self, remote: RemoteFile, part: Path, progress: Progress) -> None:
+        self._remote = remote
         self._part = part
         self._progress = progress
 
@@ -86,7 +76,7 @@ class _ResumingDownloader:
         if received:
             headers["Range"] = f"bytes={received}-"
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
-            if response.status_code != requests.codes.range_not_satisfiable:
+            if not received or response.status_code != requests.codes.range_not_satisfiable:
                 response.raise_for_status()
                 self._receive(response, received)
             elif _content_range(r"bytes \*/(\d+)", response) != received:  # not complete: restart
@@ -100,15 +90,27 @@ class _ResumingDownloader:
             received = 0
         elif _content_range(r"bytes (\d+)-", response) != received:
             raise requests.ConnectionError("the server sent a different range than requested")
-        length = response.headers.get("Content-Length")
-        total = received + int(length) if length else None
+        total = self._remote.size
+        length = response.headers.get("Content-Length", "")
+        self._check(received + int(length) if length.isdecimal() else total)
         self._progress(received, total)
         with self._part.open("ab" if received else "wb") as file:
             for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+                if received + len(chunk) > total:
+                    self._check(received + len(chunk))
                 received += file.write(chunk)
                 self._progress(received, total)
-        if total is not None and received < total:
+        if received < total:
             raise requests.ConnectionError("the connection was lost")
+
+    def _check(self, size: int) -> None:
+        """Raise DownloadError if a server sends ``size`` bytes that are not those of the file."""
+        if size != self._remote.size:
+            self._part.unlink(missing_ok=True)
+            raise DownloadError(
+                f"{self._remote.url} sends {size:,} bytes instead of {self._remote.size:,}; "
+                f"nothing was kept: get {self._remote.name} from another source."
+            )
 
 
 def _content_range(pattern: str, response: requests.Response) -> int | None:
