@@ -13,6 +13,7 @@ import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,9 +27,9 @@ from lbc.files.home import expanded
 PIPE_WIDTH = 200
 """Width of tables in a pipe or file."""
 
-# C0 (except newline and tab), DEL and C1; marks, embeddings, overrides and isolates of direction.
+# C0 (except newline), DEL and C1; marks, embeddings, overrides and isolates of direction.
 _CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 _ASCII = {
     "×": "x", "−": "-", "–": "-", "—": "-", "±": "+/-", "→": "->", "←": "<-", "…": "...", "·": "*",
@@ -43,8 +44,9 @@ def printable(text: str) -> str:
 
 
 def prepare_streams() -> None:
-    """Let standard output and error accept every character, and exist."""
+    """Let standard output and error accept every character, and exist; make warnings printable."""
     codecs.register_error("ascii_signs", _ascii_signs)
+    warnings.formatwarning = lambda message, *_: f"Warning: {printable(str(message))}\n"
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

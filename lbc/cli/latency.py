@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
         for dtype in request.dtypes:
             for backend in request.backends:
                 job, result = request.job(dtype, backend), f"latency-{dtype}-{backend}.ndjson"
-                Console().print(command_for_server(job, result, options.python or "python3"))
+                print(command_for_server(job, result, options.python or "python3"))
         return DONE
     view = _TerminalView(errors, options.json, strict=bool(options.backend))
     measurements = view.measure(request)

@@ -81,7 +81,7 @@ def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -
     try:
         run = open_unfinished(options.resume)
     except RunFinishedError as finished:
-        Console().print(finished)
+        Console().print(str(finished))
         return DONE
     except RunError as error:
         errors.print(str(error))

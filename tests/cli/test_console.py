@@ -42,7 +42,7 @@ def test_control_characters_and_markup_are_printed_literally(
     line, *rows = capsys.readouterr().out.splitlines()
     assert line == SHOWN
     assert SHOWN in rows[3] and len({len(row) for row in rows}) == 1
-    assert printable("a\tb\nc ü 漢") == "a\tb\nc ü 漢"
+    assert printable("a\tb\nc ü 漢") == "a\\tb\nc ü 漢"
 
 
 def test_errors_about_arguments_and_files_are_printable(

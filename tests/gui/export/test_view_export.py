@@ -249,7 +249,7 @@ def test_whatever_goes_wrong_while_saving_is_told_and_nothing_is_lost(
         raise error
 
     sentence = told(qtbot, keeping, lambda: keeping.save(mine, {".csv": fails}))
-    assert sentence.startswith(f"{mine} could not be written: ")
+    assert sentence.startswith(f"{mine} could not be written")
     if error is MemoryError:
         assert sentence.endswith("there is not enough memory.")
     qtbot.waitUntil(lambda: not keeping.running, timeout=SECONDS)
