@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     reason = why_no_window()
     if reason is None:
-        return show_window(experiment, options.runs, options.start, options.inspect, run)
+        return show_window(experiment, options.runs.absolute(), options.start, options.inspect, run)
     Console(stderr=True).print(reason)
     if not options.start:
         return 1

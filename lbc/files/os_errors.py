@@ -10,7 +10,7 @@ _REMEDIES = {
     errno.EROFS: "choose a folder on a disk that can be written",
     errno.ENOSPC: "free disk space",
     errno.EDQUOT: "delete files of yours, or have your disk quota raised",
-    errno.EFBIG: "raise the limit on the size of files, or choose another disk",
+    errno.EFBIG: "choose a smaller file or another disk, or raise the limit on the size of files",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "choose another path, as a part of this one is a file",
     errno.EISDIR: "choose a file, not a folder",

@@ -55,7 +55,10 @@ class Replay:
             self.layers: tuple[LayerInfo, ...] = read_layers(self.path)
         except OSError as error:
             raise ValueError(
-                explain(error, f"{self.path} cannot be read, so no moment of this run can be shown")
+                explain(
+                    error,
+                    f"{self.path} cannot be read, so no moment of this run can be shown again",
+                )
             ) from error
         self._places = {info.name: at for at, info in enumerate(self.layers)}
         self.moments: tuple[MomentInfo, ...] = ()

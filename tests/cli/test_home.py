@@ -14,6 +14,7 @@ from lbc.config import NpzFile, load_experiment
 from lbc.data import describe
 from lbc.files.home import expanded
 from lbc.latency.place import Place, command_for_server
+from lbc.runs.new_folder import RUNS
 from lbc_gui.app import _parser
 
 EXPERIMENT = """
@@ -46,10 +47,13 @@ def test_the_command_line_expands_options_and_keeps_the_experiment_as_typed(home
     assert all((home / name).is_file() for name in ("run.html", "bad.csv", "net.safetensors"))
 
 
-def test_the_window_expands_its_arguments(home: Path) -> None:
+def test_the_window_expands_its_arguments_and_keeps_runs_where_the_command_line_does(
+    home: Path,
+) -> None:
     options = _parser().parse_args(["~/q.yaml", "--runs", "~/r", "--inspect", "~/a.pt"])
     assert (options.experiment, options.runs) == (home / "q.yaml", home / "r")
     assert options.inspect == [home / "a.pt"]
+    assert _parser().parse_args([]).runs == RUNS
 
 
 def test_relative_paths_are_those_of_the_experiment_and_unknown_users_are_names(
