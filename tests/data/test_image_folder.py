@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from lbc import config
+from lbc.cli.console import Console
+from lbc.cli.terminal import train_in_terminal
+from lbc.config import Experiment
 from lbc.data import DataError, Loader, describe, load
 from lbc.data.dataset import Box
+from lbc.runs.events import Event
+from lbc.training.trainer import Trainer
+from lbc_gui.run.log_panel import describe as describe_event
 
 FORMATS = ["png", "jpg", "bmp", "webp", "gif", "tif"]
 
@@ -284,3 +291,16 @@ def test_the_first_frame_of_an_animation_is_read(root: Path) -> None:
     images = load(folder(root)).train.read(torch.arange(6, 9))
     expected = torch.tensor([10, 20, 30])[None, :, None, None]
     assert float((images - expected).abs().max()) <= 8
+
+
+def test_the_terminal_and_the_log_say_what_was_done_with_the_files(
+    root: Path, quick: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"name": "folder", "folder": root, "size": 8, "resize": 8, "workers": 0}
+    experiment = quick(data=data, training={"epochs": 2, "batch_size": 4})
+    events: list[Event] = []
+    Trainer(experiment, None, emit=events.append).train()
+    train_in_terminal(experiment, root / "run", Console())
+    note = f"Ignored in {root}, as no images: train/cat/notes.txt."
+    assert note in capsys.readouterr().out
+    assert describe_event(events[0]).endswith(note)
