@@ -10,6 +10,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -72,7 +73,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.declares_length:
             self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        self.wfile.write(content[start:][: self.server.breaks_after])
+        with suppress(ConnectionError):  # the client leaves when it has seen enough
+            self.wfile.write(content[start:][: self.server.breaks_after])
 
     def log_message(self, format: str, *args: object) -> None:
         pass
