@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
+
+from lbc.cli.console import Console
 
 if TYPE_CHECKING:
     from lbc.comparison.trials import Trial
@@ -45,7 +46,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
     experiment = load_experiment(options.experiment, options.set)
     out: Path = options.out or Path("comparisons") / experiment.name
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     try:
         methods = [check_method(name.strip()) for name in options.methods.split(",")]
         patterns = [Pattern.parse(text.strip()) for text in options.patterns.split(",")]
@@ -77,7 +78,7 @@ def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
         begun = is_begun(trial)
         if trial.accuracy is not None:
             continue
-        console.print(f"{number} of {len(trials)}: {trial.folder.name}", markup=False)
+        console.print(f"{number} of {len(trials)}: {trial.folder.name}")
         finished = train_in_terminal(trial.experiment, trial.folder, console, resume=begun)
         if finished.status == "stopped":
             return False
@@ -96,4 +97,4 @@ def _print(
         table.add_row(*format_row(row))
     console.print(table)
     for path in write_report(out, trials, rows, baseline):
-        console.print(f"Wrote {path}", markup=False)
+        console.print(f"Wrote {path}")

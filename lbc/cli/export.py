@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from lbc.cli.console import Console
 
 DONE, INVALID_INPUT = 0, 2
 
@@ -36,7 +36,8 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     except ExportError as error:
         errors.print(str(error))
         return INVALID_INPUT
+    console = Console()
     if not trained.decided:
-        print("The search was unfinished: each block has its best combination so far.")
-    print(message)
+        console.print("The search was unfinished: each block has its best combination so far.")
+    console.print(message)
     return DONE

@@ -67,12 +67,14 @@ class _TerminalView:
             case Prepared():
                 self._progress.update(self._task, total=event.steps, description="training")
                 names = ", ".join(f"{layer.name} {layer.pattern}" for layer in event.layers)
-                self._progress.console.print(f"Sparse layers: {names}", highlight=False)
+                self._progress.console.print(f"Sparse layers: {names}")
                 for name, reason in event.skipped:
-                    self._progress.console.print(f"Dense: {name} ({reason})", highlight=False)
+                    self._progress.console.print(f"Dense: {name} ({reason})")
+                for note in event.data_notes:
+                    self._progress.console.print(note)
             case Resumed():
                 step = event.steps[-1].step if event.steps else 0
-                self._progress.console.print(f"Resuming after step {step:,}", highlight=False)
+                self._progress.console.print(f"Resuming after step {step:,}")
                 self._progress.update(self._task, completed=step)
             case StepDone():
                 self._progress.update(self._task, completed=event.step)
@@ -84,7 +86,6 @@ class _TerminalView:
                     f"epoch {event.epoch:3d}   loss {event.train_loss:.4f}   "
                     f"accuracy {event.accuracy:.2%}   live {max(event.live):4d}   "
                     f"density {event.density:.1%}",
-                    highlight=False,
                 )
             case _:
                 pass
@@ -92,7 +93,7 @@ class _TerminalView:
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("steps"),

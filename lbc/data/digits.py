@@ -26,7 +26,9 @@ def load_digits() -> Dataset:
             images, labels = arrays["images"], arrays["labels"]
     except FileNotFoundError as error:
         raise DataError(str(error)) from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except OSError as error:
+        raise DataError.unreadable(path, error) from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"The shipped {path} is damaged: reinstall the package.") from error
     return split_dataset(
         "digits",

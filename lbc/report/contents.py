@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
-from lbc.config import load_experiment
-from lbc.config.strict_yaml import ExperimentError
+from lbc.config import dump_experiment, load_experiment
+from lbc.config.strict_yaml import SIZE_LIMIT, ExperimentError
 from lbc.report.layer_summary import LayerSummary, summarise_layer
 from lbc.runs.folder import EPOCH_COLUMNS, STEP_COLUMNS, RunState
 from lbc.runs.history_reader import Replay
@@ -90,12 +90,7 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunSummary:
     ``cancel`` is set, and OSError if a file cannot be read.
     """
     state = _read_state(folder)
-    yaml = folder / "experiment.yaml"
-    try:
-        experiment = yaml.read_bytes().decode("utf-8", "replace")
-        planned = load_experiment(yaml).training.epochs
-    except ExperimentError:  # perhaps of another version: show its text
-        planned = None
+    experiment, planned = _read_experiment(folder / "experiment.yaml")
     return RunSummary(
         folder=folder,
         state=state,
@@ -123,6 +118,21 @@ def _read_state(folder: Path) -> RunDocument:
         raise ReportError(
             f"{folder / 'run.json'} is not what a run writes: its entry {key!r} cannot be used."
         ) from error
+
+
+def _read_experiment(file: Path) -> tuple[str, int | None]:
+    """The experiment as text, and its epochs.
+
+    What ``file`` links to may be anything: it is shown only if it is an experiment.
+    """
+    try:
+        experiment = load_experiment(file)
+    except ExperimentError:  # perhaps of another version, which begins alike
+        with file.open("rb") as stream:
+            content = stream.read(SIZE_LIMIT)
+        known = content.startswith(b"version:")
+        return content.decode("utf-8", "replace") if known else "(This is no experiment.)", None
+    return dump_experiment(experiment), experiment.training.epochs
 
 
 def _read_columns(path: Path, names: tuple[str, ...]) -> Columns:

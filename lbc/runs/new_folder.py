@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+RUNS = Path("runs")
+"""Folder of the runs, in the working directory, for the command line and the window."""
+
 
 def new_run_path(parent: Path, name: str) -> Path:
     """A path below ``parent`` that does not exist: name and time, and a number if needed."""

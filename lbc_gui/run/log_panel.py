@@ -46,10 +46,11 @@ def describe(event: Event | Failed) -> str:
     match event:
         case Prepared():
             dense = ", ".join(f"{name} ({reason})" for name, reason in event.skipped)
-            return (
+            ready = (
                 f"Ready: {len(event.layers)} sparse layers, {event.steps:,} steps in "
                 f"{event.epochs} epochs. Dense: {dense or 'none'}."
             )
+            return " ".join([ready, *event.data_notes])
         case Started():
             return f"Training starts; the run is kept in {event.folder}."
         case Resumed():

@@ -97,7 +97,8 @@ def test_a_run_folder_that_is_deleted_is_told_and_another_run_can_be_opened(
     kept = Path(shutil.copytree(folder, tmp_path / "kept"))
     shutil.rmtree(folder)
     window.view_state.go_to(1)
-    told(qtbot, window, f"{folder / FILE} cannot be read: No such file or directory.")
+    missing = "cannot be read (No such file or directory): check the path."
+    told(qtbot, window, f"{folder / FILE} {missing}")
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
         window.view_state.go_live()
     assert got.args[0].request.moment is None
