@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 from lbc.sparsity.live_sets import LiveSets, keep_best, pack, rows_of
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.state_identity import identity_tensor
 
 Form = Literal["per_weight", "per_combination"]
 
@@ -31,8 +32,8 @@ CHUNK_CELLS = 1 << 18
 HALF = (torch.float16, torch.bfloat16)
 """Types in which a network may compute, but scores are never stored."""
 
-KEPT = ("packed", "mask")
-"""What a state dict holds of a layer besides its scores."""
+KEPT = ("packed", "mask", "identity")
+"""What a state dict holds of a layer besides its scores; the last is absent in those of 0.1.0."""
 
 
 @lru_cache(maxsize=64)
@@ -58,6 +59,9 @@ class SparseLayer(nn.Module):
     average does not average them. The layers of a ``torch.optim.swa_utils.AveragedModel`` have the
     masks of the model that is averaged, whatever is removed there.
     """
+
+    form: Form | None = None
+    """How scores are stored, if they are trained."""
 
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__()
@@ -112,6 +116,11 @@ class SparseLayer(nn.Module):
         """Bring the live sets in line with the mask, if forward passes change it."""
 
     # -- reading --------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> str:
+        """N:M, method and form of scores: a state of another one is not loaded."""
+        return " ".join(filter(None, (str(self.pattern), self.method, self.form)))
 
     @property
     def searching(self) -> bool:
@@ -266,6 +275,7 @@ class SparseLayer(nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + "packed"] = self.live_sets.stored
         destination[prefix + "mask"] = self.mask
+        destination[prefix + "identity"] = identity_tensor(self.identity)
 
     def _load_from_state_dict(
         self,
@@ -282,11 +292,11 @@ class SparseLayer(nn.Module):
         )
         names = [prefix + name for name in KEPT]
         unexpected_keys[:] = [key for key in unexpected_keys if key not in names]
-        absent = [name for name in names if name not in state_dict]
+        absent = [name for name in names[:2] if name not in state_dict]
         if absent:
             missing_keys.extend(absent)
             return
-        packed, mask = (state_dict[name].to(self.mask.device) for name in names)
+        packed, mask = (state_dict[name].to(self.mask.device) for name in names[:2])
         try:
             if mask.shape != self.mask.shape:
                 raise ValueError(
@@ -294,6 +304,9 @@ class SparseLayer(nn.Module):
                     f"{tuple(self.mask.shape)}"
                 )
             live_sets = LiveSets.load(packed.clone(), self.blocks, self.pattern.count)
+            kept, wanted = int(mask.bool().sum()), self.blocks * self.pattern.n
+            if live_sets.most == 1 and kept != wanted:
+                raise ValueError(f"a decided mask keeps {wanted:,} weights, and this one {kept:,}")
         except ValueError as error:
             error_msgs.append(f"layer {self.name!r} under {self.pattern}: {error}.")
             return

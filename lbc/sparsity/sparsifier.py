@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
-from lbc.sparsity.attachment import HeldZeros, attach, attached_layers, detach
+from lbc.sparsity.attachment import (
+    HeldZeros,
+    attach,
+    attached_layers,
+    detach,
+    refuse_other_states,
+    remove_loading_hook,
+)
 from lbc.sparsity.interventions import allowed_alone, allowed_without
 from lbc.sparsity.layer_plan import LayerPlan, PatternLike, plan_layers
 from lbc.sparsity.methods import load_method
@@ -191,29 +198,23 @@ class Sparsifier:
 
     # -- storing --------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
-        """Method, patterns, live sets, masks and scores, for ``load_state_dict``.
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Pattern, method, live sets, masks and scores by layer, for ``load_state_dict``.
 
-        The model's own state dict holds live sets, masks and scores too, but not the patterns.
+        The model's own state dict holds them too, beside the weights.
         """
         self.sync_live_sets()
-        return {
-            "method": self.method,
-            "layers": {
-                name: {"pattern": str(layer.pattern), "state": layer.state_dict()}
-                for name, layer in self.layers.items()
-            },
-        }
+        return {name: layer.state_dict() for name, layer in self.layers.items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Take over what ``state_dict`` returned. The weights do not change.
 
-        Raises ValueError naming the first layer, pattern or method that differs; nothing has
-        changed then.
+        Raises ValueError naming the first layer that differs, in pattern, method, form of scores
+        or shape; nothing has changed then.
         """
-        check_state(state, self.method, self.layers)
+        check_state(state, self.layers)
         for name, layer in self.layers.items():
-            layer.load_state_dict(state["layers"][name]["state"])
+            layer.load_state_dict(state[name])
 
     def dense_state_dict(self) -> dict[str, Tensor]:
         """The model's state dict with the keys of the plain model, masked weights zero.
@@ -247,6 +248,7 @@ class Sparsifier:
         masks = {self._sites[name].key: self.mask(name) for name in self.layers}
         for name, layer in self.layers.items():
             detach(self.model, self._sites[name], layer.parameter_order)
+        remove_loading_hook(self.model, refuse_other_states)
         self.layers = {}
         if hold:
             held = HeldZeros(masks)
@@ -402,5 +404,6 @@ def sparsify_planned(
             layer.method, layer.parameter_order = method, orders[plan.module]
             attach(model, plan, layer)
             layers[plan.name] = layer
+    model.register_load_state_dict_pre_hook(refuse_other_states)  # type: ignore[no-untyped-call]
     skipped = {plan.name: plan.reason for plan in plans if not plan.pattern}
     return Sparsifier(model, layers, skipped, {plan.name: plan for plan in plans}, method)
