@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from operator import methodcaller
 from typing import Any, Literal, Self
 from weakref import WeakSet, ref
@@ -19,7 +19,15 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from lbc.sparsity.live_sets import LiveSets, keep_best, pack, rows_of
+from lbc.sparsity.live_sets import (
+    LiveSets,
+    TieBreak,
+    best,
+    keep_best,
+    member_sums,
+    pack,
+    rows_of,
+)
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.state_identity import identity_tensor
@@ -168,28 +176,35 @@ class SparseLayer(nn.Module):
     @torch.inference_mode(False)
     @torch.no_grad()
     def choose(
-        self, live: int, /, scored: Callable[[int], object] = lambda _: None
+        self,
+        live: int,
+        /,
+        scored: Callable[[int], object] = lambda _: None,
+        weight: Tensor | None = None,
     ) -> tuple[LiveSets, Tensor]:
         """Live sets and mask as ``remove`` would leave them; the layer does not change.
 
-        ``scored`` is called with the number of scores compared, chunk by chunk.
+        ``scored`` is called with the number of scores compared, chunk by chunk. Among equal scores,
+        such as all those of a layer that has not been trained, the combination with the largest
+        Σ|w| of ``weight``, (O, I, *kernel), wins; without it, or if these are equal, the earliest.
         """
         if live >= self.live_count:
             return self.live_sets, self.mask
         kept = self.mask.new_empty((self.blocks, self.pattern.m))
+        sizes = _Sizes(self.mask if weight is None else weight, self.pattern)
         if live == 1:
             winners = torch.empty(self.blocks, dtype=torch.int32, device=self.mask.device)
             holding = incidence(self.pattern, self.mask.device, torch.bool)
             for rows, scores in self._all_scores():
-                best = scores.argmax(dim=1)
-                winners[rows], kept[rows] = best.int(), holding[best]
+                winner = best(scores, sizes.of(rows))
+                winners[rows], kept[rows] = winner.int(), holding.index_select(0, winner)
                 scored(scores.numel())
             return self._live_sets(winners=winners), self._mask_of(kept)
         width = -(-self.pattern.count // 8)
         bits = torch.empty((self.blocks, width), dtype=torch.uint8, device=self.mask.device)
         holding = incidence(self.pattern, self.mask.device, torch.float32)
         for rows, scores in self._all_scores():
-            chunk = keep_best(scores, live)
+            chunk = keep_best(scores, live, sizes.of(rows))
             bits[rows] = pack(chunk)
             kept[rows] = chunk.float() @ holding > 0
             scored(chunk.numel())
@@ -342,6 +357,25 @@ class SparseLayer(nn.Module):
             if decided:
                 scores.grad = None
         self._froze &= decided
+
+
+class _Sizes:
+    """Σ|w| of a weight's combinations, computed where scores are equal, which is rare."""
+
+    def __init__(self, weight: Tensor, pattern: Pattern) -> None:
+        self._weight, self._pattern = weight.detach(), pattern
+
+    @cached_property
+    def _positions(self) -> Tensor:
+        return self._pattern.to_blocks(self._weight)  # for a convolution a copy
+
+    def of(self, blocks: slice) -> TieBreak:
+        return partial(self._sums, blocks)
+
+    def _sums(self, blocks: slice, rows: Tensor) -> Tensor:
+        values = self._positions[blocks][rows]
+        precise = torch.float32 if values.device.type == "mps" else torch.float64
+        return member_sums(values.to(precise).abs(), self._pattern).nan_to_num_()
 
 
 def _note_wrapper(wrapper: nn.Module, _name: str, child: nn.Module | None) -> None:

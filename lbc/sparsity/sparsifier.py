@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from weakref import ref
 
@@ -23,9 +24,9 @@ from lbc.sparsity.methods import load_method
 from lbc.sparsity.optimizer_state import (
     Trained,
     check_optimizer,
+    describe_untrained,
     forget_removed,
-    warn_of_untrained,
-    weight_versions,
+    untrained,
 )
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
@@ -61,7 +62,6 @@ class Sparsifier:
         self._optimizer: ref[torch.optim.Optimizer] | None = None
         self._sites = sites
         self._finalized: tuple[int, int] | None = None
-        self._versions = weight_versions(self._trained())
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -271,10 +271,12 @@ class Sparsifier:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _trained(self, names: Iterable[str] | None = None) -> dict[str, Trained]:
-        """Dense weight and layer, of all layers or some."""
-        names = self.layers if names is None else names
-        return {name: (self.dense_weight(name), self.layers[name]) for name in names}
+    def _trained(self) -> dict[str, Trained]:
+        """Dense weight and layer of every layer."""
+        return {name: (self.dense_weight(name), layer) for name, layer in self.layers.items()}
+
+    def _canonical_weight(self, name: str) -> Tensor:
+        return self.canonical(name, whole(self.dense_weight(name).detach()))
 
     def _kept_weights(self) -> tuple[int, int]:
         masks = [layer.mask for layer in self.layers.values()]
@@ -312,9 +314,8 @@ class Sparsifier:
                     f"A score of layer {layer.name!r} is not a finite number, so nothing was "
                     "removed: lower the learning rate, or clip the gradients."
                 )
-            dense = self.dense_weight(layer.name)
-            if whole(dense) is not dense:  # what a forward pass saw has been freed since
-                layer.see(self.canonical(layer.name, whole(dense.detach())))
+            if whole(dense := self.dense_weight(layer.name)) is not dense:
+                layer.see(self._canonical_weight(layer.name))  # what a pass saw has been freed
         before = {name: layer.live_count for name, layer in self.layers.items()}
         due = {
             name: layer
@@ -322,11 +323,15 @@ class Sparsifier:
             if layer.searching and wanted[name] <= before[name]
         }
         removing = [name for name in due if wanted[name] < before[name]]
-        warn_of_untrained(self._trained(removing), self._versions)
+        if names := untrained({name: due[name] for name in removing}):
+            warnings.warn(describe_untrained(names), stacklevel=3)
         total = sum(due[name].blocks * due[name].pattern.count for name in removing)
         scored = _as_fractions(total, progress)
         # All is chosen before anything changes, so that a cancelled removal leaves no trace.
-        chosen = {name: layer.choose(wanted[name], scored) for name, layer in due.items()}
+        chosen = {
+            name: layer.choose(wanted[name], scored, self._canonical_weight(name))
+            for name, layer in due.items()
+        }
         for name, layer in due.items():
             layer.apply_choice(*chosen.pop(name))
             if layer.live_count < before[name]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lbc.cli import terminal
 from lbc.config import Experiment
-from lbc.runs.events import EpochDone, Event, Finished, RemovalProgress, StepDone
+from lbc.runs.events import EpochDone, Event, Finished, RemovalProgress, StepDone, Untrained
 from lbc.runs.history_reader import Replay
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
@@ -191,3 +191,19 @@ def test_a_removal_reports_progress_that_the_terminal_shows(
         assert progress.tasks[0].description == "training"
     console.file.close()
     assert isinstance(events[-1], Finished)
+
+
+def test_a_layer_that_nothing_trains_is_named_once() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 24), nn.Linear(24, 16), nn.Linear(16, 4))
+    sparsifier = sparsify(model, "2:4")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model[1:](torch.randn(8, 24)).square().mean().backward()
+    optimizer.step()
+    events: list[RemovalProgress | Untrained] = []
+    for epoch in (1.0, 2.0, 3.0):
+        assert removal.remove_combinations(
+            sparsifier, Schedule(end=3), epoch, optimizer, events.append, lambda: True
+        )
+    (named,) = [event for event in events if isinstance(event, Untrained)]
+    assert named.message.startswith("No score of layer '0' has ever been updated, so its largest")
