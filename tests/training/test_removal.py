@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,34 @@ def test_a_layer_that_nothing_trains_is_named_once() -> None:
         )
     (named,) = [event for event in events if isinstance(event, Untrained)]
     assert named.message.startswith("No score of layer '0' has ever been updated, so its largest")
+
+
+IDLE = """
+import torch
+
+class Idle(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle = torch.nn.Linear(784, 16), torch.nn.Linear(16, 16)
+        self.head = torch.nn.Linear(16, 10)
+
+    def forward(self, images):
+        return self.head(self.used(images.flatten(1)))
+"""
+
+
+def test_the_terminal_names_a_layer_that_nothing_trains(
+    quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "idling.py").write_text(IDLE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    experiment = quick(
+        model={"import": "idling:Idle"},
+        schedule={"end": 2, "every": "step"},
+        training={"epochs": 2, "batch_size": 500},
+    )
+    lines = Console(file=StringIO(), width=300)
+    terminal.train_in_terminal(experiment, tmp_path / "run", lines)
+    text = lines.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("No score of layer 'idle' has ever been updated") == 1
+    assert "layer 'used'" not in text
