@@ -14,7 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import parse_yaml
-from lbc.runs.events import EpochDone, Event, Finished, Prepared, RemovalProgress, Resumed, StepDone
+from lbc.runs.events import (
+    EpochDone,
+    Event,
+    Finished,
+    Prepared,
+    RemovalProgress,
+    Resumed,
+    StepDone,
+    Untrained,
+)
 from lbc.training.control import Control
 from lbc.training.ranks import process_group, ranks_from_environment
 from lbc.training.trainer import Trainer
@@ -87,6 +96,8 @@ class _TerminalView:
                     f"accuracy {event.accuracy:.2%}   live {max(event.live):4d}   "
                     f"density {event.density:.1%}",
                 )
+            case Untrained():
+                self._progress.console.print(event.message, highlight=False, markup=False)
             case _:
                 pass
 

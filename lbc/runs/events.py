@@ -140,6 +140,13 @@ class InterventionRefused:
 
 
 @dataclass(frozen=True)
+class Untrained:
+    """Layers have lost combinations before any of their scores was updated; ``message`` says so."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class StorageProblem:
     """The run folder could not be written; training pauses, and retries when it continues."""
 
@@ -166,6 +173,7 @@ Event = (
     | EpochDone
     | Intervened
     | InterventionRefused
+    | Untrained
     | StorageProblem
     | Finished
 )

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
-from lbc.sparsity.attachment import HeldZeros, attach, attached_layers, detach
+from lbc.sparsity.attachment import (
+    HeldZeros,
+    attach,
+    attached_layers,
+    detach,
+    refuse_other_states,
+    remove_loading_hook,
+)
 from lbc.sparsity.interventions import allowed_alone, allowed_without
 from lbc.sparsity.layer_plan import LayerPlan, PatternLike, plan_layers
 from lbc.sparsity.methods import load_method
 from lbc.sparsity.optimizer_state import (
     Trained,
     check_optimizer,
+    describe_untrained,
     forget_removed,
-    warn_of_untrained,
-    weight_versions,
+    untrained,
 )
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
@@ -54,7 +62,6 @@ class Sparsifier:
         self._optimizer: ref[torch.optim.Optimizer] | None = None
         self._sites = sites
         self._finalized: tuple[int, int] | None = None
-        self._versions = weight_versions(self._trained())
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -191,29 +198,23 @@ class Sparsifier:
 
     # -- storing --------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
-        """Method, patterns, live sets, masks and scores, for ``load_state_dict``.
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Pattern, method, live sets, masks and scores by layer, for ``load_state_dict``.
 
-        The model's own state dict holds live sets, masks and scores too, but not the patterns.
+        The model's own state dict holds them too, beside the weights.
         """
         self.sync_live_sets()
-        return {
-            "method": self.method,
-            "layers": {
-                name: {"pattern": str(layer.pattern), "state": layer.state_dict()}
-                for name, layer in self.layers.items()
-            },
-        }
+        return {name: layer.state_dict() for name, layer in self.layers.items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Take over what ``state_dict`` returned. The weights do not change.
 
-        Raises ValueError naming the first layer, pattern or method that differs; nothing has
-        changed then.
+        Raises ValueError naming the first layer that differs, in pattern, method, form of scores
+        or shape; nothing has changed then.
         """
-        check_state(state, self.method, self.layers)
+        check_state(state, self.layers)
         for name, layer in self.layers.items():
-            layer.load_state_dict(state["layers"][name]["state"])
+            layer.load_state_dict(state[name])
 
     def dense_state_dict(self) -> dict[str, Tensor]:
         """The model's state dict with the keys of the plain model, masked weights zero.
@@ -247,6 +248,7 @@ class Sparsifier:
         masks = {self._sites[name].key: self.mask(name) for name in self.layers}
         for name, layer in self.layers.items():
             detach(self.model, self._sites[name], layer.parameter_order)
+        remove_loading_hook(self.model, refuse_other_states)
         self.layers = {}
         if hold:
             held = HeldZeros(masks)
@@ -269,10 +271,12 @@ class Sparsifier:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _trained(self, names: Iterable[str] | None = None) -> dict[str, Trained]:
-        """Dense weight and layer, of all layers or some."""
-        names = self.layers if names is None else names
-        return {name: (self.dense_weight(name), self.layers[name]) for name in names}
+    def _trained(self) -> dict[str, Trained]:
+        """Dense weight and layer of every layer."""
+        return {name: (self.dense_weight(name), layer) for name, layer in self.layers.items()}
+
+    def _canonical_weight(self, name: str) -> Tensor:
+        return self.canonical(name, whole(self.dense_weight(name).detach()))
 
     def _kept_weights(self) -> tuple[int, int]:
         masks = [layer.mask for layer in self.layers.values()]
@@ -310,9 +314,8 @@ class Sparsifier:
                     f"A score of layer {layer.name!r} is not a finite number, so nothing was "
                     "removed: lower the learning rate, or clip the gradients."
                 )
-            dense = self.dense_weight(layer.name)
-            if whole(dense) is not dense:  # what a forward pass saw has been freed since
-                layer.see(self.canonical(layer.name, whole(dense.detach())))
+            if whole(dense := self.dense_weight(layer.name)) is not dense:
+                layer.see(self._canonical_weight(layer.name))  # what a pass saw has been freed
         before = {name: layer.live_count for name, layer in self.layers.items()}
         due = {
             name: layer
@@ -320,11 +323,15 @@ class Sparsifier:
             if layer.searching and wanted[name] <= before[name]
         }
         removing = [name for name in due if wanted[name] < before[name]]
-        warn_of_untrained(self._trained(removing), self._versions)
+        if names := untrained({name: due[name] for name in removing}):
+            warnings.warn(describe_untrained(names), stacklevel=3)
         total = sum(due[name].blocks * due[name].pattern.count for name in removing)
         scored = _as_fractions(total, progress)
         # All is chosen before anything changes, so that a cancelled removal leaves no trace.
-        chosen = {name: layer.choose(wanted[name], scored) for name, layer in due.items()}
+        chosen = {
+            name: layer.choose(wanted[name], scored, self._canonical_weight(name))
+            for name, layer in due.items()
+        }
         for name, layer in due.items():
             layer.apply_choice(*chosen.pop(name))
             if layer.live_count < before[name]:
@@ -402,5 +409,6 @@ def sparsify_planned(
             layer.method, layer.parameter_order = method, orders[plan.module]
             attach(model, plan, layer)
             layers[plan.name] = layer
+    model.register_load_state_dict_pre_hook(refuse_other_states)  # type: ignore[no-untyped-call]
     skipped = {plan.name: plan.reason for plan in plans if not plan.pattern}
     return Sparsifier(model, layers, skipped, {plan.name: plan for plan in plans}, method)

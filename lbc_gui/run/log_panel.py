@@ -16,6 +16,7 @@ from lbc.runs.events import (
     Resumed,
     Started,
     StorageProblem,
+    Untrained,
 )
 from lbc_gui.run.worker import Failed
 
@@ -62,7 +63,7 @@ def describe(event: Event | Failed) -> str:
             )
         case Intervened():
             return f"{event.intervention.described} after {event.step:,} steps."
-        case StorageProblem() | InterventionRefused() | Failed():
+        case StorageProblem() | InterventionRefused() | Untrained() | Failed():
             return event.message
         case Finished(folder=None):
             return ""  # the run had not begun

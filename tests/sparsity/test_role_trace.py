@@ -233,7 +233,7 @@ def test_a_run_that_shows_nothing_leaves_the_decision_to_names() -> None:
             return "nothing"
 
     plans = plan_layers(Hiding(lambda net, x: x), "2:4", skip="other", example_inputs=DATA)
-    assert {at.name: at.reason for at in plans}["two"] == "the classifier, by order of registration"
+    assert {at.name: at.reason for at in plans}["out"] == "the classifier, by its name"
     lazy = nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 8), nn.Linear(8, 2))
     assert trace_roles(lazy, DATA) == Roles()
     assert isinstance(lazy[0], nn.LazyLinear)
