@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from weakref import ref
@@ -24,18 +23,14 @@ from lbc.sparsity.methods import load_method
 from lbc.sparsity.optimizer_state import (
     Trained,
     check_optimizer,
-    describe_untrained,
     forget_removed,
-    untrained,
 )
+from lbc.sparsity.removal import Progress, check_finite, remove_combinations
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
 from lbc.sparsity.sparse_layer import Form, SparseLayer, whole
 from lbc.sparsity.stored_state import check_state, plain_state_dict
 from lbc.sparsity.weight_sites import Site
-
-Progress = Callable[[float], object]
-"""Called with the completed fraction of a removal, 0 to 1."""
 
 
 class Sparsifier:
@@ -304,38 +299,11 @@ class Sparsifier:
         self, wanted: dict[str, int], optimizer: torch.optim.Optimizer | None, progress: Progress
     ) -> None:
         optimizer = self._known(optimizer)
-        # Of all that still compete, due or not: the sooner a diverged search ends the better.
-        for layer in self.layers.values():
-            finite = all(
-                bool(whole(at.detach()).isfinite().all()) for at in layer.score_parameters()
-            )
-            if layer.searching and not finite:
-                raise FloatingPointError(
-                    f"A score of layer {layer.name!r} is not a finite number, so nothing was "
-                    "removed: lower the learning rate, or clip the gradients."
-                )
-            if whole(dense := self.dense_weight(layer.name)) is not dense:
-                layer.see(self._canonical_weight(layer.name))  # what a pass saw has been freed
-        before = {name: layer.live_count for name, layer in self.layers.items()}
-        due = {
-            name: layer
-            for name, layer in self.layers.items()
-            if layer.searching and wanted[name] <= before[name]
-        }
-        removing = [name for name in due if wanted[name] < before[name]]
-        if names := untrained({name: due[name] for name in removing}):
-            warnings.warn(describe_untrained(names), stacklevel=3)
-        total = sum(due[name].blocks * due[name].pattern.count for name in removing)
-        scored = _as_fractions(total, progress)
-        # All is chosen before anything changes, so that a cancelled removal leaves no trace.
-        chosen = {
-            name: layer.choose(wanted[name], scored, self._canonical_weight(name))
-            for name, layer in due.items()
-        }
-        for name, layer in due.items():
-            layer.apply_choice(*chosen.pop(name))
-            if layer.live_count < before[name]:
-                forget_removed(optimizer, layer)
+        check_finite(self.layers.values())
+        for name, layer in self.layers.items():
+            if whole(dense := self.dense_weight(name)) is not dense:
+                layer.see(self._canonical_weight(name))  # what a pass saw has been freed
+        remove_combinations(self.layers, self._canonical_weight, wanted, optimizer, progress)
 
     def _known(self, optimizer: torch.optim.Optimizer | None) -> torch.optim.Optimizer | None:
         """The optimiser to clean up, checked when it is a new one."""
@@ -343,19 +311,6 @@ class Sparsifier:
             check_optimizer(optimizer, self._trained())
             self._optimizer = ref(optimizer)
         return self.optimizer
-
-
-def _as_fractions(total: int, progress: Progress) -> Callable[[int], None]:
-    """Turn numbers of scores into fractions of all ``total``."""
-    done = 0
-
-    def scored(count: int) -> None:
-        nonlocal done
-        done += count
-        if total:
-            progress(min(done / total, 1.0))
-
-    return scored
 
 
 def sparsify(
