@@ -29,7 +29,9 @@ def unpack(archive: Path) -> None:
         else:
             with tarfile.open(archive, "r:gz") as tar:
                 _check((one.name, one.size, one.isreg() or one.isdir()) for one in tar)
-                tar.extractall(archive.parent, filter="data")
+                if filter_ := getattr(tarfile, "data_filter", None):  # Python ≥ 3.11.4
+                    tar.extraction_filter = filter_
+                tar.extractall(archive.parent)
     except Exception as error:  # a damaged archive makes its reader raise almost anything
         # The disk's own errors have other numbers than a seek to a place that cannot be.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
