@@ -100,9 +100,15 @@ def read_answer(line: str, hello: Hello | None = None) -> Answer:
     return OtherLine(line=line.rstrip())
 
 
-def parse_measurements(lines: Iterable[str], source: str = "imported") -> tuple[Measurement, ...]:
-    """Parse a worker's output, skipping damaged lines and measurements without results."""
+def parse_output(
+    lines: Iterable[str], source: str = "imported"
+) -> tuple[tuple[Measurement, ...], tuple[str, ...]]:
+    """Parse the output of workers: the measurements with results, and distinct error messages.
+
+    Damaged lines are skipped.
+    """
     measurements: list[Measurement] = []
+    messages: dict[str, None] = {}
     hello: Hello | None = None
     for line in lines:
         try:
@@ -115,20 +121,9 @@ def parse_measurements(lines: Iterable[str], source: str = "imported") -> tuple[
                 measurements.append(new_measurement(answer, source))
             case Result() if measurements:
                 measurements[-1] = with_result(measurements[-1], answer)
-    return tuple(measurement for measurement in measurements if measurement.results)
-
-
-def parse_failures(lines: Iterable[str]) -> tuple[str, ...]:
-    """Return the distinct error messages in the output of workers."""
-    messages: dict[str, None] = {}
-    for line in lines:
-        try:
-            answer = read_answer(line)
-        except MeasurementError:
-            continue
-        if isinstance(answer, Ended) and answer.message:
-            messages[answer.message] = None
-    return tuple(messages)
+            case Ended(message=message) if message:
+                messages[message] = None
+    return tuple(one for one in measurements if one.results), tuple(messages)
 
 
 def new_measurement(hello: Hello, source: str) -> Measurement:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from lbc.files.atomic import write_atomically
 from lbc.files.os_errors import explain
-from lbc.latency.answers import parse_failures, parse_measurements, reject_impossible
+from lbc.latency.answers import parse_output, reject_impossible
 from lbc.latency.measurement import SCHEMA, Measurement, MeasurementError, Record, validate
 
 
@@ -32,18 +32,13 @@ def load_measurements(path: Path) -> tuple[Measurement, ...]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        lines = text.splitlines()
-        found = parse_measurements(lines)
-        if not found and (messages := parse_failures(lines)):
-            raise MeasurementError(
-                f"{path} contains no measurement. Its worker reported: {' '.join(messages)}"
-            ) from None
-        if not found:
-            raise MeasurementError(
-                f"{path} contains no measurement: give a JSON file from 'lbc latency run --json' "
-                "or the output of a worker."
-            ) from None
-        return found
+        found, messages = parse_output(text.splitlines())
+        if found:
+            return found
+        advice = ": give a JSON file from 'lbc latency run --json' or the output of a worker."
+        if messages:
+            advice = f". Its worker reported: {' '.join(messages)}"
+        raise MeasurementError(f"{path} contains no measurement{advice}") from None
     try:
         return tuple(map(_reject_impossible, validate(_File, content).measurements))
     except MeasurementError as error:

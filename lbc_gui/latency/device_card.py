@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
@@ -41,9 +43,9 @@ class DeviceCard(QWidget):
         if measurement is None:
             self._text.setText(EMPTY)
             return
-        first, *facts = (_safe(line) for line in device_lines(measurement.device))
-        warnings = [f"<b>⚠ {_safe(line)}</b>" for line in _warnings(measurement)]
-        where = _safe(f"{measurement.source}, {measurement.when}")
+        first, *facts = (escape(line) for line in device_lines(measurement.device))
+        warnings = [f"<b>⚠ {escape(line)}</b>" for line in _warnings(measurement)]
+        where = escape(f"{measurement.source}, {measurement.when}")
         lines = [f"<b>{first}</b>", where, *warnings, *facts, *_clocks(measurement)]
         self._text.setText("<br>".join(lines))
 
@@ -94,7 +96,3 @@ def network_sentence(measurement: Measurement | None) -> str:
     """The estimate for the whole network; empty if the cases are not the layers of one."""
     whole = estimate(measurement) if measurement else None
     return whole.describe() if whole else ""
-
-
-def _safe(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -127,12 +128,13 @@ class _Plot(QWidget):
 
     def explain(self, symbol: str, colour: QColor, text: str) -> None:
         """Add an entry to the key above the plot."""
-        safe = text.replace("&", "&amp;").replace("<", "&lt;")
-        self._entries.append(f'<span style="color: {colour.name()}">{symbol}</span>&nbsp;{safe}')
+        self._entries.append(
+            f'<span style="color: {colour.name()}">{symbol}</span>&nbsp;{escape(text)}'
+        )
 
     def note(self, text: str) -> None:
         """Add a remark at the end of the key, once."""
-        self._notes[text.replace("&", "&amp;").replace("<", "&lt;")] = None
+        self._notes[escape(text)] = None
 
     def finish(self) -> None:
         """Show the key and the whole range."""

@@ -104,12 +104,12 @@ class RequestBar(QWidget):
             experiment = self._experiment()
             if experiment is None:
                 raise ValueError("The experiment is invalid: correct the form on the left first.")
-            return lambda: _of_model(request, experiment, batch, image)
+            return lambda: _prepared(request, experiment, batch, image)
         if which == RUN:
             folder = self._run_folder()
             if folder is None:
                 raise ValueError("No run is finished yet: masks are known when it is.")
-            return lambda: _of_run(request, folder, batch, image)
+            return lambda: _prepared(request, folder, batch, image)
         texts = self.shapes.text().split(",") if which == TYPED else [which]
         cases = parse_cases([text.strip() for text in texts if text.strip()], tokens, batch)
         if not cases:
@@ -183,22 +183,16 @@ class RequestBar(QWidget):
         grid.addWidget(self.cancel, 1, 2)
 
 
-def _of_model(
-    request: Callable[..., Request], experiment: Experiment, batch: int, image: int | None
+def _prepared(
+    request: Callable[..., Request], source: Experiment | Path, batch: int, image: int | None
 ) -> Prepared:
     # Imported here: torch takes seconds to load, and this is not the window's thread.
-    from lbc.latency.model_cases import cases_of_experiment
+    from lbc.latency.model_cases import cases_of_experiment, cases_of_run
 
-    cases, left_out = cases_of_experiment(experiment, batch, image)
-    return Prepared(request(cases), tuple(left_out.items()))
-
-
-def _of_run(
-    request: Callable[..., Request], folder: Path, batch: int, image: int | None
-) -> Prepared:
-    from lbc.latency.model_cases import cases_of_run
-
-    cases, left_out = cases_of_run(folder, batch, image)
+    if isinstance(source, Path):
+        cases, left_out = cases_of_run(source, batch, image)
+    else:
+        cases, left_out = cases_of_experiment(source, batch, image)
     return Prepared(request(cases), tuple(left_out.items()))
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lbc.latency.answers import Ended, Hello, OtherLine, Started, parse_measurements, read_answer
+from lbc.latency.answers import Ended, Hello, OtherLine, Started, parse_output, read_answer
 from lbc.latency.measurement import Measurement, MeasurementError, Result
 from lbc.latency.worker import PREFIX
 from tests.latency.conftest import answer, hello, stream
@@ -34,7 +34,7 @@ def parse_changed(first_time: dict[str, Any], dtype: str = "bfloat16") -> Result
 
 
 def test_a_recorded_stream_with_other_output_gives_its_measurement() -> None:
-    (measurement,) = parse_measurements(stream("h100-synthetic").splitlines())
+    (measurement,) = parse_output(stream("h100-synthetic").splitlines())[0]
     assert measurement.title == "NVIDIA H100 80GB HBM3 (synthetic) · bfloat16 · cuSPARSELt"
     assert [result.index for result in measurement.results] == [0, 1, 2]
     assert {(result.status, result.kind) for result in measurement.results} == {("measured", "")}
@@ -114,7 +114,7 @@ def test_arbitrary_text_raises_only_measurement_errors(text: str) -> None:
 def test_a_stream_cut_anywhere_gives_its_complete_results(end: int) -> None:
     lines = stream("h100-synthetic")[:end].splitlines()
     complete = sum('"kind": "result"' in line and line in LINES for line in lines)
-    assert sum(len(measurement.results) for measurement in parse_measurements(lines)) == complete
+    assert sum(len(measurement.results) for measurement in parse_output(lines)[0]) == complete
 
 
 @pytest.mark.parametrize("figure", ["median_us", "p10_us", "p90_us"])
@@ -165,6 +165,6 @@ def test_the_end_of_a_worker_has_a_message() -> None:
 
 def test_two_workers_in_one_file_give_two_measurements() -> None:
     text = hello() + answer("done") + 2 * stream("h100-synthetic")  # the first has no results
-    found = parse_measurements(text.splitlines())
+    found = parse_output(text.splitlines())[0]
     assert [measurement.backend for measurement in found] == ["cusparselt", "cusparselt"]
     assert all(isinstance(measurement, Measurement) for measurement in found)

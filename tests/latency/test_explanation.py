@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbc.latency.anchors import ANCHORS, PEAKS, find_peak, memory_bytes, weight_bandwidth_bound
-from lbc.latency.answers import parse_measurements
+from lbc.latency.answers import parse_output
 from lbc.latency.explanation import explain
 from lbc.latency.measurement import Device, Measurement, Mode, Ratio, Refused, Result, Time
 from lbc.latency.network import estimate
 from tests.latency.conftest import stream
 
-(RECORDED,) = parse_measurements(stream("h100-synthetic").splitlines())
+(RECORDED,) = parse_output(stream("h100-synthetic").splitlines())[0]
 A100 = Device(kind="cuda", name="NVIDIA A100-SXM4-80GB", torch="2.12.0", cusparselt=801,
               capability=(8, 0))  # fmt: skip
 

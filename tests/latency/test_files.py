@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lbc.latency.answers import parse_measurements
+from lbc.latency.answers import parse_output
 from lbc.latency.files import CSV_COLUMNS, as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
 from tests.latency.conftest import STREAMS, answer, stream
@@ -18,7 +18,7 @@ from tests.latency.conftest import STREAMS, answer, stream
 
 @pytest.fixture
 def measured() -> tuple[Measurement, ...]:
-    return parse_measurements(stream("h100-synthetic").splitlines(), source="gpu-07")
+    return parse_output(stream("h100-synthetic").splitlines(), source="gpu-07")[0]
 
 
 def test_a_saved_file_gives_the_same_measurements(
