@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -488,22 +489,18 @@ def valid_share(mask: Any) -> float:
     return float((groups.view(-1, 4).sum(dim=1) <= 2).double().mean())
 
 
+@dataclass
 class Way:
     """A way to compute a case: its name, one call per set of operands, and values to report.
 
     ``prepare`` is called before calls are timed or captured; it is never timed itself.
     """
 
-    def __init__(
-        self,
-        name: str,
-        calls: Sequence[Call],
-        dense: bool = False,
-        prepare: Call | None = None,
-        **values: Any,
-    ) -> None:
-        self.name, self.calls, self.dense, self.values = name, calls, dense, values
-        self.prepare = prepare
+    name: str
+    calls: Sequence[Call]
+    dense: bool = False
+    prepare: Call = lambda: None
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 def build_ways(
@@ -579,7 +576,8 @@ def torch_sparse(ops: Operands, layout: str, max_seconds: float) -> Way:
         raise RefusedError("torch COO", "torch accumulates in 16 bits, which is too imprecise.")
     weights = sparse_weights(ops, layout, max_seconds)
     calls = [partial(spmm, x, w) for x, w in zip(ops.x, weights, strict=True)]
-    return Way(f"torch {layout}", calls, bytes=kept * ops.dtype.itemsize + index_bytes)
+    values = {"bytes": kept * ops.dtype.itemsize + index_bytes}
+    return Way(f"torch {layout}", calls, values=values)
 
 
 def spmm(x: Any, w: Any) -> Any:
@@ -621,12 +619,12 @@ def dense_gpu(torch: Any, ops: Operands, library: str) -> Way:
 def compiled(torch: Any, ops: Operands) -> Way:
     if ops.dtype == torch.int8:
         raise RefusedError("max-autotune", "int8 is not supported.")
+    prepare = partial(torch.backends.cuda.preferred_blas_library, "default")
+    prepare()
     linear = torch.compile(torch.nn.functional.linear, mode="max-autotune-no-cudagraphs")
-    try:
-        linear(ops.x[0], ops.w[0])
-    except Exception as error:
-        raise RefusedError("max-autotune", first_line(error)) from error
-    return Way("max-autotune", [partial(linear, x, w) for x, w in ops.pairs], dense=True)
+    linear(ops.x[0], ops.w[0])
+    calls = [partial(linear, x, w) for x, w in ops.pairs]
+    return Way("max-autotune", calls, dense=True, prepare=prepare)
 
 
 def semi_structured_weights(backend: str, ops: Operands, first: bool = False) -> list[Any]:
@@ -654,12 +652,13 @@ def semi_structured(torch: Any, backend: str, ops: Operands) -> Way:
     if ops.dtype == torch.int8:  # the layer's output would be int8 and saturate
         packed = [(w.packed, w.meta) for w in weights]
         calls = [product(torch, ops, *w, x) for x, w in zip(ops.x, packed, strict=True)]
-        return Way(name, calls, **values)
+        return Way(name, calls, values=values)
 
     def call(x: Any, w: Any) -> Any:
         return torch.nn.functional.linear(pad_columns(torch, ops, x), w)
 
-    return Way(name, [partial(call, x, w) for x, w in zip(ops.x, weights, strict=True)], **values)
+    calls = [partial(call, x, w) for x, w in zip(ops.x, weights, strict=True)]
+    return Way(name, calls, values=values)
 
 
 def pad_columns(torch: Any, ops: Operands, x: Any) -> Any:
@@ -698,7 +697,7 @@ def best_algorithm(torch: Any, ops: Operands) -> Way:
     x = torch.nn.functional.pad(ops.x[0], (0, ops.k_pad, 0, rows))
     best = run_in_thread(torch, packed[0], partial(search, torch, packed[0], x, out))
     calls = [product(torch, ops, w, None, x, **best) for x, w in zip(ops.x, packed, strict=True)]
-    return Way("cuSPARSELt best", calls, algorithm=best)
+    return Way("cuSPARSELt best", calls, values={"algorithm": best})
 
 
 def search(torch: Any, packed: Any, x: Any, out: Any) -> dict[str, int]:
@@ -740,7 +739,7 @@ def dense_conv(torch: Any, ops: Operands, name: str) -> Way:
     calls = [
         partial(ops.convolve, image, ops.filters(index)) for index, image in enumerate(ops.images())
     ]
-    return Way(name, calls, dense=True, unfolded=True)
+    return Way(name, calls, dense=True, values={"unfolded": True})
 
 
 def unfolded_two_four(torch: Any, backend: str, ops: Operands) -> Way:
@@ -771,7 +770,7 @@ def unfolded(
         return product(patches.permute(0, 1, 2, 4, 5, 3).reshape(-1, ops.case["k"]), weight)
 
     pairs = zip(ops.images(), weights, strict=True)
-    return Way(name, [partial(call, *pair) for pair in pairs], unfolded=True)
+    return Way(name, [partial(call, *pair) for pair in pairs], values={"unfolded": True})
 
 
 # -- timing ---------------------------------------------------------------------------------------
@@ -786,7 +785,7 @@ class Timer:
         self.count = max(min_calls, len(way.calls)) if device.type == "cuda" else 1
         self.out: Any = None
         self.last = (self.count - 1) % len(way.calls)
-        self._prepare()
+        way.prepare()
         if mode == "graph":
             stream = torch.cuda.Stream(device)
             stream.wait_stream(torch.cuda.current_stream(device))
@@ -797,10 +796,6 @@ class Timer:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
                 self._call_all()
-
-    def _prepare(self) -> None:
-        if self.way.prepare is not None:
-            self.way.prepare()
 
     def _call_all(self) -> None:
         for index in range(self.count):
@@ -824,7 +819,7 @@ class Timer:
 
     def once(self) -> float:
         torch = self.torch
-        self._prepare()
+        self.way.prepare()
         if self.device.type == "cpu":
             started = time.perf_counter()
             self._call_all()
@@ -866,7 +861,7 @@ def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> d
     ways, refused = build_ways(torch, job, ops)
     modes = ("graph", "eager") if ops.device.type == "cuda" else ("eager",)
     timers: list[Timer] = []
-    control = [Way("A/A", ways[0].calls, dense=True)] if ways and ways[0].dense else []
+    control = [replace(ways[0], name="A/A")] if ways and ways[0].dense else []
     for way in [*ways, *control]:
         for mode in modes:
             try:
