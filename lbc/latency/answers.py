@@ -43,11 +43,15 @@ class Started(Record):
 
 
 class Ended(Record):
-    """The end of a worker: done, cancelled, timeout (of a case or the job) or failed."""
+    """The end of a worker: done, cancelled, timeout (of a case or the job) or failed.
+
+    ``way`` is the way, if any, whose capture in a CUDA graph ended it.
+    """
 
     how: Literal["done", "cancelled", "timeout", "failed"]
     kind: Text = ""
     message: Text = ""
+    way: Text = ""
     index: int = -1
 
 
@@ -95,8 +99,10 @@ def read_answer(line: str, hello: Hello | None = None) -> Answer:
             ended = {"how": kind, "message": f"The {what} took too long.", "index": index}
             return validate(Ended, ended)
         case "failed":
-            kind, message = str(content.get("class", ""))[:2000], str(content.get("message", ""))
-            return Ended(how="failed", kind=kind, message=message[:2000])
+            kind, message, way = (
+                str(content.get(name, ""))[:2000] for name in ("class", "message", "way")
+            )
+            return Ended(how="failed", kind=kind, message=message, way=way)
     return OtherLine(line=line.rstrip())
 
 

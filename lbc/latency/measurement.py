@@ -67,7 +67,11 @@ class Device(Record):
 
 
 class Time(Record):
-    """The time per call of one way to compute a case, in one mode; ``right`` if it was correct."""
+    """The time per call of one way to compute a case, in one mode; ``right`` if it was correct.
+
+    A sample is ``calls`` calls long. ``sustained_us`` is the time in half a second without pauses;
+    ``strides`` are those of the output; ``note`` says how the way differs from what was asked.
+    """
 
     way: Text
     mode: Mode
@@ -76,12 +80,16 @@ class Time(Record):
     p10_us: Microseconds
     p90_us: Microseconds
     samples: Annotated[int, Field(ge=1)]
+    calls: Count = 0
     right: bool
     error: Annotated[float, Field(ge=0)] | None = None
     unfolded: bool = False
     compress_ms: Annotated[float, Field(ge=0)] | None = None
     bytes: Count | None = None
     algorithm: dict[Text, int] | None = None
+    sustained_us: Microseconds | None = None
+    strides: tuple[Count, ...] = ()
+    note: Text = ""
 
 
 class Ratio(Record):

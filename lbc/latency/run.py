@@ -24,13 +24,16 @@ FATAL_KINDS = ("connection", "python", "no GPU")
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a measurement, under the keys of the worker's protocol."""
+    """Settings of a measurement, under the keys of the worker's protocol.
+
+    ``case_seconds`` limits a case: by default 30 s on a GPU, and 120 s on a CPU and for compiling.
+    """
 
     samples: int = 30
     warmup_seconds: float = 0.2
     warmup_calls: int = 25
     budget_seconds: float = 6.0
-    case_seconds: float = 120.0
+    case_seconds: float = 0.0
     search: bool = True
     compile: bool = False
 
@@ -46,21 +49,26 @@ class Request:
     place: Place = HERE
     settings: Settings = Settings()
 
-    def job(
-        self, dtype: Dtype, backend: Backend, first: int = 0, unsearched: Sequence[int] = ()
-    ) -> dict[str, Any]:
-        """Return a worker's job, from case ``first`` on, without search in cases ``unsearched``."""
+    @property
+    def case_seconds(self) -> float:
+        slow = self.device == "cpu" or self.settings.compile
+        return self.settings.case_seconds or (120.0 if slow else 30.0)
+
+    def job(self, dtype: Dtype, backend: Backend, **more: Any) -> dict[str, Any]:
+        """Return a worker's job for all cases; ``more`` replaces values of it."""
         return {
             **vars(self.settings),
-            "unsearched": list(unsearched),
+            "case_seconds": self.case_seconds,
+            "uncaptured": [],
             "device": self.device,
             "dtype": dtype,
             "backend": backend,
-            "first": first,
+            "first": 0,
             "cases": [case.as_job() for case in self.cases],
-            "deadline_seconds": 60 + self.settings.case_seconds * len(self.cases),
+            "deadline_seconds": 60 + self.case_seconds * len(self.cases),
             "orphan": "stay" if self.place.remote else "end",
             "keep": uuid.uuid4().hex if self.place.remote else None,
+            **more,
         }
 
     @classmethod
@@ -141,7 +149,9 @@ class _Campaign:
     """The workers of one dtype and backend, restarted after a case that hangs or breaks the GPU.
 
     ``current`` is the case that the present worker has started and not answered, ``started`` the
-    monotonic time of its start, and ``first`` the case after the last answered one.
+    monotonic time of its start, and ``first`` the case after the last answered one. After a case
+    that hung or broke the GPU, ``search`` is off; ``suspect`` is this case. ``uncaptured`` names
+    the ways whose capture in a CUDA graph failed.
     """
 
     request: Request
@@ -155,14 +165,18 @@ class _Campaign:
     current: int | None = None
     started: float = 0.0
     answered: set[int] = field(default_factory=set)
-    unsearched: list[int] = field(default_factory=list)
+    search: bool = False
+    suspect: int = -1
+    uncaptured: list[str] = field(default_factory=list)
     failure: str = ""
 
     def run(self) -> Measurement | None:
+        self.search = self.request.settings.search and self.backend == "cusparselt"
         over = False
         while not over:
             self.hello, self.current, self.answered = None, None, set()
-            job = self.request.job(self.dtype, self.backend, self.first, self.unsearched)
+            more = {"first": self.first, "search": self.search, "uncaptured": self.uncaptured}
+            job = self.request.job(self.dtype, self.backend, **more)
             over = self._handle_end(self._run_worker(job))
         return self.measurement
 
@@ -186,7 +200,7 @@ class _Campaign:
 
     def _read_answers(self, process: WorkerProcess) -> Ended | None:
         """Handle all answers; return how the worker ended, or None if it did not report that."""
-        limit = self.request.settings.case_seconds + 60
+        limit = self.request.case_seconds + 60
         try:
             while not self.cancel.is_set():
                 try:
@@ -251,20 +265,29 @@ class _Campaign:
             self.failure = ended.kind
             self.emit(WorkerFailed(self.dtype, self.backend, ended.kind, ended.message))
             return True
-        stuck = self.first - 1 if poisoned else self.current
+        answered = self.first - 1 if poisoned else None
+        stuck = answered if self.current is None else self.current
         if stuck is not None:
-            self._end_case(stuck, "hung" if ended.how == "timeout" else ended.kind, ended.message)
+            self._end_case(stuck, ended)
         return self.first >= len(self.request.cases)
 
-    def _end_case(self, index: int, kind: str, why: str) -> None:
-        """Repeat a case without search, the likely cause; if that has been done, mark it failed."""
-        searched = self.backend == "cusparselt" and self.request.settings.search
-        case = self.request.cases[index]
-        if searched and index not in self.unsearched:
-            self.unsearched.append(index)
-            self.first = index
-            self.emit(LogMessage(f"{case.name}: {why} Repeating it without the algorithm search."))
+    def _end_case(self, index: int, ended: Ended) -> None:
+        """Repeat a case without the likely cause: a capture, or else the search.
+
+        The search then stays off, because each failure costs a new process; if the repeated case
+        fails too, the search was not the cause.
+        """
+        case, self.first = self.request.cases[index], index
+        if ended.way and ended.way not in self.uncaptured:
+            self.uncaptured.append(ended.way)
+            remedy = "measuring this way without a graph"
+        elif self.search:
+            self.search, self.suspect = False, index
+            remedy = "repeating it and measuring the others without the algorithm search"
+        else:
+            self.search, self.first = self.suspect == index, index + 1
+            kind = "hung" if ended.how == "timeout" else ended.kind
+            failed = {"index": index, "status": "failed", "class": kind, "why": ended.message}
+            self._add(Result.model_validate(case.identity | failed))
             return
-        self.first = index + 1
-        failed = {"index": index, "status": "failed", "class": kind, "why": why}
-        self._add(Result.model_validate(case.identity | failed))
+        self.emit(LogMessage(f"{case.name}: {ended.message.rstrip('.')}; {remedy}."))

@@ -82,11 +82,14 @@ def detail_lines(result: Result) -> list[str]:
         lines.append(
             f"{time.way}, {time.mode}: {time.median_us:,.1f} µs "
             f"({time.p10_us:,.1f} to {time.p90_us:,.1f}, {time.samples} samples)"
+            + (f", {time.sustained_us:,.1f} µs without pauses" if time.sustained_us else "")
             + (f", {ratio.ratio:.2f}× over {ratio.over}" if ratio else "")
             + ("" if time.right else ", WRONG RESULT")
         )
         if time.compress_ms is not None:
             lines[-1] += f", compressed in {time.compress_ms:.2f} ms"
+        if time.note:
+            lines[-1] += f", {time.note}"
         if time.bytes and result.bytes_dense:
             lines[-1] += f", weights take {time.bytes / result.bytes_dense:.0%} of the dense bytes"
     lines += [f"{refused.what}: not measured. {refused.why}" for refused in result.refused]

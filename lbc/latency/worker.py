@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import base64
 import faulthandler
+import functools
 import json
 import math
+import operator
 import os
 import platform
 import queue
@@ -26,11 +28,14 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 PREFIX = "@lbc-latency "
@@ -41,9 +46,17 @@ KEEP_DAYS = 7
 GRACE_SECONDS = 2.0
 CLOSE_SECONDS = 10.0
 MAX_COPIES = 64
-MIN_SAMPLE_SECONDS = 4e-3
-PEAK_OPERATIONS = 1e15
-"""Upper bound of operations per second: about an H100's dense bfloat16 peak."""
+SAMPLE_SECONDS = 2e-3
+"""Target duration of one sample."""
+
+MAX_CALLS = {"cpu": 1000, "cuda": 200}
+"""Most calls in one sample."""
+
+BUSY_CYCLES = 200_000
+"""GPU clock cycles, about 0.1 ms, in which the host launches what is timed."""
+
+SUSTAINED_SECONDS, SUSTAINED_FROM = 0.5, 1e-4
+"""Duration of a measurement without pauses, and the seconds per call from which it is made."""
 
 MAX_ERROR = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 1e-2, "int8": 0.0}
 """Maximum relative Frobenius error: some roundings of the output dtype; int8 sums are exact."""
@@ -60,6 +73,17 @@ class RefusedError(Exception):
     def __init__(self, kind: str, message: str, **values: Any) -> None:
         super().__init__(message)
         self.kind, self.values = kind, values
+
+
+class PoisonedError(Exception):
+    """The process cannot use the GPU any more.
+
+    ``uncaptured`` is the way, if any, whose capture in a CUDA graph has failed.
+    """
+
+    def __init__(self, message: str, uncaptured: str = "") -> None:
+        super().__init__(message)
+        self.uncaptured = uncaptured
 
 
 # -- answers --------------------------------------------------------------------------------------
@@ -266,7 +290,9 @@ def describe_device(torch: Any, job: dict[str, Any]) -> dict[str, Any]:
         "uuid": "GPU-" + str(uuid).replace("GPU-", "") if uuid is not None else None,
         "cublas": library_version("libcublas.so", torch),
         "cusparselt": torch.backends.cusparselt.version(),
-        **query_nvidia_smi(uuid, "driver_version,power.limit,clocks.max.sm,clocks.max.mem"),
+        **query_nvidia_smi(
+            uuid, ("driver_version", "power.limit", "clocks.max.sm", "clocks.max.mem")
+        ),
     }
 
 
@@ -295,21 +321,27 @@ def library_version(name: str, torch: Any) -> str | None:
     return None
 
 
-def query_nvidia_smi(uuid: Any, fields: str) -> dict[str, Any]:
+def smi_command(uuid: Any, fields: Sequence[str]) -> list[str]:
+    command = ["nvidia-smi", "--format=csv,noheader,nounits", "--query-gpu=" + ",".join(fields)]
+    return command if uuid is None else [*command, "-i", "GPU-" + str(uuid).replace("GPU-", "")]
+
+
+def query_nvidia_smi(uuid: Any, fields: Sequence[str]) -> dict[str, Any]:
     """Query fields of nvidia-smi; return {} if it is not available."""
-    command = ["nvidia-smi", "--format=csv,noheader,nounits", "--query-gpu=" + fields]
-    if uuid is not None:
-        command += ["-i", "GPU-" + str(uuid).replace("GPU-", "")]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10,
+        done = subprocess.run(smi_command(uuid, fields), capture_output=True, text=True, timeout=10,
                               stdin=subprocess.DEVNULL)  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    values = done.stdout.strip().splitlines()[:1]
-    if done.returncode or not values:
-        return {}
-    names = [field.replace(".", "_") for field in fields.split(",")]
-    return {n: parse_field(n, v.strip()) for n, v in zip(names, values[0].split(","), strict=False)}
+    return {} if done.returncode else parse_fields(fields, done.stdout)
+
+
+def parse_fields(fields: Sequence[str], text: str) -> dict[str, Any]:
+    """Parse a line of nvidia-smi; {} if it is incomplete or an error."""
+    values = text.strip().partition("\n")[0].split(",")
+    names = [field.replace(".", "_") for field in fields]
+    complete = len(values) == len(names) and all(values)
+    return {n: parse_field(n, v.strip()) for n, v in zip(names, values) if complete}  # noqa: B905
 
 
 def parse_field(name: str, text: str) -> Any:
@@ -362,7 +394,7 @@ def check_requirements(torch: Any, job: dict[str, Any]) -> None:
 
 
 class Operands:
-    """Weights and activations of a case, in several sets that together exceed three L2 caches.
+    """Weights and activations of a case, in several sets that exceed three L2 caches with outputs.
 
     Y (n, m) = X (n, k) @ W (m, k)ᵀ. W is N:M sparse. If the kernels do not support its size, it is
     padded with zeros; padding of X, which each call needs, is included in the time.
@@ -371,22 +403,29 @@ class Operands:
     def __init__(self, torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> None:
         self.torch, self.case = torch, case
         self.device, self.dtype = torch.device(job["device"]), getattr(torch, job["dtype"])
-        self.backend, self.search = job["backend"], job["search"]
+        self.backend = job["backend"]
         m, n, k = case["m"], case["n"], case["k"]
         self.row_pad, self.k_pad = padding(job, m, k)
-        size = self.dtype.itemsize
-        set_bytes = (m * k + n * k) * size
+        size, int8 = self.dtype.itemsize, self.dtype == torch.int8
+        set_bytes = (m * k + n * k) * size + m * n * (4 if int8 else size)
         copies = max(1, min(MAX_COPIES, math.ceil(3 * l2 / set_bytes)))
         self.cold = copies * set_bytes >= 3 * l2 if l2 else None
         generator = torch.Generator(self.device).manual_seed(case.get("seed", 0))
         mask = self._mask(generator)
         self.share_valid = valid_share(mask)
+        if self.backend != "cpu" and self.share_valid < 1:
+            raise RefusedError(
+                "not 2:4",
+                f"{1 - self.share_valid:.1%} of the groups of four keep more than two weights, "
+                "which the 2:4 kernels would silently drop: GPUs do not support this mask.",
+                share_valid=self.share_valid,
+            )
         self.x = [self._random((n, k), generator) for _ in range(copies)]
         self.w = [self._random((m, k), generator) * mask for _ in range(copies)]
         self.pairs = list(zip(self.x, self.w, strict=True))
         self.mask = mask
         self._images: list[Any] = []
-        self._expected: tuple[tuple[int, bool], Any] | None = None
+        self._expected: dict[tuple[int, bool], Any] = {}
 
     def _random(self, shape: tuple[int, int], generator: Any) -> Any:
         torch = self.torch
@@ -415,8 +454,7 @@ class Operands:
         return mask.view(m, k).to(self.dtype)
 
     def padded_weight(self, index: int) -> Any:
-        pad = self.torch.nn.functional.pad
-        return pad(self.w[index], (0, self.k_pad, 0, self.row_pad)).contiguous()
+        return pad(self.torch, self.w[index], self.row_pad, self.k_pad).contiguous()
 
     def images(self) -> list[Any]:
         """Return random images in channels-last format, one batch per set of operands."""
@@ -447,15 +485,15 @@ class Operands:
 
     def reference(self, index: int, convolution: bool) -> Any:
         """Return X @ Wᵀ, or the convolution, in float32 (float64 for int8: sums are then exact)."""
-        if self._expected is None or self._expected[0] != (index, convolution):
+        if (index, convolution) not in self._expected:
             wide = self.torch.float64 if self.dtype == self.torch.int8 else self.torch.float32
             if convolution:
                 image, weight = self.images()[index].to(wide), self.filters(index).to(wide)
                 expected = as_matrix(self.convolve(image, weight))
             else:
                 expected = self.x[index].to(wide) @ self.w[index].to(wide).t()
-            self._expected = (index, convolution), expected
-        return self._expected[1]
+            self._expected[index, convolution] = expected
+        return self._expected[index, convolution]
 
     def error(self, out: Any, index: int, convolution: bool = False) -> float:
         """Return the relative Frobenius error of an output; NaN if it has NaNs or a wrong size."""
@@ -482,6 +520,11 @@ def padding(job: dict[str, Any], m: int, k: int) -> tuple[int, int]:
     return -m % rows, -k % columns
 
 
+def pad(torch: Any, matrix: Any, rows: int, columns: int) -> Any:
+    """Append rows and columns of zeros."""
+    return torch.nn.functional.pad(matrix, (0, columns, 0, rows)) if rows or columns else matrix
+
+
 def valid_share(mask: Any) -> float:
     """Return the fraction of the groups of four that keep at most two."""
     groups = (mask != 0).new_zeros(mask.shape[0], mask.shape[1] + -mask.shape[1] % 4)
@@ -504,10 +547,13 @@ class Way:
 
 
 def build_ways(
-    torch: Any, job: dict[str, Any], ops: Operands
+    torch: Any, job: dict[str, Any], ops: Operands, found: dict[str, int]
 ) -> tuple[list[Way], list[dict[str, str]]]:
-    """Return every way to compute a case, and those that are not available with the reason."""
-    builders = gpu_builders(torch, job, ops)
+    """Return every way to compute a case, and those that are not available with the reason.
+
+    ``found`` is what the search of an algorithm found, empty without one.
+    """
+    builders = gpu_builders(torch, job, ops, found)
     if job["backend"] == "cpu":
         builders = cpu_builders(torch, job, ops)
     ways, refused = [], []
@@ -517,13 +563,16 @@ def build_ways(
         except RefusedError as refusal:
             refused.append({"what": name, "why": str(refusal)})
         except Exception as error:
-            if is_poisoned(error) or out_of_memory(torch, error):
+            raise_if_poisoned(torch, ops.device, error)
+            if out_of_memory(torch, error):
                 raise
             refused.append({"what": name, "why": first_line(error)})
     return ways, refused
 
 
-def gpu_builders(torch: Any, job: dict[str, Any], ops: Operands) -> dict[str, Callable[[], Way]]:
+def gpu_builders(
+    torch: Any, job: dict[str, Any], ops: Operands, found: dict[str, int]
+) -> dict[str, Callable[[], Way]]:
     backend = job["backend"]
     builders: dict[str, Callable[[], Way]] = {
         name: partial(dense_gpu, torch, ops, name) for name in ("cuBLAS", "cuBLASLt")
@@ -531,8 +580,9 @@ def gpu_builders(torch: Any, job: dict[str, Any], ops: Operands) -> dict[str, Ca
     if job["compile"]:
         builders["max-autotune"] = partial(compiled, torch, ops)
     builders["2:4, default algorithm"] = partial(semi_structured, torch, backend, ops)
-    if backend == "cusparselt" and ops.search:
-        builders["2:4, best algorithm"] = partial(best_algorithm, torch, ops)
+    if found:
+        for name, values in settable(torch, ops, found).items():
+            builders[name] = partial(with_algorithm, torch, ops, name, values)
     if ops.case.get("conv"):
         builders["cuDNN convolution"] = partial(dense_conv, torch, ops, "cuDNN convolution")
         builders["unfold + 2:4"] = partial(unfolded_two_four, torch, backend, ops)
@@ -607,13 +657,26 @@ def dense_gpu(torch: Any, ops: Operands, library: str) -> Way:
     if ops.dtype == torch.int8:
         if library == "cuBLAS":
             raise RefusedError(library, "torch multiplies int8 only with cuBLASLt.")
-        calls = [partial(torch._int_mm, x, w.t()) for x, w in ops.pairs]
-        return Way(library, calls, dense=True)
-
+        return int8_dense(torch, ops, library)
     prepare = partial(torch.backends.cuda.preferred_blas_library, library.lower())
     prepare()
     linear = torch.nn.functional.linear
     return Way(library, [partial(linear, x, w) for x, w in ops.pairs], dense=True, prepare=prepare)
+
+
+def int8_dense(torch: Any, ops: Operands, library: str) -> Way:
+    """torch's int8 product, padded to what it takes: 17 rows or more, multiples of 8 otherwise."""
+    n, m, k = (ops.case[side] for side in "nmk")
+    rows, columns = 32 - n if n <= 16 else 0, -k % 8
+
+    def call(x: Any, w: Any) -> Any:
+        return torch._int_mm(pad(torch, x, rows, columns), w)
+
+    weights = [pad(torch, w, -m % 8, columns).t() for w in ops.w]
+    calls = [partial(call, x, w) for x, w in zip(ops.x, weights, strict=True)]
+    padded = (n + rows, m + -m % 8, k + columns)
+    note = "padded to {}×{}×{} (tokens, outputs, inputs)".format(*padded)
+    return Way(library, calls, dense=True, values={"note": note} if padded != (n, m, k) else {})
 
 
 def compiled(torch: Any, ops: Operands) -> Way:
@@ -655,15 +718,10 @@ def semi_structured(torch: Any, backend: str, ops: Operands) -> Way:
         return Way(name, calls, values=values)
 
     def call(x: Any, w: Any) -> Any:
-        return torch.nn.functional.linear(pad_columns(torch, ops, x), w)
+        return torch.nn.functional.linear(pad(torch, x, 0, ops.k_pad), w)
 
     calls = [partial(call, x, w) for x, w in zip(ops.x, weights, strict=True)]
     return Way(name, calls, values=values)
-
-
-def pad_columns(torch: Any, ops: Operands, x: Any) -> Any:
-    """Append the zero columns to X that a padded weight requires."""
-    return torch.nn.functional.pad(x, (0, ops.k_pad)) if ops.k_pad else x
 
 
 def product(torch: Any, ops: Operands, packed: Any, meta: Any, x: Any, **algorithm: int) -> Call:
@@ -671,10 +729,11 @@ def product(torch: Any, ops: Operands, packed: Any, meta: Any, x: Any, **algorit
     rows = -x.shape[0] % row_multiple(ops)
 
     def call() -> Any:
-        wide = torch.nn.functional.pad(x, (0, ops.k_pad, 0, rows)) if ops.k_pad or rows else x
+        wide = pad(torch, x, rows, ops.k_pad)
         if ops.backend == "cutlass":
-            out = torch._sparse_semi_structured_mm(packed, meta, wide.t(), out_dtype=torch.int32)
-            return out.t().contiguous()
+            return torch._sparse_semi_structured_mm(
+                packed, meta, wide.t(), out_dtype=torch.int32
+            ).t()
         return torch._cslt_sparse_mm(
             packed, wide.t(), out_dtype=out_type(torch, ops), transpose_result=True, **algorithm
         )
@@ -690,47 +749,51 @@ def out_type(torch: Any, ops: Operands) -> Any:
     return torch.int32 if ops.dtype == torch.int8 else None
 
 
-def best_algorithm(torch: Any, ops: Operands) -> Way:
-    """cuSPARSELt with the fastest algorithm that its search finds for this shape."""
+def find_algorithm(torch: Any, job: dict[str, Any], case: dict[str, Any]) -> dict[str, int]:
+    """Return what cuSPARSELt's search finds for this shape, in operands of its own.
+
+    torch gives the search the scratch memory of one algorithm for all of them. It therefore runs
+    before the operands that are measured are made, so that they are intact whatever it overwrites.
+    """
+    ops = Operands(torch, job, case, 0)
+    packed = torch._cslt_compress(ops.padded_weight(0))
+    x = pad(torch, ops.x[0], -case["n"] % row_multiple(ops), ops.k_pad)
+
+    def search() -> Any:
+        with torch.inference_mode(), torch.cuda.device(ops.device):
+            found = torch._C._cusparselt.mm_search(
+                packed, x.t(), None, None, out_type(torch, ops), True
+            )
+            torch.cuda.synchronize(ops.device)
+            return found
+
+    # In a thread of its own: torch caches plans by shape and thread from 2.14 on, and a search
+    # would replace the default plan.
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(search).result()
+    return dict(zip(("alg_id", "split_k", "split_k_mode"), map(int, found), strict=False))
+
+
+def settable(torch: Any, ops: Operands, found: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """Return the ways in which torch can use the algorithm found, with the values to report.
+
+    torch does not pass on split_k 1; unset, the library may split all the same. -1 (segment-K)
+    hangs on GPUs other than Hopper and Blackwell, and may hang with fewer than 400 outputs.
+    """
+    split, (major, _) = found["split_k"], torch.cuda.get_device_capability(ops.device)
+    unset = {"algorithm": {"alg_id": found["alg_id"]}}
+    if split == 1 or (split == -1 and (major not in (9, 10) or ops.case["m"] < 400)):
+        why = "which torch cannot set" if split == 1 else "which may hang here"
+        return {"cuSPARSELt best": {**unset, "note": f"the search found split_k {split}, {why}"}}
+    return {"cuSPARSELt best": {"algorithm": found}, "cuSPARSELt best, split_k unset": unset}
+
+
+def with_algorithm(torch: Any, ops: Operands, name: str, values: dict[str, Any]) -> Way:
+    """cuSPARSELt's product with a given algorithm."""
     packed = [torch._cslt_compress(ops.padded_weight(i)) for i in range(len(ops.w))]
-    rows, out = -ops.case["n"] % row_multiple(ops), out_type(torch, ops)
-    x = torch.nn.functional.pad(ops.x[0], (0, ops.k_pad, 0, rows))
-    best = run_in_thread(torch, packed[0], partial(search, torch, packed[0], x, out))
-    calls = [product(torch, ops, w, None, x, **best) for x, w in zip(ops.x, packed, strict=True)]
-    return Way("cuSPARSELt best", calls, values={"algorithm": best})
-
-
-def search(torch: Any, packed: Any, x: Any, out: Any) -> dict[str, int]:
-    """Return the parameters of the fastest algorithm."""
-    mm_search = getattr(getattr(torch._C, "_cusparselt", None), "mm_search", None)
-    if mm_search is None:
-        index = torch._cslt_sparse_mm_search(packed, x.t(), out_dtype=out, transpose_result=True)
-        return {"alg_id": int(index)}
-    index, split_k, mode, _ = mm_search(packed, x.t(), None, None, out, True)
-    algorithm = {"alg_id": int(index)}
-    if int(split_k) != 1:  # torch sets the mode only together with split-K
-        algorithm |= {"split_k": int(split_k), "split_k_mode": int(mode)}
-    return algorithm
-
-
-def run_in_thread(torch: Any, tensor: Any, call: Call) -> Any:
-    """Run the search in another thread. Newer torch caches plans by shape and thread, and a search
-    replaces the default plan: here the default would then be timed with the best algorithm."""
-    results: list[Any] = []
-
-    def run() -> None:
-        try:
-            with torch.inference_mode(), torch.cuda.device(tensor.device):
-                results.append(call())
-        except Exception as error:
-            results.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if isinstance(results[0], Exception):
-        raise results[0]
-    return results[0]
+    calls = [product(torch, ops, w, None, x, **values["algorithm"])
+             for x, w in zip(ops.x, packed, strict=True)]  # fmt: skip
+    return Way(name, calls, values=values)
 
 
 def dense_conv(torch: Any, ops: Operands, name: str) -> Way:
@@ -744,7 +807,7 @@ def dense_conv(torch: Any, ops: Operands, name: str) -> Way:
 
 def unfolded_two_four(torch: Any, backend: str, ops: Operands) -> Way:
     def call(flat: Any, weight: Any) -> Any:
-        return torch.nn.functional.linear(pad_columns(torch, ops, flat), weight)
+        return torch.nn.functional.linear(pad(torch, flat, 0, ops.k_pad), weight)
 
     return unfolded(torch, ops, "unfold + 2:4", semi_structured_weights(backend, ops), call)
 
@@ -777,14 +840,19 @@ def unfolded(
 
 
 class Timer:
-    """Time one way in one mode, eager calls or a CUDA graph; ``once`` returns seconds per call."""
+    """Time one way in one mode, eager calls or a CUDA graph; ``once`` returns seconds per call.
 
-    def __init__(self, torch: Any, way: Way, mode: str, device: Any, min_calls: int = 10) -> None:
+    On a GPU, every set of operands has an output of its own: outputs are then as cold as operands,
+    and all can be checked.
+    """
+
+    def __init__(self, torch: Any, way: Way, mode: str, device: Any) -> None:
         self.torch, self.way, self.mode, self.device = torch, way, mode, device
         self.samples: list[float] = []
-        self.count = max(min_calls, len(way.calls)) if device.type == "cuda" else 1
-        self.out: Any = None
-        self.last = (self.count - 1) % len(way.calls)
+        self.count = len(way.calls)
+        self.outs: list[Any] = [None] * len(way.calls)
+        self.right, self.worst = False, math.nan
+        self.sustained: float | None = None
         way.prepare()
         if mode == "graph":
             stream = torch.cuda.Stream(device)
@@ -793,16 +861,33 @@ class Timer:
                 for _ in range(3):
                     self._call_all()
             torch.cuda.current_stream(device).wait_stream(stream)
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
-                self._call_all()
+            self._capture()
+
+    def _capture(self) -> None:
+        """Record ``count`` calls. Raises PoisonedError if torch cannot leave a failed capture."""
+        self._graph, inside = self.torch.cuda.CUDAGraph(), None
+        try:
+            with self.torch.cuda.graph(self._graph):
+                try:
+                    self._call_all()
+                except Exception as error:
+                    inside = error
+                    raise
+        except Exception as error:
+            if error is inside:  # the capture has ended in order
+                raise
+            why = (
+                f"{self.way.name} cannot be captured in a CUDA graph: {first_line(inside or error)}"
+            )
+            raise PoisonedError(why, self.way.name) from error
 
     def _call_all(self) -> None:
         for index in range(self.count):
-            self.out = self.way.calls[index % len(self.way.calls)]()
+            at = index % len(self.outs)
+            self.outs[at] = self.way.calls[at]()
 
     def warm_up(self, seconds: float, calls: int, max_seconds: float) -> None:
-        """Make at least ``calls`` calls in ``seconds``; on a CPU, set the calls per sample to 2 ms.
+        """Make at least ``calls`` calls in ``seconds``; set the calls per sample to 2 ms.
 
         Raises RefusedError if a single call takes more than ``max_seconds``.
         """
@@ -813,98 +898,136 @@ class Timer:
         while (made < calls or elapsed < seconds) and elapsed < 5 * seconds:
             elapsed += self.once() * self.count
             made += self.count
-        if self.device.type == "cpu":
-            self.count = max(1, min(1000, round(0.002 * made / elapsed)))
-            self.last = (self.count - 1) % len(self.way.calls)
+        calls = min(MAX_CALLS[self.device.type], round(SAMPLE_SECONDS * made / elapsed))
+        self.count = max(len(self.outs), calls)
+        if self.mode == "graph":
+            self.way.prepare()
+            self._capture()
+            self.once()
 
     def once(self) -> float:
-        torch = self.torch
         self.way.prepare()
-        if self.device.type == "cpu":
-            started = time.perf_counter()
-            self._call_all()
-            return (time.perf_counter() - started) / self.count
-        if self.mode == "eager":
-            torch.cuda.synchronize(self.device)
-            started = time.perf_counter()
-            self._call_all()
-            torch.cuda.synchronize(self.device)
-            return (time.perf_counter() - started) / self.count
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        if self.mode == "graph":
+            return self._replay(1)
+        self._synchronize()
+        started = time.perf_counter()
+        self._call_all()
+        self._synchronize()
+        return (time.perf_counter() - started) / self.count
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            self.torch.cuda.synchronize(self.device)
+
+    def _replay(self, times: int) -> float:
+        """Return the seconds per call of some replays.
+
+        The GPU is kept busy until they are launched: their launch would be part of the time.
+        """
+        cuda = self.torch.cuda
+        start, end = (cuda.Event(enable_timing=True) for _ in range(2))
+        cuda._sleep(BUSY_CYCLES)
         start.record()
-        self._graph.replay()
+        for _ in range(times):
+            self._graph.replay()
         end.record()
         end.synchronize()
-        return float(start.elapsed_time(end)) * 1e-3 / self.count
+        return float(start.elapsed_time(end)) * 1e-3 / self.count / times
 
-    def error(self, ops: Operands) -> float:
-        """Return the relative error of a new output, after overwriting memory it may reuse."""
-        buffers = [self.out, *(self.torch.empty_like(self.out) for _ in range(3))]
+    def sustain(self) -> None:
+        """Measure half a second without pauses, in which the GPU's clocks settle."""
+        seconds = median(self.samples)
+        if self.mode == "graph" and seconds >= SUSTAINED_FROM:
+            self.sustained = self._replay(math.ceil(SUSTAINED_SECONDS / seconds / self.count))
+
+    def check(self, ops: Operands, limit: float) -> None:
+        """Compare all new outputs with the reference, after overwriting memory they may reuse."""
+        buffers = [*self.outs, *(self.torch.empty_like(self.outs[0]) for _ in range(3))]
         for buffer in buffers:
             buffer.fill_(float("nan") if buffer.is_floating_point() else -77)
-        del buffers, buffer  # freed, so that the next eager output reuses one of them
+        del buffers, buffer
+        if self.mode == "eager":  # freed, so that the next outputs reuse this memory
+            self.outs = [None] * len(self.outs)
         self.once()
-        return ops.error(self.out, self.last, bool(self.way.values.get("unfolded")))
+        unfolded = bool(self.way.values.get("unfolded"))
+        errors = [ops.error(out, index, unfolded) for index, out in enumerate(self.outs)]
+        self.worst = math.nan if any(map(math.isnan, errors)) else max(errors)
+        self.right = math.isfinite(self.worst) and self.worst <= limit
 
 
 def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> dict[str, Any]:
     """Measure one case. Raises RefusedError if it cannot be measured."""
     started = time.monotonic()
+    found: dict[str, int] = {}
+    unsearched = []
+    if job["backend"] == "cusparselt" and job["search"]:
+        try:
+            found = find_algorithm(torch, job, case)
+        except RefusedError:
+            raise
+        except Exception as error:
+            raise_if_poisoned(torch, torch.device(job["device"]), error)
+            unsearched = [{"what": "2:4, best algorithm", "why": first_line(error)}]
     ops = Operands(torch, job, case, l2)
-    if job["backend"] != "cpu" and ops.share_valid < 1:
-        raise RefusedError(
-            "not 2:4",
-            f"{1 - ops.share_valid:.1%} of the groups of four keep more than two weights, which "
-            "the 2:4 kernels would silently drop: GPUs do not support this mask.",
-            share_valid=ops.share_valid,
-        )
-    ways, refused = build_ways(torch, job, ops)
-    modes = ("graph", "eager") if ops.device.type == "cuda" else ("eager",)
-    timers: list[Timer] = []
-    control = [replace(ways[0], name="A/A")] if ways and ways[0].dense else []
-    for way in [*ways, *control]:
-        for mode in modes:
-            try:
-                timers.append(Timer(torch, way, mode, ops.device, min_calls(case)))
-                warmup = job["warmup_seconds"], job["warmup_calls"]
-                timers[-1].warm_up(*warmup, max_call_seconds(job))
-            except Exception as error:
-                if is_poisoned(error):
-                    raise
-                if timers and timers[-1].way is way and timers[-1].mode == mode:
-                    timers.pop()
-                refused.append({"what": f"{way.name}, {mode}", "why": first_line(error)})
-    if not timers:
-        raise RefusedError("nothing", "; ".join(f"{r['what']}: {r['why']}" for r in refused))
+    ways, refused = build_ways(torch, job, ops, found)
+    refused += unsearched
+    if ways and ways[0].dense:
+        ways.append(replace(ways[0], name="A/A"))
+    times: list[dict[str, Any]] = []
+    ratios: list[dict[str, Any]] = []
     clocks = ClockReader(torch, ops.device)
-    interleave(timers, job)
+    # All graphs first: launch-bound eager calls between them would cool the GPU.
+    for mode in ("graph", "eager") if ops.device.type == "cuda" else ("eager",):
+        timers = start_timers(torch, job, ops, ways, mode, refused)
+        with clocks if mode == "graph" else nullcontext():
+            interleave(timers, job)
+            ratios += compare(torch, timers, job)
+        times += map(summarize, timers)
+        timers.clear()
+    if not times:
+        raise RefusedError("nothing", "; ".join(f"{r['what']}: {r['why']}" for r in refused))
     return {
-        "times": [summarize(timer, ops, job) for timer in timers],
-        "ratios": compute_ratios(torch, timers),
+        "times": times,
+        "ratios": ratios,
         "refused": refused,
         "share_valid": ops.share_valid,
         "copies": len(ops.x),
         "cold": ops.cold,
         "padded": [ops.row_pad, ops.k_pad],
         "bytes_dense": ops.w[0].nbytes,
-        "clocks": clocks.read(),
+        "clocks": clocks.values,
         "seconds": time.monotonic() - started,
     }
+
+
+def start_timers(
+    torch: Any, job: dict[str, Any], ops: Operands, ways: list[Way], mode: str,
+    refused: list[dict[str, str]],
+) -> list[Timer]:  # fmt: skip
+    """Return a warm timer of every way; add those that fail to ``refused``."""
+    timers = []
+    for way in ways:
+        try:
+            if mode == "graph" and way.name in job.get("uncaptured", ()):
+                raise RefusedError(way.name, "Its capture in a CUDA graph failed before.")
+            with warnings.catch_warnings(record=True) as messages:
+                warnings.simplefilter("always")
+                timer = Timer(torch, way, mode, ops.device)
+                timer.warm_up(job["warmup_seconds"], job["warmup_calls"], max_call_seconds(job))
+            texts = [str(message.message) for message in messages if way.dense]
+            if any("calling cublas instead" in text for text in texts):
+                raise RefusedError(way.name, "torch fell back to cuBLAS for this product.")
+            timer.check(ops, MAX_ERROR[job["dtype"]])
+            timers.append(timer)
+        except Exception as error:
+            raise_if_poisoned(torch, ops.device, error)
+            refused.append({"what": f"{way.name}, {mode}", "why": first_line(error)})
+    return timers
 
 
 def max_call_seconds(job: dict[str, Any]) -> float:
     """Return the longest time of a call for which seven samples fit into the budget."""
     return float(job["budget_seconds"]) / 7
-
-
-def min_calls(case: dict[str, Any]) -> int:
-    """Return the calls per sample on a GPU: ten, or fewer if each takes milliseconds on any GPU.
-
-    With ten calls the launch of the graph is a small part of the sample. Long calls do not need
-    that, and would leave no time for thirty samples.
-    """
-    shortest: float = 2 * case["m"] * case["n"] * case["k"] / PEAK_OPERATIONS
-    return max(1, min(10, math.ceil(MIN_SAMPLE_SECONDS / shortest)))
 
 
 def interleave(timers: list[Timer], job: dict[str, Any]) -> None:
@@ -925,10 +1048,7 @@ def interleave(timers: list[Timer], job: dict[str, Any]) -> None:
                 timer.samples.append(timer.once())
 
 
-def summarize(timer: Timer, ops: Operands, job: dict[str, Any]) -> dict[str, Any]:
-    error = timer.error(ops)
-    limit = MAX_ERROR[job["dtype"]]
-    right = math.isfinite(error) and error <= limit
+def summarize(timer: Timer) -> dict[str, Any]:
     ordered = sorted(timer.samples)
     p10, p90 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.1, 0.9))
     return {
@@ -939,33 +1059,43 @@ def summarize(timer: Timer, ops: Operands, job: dict[str, Any]) -> dict[str, Any
         "p10_us": p10 * 1e6,
         "p90_us": p90 * 1e6,
         "samples": len(ordered),
-        "right": right,
-        "error": error if math.isfinite(error) else None,
+        "calls": timer.count,
+        "right": timer.right,
+        "error": timer.worst if math.isfinite(timer.worst) else None,
+        "strides": list(timer.outs[0].stride()),
+        "sustained_us": None if timer.sustained is None else timer.sustained * 1e6,
         **timer.way.values,
     }
 
 
-def median(values: list[float]) -> float:
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+def compare(torch: Any, timers: list[Timer], job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the speed-up of every way over the best dense one, with its interval.
 
-
-def compute_ratios(torch: Any, timers: list[Timer]) -> list[dict[str, Any]]:
-    """Return the speed-up of every way over the best dense one in its mode, with its interval."""
-    ratios = []
-    for mode in ("graph", "eager"):
-        for unfold in (False, True):
-            group = [t for t in timers if t.mode == mode
-                     and bool(t.way.values.get("unfolded")) == unfold]  # fmt: skip
-            dense = [t for t in group if t.way.dense and t.way.name != "A/A"]
-            if not dense:
-                continue
-            best = min(dense, key=lambda t: median(t.samples))
-            control = next((t for t in dense if t.way is timers[0].way), best)
-            for timer in group:
-                over = control if timer.way.name == "A/A" else best
-                if timer is not over:
-                    ratios.append(ratio(torch, over, timer))
+    The fastest of several ways is in part the luckiest: the best dense and sparse ways are sampled
+    anew, and the first samples of the two are replaced.
+    """
+    ratios: list[dict[str, Any]] = []
+    for unfold in (False, True):
+        group = [t for t in timers if bool(t.way.values.get("unfolded")) == unfold]
+        dense = [t for t in group if t.way.dense and t.way.name != "A/A"]
+        if not dense:
+            continue
+        best = min(dense, key=lambda t: median(t.samples))
+        control = next((t for t in dense if t.way is timers[0].way), best)
+        found = {
+            timer.way.name: ratio(torch, over, timer)
+            for timer in group
+            if timer is not (over := control if timer.way.name == "A/A" else best)
+        }
+        sparse = [t for t in group if not t.way.dense and t.right]
+        if sparse:
+            winner = min(sparse, key=lambda t: median(t.samples))
+            best.samples, winner.samples = [], []
+            interleave([best, winner], job)
+            found[winner.way.name] = ratio(torch, best, winner)
+            best.sustain()
+            winner.sustain()
+        ratios += found.values()
     return ratios
 
 
@@ -985,34 +1115,57 @@ def ratio(torch: Any, over: Timer, timer: Timer, resamples: int = 2000) -> dict[
 
 
 class ClockReader:
-    """Read clocks, power and throttling while a case runs; nothing is set."""
+    """Reads clocks, power and throttling every 200 ms in its context; nothing is set.
 
-    FIELDS = "clocks.sm,clocks.mem,power.draw,temperature.gpu"
-    REASONS = (
-        "clocks_event_reasons.active",
-        "clocks_throttle_reasons.active",
-    )  # new and old drivers
+    ``values`` has the median, least and largest of each, the throttle reasons of all readings, and
+    their number, which is 0 if none came in time: the values are then of one reading afterwards.
+    """
+
+    FIELDS = ("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu")
 
     def __init__(self, torch: Any, device: Any) -> None:
-        self._values: dict[str, Any] = {}
-        self._thread: threading.Thread | None = None
+        self.values: dict[str, Any] = {}
+        self._uuid = None
+        self._process: subprocess.Popen[str] | None = None
         if device.type == "cuda":
-            uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-            self._thread = threading.Thread(target=self._query, args=(uuid,))
-            self._thread.start()
+            self._uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
 
-    def _query(self, uuid: Any) -> None:
-        for reasons in self.REASONS:
-            values = query_nvidia_smi(uuid, f"{self.FIELDS},{reasons}")
-            if values:
-                values["throttle_reasons"] = values.pop(reasons.replace(".", "_"), None)
-                self._values = {k: value for k, value in values.items() if value is not None}
-                return
+    def __enter__(self) -> None:
+        command, quiet = (
+            [*smi_command(self._uuid, self._fields()), "-lms", "200"],
+            subprocess.DEVNULL,
+        )
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, text=True
+            )
 
-    def read(self) -> dict[str, Any]:
-        if self._thread is not None:
-            self._thread.join()
-        return self._values
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        lines = self._process.communicate()[0].splitlines()
+        readings = [reading for line in lines if (reading := parse_fields(self._fields(), line))]
+        self.values = {"readings": len(readings)}
+        readings = readings or [query_nvidia_smi(self._uuid, self._fields())]
+        for name in readings[0]:
+            found = [reading[name] for reading in readings]
+            if name.endswith("_active"):
+                bits = (int(value, 16) for value in found if str(value).startswith("0x"))
+                self.values["throttle_reasons"] = hex(functools.reduce(operator.or_, bits, 0))
+            elif numbers := [value for value in found if isinstance(value, float)]:
+                self.values |= {f"{name}_min": min(numbers), f"{name}_max": max(numbers)}
+                self.values[name] = median(numbers)
+
+    def _fields(self) -> tuple[str, ...]:
+        return (*self.FIELDS, throttle_field(self._uuid))
+
+
+@cache
+def throttle_field(uuid: Any) -> str:
+    """Return the field of throttle reasons; old drivers know it under another name."""
+    new = "clocks_event_reasons.active"
+    return new if query_nvidia_smi(uuid, (new,)) else "clocks_throttle_reasons.active"
 
 
 # -- the job --------------------------------------------------------------------------------------
@@ -1022,16 +1175,16 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def is_poisoned(error: BaseException) -> bool:
-    """Return True for an error after which the CUDA context is unusable."""
-    words = (
-        "illegal instruction",
-        "illegal memory",
-        "misaligned",
-        "unspecified launch",
-        "device-side",
-    )
-    return any(word in str(error) for word in words)
+def raise_if_poisoned(torch: Any, device: Any, error: Exception) -> None:
+    """Raise PoisonedError if the GPU is unusable after ``error``; only a synchronisation tells."""
+    if isinstance(error, PoisonedError):
+        raise error
+    if device.type == "cuda":
+        try:
+            torch.cuda.synchronize(device)
+        except Exception as broken:
+            texts = dict.fromkeys((first_line(error), first_line(broken)))
+            raise PoisonedError("; ".join(texts)) from error
 
 
 def out_of_memory(torch: Any, error: BaseException) -> bool:
@@ -1049,11 +1202,16 @@ def run_case(torch: Any, job: dict[str, Any], index: int, l2: int) -> dict[str, 
         refused = {"status": "refused", "class": refusal.kind, "why": str(refusal)}
         return {**identity, **refused, **refusal.values}
     except Exception as error:
+        failed = {**identity, "status": "failed"}
+        try:
+            raise_if_poisoned(torch, torch.device(job["device"]), error)
+        except PoisonedError as poison:
+            why, way = first_line(poison), poison.uncaptured
+            return {**failed, "class": "poisoned", "why": why, "uncaptured": way}
         if out_of_memory(torch, error):
-            return {**identity, "status": "failed", "class": "memory", "why":
-                    "Out of memory: lower the batch or the number of tokens."}  # fmt: skip
-        kind = "poisoned" if is_poisoned(error) else type(error).__name__
-        return {**identity, "status": "failed", "class": kind, "why": first_line(error)}
+            why = "Out of memory: lower the batch or the number of tokens."
+            return {**failed, "class": "memory", "why": why}
+        return {**failed, "class": type(error).__name__, "why": first_line(error)}
 
 
 def run_job(job: dict[str, Any], reporter: Reporter) -> None:
@@ -1076,12 +1234,12 @@ def run_job(job: dict[str, Any], reporter: Reporter) -> None:
     for index in range(job.get("first", 0), len(job["cases"])):
         watchdog.start_case(index)
         reporter.send("start", index=index)
-        searching = job["search"] and index not in job.get("unsearched", ())
         with torch.inference_mode():
-            result = run_case(torch, {**job, "search": searching}, index, l2)
+            result = run_case(torch, job, index, l2)
         reporter.send("result", **result)
         if result.get("class") == "poisoned":
-            reporter.exit(POISONED, "failed", **{"class": "poisoned", "message": result["why"]})
+            last = {"class": "poisoned", "message": result["why"], "way": result["uncaptured"]}
+            reporter.exit(POISONED, "failed", **last)
         if device["kind"] == "cuda":
             torch.cuda.empty_cache()
 

@@ -62,7 +62,8 @@ def _clocks(measurement: Measurement) -> list[str]:
         values = [
             value
             for result in measurement.results
-            if isinstance(value := result.clocks.get(key), float)
+            for name in (key, f"{key}_min", f"{key}_max")
+            if isinstance(value := result.clocks.get(name), float)
         ]
         if values:
             low, high = f"{min(values):.0f}", f"{max(values):.0f}"
@@ -77,6 +78,9 @@ def _warnings(measurement: Measurement) -> list[str]:
         warnings.append(CPU_WARNING)
     if measurement.backend == "cusparselt" and device.cusparselt == 800:
         warnings.append(OLD_CUSPARSELT)
+    late = [r.name for r in measurement.results if r.clocks.get("readings") == 0]
+    if late:
+        warnings.append(f"Clocks were read only after the samples of {_some(late)}.")
     throttled = [r.name for r in measurement.results if throttle_reasons(r)]
     if throttled:
         reasons = dict.fromkeys(w for r in measurement.results for w in throttle_reasons(r))

@@ -63,7 +63,8 @@ once, after FAKE_SSH_LINES answers and half of another."""
 WORKER = f"""#!{sys.executable}
 import os, pathlib, sys, time
 folder = pathlib.Path(__file__).parent
-sys.stdin.readline()
+with (folder / "jobs").open("a") as jobs:
+    jobs.write(sys.stdin.readline())
 left = sorted(folder.glob("stream-*"))
 if not left:
     sys.exit("no stream is left")
@@ -74,7 +75,7 @@ sys.stdout.flush()
 if text.endswith("(silence)"):
     time.sleep(1000)
 """
-"""A worker that prints a recorded stream, the next one at each start."""
+"""A worker that prints a recorded stream, the next one at each start, and keeps its jobs."""
 
 
 def write_program(path: Path, text: str) -> Path:
@@ -107,6 +108,11 @@ def recorded(tmp_path: Path) -> Callable[..., str]:
         return str(write_program(folder / "python", WORKER))
 
     return make
+
+
+def jobs_of(python: str) -> list[dict[str, Any]]:
+    """The jobs that ``recorded`` workers were given, in order."""
+    return [json.loads(line) for line in Path(python).with_name("jobs").read_text().splitlines()]
 
 
 @pytest.fixture

@@ -28,7 +28,17 @@ from lbc.latency.run import (
     WorkerFailed,
     measure,
 )
-from tests.latency.conftest import ENDLESS, SMALL, answer, cpu, ends, hello, indices, stream
+from tests.latency.conftest import (
+    ENDLESS,
+    SMALL,
+    answer,
+    cpu,
+    ends,
+    hello,
+    indices,
+    jobs_of,
+    stream,
+)
 
 H100_CASES = [square(4096), square(1024), Case("odd", 1000, 2048, 4096)]
 
@@ -122,6 +132,8 @@ def test_a_case_that_breaks_the_gpu_is_repeated_without_search(
     assert any(
         "illegal instruction" in text and "without the algorithm search" in text for text in log
     )
+    searches = [(job["first"], job["search"]) for job in jobs_of(python)]
+    assert searches == [(0, True), (1, False)], "and the cases after it without one too"
 
 
 def test_a_case_that_breaks_the_gpu_twice_fails_and_the_next_is_measured(
@@ -134,6 +146,33 @@ def test_a_case_that_breaks_the_gpu_twice_fails_and_the_next_is_measured(
     (measurement,) = measure(recorded_run(python), lambda event: None)
     assert [result.kind for result in measurement.results] == ["", "poisoned", ""]
     assert "illegal instruction" in measurement.results[1].why
+    searches = [(job["first"], job["search"]) for job in jobs_of(python)]
+    assert searches == [(0, True), (1, False), (2, True)], "the search was not the cause"
+
+
+def test_a_way_that_cannot_be_captured_is_then_measured_without_a_graph(
+    recorded: Callable[..., str],
+) -> None:
+    failed = {"class": "poisoned", "message": "x cannot be captured in a CUDA graph.", "way": "x"}
+    start, whole = hello() + answer("start", index=0), result_line(0) + answer("done")
+    python = recorded(start + answer("failed", **failed), start + whole)
+    events: list[Event] = []
+    place = Place(python=python)
+    request = Request.for_device(SMALL[:1], "cuda", place=place, backends=("cusparselt",))
+    (measurement,) = measure(request, events.append)
+    assert [result.status for result in measurement.results] == ["measured"]
+    assert [(job["uncaptured"], job["search"]) for job in jobs_of(python)] == [
+        ([], True), (["x"], True)
+    ]  # fmt: skip
+    assert any("measuring this way without a graph" in str(event) for event in events)
+
+
+def test_a_case_has_half_a_minute_on_a_gpu_and_longer_on_a_cpu_and_for_compiling() -> None:
+    gpu = Request.for_device(SMALL, "cuda")
+    assert gpu.job("bfloat16", "cusparselt")["case_seconds"] == 30
+    assert cpu(SMALL).job("float32", "cpu")["case_seconds"] == 120
+    compiling = Request.for_device(SMALL, "cuda", settings=Settings(compile=True))
+    assert compiling.case_seconds == 120
 
 
 def test_without_search_a_case_that_breaks_the_gpu_is_not_repeated(
