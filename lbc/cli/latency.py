@@ -185,7 +185,7 @@ class _TerminalView:
         self._cancel = threading.Event()
 
     def measure(self, request: Request) -> tuple[Measurement, ...]:
-        """Measure with a progress bar; Ctrl-C stops the worker and keeps the results so far."""
+        """Measure with a progress bar; SIGINT and SIGTERM stop the worker and keep the results."""
         from lbc.latency.run import measure
 
         description = TextColumn("{task.description}", markup=False)
@@ -202,13 +202,15 @@ class _TerminalView:
                 target=lambda: results.append(measure(request, emit, self._cancel))
             )
             # A second Ctrl-C must not raise KeyboardInterrupt either.
-            before = signal.signal(signal.SIGINT, lambda *_: self._cancel.set())
+            ends = (signal.SIGINT, signal.SIGTERM)
+            before = [signal.signal(end, lambda *_: self._cancel.set()) for end in ends]
             try:
                 thread.start()
                 while thread.is_alive():
                     thread.join(0.2)
             finally:
-                signal.signal(signal.SIGINT, before)
+                for end, handler in zip(ends, before, strict=True):
+                    signal.signal(end, handler)
         return results[0] if results else ()
 
     def status(self, measurements: tuple[Measurement, ...], cases: int) -> int:

@@ -45,8 +45,8 @@ def to_sparse_semi_structured(model: nn.Module) -> tuple[str, ...]:
                 f"The weight of layer {name!r} is {weight.dtype}: convert the model first, "
                 "with model.half() or model.bfloat16()."
             )
-    if torch.cuda.get_device_capability()[0] < 8:
-        raise ValueError("This GPU has no sparse tensor cores: 2:4 needs an A100 or newer.")
+        if torch.cuda.get_device_capability(weight.device)[0] < 8:
+            raise ValueError("This GPU has no sparse tensor cores: 2:4 needs an A100 or newer.")
     for layer in layers.values():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns that the form is a prototype

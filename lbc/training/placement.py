@@ -10,9 +10,15 @@ from lbc.training.failures import TrainingError
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device called ``name``. Raises TrainingError if this machine cannot use it."""
+    """Return the device called ``name``, made the current one if it is a GPU.
+
+    Raises TrainingError if this machine cannot use it.
+    """
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        return device
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
         raise TrainingError(
             f"The device {name} cannot be used on this machine: set device to cpu."

@@ -33,7 +33,15 @@ class Ranks:
         return self.rank == 0
 
     def device(self, name: str) -> str:
-        """Return this process's device: with several processes, cuda becomes one GPU for each."""
+        """Return this process's device: with several processes, cuda becomes one GPU for each.
+
+        Raises TrainingError if several processes of a machine would share one GPU.
+        """
+        if self.local and name.startswith("cuda:"):
+            raise TrainingError(
+                f"Several processes would share the device {name}: set device to cuda, and each "
+                "gets a GPU of its own."
+            )
         return f"cuda:{self.local}" if self.count > 1 and name == "cuda" else name
 
     def sum(self, values: Sequence[float], device: torch.device) -> list[float]:
@@ -114,8 +122,6 @@ def process_group(ranks: Ranks) -> Iterator[Ranks]:
         yield ranks
         return
     try:
-        if torch.cuda.is_available():
-            torch.cuda.set_device(ranks.local)
         dist.init_process_group(timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")

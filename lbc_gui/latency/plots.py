@@ -293,12 +293,12 @@ def _draw_speed_up(view: _Plot, measurements: Sequence[Numbered]) -> None:
 
 def _draw_anchors(view: _Plot, family: str, dtype: Dtype, number: int) -> None:
     """Published squares of a family of GPUs, as hollow stars with their source."""
-    near = [anchor for anchor in ANCHORS if (anchor.device, anchor.dtype) == (family, dtype)]
+    near = [at for at in ANCHORS if at.device.startswith(family) and at.dtype == dtype]
     if near:
         x, y = np.log10([2 * at.size**3 / 1e9 for at in near]), [at.ratio for at in near]
         pen = pg.mkPen(colour_of(number), width=1.2)
         view.plot.addItem(pg.ScatterPlotItem(x=x, y=y, symbol="star", size=11, brush=None, pen=pen))
-        view.explain("☆", colour_of(number), f"published, {family} {dtype}, squares")
+        view.explain("☆", colour_of(number), f"published, {near[0].device} {dtype}, squares")
         view.note(f"(☆ {near[0].source})")
 
 

@@ -195,6 +195,27 @@ def test_a_model_that_cannot_be_converted_is_refused_and_unchanged() -> None:
         lbc.to_sparse_semi_structured(searching)
 
 
+class OnTheSecondGpu(torch.Tensor):
+    """A CPU tensor that names another device, for a machine without GPUs."""
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda:1")
+
+
+def test_the_gpu_of_the_weights_must_have_sparse_tensor_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = two_four(32, 64).half()
+    layer.weight = nn.Parameter(layer.weight.detach().as_subclass(OnTheSecondGpu))
+    second = torch.device("cuda:1")
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda at=None: (7, 5) if at == second else (9, 0)
+    )
+    with pytest.raises(ValueError, match="no sparse tensor cores"):
+        lbc.to_sparse_semi_structured(nn.Sequential(layer))
+
+
 @pytest.mark.skipif(
     not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] < 8,
     reason="needs sparse tensor cores",

@@ -152,8 +152,9 @@ def test_probe_describes_this_cpu() -> None:
     assert "cpu: ready" in done.stdout
 
 
-def test_ctrl_c_twice_stops_the_worker_once_and_gives_status_130(
-    tmp_path: Path, counting_python: str, pids: Callable[[], list[int]]
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_sent_twice_stops_the_worker_once_and_gives_status_130(
+    tmp_path: Path, counting_python: str, pids: Callable[[], list[int]], end: signal.Signals
 ) -> None:
     process = subprocess.Popen(
         [*LATENCY, *CPU_RUN, "4096", "2048", "--python", counting_python],
@@ -163,8 +164,8 @@ def test_ctrl_c_twice_stops_the_worker_once_and_gives_status_130(
     )
     while not (tmp_path / "pids").exists() and process.poll() is None:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(end)
+    process.send_signal(end)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in out + errors

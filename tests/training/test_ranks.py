@@ -23,6 +23,7 @@ from lbc.runs.records import read_records
 from lbc.runs.unfinished_run import read_state
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training.failures import TrainingError
+from lbc.training.placement import resolve_device
 from lbc.training.preparation import prepare
 from lbc.training.ranks import SINGLE_PROCESS, Ranks, digest, process_group, ranks_from_environment
 from lbc.training.trainer import Trainer
@@ -80,6 +81,20 @@ def wait_for_pair(processes: list[BaseProcess], output: Path) -> list[str]:
         printed.append(output.with_suffix(f".{rank}").read_text())
         assert process.exitcode == 0, printed
     return printed
+
+
+def test_processes_on_the_cpu_need_no_gpu_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[object] = []
+    for place, name, value in (
+        (torch.cuda, "is_available", lambda: True),
+        (torch.cuda, "set_device", chosen.append),
+        (torch.distributed, "init_process_group", lambda timeout: None),
+        (torch.distributed, "destroy_process_group", lambda: None),
+    ):
+        monkeypatch.setattr(place, name, value)
+    with process_group(Ranks(rank=3, count=4, local=3)) as ranks:
+        assert resolve_device(ranks.device("cpu")) == torch.device("cpu")
+    assert chosen == []
 
 
 def test_two_processes_equal_one_even_when_a_rank_is_killed(
@@ -153,7 +168,9 @@ def test_a_digest_changes_with_a_single_bit() -> None:
 
 def test_each_process_of_a_machine_uses_its_own_gpu() -> None:
     assert Ranks(5, 8, 1).device("cuda") == "cuda:1"
-    assert Ranks(5, 8, 1).device("cuda:3") == "cuda:3"
+    assert Ranks(5, 8, 0).device("cuda:3") == "cuda:3"
+    with pytest.raises(TrainingError, match="Several processes would share the device cuda:3"):
+        Ranks(5, 8, 1).device("cuda:3")
     assert Ranks(5, 8, 1).device("cpu") == "cpu"
     assert SINGLE_PROCESS.device("cuda") == "cuda"
 

@@ -323,7 +323,7 @@ def test_each_plot_says_what_it_draws(page: LatencyPage, qtbot: QtBot, tmp_path:
     qtbot.waitUntil(lambda: "cuSPARSELt best" in plots.latency._key.text(), timeout=SECONDS)
     plots.setCurrentWidget(plots.speed_up)
     assert "NVIDIA H100 (made up)" in plots.speed_up._key.text()
-    assert "published, H100 bfloat16" in plots.speed_up._key.text()
+    assert "published, H100 PCIe bfloat16" in plots.speed_up._key.text()
     plots.setCurrentWidget(plots.roofline)
     assert "H100 peaks: 989 dense (┄), 1,978 2:4" in plots.roofline._key.text()
 
