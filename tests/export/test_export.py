@@ -199,7 +199,7 @@ class OnTheSecondGpu(torch.Tensor):
     """A CPU tensor that names another device, for a machine without GPUs."""
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # type: ignore[override]
         return torch.device("cuda:1")
 
 

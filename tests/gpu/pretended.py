@@ -29,6 +29,7 @@ Library: Any = torch.library.Library
 expand_cutlass: Any = conversions.sparse_semi_structured_to_dense_cutlass
 DispatchMode: Any = TorchDispatchMode
 is_cuda: Any = torch.Tensor.is_cuda
+device_of: Any = torch.Tensor.device
 
 LAUNCH_SECONDS, GRAPH_LAUNCH_SECONDS = 5e-6, 9e-6
 CLOCK = 1.7e9
@@ -146,6 +147,8 @@ class Device(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         if function == is_cuda.__get__:
             return True
+        if function == device_of.__get__ and type(args[0]) is not SparseSemiStructuredTensor:
+            return torch.device("cuda", 0)
         if function is torch.device:
             return function(*args)
         if name == "cuda":
@@ -208,10 +211,11 @@ def sparse_product(
     packed: Any, dense: Any, bias: Any = None, alpha: Any = None, out_dtype: Any = None,
     transpose_result: bool = False, alg_id: int = 0, split_k: int = 1, split_k_mode: int = -1,
 ) -> Any:  # fmt: skip
-    """W @ dense, transposed in memory on request."""
+    """W @ dense plus bias, transposed in memory on request."""
     wide = torch.int32 if packed.dtype == torch.int8 else torch.float32
     weight = expand(packed, dense.shape[0])
-    out = (weight.to(wide) @ dense.to(wide)).to(out_dtype or dense.dtype)
+    out = weight.to(wide) @ dense.to(wide)
+    out = (out if bias is None else out + bias[:, None]).to(out_dtype or dense.dtype)
     return out.t().contiguous() if transpose_result else out
 
 
