@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from lbc.files.printable import printable
 from lbc.latency.anchors import explain_impossible
 from lbc.latency.measurement import (
     SCHEMA,
@@ -58,7 +59,7 @@ class Ended(Record):
 class OtherLine(Record):
     """A line that is not an answer, such as a login banner or a warning."""
 
-    line: str
+    line: Annotated[str, AfterValidator(printable)]
 
 
 Answer = Hello | Started | Result | Ended | OtherLine
@@ -102,7 +103,8 @@ def read_answer(line: str, hello: Hello | None = None) -> Answer:
             kind, message, way = (
                 str(content.get(name, ""))[:2000] for name in ("class", "message", "way")
             )
-            return Ended(how="failed", kind=kind, message=message, way=way)
+            failed = {"how": "failed", "kind": kind, "message": message, "way": way}
+            return validate(Ended, failed)
     return OtherLine(line=line.rstrip())
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from lbc.files.printable import printable
 
 SCHEMA: Final = 1
 A_A: Final = "A/A"
@@ -22,13 +24,16 @@ AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
 Seconds = Annotated[float, Field(ge=0, le=1e7)]
 Microseconds = Annotated[float, Field(gt=0, le=1e10)]
-Text = Annotated[str, Field(max_length=2000)]
+Text = Annotated[str, Field(max_length=2000), AfterValidator(printable)]
 Count = Annotated[int, Field(ge=0, le=1 << 50)]
 Size = Annotated[int, Field(ge=1, le=1 << 31)]
 
 
 class MeasurementError(ValueError):
     """A file or an answer is not a valid measurement; the message says what to do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
 
 
 class Record(BaseModel):

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from lbc.config import Experiment, load_experiment
-from lbc.data import describe
+from lbc.data import DataError, describe
 from lbc.inspection.checkpoint import read_metadata
 from lbc.latency.cases import Case, Convolution
 from lbc.models import build_on_meta
@@ -40,7 +40,10 @@ def _planned_cases(
     experiment: Experiment, batch: int, image: int | None, sparse: Collection[str] | None = None
 ) -> tuple[tuple[Case, ...], dict[str, str], dict[str, LayerPlan]]:
     """Return the cases, a reason for each other layer, and all plans by name."""
-    in_shape, classes = describe(experiment.data)
+    try:
+        in_shape, classes = describe(experiment.data)
+    except DataError as error:
+        raise ValueError(str(error)) from error
     model = build_on_meta(experiment.model, in_shape, classes)
     if image:
         in_shape = (in_shape[0], image, image)

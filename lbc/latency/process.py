@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from lbc.files.os_errors import explain
+from lbc.files.printable import printable
 from lbc.latency.answers import Answer, Ended, Hello, OtherLine, read_answer
 from lbc.latency.measurement import MeasurementError
 from lbc.latency.place import Place
@@ -112,7 +113,10 @@ class WorkerProcess:
 
     def describe_exit(self, had_started: bool) -> Ended:
         """Describe the end of a worker that did not report it."""
-        status, reason = self._process.returncode, "".join(list(self._errors)[-1:]).strip()
+        status, reason = (
+            self._process.returncode,
+            printable("".join(list(self._errors)[-1:]).strip()),
+        )
         host, python = self._place.name, self._place.python or "python3"
         if had_started:
             how = f"was killed (signal {-status})" if status < 0 else f"died ({reason or status})"

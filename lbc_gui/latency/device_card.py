@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from lbc.latency.explanation import throttle_reasons
 from lbc.latency.measurement import Measurement
 from lbc.latency.network import estimate
 from lbc.latency.table import CPU_WARNING, device_lines
+from lbc_gui.widgets.text import HtmlLabel, html
 
 EMPTY = (
     "Choose cases and press Measure, or import a file. Without an NVIDIA GPU you can measure this "
@@ -24,9 +23,7 @@ class DeviceCard(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._text = QLabel()
-        self._text.setWordWrap(True)
-        self._text.setTextFormat(Qt.TextFormat.RichText)
+        self._text = HtmlLabel(wordWrap=True)
         self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout = QVBoxLayout(self)
@@ -43,10 +40,10 @@ class DeviceCard(QWidget):
         if measurement is None:
             self._text.setText(EMPTY)
             return
-        first, *facts = (escape(line) for line in device_lines(measurement.device))
-        warnings = [f"<b>⚠ {escape(line)}</b>" for line in _warnings(measurement)]
-        where = escape(f"{measurement.source}, {measurement.when}")
-        lines = [f"<b>{first}</b>", where, *warnings, *facts, *_clocks(measurement)]
+        first, *facts = device_lines(measurement.device)
+        lines = [html("<b>{}</b>", first), html("{}, {}", measurement.source, measurement.when)]
+        lines += [html("<b>⚠ {}</b>", line) for line in _warnings(measurement)]
+        lines += [html("{}", line) for line in (*facts, *_clocks(measurement))]
         self._text.setText("<br>".join(lines))
 
 

@@ -10,7 +10,6 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QScrollArea,
     QSplitter,
     QVBoxLayout,
@@ -18,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.config import Experiment
+from lbc.config.strict_yaml import ExperimentError
 from lbc.files.atomic import write_atomically
 from lbc.files.resources import resource
 from lbc.latency.files import as_csv, load_measurements, save_measurements
@@ -32,6 +32,7 @@ from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
 from lbc_gui.run.worker import describe
 from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.text import Label
 
 REDRAW_MILLISECONDS = 1000
 """Shortest time between two redraws of the plots while results arrive."""
@@ -67,9 +68,9 @@ class LatencyPage(QWidget):
         self.measuring = MeasurementSession(self)
         self._names: tuple[str, ...] = ()
         self._growing: Measurement | None = None
-        self._progress = QLabel()
+        self._progress = Label()
         self._progress.hide()
-        self._network = QLabel()
+        self._network = Label(wordWrap=True)
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
         self._redraw.setInterval(REDRAW_MILLISECONDS)
@@ -99,7 +100,7 @@ class LatencyPage(QWidget):
         try:
             request = self.request.prepare(elsewhere=True)().request
         except Exception as error:
-            problem = describe("The command could not be made", error, ValueError)
+            problem = describe("The command could not be made", error, ValueError, ExperimentError)
             self.failed.emit(problem.message, problem.details)
             return
         what = "processor" if request.device == "cpu" else "GPU"
@@ -280,7 +281,6 @@ class LatencyPage(QWidget):
         middle.setStretchFactor(1, 1)
         middle.setSizes([210, 700])
         middle.setChildrenCollapsible(False)
-        self._network.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self.request)

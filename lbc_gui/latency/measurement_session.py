@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject
 
+from lbc.config.strict_yaml import ExperimentError
 from lbc.latency.run import Request, measure
 from lbc_gui.run.worker import Failed, Job, Worker, describe
 
@@ -35,7 +36,7 @@ class MeasurementThread(Worker):
         measure(prepared.request, self.post, self.cancelled)
 
     def failure(self, error: Exception) -> Failed:
-        return describe("The measurement failed", error, ValueError)
+        return describe("The measurement failed", error, ValueError, ExperimentError)
 
 
 class MeasurementSession(Job):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Slot
 from PySide6.QtGui import QColor, QIcon, QPixmap
-from PySide6.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from lbc.latency.anchors import ANCHORS, find_peak, memory_bytes
 from lbc.latency.files import as_csv
@@ -19,6 +18,7 @@ from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import compact, plot_colours, style_plot
 from lbc_gui.widgets.log_axis import LogAxis
+from lbc_gui.widgets.text import HtmlLabel, html
 
 MOST_BARS = 16
 SYMBOLS = (("o", "●"), ("s", "■"), ("t", "▼"), ("d", "◆"))
@@ -104,8 +104,7 @@ class _Plot(QWidget):
         self._labels = {"left": left, "bottom": bottom}
         self._entries: list[str] = []
         self._notes: dict[str, None] = {}
-        self._key = QLabel()
-        self._key.setWordWrap(True)
+        self._key = HtmlLabel(wordWrap=True)
         self._key.setContentsMargins(6, 2, 6, 0)
         self._graphics = pg.GraphicsLayoutWidget()
         compact(self._graphics)
@@ -128,13 +127,12 @@ class _Plot(QWidget):
 
     def explain(self, symbol: str, colour: QColor, text: str) -> None:
         """Add an entry to the key above the plot."""
-        self._entries.append(
-            f'<span style="color: {colour.name()}">{symbol}</span>&nbsp;{escape(text)}'
-        )
+        entry = '<span style="color: {}">{}</span>&nbsp;{}'
+        self._entries.append(html(entry, colour.name(), symbol, text))
 
     def note(self, text: str) -> None:
         """Add a remark at the end of the key, once."""
-        self._notes[escape(text)] = None
+        self._notes[html("{}", text)] = None
 
     def finish(self) -> None:
         """Show the key and the whole range."""

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QSizePolicy,
     QSpinBox,
@@ -24,6 +23,7 @@ from lbc.latency.place import Place
 from lbc.latency.run import Request
 from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.text import Label
 
 MODEL, RUN, TYPED = "open model, random masks", "open run, its own masks", "typed shapes"
 HERE_CPU, HERE_GPU, SERVER = "this processor", "this machine's GPU", "a server by ssh"
@@ -161,8 +161,8 @@ class RequestBar(QWidget):
         self._choices_changed()
 
     def _lay_out(self) -> None:
-        self._batch_label, self._tokens_label = QLabel("Batch:"), QLabel("Tokens:")
-        self._image_label = QLabel("Image:")
+        self._batch_label, self._tokens_label = Label("Batch:"), Label("Tokens:")
+        self._image_label = Label("Image:")
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         what: tuple[QWidget, ...] = (
@@ -176,8 +176,8 @@ class RequestBar(QWidget):
                 row.addWidget(widget, 1 if widget in (self.shapes, self.host) else 0)
             row.addStretch(1)
             grid.addLayout(row, line, 1)
-        grid.addWidget(QLabel("Cases:"), 0, 0)
-        grid.addWidget(QLabel("On:"), 1, 0)
+        grid.addWidget(Label("Cases:"), 0, 0)
+        grid.addWidget(Label("On:"), 1, 0)
         grid.setColumnStretch(1, 1)
         grid.addWidget(self.measure, 0, 2)
         grid.addWidget(self.cancel, 1, 2)

@@ -106,6 +106,7 @@ def test_results_are_printed_if_files_cannot_be_written(
         ((*CPU_RUN, "no-such-net"), "'no-such-net' is unknown: choose"),
         ((*CPU_RUN, "8x8x0"), "is out of range"),
         (("show", __file__), "contains no measurement"),
+        (("show", "/no/such\x1b[31m:smile:"), "/no/such\\x1b[31m:smile: cannot be read"),
         (("show", "/no/such/file"), "cannot be read (No such file"),
         (("probe", "--host=-oProxyCommand=x"), "is not a host"),
         (("probe", "--device", "tpu"), "'tpu' is not a device: write cuda, cuda:1 or cpu."),
@@ -121,6 +122,14 @@ def test_invalid_input_gives_status_2_and_a_message(
 ) -> None:
     done = lbc(*arguments)
     assert (done.returncode, message in done.stderr) == (2, True)
+
+
+def test_missing_data_of_a_model_give_a_sentence(tmp_path: Path) -> None:
+    experiment = tmp_path / "experiment.yaml"
+    experiment.write_text("data: {name: cifar10, folder: /no/such}\nmodel: {name: resnet20}\n")
+    done = lbc("run", "--device", "cpu", "--model", experiment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("/no/such is not a folder: ")
 
 
 def test_without_a_gpu_the_requirements_are_printed() -> None:

@@ -100,6 +100,43 @@ def test_missing_files_and_folders_give_an_error(tmp_path: Path) -> None:
             load_measurements(path)
 
 
+HOSTILE = "a\x1b]0;title\x07 \u202egnp.exe\r\nb"
+SHOWN = "a\\x1b]0;title\\x07 \\u202egnp.exe\\r\\nb"
+
+
+def test_text_that_acts_on_a_terminal_is_shown_escaped(
+    tmp_path: Path, measured: tuple[Measurement, ...]
+) -> None:
+    path = tmp_path / "hostile.json"
+    save_measurements(path, measured)
+    content = json.loads(path.read_text())
+    one = content["measurements"][0]
+    one["source"] = one["device"]["name"] = one["results"][0]["name"] = HOSTILE
+    one["results"][0]["clocks"] = {HOSTILE: HOSTILE}
+    path.write_text(json.dumps(content))
+    (loaded,) = load_measurements(path)
+    first = loaded.results[0]
+    assert {loaded.source, loaded.device.name, first.name} == {SHOWN}
+    assert first.clocks == {SHOWN: SHOWN}
+    save_measurements(path, (loaded,))
+    assert load_measurements(path) == (loaded,)
+
+
+def test_lone_surrogates_and_controls_in_an_error_are_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "strange\x1b[31m.json"
+    path.write_text('{"schema": 1, "measurements": [{"device": {"\\ud800": 1}, "\\udc00": []}]}')
+    for text in (
+        path.read_text(),
+        answer("failed", message=HOSTILE),
+        answer("failed", message="\ud800"),
+    ):
+        path.write_text(text)
+        with pytest.raises(MeasurementError) as error:
+            load_measurements(path)
+        str(error.value).encode()
+        assert str(error.value).isprintable()
+
+
 def test_a_figure_above_the_peak_is_rejected_in_a_file_too(
     tmp_path: Path, measured: tuple[Measurement, ...]
 ) -> None:

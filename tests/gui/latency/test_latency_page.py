@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
 from lbc.files.resources import resource
@@ -222,6 +222,40 @@ def test_the_command_for_a_server_is_one_line_each(page: LatencyPage) -> None:
     lines = QGuiApplication.clipboard().text().splitlines()
     assert len(lines) == 2
     assert all("python3 -c" in line and "latency-bfloat16-" in line for line in lines)
+
+
+def test_missing_data_are_told_by_measure_and_copy_command(qtbot: QtBot) -> None:
+    missing = small_experiment(data={"name": "cifar10", "folder": "/no/such"})
+    page = LatencyPage(lambda: missing, lambda: None)
+    qtbot.addWidget(page)
+    for command in (page.copy_command, page.measure):
+        with qtbot.waitSignal(page.failed, timeout=SECONDS) as failed:
+            command()
+        sentence, details = failed.args
+        assert sentence.startswith("/no/such is not a folder")
+        assert details == ""
+    finished(page, qtbot)
+
+
+def test_names_from_files_are_shown_as_written(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 3)
+    finished(page, qtbot)
+    name = "<img src='file:/dev/zero'><b>"
+    (measurement,) = page.measurements.all
+    device = measurement.device.model_copy(update={"name": name})
+    results = [one.model_copy(update={"name": name}) for one in measurement.results]
+    hostile = {"source": name, "device": device, "results": tuple(results)}
+    page.measurements.add([measurement.model_copy(update=hostile)])
+    for widget in page.findChildren(QLabel):
+        if "<img" in widget.text():
+            assert widget.textFormat() == Qt.TextFormat.PlainText
+    assert name in page.measurements.item(1).text()
+    assert "&lt;img" in page.card.text
+    assert "&lt;img" in page.plots.latency._key.text()
+    tip = str(page.cases.data(page.cases.index(0, 0), Qt.ItemDataRole.ToolTipRole))
+    assert "&lt;img" in tip
 
 
 def test_a_command_to_paste_needs_no_hosts_name(page: LatencyPage) -> None:

@@ -1,0 +1,18 @@
+"""Text from files, made safe for terminals and labels."""
+
+from __future__ import annotations
+
+import unicodedata
+
+HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories that do not show themselves: controls, bidi overrides, lone surrogates, …"""
+
+
+def printable(text: str) -> str:
+    """Replace characters that act on a terminal or hide by escapes such as ``\\x1b``."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        at.encode("unicode_escape").decode("ascii") if unicodedata.category(at) in HIDDEN else at
+        for at in text
+    )
