@@ -264,7 +264,8 @@ def _case_axis(view: _Plot, results: Sequence[Result]) -> None:
 
 
 def _short(name: str, room: int) -> str:
-    return name if len(name) <= room else f"{name[: room - 1]}…"
+    """The end of a name that does not fit: it is what differs between layers."""
+    return name if len(name) <= room else f"…{name[1 - room :]}"
 
 
 def _draw_speed_up(view: _Plot, measurements: Sequence[Numbered]) -> None:

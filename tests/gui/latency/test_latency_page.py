@@ -291,6 +291,22 @@ def test_devices_with_the_same_cases_are_drawn_side_by_side(
     assert "cuSPARSELt best" in page.plots.latency._key.text(), "alone it shows every way"
 
 
+def test_a_long_name_below_the_bars_keeps_what_tells_layers_apart(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 12)
+    finished(page, qtbot)
+    (measurement,) = page.measurements.all
+    results = [
+        one.model_copy(update={"name": f"backbone.stages.{one.index}.mlp.{one.index}"})
+        for one in measurement.results
+    ]
+    page.measurements.grow(measurement.model_copy(update={"results": tuple(results)}))
+    page.plots.show_measurements(page.measurements.drawn)
+    (ticks,) = page.plots.latency.plot.getAxis("bottom")._tickLevels
+    assert [text.strip().rpartition(".")[2] for _, text in ticks] == [str(at) for at in range(12)]
+
+
 def test_the_table_fits_its_room_and_its_sentences_take_more_lines(
     page: LatencyPage, qtbot: QtBot, tmp_path: Path
 ) -> None:
