@@ -65,6 +65,10 @@ def add_parser(commands: Any) -> None:
     run.add_argument("--backend", action="append", choices=("cusparselt", "cutlass"))
     run.add_argument("--no-search", action="store_true", help="measure only the default algorithm")
     run.add_argument("--compile", action="store_true", help="also measure torch.compile, dense")
+    run.add_argument(
+        "--processes", type=int, default=1, metavar="N",
+        help="measure in N processes, one after another, and show the larger spread",
+    )  # fmt: skip
     run.add_argument("--json", type=Path, metavar="FILE", help="write the measurements")
     run.add_argument("--csv", type=Path, metavar="FILE", help="write a table of the measurements")
     run.add_argument(
@@ -150,7 +154,9 @@ def _request(options: argparse.Namespace, cases: tuple[Case, ...]) -> Request:
             raise ValueError(f"{what} supports {', '.join(dtypes)}, not {dtype}.")
     if options.backend and cpu:
         raise ValueError("--backend applies only to GPUs: omit it with --device cpu.")
-    more: dict[str, Any] = {"place": _place(options)}
+    if options.processes < 1:
+        raise ValueError(f"--processes {options.processes} is too few: give 1 or more.")
+    more: dict[str, Any] = {"place": _place(options), "processes": options.processes}
     if options.dtype:
         more["dtypes"] = tuple(dict.fromkeys(options.dtype))
     if options.backend:

@@ -19,6 +19,7 @@ from lbc.latency.measurement import (
     Dtype,
     Measurement,
     MeasurementError,
+    Ratio,
     Record,
     Result,
     Text,
@@ -150,6 +151,26 @@ def with_result(measurement: Measurement, result: Result) -> Measurement:
     others = [other for other in measurement.results if other.index != result.index]
     results = sorted([*others, result], key=lambda one: one.index)
     return measurement.model_copy(update={"results": tuple(results)})
+
+
+def with_spread(measurement: Measurement, again: Measurement) -> Measurement:
+    """Return the measurement with intervals widened to include those of another process."""
+    others = {
+        (result.index, ratio.way, ratio.over, ratio.mode): ratio
+        for result in again.results
+        for ratio in result.ratios
+    }
+
+    def widened(index: int, one: Ratio) -> Ratio:
+        other = others.get((index, one.way, one.over, one.mode), one)
+        spread = {"low": min(one.low, other.low), "high": max(one.high, other.high)}
+        return one.model_copy(update=spread)
+
+    results = tuple(
+        result.model_copy(update={"ratios": tuple(widened(result.index, r) for r in result.ratios)})
+        for result in measurement.results
+    )
+    return measurement.model_copy(update={"results": results})
 
 
 def _parse_result(content: dict[str, Any], hello: Hello | None) -> Result:

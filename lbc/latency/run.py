@@ -10,7 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lbc.latency.answers import Ended, Hello, OtherLine, Started, new_measurement, with_result
+from lbc.latency.answers import (
+    Ended,
+    Hello,
+    OtherLine,
+    Started,
+    new_measurement,
+    with_result,
+    with_spread,
+)
 from lbc.latency.cases import Case
 from lbc.latency.measurement import Backend, Dtype, Measurement, MeasurementError, Result
 from lbc.latency.place import HERE, Place
@@ -40,7 +48,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure, and where; without cases, only the device is queried."""
+    """What to measure, and where; without cases, only the device is queried.
+
+    Everything is measured in ``processes`` processes, one after another: the first gives the times,
+    and all together the intervals.
+    """
 
     cases: tuple[Case, ...]
     device: str
@@ -48,6 +60,7 @@ class Request:
     backends: tuple[Backend, ...]
     place: Place = HERE
     settings: Settings = Settings()
+    processes: int = 1
 
     @property
     def case_seconds(self) -> float:
@@ -138,10 +151,29 @@ def measure(
                 break
             campaign = _Campaign(request, dtype, backend, emit, cancel)
             measurement = campaign.run()
+            for _ in range(request.processes - 1):
+                if measurement is not None and not cancel.is_set():
+                    measurement = _repeat(measurement, campaign)
             measurements += [measurement] if measurement else []
             if campaign.failure in FATAL_KINDS:
                 return tuple(measurements)
     return tuple(measurements)
+
+
+def _repeat(measurement: Measurement, campaign: _Campaign) -> Measurement:
+    """Measure once more; return the measurement with the larger intervals of the two."""
+
+    def emit(event: Event) -> None:
+        match event:
+            case CaseDone():
+                whole = with_spread(measurement, event.measurement)
+                campaign.emit(CaseDone(whole, event.result))
+            case CaseStarted() | LogMessage():
+                campaign.emit(event)
+
+    request, cancel = campaign.request, campaign.cancel
+    again = _Campaign(request, campaign.dtype, campaign.backend, emit, cancel).run()
+    return measurement if again is None else with_spread(measurement, again)
 
 
 @dataclass

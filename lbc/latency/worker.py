@@ -288,7 +288,7 @@ def describe_device(torch: Any, job: dict[str, Any]) -> dict[str, Any]:
         "l2_bytes": getattr(device, "L2_cache_size", None),
         "memory_bytes": device.total_memory,
         "uuid": "GPU-" + str(uuid).replace("GPU-", "") if uuid is not None else None,
-        "cublas": library_version("libcublas.so", torch),
+        "cublas": library_version("cublas", torch),
         "cusparselt": torch.backends.cusparselt.version(),
         **query_nvidia_smi(
             uuid, ("driver_version", "power.limit", "clocks.max.sm", "clocks.max.mem")
@@ -312,12 +312,9 @@ def library_version(name: str, torch: Any) -> str | None:
     from importlib import metadata
 
     major = (torch.version.cuda or "").split(".")[0]
-    stem = name.split(".")[0][3:]
-    for package in (f"nvidia-{stem}-cu{major}", f"nvidia-{stem}"):
-        try:
+    for package in (f"nvidia-{name}-cu{major}", f"nvidia-{name}"):
+        with suppress(metadata.PackageNotFoundError):
             return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            pass
     return None
 
 
@@ -403,10 +400,12 @@ class Operands:
     def __init__(self, torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> None:
         self.torch, self.case = torch, case
         self.device, self.dtype = torch.device(job["device"]), getattr(torch, job["dtype"])
-        self.backend = job["backend"]
+        self.backend, int8 = job["backend"], self.dtype == torch.int8
+        self.row_multiple = 16 if int8 else 8
+        self.out_type = torch.int32 if int8 else None
         m, n, k = case["m"], case["n"], case["k"]
         self.row_pad, self.k_pad = padding(job, m, k)
-        size, int8 = self.dtype.itemsize, self.dtype == torch.int8
+        size = self.dtype.itemsize
         set_bytes = (m * k + n * k) * size + m * n * (4 if int8 else size)
         copies = max(1, min(MAX_COPIES, math.ceil(3 * l2 / set_bytes)))
         self.cold = copies * set_bytes >= 3 * l2 if l2 else None
@@ -547,16 +546,17 @@ class Way:
 
 
 def build_ways(
-    torch: Any, job: dict[str, Any], ops: Operands, found: dict[str, int]
-) -> tuple[list[Way], list[dict[str, str]]]:
-    """Return every way to compute a case, and those that are not available with the reason.
+    torch: Any, job: dict[str, Any], ops: Operands, found: dict[str, int],
+    refused: list[dict[str, str]],
+) -> list[Way]:  # fmt: skip
+    """Return every way to compute a case; add those that are not available to ``refused``.
 
     ``found`` is what the search of an algorithm found, empty without one.
     """
     builders = gpu_builders(torch, job, ops, found)
     if job["backend"] == "cpu":
         builders = cpu_builders(torch, job, ops)
-    ways, refused = [], []
+    ways = []
     for name, build in builders.items():
         try:
             ways.append(build())
@@ -567,7 +567,7 @@ def build_ways(
             if out_of_memory(torch, error):
                 raise
             refused.append({"what": name, "why": first_line(error)})
-    return ways, refused
+    return ways
 
 
 def gpu_builders(
@@ -690,27 +690,25 @@ def compiled(torch: Any, ops: Operands) -> Way:
     return Way("max-autotune", calls, dense=True, prepare=prepare)
 
 
-def semi_structured_weights(backend: str, ops: Operands, first: bool = False) -> list[Any]:
+def semi_structured_weights(backend: str, ops: Operands, count: int) -> list[Any]:
     from torch.sparse import SparseSemiStructuredTensor, to_sparse_semi_structured
 
     SparseSemiStructuredTensor._FORCE_CUTLASS = backend == "cutlass"
-    count = 1 if first else len(ops.w)
     return [to_sparse_semi_structured(ops.padded_weight(i)) for i in range(count)]
 
 
 def semi_structured(torch: Any, backend: str, ops: Operands) -> Way:
     """torch's 2:4 linear layer as users have it: default algorithm, padding and overhead."""
     name = {"cusparselt": "cuSPARSELt", "cutlass": "CUTLASS"}[backend] + " default"
-    semi_structured_weights(backend, ops, first=True)  # not timed: it initialises the library
+    semi_structured_weights(backend, ops, 1)  # not timed: it initialises the library
     torch.cuda.synchronize(ops.device)
     started = time.perf_counter()
-    weights = semi_structured_weights(backend, ops)
+    weights = semi_structured_weights(backend, ops, len(ops.w))
     torch.cuda.synchronize(ops.device)
+    seconds, parts = time.perf_counter() - started, (weights[0].packed, weights[0].meta)
     values = {
-        "compress_ms": (time.perf_counter() - started) / len(weights) * 1e3,
-        "bytes": sum(
-            part.nbytes for part in (weights[0].packed, weights[0].meta) if part is not None
-        ),
+        "compress_ms": seconds / len(weights) * 1e3,
+        "bytes": sum(part.nbytes for part in parts if part is not None),
     }
     if ops.dtype == torch.int8:  # the layer's output would be int8 and saturate
         packed = [(w.packed, w.meta) for w in weights]
@@ -726,27 +724,17 @@ def semi_structured(torch: Any, backend: str, ops: Operands) -> Way:
 
 def product(torch: Any, ops: Operands, packed: Any, meta: Any, x: Any, **algorithm: int) -> Call:
     """Return a call of the library's product; int8 gives int32, so that sums do not saturate."""
-    rows = -x.shape[0] % row_multiple(ops)
+    rows, out = -x.shape[0] % ops.row_multiple, ops.out_type
 
     def call() -> Any:
-        wide = pad(torch, x, rows, ops.k_pad)
+        wide = pad(torch, x, rows, ops.k_pad).t()
         if ops.backend == "cutlass":
-            return torch._sparse_semi_structured_mm(
-                packed, meta, wide.t(), out_dtype=torch.int32
-            ).t()
+            return torch._sparse_semi_structured_mm(packed, meta, wide, out_dtype=out).t()
         return torch._cslt_sparse_mm(
-            packed, wide.t(), out_dtype=out_type(torch, ops), transpose_result=True, **algorithm
+            packed, wide, out_dtype=out, transpose_result=True, **algorithm
         )
 
     return call
-
-
-def row_multiple(ops: Operands) -> int:
-    return 16 if ops.dtype.itemsize == 1 else 8
-
-
-def out_type(torch: Any, ops: Operands) -> Any:
-    return torch.int32 if ops.dtype == torch.int8 else None
 
 
 def find_algorithm(torch: Any, job: dict[str, Any], case: dict[str, Any]) -> dict[str, int]:
@@ -757,13 +745,11 @@ def find_algorithm(torch: Any, job: dict[str, Any], case: dict[str, Any]) -> dic
     """
     ops = Operands(torch, job, case, 0)
     packed = torch._cslt_compress(ops.padded_weight(0))
-    x = pad(torch, ops.x[0], -case["n"] % row_multiple(ops), ops.k_pad)
+    x = pad(torch, ops.x[0], -case["n"] % ops.row_multiple, ops.k_pad).t()
 
     def search() -> Any:
         with torch.inference_mode(), torch.cuda.device(ops.device):
-            found = torch._C._cusparselt.mm_search(
-                packed, x.t(), None, None, out_type(torch, ops), True
-            )
+            found = torch._C._cusparselt.mm_search(packed, x, None, None, ops.out_type, True)
             torch.cuda.synchronize(ops.device)
             return found
 
@@ -809,7 +795,8 @@ def unfolded_two_four(torch: Any, backend: str, ops: Operands) -> Way:
     def call(flat: Any, weight: Any) -> Any:
         return torch.nn.functional.linear(pad(torch, flat, 0, ops.k_pad), weight)
 
-    return unfolded(torch, ops, "unfold + 2:4", semi_structured_weights(backend, ops), call)
+    weights = semi_structured_weights(backend, ops, len(ops.w))
+    return unfolded(torch, ops, "unfold + 2:4", weights, call)
 
 
 def unfolded_csr(torch: Any, ops: Operands, max_seconds: float) -> Way:
@@ -865,6 +852,7 @@ class Timer:
 
     def _capture(self) -> None:
         """Record ``count`` calls. Raises PoisonedError if torch cannot leave a failed capture."""
+        self.outs = [None] * len(self.outs)  # of a graph before
         self._graph, inside = self.torch.cuda.CUDAGraph(), None
         try:
             with self.torch.cuda.graph(self._graph):
@@ -876,10 +864,8 @@ class Timer:
         except Exception as error:
             if error is inside:  # the capture has ended in order
                 raise
-            why = (
-                f"{self.way.name} cannot be captured in a CUDA graph: {first_line(inside or error)}"
-            )
-            raise PoisonedError(why, self.way.name) from error
+            why, way = first_line(inside or error), self.way.name
+            raise PoisonedError(f"{way} cannot be captured in a CUDA graph: {why}", way) from error
 
     def _call_all(self) -> None:
         for index in range(self.count):
@@ -959,18 +945,15 @@ def measure(torch: Any, job: dict[str, Any], case: dict[str, Any], l2: int) -> d
     """Measure one case. Raises RefusedError if it cannot be measured."""
     started = time.monotonic()
     found: dict[str, int] = {}
-    unsearched = []
+    refused: list[dict[str, str]] = []
     if job["backend"] == "cusparselt" and job["search"]:
         try:
             found = find_algorithm(torch, job, case)
-        except RefusedError:
-            raise
         except Exception as error:
             raise_if_poisoned(torch, torch.device(job["device"]), error)
-            unsearched = [{"what": "2:4, best algorithm", "why": first_line(error)}]
+            refused.append({"what": "2:4, best algorithm", "why": first_line(error)})
     ops = Operands(torch, job, case, l2)
-    ways, refused = build_ways(torch, job, ops, found)
-    refused += unsearched
+    ways = build_ways(torch, job, ops, found, refused)
     if ways and ways[0].dense:
         ways.append(replace(ways[0], name="A/A"))
     times: list[dict[str, Any]] = []
@@ -1125,29 +1108,25 @@ class ClockReader:
 
     def __init__(self, torch: Any, device: Any) -> None:
         self.values: dict[str, Any] = {}
-        self._uuid = None
         self._process: subprocess.Popen[str] | None = None
         if device.type == "cuda":
             self._uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+            self._fields = (*self.FIELDS, throttle_field(self._uuid))
 
     def __enter__(self) -> None:
-        command, quiet = (
-            [*smi_command(self._uuid, self._fields()), "-lms", "200"],
-            subprocess.DEVNULL,
-        )
+        quiet, command = subprocess.DEVNULL, smi_command(self._uuid, self._fields)
         with suppress(OSError):
-            self._process = subprocess.Popen(
-                command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, text=True
-            )
+            self._process = subprocess.Popen([*command, "-lms", "200"], stdin=quiet, stderr=quiet,
+                                             stdout=subprocess.PIPE, text=True)  # fmt: skip
 
     def __exit__(self, *_: object) -> None:
         if self._process is None:
             return
         self._process.terminate()
         lines = self._process.communicate()[0].splitlines()
-        readings = [reading for line in lines if (reading := parse_fields(self._fields(), line))]
+        readings = [reading for line in lines if (reading := parse_fields(self._fields, line))]
         self.values = {"readings": len(readings)}
-        readings = readings or [query_nvidia_smi(self._uuid, self._fields())]
+        readings = readings or [query_nvidia_smi(self._uuid, self._fields)]
         for name in readings[0]:
             found = [reading[name] for reading in readings]
             if name.endswith("_active"):
@@ -1156,9 +1135,6 @@ class ClockReader:
             elif numbers := [value for value in found if isinstance(value, float)]:
                 self.values |= {f"{name}_min": min(numbers), f"{name}_max": max(numbers)}
                 self.values[name] = median(numbers)
-
-    def _fields(self) -> tuple[str, ...]:
-        return (*self.FIELDS, throttle_field(self._uuid))
 
 
 @cache
@@ -1248,21 +1224,17 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["recover"]:
         return recover(arguments[1])
     try:
-        text = (
-            sys.stdin.readline() if arguments == ["-"] else base64.b64decode(arguments[0]).decode()
-        )
-        job = dict(json.loads(text))
+        piped = arguments == ["-"]
+        job = dict(json.loads(sys.stdin.readline() if piped else base64.b64decode(arguments[0])))
         reporter = Reporter(job.get("keep"))
     except (ValueError, TypeError, IndexError, OSError, RuntimeError) as error:
         print(f"The job is invalid: {error}", file=sys.stderr)
         return UNREADABLE
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    if arguments == ["-"]:
-        watch = threading.Thread(
-            target=listen_for_cancel, args=(reporter, job["orphan"]), daemon=True
-        )
-        watch.start()
+    if piped:
+        listener = partial(listen_for_cancel, reporter, job["orphan"])
+        threading.Thread(target=listener, daemon=True).start()
     status = DONE
     try:
         run_job(job, reporter)

@@ -128,7 +128,9 @@ COLUMNS: tuple[Column[CaseRow], ...] = (
         "on the data sheet", number=True,
     ),
     Column(
-        "baseline", _baseline, "Sparse time of the pinned baseline over this one", number=True
+        "baseline", _baseline,
+        "Sparse time of the pinned baseline over this one; torch 2.12 changed the default way",
+        number=True,
     ),
 )  # fmt: skip
 HEADERS = [column.title for column in COLUMNS]

@@ -77,7 +77,7 @@ def _warnings(measurement: Measurement) -> list[str]:
         warnings.append(OLD_CUSPARSELT)
     late = [r.name for r in measurement.results if r.clocks.get("readings") == 0]
     if late:
-        warnings.append(f"Clocks were read only after the samples of {_some(late)}.")
+        warnings.append(f"No clocks were read during the samples of {_some(late)}.")
     throttled = [r.name for r in measurement.results if throttle_reasons(r)]
     if throttled:
         reasons = dict.fromkeys(w for r in measurement.results for w in throttle_reasons(r))

@@ -113,6 +113,7 @@ def test_results_are_printed_if_files_cannot_be_written(
         ((*CPU_RUN, "8", "--dtype", "int8"), "A CPU supports float32, bfloat16, not int8."),
         (("run", "--dtype", "float32"), "2:4 on a GPU supports float16, bfloat16, int8, not"),
         ((*CPU_RUN, "8", "--backend", "cutlass"), "--backend applies only to GPUs"),
+        ((*CPU_RUN, "8", "--processes", "0"), "--processes 0 is too few"),
         ((*CPU_RUN, "8", "--json", "/no/dir/x.json"), "the folder /no/dir does not exist."),
         ((*CPU_RUN, "8", "--csv", "/no/dir/x.csv"), "the folder /no/dir does not exist."),
     ],

@@ -187,6 +187,25 @@ def test_without_search_a_case_that_breaks_the_gpu_is_not_repeated(
     assert [result.kind for result in measurement.results] == ["", "poisoned", ""]
 
 
+def test_the_intervals_of_several_processes_are_shown_together(
+    recorded: Callable[..., str],
+) -> None:
+    first = stream("h100-synthetic")
+    (once,) = measure(recorded_run(recorded(first)), lambda event: None)
+    python = recorded(
+        first, first.replace('"low": 1.', '"low": 0.').replace('"high": 1', '"high": 2')
+    )
+    events: list[Event] = []
+    (twice,) = measure(recorded_run(python, processes=2), events.append)
+    for one, two in zip(once.results, twice.results, strict=True):
+        assert one.times == two.times
+        for a, b in zip(one.ratios, two.ratios, strict=True):
+            assert b.ratio == a.ratio
+            assert b.low == pytest.approx(a.low - 1 if a.low >= 1 else a.low)
+            assert b.high == pytest.approx(a.high + 1 if a.high >= 1 else a.high)
+    assert [event.measurement for event in events if isinstance(event, CaseDone)][-1] == twice
+
+
 def test_a_worker_that_dies_between_two_cases_loses_neither(recorded: Callable[..., str]) -> None:
     python = recorded(
         hello() + answer("start", index=0) + result_line(0),
