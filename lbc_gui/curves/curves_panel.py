@@ -97,8 +97,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self.clear_curves()
         largest = max(layer.pattern.count for layer in layers)
         for plot in self._plots.values():
+            plot.setLimits(xMin=-0.02 * epochs, xMax=1.02 * epochs)  # first: they cut the range
             plot.setXRange(0, epochs, padding=0.02)
-            plot.setLimits(xMin=-0.02 * epochs, xMax=1.02 * epochs)
         self._series["live"].append(0, largest)
         self._series["density"].append(0, 100)
         self._plots["density"].setYRange(0, 100, padding=0.03)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtWidgets import QProgressBar
 
 from lbc.runs.events import Prepared, RemovalProgress, Resumed, StepDone
+from lbc.runs.opened_run import OpenedRun
 from lbc_gui.run.session import State
 
 _RECENT = 200
@@ -20,7 +21,6 @@ _TEXTS = {
     State.FINISHED: "finished",
     State.STOPPED: "stopped",
     State.FAILED: "failed",
-    State.OPENED: "a run on disk",
 }
 
 
@@ -32,7 +32,9 @@ class RunProgress(QProgressBar):
         self.setMinimumWidth(260)
         self.setTextVisible(True)
         self.setToolTip("Progress of the run, and the time left at the present speed")
-        self._prepared: Prepared | None = None
+        self._epochs = 0
+        """Of the run; 0 as long as they are not known."""
+        self._opened = ""
         self._recent: list[tuple[int, float]] = []
         self._last: StepDone | None = None
         self._removed = 1.0
@@ -40,22 +42,31 @@ class RunProgress(QProgressBar):
         self.show_state(State.LOADING)
 
     def show_prepared(self, prepared: Prepared) -> None:
-        self._prepared, self._last, self._removed = prepared, None, 1.0
-        self._recent.clear()
-        self.setValue(0)
-        self.show_state(self._state)
+        self._begin(prepared.steps, prepared.epochs)
+
+    def show_opened(self, run: OpenedRun) -> None:
+        """Show how far a run on disk came."""
+        epochs, last = run.experiment.training.epochs, run.steps[-1:]
+        self._opened = f"{run.status}, on disk"
+        self._begin(round(last[0].step / last[0].epoch * epochs) if last else 1, epochs)
+        self._show_steps(last)
 
     def show_state(self, state: State) -> None:
         self._state = state
         if state in (State.LOADING, State.WAITING, State.OPENED):
-            self._prepared = self._last = None
+            self._epochs, self._last = 0, None
         if state is State.LOADING:
             self.setRange(0, 0)
-        elif self._prepared is not None:
-            self.setRange(0, self._prepared.steps)
-        else:
+        elif not self._epochs:
             self.setRange(0, 1)
             self.setValue(0)  # without a value the bar would not show its text
+        self._update_text()
+
+    def _begin(self, steps: int, epochs: int) -> None:
+        self._epochs, self._last, self._removed = epochs, None, 1.0
+        self._recent.clear()
+        self.setRange(0, steps)
+        self.setValue(0)
         self._update_text()
 
     def add(self, events: Sequence[object]) -> None:
@@ -78,8 +89,8 @@ class RunProgress(QProgressBar):
 
     def _update_text(self) -> None:
         parts = []
-        if self._prepared is not None and self._last is not None:
-            parts.append(f"epoch {self._last.epoch:.1f} of {self._prepared.epochs}")
+        if self._epochs and self._last is not None:
+            parts.append(f"epoch {self._last.epoch:.1f} of {self._epochs}")
         if self._removed < 1 and self._state in (State.RUNNING, State.PAUSED):
             parts.append(f"removing {self._removed:.0%}")
         elif self._state in (State.RUNNING, State.PAUSED):
@@ -89,11 +100,11 @@ class RunProgress(QProgressBar):
             if self._state is State.PAUSED:
                 parts.append("paused")
         else:
-            parts.append(_TEXTS[self._state])
+            parts.append(_TEXTS.get(self._state, self._opened))
         self.setFormat(" · ".join(parts or ["starting…"]))
 
     def _seconds_left(self) -> float | None:
-        if self._prepared is None or len(self._recent) < 2:
+        if len(self._recent) < 2:
             return None
         (first, began), (last, ended) = self._recent[0], self._recent[-1]
-        return (ended - began) / (last - first) * (self._prepared.steps - last)
+        return (ended - began) / (last - first) * (self.maximum() - last)

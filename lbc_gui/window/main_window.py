@@ -146,6 +146,7 @@ class MainWindow(QMainWindow):
 
     @Slot()
     def _loaded(self) -> None:
+        self._state_changed(self.session.state)  # perhaps the same state, but of another run
         self.view_state.begin_run(live=self.session.state is not State.OPENED)
         self.curves.clear_curves()
         if self.session.state is State.WAITING:
@@ -180,8 +181,8 @@ class MainWindow(QMainWindow):
     def _opened(self, run: OpenedRun) -> None:
         self.message.hide()
         self.experiment_panel.show_experiment(run.experiment)
-        epochs = run.experiment.training.epochs
-        self.curves.begin(run.layers, epochs)
+        self.progress.show_opened(run)
+        self.curves.begin(run.layers, run.experiment.training.epochs)
         self.curves.add([*run.steps, *run.epochs])
         self.view_state.set_layers(run.layers)
         self.log.say(f"Opened {run.folder}, a run that is {run.status}.")
