@@ -72,7 +72,8 @@ class _TerminalView:
                     self._progress.console.print(f"Dense: {name} ({reason})", highlight=False)
             case Resumed():
                 step = event.steps[-1].step if event.steps else 0
-                self._progress.console.print(f"Resuming after step {step:,}", highlight=False)
+                for line in filter(None, (event.warning, f"Resuming after step {step:,}")):
+                    self._progress.console.print(line, highlight=False, markup=False)
                 self._progress.update(self._task, completed=step)
             case StepDone():
                 self._progress.update(self._task, completed=event.step)

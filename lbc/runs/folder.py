@@ -7,6 +7,7 @@ epochs.records       losses, accuracy, live combinations and density of every ep
 scores.history       winners and live sets after every removal, 60 moments or more; some scores
 interventions.jsonl  combinations that the user pinned and banned, if any
 checkpoint.pt        everything needed to resume
+checkpoint.previous.pt  the one before, for when that is damaged; of the same size
 model.safetensors    the final weights, dense with zeros
 """
 
@@ -40,6 +41,7 @@ from lbc.sparsity.sparsifier import Sparsifier
 Status = Literal["running", "finished", "stopped", "failed"]
 
 CHECKPOINT = "checkpoint.pt"
+PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 
 STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds")
 EPOCH_COLUMNS = (
@@ -177,12 +179,16 @@ class RunFolder:
         self._interventions.append(done)
 
     def write_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Replace ``checkpoint.pt``; tensors and plain values only, so it loads without pickle."""
+        """Write ``checkpoint.pt``, and keep the one before.
+
+        Tensors and plain values only, so that it loads without pickle.
+        """
         # A power failure must not lose rows that the checkpoint refers to.
         for written in (self._steps, self._epochs, self._history):
             written.sync()
         whole = {**state, "position": asdict(self.position)}
-        write_atomically(self.path / CHECKPOINT, lambda file: _save(whole, file))
+        path, previous = self.path / CHECKPOINT, self.path / PREVIOUS_CHECKPOINT
+        write_atomically(path, lambda file: _save(whole, file), previous)
 
     def write_model(self, weights: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
         """Replace ``model.safetensors``; ``layers`` goes into its metadata, for ``lbc inspect``."""

@@ -150,8 +150,12 @@ class MainWindow(QMainWindow):
             match event:
                 case Prepared():
                     self._prepared(event)
-                case Started() | Resumed():
+                case Started():
                     self._enable_actions()
+                case Resumed():
+                    self._enable_actions()
+                    if event.warning:
+                        self.message.show_message(event.warning)
                 case Failed():
                     self.message.show_message(event.message, event.details)
                 case StorageProblem() | InterventionRefused():
