@@ -9,8 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
-from lbc.config import Experiment, load_experiment
+from lbc.cli.allow_import import add_allow_import
+from lbc.config import Experiment, check_import, load_experiment
 from lbc.runs.new_folder import new_run_path
+from lbc.runs.own_runs import may_import
 from lbc.runs.unfinished_run import RunError, RunFinishedError, open_unfinished
 
 DONE, FAILED, INVALID_INPUT, STOPPED = 0, 1, 2, 130
@@ -32,6 +34,7 @@ def add_parser(commands: Any) -> None:
         help="override settings, for example model.width=32",
     )  # fmt: skip
     train.add_argument("--device", help="cpu, cuda, cuda:0 or mps")
+    add_allow_import(train)
 
 
 def train_and_draw(experiment: Experiment, folder: Path, resume: bool = False) -> int:
@@ -92,6 +95,12 @@ def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -
     if options.experiment is not None or settings:
         file = options.experiment or run.path / "experiment.yaml"
         experiment = load_experiment(file, settings)
+    own = options.experiment is not None or may_import(run.path, experiment.model)
+    try:
+        check_import(experiment.model, own or options.allow_import)
+    except ValueError as error:
+        errors.print(f"You did not start this run on this computer. {error}")
+        return INVALID_INPUT
     print(run.described)
     return train_and_draw(experiment, run.path, resume=True)
 

@@ -34,6 +34,7 @@ from lbc.runs.events import EpochDone, Intervened, LayerInfo, StepDone
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import InterventionLog
+from lbc.runs.own_runs import remember_own
 from lbc.runs.records import RecordWriter
 from lbc.runs.unfinished_run import read_state
 from lbc.sparsity.sparsifier import Sparsifier
@@ -111,6 +112,7 @@ class RunFolder:
             if position is not None:
                 self._truncate(position)
             undo.pop_all()
+        remember_own(path, experiment.model)
 
     @property
     def position(self) -> Position:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from torch import nn
 
-from lbc.config import EXTERNAL, Experiment, Model
+from lbc.config import Experiment, Model
 from lbc.data import Dataset, batch_sizes
 from lbc.data.batches import MIN_BATCH_SIZE
 from lbc.models import build, build_on_meta
@@ -49,14 +49,12 @@ def score_form(experiment: Experiment) -> tuple[Form | None, int]:
 
 
 def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int) -> Preview:
-    """Inspect the model without allocating memory for it, if the model permits that.
+    """Inspect the model without allocating memory for it. External code is not run.
 
-    Raises ValueError if the model cannot be built or does not accept the images, if an override is
+    Raises ValueError if the model is external or does not accept the images, if an override is
     invalid, if the scores exceed the memory limit, or if no layer qualifies.
     """
     model = build_on_meta(experiment.model, in_shape, classes)
-    if isinstance(experiment.model, EXTERNAL):
-        return _preview(experiment, model, model_cost(model, in_shape))
     return _preview(experiment, model, _own_cost(experiment.model, in_shape, classes))
 
 
@@ -89,7 +87,9 @@ def prepare(
             f"A batch of {min(size, count)} images is too small for {processes} process(es) with "
             f"accumulate {experiment.training.accumulate}: every part needs {MIN_BATCH_SIZE}."
         )
-    model, sparsifier, seen = build_sparse(experiment, data.in_shape, data.classes, sparse)
+    model, sparsifier, seen = build_sparse(
+        experiment, data.in_shape, data.classes, sparse, allow_import=True
+    )
     prepared = Prepared(
         layers=tuple(
             LayerInfo(name, layer.shape, layer.pattern, layer.blocks)
@@ -111,12 +111,13 @@ def build_sparse(
     in_shape: tuple[int, int, int],
     classes: int,
     sparse: Collection[str] | None = None,
+    allow_import: bool = False,
 ) -> tuple[nn.Module, Sparsifier, Preview]:
     """Build the experiment's model for images of ``in_shape`` and make it sparse.
 
-    ``sparse`` as in ``prepare``. Raises ValueError as ``preview`` does.
+    ``sparse`` as in ``prepare``. Raises ValueError as ``build`` and ``preview`` do.
     """
-    model = build(experiment.model, in_shape, classes)
+    model = build(experiment.model, in_shape, classes, allow_import)
     cost = model_cost(model, in_shape)
     seen = _preview(experiment, model, cost, sparse)
     form = seen.form or "per_combination"

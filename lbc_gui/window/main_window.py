@@ -339,6 +339,7 @@ class MainWindow(QMainWindow):
             self._runs,
             lambda: self.experiment_panel.experiment,
             lambda: self.session.finished_folder,
+            self.starting.approves,
         )
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
