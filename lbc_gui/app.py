@@ -16,7 +16,7 @@ from lbc.config import Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.resources import resource
 from lbc.runs.opened_run import OpenedRun, open_run
-from lbc.runs.unfinished_run import RunError
+from lbc.runs.run_state import RunError
 
 if TYPE_CHECKING:
     from lbc_gui.window.main_window import MainWindow

@@ -41,7 +41,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     from lbc.comparison.report import summarise_trials
     from lbc.comparison.trials import ComparisonError, plan_trials
     from lbc.config import check_import, load_experiment
-    from lbc.runs.unfinished_run import RunError
+    from lbc.runs.run_state import RunError
     from lbc.sparsity.methods import check_method
     from lbc.sparsity.pattern import Pattern
     from lbc.training.failures import TrainingError

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from lbc.cli.allow_import import add_allow_import
 from lbc.config import Experiment, check_import, load_experiment
-from lbc.runs.new_folder import new_run_path
+from lbc.runs.new_folder import is_unused, new_run_path
 from lbc.runs.own_runs import may_import
-from lbc.runs.unfinished_run import RunError, RunFinishedError, open_unfinished
+from lbc.runs.run_state import RunError
+from lbc.runs.unfinished_run import RunFinishedError, open_unfinished
 
 DONE, FAILED, INVALID_INPUT, STOPPED = 0, 1, 2, 130
 RUNS = Path("runs")
@@ -73,8 +74,11 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         return INVALID_INPUT
     experiment = load_experiment(options.experiment, settings)
     folder = options.out or new_run_path(RUNS, experiment.name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        errors.print(f"{folder} is not an empty folder: choose another with --out.")
+    if not is_unused(folder):
+        errors.print(
+            f"{folder} is not an empty folder: choose another with --out, or continue a run in it "
+            "with --resume."
+        )
         return INVALID_INPUT
     return train_and_draw(experiment, folder)
 

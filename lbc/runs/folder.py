@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import torch
 from safetensors.torch import save as encode_safetensors
@@ -34,33 +34,18 @@ from lbc.runs.events import EpochDone, Intervened, LayerInfo, StepDone
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import InterventionLog
+from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
+from lbc.runs.new_folder import is_unused
 from lbc.runs.own_runs import remember_own
 from lbc.runs.records import RecordWriter
-from lbc.runs.unfinished_run import read_state
+from lbc.runs.run_state import FILE as STATE
+from lbc.runs.run_state import RunState, read_state
 from lbc.sparsity.sparsifier import Sparsifier
-
-Status = Literal["running", "finished", "stopped", "failed"]
 
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 
-STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds")
-EPOCH_COLUMNS = (
-    "epoch", "train_loss", "test_loss", "accuracy", "live", "density", "seconds",
-)  # fmt: skip
 PACKAGES = ("lbc-explorer", "torch", "numpy", "safetensors")
-
-
-@dataclass(frozen=True)
-class RunState:
-    """The contents of ``run.json`` except versions and times. ``seconds`` excludes pauses."""
-
-    status: Status
-    epoch: int = 0
-    accuracy: float | None = None
-    density: float = 1.0
-    seconds: float = 0.0
-    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +84,7 @@ class RunFolder:
             if position is None:
                 self._create(undo)
             else:
-                self._started = str(read_state(path).get("started", self._started))
+                self._started = read_state(path).started or self._started
             timeout = 0.0 if position is None else LOCK_TIMEOUT_SECONDS
             self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, timeout)
             undo.callback(self._steps.close)
@@ -126,13 +111,15 @@ class RunFolder:
 
     def _create(self, undo: ExitStack) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        if any(self.path.iterdir()):
+        if not is_unused(self.path):
             raise FileExistsError(17, "the run folder is not empty: choose another", str(self.path))
         # With a half-made folder the user could not retry after making room on the disk.
         undo.callback(self._empty)
+        self._empty()
+        # If killed in between, the folder is still unused; from then on, the run can be resumed.
+        self.write_state(RunState("running"))
         text = dump_experiment(self._experiment).encode()
         write_atomically(self.path / "experiment.yaml", lambda file: file.write(text))
-        self.write_state(RunState("running"))
 
     def _truncate(self, position: Position) -> None:
         self._steps.truncate(position.steps)
@@ -163,7 +150,7 @@ class RunFolder:
             },
         }
         text = json.dumps(document, indent=2) + "\n"
-        write_atomically(self.path / "run.json", lambda file: file.write(text.encode()))
+        write_atomically(self.path / STATE, lambda file: file.write(text.encode()))
 
     def add_step(self, done: StepDone) -> None:
         self._steps.append([done.step, done.epoch, done.loss, done.lr, done.seconds])

@@ -26,8 +26,9 @@ from lbc.runs.events import (
     StepDone,
     StorageProblem,
 )
-from lbc.runs.folder import Position, RunState, Status
+from lbc.runs.folder import Position
 from lbc.runs.history_writer import moments_per_epoch
+from lbc.runs.run_state import RunState, Status
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training import checkpoint as checkpoints
 from lbc.training.allocator import keep_freed_memory
@@ -118,7 +119,7 @@ class Trainer:
             found = checkpoints.read_on_all_ranks(self._folder, experiment, self._ranks)
         torch.manual_seed(experiment.seed)
         self._data = load(experiment.data)
-        sparse = checkpoint.sparse if checkpoint else None
+        sparse = found.checkpoint.sparse if found else None
         prepared = prepare(experiment, self._data, self._ranks.count, sparse)
         model, self._sparsifier, self._prepared = prepared
         self._loader = Loader(

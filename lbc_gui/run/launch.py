@@ -5,17 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Qt, Slot
+from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.own_runs import may_import
-from lbc.runs.unfinished_run import (
-    RunError,
-    UnfinishedRun,
-    newest_unfinished,
-    open_unfinished,
-)
+from lbc.runs.run_state import RunError
+from lbc.runs.unfinished_run import UnfinishedRun, newest_unfinished, open_unfinished
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.run.session import Session, State
 from lbc_gui.settings import Settings
@@ -27,6 +23,9 @@ class Launch(QObject):
 
     When a run replaces the one before, ``message`` is hidden: it was about that one.
     """
+
+    said = Signal(str)
+    """A sentence for the log."""
 
     def __init__(
         self,
@@ -90,7 +89,7 @@ class Launch(QObject):
 
     def offer_newest(self) -> None:
         """Offer to resume the newest unfinished run, unless that was declined before."""
-        run = newest_unfinished(self._session.runs)
+        run = newest_unfinished(self._session.runs, self.said.emit)
         if run is not None and str(run.path) != self._settings.declined_run:
             self._offered = run.path
             self._message.offer(run.described, "Resume")

@@ -280,6 +280,7 @@ class MainWindow(QMainWindow):
         for signal, slot in (
             (files.experiment_opened, self.starting.open),
             (files.run_opened, session.open),
+            (self.starting.said, self.log.say),
             (files.failed, self.show_failure),
             (files.said, self.log.say),
             (session.state_changed, self._state_changed),

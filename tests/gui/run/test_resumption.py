@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -132,6 +133,25 @@ def test_the_code_of_another_s_run_is_run_only_after_a_question(
         assert other.session.folder is None and not (tmp_path / "imported").exists()
     else:
         qtbot.waitUntil(lambda: other.session.state is State.FINISHED, timeout=SECONDS)
+
+
+@pytest.mark.parametrize("content", ['{"status": []}', "[" * 100_000, "\0\xff", None])
+def test_a_run_that_cannot_be_read_is_logged_and_the_one_before_offered(
+    open_window: Open, tmp_path: Path, content: str | None
+) -> None:
+    cut_off(tmp_path / "runs" / "earlier", step=1)
+    os.utime(tmp_path / "runs" / "earlier" / "run.json", (0, 0))
+    bad = tmp_path / "runs" / "bad"
+    bad.mkdir()
+    (bad / "experiment.yaml").touch()
+    if content is None:
+        (bad / "run.json").mkdir()
+    else:
+        (bad / "run.json").write_text(content)
+    window = open_window()
+    assert window.session.state is State.READY
+    assert "The run earlier was cut off" in window.message.text
+    assert str(bad / "run.json") in window.log.toPlainText()
 
 
 def test_a_damaged_checkpoint_is_told_and_kept(
