@@ -71,6 +71,7 @@ def show_window(
     from PySide6.QtWidgets import QApplication
 
     from lbc_gui.settings import Settings
+    from lbc_gui.window.interrupts import Interrupts
     from lbc_gui.window.main_window import MainWindow
 
     application = QApplication(sys.argv[:1])
@@ -78,9 +79,10 @@ def show_window(
     application.setStyle("Fusion")
     window = MainWindow(experiment, runs, Settings(), start)
     _report_exceptions_in(window)
+    interrupts = Interrupts(window.closing, window)
     window.show()
     window.begin(inspect, run)
-    return application.exec()
+    return application.exec() or interrupts.status
 
 
 def _report_exceptions_in(window: MainWindow) -> None:
@@ -120,7 +122,3 @@ def _parser() -> argparse.ArgumentParser:
         "--runs", type=Path, default=user_data_path("lbc-explorer") / "runs", help="folder for runs"
     )
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,7 @@
-"""Training in a terminal: a progress bar, one line per epoch; Ctrl-C stops and saves the run."""
+"""Training in a terminal: a progress bar, one line per epoch.
+
+Ctrl-C or SIGTERM stops and saves the run.
+"""
 
 from __future__ import annotations
 
@@ -108,8 +111,9 @@ def _stop_on_interrupt(control: Control) -> Iterator[None]:
     def stop(_signum: int, _frame: FrameType | None) -> None:
         control.stop()
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
