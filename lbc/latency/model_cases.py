@@ -19,6 +19,7 @@ from lbc.models.layer_cost import LayerCost, model_cost
 from lbc.models.probe import run_on_zeros
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
 from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.role_trace import RoleTrace
 
 Shape = tuple[int, ...]
 MODEL_FILE = "model.safetensors"
@@ -125,7 +126,7 @@ def _image_shapes(model: nn.Module, in_shape: Shape) -> dict[str, Shape]:
         if isinstance(module, nn.Conv2d)
     ]
     try:
-        run_on_zeros(model, in_shape)
+        run_on_zeros(model, in_shape, RoleTrace(model))
     finally:
         for hook in hooks:
             hook.remove()
