@@ -110,6 +110,16 @@ def test_a_compressed_part_is_refused_without_expanding_it(run: Path) -> None:
         read_checkpoint(bomb.getvalue(), run / "checkpoint.pt")
 
 
+def test_a_byte_array_of_any_size_is_not_made(run: Path) -> None:
+    bomb = BytesIO()
+    size = (20_000_000_000).to_bytes(5, "little")
+    with zipfile.ZipFile(bomb, "w") as archive:
+        pickled = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05" + size + b"\x85R."
+        archive.writestr("archive/data.pkl", pickled)
+    with pytest.raises(TrainingError, match="makes byte arrays"):
+        read_checkpoint(bomb.getvalue(), run / "checkpoint.pt")
+
+
 @pytest.mark.parametrize("damage", ["a flipped bit", "cut off", "empty", "missing"])
 def test_a_run_resumes_from_the_checkpoint_before_to_the_same_bits(
     quick: MakeExperiment, tmp_path: Path, run: Path, damage: str,
