@@ -7,26 +7,22 @@ import signal
 import sys
 from importlib import import_module
 from types import FrameType
-from typing import Any
 
 INTERRUPTED = 130
 
 
 def main() -> int:
     """Import and run the command; Ctrl-C ends it with status 130 at any time."""
-    status: int = import_interruptibly("lbc.cli.main").main()
+    # An exception in the middle of an import, which takes a while, could end in a traceback.
+    before = signal.signal(signal.SIGINT, leave)
+    command = import_module("lbc.cli.main").main
+    signal.signal(signal.SIGINT, before)
+    status: int = command()
     return status
 
 
-def import_interruptibly(module: str) -> Any:
-    """Import a module, which takes a while; Ctrl-C then ends the process without a traceback."""
-    before = signal.signal(signal.SIGINT, _leave)
-    imported = import_module(module)
-    signal.signal(signal.SIGINT, before)
-    return imported
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
+def leave(_signal: int, _frame: FrameType | None) -> None:
+    """Handle a signal by ending the process at once."""
     os._exit(INTERRUPTED)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from importlib import import_module
 
-from lbc.__main__ import import_interruptibly
+from lbc.__main__ import leave
 
 
 def main() -> int:
-    """Import and run the command; Ctrl-C ends it with status 130 at any time."""
-    status: int = import_interruptibly("lbc_gui.app").main()
+    """Import and run the command; Ctrl-C ends it at once until there is a window to close."""
+    signal.signal(signal.SIGINT, leave)
+    status: int = import_module("lbc_gui.app").main()
     return status
 
 

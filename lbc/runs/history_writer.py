@@ -78,7 +78,7 @@ class HistoryWriter:
         Raises ValueError if it holds fewer, or is no history.
         """
         path = self._file.path
-        if read_layers(path) != tuple(self._layers):
+        if moments and read_layers(path) != tuple(self._layers):
             raise ValueError(f"{path} is the history of other layers.")
         frames = read_frames(path)[:moments]
         if len(frames) < moments:

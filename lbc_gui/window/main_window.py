@@ -101,6 +101,8 @@ class MainWindow(QMainWindow):
             self._begin.start(0)  # when its children are painted too
 
     def _load_first(self, inspect: Sequence[Path], run: OpenedRun | None) -> None:
+        if self.closing.started:
+            return
         self._complete_pages()
         experiment = self.experiment_panel.experiment or self._first
         if run is not None:

@@ -251,8 +251,9 @@ def test_brackets_in_names_are_printed_literally(
 def test_an_interrupted_start_prints_no_traceback(
     tmp_path: Path, module: str, seconds: float
 ) -> None:
+    command = ["layers", str(resource("experiments/digits.yaml"))] if module == "lbc" else []
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *(["layers", str(example())] if module == "lbc" else [])],
+        [sys.executable, "-m", module, *command],
         stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
     time.sleep(seconds)

@@ -31,9 +31,9 @@ def _checkpoint(file: Path) -> object:
 
 def _history(file: Path) -> object:
     replay = Replay(file)
-    # Moments after a damaged one are not read; layers have no checksum and are compared.
+    # Moments from a damaged one on are not read: none may be left.
     first = [replay.layer(info.name, 0) for info in replay.layers] if replay.moments else []
-    return [replay.layers, *((one.winners.tolist(), one.bits.tolist()) for one in first)]
+    return [moment.mask.tolist() for moment in first]
 
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -224,7 +224,7 @@ def test_a_model_is_costed_without_memory_for_its_weights(model: dict[str, objec
     shape = (3, 16, 16)
     built = build_on_meta(config.parse_experiment({"model": model}).model, shape, 10)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    costs = layer_costs(built, shape)
+    costs = model_cost(built, shape).layers
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
     assert sum(cost.macs for cost in costs.values()) > 1e11
 

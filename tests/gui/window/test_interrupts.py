@@ -10,11 +10,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from pytestqt.qtbot import QtBot
 
 from lbc.config import dump_experiment
 from lbc.runs.run_state import read_state
+from lbc_gui.settings import Settings
+from lbc_gui.window.main_window import MainWindow
 from tests import warm
-from tests.gui.conftest import small_experiment
+from tests.gui.conftest import SECONDS, small_experiment
 
 if sys.platform == "win32":
     pytest.skip("Windows has no SIGINT for one process", allow_module_level=True)
@@ -85,3 +88,16 @@ def test_a_run_is_stopped_and_saved_by_sigterm(tmp_path: Path) -> None:
     send(process, signal.SIGTERM)
     assert ended(process, tmp_path)
     assert read_state(run).status == "stopped"
+
+
+def test_a_window_that_is_closed_before_it_is_complete_stays_closed(
+    qtbot: QtBot, tmp_path: Path, settings: Settings
+) -> None:
+    window = MainWindow(small_experiment(), tmp_path / "runs", settings)
+    window.show()
+    window.begin()
+    window.closing.start()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
+    qtbot.wait(300)
+    assert not window.session.live
+    window.deleteLater()
