@@ -18,7 +18,7 @@ help:
 	@echo "To use another Python (3.11 or newer): make PYTHON=python3.12 run"
 
 run: $(venv)/installed
-	@$(venv)/bin/lbc-gui --start --runs runs
+	@$(venv)/bin/lbc-gui --start
 
 test: $(venv)/installed-dev
 	@QT_QPA_PLATFORM=offscreen PYTHONFAULTHANDLER=1 $(python) -m pytest -n 2 --dist loadfile

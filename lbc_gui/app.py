@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from platformdirs import user_data_path
-
+from lbc.cli.console import Console, Parser, prepare_streams
 from lbc.config import Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.resources import resource
+from lbc.runs.new_folder import RUNS, new_run_path
 from lbc.runs.opened_run import OpenedRun, open_run
 from lbc.runs.run_state import RunError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Open the window; without a display, train the same experiment in the terminal."""
+    prepare_streams()
     options = _parser().parse_args(arguments)
     path = options.experiment or resource("experiments/digits.yaml")
     run = None
@@ -32,19 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = _opened(path, options.start)
         experiment = run.experiment if run is not None else load_experiment(path)
     except (ExperimentError, RunError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
+        Console(stderr=True).print(str(error))
         return 2
     from lbc_gui.display_check import why_no_window
 
     reason = why_no_window()
     if reason is None:
-        return show_window(experiment, options.runs, options.start, options.inspect, run)
-    print(reason, file=sys.stderr)
+        return show_window(experiment, options.runs.absolute(), options.start, options.inspect, run)
+    Console(stderr=True).print(reason)
     if not options.start:
         return 1
-    print("Training in the terminal instead.", file=sys.stderr)
+    Console(stderr=True).print("Training in the terminal instead.")
     from lbc.cli.train import train_and_draw
-    from lbc.runs.new_folder import new_run_path
 
     return train_and_draw(experiment, new_run_path(options.runs, experiment.name))
 
@@ -99,9 +99,7 @@ def _report_exceptions_in(window: MainWindow) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lbc-gui", description="Train N:M sparse networks and watch them learn."
-    )
+    parser = Parser(prog="lbc-gui", description="Train N:M sparse networks and watch them learn.")
     parser.add_argument(
         "experiment",
         nargs="?",
@@ -118,7 +116,5 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CHECKPOINT",
         help="open a checkpoint in the inspector; a second one is compared with it",
     )
-    parser.add_argument(
-        "--runs", type=Path, default=user_data_path("lbc-explorer") / "runs", help="folder for runs"
-    )
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder for runs (default: runs)")
     return parser

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from lbc.cli.allow_import import add_allow_import
+from lbc.cli.console import Console
 
 if TYPE_CHECKING:
     from lbc.comparison.trials import Trial
@@ -48,7 +48,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
     experiment = load_experiment(options.experiment, options.set)
     out: Path = options.out or Path("comparisons") / experiment.name
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     try:
         check_import(experiment.model, options.allow_import)
         methods = [check_method(name.strip()) for name in options.methods.split(",")]
@@ -81,7 +81,7 @@ def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
         begun = is_begun(trial)
         if trial.accuracy is not None:
             continue
-        console.print(f"{number} of {len(trials)}: {trial.folder.name}", markup=False)
+        console.print(f"{number} of {len(trials)}: {trial.folder.name}")
         finished = train_in_terminal(trial.experiment, trial.folder, console, resume=begun)
         if finished.status == "stopped":
             return False
@@ -100,4 +100,4 @@ def _print(
         table.add_row(*format_row(row))
     console.print(table)
     for path in write_report(out, trials, rows, baseline):
-        console.print(f"Wrote {path}", markup=False)
+        console.print(f"Wrote {path}")

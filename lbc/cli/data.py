@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -21,6 +20,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from lbc.cli.console import Console
 from lbc.download.datasets import DATASETS, RemoteFile
 
 if TYPE_CHECKING:
@@ -56,16 +56,17 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     except DownloadError as error:
         errors.print(str(error))
         return FAILED
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = Console()
     console.print(f"{chosen.title} is in {folder}. To use it, write in the experiment:")
     console.print(f"data: {{{chosen.settings}, folder: {folder.resolve()}}}")
     return DONE
 
 
 def _download(files: Sequence[RemoteFile], folder: Path) -> None:
-    from lbc.download.transfer import fetch, unpack
+    from lbc.download.archive import unpack
+    from lbc.download.transfer import fetch
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), console=Console(stderr=True)) as progress:
         for remote in files:
             bar = progress.add_task(remote.name, total=None)

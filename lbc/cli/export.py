@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from lbc.cli.allow_import import add_allow_import
+from lbc.cli.console import Console
 
 DONE, INVALID_INPUT = 0, 2
 
@@ -39,7 +38,8 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     except ExportError as error:
         errors.print(str(error))
         return INVALID_INPUT
+    console = Console()
     if not trained.decided:
-        print("The search was unfinished: each block has its best combination so far.")
-    print(message)
+        console.print("The search was unfinished: each block has its best combination so far.")
+    console.print(message)
     return DONE

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from lbc.cli.console import Console
 from lbc.inspection.comparison import CheckpointComparison, LayerComparison, compare_checkpoints
 from lbc.inspection.errors import InspectionError
 from lbc.inspection.report import LayerReport, PatternReport, inspect_checkpoint
@@ -20,7 +18,6 @@ from lbc.inspection.violations import save_violations
 from lbc.sparsity.pattern import Pattern
 
 DONE, FAILED, INVALID_INPUT = 0, 1, 2
-FILE_WIDTH = 200
 
 
 def add_parser(commands: Any) -> None:
@@ -100,7 +97,7 @@ def _write_violations(
             options.violations, violations_in(options.checkpoint, pattern, layers)
         )
         if not options.json:
-            print(f"Wrote {options.violations}: {count:,} violations.")
+            Console().print(f"Wrote {options.violations}: {count:,} violations.")
 
 
 def _print_report(report: PatternReport) -> None:
@@ -108,13 +105,13 @@ def _print_report(report: PatternReport) -> None:
     for layer in report.layers:
         status = layer.status if not layer.reason else f"{layer.status}: {layer.reason}"
         table.add_row(
-            escape(layer.name),
+            layer.name,
             _shape(layer.shape),
             status,
             f"{layer.density:.1%}",
             _first_violation(layer),
         )
-    console = _console()
+    console = Console(soft_wrap=False)
     console.print(table)
     violated = sum(layer.status == "violated" for layer in report.layers)
     console.print(f"{report.checked} layers checked for {report.pattern}; {violated} violate it.")
@@ -133,14 +130,14 @@ def _print_survey(survey: Survey) -> None:
     table = Table("layer", "shape", "detected", "density", "obeys", "stated in the file")
     for layer in survey.layers:
         table.add_row(
-            escape(layer.name),
+            layer.name,
             _shape(layer.detection.shape),
             layer.detection.headline,
             f"{layer.detection.density:.1%}",
             " ".join(str(pattern) for pattern in layer.detection.independent),
-            escape(layer.stated),
+            layer.stated,
         )
-    console = _console()
+    console = Console(soft_wrap=False)
     console.print(table)
     console.print(summarise(survey.layers))
 
@@ -149,14 +146,14 @@ def _print_comparison(comparison: CheckpointComparison) -> None:
     table = Table("layer", "shape", "weights", "largest |difference|", "flipped", "masks agree")
     for layer in comparison.layers:
         table.add_row(
-            escape(layer.name),
+            layer.name,
             _shape(layer.first or layer.second or ()),
             _difference(layer),
             "" if layer.largest is None else f"{layer.largest:.6g}",
             "" if layer.flipped is None else f"{layer.flipped:,}",
             "" if layer.agreement is None else f"{layer.agreement:.2%}",
         )
-    console = _console()
+    console = Console(soft_wrap=False)
     console.print(table)
     different = sum(layer.difference != "same" for layer in comparison.layers)
     console.print(f"{len(comparison.layers)} layers, {different} of them different.")
@@ -170,7 +167,3 @@ def _difference(layer: LayerComparison) -> str:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)

@@ -10,16 +10,16 @@ from __future__ import annotations
 import argparse
 import re
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lbc.cli.allow_import import add_allow_import
+from lbc.cli.console import Console
 from lbc.files.atomic import write_atomically
+from lbc.files.os_errors import explain
 
 if TYPE_CHECKING:
     from lbc.latency.cases import Case
@@ -114,8 +114,9 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
         return DONE
     view = _TerminalView(errors, options.json, strict=bool(options.backend))
     measurements = view.measure(request)
+    console = Console(soft_wrap=False)
     for measurement in measurements:
-        print_measurement(measurement)
+        print_measurement(measurement, console)
     written = _write_csv(options.csv, measurements, errors) and view.written
     status = view.status(measurements, len(request.cases))
     return status if written or status != DONE else INCOMPLETE
@@ -193,7 +194,8 @@ class _TerminalView:
         """Measure with a progress bar; Ctrl-C stops the worker and keeps the results so far."""
         from lbc.latency.run import measure
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        description = TextColumn("{task.description}", markup=False)
+        columns = (description, BarColumn(), MofNCompleteColumn())
         total = len(request.cases) * len(request.dtypes) * len(request.backends)
         results: list[tuple[Measurement, ...]] = []
         with Progress(*columns, TimeElapsedColumn(), console=self._errors) as progress:
@@ -237,7 +239,7 @@ class _TerminalView:
             save_measurements(self._json, tuple(self._measured.values()))
         except OSError as error:
             if self.written:
-                self._errors.print(f"{self._json} could not be written: {error.strerror}.")
+                self._errors.print(explain(error, f"{self._json} could not be written"))
             self.written = False
         else:
             self.written = True
@@ -282,7 +284,7 @@ def _write_csv(path: Path | None, results: tuple[Measurement, ...], errors: Cons
     try:
         write_atomically(path, lambda file: file.write(text))
     except OSError as error:
-        errors.print(f"{path} could not be written: {error.strerror}.")
+        errors.print(explain(error, f"{path} could not be written"))
         return False
     return True
 
@@ -291,9 +293,10 @@ def _show(options: argparse.Namespace) -> int:
     from lbc.latency.files import load_measurements
     from lbc.latency.table import print_measurement
 
+    console = Console(soft_wrap=False)
     for path in options.files:
         for measurement in load_measurements(path):
-            print_measurement(measurement)
+            print_measurement(measurement, console)
     return DONE
 
 
@@ -302,6 +305,7 @@ def _probe(options: argparse.Namespace, errors: Console) -> int:
     from lbc.latency.table import device_lines
 
     _check_device(options.device)
+    console = Console()
     ready: set[str] = set()
     failed: set[str] = set()
 
@@ -310,9 +314,9 @@ def _probe(options: argparse.Namespace, errors: Console) -> int:
             case Ready():
                 lines = device_lines(event.measurement.device)
                 if not ready:
-                    sys.stdout.write("\n".join(lines) + "\n")
+                    console.print("\n".join(lines))
                 ready.add(event.measurement.backend)
-                sys.stdout.write(f"{event.measurement.backend}: ready\n")
+                console.print(f"{event.measurement.backend}: ready")
             case WorkerFailed():
                 failed.add(event.kind)
                 errors.print(f"{event.backend}: {event.message}")

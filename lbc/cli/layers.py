@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from lbc.cli.allow_import import add_allow_import
+from lbc.cli.console import Console
 from lbc.config import load_experiment
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int]
 
 DONE, INVALID_INPUT = 0, 2
-FILE_WIDTH = 200
 
 
 def add_parser(commands: Any) -> None:
@@ -121,8 +118,8 @@ def _print(table: LayerTable, in_shape: tuple[int, ...]) -> None:
         output.add_column(name, justify="right")
     output.add_column("why dense")
     for row in table.rows:
-        output.add_row(*map(escape, _cells(row)), style=None if row.plan.pattern else "dim")
-    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH, highlight=False)
+        output.add_row(*_cells(row), style=None if row.plan.pattern else "dim")
+    console = Console(soft_wrap=False)
     console.print(output)
     sparse = [row for row in table.rows if row.plan.pattern]
     elsewhere = table.unassigned_share

@@ -7,12 +7,13 @@ interrupted. Under torchrun every process runs the same command; only rank 0 wri
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from lbc.cli import compare, data, export, inspect, latency, layers, report, train
+from lbc.cli.console import Console, Parser, flush_streams, prepare_streams
 from lbc.config.strict_yaml import ExperimentError
+from lbc.files.os_errors import explain
 
 COMMANDS = {
     "train": train,
@@ -29,10 +30,17 @@ FAILED, INVALID_INPUT, STOPPED = 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors are printed to standard error."""
-    options = _parser().parse_args(arguments)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    prepare_streams()
+    try:
+        return _run(_parser().parse_args(arguments), Console(stderr=True))
+    finally:
+        flush_streams()
+
+
+def _run(options: argparse.Namespace, errors: Console) -> int:
     try:
         status: int = COMMANDS[options.command].command(options, errors)
+        sys.stdout.flush()
         return status
     except ExperimentError as error:
         errors.print(str(error))
@@ -40,14 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return FAILED
     except OSError as error:
-        errors.print(f"{error.filename or 'The disk'}: {error.strerror or error}.")
+        errors.print(explain(error, f"{error.filename or 'The output'} failed"))
         return FAILED
     except KeyboardInterrupt:
         return STOPPED
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lbc", description="N:M sparse training with LBC.")
+    parser = Parser(prog="lbc", description="N:M sparse training with LBC.")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS.values():
         command.add_parser(commands)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from lbc.cli.console import Console
 
 DONE, INVALID_INPUT = 0, 2
 
@@ -38,5 +38,5 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     except ReportError as error:
         errors.print(str(error))
         return INVALID_INPUT
-    print(f"Report: {out}")
+    Console().print(f"Report: {out}")
     return DONE

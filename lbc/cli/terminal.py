@@ -17,7 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import parse_yaml
-from lbc.runs.events import EpochDone, Event, Finished, Prepared, RemovalProgress, Resumed, StepDone
+from lbc.runs.events import (
+    EpochDone,
+    Event,
+    Finished,
+    Prepared,
+    RemovalProgress,
+    Resumed,
+    StepDone,
+    Untrained,
+)
 from lbc.training.control import Control
 from lbc.training.ranks import process_group, ranks_from_environment
 from lbc.training.trainer import Trainer
@@ -70,13 +79,15 @@ class _TerminalView:
             case Prepared():
                 self._progress.update(self._task, total=event.steps, description="training")
                 names = ", ".join(f"{layer.name} {layer.pattern}" for layer in event.layers)
-                self._progress.console.print(f"Sparse layers: {names}", highlight=False)
+                self._progress.console.print(f"Sparse layers: {names}")
                 for name, reason in event.skipped:
-                    self._progress.console.print(f"Dense: {name} ({reason})", highlight=False)
+                    self._progress.console.print(f"Dense: {name} ({reason})")
+                for note in event.data_notes:
+                    self._progress.console.print(note)
             case Resumed():
                 step = event.steps[-1].step if event.steps else 0
                 for line in filter(None, (event.warning, f"Resuming after step {step:,}")):
-                    self._progress.console.print(line, highlight=False, markup=False)
+                    self._progress.console.print(line)
                 self._progress.update(self._task, completed=step)
             case StepDone():
                 self._progress.update(self._task, completed=event.step)
@@ -88,15 +99,16 @@ class _TerminalView:
                     f"epoch {event.epoch:3d}   loss {event.train_loss:.4f}   "
                     f"accuracy {event.accuracy:.2%}   live {max(event.live):4d}   "
                     f"density {event.density:.1%}",
-                    highlight=False,
                 )
+            case Untrained():
+                self._progress.console.print(event.message, highlight=False, markup=False)
             case _:
                 pass
 
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("steps"),

@@ -7,17 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from lbc.cli.allow_import import add_allow_import
+from lbc.cli.console import Console
 from lbc.config import Experiment, check_import, load_experiment
-from lbc.runs.new_folder import is_unused, new_run_path
+from lbc.runs.new_folder import RUNS, is_unused, new_run_path
 from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import RunError
 from lbc.runs.unfinished_run import RunFinishedError, open_unfinished
 
 DONE, FAILED, INVALID_INPUT, STOPPED = 0, 1, 2, 130
-RUNS = Path("runs")
 
 
 def add_parser(commands: Any) -> None:
@@ -47,17 +45,17 @@ def train_and_draw(experiment: Experiment, folder: Path, resume: bool = False) -
     from lbc.report.run_pngs import draw_run
     from lbc.training.failures import TrainingError
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     try:
         finished = train_in_terminal(experiment, folder, console, resume)
     except TrainingError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(str(error))
+        Console(stderr=True).print(str(error))
         return FAILED
     console.print(summarize(finished))
     if finished.folder is not None:
-        console.print(f"Run folder: {finished.folder}", markup=False)
+        console.print(f"Run folder: {finished.folder}")
         for picture in draw_run(finished.folder):
-            console.print(f"Picture: {picture}", markup=False)
+            console.print(f"Picture: {picture}")
     return DONE if finished.status == "finished" else STOPPED
 
 
@@ -90,7 +88,7 @@ def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -
     try:
         run = open_unfinished(options.resume)
     except RunFinishedError as finished:
-        print(finished)
+        Console().print(str(finished))
         return DONE
     except RunError as error:
         errors.print(str(error))
@@ -105,7 +103,7 @@ def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -
     except ValueError as error:
         errors.print(f"You did not start this run on this computer. {error}")
         return INVALID_INPUT
-    print(run.described)
+    Console().print(run.described)
     return train_and_draw(experiment, run.path, resume=True)
 
 

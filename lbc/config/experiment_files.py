@@ -19,6 +19,7 @@ from lbc.config.strict_yaml import (
     read_yaml,
 )
 from lbc.config.validation_messages import explain
+from lbc.files.home import expanded
 
 MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}
 """For each older version, the function that converts its mapping to the next version."""
@@ -27,7 +28,8 @@ MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}
 def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """Read a YAML file. ``settings`` such as ``"model.width=32"`` override its values.
 
-    A relative ``data.file`` or ``data.folder`` is resolved against the folder of the YAML file.
+    A relative ``data.file`` or ``data.folder`` is resolved against the folder of the YAML file; one
+    that starts with ``~`` stays as it is until the data are read.
 
     Raises ExperimentError, which lists every problem.
     """
@@ -36,7 +38,11 @@ def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experimen
     data, set_paths, problems = apply_settings(_current(content, str(path), line_of), settings)
     experiment = _validated(data, str(path), line_of, set_paths, problems)
     base = file.parent.resolve()
-    absolute = {name: base / value for name, value in experiment.data if isinstance(value, Path)}
+    absolute = {
+        name: base / value
+        for name, value in experiment.data
+        if isinstance(value, Path) and not expanded(value).is_absolute()
+    }
     return experiment.model_copy(update={"data": experiment.data.model_copy(update=absolute)})
 
 

@@ -11,6 +11,7 @@ from typing import cast
 import yaml
 from yaml.constructor import ConstructorError
 
+from lbc.files.os_errors import explain
 from lbc.files.small_file import read_small
 
 SIZE_LIMIT = 1 << 20
@@ -164,7 +165,7 @@ def _read_text(path: Path) -> str:
     except IsADirectoryError:
         raise _error(file, "This is a folder: choose the .yaml file inside it.") from None
     except OSError as error:
-        raise _error(file, f"The file cannot be read: {error.strerror or error}.") from None
+        raise _error(file, explain(error, "The file cannot be read")) from None
     except ValueError:
         raise _error(file, "This is not a valid file name.") from None
     try:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from lbc import config
 from lbc.data import cifar, digits, folder, idx, npz
 from lbc.data.batches import batch_sizes, batches
 from lbc.data.dataset import DataError, Dataset
 from lbc.data.loader import Batch, Loader
+from lbc.files.home import expanded
 
 __all__ = ["Batch", "DataError", "Dataset", "Loader", "batch_sizes", "batches", "describe", "load"]
 
@@ -16,6 +21,36 @@ def load(data: config.Data) -> Dataset:
 
     Raises DataError, which names the file.
     """
+    with _readable():
+        return _load(_expanded(data))
+
+
+def describe(data: config.Data) -> tuple[tuple[int, int, int], int]:
+    """Return the image shape (channels, height, width) and number of classes.
+
+    Fast: reads only headers, labels and folder names, not the images.
+
+    Raises DataError, which names the file.
+    """
+    with _readable():
+        return _describe(_expanded(data))
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what the operating system refuses, such as entering a folder, into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError.unreadable(Path(error.filename or "The data"), error) from error
+
+
+def _expanded(data: config.Data) -> config.Data:
+    paths = {name: expanded(value) for name, value in data if isinstance(value, Path)}
+    return data.model_copy(update=paths)
+
+
+def _load(data: config.Data) -> Dataset:
     match data:
         case config.Digits():
             return digits.load_digits()
@@ -29,13 +64,7 @@ def load(data: config.Data) -> Dataset:
             return folder.load_folder(data)
 
 
-def describe(data: config.Data) -> tuple[tuple[int, int, int], int]:
-    """Return the image shape (channels, height, width) and number of classes.
-
-    Fast: reads only headers, labels and folder names, not the images.
-
-    Raises DataError, which names the file.
-    """
+def _describe(data: config.Data) -> tuple[tuple[int, int, int], int]:
     match data:
         case config.Digits():
             return digits.IN_SHAPE, digits.CLASSES

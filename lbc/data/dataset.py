@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lbc.files.os_errors import explain
+
 SPLIT_SEED = 0
 """The split does not depend on the experiment's seed, so that all runs share the test images."""
 
@@ -24,7 +26,7 @@ class DataError(Exception):
     @classmethod
     def unreadable(cls, path: Path, error: OSError) -> DataError:
         """For a file or folder that the operating system fails to read."""
-        return cls(f"{path} cannot be read ({error.strerror or error}): check its permissions.")
+        return cls(explain(error, f"{path} cannot be read"))
 
 
 class Box(NamedTuple):
@@ -77,6 +79,7 @@ class Dataset:
     """A training and a test split of images of ``in_shape`` (channels, height, width).
 
     ``mean`` and ``std``, float32 (channels, 1, 1), are the statistics that ``normalise`` uses.
+    ``notes``: sentences for the log on what was done with the files.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Dataset:
     in_shape: tuple[int, int, int]
     mean: Tensor
     std: Tensor
+    notes: tuple[str, ...] = ()
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return (images - mean) / std as float32, for images (b, channels, H, W)."""

@@ -25,6 +25,8 @@ def load_digits() -> Dataset:
     try:
         images, labels = read_arrays(path)
     except DataError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
         raise DataError(f"The shipped {path} is damaged: reinstall the package.") from error
     return split_dataset(
         "digits",

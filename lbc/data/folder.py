@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from lbc import config
 from lbc.data.dataset import Crop, DataError, Dataset
+from lbc.data.image_file import decode, endings, opened, orientation
 from lbc.data.labels import Array
 
 TEST_FOLDERS = ("val", "test")
@@ -21,8 +22,17 @@ TEST_FOLDERS = ("val", "test")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's training images, for pixels of 0 … 1; the values that all common recipes use."""
 
-DEEP_MODES = ("I", "F")
-"""Prefixes of Pillow's modes with more than 8 bits per channel, which conversion would clip."""
+SIDECARS = (".csv", ".json", ".md", ".txt", ".xml", ".yaml", ".yml")
+"""Endings of files that may lie beside images; others, which may be meant as images, are errors."""
+
+SYSTEM_NAMES = ("Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir")
+"""Made by operating systems, and ignored like hidden files."""
+
+OPENED_FIRST = 10_000
+"""Images of a split that are opened before training; of more, that many at equal distances."""
+
+NAMED = 5
+"""Most files that a sentence names."""
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -55,27 +65,11 @@ class ImageFiles:
 
     def _read_file(self, path: Path, index: int, crop: Crop | None) -> Array:
         """Read one image, uint8 (size, size, 3)."""
-        try:
-            with Image.open(path, formats=_formats()) as image:
-                if image.mode.startswith(DEEP_MODES):
-                    raise DataError(
-                        f"{path} has more than 8 bits per channel (Pillow mode {image.mode}), "
-                        f"which is not supported: save it with 8 bits."
-                    )
-                box = self._crop_box(image.size, index, crop)
-                resized = _to_rgb(image).resize(
-                    (self.size, self.size), RESAMPLING[self.interpolation], box
-                )
-                return np.array(resized)
-        except DataError:
-            raise
-        except FileNotFoundError as error:
-            raise DataError(f"{path} is missing: restore it, or start a new run.") from error
-        except UnidentifiedImageError as error:
-            raise DataError(f"{path} is not an image: replace or remove it.") from error
-        except Exception as error:  # every decoder raises its own exceptions
-            reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-            raise DataError(f"{path} is damaged ({reason}): replace or remove it.") from error
+        with opened(path) as file:
+            image = decode(file)
+            box = self._crop_box(image.size, index, crop)
+            size = (self.size, self.size)
+            return np.array(image.resize(size, RESAMPLING[self.interpolation], box))
 
     def _crop_box(
         self, image_size: tuple[int, int], index: int, crop: Crop | None
@@ -96,19 +90,25 @@ def load_folder(source: config.ImageFolder) -> Dataset:
     Classes are the folders in ``train``, sorted by name; files are sorted by class and name, so
     that the order is the same on every machine.
 
-    Raises DataError, which names the folder or file.
+    Raises DataError, which names the folder or file, also for images that cannot be opened.
     """
-    train, test = _splits(source)
-    classes = _class_names(train)
+    splits = _splits(source)
+    classes = _class_names(splits[0])
+    ignored: list[str] = []
+    train, test = (_image_files(source, split, classes, ignored) for split in splits)
     mean, std = (torch.tensor(values)[:, None, None] * 255 for values in (MEAN, STD))
+    notes = [*_turned(train), *_turned(test)]
+    if ignored:
+        notes.append(f"Ignored in {source.folder}, as no images: {_some(ignored)}.")
     return Dataset(
         source.folder.resolve().name,
-        _image_files(source, train, classes),
-        _image_files(source, test, classes),
+        train,
+        test,
         len(classes),
         (3, source.size, source.size),
         mean,
         std,
+        tuple(notes),
     )
 
 
@@ -143,8 +143,9 @@ def _class_names(split: Path) -> list[str]:
     return names
 
 
-def _image_files(source: config.ImageFolder, split: Path, classes: list[str]) -> ImageFiles:
-    endings = tuple(Image.registered_extensions())
+def _image_files(
+    source: config.ImageFolder, split: Path, classes: list[str], ignored: list[str]
+) -> ImageFiles:
     found = _class_names(split)
     for name in found:
         if name not in classes:
@@ -152,37 +153,68 @@ def _image_files(source: config.ImageFolder, split: Path, classes: list[str]) ->
                 f"{split / name} is a class that {source.folder / 'train'} does not have: add "
                 f"training images of it, or remove it."
             )
+    if stray := [file for file in _list_names(split) if file.lower().endswith(endings())]:
+        raise DataError(f"{split} has images in no class ({_some(stray)}): move them into one.")
     names: list[bytes] = []
     labels: list[int] = []
+    wrong: list[str] = []
     for name in found:
-        files = [file for file in _list_names(split / name) if file.lower().endswith(endings)]
-        if not files:
+        count = len(names)
+        for file in _list_names(split / name):
+            if file.lower().endswith(endings()):
+                names.append(os.fsencode(f"{name}/{file}"))
+            elif Path(file).suffix.lower() in ("", *SIDECARS):
+                ignored.append(f"{split.name}/{name}/{file}")
+            else:
+                wrong.append(f"{name}/{file}")
+        ignored += [f"{split.name}/{name}/{one}/" for one in _list_names(split / name, True)]
+        if len(names) == count and not wrong:
             raise DataError(f"{split / name} has no images: add some, or remove the folder.")
-        names += [os.fsencode(f"{name}/{file}") for file in files]
-        labels += [classes.index(name)] * len(files)
+        labels += [classes.index(name)] * (len(names) - count)
+    if wrong:
+        raise DataError(f"{split} has files that are no images ({_some(wrong)}): remove them.")
     return ImageFiles(
         split, np.array(names), torch.tensor(labels), source.size, source.resize,
         source.interpolation,
     )  # fmt: skip
 
 
+def _turned(files: ImageFiles) -> list[str]:
+    """Open the images; return a note if some are to be turned. Raises DataError for unusable ones.
+
+    Only headers are read: whether an image is cut off shows when it is used.
+    """
+    total, turned = len(files.names), 0
+    problems: list[DataError] = []
+    rows = range(total) if total <= OPENED_FIRST else np.linspace(0, total - 1, OPENED_FIRST)
+    for row in rows:
+        try:
+            with opened(files.root / os.fsdecode(files.names[int(row)])) as image:
+                if image.format != "PNG" or "exif" in image.info:
+                    turned += orientation(image) > 1
+        except DataError as error:
+            problems.append(error)
+    if problems:
+        more = f" {len(problems) - 1:,} more cannot be used." if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{more}")
+    of = f"{total:,}" if total <= OPENED_FIRST else f"{OPENED_FIRST:,} examined"
+    note = f"Turned upright, as their EXIF orientation says: {turned:,} of {of} images in"
+    return [f"{note} {files.root}."] if turned else []
+
+
+def _some(names: list[str]) -> str:
+    """The first names and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
 def _list_names(folder: Path, folders: bool = False) -> list[str]:
-    """The sorted names of the files or folders in a folder, without hidden ones."""
+    """The sorted names of the files or folders in a folder, without hidden and system ones."""
     try:
         with os.scandir(folder) as entries:
             names = (entry.name for entry in entries if entry.is_dir() == folders)
-            return sorted(name for name in names if not name.startswith("."))
+            return sorted(
+                name for name in names if not name.startswith(".") and name not in SYSTEM_NAMES
+            )
     except OSError as error:
         raise DataError.unreadable(folder, error) from error
-
-
-def _formats() -> list[str]:
-    """All formats of Pillow except EPS, which is a program that Ghostscript would run."""
-    Image.init()
-    return [name for name in Image.ID if name != "EPS"]
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # avoids a warning of Pillow
-    return image.convert("RGB")

@@ -1,7 +1,7 @@
-"""URLs and checksums of the well-known data sets.
+"""URLs, sizes and checksums of the well-known data sets.
 
-The checksums of Fashion-MNIST and CIFAR are the published ones; the others are those used by
-torchvision. All were compared with other programs that download the same files.
+Sizes and SHA-256 are those of TensorFlow Datasets (``url_checksums``). They were compared with
+those in other programs that download the same files, not computed from files of our own.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ IDX_NAMES = (
 )
 
 
+Content = tuple[int, str]
+"""Size in bytes and SHA-256."""
+
+
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file: its URL, local file name and MD5."""
+    """One file: its URL, local file name, size in bytes and SHA-256."""
 
     url: str
     name: str
-    md5: str
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -34,59 +39,63 @@ class RemoteDataset:
     settings: str
 
 
-def _idx(title: str, base: str, *checksums: str) -> RemoteDataset:
+def _idx(title: str, base: str, *contents: Content) -> RemoteDataset:
     files = tuple(
-        RemoteFile(base + name, name, md5) for name, md5 in zip(IDX_NAMES, checksums, strict=True)
+        RemoteFile(base + name, name, *content)
+        for name, content in zip(IDX_NAMES, contents, strict=True)
     )
     return RemoteDataset(title, files, "name: idx")
 
 
-def _archive(title: str, url: str, md5: str, settings: str, name: str = "") -> RemoteDataset:
-    return RemoteDataset(title, (RemoteFile(url, name or url.rpartition("/")[2], md5),), settings)
+def _archive(
+    title: str, url: str, content: Content, settings: str, name: str = ""
+) -> RemoteDataset:
+    file = RemoteFile(url, name or url.rpartition("/")[2], *content)
+    return RemoteDataset(title, (file,), settings)
 
 
 DATASETS = {
     "mnist": _idx(
         "MNIST",
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "d53e105ee54ea40749a09fcbcd1e9432",
-        "9fb629c4189551a2d022fa330f9573f3",
-        "ec29112dd5afa0611ce80d1b7f02629c",
+        (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
     ),
     "fashion-mnist": _idx(
         "Fashion-MNIST",
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "25c81989df183df01b3e8a0aad5dffbe",
-        "bef4ecab320f06d8554ea6380940ec79",
-        "bb300cfdad3c16e7a12a480ee83cd310",
+        "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+        (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+        (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     ),
     "kmnist": _idx(
         "KMNIST",
-        "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
-        "bdb82020997e1d708af4cf47b453dcf7",
-        "e144d726b3acfaa3e44228e80efcd344",
-        "5c965bf0a639b31b8f53240b1b52f4d7",
-        "7320c461ea6c1c855c0b718fb2a4b134",
+        "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        (18_165_135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
+        (29_497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
+        (3_041_136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"),
+        (5_120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
     ),
     "emnist": _archive(
         "EMNIST",
         "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
-        "58c8d27c78d21e728a6bc7b3cc06412e",
+        (561_753_746, "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e"),
         "name: idx, emnist: balanced",
         "emnist.zip",
     ),
     "cifar-10": _archive(
         "CIFAR-10, binary version",
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-        "c32a1d4ab5d03f1284b67883e8d87530",
+        (170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),
         "name: cifar10",
     ),
     "cifar-100": _archive(
         "CIFAR-100, binary version",
         "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-        "03b5dce01913d631647c71ecec9e9cb8",
+        (168_513_733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"),
         "name: cifar100",
     ),
 }

@@ -1,20 +1,12 @@
-"""Download one file: resume an interrupted transfer, keep the file only if its checksum matches.
-
-pooch checks for an existing file and verifies checksums. Its own downloader deletes the partial
-file when the connection breaks, so the transfer itself is implemented here.
-"""
+"""Download one file: resume an interrupted transfer, keep the file only if its checksum matches."""
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import re
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pooch
 import requests
 import urllib3
 
@@ -38,10 +30,11 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress = lambda done, to
     cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pooch.get_logger().setLevel(logging.WARNING)  # ``progress`` replaces its messages
-    downloader = _ResumingDownloader(folder / f"{remote.name}.part", progress)
+    path, part = folder / remote.name, folder / f"{remote.name}.part"
+    if path.is_file() and _sha256(path) == remote.sha256:
+        return path
     try:
-        pooch.retrieve(remote.url, f"md5:{remote.md5}", remote.name, folder, downloader=downloader)
+        _download(remote, part, progress)
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else "nothing"
         raise DownloadError(
@@ -53,62 +46,67 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress = lambda done, to
             f"{remote.url} could not be downloaded ({_reason(error)}): check the network "
             f"connection and run the command again, which resumes the download."
         ) from error
-    except ValueError as error:  # how pooch reports a wrong checksum
+    if _sha256(part) != remote.sha256:
+        part.unlink()
         raise DownloadError(
-            f"{remote.url} sent a file whose checksum is not {remote.md5}; the file was deleted: "
-            f"run the command again, or get {remote.name} from another source."
-        ) from error
-    return folder / remote.name
+            f"{remote.url} sent a file whose SHA-256 is not {remote.sha256}; it was deleted: run "
+            f"the command again, or get {remote.name} from another source."
+        )
+    part.replace(path)
+    return path
 
 
-def unpack(archive: Path) -> None:
-    """Unpack a .zip or .tar.gz into its own folder. Raises DownloadError if it is neither."""
-    processor = pooch.Unzip if archive.suffix == ".zip" else pooch.Untar
-    try:
-        processor(extract_dir=".")(str(archive), "download", None)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise DownloadError(
-            f"{archive} cannot be unpacked ({error}): delete it and run the command again."
-        ) from error
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class _ResumingDownloader:
-    """A downloader for pooch that keeps an interrupted download in ``part`` and resumes it."""
+def _download(remote: RemoteFile, part: Path, progress: Progress) -> None:
+    """Complete ``part``, which may hold the beginning of the file."""
+    # A compressed transfer could not be resumed by byte range.
+    headers = {"Accept-Encoding": "identity"}
+    received = part.stat().st_size if part.exists() else 0
+    if received:
+        headers["Range"] = f"bytes={received}-"
+    with requests.get(
+        remote.url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS
+    ) as response:
+        if not received or response.status_code != requests.codes.range_not_satisfiable:
+            response.raise_for_status()
+            _receive(remote, response, part, progress, received)
+        elif _content_range(r"bytes \*/(\d+)", response) != received:  # not complete: restart
+            part.unlink()
+            _download(remote, part, progress)
 
-    def __init__(self, part: Path, progress: Progress) -> None:
-        self._part = part
-        self._progress = progress
 
-    def __call__(self, url: str, output: str | Path, _: Any) -> None:
-        # A compressed transfer could not be resumed by byte range.
-        headers = {"Accept-Encoding": "identity"}
-        received = self._part.stat().st_size if self._part.exists() else 0
-        if received:
-            headers["Range"] = f"bytes={received}-"
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
-            if response.status_code != requests.codes.range_not_satisfiable:
-                response.raise_for_status()
-                self._receive(response, received)
-            elif _content_range(r"bytes \*/(\d+)", response) != received:  # not complete: restart
-                self._part.unlink()
-                self(url, output, _)
-                return
-        self._part.replace(output)
+def _receive(
+    remote: RemoteFile, response: requests.Response, part: Path, progress: Progress, received: int
+) -> None:
+    if response.status_code != requests.codes.partial_content:
+        received = 0
+    elif _content_range(r"bytes (\d+)-", response) != received:
+        raise requests.ConnectionError("the server sent a different range than requested")
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and received + int(length) != remote.size:
+        raise _wrong_size(remote, part, received + int(length))
+    progress(received, remote.size)
+    with part.open("ab" if received else "wb") as file:
+        for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+            if received + len(chunk) > remote.size:
+                raise _wrong_size(remote, part, received + len(chunk))
+            received += file.write(chunk)
+            progress(received, remote.size)
+    if received < remote.size:
+        raise requests.ConnectionError("the connection was lost")
 
-    def _receive(self, response: requests.Response, received: int) -> None:
-        if response.status_code != requests.codes.partial_content:
-            received = 0
-        elif _content_range(r"bytes (\d+)-", response) != received:
-            raise requests.ConnectionError("the server sent a different range than requested")
-        length = response.headers.get("Content-Length")
-        total = received + int(length) if length else None
-        self._progress(received, total)
-        with self._part.open("ab" if received else "wb") as file:
-            for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
-                received += file.write(chunk)
-                self._progress(received, total)
-        if total is not None and received < total:
-            raise requests.ConnectionError("the connection was lost")
+
+def _wrong_size(remote: RemoteFile, part: Path, size: int) -> DownloadError:
+    """Delete what was received, and say how much the server sends."""
+    part.unlink(missing_ok=True)
+    return DownloadError(
+        f"{remote.url} sends {size:,} bytes instead of {remote.size:,}; nothing was kept: get "
+        f"{remote.name} from another source."
+    )
 
 
 def _content_range(pattern: str, response: requests.Response) -> int | None:

@@ -12,10 +12,10 @@ def read_small(path: Path, limit: int) -> bytes:
     """Read a regular file of at most ``limit`` bytes. Raises OSError for any other."""
     with open(path, "rb", opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "It is not a regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise OSError(errno.EFBIG, f"It is larger than {limit / (1 << 20):g} MiB", str(path))
+        raise OSError(errno.EFBIG, f"it is larger than {limit / (1 << 20):g} MiB", str(path))
     return data
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from lbc.files.atomic import write_atomically
+from lbc.files.os_errors import explain
 from lbc.latency.answers import parse_failures, parse_measurements, reject_impossible
 from lbc.latency.measurement import SCHEMA, Measurement, MeasurementError, Record, validate
 
@@ -25,7 +26,7 @@ def load_measurements(path: Path) -> tuple[Measurement, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise MeasurementError(f"{path} cannot be read: {error.strerror}.") from error
+        raise MeasurementError(explain(error, f"{path} cannot be read")) from error
     except UnicodeDecodeError as error:
         raise MeasurementError(f"{path} is not a measurement: it is not a text file.") from error
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 import sys
 import zlib
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lbc.files.home import expanded
 from lbc.latency import worker
 
 SSH_OPTIONS = (
@@ -54,9 +56,10 @@ class Place:
     def command(self, *arguments: str) -> list[str]:
         """Return the command that starts the worker."""
         if not self.remote:
-            return [self.python or sys.executable, "-u", str(_source_path()), *arguments]
-        remote = [self.python or "python3", "-u", "-c", _BOOT, *arguments]
-        return ["ssh", *SSH_OPTIONS, self.host, shlex.join(remote)]
+            python = str(expanded(self.python or sys.executable))
+            return [python, "-u", str(_source_path()), *arguments]
+        remote = shlex.join(["-u", "-c", _BOOT, *arguments])
+        return ["ssh", *SSH_OPTIONS, self.host, f"{_quoted(self.python or 'python3')} {remote}"]
 
     def opening(self) -> bytes:
         """Return the bytes that the process reads before its job."""
@@ -81,8 +84,16 @@ def command_for_server(
     # Pipe the job: with masks it exceeds the maximum length of an argument.
     text = json.dumps({**job, "keep": None, "orphan": "stay"})
     program = f"import base64,zlib;exec(zlib.decompress(base64.b64decode('{packed}')))"
-    worker = f"{shlex.quote(python)} -c {shlex.quote(program)} -"
+    worker = f"{_quoted(python)} -c {shlex.quote(program)} -"
     return f"printf '%s\\n' {shlex.quote(text)} | {worker} > {shlex.quote(result)}"
+
+
+def _quoted(python: str) -> str:
+    """Quote a path for a shell, which is to expand its ``~`` or ``~user``."""
+    home, slash, rest = python.partition("/")
+    if slash and re.fullmatch(r"~[\w.-]*", home, re.ASCII):
+        return f"{home}/{shlex.quote(rest)}"
+    return shlex.quote(python)
 
 
 def _source_path() -> Path:

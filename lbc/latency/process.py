@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import IO, Any
 
+from lbc.files.os_errors import explain
 from lbc.latency.answers import Answer, Ended, Hello, OtherLine, read_answer
 from lbc.latency.measurement import MeasurementError
 from lbc.latency.place import Place
@@ -46,7 +47,7 @@ class WorkerProcess:
             raise MeasurementError(
                 "The ssh command was not found: install the OpenSSH client."
                 if place.remote
-                else f"{place.python} cannot be started: {error.strerror}."
+                else explain(error, f"{place.python} cannot be started")
             ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None

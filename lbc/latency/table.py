@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from lbc.latency.explanation import explain
@@ -15,19 +12,19 @@ from lbc.latency.network import estimate
 CPU_WARNING = "Measured on a CPU: the figures say nothing about 2:4 on a GPU."
 
 
-def print_measurement(measurement: Measurement) -> None:
+def print_measurement(measurement: Measurement, console: Console) -> None:
     """Print the device, a table of the results and the estimate for the whole network."""
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    console.print(f"[bold]{escape(measurement.title)}[/bold] ({escape(measurement.source)})")
+    console.print(measurement.title, style="bold", end=" ")
+    console.print(f"({measurement.source})")
     if measurement.device.kind == "cpu":
         console.print(CPU_WARNING)
     table = Table("case", "m × n × k", "dense µs", "sparse µs", "way", "speed-up", "why")
     for result in measurement.results:
-        table.add_row(*map(escape, _row(result, measurement)))
+        table.add_row(*_row(result, measurement))
     console.print(table)
     whole = estimate(measurement)
     if whole is not None:
-        console.print(whole.describe(), markup=False)
+        console.print(whole.describe())
 
 
 def _row(result: Result, measurement: Measurement) -> tuple[str, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lbc.config import load_experiment
+from lbc.config import dump_experiment, load_experiment
 from lbc.config.strict_yaml import SIZE_LIMIT, ExperimentError
 from lbc.files.small_file import read_small
 from lbc.report.layer_summary import LayerSummary, summarise_layer
@@ -74,16 +75,11 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunSummary:
     Raises ReportError if there is none or a file of it is damaged, ReportCancelled once
     ``cancel`` is set, and OSError if a file cannot be read.
     """
-    yaml = folder / "experiment.yaml"
     try:
         state = read_state(folder)
-        experiment = read_small(yaml, SIZE_LIMIT).decode("utf-8", "replace")
     except RunError as error:
         raise ReportError(str(error)) from error
-    try:
-        planned = load_experiment(yaml).training.epochs
-    except ExperimentError:  # perhaps of another version: show its text
-        planned = None
+    experiment, planned = _read_experiment(folder / "experiment.yaml")
     return RunSummary(
         folder=folder,
         state=state,
@@ -94,6 +90,22 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunSummary:
         epochs=_read_columns(folder / "epochs.records", EPOCH_COLUMNS),
         layers=_read_layers(folder / "scores.history", cancel),
     )
+
+
+def _read_experiment(file: Path) -> tuple[str, int | None]:
+    """The experiment as text, and its epochs.
+
+    What ``file`` links to may be anything: it is shown only if it is an experiment.
+    """
+    try:
+        experiment = load_experiment(file)
+    except ExperimentError:  # perhaps of another version, which begins alike
+        content = b""
+        with suppress(OSError):
+            content = read_small(file, SIZE_LIMIT)
+        known = content.startswith(b"version:")
+        return content.decode("utf-8", "replace") if known else "(This is no experiment.)", None
+    return dump_experiment(experiment), experiment.training.epochs
 
 
 def _read_columns(path: Path, names: tuple[str, ...]) -> Columns:

@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from lbc.pictures.glyphs import glyphs, members_of
+from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_numbers import histogram
 from lbc.pictures.score_codes import Fold
 from lbc.report.charts import Axis, Line, bar_chart, line_chart, small_bars
@@ -22,7 +22,6 @@ from lbc.report.pixels import (
     score_picture,
 )
 from lbc.sparsity.arrays import Bools, Indices
-from lbc.sparsity.pattern import Pattern
 
 LISTED = 5
 """Combinations named where there are too many for bars."""
@@ -76,10 +75,6 @@ def layer_section(number: int, layer: LayerSummary) -> str:
     )
 
 
-def _squares(combination: int, pattern: Pattern) -> str:
-    return glyphs(members_of(pattern, combination), pattern.m)
-
-
 def _name(layer: LayerSummary) -> str:
     return escape(layer.name) or "(the whole model)"
 
@@ -96,7 +91,7 @@ def _row(number: int, layer: LayerSummary, decided: bool) -> str:
     if layer.begun and layer.counts is not None:
         best = int(layer.counts.argmax())
         share = int(layer.counts[best]) / layer.blocks
-        top = f"{_squares(best, layer.pattern)} {share:.2%}"
+        top = f"{squares(layer.pattern, best)} {share:.2%}"
         bars = histogram(layer.counts, layer.pattern)
         winners = small_bars(bars.counts.tolist(), bars.expected)
     live = 1 if decided else layer.live
@@ -194,7 +189,7 @@ def _winners(layer: LayerSummary, counts: Indices) -> str:
     pattern, blocks = layer.pattern, layer.blocks
     bars = histogram(counts, pattern)
     if not bars.by_position:
-        names = [_squares(c, pattern) for c in range(pattern.count)]
+        names = [squares(pattern, c) for c in range(pattern.count)]
         axes = ("winning combination", "blocks won")
         labels = names
         if len(names) > NAMED_BARS:
@@ -205,7 +200,7 @@ def _winners(layer: LayerSummary, counts: Indices) -> str:
         names = labels = [str(j) for j in range(pattern.m)]
         axes = ("position in the block", "blocks whose winner holds it")
         most = np.argsort(-counts, kind="stable")[:LISTED].tolist()
-        named = ", ".join(f"{_squares(c, pattern)} {int(counts[c]):,}" for c in most)
+        named = ", ".join(f"{squares(pattern, c)} {int(counts[c]):,}" for c in most)
         won = int((counts > 0).sum())
         caption = (
             f"Positions that the winners hold. {won:,} of {pattern.count:,} combinations have won "

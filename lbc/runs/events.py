@@ -24,7 +24,10 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data and model are loaded; no step has been taken and nothing is on disk yet."""
+    """Data and model are loaded; no step has been taken and nothing is on disk yet.
+
+    ``data_notes``: sentences on what was done with the files of the data.
+    """
 
     layers: tuple[LayerInfo, ...]
     skipped: tuple[tuple[str, str], ...]
@@ -34,6 +37,7 @@ class Prepared:
     steps_per_epoch: int
     epochs: int
     table: LayerTable
+    data_notes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -138,6 +142,13 @@ class InterventionRefused:
 
 
 @dataclass(frozen=True)
+class Untrained:
+    """Layers have lost combinations before any of their scores was updated; ``message`` says so."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class StorageProblem:
     """The run folder could not be written; training pauses, and retries when it continues."""
 
@@ -164,6 +175,7 @@ Event = (
     | EpochDone
     | Intervened
     | InterventionRefused
+    | Untrained
     | StorageProblem
     | Finished
 )

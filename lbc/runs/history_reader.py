@@ -11,6 +11,7 @@ from typing import IO
 
 import numpy as np
 
+from lbc.files.os_errors import explain
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT, REMOVED, SearchState
 from lbc.runs.history_format import (
@@ -54,8 +55,10 @@ class Replay:
             self.layers: tuple[LayerInfo, ...] = read_layers(self.path)
         except OSError as error:
             raise ValueError(
-                f"{self.path} cannot be read, so no moment of this run can be shown again: "
-                f"{error.strerror or error}."
+                explain(
+                    error,
+                    f"{self.path} cannot be read, so no moment of this run can be shown again",
+                )
             ) from error
         self._places = {info.name: at for at, info in enumerate(self.layers)}
         self.moments: tuple[MomentInfo, ...] = ()

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from lbc.runs.run_state import FILE as STATE
 
+RUNS = Path("runs")
+"""Folder of the runs, in the working directory, for the command line and the window."""
+
 
 def new_run_path(parent: Path, name: str) -> Path:
     """A path below ``parent`` that does not exist: name and time, and a number if needed."""

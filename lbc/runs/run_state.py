@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from lbc.files.os_errors import explain
 from lbc.files.small_file import read_small
 
 FILE = "run.json"
@@ -59,7 +60,7 @@ def read_state(folder: Path) -> RunDocument:
     try:
         return _DOCUMENT.validate_json(read_small(file, SIZE_LIMIT))
     except OSError as error:
-        raise RunError(f"{file} cannot be read: {error.strerror or error}.") from error
+        raise RunError(explain(error, f"{file} cannot be read")) from error
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
         key = ".".join(map(str, details["loc"]))

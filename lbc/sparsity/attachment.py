@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lbc.sparsity.sparse_layer import SparseLayer
+from lbc.sparsity.state_identity import check_identity
 from lbc.sparsity.weight_sites import Site
 
 
@@ -64,10 +65,7 @@ def detach(model: nn.Module, site: Site, order: tuple[str, ...]) -> None:
     module = model.get_submodule(site.module)
     _unshare_parametrized_class(module)
     parametrize.remove_parametrizations(module, site.tensor, leave_parametrized=True)
-    hooks = module._load_state_dict_pre_hooks
-    for key, hook in list(hooks.items()):
-        if getattr(hook, "hook", None) == _PlainWeight(site.tensor):
-            del hooks[key]
+    remove_loading_hook(module, _PlainWeight(site.tensor))
     weight = getattr(module, site.tensor)
     with torch.no_grad():
         weight.add_(0.0)  # −0 becomes +0
@@ -77,9 +75,33 @@ def detach(model: nn.Module, site: Site, order: tuple[str, ...]) -> None:
             parameters[name] = parameters.pop(name)
 
 
+def refuse_other_states(
+    module: nn.Module, state_dict: Mapping[str, Any], prefix: str, *_: object
+) -> None:
+    """Raise RuntimeError if a state dict is of another N:M, method or form of scores.
+
+    A pre-hook of what ``sparsify`` was given: nothing has been loaded then.
+    """
+    for site, layer in attached_layers(module).items():
+        within = "0.layer." if site.input_dim == 0 else "0."
+        stored = state_dict.get(f"{prefix}{site.prefix}{within}identity")
+        try:
+            check_identity(stored, layer.identity, layer.name)
+        except ValueError as error:
+            raise RuntimeError(str(error)) from None  # as torch does for what does not fit
+
+
+def remove_loading_hook(module: nn.Module, hook: object) -> None:
+    """Undo ``module.register_load_state_dict_pre_hook(hook)``."""
+    hooks = module._load_state_dict_pre_hooks
+    for key, wrapped in list(hooks.items()):
+        if getattr(wrapped, "hook", None) == hook:
+            del hooks[key]
+
+
 @dataclass(frozen=True)
 class _PlainWeight:
-    """Lets a module whose weight has a layer load the state dict of a plain one.
+    """Lets a module whose weight has a layer load the state dict of a plain one, and no other.
 
     Scores, mask and live sets stay as they are.
     """
@@ -89,6 +111,7 @@ class _PlainWeight:
     def __call__(
         self, module: Any, state_dict: dict[str, Any], prefix: str, *_arguments: object
     ) -> None:
+        refuse_other_states(module, state_dict, prefix)
         below = f"{prefix}parametrizations.{self.tensor}."
         if prefix + self.tensor not in state_dict or f"{below}original" in state_dict:
             return

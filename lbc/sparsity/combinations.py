@@ -46,7 +46,8 @@ def member_sums(values: Floats, pattern: Pattern) -> Floats:
     """The sum over each combination's positions: (rows, M) → (rows, C).
 
     Added in ascending order of position, never by a matrix product: equal values must give equal
-    sums to the last bit, or ties would not be ties. In torch: ``AdditiveLayer.block_scores``.
+    sums to the last bit, or ties would not be ties. In torch:
+    ``lbc.sparsity.live_sets.member_sums``.
     """
     of_position = np.ascontiguousarray(values.T)
     first, *rest = pattern.member_array.T

@@ -11,7 +11,8 @@ from torch import nn
 from lbc.sparsity.weight_sites import WeightSite
 
 HEAD_NAME = re.compile(
-    r"(?!pre_)(.+_)?(heads?|classifiers?|logits)(_.+)?|fc|lm_head|output|score|qa_outputs|embed_out"
+    r"(?!pre_)(.+_)?(heads?|classifiers?|logits)(_.+)?|fc|lm_head|(qa_)?outputs?|outs?|score"
+    r"|embed_out|predict(ions?)?"
 )
 """What the layer, or the block, that makes a model's outputs is usually called."""
 

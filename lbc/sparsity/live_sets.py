@@ -14,12 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lbc.sparsity import combinations
+from lbc.sparsity.pattern import Pattern
 
 CACHED_BYTES = 16
 """Live bits of a decided block that are kept once computed: what is drawn again and again."""
 
 CHUNK_BYTES = 1 << 22
 """Live bits unpacked at a time, one byte each."""
+
+TieBreak = Callable[[Tensor], Tensor]
+"""What decides among equal scores: int64 (rows,), which rows of those given, → (rows, C)."""
 
 
 def is_plain(tensor: Tensor) -> bool:
@@ -67,10 +71,61 @@ def _bounds(device: torch.device, dtype: torch.dtype) -> Tensor:
     return bounds.masked_fill_(unpack(octets, 8), torch.inf).to(device)
 
 
-def keep_best(scores: Tensor, live: int) -> Tensor:
+@lru_cache(maxsize=64)
+def _prefixes(pattern: Pattern, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """How combinations grow from their prefixes, the first k + 1 positions of each, for every k.
+
+    Each prefix is one of k positions, given by its number, and one position more. Combinations in
+    lexicographic order with the same prefix are neighbours, so it is summed once for all.
+    """
+    with torch.inference_mode(False):
+        members = pattern.members
+        parents = torch.zeros(len(members), dtype=torch.int64)
+        grown = []
+        for k in range(pattern.n):
+            changes = (members[1:, : k + 1] != members[:-1, : k + 1]).any(dim=1)
+            first = torch.cat([changes.new_ones(1), changes])
+            grown.append((parents[first].to(device), members[first, k].to(device)))
+            parents = first.cumsum(0) - 1
+        return grown
+
+
+def member_sums(values: Tensor, pattern: Pattern) -> Tensor:
+    """The sum over each combination's positions: (rows, M) → (rows, C).
+
+    Added in ascending order of position, never by a matrix product: equal values must give equal
+    sums to the last bit on every device, or ties would not be ties.
+    """
+    (_, first), *rest = _prefixes(pattern, values.device)
+    total = values.index_select(1, first)
+    for parents, position in rest:
+        total = total.index_select(1, parents)
+        total += values.index_select(1, position)
+    return total
+
+
+def best(scores: Tensor, among_equals: TieBreak) -> Tensor:
+    """The best of every row, by ``among_equals`` where several are: (blocks, C) → (blocks,)."""
+    if _suits_numpy(scores):
+        values = scores.detach().numpy()
+        first = values.argmax(axis=1)
+        top = values[np.arange(len(first)), first].repeat(values.shape[1])
+        equal = torch.from_numpy(values == top.reshape(values.shape))
+        found = torch.from_numpy(first)
+    else:
+        found = scores.argmax(dim=1)
+        equal = scores == scores.gather(1, found[:, None])
+    if int(equal.count_nonzero()) > len(found):
+        tied = (equal.sum(dim=1) > 1).nonzero().squeeze(1)
+        found[tied] = among_equals(tied).masked_fill(~equal[tied], -torch.inf).argmax(dim=1)
+    return found
+
+
+def keep_best(scores: Tensor, live: int, among_equals: TieBreak | None = None) -> Tensor:
     """The live set of the ``live`` best scores in every row: (blocks, C) → bool (blocks, C).
 
-    Among equals the lexicographically earlier combination stays. The kth-largest value is the
+    Among equals ``among_equals`` decides, whose values must be finite, and then the
+    lexicographically earlier combination stays. The kth-largest value is the
     same whichever algorithm finds it, so the answer is the same on every device. Removed
     combinations are −inf and stay removed; rows with fewer than ``live`` others keep all of those.
     """
@@ -85,9 +140,13 @@ def keep_best(scores: Tensor, live: int) -> Tensor:
     if len(crowded):
         rows, least = scores[crowded], threshold[crowded]
         better, equal = rows > least, rows == least
-        places = live - better.sum(dim=1, keepdim=True)
-        equal &= equal.cumsum(dim=1, dtype=torch.int32) <= places
-        kept[crowded] = better | equal
+        if among_equals is not None:
+            keys = among_equals(crowded).masked_fill(~equal, -torch.inf)
+            kept[crowded] = keep_best(keys.masked_fill_(better, torch.inf), live)
+        else:
+            places = live - better.sum(dim=1, keepdim=True)
+            equal &= equal.cumsum(dim=1, dtype=torch.int32) <= places
+            kept[crowded] = better | equal
     if bool((threshold == -torch.inf).any()):
         kept &= scores > -torch.inf
     return kept
@@ -95,9 +154,7 @@ def keep_best(scores: Tensor, live: int) -> Tensor:
 
 def _kth_largest(scores: Tensor, k: int) -> Tensor:
     """The kth-largest value of every row: (blocks, C) → (blocks, 1)."""
-    fits = scores.dtype in (torch.float32, torch.float64)
-    if scores.is_cpu and fits:
-        # NumPy partitions with vector instructions: 2 to 7 times as fast as torch's topk.
+    if _suits_numpy(scores):
         place = scores.shape[1] - k
         parted = np.partition(scores.detach().numpy(), place, axis=1)
         return torch.from_numpy(parted[:, place, np.newaxis].copy())
@@ -107,6 +164,11 @@ def _kth_largest(scores: Tensor, k: int) -> Tensor:
 def rows_of(block: int | None) -> slice:
     """The row of one block, or the rows of all."""
     return slice(None) if block is None else slice(block, block + 1)
+
+
+def _suits_numpy(scores: Tensor) -> bool:
+    """Whether NumPy, with its vector instructions, ranks them, several times as fast as torch."""
+    return scores.is_cpu and scores.dtype in (torch.float32, torch.float64)
 
 
 class LiveSets:

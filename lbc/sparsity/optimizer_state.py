@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from weakref import ref
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from lbc.sparsity.sparse_layer import SparseLayer
+from lbc.sparsity.sparse_layer import SparseLayer, whole
 from lbc.sparsity.trained_scores import PerWeight
 
 Trained = tuple[Tensor, SparseLayer]
@@ -47,29 +46,25 @@ def check_optimizer(optimizer: torch.optim.Optimizer, trained: Mapping[str, Trai
         )
 
 
-Versions = Mapping[str, tuple[ref[Tensor], int]]
-"""Weights by layer, and how often each had been changed in place."""
+def untrained(layers: Mapping[str, SparseLayer]) -> list[str]:
+    """The names of layers with scores none of which has ever been updated."""
+    return [name for name, layer in layers.items() if any(map(_uniform, layer.score_parameters()))]
 
 
-def weight_versions(trained: Mapping[str, Trained]) -> Versions:
-    """The present versions of the weights."""
-    return {name: (ref(weight), weight._version) for name, (weight, _) in trained.items()}
+def describe_untrained(names: Sequence[str]) -> str:
+    """What ``untrained`` found, as a sentence with its remedy."""
+    return (
+        f"No score of layer {', '.join(map(repr, names))} has ever been updated, so its largest "
+        "weights are kept: if it should learn, see that it takes part in the loss, and build the "
+        "optimiser from model.parameters() after sparsify()."
+    )
 
 
-def warn_of_untrained(trained: Mapping[str, Trained], versions: Versions) -> None:
-    """Warn if weights have changed since ``versions`` and no layer's scores ever have."""
-    now = weight_versions(trained)
-    known = {name: at for name, at in versions.items() if name in now and at[0]() is now[name][0]()}
-    if all(now[name] == at for name, at in known.items()):
-        return
-    scores = [one for _, layer in trained.values() for one in layer.score_parameters()]
-    if scores and all(bool((one == one.flatten()[:1]).all()) for one in scores):
-        warnings.warn(
-            "Weights have changed since sparsify(), but no score has ever been updated, so the "
-            "choice of combinations is arbitrary: build the optimiser from model.parameters() "
-            "after sparsify().",
-            stacklevel=4,
-        )
+def _uniform(scores: Tensor) -> bool:
+    values = whole(scores.detach())
+    first = values[(0,) * values.ndim]
+    # One row first: all is compared only where that is equal, which is rare.
+    return bool((values[:1] == first).all()) and bool((values == first).all())
 
 
 def forget_removed(optimizer: torch.optim.Optimizer | None, layer: SparseLayer) -> None:

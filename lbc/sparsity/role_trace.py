@@ -84,8 +84,6 @@ class RoleTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with self:
             output = run_once(model, args, kwargs, label)
         self.roles = self._found([self._of(tensor) for tensor in tensors_in(output)])
-        self._labels.clear()
-        self._alive.clear()
         return output
 
     def __torch_dispatch__(
@@ -106,22 +104,21 @@ class RoleTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _result(self, func: OpOverload, operands: list[Tensor]) -> _Label | None:
         """The label of an operation's result; None for one that depends on nothing labelled."""
-        packet = func._overloadpacket
+        packet, labels = func._overloadpacket, [self._of(tensor) for tensor in operands]
         if packet not in PRODUCTS:
-            return _join(self._of(tensor) for tensor in operands)
-        addends = operands[: int(packet in WITH_ADDEND)]
-        factors = [self._of(tensor) for tensor in operands[len(addends) :]]
+            return _join(labels)
+        count = int(packet in WITH_ADDEND)
+        addends, factors = labels[:count], labels[count:]
         weights = _join(at for at in factors if at is not None and at.is_weight)
         data = _join(at for at in factors if at is not None and not at.is_weight)
         if weights is None or data is None:
-            return _join([*factors, *map(self._of, addends)])
+            return _join(labels)
         last = self._used(packet, weights.last)
         for name in last:
             self._before.setdefault(name, set()).update(data.all)
             if self._sites[name].is_convolution:
                 self._convolutions.setdefault(name, not data.all)
-        product = _Label(last, last | data.all)
-        return _join([product, *map(self._of, addends)])
+        return _join([_Label(last, last | data.all), *addends])
 
     def _found(self, outputs: Iterable[_Label | None]) -> Roles:
         made = [at.last for at in outputs if at is not None and at.last and not at.is_weight]
@@ -156,7 +153,7 @@ class RoleTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return frozenset(at for at in names if self._sites[at].is_embedding is looks_up) or names
 
     def _feeds(self, one: str, other: str) -> bool:
-        return one != other and one in self._before.get(other, ())
+        return one != other and one in self._before[other]
 
     def _of(self, tensor: Tensor) -> _Label | None:
         return self._labels.get(_address(tensor))
@@ -167,8 +164,7 @@ class RoleTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         embedding = self._sites[name].is_embedding
         if not any(self._sites[other].is_embedding is embedding for other in names):
             names |= {name}  # several layers with one weight are represented by the first
-        self._set(tensor, _Label())  # keeps its storage
-        self._labels[_address(tensor)] = _Label(names, names, is_weight=True)
+        self._labels[_address(tensor)] = _Label(names, is_weight=True)  # alive while the model runs
 
     def _set(self, tensor: Tensor, label: _Label) -> None:
         address = _address(tensor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from operator import methodcaller
 from typing import Any, Literal, Self
 from weakref import WeakSet, ref
@@ -19,9 +19,18 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from lbc.sparsity.live_sets import LiveSets, keep_best, pack, rows_of
+from lbc.sparsity.live_sets import (
+    LiveSets,
+    TieBreak,
+    best,
+    keep_best,
+    member_sums,
+    pack,
+    rows_of,
+)
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.state_identity import identity_tensor
 
 Form = Literal["per_weight", "per_combination"]
 
@@ -31,8 +40,8 @@ CHUNK_CELLS = 1 << 18
 HALF = (torch.float16, torch.bfloat16)
 """Types in which a network may compute, but scores are never stored."""
 
-KEPT = ("packed", "mask")
-"""What a state dict holds of a layer besides its scores."""
+KEPT = ("packed", "mask", "identity")
+"""What a state dict holds of a layer besides its scores; the last is absent in those of 0.1.0."""
 
 
 @lru_cache(maxsize=64)
@@ -58,6 +67,9 @@ class SparseLayer(nn.Module):
     average does not average them. The layers of a ``torch.optim.swa_utils.AveragedModel`` have the
     masks of the model that is averaged, whatever is removed there.
     """
+
+    form: Form | None = None
+    """How scores are stored, if they are trained."""
 
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__()
@@ -114,6 +126,11 @@ class SparseLayer(nn.Module):
     # -- reading --------------------------------------------------------------------------------
 
     @property
+    def identity(self) -> str:
+        """N:M, method and form of scores: a state of another one is not loaded."""
+        return " ".join(filter(None, (str(self.pattern), self.method, self.form)))
+
+    @property
     def searching(self) -> bool:
         """Whether the mask may still change."""
         return self.live_count > 1
@@ -159,28 +176,35 @@ class SparseLayer(nn.Module):
     @torch.inference_mode(False)
     @torch.no_grad()
     def choose(
-        self, live: int, /, scored: Callable[[int], object] = lambda _: None
+        self,
+        live: int,
+        /,
+        scored: Callable[[int], object] = lambda _: None,
+        weight: Tensor | None = None,
     ) -> tuple[LiveSets, Tensor]:
         """Live sets and mask as ``remove`` would leave them; the layer does not change.
 
-        ``scored`` is called with the number of scores compared, chunk by chunk.
+        ``scored`` is called with the number of scores compared, chunk by chunk. Among equal scores,
+        such as all those of a layer that has not been trained, the combination with the largest
+        Σ|w| of ``weight``, (O, I, *kernel), wins; without it, or if these are equal, the earliest.
         """
         if live >= self.live_count:
             return self.live_sets, self.mask
         kept = self.mask.new_empty((self.blocks, self.pattern.m))
+        sizes = _Sizes(self.mask if weight is None else weight, self.pattern)
         if live == 1:
             winners = torch.empty(self.blocks, dtype=torch.int32, device=self.mask.device)
             holding = incidence(self.pattern, self.mask.device, torch.bool)
             for rows, scores in self._all_scores():
-                best = scores.argmax(dim=1)
-                winners[rows], kept[rows] = best.int(), holding[best]
+                winner = best(scores, sizes.of(rows))
+                winners[rows], kept[rows] = winner.int(), holding.index_select(0, winner)
                 scored(scores.numel())
             return self._live_sets(winners=winners), self._mask_of(kept)
         width = -(-self.pattern.count // 8)
         bits = torch.empty((self.blocks, width), dtype=torch.uint8, device=self.mask.device)
         holding = incidence(self.pattern, self.mask.device, torch.float32)
         for rows, scores in self._all_scores():
-            chunk = keep_best(scores, live)
+            chunk = keep_best(scores, live, sizes.of(rows))
             bits[rows] = pack(chunk)
             kept[rows] = chunk.float() @ holding > 0
             scored(chunk.numel())
@@ -266,6 +290,7 @@ class SparseLayer(nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + "packed"] = self.live_sets.stored
         destination[prefix + "mask"] = self.mask
+        destination[prefix + "identity"] = identity_tensor(self.identity)
 
     def _load_from_state_dict(
         self,
@@ -282,11 +307,11 @@ class SparseLayer(nn.Module):
         )
         names = [prefix + name for name in KEPT]
         unexpected_keys[:] = [key for key in unexpected_keys if key not in names]
-        absent = [name for name in names if name not in state_dict]
+        absent = [name for name in names[:2] if name not in state_dict]
         if absent:
             missing_keys.extend(absent)
             return
-        packed, mask = (state_dict[name].to(self.mask.device) for name in names)
+        packed, mask = (state_dict[name].to(self.mask.device) for name in names[:2])
         try:
             if mask.shape != self.mask.shape:
                 raise ValueError(
@@ -294,6 +319,9 @@ class SparseLayer(nn.Module):
                     f"{tuple(self.mask.shape)}"
                 )
             live_sets = LiveSets.load(packed.clone(), self.blocks, self.pattern.count)
+            kept, wanted = int(mask.bool().sum()), self.blocks * self.pattern.n
+            if live_sets.most == 1 and kept != wanted:
+                raise ValueError(f"a decided mask keeps {wanted:,} weights, and this one {kept:,}")
         except ValueError as error:
             error_msgs.append(f"layer {self.name!r} under {self.pattern}: {error}.")
             return
@@ -329,6 +357,25 @@ class SparseLayer(nn.Module):
             if decided:
                 scores.grad = None
         self._froze &= decided
+
+
+class _Sizes:
+    """Σ|w| of a weight's combinations, computed where scores are equal, which is rare."""
+
+    def __init__(self, weight: Tensor, pattern: Pattern) -> None:
+        self._weight, self._pattern = weight.detach(), pattern
+
+    @cached_property
+    def _positions(self) -> Tensor:
+        return self._pattern.to_blocks(self._weight)  # for a convolution a copy
+
+    def of(self, blocks: slice) -> TieBreak:
+        return partial(self._sums, blocks)
+
+    def _sums(self, blocks: slice, rows: Tensor) -> Tensor:
+        values = self._positions[blocks][rows]
+        precise = torch.float32 if values.device.type == "mps" else torch.float64
+        return member_sums(values.to(precise).abs(), self._pattern).nan_to_num_()
 
 
 def _note_wrapper(wrapper: nn.Module, _name: str, child: nn.Module | None) -> None:

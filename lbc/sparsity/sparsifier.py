@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
-from lbc.sparsity.attachment import HeldZeros, attach, attached_layers, detach
+from lbc.sparsity.attachment import (
+    HeldZeros,
+    attach,
+    attached_layers,
+    detach,
+    refuse_other_states,
+    remove_loading_hook,
+)
 from lbc.sparsity.interventions import allowed_alone, allowed_without
 from lbc.sparsity.layer_plan import LayerPlan, PatternLike, plan_layers
 from lbc.sparsity.methods import load_method
@@ -17,17 +24,13 @@ from lbc.sparsity.optimizer_state import (
     Trained,
     check_optimizer,
     forget_removed,
-    warn_of_untrained,
-    weight_versions,
 )
+from lbc.sparsity.removal import Progress, check_finite, remove_combinations
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
 from lbc.sparsity.sparse_layer import Form, SparseLayer, whole
 from lbc.sparsity.stored_state import check_state, plain_state_dict
 from lbc.sparsity.weight_sites import Site
-
-Progress = Callable[[float], object]
-"""Called with the completed fraction of a removal, 0 to 1."""
 
 
 class Sparsifier:
@@ -54,7 +57,6 @@ class Sparsifier:
         self._optimizer: ref[torch.optim.Optimizer] | None = None
         self._sites = sites
         self._finalized: tuple[int, int] | None = None
-        self._versions = weight_versions(self._trained())
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -191,29 +193,23 @@ class Sparsifier:
 
     # -- storing --------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Any]:
-        """Method, patterns, live sets, masks and scores, for ``load_state_dict``.
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Pattern, method, live sets, masks and scores by layer, for ``load_state_dict``.
 
-        The model's own state dict holds live sets, masks and scores too, but not the patterns.
+        The model's own state dict holds them too, beside the weights.
         """
         self.sync_live_sets()
-        return {
-            "method": self.method,
-            "layers": {
-                name: {"pattern": str(layer.pattern), "state": layer.state_dict()}
-                for name, layer in self.layers.items()
-            },
-        }
+        return {name: layer.state_dict() for name, layer in self.layers.items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Take over what ``state_dict`` returned. The weights do not change.
 
-        Raises ValueError naming the first layer, pattern or method that differs; nothing has
-        changed then.
+        Raises ValueError naming the first layer that differs, in pattern, method, form of scores
+        or shape; nothing has changed then.
         """
-        check_state(state, self.method, self.layers)
+        check_state(state, self.layers)
         for name, layer in self.layers.items():
-            layer.load_state_dict(state["layers"][name]["state"])
+            layer.load_state_dict(state[name])
 
     def dense_state_dict(self) -> dict[str, Tensor]:
         """The model's state dict with the keys of the plain model, masked weights zero.
@@ -247,6 +243,7 @@ class Sparsifier:
         masks = {self._sites[name].key: self.mask(name) for name in self.layers}
         for name, layer in self.layers.items():
             detach(self.model, self._sites[name], layer.parameter_order)
+        remove_loading_hook(self.model, refuse_other_states)
         self.layers = {}
         if hold:
             held = HeldZeros(masks)
@@ -269,10 +266,12 @@ class Sparsifier:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _trained(self, names: Iterable[str] | None = None) -> dict[str, Trained]:
-        """Dense weight and layer, of all layers or some."""
-        names = self.layers if names is None else names
-        return {name: (self.dense_weight(name), self.layers[name]) for name in names}
+    def _trained(self) -> dict[str, Trained]:
+        """Dense weight and layer of every layer."""
+        return {name: (self.dense_weight(name), layer) for name, layer in self.layers.items()}
+
+    def _canonical_weight(self, name: str) -> Tensor:
+        return self.canonical(name, whole(self.dense_weight(name).detach()))
 
     def _kept_weights(self) -> tuple[int, int]:
         masks = [layer.mask for layer in self.layers.values()]
@@ -300,35 +299,11 @@ class Sparsifier:
         self, wanted: dict[str, int], optimizer: torch.optim.Optimizer | None, progress: Progress
     ) -> None:
         optimizer = self._known(optimizer)
-        # Of all that still compete, due or not: the sooner a diverged search ends the better.
-        for layer in self.layers.values():
-            finite = all(
-                bool(whole(at.detach()).isfinite().all()) for at in layer.score_parameters()
-            )
-            if layer.searching and not finite:
-                raise FloatingPointError(
-                    f"A score of layer {layer.name!r} is not a finite number, so nothing was "
-                    "removed: lower the learning rate, or clip the gradients."
-                )
-            dense = self.dense_weight(layer.name)
-            if whole(dense) is not dense:  # what a forward pass saw has been freed since
-                layer.see(self.canonical(layer.name, whole(dense.detach())))
-        before = {name: layer.live_count for name, layer in self.layers.items()}
-        due = {
-            name: layer
-            for name, layer in self.layers.items()
-            if layer.searching and wanted[name] <= before[name]
-        }
-        removing = [name for name in due if wanted[name] < before[name]]
-        warn_of_untrained(self._trained(removing), self._versions)
-        total = sum(due[name].blocks * due[name].pattern.count for name in removing)
-        scored = _as_fractions(total, progress)
-        # All is chosen before anything changes, so that a cancelled removal leaves no trace.
-        chosen = {name: layer.choose(wanted[name], scored) for name, layer in due.items()}
-        for name, layer in due.items():
-            layer.apply_choice(*chosen.pop(name))
-            if layer.live_count < before[name]:
-                forget_removed(optimizer, layer)
+        check_finite(self.layers.values())
+        for name, layer in self.layers.items():
+            if whole(dense := self.dense_weight(name)) is not dense:
+                layer.see(self._canonical_weight(name))  # what a pass saw has been freed
+        remove_combinations(self.layers, self._canonical_weight, wanted, optimizer, progress)
 
     def _known(self, optimizer: torch.optim.Optimizer | None) -> torch.optim.Optimizer | None:
         """The optimiser to clean up, checked when it is a new one."""
@@ -336,19 +311,6 @@ class Sparsifier:
             check_optimizer(optimizer, self._trained())
             self._optimizer = ref(optimizer)
         return self.optimizer
-
-
-def _as_fractions(total: int, progress: Progress) -> Callable[[int], None]:
-    """Turn numbers of scores into fractions of all ``total``."""
-    done = 0
-
-    def scored(count: int) -> None:
-        nonlocal done
-        done += count
-        if total:
-            progress(min(done / total, 1.0))
-
-    return scored
 
 
 def sparsify(
@@ -402,5 +364,6 @@ def sparsify_planned(
             layer.method, layer.parameter_order = method, orders[plan.module]
             attach(model, plan, layer)
             layers[plan.name] = layer
+    model.register_load_state_dict_pre_hook(refuse_other_states)  # type: ignore[no-untyped-call]
     skipped = {plan.name: plan.reason for plan in plans if not plan.pattern}
     return Sparsifier(model, layers, skipped, {plan.name: plan for plan in plans}, method)

@@ -9,29 +9,26 @@ from torch import Tensor, nn
 
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer, whole
+from lbc.sparsity.state_identity import check_identity
 from lbc.sparsity.weight_sites import Site
 
 
-def check_state(state: Mapping[str, Any], method: str, layers: Mapping[str, SparseLayer]) -> None:
+def check_state(state: Mapping[str, Any], layers: Mapping[str, SparseLayer]) -> None:
     """Raise ValueError, naming the first difference, if ``state`` is not of these layers."""
-    if not {"method", "layers"} <= state.keys():
-        raise ValueError("This is no state of a Sparsifier: it names no method and no layers.")
-    if state["method"] != method:
-        raise ValueError(f"The state is of method {state['method']!r}, not {method!r}.")
-    stored = state["layers"]
-    for name in dict.fromkeys([*stored, *layers]):
-        if name not in stored or name not in layers:
-            where = "the state" if name not in stored else "this model"
+    if not all(isinstance(tensors, Mapping) for tensors in state.values()):
+        raise ValueError(
+            "This is no state of a Sparsifier, which holds tensors by layer: a model's state dict "
+            "is loaded by the model."
+        )
+    for name in dict.fromkeys([*state, *layers]):
+        if name not in state or name not in layers:
+            where = "the state" if name not in state else "this model"
             raise ValueError(f"Layer {name!r} is not sparse in {where}.")
-        if stored[name]["pattern"] != str(layers[name].pattern):
-            raise ValueError(
-                f"Layer {name!r} is {layers[name].pattern} here and {stored[name]['pattern']} in "
-                "the state."
-            )
-        _check_tensors(stored[name]["state"], layers[name])
+        _check_tensors(state[name], layers[name])
 
 
 def _check_tensors(state: Mapping[str, Tensor], layer: SparseLayer) -> None:
+    check_identity(state.get("identity"), layer.identity, layer.name)
     present = layer.state_dict()
     for key in dict.fromkeys([*state, *present]):
         if key not in state or key not in present:

@@ -22,6 +22,8 @@ class PerWeight(AdditiveLayer):
     W ⊙ ∂L/∂W̃ and starts at 1 / (N · C(M−1, N−1)).
     """
 
+    form = "per_weight"
+
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__(name, weight, pattern)
         start = pattern.initial_score / pattern.n
@@ -47,6 +49,8 @@ class PerCombination(SparseLayer):
 
     Costs C / M times the weight; ``all_scores`` starts at 1 / C(M−1, N−1).
     """
+
+    form = "per_combination"
 
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__(name, weight, pattern)

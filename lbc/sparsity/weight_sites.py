@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
@@ -69,7 +70,7 @@ class WeightSite(Site):
     """
 
     owner: nn.Module
-    unsupported: str = ""
+    unsupported: str
     """Why no pattern can be put on this tensor, whatever its size."""
 
     @property
@@ -172,7 +173,7 @@ def is_transformers_conv1d(module: nn.Module) -> bool:
 def _tensors(module: nn.Module) -> list[str]:
     """The attributes of ``module`` itself that are sites."""
     found: dict[str, None] = {}
-    lists = getattr(module, "parametrizations", {}) if parametrize.is_parametrized(module) else {}
+    lists: Any = module.parametrizations if parametrize.is_parametrized(module) else {}
     # Reading a parametrized tensor would run its parametrization, and spectral norm counts runs.
     plain = "weight" not in lists and isinstance(getattr(module, "weight", None), Tensor)
     if plain and isinstance(module, WEIGHTED):

@@ -192,13 +192,15 @@ def check_layout(checkpoint: Checkpoint, steps_per_epoch: int, ranks: int, file:
 def load_model(model: nn.Module, stored: Mapping[str, object], file: Path) -> None:
     """Load the stored tensors, including live sets, into the model.
 
-    Raises TrainingError, naming the first key that is missing, unknown or of another shape or
-    type; the model is then unchanged.
+    Raises TrainingError, naming the first key that is missing, unknown or of another shape, type,
+    N:M or method; the model is then unchanged.
     """
     expected = model.state_dict()
     for key, tensor in expected.items():
         value = stored.get(key)
         if not isinstance(value, Tensor):
+            if key.endswith(".identity"):  # of a checkpoint of 0.1.0
+                continue
             raise TrainingError(f"{file} belongs to another model: it has no {key!r}.")
         fits = value.shape == tensor.shape and value.dtype == tensor.dtype
         if key.endswith(".packed"):  # its form depends on the progress of the search
@@ -213,7 +215,10 @@ def load_model(model: nn.Module, stored: Mapping[str, object], file: Path) -> No
     for key in stored:
         if key not in expected:
             raise TrainingError(f"{file} belongs to another model: this one has no {key!r}.")
-    model.load_state_dict(dict(stored))
+    try:
+        model.load_state_dict(dict(stored))
+    except RuntimeError as error:
+        raise TrainingError(f"{file} belongs to another model: {error}") from error
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, stored: Mapping[str, Any], file: Path) -> None:

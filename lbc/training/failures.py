@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lbc.data import DataError
+from lbc.files.os_errors import explain
 from lbc.inspection import PARAMETRIZED
 
 
@@ -21,6 +22,8 @@ def describe_error(error: Exception, processes: int = 1) -> str:
     """Describe any error of a run in one sentence."""
     if isinstance(error, TrainingError | DataError | ValueError | FloatingPointError):
         return str(error)
+    if isinstance(error, OSError) and error.errno and error.filename:
+        return explain(error, f"{error.filename} cannot be used")
     if _is_out_of_memory(error):
         return (
             "The device is out of memory: lower training.batch_size, raise training.accumulate "

@@ -105,6 +105,7 @@ def prepare(
         steps_per_epoch=len(batch_sizes(count, size, fewest)),
         epochs=experiment.training.epochs,
         table=seen.table,
+        data_notes=data.notes,
     )
     return model, sparsifier, prepared
 

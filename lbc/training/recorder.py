@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lbc.config import Experiment
+from lbc.files.os_errors import explain
 from lbc.runs.events import EpochDone, Intervened, LayerInfo, Resumed, StepDone
 from lbc.runs.folder import Position, RunFolder
 from lbc.runs.metrics import read_epochs, read_steps
@@ -111,8 +112,8 @@ class Recorder:
                 return write()
             except OSError as error:
                 where = error.filename or self.path
-                failed = f"The run could not be written to {where}: {error.strerror or error}."
+                failed = explain(error, f"The run could not be written to {where}")
                 if self._on_disk_full is None:
                     raise TrainingError(f"{failed} Earlier data is kept.") from error
-                if not self._on_disk_full(f"{failed} Free disk space, then press Run to continue."):
+                if not self._on_disk_full(f"{failed[:-1]}, then press Run to continue."):
                     raise TrainingError(f"{failed} The run was stopped.") from error

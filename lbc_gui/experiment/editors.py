@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.config.strict_yaml import ExperimentError, dump_yaml, parse_yaml
+from lbc.files.home import expanded
 from lbc_gui.experiment.fields import Row
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import row as side_by_side
@@ -120,7 +121,8 @@ class FileBox(QWidget):
     @Slot()
     def _browse(self) -> None:
         if self._folder:
-            path = QFileDialog.getExistingDirectory(self, "Folder of the data", self.edit.text())
+            start = str(expanded(self.edit.text()))
+            path = QFileDialog.getExistingDirectory(self, "Folder of the data", start)
         else:
             path, _ = QFileDialog.getOpenFileName(self, "Images and labels", "", "NumPy (*.npz)")
         if path:

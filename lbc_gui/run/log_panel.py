@@ -16,6 +16,7 @@ from lbc.runs.events import (
     Resumed,
     Started,
     StorageProblem,
+    Untrained,
 )
 from lbc_gui.run.worker import Failed
 
@@ -46,10 +47,11 @@ def describe(event: Event | Failed) -> str:
     match event:
         case Prepared():
             dense = ", ".join(f"{name} ({reason})" for name, reason in event.skipped)
-            return (
+            ready = (
                 f"Ready: {len(event.layers)} sparse layers, {event.steps:,} steps in "
                 f"{event.epochs} epochs. Dense: {dense or 'none'}."
             )
+            return " ".join([ready, *event.data_notes])
         case Started():
             return f"Training starts; the run is kept in {event.folder}."
         case Resumed():
@@ -62,7 +64,7 @@ def describe(event: Event | Failed) -> str:
             )
         case Intervened():
             return f"{event.intervention.described} after {event.step:,} steps."
-        case StorageProblem() | InterventionRefused() | Failed():
+        case StorageProblem() | InterventionRefused() | Untrained() | Failed():
             return event.message
         case Finished(folder=None):
             return ""  # the run had not begun

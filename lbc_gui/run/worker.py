@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QThread, QTimer, Signal, Slot
 
+from lbc.files.os_errors import explain
+
 DRAIN_MILLISECONDS = 40
 """Interval at which the window's thread collects a worker's events."""
 
@@ -28,7 +30,7 @@ def describe(what: str, error: Exception, *sentences: type[Exception]) -> Failed
     if isinstance(error, MemoryError):
         return Failed(f"{what}: there is not enough memory.")
     if isinstance(error, OSError):
-        return Failed(f"{what}: {error.strerror or error}.")
+        return Failed(explain(error, what))
     details = "".join(traceback.format_exception(error))
     return Failed(f"{what}: {type(error).__name__}: {error}", details)
 

@@ -12,7 +12,15 @@ from PySide6.QtWidgets import QMainWindow, QMessageBox, QWidget
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
-from lbc.runs.events import Event, InterventionRefused, Prepared, Resumed, Started, StorageProblem
+from lbc.runs.events import (
+    Event,
+    InterventionRefused,
+    Prepared,
+    Resumed,
+    Started,
+    StorageProblem,
+    Untrained,
+)
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.block.block_panel import BlockPanel
@@ -160,7 +168,7 @@ class MainWindow(QMainWindow):
                         self.message.show_message(event.warning)
                 case Failed():
                     self.message.show_message(event.message, event.details)
-                case StorageProblem() | InterventionRefused():
+                case StorageProblem() | InterventionRefused() | Untrained():
                     self.message.show_message(event.message)
             self.log.add(event)
         self.curves.add(events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from lbc import config
+from lbc.cli.console import Console
+from lbc.cli.terminal import train_in_terminal
+from lbc.config import Experiment
 from lbc.data import DataError, Loader, describe, load
 from lbc.data.dataset import Box
+from lbc.runs.events import Event
+from lbc.training.trainer import Trainer
+from lbc_gui.run.log_panel import describe as describe_event
 
 FORMATS = ["png", "jpg", "bmp", "webp", "gif", "tif"]
 
@@ -125,9 +132,9 @@ def test_worker_processes_do_not_change_the_batches(root: Path) -> None:
 
 
 def test_an_error_in_a_worker_names_the_bad_image(root: Path) -> None:
-    (root / "train" / "eel" / "eel3.webp").write_bytes(b"nothing")
     source = folder(root, workers=1)
     loader = Loader(load(source), source, 4)
+    (root / "train" / "eel" / "eel3.webp").write_bytes(b"nothing")
     with pytest.raises(
         DataError, match=r"eel3\.webp is not an image: replace or remove it"
     ) as caught:
@@ -182,3 +189,118 @@ def test_an_empty_folder_and_a_single_class_are_reported(tmp_path: Path) -> None
     assert "has 0 class folder(s)" in error_message(tmp_path)
     save_image(tmp_path / "train" / "cat" / "a.png")
     assert "has 1 class folder(s)" in error_message(tmp_path)
+
+
+# A picture of 3 × 2 fields and how each orientation stores it: EXIF 2.32, 4.6.5, "Orientation".
+UPRIGHT = np.array([[0, 50, 100], [150, 200, 250]], np.uint8)
+STORED = {
+    1: UPRIGHT,
+    2: UPRIGHT[:, ::-1],
+    3: UPRIGHT[::-1, ::-1],
+    4: UPRIGHT[::-1],
+    5: UPRIGHT.T,
+    6: UPRIGHT.T[::-1],
+    7: UPRIGHT.T[::-1, ::-1],
+    8: UPRIGHT.T[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+def test_every_exif_orientation_is_turned_upright(tmp_path: Path, ending: str) -> None:
+    for number, stored in STORED.items():
+        exif = Image.Exif()
+        exif[0x0112] = number
+        pixels = np.kron(stored, np.ones((16, 16), np.uint8))
+        for split in ("train", "val"):
+            for name in "ab":
+                path = tmp_path / split / name / f"{number}.{ending}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).convert("RGB").save(path, exif=exif)
+    data = load(folder(tmp_path, size=32, resize=32))
+    expected = torch.from_numpy(np.kron(UPRIGHT, np.ones((16, 16))))[:, 8:40]
+    for images in (
+        data.test.read(torch.arange(16)),
+        data.train.read(torch.arange(16), lambda _, height, width: Box(0, 8, height, width - 16)),
+    ):
+        assert images.shape == (16, 3, 32, 32)
+        error = (images.float() - expected).abs()
+        assert float(error.flatten(1).quantile(0.9, dim=1).max()) < 12
+    assert data.notes == tuple(
+        f"Turned upright, as their EXIF orientation says: 14 of 16 images in {tmp_path / split}."
+        for split in ("train", "val")
+    )
+
+
+def test_a_damaged_or_unknown_orientation_turns_nothing(root: Path) -> None:
+    exif = Image.Exif()
+    for number, value in enumerate((0, 9, 65535)):
+        exif[0x0112] = value
+        Image.new("RGB", (9, 9)).save(root / "train" / "cat" / f"z{number}.jpg", exif=exif)
+    data = load(folder(root))
+    assert not any("Turned" in note for note in data.notes)
+    data.train.read(torch.arange(6, 9))
+
+
+@pytest.mark.parametrize(
+    "name", ["a.pdf", "a.mpg", "A.H5", "a.eps", "a.mp4", "a.heic", "a.npy", "a.zip", "a.jpg.part"]
+)
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_files_that_are_no_images_are_refused_before_training(
+    root: Path, name: str, split: str
+) -> None:
+    for kind in ("cat", "dog"):
+        (root / split / kind / name).write_bytes(b"%PDF")
+    with pytest.raises(DataError) as caught:
+        load(folder(root))
+    expected = f"files that are no images (cat/{name}, dog/{name}): remove them"
+    assert expected in str(caught.value) and str(root / split) in str(caught.value)
+
+
+def test_ignored_files_are_named_and_hidden_ones_are_not(root: Path) -> None:
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._cat0.png"):
+        (root / "val" / "cat" / name).write_bytes(b"x")
+    for folder_name in ("__MACOSX", ".git", "@eaDir"):
+        (root / "train" / folder_name).mkdir()
+    (root / "train" / "dog" / "more").mkdir()
+    assert load(folder(root)).notes == (
+        f"Ignored in {root}, as no images: train/cat/notes.txt, train/dog/more/.",
+    )
+
+
+def test_images_outside_the_classes_are_reported(root: Path) -> None:
+    save_image(root / "train" / "lost.png")
+    assert "has images in no class (lost.png)" in error_message(root)
+
+
+def test_unusable_images_are_counted_before_training(root: Path) -> None:
+    (root / "val" / "dog" / "dog1.jpg").write_bytes(b"<html>")
+    (root / "val" / "eel" / "eel0.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        load(folder(root))
+    file = root / "val" / "dog" / "dog1.jpg"
+    assert str(caught.value) == (
+        f"{file} is not an image: replace or remove it. 1 more cannot be used."
+    )
+
+
+def test_the_first_frame_of_an_animation_is_read(root: Path) -> None:
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("#0a141e", "white")]
+    for number, ending in enumerate(("gif", "webp", "png")):
+        path = root / "train" / "cat" / f"z{number}.{ending}"
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+    images = load(folder(root)).train.read(torch.arange(6, 9))
+    expected = torch.tensor([10, 20, 30])[None, :, None, None]
+    assert float((images - expected).abs().max()) <= 8
+
+
+def test_the_terminal_and_the_log_say_what_was_done_with_the_files(
+    root: Path, quick: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"name": "folder", "folder": root, "size": 8, "resize": 8, "workers": 0}
+    experiment = quick(data=data, training={"epochs": 2, "batch_size": 4})
+    events: list[Event] = []
+    Trainer(experiment, None, emit=events.append).train()
+    train_in_terminal(experiment, root / "run", Console())
+    note = f"Ignored in {root}, as no images: train/cat/notes.txt."
+    assert note in capsys.readouterr().out
+    assert describe_event(events[0]).endswith(note)

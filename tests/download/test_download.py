@@ -10,6 +10,8 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,8 +21,9 @@ import pytest
 from lbc import config
 from lbc.cli import main as cli
 from lbc.data import load
+from lbc.download.archive import unpack
 from lbc.download.datasets import DATASETS, RemoteFile
-from lbc.download.transfer import DownloadError, fetch, unpack
+from lbc.download.transfer import DownloadError, fetch
 from tests.data.test_cifar import TEN, ten
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -34,6 +37,7 @@ class Server(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.breaks_after: int | None = None
         self.supports_ranges = True
+        self.declares_length = True
         self.ranges: list[str] = []
 
     @property
@@ -42,7 +46,8 @@ class Server(ThreadingHTTPServer):
 
     def remote(self, name: str, content: bytes = CONTENT) -> RemoteFile:
         self.files[f"/{name}"] = content
-        return RemoteFile(f"{self.address}/{name}", name, hashlib.md5(content).hexdigest())
+        digest = hashlib.sha256(content).hexdigest()
+        return RemoteFile(f"{self.address}/{name}", name, len(content), digest)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -65,9 +70,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
+        if self.server.declares_length:
+            self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        self.wfile.write(content[start:][: self.server.breaks_after])
+        with suppress(ConnectionError):  # the client leaves when it has seen enough
+            self.wfile.write(content[start:][: self.server.breaks_after])
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -139,7 +146,7 @@ def test_a_wrong_checksum_leaves_no_file_and_a_damaged_file_is_replaced(
 ) -> None:
     good = server.remote("a.bin")
     server.files["/a.bin"] = CONTENT[:-1] + b"?"
-    assert f"whose checksum is not {good.md5}" in error_message(good, tmp_path)
+    assert f"whose SHA-256 is not {good.sha256}" in error_message(good, tmp_path)
     assert not list(tmp_path.iterdir())
     server.remote("a.bin")
     (tmp_path / "a.bin").write_bytes(b"damaged")
@@ -149,17 +156,17 @@ def test_a_wrong_checksum_leaves_no_file_and_a_damaged_file_is_replaced(
 def test_a_partial_download_of_another_file_is_rejected(server: Server, tmp_path: Path) -> None:
     remote = server.remote("a.bin")
     (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)
-    assert "whose checksum is not" in error_message(remote, tmp_path)
+    assert "whose SHA-256 is not" in error_message(remote, tmp_path)
     assert fetch(remote, tmp_path).read_bytes() == CONTENT
 
 
 def test_a_missing_file_and_no_network_are_clear_errors(server: Server, tmp_path: Path) -> None:
-    missing = RemoteFile(f"{server.address}/b.bin", "b.bin", "0" * 32)
+    missing = RemoteFile(f"{server.address}/b.bin", "b.bin", 9, "0" * 64)
     assert "returned 404" in error_message(missing, tmp_path)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, but not listening
         port = unused.getsockname()[1]
-        silent = RemoteFile(f"http://127.0.0.1:{port}/a.bin", "a.bin", "0" * 32)
+        silent = RemoteFile(f"http://127.0.0.1:{port}/a.bin", "a.bin", 9, "0" * 64)
         assert "could not be downloaded (" in error_message(silent, tmp_path)
 
 
@@ -217,16 +224,42 @@ def test_the_command_downloads_every_file_from_the_mirror(
 
 
 def test_a_checksum_that_differs_from_the_published_one_fails_the_command(
-    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     server.remote("gzip.zip", b"not EMNIST")
+    (emnist,) = DATASETS["emnist"].files
+    small = (replace(emnist, size=10),)
+    monkeypatch.setitem(DATASETS, "emnist", replace(DATASETS["emnist"], files=small))
     command = ["data", "download", "emnist", "--to", str(tmp_path), "--mirror", server.address]
     assert cli.main(command) == 1
-    assert "checksum is not 58c8d27c78d21e728a6bc7b3cc06412e" in capsys.readouterr().err
+    assert f"SHA-256 is not {emnist.sha256}" in capsys.readouterr().err
 
 
-def test_every_data_set_has_well_formed_checksums() -> None:
+def test_every_data_set_has_a_size_a_sha256_and_an_encrypted_address() -> None:
     assert set(DATASETS) == {"mnist", "fashion-mnist", "kmnist", "emnist", "cifar-10", "cifar-100"}
-    checksums = [file.md5 for chosen in DATASETS.values() for file in chosen.files]
-    assert len(set(checksums)) == len(checksums) == 15
-    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in checksums)
+    files = [file for chosen in DATASETS.values() for file in chosen.files]
+    assert len({file.sha256 for file in files}) == len({file.size for file in files}) == 15
+    assert all(re.fullmatch("[0-9a-f]{64}", file.sha256) for file in files)
+    assert all(file.url.startswith("https://") for file in files)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_server_cannot_fill_the_disk(server: Server, tmp_path: Path, declared: bool) -> None:
+    remote = server.remote("a.bin")
+    server.files["/a.bin"] = CONTENT * 40
+    server.declares_length = declared
+    message = error_message(remote, tmp_path)
+    assert "instead of 300,000; nothing was kept" in message
+    assert (f"sends {len(CONTENT) * 40:,} bytes" in message) == declared
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_sends_another_file_or_nonsense_is_named(
+    server: Server, tmp_path: Path
+) -> None:
+    remote = server.remote("a.bin")
+    server.files["/a.bin"] = CONTENT[:100]
+    assert "sends 100 bytes instead of 300,000" in error_message(remote, tmp_path)
+    server.files["/a.bin"] = b""  # which this server answers as if a range had been asked for
+    assert "returned 416" in error_message(remote, tmp_path)

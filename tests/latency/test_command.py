@@ -92,7 +92,10 @@ def test_results_are_printed_if_files_cannot_be_written(
     shapes = ("--shapes", "4096", "1024", "1000x2048x4096", "--backend", "cusparselt")
     done = lbc("run", *shapes, "--python", python, "--json", tmp_path, "--csv", tmp_path)
     assert done.returncode == 1
-    assert done.stderr.count("could not be written: Is a directory.") == 2
+    assert (
+        done.stderr.count("could not be written (Is a directory): choose a file, not a folder.")
+        == 2
+    )
     assert "1.50 (1.49–1.51)" in done.stdout
 
 
@@ -103,7 +106,7 @@ def test_results_are_printed_if_files_cannot_be_written(
         ((*CPU_RUN, "no-such-net"), "'no-such-net' is unknown: choose"),
         ((*CPU_RUN, "8x8x0"), "is out of range"),
         (("show", __file__), "contains no measurement"),
-        (("show", "/no/such/file"), "cannot be read: No such file"),
+        (("show", "/no/such/file"), "cannot be read (No such file"),
         (("probe", "--host=-oProxyCommand=x"), "is not a host"),
         (("probe", "--device", "tpu"), "'tpu' is not a device: write cuda, cuda:1 or cpu."),
         ((*CPU_RUN, "8", "--dtype", "int8"), "A CPU supports float32, bfloat16, not int8."),

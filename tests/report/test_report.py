@@ -133,8 +133,7 @@ def test_names_are_shown_and_never_obeyed(quick: MakeExperiment, tmp_path: Path)
     run = tmp_path / "run"
     model = {"import": "tests.report.test_report:badly_named_network"}
     Trainer(quick(model=model), run).train()
-    with (run / "experiment.yaml").open("a") as file:
-        file.write(f"# {NASTY}\n")
+    (run / "experiment.yaml").write_text(f"version: 99\n# {NASTY}\n")
     nasty = {"name": NASTY, "message": NASTY, "device": NASTY, "versions": {NASTY: ""}}
     change_state(run, status="failed", **nasty)
     page = report_of(run, tmp_path / "report.html")
@@ -207,6 +206,26 @@ def test_an_experiment_of_another_version_is_shown_as_it_is(run: Path, tmp_path:
     page = report_of(run, tmp_path / "report.html")
     assert "Finished after 3 epochs." in page.words
     assert "version: 99" in page.words
+
+
+def test_what_the_experiment_links_to_is_not_copied(run: Path, tmp_path: Path) -> None:
+    yaml, secret, huge = run / "experiment.yaml", tmp_path / "secret", tmp_path / "huge"
+    valid = yaml.read_text()
+    secret.write_text("root:x:0:0:secret\nversion: 1\n")
+    with huge.open("wb") as file:
+        file.truncate(1 << 32)
+    for target in (secret, huge):
+        for link in (yaml.symlink_to, yaml.hardlink_to):
+            yaml.unlink()
+            link(target)
+            page = report_of(run, tmp_path / "report.html")
+            assert "secret" not in page.html and "This is no experiment." in page.words
+            assert len(page.html) < 1_000_000
+    secret.write_text(f"{valid}# secret\n")
+    yaml.unlink()
+    yaml.symlink_to(secret)
+    page = report_of(run, tmp_path / "report.html")
+    assert valid in page.words and "secret" not in page.html
 
 
 def test_a_cancelled_report_writes_nothing(trained: Path, tmp_path: Path) -> None:

@@ -75,6 +75,11 @@ def test_layers_named_like_heads_make_the_outputs(case: str) -> None:
     assert heads(build()) == dict.fromkeys(expected, BY_NAME)
 
 
+@pytest.mark.parametrize("name", ["out", "outs", "output", "outputs", "predict", "prediction"])
+def test_layers_registered_first_may_be_named_like_outputs(name: str) -> None:
+    assert heads(Parts(**{name: linear()}, body=body())) == {name: BY_NAME}
+
+
 def test_a_convolution_may_be_the_head() -> None:
     model = Parts(body=nn.Sequential(nn.Conv2d(8, 8, 1), linear()), classifier=nn.Conv2d(8, 4, 1))
     assert heads(model) == {"classifier": "the output layer, by its name"}
@@ -92,20 +97,20 @@ def test_the_last_linear_layer_registered_is_the_last_resort() -> None:
 
 def test_the_last_of_several_blocks_that_are_alike_is_no_head() -> None:
     assert heads(Parts(embed=linear(), layers=blocks())) == {}
-    assert heads(Parts(layers=blocks(), out=linear())) == {"out": BY_ORDER}
+    assert heads(Parts(layers=blocks(), last=linear())) == {"last": BY_ORDER}
 
 
 def test_the_model_s_own_answer_comes_first() -> None:
     class Answering(Parts):
         def get_output_embeddings(self) -> nn.Module:
-            return self.get_submodule("out")
+            return self.get_submodule("last")
 
     class Without(Parts):
         def get_output_embeddings(self) -> nn.Module:
             raise NotImplementedError
 
-    parts = {"out": linear(), "body": body(), "head": linear()}
-    assert heads(Answering(**parts)) == {"out": "the classifier, by get_output_embeddings"}
+    parts = {"last": linear(), "body": body(), "head": linear()}
+    assert heads(Answering(**parts)) == {"last": "the classifier, by get_output_embeddings"}
     assert heads(Without(**parts)) == {"head": BY_NAME}
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import re
 import warnings
+from typing import Any
 
 import pytest
 import torch
 
 from lbc import Schedule, sparsify
-from tests.sparsity.networks import perceptron, sgd, train
+from tests.sparsity.networks import images, perceptron, sgd, train
 
 
 def test_an_optimizer_built_before_sparsify_is_refused_and_the_remedy_works() -> None:
@@ -29,27 +30,47 @@ def test_an_optimizer_built_before_sparsify_is_refused_and_the_remedy_works() ->
     assert len(set(sparsifier.layers["0"].winners().tolist())) > 1
 
 
-def test_without_the_optimizer_at_hand_untrained_scores_are_a_warning() -> None:
+@pytest.mark.parametrize("scores", ["per_weight", "per_combination"])
+@pytest.mark.parametrize("trained", [True, False], ids=["without-scores", "untouched"])
+@pytest.mark.parametrize("removal", ["remove", "follow", "finalize"])
+def test_layers_whose_scores_never_changed_are_named(
+    scores: Any, trained: bool, removal: str
+) -> None:
     model = perceptron()
     optimizer = sgd(model)
-    sparsifier = sparsify(model, "2:4")
-    train(model, optimizer)
-    with pytest.warns(UserWarning, match="no score has ever been updated") as warned:
-        sparsifier.remove(1)
+    sparsifier = sparsify(model, "2:4", scores=scores)
+    if trained:
+        train(model, optimizer)
+    with pytest.warns(UserWarning, match="No score of layer '0', '2' has ever been") as warned:
+        match removal:
+            case "remove":
+                sparsifier.remove(3)
+            case "follow":
+                sparsifier.follow(Schedule(end=3), 1)
+            case _:
+                sparsifier.finalize()
     assert warned[0].filename == __file__
 
 
-def test_pruning_an_untouched_model_warns_of_nothing() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        sparsify(perceptron(), "2:4").finalize()
+def test_only_the_layers_that_never_learned_are_named() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    optimizer = sgd(model)
+    for step in range(3):
+        optimizer.zero_grad()
+        with torch.no_grad():
+            hidden = model[:2](images(seed=step))
+        model[2:](hidden).square().mean().backward()
+        optimizer.step()
+    with pytest.warns(UserWarning, match="No score of layer '0' has ever been updated"):
+        sparsifier.remove(3)
 
 
-def test_a_copy_of_an_untouched_model_warns_of_nothing() -> None:
-    sparsifier = sparsify(perceptron(), "2:4")
+@pytest.mark.parametrize("method", ["asp", "sr-ste", "dense"])
+def test_methods_without_scores_are_not_named(method: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        copy.deepcopy(sparsifier).remove(1)
+        sparsify(perceptron(), "2:4", method=method).finalize()
 
 
 def test_an_optimizer_of_other_layers_alone_is_refused() -> None:

@@ -70,8 +70,11 @@ def test_live_sets_obey_the_rules_in_both_forms(history: list[tuple[str, int, in
     live = [set(range(6)) for _ in range(16)]
     for number, (action, argument, block) in enumerate(history):
         if action == "remove":
-            for row, scores in enumerate(searches[1][0].layers[""].block_scores(slice(None))):
-                order = sorted(live[row], key=lambda c: (-float(scores[c]), c))
+            layer = searches[1][0].layers[""]
+            weight = searches[1][0].dense_weight("").detach().reshape(16, 4).abs()
+            sizes = weight[:, layer.pattern.members].sum(dim=2).tolist()
+            for row, scores in enumerate(layer.block_scores(slice(None)).tolist()):
+                order = sorted(live[row], key=lambda c: (-scores[c], -sizes[row][c], c))
                 live[row] = set(order[:argument])
         elif action != "steps":
             after = expected(live, action, argument, block)

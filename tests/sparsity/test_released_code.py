@@ -179,7 +179,7 @@ def test_the_incidence_is_in_no_parameter_buffer_or_checkpoint(form: Form) -> No
     lbc = "0.parametrizations.weight"
     assert set(model.state_dict()) == {
         "0.bias", f"{lbc}.original", f"{lbc}.0.{scores}", f"{lbc}.0.mask", f"{lbc}.0.packed",
-        "2.weight", "2.bias",
+        f"{lbc}.0.identity", "2.weight", "2.bias",
     }  # fmt: skip
     incidence = Pattern(2, 4).incidence()
     for tensor in [*model.parameters(), *model.buffers()]:

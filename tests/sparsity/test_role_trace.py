@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from lbc.models import build_on_meta
 from lbc.models.layer_cost import model_cost
 from lbc.sparsity.layer_plan import plan_layers
 from lbc.sparsity.layer_roles import Roles
-from lbc.sparsity.role_trace import trace_roles
+from lbc.sparsity.role_trace import RoleTrace, tensors_in, trace_roles
 from tests.sparsity.test_weight_sites import Gpt, UNet
 
 DATA = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
@@ -231,7 +233,7 @@ def test_a_run_that_shows_nothing_leaves_the_decision_to_names() -> None:
             return "nothing"
 
     plans = plan_layers(Hiding(lambda net, x: x), "2:4", skip="other", example_inputs=DATA)
-    assert {at.name: at.reason for at in plans}["two"] == "the classifier, by order of registration"
+    assert {at.name: at.reason for at in plans}["out"] == "the classifier, by its name"
     lazy = nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 8), nn.Linear(8, 2))
     assert trace_roles(lazy, DATA) == Roles()
     assert isinstance(lazy[0], nn.LazyLinear)
@@ -243,6 +245,93 @@ def test_roles_of_an_earlier_run_need_no_other() -> None:
     planned = plan_layers(net, "2:4", example_inputs=DATA)
     net.function = lambda net, x: pytest.fail("the model ran again")
     assert plan_layers(net, "2:4", example_inputs=roles) == planned
+
+
+def test_outputs_that_no_product_makes_have_no_head() -> None:
+    assert outputs(Net(lambda net, x: (net.out(net.one(x)), net.two.weight)), DATA) == {"out"}
+    assert outputs(Net(lambda net, x: (net.out(net.one(x)), torch.ones(2))), DATA) == {"out"}
+    assert trace_roles(Net(lambda net, x: x), DATA) == Roles()
+    constant = torch.eye(2)
+
+    def sparse(net: Any, x: Tensor) -> Tensor:
+        _unused = net.one(x).to_sparse()
+        return constant.to_sparse().to_dense()
+
+    assert trace_roles(Net(sparse), DATA) == Roles()
+
+
+def test_a_weight_that_data_change_in_place_is_a_weight_still() -> None:
+    def normalised(net: Any, x: Tensor) -> Any:
+        with torch.no_grad():
+            net.out.weight.mul_(x.abs().amax().clamp(1, 1))
+        return net.out(net.one(x))
+
+    assert outputs(Net(normalised), DATA) == {"out"}
+
+
+class Tied(nn.Module):
+    """An embedding and two layers with one weight, of which the output is a lookup."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.one, self.two = nn.Embedding(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.one.weight = self.two.weight = self.embedding.weight
+
+    def forward(self, tokens: Tensor, looked_up: bool) -> Tensor:
+        found: Tensor = self.embedding(tokens)
+        return found if looked_up else self.two(self.one(found))
+
+
+def test_of_layers_that_share_a_weight_the_first_of_its_kind_counts() -> None:
+    tokens = torch.arange(3)
+    assert outputs(Tied(), (tokens, True)) == {"embedding"}
+    assert outputs(Tied(), (tokens, False)) == {"one"}
+
+
+class Products(RoleTrace):  # type: ignore[no-untyped-call]
+    """Keeps what every operation multiplies by."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = super().__torch_dispatch__(func, types, args, kwargs)
+        vars(self).setdefault("found", []).append(self.weights_in(func, args))
+        return out
+
+
+def test_what_an_operation_multiplies_by() -> None:
+    model = Tied()
+    trace = Products(model)
+    trace.run(model, (torch.arange(3), False))
+    found = [weights for weights in vars(trace)["found"] if weights]
+    assert {"embedding": 64} in found and {"one": 64} in found
+    assert all(len(weights) == 1 for weights in found)
+
+
+WRAPPERS: dict[str, Callable[[object], object]] = {
+    "mapping": lambda value: {"key": value},
+    "list": lambda value: [value],
+    "object": lambda value: SimpleNamespace(held=value),
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPERS)
+def test_tensors_are_found_in_eight_containers_and_no_deeper(kind: str) -> None:
+    value: object = DATA
+    for _ in range(4 if kind == "object" else 8):  # an object and its attributes are two
+        value = WRAPPERS[kind](value)
+    assert [tensor is DATA for tensor in tensors_in(value)] == [True]
+    assert not list(tensors_in(WRAPPERS[kind](value)))
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [("", "ValueError: no reason given. Give"), ("first\nsecond", "ValueError: first. Give")],
+)
+def test_the_reason_of_a_failing_run_is_its_first_line(message: str, told: str) -> None:
+    def fail(net: Any, x: Tensor) -> Tensor:
+        raise ValueError(message)
+
+    with pytest.raises(ValueError, match=re.escape(told)):
+        trace_roles(Net(fail), DATA)
 
 
 MODELS: tuple[Mapping[str, Any], ...] = (

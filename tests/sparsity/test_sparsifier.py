@@ -245,8 +245,18 @@ def test_a_second_call_is_refused() -> None:
         sparsify(model, "2:4")
 
 
+def test_a_dense_weight_can_be_initialised_anew_below_its_mask() -> None:
+    model = net()
+    sparsifier = sparsify(model, "2:4")
+    sparsifier.remove(1)
+    nn.init.ones_(sparsifier.dense_weight("5"))
+    assert torch.equal(sparsifier.dense_state_dict()["5.weight"], sparsifier.mask("5").float())
+
+
 def test_the_table_lists_every_weight() -> None:
     sparsifier = sparsify(net(), "2:4", overrides={"5": "1:4"})
+    for name in sparsifier.layers:  # equal weights: the earliest combinations stay
+        nn.init.ones_(sparsifier.dense_weight(name))
     sparsifier.remove(3)
     assert repr(sparsifier).splitlines() == [
         "Sparsifier (method lbc, density 88.2%)",

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations, parametrize, prune
 
 from lbc import sparsify
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.weight_sites import find_sites
+from lbc.sparsity.weight_sites import find_site, find_sites
 
 
 class Conv1D(nn.Module):
@@ -285,3 +285,77 @@ def test_gpt2_of_transformers() -> None:
         assert {at.name: at.input_dim for at in plans if at.pattern} == {
             f"{prefix}{name}": 0 for name in inside
         }
+
+
+class Scale(nn.Module):
+    """A parametrization with a parameter of one dimension."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(8))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.factor
+
+
+class Computed(nn.Linear):
+    """A weight computed from a matrix and a vector, as old weight norm does."""
+
+    def __init__(self) -> None:
+        super().__init__(8, 8)
+        weight = self.weight.detach()
+        del self.weight
+        self.weight_v, self.weight_g = nn.Parameter(weight), nn.Parameter(torch.ones(8))
+        self.weight: Tensor = weight
+
+
+class Mixing(nn.Module):
+    """Two matrices, neither computed from the other, and a count called as in Conv1D."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nf = 8
+        self.weight = nn.Parameter(torch.ones(8, 8))
+        self.weight_g = nn.Parameter(torch.ones(8, 8))
+
+
+def test_the_parameters_behind_a_weight() -> None:
+    scaled = nn.Linear(8, 8)
+    parametrize.register_parametrization(scaled, "weight", Scale())
+    layers = {
+        "plain": nn.Linear(8, 8),
+        "pruned": nn.Linear(8, 8),
+        "computed": Computed(),
+        "normed": parametrizations.weight_norm(nn.Linear(8, 8)),
+        "bias": parametrizations.weight_norm(nn.Linear(8, 8), "bias"),
+        "scaled": scaled,
+        "mixing": Mixing(),
+    }
+    prune.random_unstructured(layers["pruned"], "weight", 0.5)  # type: ignore[no-untyped-call]
+    model = nn.ModuleDict(layers)
+    sites = {site.name: site for site in find_sites(model)}
+    below = "parametrizations.weight.original"
+    assert {name: list(site.parameters()) for name, site in sites.items()} == {
+        "plain": ["plain.weight"],
+        "pruned": ["pruned.weight_orig"],
+        "computed": ["computed.weight_v"],
+        "normed": [f"normed.{below}0", f"normed.{below}1"],
+        "bias": ["bias.weight"],
+        "scaled": [f"scaled.{below}"],
+        "mixing": ["mixing.weight"],
+        "mixing.weight_g": ["mixing.weight_g"],
+    }
+    for site in sites.values():
+        for name, parameter in site.parameters().items():
+            assert parameter is model.get_parameter(name)
+    assert sites["mixing"].input_dim is None
+    assert [site.name for site in find_sites(layers["normed"])] == [""]
+
+
+def test_a_conv1d_is_linear_and_a_norm_is_no_product() -> None:
+    site = find_site(nn.Sequential(Conv1D(8, 8)), "0")
+    assert site.is_linear and site.input_dim == 0
+    norms = nn.Sequential(nn.LayerNorm((2, 8)), nn.RMSNorm((2, 8)))
+    for name in ("0", "1"):
+        reason = "a normalisation scales activations and multiplies no matrix"
+        assert find_site(norms, name).unsupported == reason

@@ -68,7 +68,7 @@ def test_an_unattended_run_ends_with_a_message_and_loses_nothing(
     disk.free_space()
     message = str(caught.value)
     assert message.startswith(f"The run could not be written to {tmp_path}")
-    assert message.endswith("Earlier data is kept.") and "\n" not in message
+    assert message.endswith("size of files. Earlier data is kept.") and "\n" not in message
     steps = [event.step for event in disk.events if isinstance(event, StepDone)]
     if not steps:
         assert list((tmp_path / "run").iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from lbc.cli import terminal
 from lbc.config import Experiment
-from lbc.runs.events import EpochDone, Event, Finished, RemovalProgress, StepDone
+from lbc.runs.events import EpochDone, Event, Finished, RemovalProgress, StepDone, Untrained
 from lbc.runs.history_reader import Replay
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
@@ -191,3 +192,50 @@ def test_a_removal_reports_progress_that_the_terminal_shows(
         assert progress.tasks[0].description == "training"
     console.file.close()
     assert isinstance(events[-1], Finished)
+
+
+def test_a_layer_that_nothing_trains_is_named_once() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 24), nn.Linear(24, 16), nn.Linear(16, 4))
+    sparsifier = sparsify(model, "2:4")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model[1:](torch.randn(8, 24)).square().mean().backward()
+    optimizer.step()
+    events: list[RemovalProgress | Untrained] = []
+    for epoch in (1.0, 2.0, 3.0):
+        assert removal.remove_combinations(
+            sparsifier, Schedule(end=3), epoch, optimizer, events.append, lambda: True
+        )
+    (named,) = [event for event in events if isinstance(event, Untrained)]
+    assert named.message.startswith("No score of layer '0' has ever been updated, so its largest")
+
+
+IDLE = """
+import torch
+
+class Idle(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle = torch.nn.Linear(784, 16), torch.nn.Linear(16, 16)
+        self.head = torch.nn.Linear(16, 10)
+
+    def forward(self, images):
+        return self.head(self.used(images.flatten(1)))
+"""
+
+
+def test_the_terminal_names_a_layer_that_nothing_trains(
+    quick: MakeExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "idling.py").write_text(IDLE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    experiment = quick(
+        model={"import": "idling:Idle"},
+        schedule={"end": 2, "every": "step"},
+        training={"epochs": 2, "batch_size": 500},
+    )
+    lines = Console(file=StringIO(), width=300)
+    terminal.train_in_terminal(experiment, tmp_path / "run", lines)
+    text = lines.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("No score of layer 'idle' has ever been updated") == 1
+    assert "layer 'used'" not in text

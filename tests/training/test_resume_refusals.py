@@ -62,6 +62,8 @@ def test_a_checkpoint_that_does_not_fit_the_run_is_refused(
     model, momenta = state["model"], state["optimizer"]
     beta = "hidden.0.parametrizations.weight.0.beta"
     packed = "hidden.0.parametrizations.weight.0.packed"
+    identity = "hidden.0.parametrizations.weight.0.identity"
+    other = torch.tensor(list(b"1:4 lbc per_weight".ljust(32)), dtype=torch.uint8)
     wrong: list[tuple[dict[str, object], str]] = [
         ({"version": 1}, "has checkpoint version 1, and this program reads version 2"),
         ({"version": 3}, "has checkpoint version 3, and this program reads version 2"),
@@ -73,6 +75,7 @@ def test_a_checkpoint_that_does_not_fit_the_run_is_refused(
         ({"model": model | {beta: torch.ones(3, 2)}}, f"'{beta}' is 3×2 of torch.float32"),
         ({"model": model | {beta: model[beta].double()}}, "32×784 of torch.float64"),
         ({"model": model | {packed: torch.ones(5, 1, dtype=torch.uint8)}}, "5×1 of torch.uint8"),
+        ({"model": model | {identity: other}}, "Layer 'hidden.0' is '1:4 lbc per_weight' in the"),
         ({"model": model | {"more": torch.ones(1)}}, "this one has no 'more'"),
         ({"optimizer": momenta | {"param_groups": []}}, "The optimiser state"),
         ({"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}},

@@ -44,7 +44,11 @@ class SrSteLayer(MagnitudeLayer):
     @torch.inference_mode(False)
     @torch.no_grad()
     def choose(
-        self, _live: int, /, _scored: Callable[[int], object] = lambda _: None
+        self,
+        _live: int,
+        /,
+        _scored: Callable[[int], object] = lambda _: None,
+        _weight: Tensor | None = None,
     ) -> tuple[LiveSets, Tensor]:
         """The largest of the present weights."""
         mask = self._largest(self.seen)

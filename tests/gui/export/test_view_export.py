@@ -228,12 +228,12 @@ def test_what_cannot_be_saved_is_told_and_nothing_is_lost(
         raise OSError(28, "No space left on device")
 
     said = told(qtbot, keeping, lambda: keeping.save(mine, {".csv": full}))
-    assert said == f"{mine} could not be written: No space left on device."
+    assert said == f"{mine} could not be written (No space left on device): free disk space."
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     assert mine.read_text() == "mine"
     nowhere = tmp_path / "none" / "a.svg"
     said = told(qtbot, keeping, lambda: keeping.save(nowhere, {".svg": full}))
-    assert said == f"{nowhere} could not be written: No such file or directory."
+    assert said == f"{nowhere} could not be written (No such file or directory): check the path."
 
 
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError, KeyError])
@@ -249,7 +249,7 @@ def test_whatever_goes_wrong_while_saving_is_told_and_nothing_is_lost(
         raise error
 
     sentence = told(qtbot, keeping, lambda: keeping.save(mine, {".csv": fails}))
-    assert sentence.startswith(f"{mine} could not be written: ")
+    assert sentence.startswith(f"{mine} could not be written")
     if error is MemoryError:
         assert sentence.endswith("there is not enough memory.")
     qtbot.waitUntil(lambda: not keeping.running, timeout=SECONDS)

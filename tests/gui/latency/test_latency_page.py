@@ -185,7 +185,7 @@ def test_measurements_that_cannot_be_saved_are_told(page: LatencyPage, tmp_path:
     page.said.connect(said.append)
     for name in ("none/a.json", "a\0.json", "a\0.csv"):  # OSError and ValueError
         page.save_file(tmp_path / name)
-        assert said.pop().startswith(f"{tmp_path / name} could not be written: ")
+        assert said.pop().startswith(f"{tmp_path / name} could not be written")
     assert not said
 
 

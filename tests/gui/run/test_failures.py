@@ -11,6 +11,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from lbc.pictures.score_snapshot import Snapshot
+from lbc.runs.events import Untrained
 from lbc.runs.history_reader import FILE, Replay
 from lbc.runs.opened_run import open_run
 from lbc_gui.run import moment_copier, renderer
@@ -97,7 +98,8 @@ def test_a_run_folder_that_is_deleted_is_told_and_another_run_can_be_opened(
     kept = Path(shutil.copytree(folder, tmp_path / "kept"))
     shutil.rmtree(folder)
     window.view_state.go_to(1)
-    told(qtbot, window, f"{folder / FILE} cannot be read: No such file or directory.")
+    missing = "cannot be read (No such file or directory): check the path."
+    told(qtbot, window, f"{folder / FILE} {missing}")
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
         window.view_state.go_live()
     assert got.args[0].request.moment is None
@@ -176,3 +178,10 @@ def test_a_copy_that_fails_does_not_end_the_training(
         told(qtbot, window, "could not be copied to show it: there is not enough memory.")
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS):
         pass  # once there is memory again
+
+
+def test_layers_that_nothing_trains_are_named_in_the_window(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    window.session.events_arrived.emit([Untrained("No score of layer 'idle' was updated.")])
+    told(qtbot, window, "layer 'idle'")

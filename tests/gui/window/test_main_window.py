@@ -42,7 +42,7 @@ def test_an_experiment_is_saved_and_opened_again(
 def test_an_experiment_that_cannot_be_saved_is_told(window: MainWindow, tmp_path: Path) -> None:
     for path in (tmp_path / "none" / "a.yaml", tmp_path / "a\0.yaml"):  # OSError and ValueError
         window.files.save_experiment(small_experiment(), path)
-        assert window.message.text.startswith(f"{path} could not be written: ")
+        assert window.message.text.startswith(f"{path} could not be written")
         assert f"Saved {path}" not in window.log.toPlainText()
 
 

@@ -1,0 +1,11 @@
+"""Paths below the home folder of a user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def expanded(path: str | Path) -> Path:
+    """Replace a leading ``~`` or ``~user`` by that user's home folder, if there is such a user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for unknown users

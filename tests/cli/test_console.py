@@ -1,0 +1,92 @@
+"""Any name or path is printed in any encoding, and controls no terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from lbc.cli.console import Console, Parser, prepare_streams, printable
+from lbc.cli.main import main
+
+HOSTILE = "a\x1b[31m:smile:[bold]\x9b2J\u202egpj.\x07"
+SHOWN = r"a\x1b[31m:smile:[bold]\x9b2J\u202egpj.\x07"
+
+EXPERIMENT = "model: {name: mlp, width: 16}\nschedule: {end: 1}\ntraining: {epochs: 1}\n"
+
+
+def run(*arguments: str, cwd: Path, redirect: str = "", **environment: str) -> tuple[int, str]:
+    """The status of ``lbc`` in a shell, and everything it printed, as far as it is UTF-8."""
+    words = " ".join(f"'{word}'" for word in (sys.executable, "-m", "lbc", *arguments))
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{words} {redirect}"],
+        cwd=cwd, env=os.environ | environment, capture_output=True, timeout=100,
+    )  # fmt: skip
+    text = (done.stdout + done.stderr).decode("utf-8", "replace")
+    assert "Traceback" not in text and "Exception ignored" not in text
+    return done.returncode, text
+
+
+def test_control_characters_and_markup_are_printed_literally(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = Table("layer", "shape")
+    table.add_row(HOSTILE, "1")
+    table.add_row("b" * len(SHOWN), "2")
+    Console().print(HOSTILE)
+    Console(soft_wrap=False).print(table)
+    line, *rows = capsys.readouterr().out.splitlines()
+    assert line == SHOWN
+    assert SHOWN in rows[3] and len({len(row) for row in rows}) == 1
+    assert printable("a\tb\nc ü 漢") == "a\\tb\nc ü 漢"
+
+
+def test_errors_about_arguments_and_files_are_printable(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit):
+        Parser(prog="lbc").parse_args([HOSTILE])
+    assert SHOWN in capsys.readouterr().err
+    for command in (["train"], ["layers"], ["inspect"], ["report"], ["export"], ["compare"]):
+        assert main([*command, str(tmp_path / HOSTILE)]) == 2
+        assert SHOWN in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp437", "latin-1"])
+def test_signs_become_readable_in_an_encoding_that_lacks_them(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "out").open("w", encoding=encoding) as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        prepare_streams()
+        print("16×8 → 2:4, ± 3 … −1 ✓ 漢 \udcff")
+        Console().print("16×8 → 2:4, ± 3 … −1 ✓ 漢 \udcff")
+    plain, rich = (tmp_path / "out").read_text(encoding).splitlines()
+    assert plain == rich
+    for sign, name in {"×": "x", "±": "+/-"}.items():
+        plain = plain.replace(sign, name)  # in some of the encodings
+    assert plain == r"16x8 -> 2:4, +/- 3 ... -1 v \u6f22 \udcff"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_a_closed_missing_or_full_output_shows_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "q.yaml").write_text(EXPERIMENT)
+    assert run("layers", "q.yaml", cwd=tmp_path, redirect="| true")[0] in (0, 1)
+    assert run("--help", cwd=tmp_path, redirect="| true")[0] == 0
+    assert run("layers", "q.yaml", cwd=tmp_path, redirect=">&-")[0] == 0
+    status, text = run("layers", "q.yaml", "--json", cwd=tmp_path, redirect="> /dev/full")
+    assert status == 1 and "No space left" in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_a_run_in_ascii_prints_its_paths_and_survives_a_closed_pipe(tmp_path: Path) -> None:
+    (tmp_path / "q.yaml").write_text(EXPERIMENT)
+    command = ("train", "q.yaml", "--out", "é×")
+    status, text = run(*command, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert status == 0 and r"Run folder: \xe9x" in text and text.isascii()
+    assert run(*command[:3], "cut", cwd=tmp_path, redirect="| true")[0] == 1
+    assert run(*command[:3], "cut", cwd=tmp_path)[0] == 0
