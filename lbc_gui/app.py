@@ -16,7 +16,7 @@ from lbc.config.strict_yaml import ExperimentError
 from lbc.files.resources import resource
 from lbc.runs.new_folder import RUNS, new_run_path
 from lbc.runs.opened_run import OpenedRun, open_run
-from lbc.runs.unfinished_run import RunError
+from lbc.runs.run_state import RunError
 
 if TYPE_CHECKING:
     from lbc_gui.window.main_window import MainWindow
@@ -71,6 +71,7 @@ def show_window(
     from PySide6.QtWidgets import QApplication
 
     from lbc_gui.settings import Settings
+    from lbc_gui.window.interrupts import Interrupts
     from lbc_gui.window.main_window import MainWindow
 
     application = QApplication(sys.argv[:1])
@@ -78,9 +79,10 @@ def show_window(
     application.setStyle("Fusion")
     window = MainWindow(experiment, runs, Settings(), start)
     _report_exceptions_in(window)
+    interrupts = Interrupts(window.closing, window)
     window.show()
     window.begin(inspect, run)
-    return application.exec()
+    return application.exec() or interrupts.status
 
 
 def _report_exceptions_in(window: MainWindow) -> None:
@@ -116,7 +118,3 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder for runs (default: runs)")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -23,6 +23,12 @@ settings.register_profile("lbc", deadline=None)
 settings.load_profile("lbc")
 
 
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a state folder of its own, where runs with external models are recorded."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture
 def quick() -> Callable[..., Experiment]:
     """An experiment of eight steps an epoch; keyword arguments replace whole sections."""

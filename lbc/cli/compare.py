@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from lbc.cli.allow_import import add_allow_import
 from lbc.cli.console import Console
 
 if TYPE_CHECKING:
@@ -32,14 +33,15 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="default: comparisons/NAME; resumes if stopped"
     )
+    add_allow_import(parser)
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
     """Train the missing runs, then write and print the table; return the exit status."""
     from lbc.comparison.report import summarise_trials
     from lbc.comparison.trials import ComparisonError, plan_trials
-    from lbc.config import load_experiment
-    from lbc.runs.unfinished_run import RunError
+    from lbc.config import check_import, load_experiment
+    from lbc.runs.run_state import RunError
     from lbc.sparsity.methods import check_method
     from lbc.sparsity.pattern import Pattern
     from lbc.training.failures import TrainingError
@@ -48,6 +50,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     out: Path = options.out or Path("comparisons") / experiment.name
     console = Console()
     try:
+        check_import(experiment.model, options.allow_import)
         methods = [check_method(name.strip()) for name in options.methods.split(",")]
         patterns = [Pattern.parse(text.strip()) for text in options.patterns.split(",")]
         if options.seeds < 1:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lbc.cli.allow_import import add_allow_import
 from lbc.cli.console import Console
 
 DONE, INVALID_INPUT = 0, 2
@@ -19,6 +20,7 @@ def add_parser(commands: Any) -> None:
         "--format", choices=["safetensors", "onnx"], default="safetensors", help="file format"
     )
     export.add_argument("--out", type=Path, metavar="FILE", help="new file (default: model.FORMAT)")
+    add_allow_import(export)
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
@@ -27,7 +29,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
     out: Path = options.out or Path(f"model.{options.format}")
     try:
-        trained = load_trained_model(options.run)
+        trained = load_trained_model(options.run, options.allow_import)
         if options.format == "onnx":
             difference = write_onnx(trained, out)
             message = f"Wrote {out}: its logits differ from torch's by at most {difference:.2g}."

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from lbc.cli.allow_import import add_allow_import
 from lbc.cli.console import Console
 from lbc.files.atomic import write_atomically
 from lbc.files.os_errors import explain
@@ -74,6 +75,7 @@ def add_parser(commands: Any) -> None:
     run.add_argument(
         "--print-command", action="store_true", help="only print a line to paste on a server"
     )
+    add_allow_import(run)
     show = which.add_parser("show", help="print measurements from files")
     show.add_argument("files", nargs="+", type=Path, metavar="FILE")
     probe = which.add_parser("probe", help="report what this machine or a server can measure")
@@ -132,10 +134,14 @@ def _cases(options: argparse.Namespace, errors: Console) -> tuple[Case, ...]:
         from lbc.latency.model_cases import cases_of_experiment, cases_of_run
 
         if options.run:
-            cases, skipped = cases_of_run(options.run, options.batch, options.image)
+            cases, skipped = cases_of_run(
+                options.run, options.batch, options.image, options.allow_import
+            )
         else:
             experiment = load_experiment(options.model)
-            cases, skipped = cases_of_experiment(experiment, options.batch, options.image)
+            cases, skipped = cases_of_experiment(
+                experiment, options.batch, options.image, options.allow_import
+            )
         for name, reason in skipped.items():
             errors.print(f"{name} is skipped: {reason}.")
         return cases

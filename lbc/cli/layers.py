@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from lbc.cli.allow_import import add_allow_import
 from lbc.cli.console import Console
 from lbc.config import load_experiment
 
@@ -36,13 +37,14 @@ def add_parser(commands: Any) -> None:
     )
     layers.add_argument("--classes", type=int, default=1000, help="with --image (default: 1000)")
     layers.add_argument("--json", action="store_true", help="print JSON")
+    add_allow_import(layers)
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
     """Print the table; return the exit status. Raises ExperimentError."""
     experiment = load_experiment(options.experiment, options.set)
     try:
-        in_shape, table = _table(experiment, options.image, options.classes)
+        in_shape, table = _table(experiment, options.image, options.classes, options.allow_import)
     except ValueError as error:
         errors.print(str(error))
         return INVALID_INPUT
@@ -71,7 +73,9 @@ def _shape(text: str) -> Shape:
     return channels, height, width
 
 
-def _table(experiment: Experiment, image: Shape | None, classes: int) -> tuple[Shape, LayerTable]:
+def _table(
+    experiment: Experiment, image: Shape | None, classes: int, allow_import: bool
+) -> tuple[Shape, LayerTable]:
     from lbc.data import DataError, describe
     from lbc.models import build_on_meta
     from lbc.models.layer_cost import layer_table, model_cost
@@ -81,7 +85,7 @@ def _table(experiment: Experiment, image: Shape | None, classes: int) -> tuple[S
         in_shape, classes = (image, classes) if image else describe(experiment.data)
     except DataError as error:
         raise ValueError(str(error)) from error
-    model = build_on_meta(experiment.model, in_shape, classes)
+    model = build_on_meta(experiment.model, in_shape, classes, allow_import)
     cost = model_cost(model, in_shape)
     plans = plan_layers(
         model, experiment.pattern, experiment.skip, experiment.layers, example_inputs=cost.roles

@@ -1,4 +1,7 @@
-"""Training in a terminal: a progress bar, one line per epoch; Ctrl-C stops and saves the run."""
+"""Training in a terminal: a progress bar, one line per epoch.
+
+Ctrl-C or SIGTERM stops and saves the run.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,8 @@ class _TerminalView:
                     self._progress.console.print(note)
             case Resumed():
                 step = event.steps[-1].step if event.steps else 0
-                self._progress.console.print(f"Resuming after step {step:,}")
+                for line in filter(None, (event.warning, f"Resuming after step {step:,}")):
+                    self._progress.console.print(line)
                 self._progress.update(self._task, completed=step)
             case StepDone():
                 self._progress.update(self._task, completed=event.step)
@@ -119,8 +123,9 @@ def _stop_on_interrupt(control: Control) -> Iterator[None]:
     def stop(_signum: int, _frame: FrameType | None) -> None:
         control.stop()
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lbc.cli.allow_import import add_allow_import
 from lbc.cli.console import Console
-from lbc.config import Experiment, load_experiment
-from lbc.runs.new_folder import RUNS, new_run_path
-from lbc.runs.unfinished_run import RunError, RunFinishedError, open_unfinished
+from lbc.config import Experiment, check_import, load_experiment
+from lbc.runs.new_folder import RUNS, is_unused, new_run_path
+from lbc.runs.own_runs import may_import
+from lbc.runs.run_state import RunError
+from lbc.runs.unfinished_run import RunFinishedError, open_unfinished
 
 DONE, FAILED, INVALID_INPUT, STOPPED = 0, 1, 2, 130
 
@@ -30,6 +33,7 @@ def add_parser(commands: Any) -> None:
         help="override settings, for example model.width=32",
     )  # fmt: skip
     train.add_argument("--device", help="cpu, cuda, cuda:0 or mps")
+    add_allow_import(train)
 
 
 def train_and_draw(experiment: Experiment, folder: Path, resume: bool = False) -> int:
@@ -68,8 +72,11 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         return INVALID_INPUT
     experiment = load_experiment(options.experiment, settings)
     folder = options.out or new_run_path(RUNS, experiment.name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        errors.print(f"{folder} is not an empty folder: choose another with --out.")
+    if not is_unused(folder):
+        errors.print(
+            f"{folder} is not an empty folder: choose another with --out, or continue a run in it "
+            "with --resume."
+        )
         return INVALID_INPUT
     return train_and_draw(experiment, folder)
 
@@ -90,6 +97,12 @@ def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -
     if options.experiment is not None or settings:
         file = options.experiment or run.path / "experiment.yaml"
         experiment = load_experiment(file, settings)
+    own = options.experiment is not None or may_import(run.path, experiment.model)
+    try:
+        check_import(experiment.model, own or options.allow_import)
+    except ValueError as error:
+        errors.print(f"You did not start this run on this computer. {error}")
+        return INVALID_INPUT
     Console().print(run.described)
     return train_and_draw(experiment, run.path, resume=True)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lbc.config import Experiment, load_experiment
-from lbc.runs.unfinished_run import open_unfinished, read_state
+from lbc.runs.new_folder import is_unused
+from lbc.runs.run_state import read_state
+from lbc.runs.unfinished_run import open_unfinished
 from lbc.sparsity.pattern import Pattern
 
 DENSE = "dense"
@@ -30,10 +32,14 @@ class Trial:
 
     @property
     def accuracy(self) -> float | None:
-        """The test accuracy, from 0 to 1; None until the run is finished."""
+        """The test accuracy, from 0 to 1; None until the run is finished.
+
+        Raises RunError if its run.json cannot be read.
+        """
+        if not (self.folder / "experiment.yaml").exists():
+            return None
         state = read_state(self.folder)
-        value = state.get("accuracy")
-        return value if state.get("status") == "finished" and isinstance(value, float) else None
+        return state.accuracy if state.status == "finished" else None
 
 
 def plan_trials(
@@ -67,7 +73,7 @@ def is_begun(trial: Trial) -> bool:
     Raises ComparisonError if it has a run with other settings, RunError if it cannot be resumed.
     """
     folder, file = trial.folder, trial.folder / "experiment.yaml"
-    if not folder.exists() or not any(folder.iterdir()):
+    if is_unused(folder):
         return False
     if not file.is_file() or load_experiment(file) != trial.experiment:
         raise ComparisonError(

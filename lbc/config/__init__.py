@@ -4,7 +4,7 @@ from lbc.config.augmentation import Augment
 from lbc.config.data import Cifar10, Cifar100, Data, Digits, IdxFiles, ImageFolder, NpzFile, Source
 from lbc.config.experiment import VERSION, Experiment
 from lbc.config.experiment_files import dump_experiment, load_experiment, parse_experiment
-from lbc.config.external import EXTERNAL, Imported, Timm, Torchvision
+from lbc.config.external import EXTERNAL, Imported, Timm, Torchvision, check_import
 from lbc.config.model import CifarResNet, ConvNet, DeiT, Mlp, Model, ResNet
 from lbc.config.training import Optimizer, RemovalSchedule, Training
 
@@ -33,6 +33,7 @@ __all__ = [
     "Timm",
     "Torchvision",
     "Training",
+    "check_import",
     "dump_experiment",
     "load_experiment",
     "parse_experiment",

@@ -1,6 +1,7 @@
 """Settings of external models: the user's own code, timm, torchvision.
 
-Reading a section imports nothing; ``lbc.models`` imports the code when it builds the model.
+Reading a section imports nothing; ``lbc.models`` imports the code when it builds the model, if the
+user allows it. ``label`` names the code in messages.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class Imported(Section):
     )
     kwargs: Kwargs = Field(default={}, description=KWARGS_DESCRIPTION)
 
+    @property
+    def label(self) -> str:
+        return self.import_
+
 
 class Timm(Section):
     """A model from timm."""
@@ -44,6 +49,10 @@ class Timm(Section):
     name: Literal["timm"] = "timm"
     model: ModelName = Field(description="Model name, like resnet50 or vit_tiny_patch16_224.")
     kwargs: Kwargs = Field(default={}, description=KWARGS_DESCRIPTION)
+
+    @property
+    def label(self) -> str:
+        return f"timm's {self.model}"
 
 
 class Torchvision(Section):
@@ -53,5 +62,18 @@ class Torchvision(Section):
     model: ModelName = Field(description="Model name, like resnet50 or vit_b_16.")
     kwargs: Kwargs = Field(default={}, description=KWARGS_DESCRIPTION)
 
+    @property
+    def label(self) -> str:
+        return f"torchvision's {self.model}"
+
 
 EXTERNAL = (Imported, Timm, Torchvision)
+
+
+def check_import(model: object, allowed: bool) -> None:
+    """Raise ValueError if the model is code named in a file, and the user has not allowed it."""
+    if isinstance(model, EXTERNAL) and not allowed:
+        raise ValueError(
+            f"The model is code that the file names, {quote(model.label)}, and this command does "
+            "not run it by itself: if you trust the file and the code, add --allow-import."
+        )

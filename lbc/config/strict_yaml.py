@@ -12,6 +12,7 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from lbc.files.os_errors import explain
+from lbc.files.small_file import read_small
 
 SIZE_LIMIT = 1 << 20
 """Bytes. An experiment takes about one thousand, so a larger file is not an experiment."""
@@ -158,8 +159,7 @@ def apply_settings(
 def _read_text(path: Path) -> str:
     file = str(path)
     try:
-        with path.open("rb") as stream:
-            content = stream.read(SIZE_LIMIT + 1)
+        content = read_small(path, SIZE_LIMIT)
     except FileNotFoundError:
         raise _error(file, "The file does not exist: check its name and folder.") from None
     except IsADirectoryError:
@@ -168,8 +168,6 @@ def _read_text(path: Path) -> str:
         raise _error(file, explain(error, "The file cannot be read")) from None
     except ValueError:
         raise _error(file, "This is not a valid file name.") from None
-    if len(content) > SIZE_LIMIT:
-        raise _error(file, "The file is larger than 1 MiB: choose an experiment.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
-
-import numpy as np
 import torch
 
 from lbc.data.dataset import DataError, Dataset, split_dataset
+from lbc.data.npz import read_arrays
 from lbc.files.resources import resource
 
 IN_SHAPE = (1, 28, 28)
@@ -22,13 +20,13 @@ def load_digits() -> Dataset:
     """
     try:
         path = resource("data/mnist_5k.npz")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays["labels"]
     except FileNotFoundError as error:
         raise DataError(str(error)) from error
-    except OSError as error:
-        raise DataError.unreadable(path, error) from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    try:
+        images, labels = read_arrays(path)
+    except DataError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
         raise DataError(f"The shipped {path} is damaged: reinstall the package.") from error
     return split_dataset(
         "digits",

@@ -52,17 +52,17 @@ def in_shape_and_classes(path: Path) -> tuple[tuple[int, int, int], int]:
     Reads only the header of ``images``, and ``labels``. Raises DataError for what they show.
     """
     try:
-        with zipfile.ZipFile(path) as archive, archive.open("images.npy") as header:
-            version = np.lib.format.read_magic(header)
-            # Version 2 only has a wider length field; numeric arrays never need version 3.
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read(header)
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            labels = arrays["labels"]
+        with zipfile.ZipFile(path) as archive:
+            with archive.open("images.npy") as header:
+                version = np.lib.format.read_magic(header)
+                # Version 2 only has a wider length field; numeric arrays never need version 3.
+                read = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(header)
+            labels = read_array(archive, "labels")
     except Exception as error:  # see read_arrays
         raise explain_read_error(path, error) from error
     check_layout(path, shape, dtype)
@@ -73,11 +73,20 @@ def in_shape_and_classes(path: Path) -> tuple[tuple[int, int, int], int]:
 def read_arrays(path: Path) -> tuple[Array, Array]:
     """Read the two arrays as stored. Raises DataError if they cannot be read."""
     try:
-        # numpy would leave a file it opened itself open if it is not an archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays["images"], arrays["labels"]
+        with zipfile.ZipFile(path) as archive:
+            return read_array(archive, "images"), read_array(archive, "labels")
     except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged file
         raise explain_read_error(path, error) from error
+
+
+def read_array(archive: zipfile.ZipFile, name: str) -> Array:
+    """Read one array of an .npz file. Raises an exception, of any type, if it is damaged."""
+    with archive.open(f"{name}.npy") as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        # The checksum is verified at the end, which a damaged header may place too early.
+        if file.read(1):
+            raise ValueError(f"{name} is longer than its header says")
+        return array
 
 
 def explain_read_error(path: Path, error: Exception) -> DataError:

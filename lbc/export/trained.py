@@ -45,8 +45,10 @@ class TrainedModel:
         return site.canonical(site.value.detach())
 
 
-def load_trained_model(path: Path) -> TrainedModel:
+def load_trained_model(path: Path, allow_import: bool = False) -> TrainedModel:
     """Load the model of a run folder or its checkpoint.pt, with averaged weights if there are any.
+
+    ``allow_import``: the user has asked to run the code of an external model.
 
     Raises ExportError if the file does not exist or cannot be used.
     """
@@ -55,7 +57,7 @@ def load_trained_model(path: Path) -> TrainedModel:
         checkpoint = checkpoints.read_checkpoint(file.read_bytes(), file)
         experiment = checkpoints.parse_stored_experiment(checkpoint, file)
         model, sparsifier, _ = build_sparse(
-            experiment, checkpoint.in_shape, checkpoint.classes, checkpoint.sparse
+            experiment, checkpoint.in_shape, checkpoint.classes, checkpoint.sparse, allow_import
         )
         checkpoints.load_model(model, checkpoint.model, file)
         if checkpoint.average:

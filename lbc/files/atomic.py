@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import IO
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[IO[bytes]], object], previous: Path | None = None
+) -> None:
     """Call ``write`` on a temporary file, then atomically replace ``path`` with it.
+
+    The old file is kept as ``previous``, if given; a process killed in between leaves only that.
 
     Safe against power loss. Raises OSError, leaving the old file untouched, if writing fails.
     """
@@ -19,6 +23,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        if previous is not None and path.is_file():
+            path.replace(previous)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

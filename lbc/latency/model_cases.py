@@ -19,32 +19,38 @@ from lbc.models.layer_cost import LayerCost, model_cost
 from lbc.models.probe import run_on_zeros
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
 from lbc.sparsity.pattern import Pattern
+from lbc.sparsity.role_trace import RoleTrace
 
 Shape = tuple[int, ...]
 MODEL_FILE = "model.safetensors"
 
 
 def cases_of_experiment(
-    experiment: Experiment, batch: int, image: int | None = None
+    experiment: Experiment, batch: int, image: int | None = None, allow_import: bool = False
 ) -> tuple[tuple[Case, ...], dict[str, str]]:
     """Return a case for each sparse layer with ``batch`` images, and a reason for each other one.
 
-    ``image`` is the image size in pixels, by default that of the data. Raises ValueError if the
-    model does not accept the images.
+    ``image`` is the image size in pixels, by default that of the data. ``allow_import``: the user
+    has asked to run the code of an external model. Raises ValueError if that is needed and not
+    allowed, or the model does not accept the images.
     """
-    cases, skipped, _ = _planned_cases(experiment, batch, image)
+    cases, skipped, _ = _planned_cases(experiment, batch, image, allow_import)
     return cases, skipped
 
 
 def _planned_cases(
-    experiment: Experiment, batch: int, image: int | None, sparse: Collection[str] | None = None
+    experiment: Experiment,
+    batch: int,
+    image: int | None,
+    allow_import: bool,
+    sparse: Collection[str] | None = None,
 ) -> tuple[tuple[Case, ...], dict[str, str], dict[str, LayerPlan]]:
     """Return the cases, a reason for each other layer, and all plans by name."""
     try:
         in_shape, classes = describe(experiment.data)
     except DataError as error:
         raise ValueError(str(error)) from error
-    model = build_on_meta(experiment.model, in_shape, classes)
+    model = build_on_meta(experiment.model, in_shape, classes, allow_import)
     if image:
         in_shape = (in_shape[0], image, image)
     cost, shapes = model_cost(model, in_shape), _image_shapes(model, in_shape)
@@ -74,9 +80,12 @@ def _planned_cases(
 
 
 def cases_of_run(
-    folder: Path, batch: int, image: int | None = None
+    folder: Path, batch: int, image: int | None = None, allow_import: bool = False
 ) -> tuple[tuple[Case, ...], dict[str, str]]:
-    """Return the cases of a finished run, with its masks. Raises ValueError, ExperimentError."""
+    """Return the cases of a finished run, with its masks; ``allow_import`` as for an experiment.
+
+    Raises ValueError, ExperimentError.
+    """
     weights = folder / MODEL_FILE
     if not weights.is_file():
         raise ValueError(f"{folder} has no {MODEL_FILE}: give the folder of a finished run.")
@@ -89,7 +98,7 @@ def cases_of_run(
         raise ValueError(
             f"{weights} cannot be read: it is damaged or not a safetensors file."
         ) from error
-    cases, skipped, plans = _planned_cases(experiment, batch, image, sparse)
+    cases, skipped, plans = _planned_cases(experiment, batch, image, allow_import, sparse)
     masked = []
     for case in cases:
         plan = plans[case.name]
@@ -120,7 +129,7 @@ def _image_shapes(model: nn.Module, in_shape: Shape) -> dict[str, Shape]:
         if isinstance(module, nn.Conv2d)
     ]
     try:
-        run_on_zeros(model, in_shape)
+        run_on_zeros(model, in_shape, RoleTrace(model))
     finally:
         for hook in hooks:
             hook.remove()

@@ -37,23 +37,29 @@ DEIT_WIDTHS = {"deit-tiny": 192, "deit-small": 384}
 Shape = tuple[int, int, int]
 
 
-def build(model: config.Model, in_shape: Shape, classes: int) -> nn.Module:
+def build(
+    model: config.Model, in_shape: Shape, classes: int, allow_import: bool = False
+) -> nn.Module:
     """Build an experiment's model for images of ``in_shape`` (channels, height, width).
 
+    ``allow_import``: the user has asked to run the code of an external model.
+
     Raises ValueError if its settings do not fit the images, or if the code of an external model
-    cannot be imported, fails, or returns an unsuitable object.
+    is not allowed, cannot be imported, fails, or returns an unsuitable object.
     """
-    return _builder(model, in_shape, classes)()
+    return _builder(model, in_shape, classes, allow_import)()
 
 
-def build_on_meta(model: config.Model, in_shape: Shape, classes: int) -> nn.Module:
+def build_on_meta(
+    model: config.Model, in_shape: Shape, classes: int, allow_import: bool = False
+) -> nn.Module:
     """Build the model on the meta device, where tensors have shapes but no storage.
 
     An external model that does not support this is built with weights instead; the global random
     state is preserved. Raises ValueError like ``build``.
     """
     # Imports must run outside the meta device: tensors of an imported module would stay on it.
-    make = _builder(model, in_shape, classes)
+    make = _builder(model, in_shape, classes, allow_import)
     try:
         with torch.device("meta"), _SkipNormalInit():
             return make()
@@ -78,7 +84,10 @@ class _SkipNormalInit(TorchFunctionMode):
         return args[0] if skipped else func(*args, **(kwargs or {}))
 
 
-def _builder(model: config.Model, in_shape: Shape, classes: int) -> Callable[[], nn.Module]:
+def _builder(
+    model: config.Model, in_shape: Shape, classes: int, allow_import: bool
+) -> Callable[[], nn.Module]:
+    config.check_import(model, allow_import)
     channels, height, width = in_shape
     match model:
         case config.ConvNet():

@@ -33,12 +33,10 @@ def make_builder(
             module_name, _, name = model.import_.partition(":")
             function = _function(_import(module_name, "model.import"), name, "model.import")
             make = partial(function, **model.kwargs)
-            label = model.import_
         case config.Timm():
             function = _function(_import("timm", "model.name"), "create_model", "model.name")
             defaults = {"num_classes": classes, "in_chans": in_shape[0]}
             make = partial(function, model.model, **(defaults | model.kwargs))
-            label = f"timm's {model.model}"
         case config.Torchvision():
             function = _function(
                 _import("torchvision", "model.name"), "models.get_model", "model.name"
@@ -46,8 +44,7 @@ def make_builder(
             make = partial(
                 function, model.model, **({"weights": None, "num_classes": classes} | model.kwargs)
             )
-            label = f"torchvision's {model.model}"
-    return partial(_build, label, make, in_shape, classes)
+    return partial(_build, model.label, make, in_shape, classes)
 
 
 def _build(label: str, make: Callable[[], object], in_shape: Shape, classes: int) -> nn.Module:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import TypeAdapter, ValidationError
 
 from lbc.config import dump_experiment, load_experiment
 from lbc.config.strict_yaml import SIZE_LIMIT, ExperimentError
+from lbc.files.small_file import read_small
 from lbc.report.layer_summary import LayerSummary, summarise_layer
-from lbc.runs.folder import EPOCH_COLUMNS, STEP_COLUMNS, RunState
 from lbc.runs.history_reader import Replay
-from lbc.runs.records import read_records
-from lbc.runs.unfinished_run import being_trained, read_state
-
-Columns = dict[str, npt.NDArray[np.float64]]
+from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS, read_metrics
+from lbc.runs.records import Columns
+from lbc.runs.run_state import RunDocument, RunError, read_state
+from lbc.runs.unfinished_run import being_trained
 
 
 class ReportError(Exception):
@@ -28,19 +27,6 @@ class ReportError(Exception):
 
 class ReportCancelled(Exception):  # noqa: N818 - nothing went wrong
     """The report was cancelled; nothing was written."""
-
-
-@dataclass(frozen=True)
-class RunDocument(RunState):
-    """The contents of run.json."""
-
-    name: str = "run"
-    pattern: str = ""
-    seed: int | None = None
-    device: str = ""
-    started: str = ""
-    updated: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +75,10 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunSummary:
     Raises ReportError if there is none or a file of it is damaged, ReportCancelled once
     ``cancel`` is set, and OSError if a file cannot be read.
     """
-    state = _read_state(folder)
+    try:
+        state = read_state(folder)
+    except RunError as error:
+        raise ReportError(str(error)) from error
     experiment, planned = _read_experiment(folder / "experiment.yaml")
     return RunSummary(
         folder=folder,
@@ -103,23 +92,6 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunSummary:
     )
 
 
-def _read_state(folder: Path) -> RunDocument:
-    if not folder.is_dir():
-        raise ReportError(f"{folder} is not a folder: name the folder of a run.")
-    document = read_state(folder)
-    if not document or not (folder / "experiment.yaml").is_file():
-        raise ReportError(
-            f"{folder} holds no run: it needs the run.json and experiment.yaml of one."
-        )
-    try:
-        return TypeAdapter(RunDocument).validate_python(document)
-    except ValidationError as error:
-        key = ".".join(map(str, error.errors()[0]["loc"]))
-        raise ReportError(
-            f"{folder / 'run.json'} is not what a run writes: its entry {key!r} cannot be used."
-        ) from error
-
-
 def _read_experiment(file: Path) -> tuple[str, int | None]:
     """The experiment as text, and its epochs.
 
@@ -128,8 +100,9 @@ def _read_experiment(file: Path) -> tuple[str, int | None]:
     try:
         experiment = load_experiment(file)
     except ExperimentError:  # perhaps of another version, which begins alike
-        with file.open("rb") as stream:
-            content = stream.read(SIZE_LIMIT)
+        content = b""
+        with suppress(OSError):
+            content = read_small(file, SIZE_LIMIT)
         known = content.startswith(b"version:")
         return content.decode("utf-8", "replace") if known else "(This is no experiment.)", None
     return dump_experiment(experiment), experiment.training.epochs
@@ -137,15 +110,11 @@ def _read_experiment(file: Path) -> tuple[str, int | None]:
 
 def _read_columns(path: Path, names: tuple[str, ...]) -> Columns:
     try:
-        columns = read_records(path)
+        return read_metrics(path, names)
     except FileNotFoundError:  # killed before its first step
         return {name: np.empty(0) for name in names}
     except ValueError as error:
         raise ReportError(str(error)) from error
-    missing = [name for name in names if name not in columns]
-    if missing and columns:
-        raise ReportError(f"{path} is damaged: it has no column {missing[0]!r}.")
-    return columns or {name: np.empty(0) for name in names}
 
 
 def _read_layers(path: Path, cancel: threading.Event | None) -> tuple[LayerSummary, ...]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,7 +15,8 @@ from lbc.pictures.colour_tables import lookup_table
 from lbc.pictures.score_codes import Fold, difference, levels, quantise
 from lbc.runs.history_reader import MomentInfo, Replay
 from lbc.runs.layer_moment import LayerMoment
-from lbc.runs.records import read_records
+from lbc.runs.records import Columns, read_records
+from lbc.runs.run_state import read_state
 from lbc.sparsity.combinations import winners
 
 PANELS = 4
@@ -25,14 +24,12 @@ PANELS = 4
 
 _WHITE = (255, 255, 255)
 
-Columns = dict[str, npt.NDArray[np.float64]]
-
 
 def draw_run(folder: Path) -> list[Path]:
     """Draw the curves and the score heatmap of every layer into ``folder/pictures``."""
     pictures = folder / "pictures"
     pictures.mkdir(exist_ok=True)
-    title = json.loads((folder / "run.json").read_text())["name"]
+    title = read_state(folder).name
     paths = [pictures / "curves.png"]
     _save(_curves(read_records(folder / "steps.records"), read_records(folder / "epochs.records"),
                   title), paths[0])  # fmt: skip

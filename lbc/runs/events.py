@@ -90,12 +90,14 @@ class EpochDone:
 class Resumed:
     """A run resumes; ``steps`` and ``epochs`` are those done before, oldest first.
 
-    Of earlier epochs only the live combinations of the largest layer are known.
+    Of earlier epochs only the live combinations of the largest layer are known. ``warning`` says
+    if the last checkpoint was damaged and the one before is used.
     """
 
     folder: Path
     steps: tuple[StepDone, ...]
     epochs: tuple[EpochDone, ...]
+    warning: str = ""
 
 
 @dataclass(frozen=True)

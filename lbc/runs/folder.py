@@ -7,6 +7,7 @@ epochs.records       losses, accuracy, live combinations and density of every ep
 scores.history       winners and live sets after every removal, 60 moments or more; some scores
 interventions.jsonl  combinations that the user pinned and banned, if any
 checkpoint.pt        everything needed to resume
+checkpoint.previous.pt  the one before, for when that is damaged; of the same size
 model.safetensors    the final weights, dense with zeros
 """
 
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import torch
 from safetensors.torch import save as encode_safetensors
@@ -33,31 +34,18 @@ from lbc.runs.events import EpochDone, Intervened, LayerInfo, StepDone
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import InterventionLog
+from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
+from lbc.runs.new_folder import is_unused
+from lbc.runs.own_runs import remember_own
 from lbc.runs.records import RecordWriter
-from lbc.runs.unfinished_run import read_state
+from lbc.runs.run_state import FILE as STATE
+from lbc.runs.run_state import RunState, read_state
 from lbc.sparsity.sparsifier import Sparsifier
 
-Status = Literal["running", "finished", "stopped", "failed"]
-
 CHECKPOINT = "checkpoint.pt"
+PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 
-STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds")
-EPOCH_COLUMNS = (
-    "epoch", "train_loss", "test_loss", "accuracy", "live", "density", "seconds",
-)  # fmt: skip
 PACKAGES = ("lbc-explorer", "torch", "numpy", "safetensors")
-
-
-@dataclass(frozen=True)
-class RunState:
-    """The contents of ``run.json`` except versions and times. ``seconds`` excludes pauses."""
-
-    status: Status
-    epoch: int = 0
-    accuracy: float | None = None
-    density: float = 1.0
-    seconds: float = 0.0
-    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +84,7 @@ class RunFolder:
             if position is None:
                 self._create(undo)
             else:
-                self._started = str(read_state(path).get("started", self._started))
+                self._started = read_state(path).started or self._started
             timeout = 0.0 if position is None else LOCK_TIMEOUT_SECONDS
             self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, timeout)
             undo.callback(self._steps.close)
@@ -109,6 +97,7 @@ class RunFolder:
             if position is not None:
                 self._truncate(position)
             undo.pop_all()
+        remember_own(path, experiment.model)
 
     @property
     def position(self) -> Position:
@@ -122,13 +111,15 @@ class RunFolder:
 
     def _create(self, undo: ExitStack) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        if any(self.path.iterdir()):
+        if not is_unused(self.path):
             raise FileExistsError(17, "the run folder is not empty: choose another", str(self.path))
         # With a half-made folder the user could not retry after making room on the disk.
         undo.callback(self._empty)
+        self._empty()
+        # If killed in between, the folder is still unused; from then on, the run can be resumed.
+        self.write_state(RunState("running"))
         text = dump_experiment(self._experiment).encode()
         write_atomically(self.path / "experiment.yaml", lambda file: file.write(text))
-        self.write_state(RunState("running"))
 
     def _truncate(self, position: Position) -> None:
         self._steps.truncate(position.steps)
@@ -159,7 +150,7 @@ class RunFolder:
             },
         }
         text = json.dumps(document, indent=2) + "\n"
-        write_atomically(self.path / "run.json", lambda file: file.write(text.encode()))
+        write_atomically(self.path / STATE, lambda file: file.write(text.encode()))
 
     def add_step(self, done: StepDone) -> None:
         self._steps.append([done.step, done.epoch, done.loss, done.lr, done.seconds])
@@ -177,12 +168,16 @@ class RunFolder:
         self._interventions.append(done)
 
     def write_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Replace ``checkpoint.pt``; tensors and plain values only, so it loads without pickle."""
+        """Write ``checkpoint.pt``, and keep the one before.
+
+        Tensors and plain values only, so that it loads without pickle.
+        """
         # A power failure must not lose rows that the checkpoint refers to.
         for written in (self._steps, self._epochs, self._history):
             written.sync()
         whole = {**state, "position": asdict(self.position)}
-        write_atomically(self.path / CHECKPOINT, lambda file: _save(whole, file))
+        path, previous = self.path / CHECKPOINT, self.path / PREVIOUS_CHECKPOINT
+        write_atomically(path, lambda file: _save(whole, file), previous)
 
     def write_model(self, weights: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
         """Replace ``model.safetensors``; ``layers`` goes into its metadata, for ``lbc inspect``."""

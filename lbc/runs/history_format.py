@@ -28,6 +28,9 @@ from lbc.sparsity.pattern import Pattern
 
 VERSION = 2
 
+HEADER_LIMIT = 1 << 24
+"""Bytes of the first line; a layer takes about a hundred."""
+
 KEY_INTERVAL = 16
 """The most parts of a layer to read for one moment, not counting unchanged ones."""
 
@@ -69,7 +72,7 @@ def header(layers: Sequence[LayerInfo]) -> bytes:
 def read_layers(path: Path) -> tuple[LayerInfo, ...]:
     """The layers of a history. Raises ValueError if the file is not one, or of another version."""
     with path.open("rb") as file:
-        return _layers(file.readline(), path)
+        return _layers(file.readline(HEADER_LIMIT), path)
 
 
 def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
@@ -79,7 +82,7 @@ def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
     Raises ValueError if it is no history.
     """
     with path.open("rb") as file:
-        layers = _layers(file.readline(), path)
+        layers = _layers(file.readline(HEADER_LIMIT), path)
         size = file.seek(0, 2)
         if known:
             last = known[-1]
@@ -89,7 +92,7 @@ def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
                 file.seek(last.end)
                 return [*known, *_frames(file, len(layers), size)]
         file.seek(0)
-        file.readline()
+        file.readline(HEADER_LIMIT)
         return list(_frames(file, len(layers), size))
 
 
@@ -231,7 +234,7 @@ def _layers(line: bytes, path: Path) -> tuple[LayerInfo, ...]:
         version = document["version"]
         if version == VERSION:
             return tuple(_layer(at) for at in document["layers"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not a score history: its first line is not one.") from error
     raise ValueError(
         f"{path} is a score history of version {version!r}, as its first line says, and this "

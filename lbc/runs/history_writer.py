@@ -33,6 +33,7 @@ from lbc.runs.history_format import (
     first_part,
     header,
     read_frames,
+    read_layers,
     read_states,
 )
 from lbc.sparsity.additive_layer import AdditiveLayer
@@ -77,6 +78,8 @@ class HistoryWriter:
         Raises ValueError if it holds fewer, or is no history.
         """
         path = self._file.path
+        if moments and read_layers(path) != tuple(self._layers):
+            raise ValueError(f"{path} is the history of other layers.")
         frames = read_frames(path)[:moments]
         if len(frames) < moments:
             raise ValueError(f"{path} holds {len(frames)} moments, and {moments} are needed.")

@@ -13,9 +13,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from lbc.files.append_file import AppendFile
+from lbc.files.small_file import read_small
 from lbc.runs.events import Intervened
 
 FILE = "interventions.jsonl"
+SIZE_LIMIT = 1 << 26
 
 _LINES = TypeAdapter(Intervened)
 
@@ -64,5 +66,5 @@ def read_interventions(folder: Path) -> tuple[Intervened, ...]:
 def _whole_lines(path: Path) -> list[bytes]:
     if not path.exists():
         return []
-    lines = path.read_bytes().splitlines(keepends=True)
+    lines = read_small(path, SIZE_LIMIT).splitlines(keepends=True)
     return lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]

@@ -6,12 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lbc.runs.events import EpochDone, StepDone
-from lbc.runs.records import read_records
+from lbc.runs.records import Columns, read_records
+
+STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds")
+EPOCH_COLUMNS = (
+    "epoch", "train_loss", "test_loss", "accuracy", "live", "density", "seconds",
+)  # fmt: skip
+LARGEST_COUNT = 1 << 53
 
 
 def read_steps(folder: Path) -> tuple[StepDone, ...]:
-    """Every step of a run, oldest first. Raises as ``read_records``."""
-    rows = _rows(folder / "steps.records")
+    """Every step of a run, oldest first. Raises as ``read_metrics``."""
+    rows = _rows(folder / "steps.records", STEP_COLUMNS)
     return tuple(StepDone(int(step), *rest) for step, *rest in rows)
 
 
@@ -20,10 +26,29 @@ def read_epochs(folder: Path) -> tuple[EpochDone, ...]:
     return tuple(
         EpochDone(int(epoch), train_loss, test_loss, accuracy, (int(live),), density, seconds)
         for epoch, train_loss, test_loss, accuracy, live, density, seconds in _rows(
-            folder / "epochs.records"
+            folder / "epochs.records", EPOCH_COLUMNS
         )
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[float, ...]]:
-    return zip(*(column.tolist() for column in read_records(path).values()), strict=True)
+def read_metrics(path: Path, names: tuple[str, ...]) -> Columns:
+    """The columns ``names`` of a record file, each (rows,).
+
+    Raises OSError if the file cannot be read, and ValueError if it has other columns, or something
+    other than a number where steps, epochs or combinations are counted.
+    """
+    columns = read_records(path)
+    missing = [name for name in names if name not in columns]
+    if missing or tuple(columns) != names:
+        reason = f"it has no column {missing[0]!r}" if missing else "its columns are in disorder"
+        raise ValueError(f"{path} is damaged: {reason}.")
+    for name in {"step", "epoch", "live"} & columns.keys():
+        valid = (columns[name] >= 0) & (columns[name] < LARGEST_COUNT)
+        if not valid.all():
+            row = int(valid.argmin())
+            raise ValueError(f"{path} is damaged: {columns[name][row]} is no {name}, in row {row}.")
+    return columns
+
+
+def _rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[float, ...]]:
+    return zip(*(column.tolist() for column in read_metrics(path, names).values()), strict=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from lbc.runs.run_state import FILE as STATE
+
 RUNS = Path("runs")
 """Folder of the runs, in the working directory, for the command line and the window."""
 
@@ -16,3 +18,16 @@ def new_run_path(parent: Path, name: str) -> Path:
     while path.exists():
         path, number = parent / f"{stem}-{number}", number + 1
     return path
+
+
+def is_unused(path: Path) -> bool:
+    """Whether a run may start in ``path``: a folder that is missing or empty.
+
+    So is one in which a process was killed before a run could begin: without an experiment.
+    """
+    if not path.exists():
+        return True
+    return path.is_dir() and all(
+        file.name == STATE or (file.name.startswith(".") and file.name.endswith(".tmp"))
+        for file in path.iterdir()
+    )

@@ -10,7 +10,8 @@ from lbc.config.strict_yaml import ExperimentError
 from lbc.runs.events import EpochDone, LayerInfo, StepDone
 from lbc.runs.history_reader import Replay
 from lbc.runs.metrics import read_epochs, read_steps
-from lbc.runs.unfinished_run import RunError, being_trained, read_state
+from lbc.runs.run_state import RunError, read_state
+from lbc.runs.unfinished_run import being_trained
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,11 @@ def open_run(folder: Path) -> OpenedRun:
     Raises RunError if there is none or it cannot be read.
     """
     state = read_state(folder)
-    if not state or not (folder / "experiment.yaml").is_file():
-        raise RunError(f"{folder} holds no run: it needs the run.json and experiment.yaml of one.")
     try:
         return OpenedRun(
             folder,
             load_experiment(folder / "experiment.yaml"),
-            _status(folder, str(state.get("status", "unknown"))),
+            _status(folder, state.status),
             Replay(folder).layers,
             read_steps(folder),
             read_epochs(folder),

@@ -14,6 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.files.append_file import AppendFile
+from lbc.files.small_file import read_small
+
+Columns = dict[str, npt.NDArray[np.float64]]
+
+SIZE_LIMIT = 1 << 28
+"""Bytes: 6.7 million steps."""
 
 
 class RecordWriter:
@@ -32,6 +38,10 @@ class RecordWriter:
             self._file.close()
             raise BlockingIOError(11, "another process is writing it", str(path))
         self._file.begin(self._header)
+        with path.open("rb") as written:
+            if written.read(len(self._header)) != self._header:
+                self._file.close()
+                raise ValueError(f"{path} is damaged: its columns are not {', '.join(columns)}.")
         self.truncate(self.rows)
 
     @property
@@ -57,16 +67,16 @@ class RecordWriter:
         self._file.close()
 
 
-def read_records(path: Path) -> dict[str, npt.NDArray[np.float64]]:
+def read_records(path: Path) -> Columns:
     """The columns of a record file, each (rows,), without an incomplete last row.
 
-    Raises ValueError if the file is not one.
+    Raises OSError if the file cannot be read, and ValueError if it is not one.
     """
-    data = path.read_bytes()
+    data = read_small(path, SIZE_LIMIT)
     head, newline, body = data.partition(b"\n")
     try:
         columns = [str(name) for name in json.loads(head)["columns"]] if newline else []
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is not a metrics file: its first line names no columns."
         ) from error

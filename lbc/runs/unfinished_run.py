@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lbc.config import Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.lock import is_locked
+from lbc.runs.run_state import FILE, RunError, read_state
 
 _ENDED = {"running": "was cut off", "stopped": "was stopped", "failed": "failed"}
 """How an unfinished run ended, by its status; "running" if its process was killed."""
-
-
-class RunError(Exception):
-    """A folder without a run that can be read or resumed; the message names it."""
 
 
 class RunFinishedError(RunError):
@@ -46,28 +44,21 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     Raises RunError if there is none, it is being written, or its experiment cannot be read,
     and RunFinishedError where it is over.
     """
-    if not path.is_dir():
-        raise RunError(f"{path} is not a folder: name the folder of a run.")
     state = read_state(path)
-    if not state or not (path / "experiment.yaml").is_file():
-        raise RunError(f"{path} holds no run: it needs the run.json and experiment.yaml of one.")
     try:
         experiment = load_experiment(path / "experiment.yaml")
     except ExperimentError as error:
         raise RunError(
             f"The run cannot be resumed: {'; '.join(str(error).splitlines())}"
         ) from error
-    status, epoch = state.get("status"), state.get("epoch")
-    if status == "finished":
+    if state.status == "finished":
         raise RunFinishedError(
             f"The run {path} is finished ({experiment.training.epochs} epochs): nothing is left "
             "to train."
         )
-    if status not in _ENDED or not isinstance(epoch, int):
-        raise RunError(f"{path / 'run.json'} does not say how far the run has come.")
     if being_trained(path):
         raise RunError(f"Another process is training the run {path}: wait for it, or stop it.")
-    return UnfinishedRun(path, experiment, str(status), epoch)
+    return UnfinishedRun(path, experiment, state.status, state.epoch)
 
 
 def being_trained(folder: Path) -> bool:
@@ -75,21 +66,31 @@ def being_trained(folder: Path) -> bool:
     return is_locked(folder / "steps.records")
 
 
-def newest_unfinished(runs: Path) -> UnfinishedRun | None:
-    """The most recent run below a folder, if it can be resumed and did not fail."""
-    try:
-        folders = [folder for folder in runs.iterdir() if (folder / "run.json").is_file()]
-        newest = max(folders, key=lambda folder: (folder / "run.json").stat().st_mtime_ns)
-        run = open_unfinished(newest)
-    except (OSError, ValueError, RunError):
-        return None
-    return run if run.status != "failed" else None
+def newest_unfinished(
+    runs: Path, report: Callable[[str], object] = lambda message: None
+) -> UnfinishedRun | None:
+    """The most recent run below a folder, if it can be resumed and did not fail.
+
+    Newer runs that cannot be read are skipped; ``report`` is called with the reason for each.
+    """
+    for folder in _newest_first(runs):
+        try:
+            read_state(folder)
+        except RunError as error:
+            report(str(error))
+            continue
+        try:
+            run = open_unfinished(folder)
+        except RunError:
+            return None
+        return run if run.status != "failed" else None
+    return None
 
 
-def read_state(path: Path) -> dict[str, object]:
-    """The contents of run.json, empty if it cannot be read."""
-    try:
-        document = json.loads((path / "run.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
+def _newest_first(runs: Path) -> list[Path]:
+    found = []
+    with suppress(OSError):
+        for folder in runs.iterdir():
+            with suppress(OSError):  # not a run, or no permission to know
+                found.append(((folder / FILE).stat().st_mtime_ns, folder))
+    return [folder for _, folder in sorted(found, reverse=True)]

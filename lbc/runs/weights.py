@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lbc.files.torch_zip import find_damage
 from lbc.runs.folder import CHECKPOINT
 
 
@@ -24,9 +25,12 @@ def read_weights(run: Path, layer: str, epoch: float) -> npt.NDArray[np.float32]
     """
     try:
         file = run / CHECKPOINT
-        if abs(_epoch_of(file, file.stat().st_mtime_ns) - epoch) > 1e-9:
+        written = file.stat().st_mtime_ns
+        if abs(_epoch_of(file, written) - epoch) > 1e-9:
             return None
         tensors = _load(file)["model"]
+        if file.stat().st_mtime_ns != written:  # replaced meanwhile: not what was checked
+            return None
         module, _, tensor = layer.rpartition(".")  # as LayerPlan.name has it
         keys = [
             f"{holder}.parametrizations.{name}.original".removeprefix(".")
@@ -47,7 +51,13 @@ def read_weights(run: Path, layer: str, epoch: float) -> npt.NDArray[np.float32]
 
 @lru_cache(maxsize=64)
 def _epoch_of(file: Path, _written: int) -> float:
-    """Epochs done at a checkpoint, kept for every version of the file: time is dragged over it."""
+    """Epochs done at a checkpoint, kept for every version of the file: time is dragged over it.
+
+    Raises ValueError if the file is damaged.
+    """
+    with file.open("rb") as content:
+        if damage := find_damage(content):
+            raise ValueError(f"{file} {damage}.")
     saved = _load(file)
     return float(saved["step"] / saved["steps_per_epoch"])
 

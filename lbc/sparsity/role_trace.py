@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_map_only
 from lbc.sparsity.layer_roles import Roles
 from lbc.sparsity.model_run import run_once
 from lbc.sparsity.weight_sites import WeightSite, find_sites
+from lbc.sparsity.zero_products import zero_product
 
 aten = torch.ops.aten
 LOOKUPS = frozenset({aten.embedding, aten._embedding_bag, aten._embedding_bag_forward_only})
@@ -92,7 +93,9 @@ class RoleTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
+        out = zero_product(func, args)
+        if out is None:
+            out = func(*args, **(kwargs or {}))
         label = self._result(func, list(tensors_in((args, kwargs))))
         if label is not None:
             for tensor in tensors_in(out):

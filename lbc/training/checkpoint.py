@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
+from lbc.files.torch_zip import find_damage
 from lbc.inspection import explain_unloadable
 from lbc.runs.events import EpochDone
-from lbc.runs.folder import CHECKPOINT, Position
+from lbc.runs.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, Position
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.weight_sites import Site
@@ -78,8 +79,13 @@ class Checkpoint(BaseModel):
 def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
     """Parse the bytes of ``file``; code in it is never executed.
 
-    Raises TrainingError if they are not a checkpoint of this version.
+    Raises TrainingError if they are damaged or not a checkpoint of this version.
     """
+    if damage := find_damage(BytesIO(data)):
+        raise TrainingError(
+            f"{file} {damage}. Use a copy of it, or the run's {PREVIOUS_CHECKPOINT} if "
+            "that is intact."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -103,21 +109,46 @@ def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
         raise TrainingError(f"{file} is damaged: its {key!r} is missing or invalid.") from error
 
 
-def read_on_all_ranks(
-    folder: Path | None, experiment: Experiment, ranks: Ranks
-) -> Checkpoint | None:
+class Found(NamedTuple):
+    """The checkpoint that a run resumes from; ``warning`` says if it is not the newest."""
+
+    checkpoint: Checkpoint
+    file: Path
+    warning: str
+
+
+def read_on_all_ranks(folder: Path | None, experiment: Experiment, ranks: Ranks) -> Found | None:
     """Read the checkpoint in rank 0's run folder, on every rank; None if none has been written.
 
-    Raises TrainingError if it is damaged or belongs to another experiment.
+    If it is damaged, the one before is read. Raises TrainingError if both are, or if it belongs to
+    another experiment.
     """
-    file = (folder or Path()) / FILE
-    stored = file.read_bytes() if folder is not None and file.exists() else None
+    file, stored, warning = _newest_intact(folder) if folder else (Path(FILE), None, "")
     data = ranks.broadcast_bytes(stored)
     if data is None:
         return None
     checkpoint = read_checkpoint(data, file)
     check_experiment(checkpoint, experiment, file)
-    return checkpoint
+    return Found(checkpoint, file, warning)
+
+
+def _newest_intact(folder: Path) -> tuple[Path, bytes | None, str]:
+    """The newest checkpoint, unless it is damaged and the one before is not; a warning if so."""
+    newest, older = folder / FILE, folder / PREVIOUS_CHECKPOINT
+    data = newest.read_bytes() if newest.exists() else None
+    damage = find_damage(BytesIO(data)) if data is not None else "does not exist"
+    if damage is not None and older.exists():
+        previous = older.read_bytes()
+        if find_damage(BytesIO(previous)) is None:
+            return (
+                older,
+                previous,
+                (
+                    f"{newest} {damage}. Training resumes from the checkpoint before it, "
+                    f"{older.name}."
+                ),
+            )
+    return newest, data, ""
 
 
 def parse_stored_experiment(checkpoint: Checkpoint, file: Path) -> Experiment:

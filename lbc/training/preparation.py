@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,14 +51,13 @@ def score_form(experiment: Experiment) -> tuple[Form | None, int]:
 
 
 def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int) -> Preview:
-    """Inspect the model without allocating memory for it, if the model permits that.
+    """Inspect the model without allocating memory for it. External code is not run.
 
-    Raises ValueError if the model cannot be built or does not accept the images, if an override is
-    invalid, if the scores exceed the memory limit, or if no layer qualifies.
+    Raises ValueError if the model is external or does not accept the images, if an override is
+    invalid, if the scores exceed the memory limit or the model that of the machine, or if no layer
+    qualifies.
     """
     model = build_on_meta(experiment.model, in_shape, classes)
-    if isinstance(experiment.model, EXTERNAL):
-        return _preview(experiment, model, model_cost(model, in_shape))
     return _preview(experiment, model, _own_cost(experiment.model, in_shape, classes))
 
 
@@ -89,7 +90,9 @@ def prepare(
             f"A batch of {min(size, count)} images is too small for {processes} process(es) with "
             f"accumulate {experiment.training.accumulate}: every part needs {MIN_BATCH_SIZE}."
         )
-    model, sparsifier, seen = build_sparse(experiment, data.in_shape, data.classes, sparse)
+    model, sparsifier, seen = build_sparse(
+        experiment, data.in_shape, data.classes, sparse, allow_import=True
+    )
     prepared = Prepared(
         layers=tuple(
             LayerInfo(name, layer.shape, layer.pattern, layer.blocks)
@@ -112,13 +115,20 @@ def build_sparse(
     in_shape: tuple[int, int, int],
     classes: int,
     sparse: Collection[str] | None = None,
+    allow_import: bool = False,
 ) -> tuple[nn.Module, Sparsifier, Preview]:
     """Build the experiment's model for images of ``in_shape`` and make it sparse.
 
-    ``sparse`` as in ``prepare``. Raises ValueError as ``preview`` does.
+    ``sparse`` as in ``prepare``. Raises ValueError as ``build`` and ``preview`` do.
     """
-    model = build(experiment.model, in_shape, classes)
-    cost = model_cost(model, in_shape)
+    if isinstance(experiment.model, EXTERNAL):
+        model = build(experiment.model, in_shape, classes, allow_import)
+        cost = model_cost(model, in_shape)
+    else:
+        cost = _own_cost(experiment.model, in_shape, classes)
+        on_meta = build_on_meta(experiment.model, in_shape, classes)
+        _preview(experiment, on_meta, cost, sparse)  # before gigabytes are allocated
+        model = build(experiment.model, in_shape, classes)
     seen = _preview(experiment, model, cost, sparse)
     form = seen.form or "per_combination"
     return model, sparsify_planned(model, seen.plans, experiment.method, form), seen
@@ -137,4 +147,25 @@ def _preview(
     memory_form = form or "per_weight"
     check_memory(plans, memory_form, experiment.score_memory_limit, copies)
     table = layer_table(model, plans, cost)
-    return Preview(plans, form, plan_memory(plans, memory_form, copies), table.parameters, table)
+    memory = plan_memory(plans, memory_form, copies)
+    _check_machine(table.parameters, memory if experiment.device == "cpu" else 0)
+    return Preview(plans, form, memory, table.parameters, table)
+
+
+def _check_machine(parameters: int, score_memory: int) -> None:
+    """Raise ValueError if weights, gradients and scores exceed the memory of this machine."""
+    needed, present = 8 * parameters + score_memory, _physical_memory()
+    if needed > present:
+        raise ValueError(
+            f"The model has {parameters / 1e9:.1f} billion parameters and needs at least "
+            f"{needed / 2**30:,.0f} GiB of memory, and this machine has {present / 2**30:,.0f}: "
+            "choose a smaller width or depth."
+        )
+
+
+def _physical_memory() -> int:
+    """Bytes; unlimited where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from lbc.config import Experiment
 from lbc.files.os_errors import explain
 from lbc.runs.events import EpochDone, Intervened, LayerInfo, Resumed, StepDone
-from lbc.runs.folder import Position, RunFolder, RunState
+from lbc.runs.folder import Position, RunFolder
 from lbc.runs.metrics import read_epochs, read_steps
+from lbc.runs.run_state import RunState
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError
 
@@ -58,9 +59,9 @@ class Recorder:
             self._run = self._retry_until_written(
                 lambda: RunFolder(path, experiment, layers, position)
             )
+            return Resumed(path, read_steps(path), read_epochs(path))
         except ValueError as error:
             raise TrainingError(f"The run cannot be resumed: {error}") from error
-        return Resumed(path, read_steps(path), read_epochs(path))
 
     def add_step(self, done: StepDone) -> None:
         self._write(lambda run: run.add_step(done))

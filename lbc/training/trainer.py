@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +26,9 @@ from lbc.runs.events import (
     StepDone,
     StorageProblem,
 )
-from lbc.runs.folder import Position, RunState, Status
+from lbc.runs.folder import Position
 from lbc.runs.history_writer import moments_per_epoch
+from lbc.runs.run_state import RunState, Status
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training import checkpoint as checkpoints
 from lbc.training.allocator import keep_freed_memory
@@ -113,12 +114,12 @@ class Trainer:
     def _prepare(self) -> None:
         experiment, settings = self.experiment, self.experiment.training
         self._device = resolve_device(self._ranks.device(experiment.device))
-        checkpoint = None
+        found = None
         if self._resume:
-            checkpoint = checkpoints.read_on_all_ranks(self._folder, experiment, self._ranks)
+            found = checkpoints.read_on_all_ranks(self._folder, experiment, self._ranks)
         torch.manual_seed(experiment.seed)
         self._data = load(experiment.data)
-        sparse = checkpoint.sparse if checkpoint else None
+        sparse = found.checkpoint.sparse if found else None
         prepared = prepare(experiment, self._data, self._ranks.count, sparse)
         model, self._sparsifier, self._prepared = prepared
         self._loader = Loader(
@@ -138,18 +139,17 @@ class Trainer:
         )
         decay = settings.ema_decay
         self._average = WeightAverage(self._sparsifier, decay) if decay else None
-        if checkpoint is not None:
-            self._restore(checkpoint)
+        if found is not None:
+            self._restore(found.checkpoint, found.file)
         if settings.compile:
             self._model.compile()
-        resumed = self._reopen(checkpoint) if self._resume and self._folder else None
+        resumed = self._reopen(found) if self._resume and self._folder else None
         self._ready = True
         self._emit(self._prepared)
         if resumed is not None:
             self._emit(resumed)
 
-    def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
-        file = (self._folder or Path()) / checkpoints.FILE
+    def _restore(self, checkpoint: checkpoints.Checkpoint, file: Path) -> None:
         steps = self._prepared.steps_per_epoch
         checkpoints.check_layout(checkpoint, steps, self._ranks.count, file)
         checkpoints.load_model(self._model, checkpoint.model, file)
@@ -165,12 +165,12 @@ class Trainer:
             # The number of threads determines the order of summation, hence the last bits.
             torch.set_num_threads(checkpoint.threads)
 
-    def _reopen(self, checkpoint: checkpoints.Checkpoint | None) -> Resumed:
-        position = checkpoint.position if checkpoint else Position()
+    def _reopen(self, found: checkpoints.Found | None) -> Resumed:
+        position = found.checkpoint.position if found else Position()
         resumed = self._recorder.reopen(self.experiment, self._prepared.layers, position)
         self._started = position.moments > 0
         self._recorder.write_state(self._state("running"))
-        return resumed
+        return replace(resumed, warning=found.warning) if found else resumed
 
     # -- training -------------------------------------------------------------------------------
 

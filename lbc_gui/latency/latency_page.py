@@ -57,10 +57,11 @@ class LatencyPage(QWidget):
         self,
         experiment: Callable[[], Experiment | None],
         run_folder: Callable[[], Path | None],
+        approves: Callable[[Experiment], bool] = lambda experiment: False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.request = RequestBar(experiment, run_folder)
+        self.request = RequestBar(experiment, run_folder, approves)
         self.measurements = MeasurementsList()
         self.card = DeviceCard()
         self.cases = CasesModel(self)

@@ -16,11 +16,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.config import Experiment
+from lbc.config import EXTERNAL, Experiment, load_experiment
 from lbc.latency.cases import SHAPES, parse_cases
 from lbc.latency.measurement import Backend, Dtype
 from lbc.latency.place import Place
 from lbc.latency.run import Request
+from lbc.runs.own_runs import may_import
 from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.widgets.buttons import push_button
 from lbc_gui.widgets.text import Label
@@ -54,10 +55,11 @@ class RequestBar(QWidget):
         self,
         experiment: Callable[[], Experiment | None],
         run_folder: Callable[[], Path | None],
+        approves: Callable[[Experiment], bool] = lambda experiment: False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._experiment, self._run_folder = experiment, run_folder
+        self._experiment, self._run_folder, self._approves = experiment, run_folder, approves
         self.cases = _combo(
             [MODEL, RUN, *SHAPES, TYPED],
             "The products to measure: the layers of the open model, those of a published network, "
@@ -104,12 +106,13 @@ class RequestBar(QWidget):
             experiment = self._experiment()
             if experiment is None:
                 raise ValueError("The experiment is invalid: correct the form on the left first.")
-            return lambda: _prepared(request, experiment, batch, image)
+            allowed = self._approves(experiment)
+            return lambda: _of_model(request, experiment, batch, image, allowed)
         if which == RUN:
             folder = self._run_folder()
             if folder is None:
                 raise ValueError("No run is finished yet: masks are known when it is.")
-            return lambda: _prepared(request, folder, batch, image)
+            return lambda: _of_run(request, folder, batch, image)
         texts = self.shapes.text().split(",") if which == TYPED else [which]
         cases = parse_cases([text.strip() for text in texts if text.strip()], tokens, batch)
         if not cases:
@@ -183,16 +186,32 @@ class RequestBar(QWidget):
         grid.addWidget(self.cancel, 1, 2)
 
 
-def _prepared(
-    request: Callable[..., Request], source: Experiment | Path, batch: int, image: int | None
+def _of_model(
+    request: Callable[..., Request],
+    experiment: Experiment,
+    batch: int,
+    image: int | None,
+    allow_import: bool,
 ) -> Prepared:
     # Imported here: torch takes seconds to load, and this is not the window's thread.
-    from lbc.latency.model_cases import cases_of_experiment, cases_of_run
+    from lbc.latency.model_cases import cases_of_experiment
 
-    if isinstance(source, Path):
-        cases, left_out = cases_of_run(source, batch, image)
-    else:
-        cases, left_out = cases_of_experiment(source, batch, image)
+    if isinstance(experiment.model, EXTERNAL) and not allow_import:
+        raise ValueError(
+            f"The model is code, {experiment.model.label}, which runs only after you press Run or "
+            "Reset: do so first if you trust it."
+        )
+    cases, left_out = cases_of_experiment(experiment, batch, image, allow_import)
+    return Prepared(request(cases), tuple(left_out.items()))
+
+
+def _of_run(
+    request: Callable[..., Request], folder: Path, batch: int, image: int | None
+) -> Prepared:
+    from lbc.latency.model_cases import cases_of_run
+
+    model = load_experiment(folder / "experiment.yaml").model
+    cases, left_out = cases_of_run(folder, batch, image, may_import(folder, model))
     return Prepared(request(cases), tuple(left_out.items()))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Slot
-from PySide6.QtWidgets import QFileDialog, QWidget
+from PySide6.QtCore import QObject, Qt, Signal, Slot
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from lbc.config import EXTERNAL, Experiment
-from lbc.runs.unfinished_run import RunError, newest_unfinished, open_unfinished
+from lbc.runs.own_runs import may_import
+from lbc.runs.run_state import RunError
+from lbc.runs.unfinished_run import UnfinishedRun, newest_unfinished, open_unfinished
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.run.session import Session, State
 from lbc_gui.settings import Settings
@@ -20,6 +23,9 @@ class Launch(QObject):
 
     When a run replaces the one before, ``message`` is hidden: it was about that one.
     """
+
+    said = Signal(str)
+    """A sentence for the log."""
 
     def __init__(
         self,
@@ -40,10 +46,14 @@ class Launch(QObject):
     def prepare(self, experiment: Experiment) -> None:
         """Prepare a run; one that needs external code waits until Run or Reset is pressed."""
         model = experiment.model
-        if isinstance(model, EXTERNAL) and model != self._approved:
+        if isinstance(model, EXTERNAL) and not self.approves(experiment):
             self._session.hold(experiment)
         else:
             self._session.load(experiment)
+
+    def approves(self, experiment: Experiment) -> bool:
+        """Whether the user has asked to run the model's code."""
+        return experiment.model == self._approved
 
     def start(self, experiment: Experiment, run: bool) -> None:
         """Prepare an experiment at the user's request and, with ``run``, train it."""
@@ -73,12 +83,13 @@ class Launch(QObject):
     def open(self, experiment: Experiment) -> None:
         """Show an experiment in the form and prepare it."""
         self._message.hide()
+        self._approved = None
         self._form.show_experiment(experiment)
         self.prepare(experiment)
 
     def offer_newest(self) -> None:
         """Offer to resume the newest unfinished run, unless that was declined before."""
-        run = newest_unfinished(self._session.runs)
+        run = newest_unfinished(self._session.runs, self.said.emit)
         if run is not None and str(run.path) != self._settings.declined_run:
             self._offered = run.path
             self._message.offer(run.described, "Resume")
@@ -100,6 +111,30 @@ class Launch(QObject):
         except RunError as error:
             self._message.show_message(str(error))
             return
+        if may_import(run.path, run.experiment.model):
+            self._resume(run)
+        else:
+            self._ask_to_import(run)
+
+    def _ask_to_import(self, run: UnfinishedRun) -> None:
+        """Ask before running the code of a run that the user did not start here."""
+        assert isinstance(run.experiment.model, EXTERNAL)
+        box = QMessageBox(self._window)
+        box.setIcon(QMessageBox.Icon.Warning)
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setWindowTitle("Run the code of this run?")
+        box.setText(
+            f"The model of {run.path.name} is code, {run.experiment.model.label}, and you did not "
+            "start this run on this computer. Resuming it runs that code."
+        )
+        box.setInformativeText("Resume it only if you trust whoever made the run and the code.")
+        box.addButton("Run the code and resume", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.accepted.connect(partial(self._resume, run))
+        box.open()
+
+    def _resume(self, run: UnfinishedRun) -> None:
         self._message.hide()
         self._form.show_experiment(run.experiment)
         self._approved = run.experiment.model

@@ -55,7 +55,8 @@ def describe(event: Event | Failed) -> str:
         case Started():
             return f"Training starts; the run is kept in {event.folder}."
         case Resumed():
-            return f"Resumed the run in {event.folder} after {len(event.steps):,} steps."
+            resumed = f"Resumed the run in {event.folder} after {len(event.steps):,} steps."
+            return f"{event.warning} {resumed}".lstrip()
         case EpochDone():
             return (
                 f"Epoch {event.epoch}: loss {event.train_loss:.4f}, test accuracy "

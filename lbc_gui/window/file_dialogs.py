@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from lbc.config import Experiment, dump_experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.runs.opened_run import open_run
-from lbc.runs.unfinished_run import RunError
+from lbc.runs.run_state import RunError
 from lbc_gui.run.worker import describe
 
 

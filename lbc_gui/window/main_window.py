@@ -109,6 +109,8 @@ class MainWindow(QMainWindow):
             self._begin.start(0)  # when its children are painted too
 
     def _load_first(self, inspect: Sequence[Path], run: OpenedRun | None) -> None:
+        if self.closing.started:
+            return
         self._complete_pages()
         experiment = self.experiment_panel.experiment or self._first
         if run is not None:
@@ -159,8 +161,12 @@ class MainWindow(QMainWindow):
             match event:
                 case Prepared():
                     self._prepared(event)
-                case Started() | Resumed():
+                case Started():
                     self._enable_actions()
+                case Resumed():
+                    self._enable_actions()
+                    if event.warning:
+                        self.message.show_message(event.warning)
                 case Failed():
                     self.message.show_message(event.message, event.details)
                 case StorageProblem() | InterventionRefused() | Untrained():
@@ -285,6 +291,7 @@ class MainWindow(QMainWindow):
         for signal, slot in (
             (files.experiment_opened, self.starting.open),
             (files.run_opened, session.open),
+            (self.starting.said, self.log.say),
             (files.failed, self.show_failure),
             (files.said, self.log.say),
             (session.state_changed, self._state_changed),
@@ -344,6 +351,7 @@ class MainWindow(QMainWindow):
             self._runs,
             lambda: self.experiment_panel.experiment,
             lambda: self.session.finished_folder,
+            self.starting.approves,
         )
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)

@@ -45,6 +45,7 @@ class Pages(QTabWidget):
         runs: Path,
         experiment: Callable[[], Experiment | None],
         run_folder: Callable[[], Path | None],
+        approves: Callable[[Experiment], bool],
     ) -> None:
         """Build the other pages, which take a third of the time of all."""
         from lbc_gui.inspector.inspector_page import InspectorPage
@@ -52,7 +53,7 @@ class Pages(QTabWidget):
         from lbc_gui.masks.mask_view import MaskView
 
         self.masks, self.inspector = MaskView(state, runs), InspectorPage()
-        self.latency = LatencyPage(experiment, run_folder)
+        self.latency = LatencyPage(experiment, run_folder, approves)
         pages = (self.masks, self.inspector, self.latency)
         for index, (name, page) in enumerate(zip(OTHERS, pages, strict=True), start=1):
             self.removeTab(index)

@@ -16,7 +16,7 @@ class Shutdown(QObject):
         super().__init__(window)
         self._window, self._session = window, session
         self._jobs: tuple[Job, ...] = ()
-        self._started = False
+        self.started = self.asking = False
         session.ended.connect(self._thread_ended)
 
     def wait_for(self, *jobs: Job) -> None:
@@ -29,11 +29,11 @@ class Shutdown(QObject):
     def over(self) -> bool:
         """Whether everything has ended and the window may close."""
         running = self._session.live or any(job.running for job in self._jobs)
-        return self._started and not running
+        return self.started and not running
 
     def ask(self) -> None:
         """End everything, after a question if a run is training."""
-        if self._started:
+        if self.started or self.asking:
             return
         if not self._session.training:
             self.start()
@@ -48,12 +48,18 @@ class Shutdown(QObject):
         box.setDefaultButton(stop)
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.accepted.connect(self.start)
+        box.finished.connect(self._answered)
+        self.asking = True
         box.open()
+
+    @Slot()
+    def _answered(self) -> None:
+        self.asking = False
 
     @Slot()
     def start(self) -> None:
         """End the threads; the window closes by itself after the last one."""
-        self._started = True
+        self.started = True
         self._window.setEnabled(False)
         for job in self._jobs:
             job.cancel()
@@ -61,5 +67,5 @@ class Shutdown(QObject):
 
     @Slot()
     def _thread_ended(self) -> None:
-        if self._started:
+        if self.started:
             QTimer.singleShot(0, self._window, self._window.close)

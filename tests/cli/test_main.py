@@ -89,7 +89,7 @@ def test_a_run_folder_in_use_is_refused(tmp_path: Path, experiment: Path, kind: 
         out.write_text("mine")
     done = lbc("train", experiment, "--out", out, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == f"{out} is not an empty folder: choose another with --out.\n"
+    assert done.stderr.startswith(f"{out} is not an empty folder: choose another with --out, or")
     assert (out / "notes" if kind == "folder" else out).read_text() == "mine"
 
 
@@ -139,11 +139,12 @@ def start_long_run(experiment: Path, out: Path) -> BaseProcess:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-def test_an_interrupted_run_is_saved(tmp_path: Path, experiment: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_saved(tmp_path: Path, experiment: Path, number: int) -> None:
     out = tmp_path / "out"
     process = start_long_run(experiment, out)
     assert process.pid is not None
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     process.join(timeout=100)
     assert process.exitcode == 130
     printed = (tmp_path / "printed").read_text()
@@ -242,3 +243,24 @@ def test_brackets_in_names_are_printed_literally(
     path.unlink()
     assert main(["inspect", str(path), "--pattern", "2:4"]) == 2
     assert "[red]x" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+@pytest.mark.parametrize("module", ["lbc", "lbc_gui"])
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 1.0])
+def test_an_interrupted_start_prints_no_traceback(
+    tmp_path: Path, module: str, seconds: float
+) -> None:
+    command = ["layers", str(resource("experiments/digits.yaml"))] if module == "lbc" else []
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *command],
+        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert errors == ""

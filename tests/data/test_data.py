@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from lbc import config
 from lbc.data import DataError, Dataset, batch_sizes, batches, describe, load
 from lbc.data.dataset import stratified_split
+from lbc.data.npz import read_arrays
 from lbc.files.resources import resource
 from tests.whole_split import all_tested_on, all_trained_on
 
@@ -206,6 +207,24 @@ def test_a_file_with_flipped_bytes_loads_or_is_rejected(tmp_path: Path) -> None:
             except DataError:
                 rejected += 1
     assert rejected
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_no_single_flipped_bit_is_read_as_other_arrays(tmp_path: Path, save: Any) -> None:
+    path, rejected = tmp_path / "flipped.npz", 0
+    save(path, images=IMAGES[:12, :3, :3], labels=LABELS[:12])
+    whole = path.read_bytes()
+    for bit in range(0, 8 * len(whole), 5):
+        place = bit // 8
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit % 8]) + whole[place + 1 :])
+        try:
+            images, labels = read_arrays(path)
+        except DataError:
+            rejected += 1
+        else:
+            assert images.tolist() == IMAGES[:12, :3, :3].tolist()
+            assert labels.tolist() == LABELS[:12].tolist()
+    assert rejected > len(whole) / 2
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 not really", os.urandom(500)])

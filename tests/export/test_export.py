@@ -80,7 +80,7 @@ def test_a_projection_of_attention_is_exported_and_read_from_the_checkpoint(
     experiment = quick(model={"import": "attention_network:Net"})
     Trainer(experiment, tmp_path / "run").train()
     out = tmp_path / "out.safetensors"
-    assert main(["export", str(tmp_path / "run"), "--out", str(out)]) == 0
+    assert main(["export", str(tmp_path / "run"), "--out", str(out), "--allow-import"]) == 0
     layers = {at["name"]: at for at in json.loads((tmp_path / "out.json").read_text())["layers"]}
     layer = layers["layer.self_attn.in_proj_weight"]
     weight = load_file(out)[layer["weight"]]

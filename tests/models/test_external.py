@@ -79,20 +79,20 @@ def experiment(path: str, **kwargs: object) -> Experiment:
 @pytest.mark.parametrize("path", ["mine:Net", "mine:Within.make"])
 def test_a_function_in_the_current_folder_is_called_with_its_arguments(path: str) -> None:
     model = experiment(path, width=24).model
-    assert build(model, IMAGE, 10).get_parameter("one.weight").shape == (24, 784)
-    on_meta = build_on_meta(model, IMAGE, 10)
+    assert build(model, IMAGE, 10, allow_import=True).get_parameter("one.weight").shape == (24, 784)
+    on_meta = build_on_meta(model, IMAGE, 10, allow_import=True)
     assert all(at.is_meta for at in on_meta.parameters())
 
 
 def test_building_on_meta_does_not_affect_the_tensors_of_the_user_s_module() -> None:
     # A module imported under the meta device would create its own tensors there.
-    build_on_meta(experiment("mine:Net").model, IMAGE, 10)
+    build_on_meta(experiment("mine:Net").model, IMAGE, 10, allow_import=True)
     assert sys.modules["mine"].SCALE.device.type == "cpu"
 
 
 def test_a_model_that_fails_on_meta_is_built_with_weights_and_keeps_the_random_state() -> None:
     state = torch.get_rng_state()
-    model = build_on_meta(experiment("mine:ReadsValues").model, IMAGE, 10)
+    model = build_on_meta(experiment("mine:ReadsValues").model, IMAGE, 10, allow_import=True)
     assert torch.equal(torch.get_rng_state(), state)
     assert model_cost(model, IMAGE).layers["two"].macs == 256
 
@@ -104,7 +104,7 @@ def test_reading_and_writing_an_experiment_imports_nothing(folder: Path) -> None
     file.write_text(dump_experiment(loaded))
     assert load_experiment(file) == loaded == experiment("mine:Net", width=24)
     assert not (folder / "imported").exists()
-    build(loaded.model, IMAGE, 10)
+    build(loaded.model, IMAGE, 10, allow_import=True)
     assert (folder / "imported").exists()
 
 
@@ -129,21 +129,21 @@ def test_reading_and_writing_an_experiment_imports_nothing(folder: Path) -> None
 def test_an_unusable_function_is_reported_in_one_sentence(path: str, message: str) -> None:
     for make in (build, build_on_meta):
         with pytest.raises(ValueError) as caught:
-            make(experiment(path).model, IMAGE, 10)
+            make(experiment(path).model, IMAGE, 10, allow_import=True)
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
 def test_unknown_arguments_are_reported() -> None:
     with pytest.raises(ValueError, match=r"^mine:Net failed: TypeError: .*'wdth'\.$"):
-        build(experiment("mine:Net", wdth=3).model, IMAGE, 10)
+        build(experiment("mine:Net", wdth=3).model, IMAGE, 10, allow_import=True)
 
 
 def test_a_file_does_not_shadow_an_installed_package(folder: Path) -> None:
     (folder / "colorsys.py").write_text("raise RuntimeError('the wrong one')\n")
     sys.modules.pop("colorsys", None)
     with pytest.raises(ValueError, match=r"^model.import: colorsys has no make"):
-        build(experiment("colorsys:make").model, IMAGE, 10)
+        build(experiment("colorsys:make").model, IMAGE, 10, allow_import=True)
 
 
 def test_a_user_s_own_model_can_be_trained(folder: Path) -> None:
@@ -163,7 +163,7 @@ WITHOUT = """
 import sys
 sys.modules[sys.argv[1]] = None  # import then raises the same as for a missing package
 from lbc.cli.main import main
-sys.exit(main(["layers", "e.yaml"]))
+sys.exit(main(["layers", "e.yaml", "--allow-import"]))
 """
 
 
@@ -183,9 +183,10 @@ def test_the_error_for_a_missing_package_says_how_to_install_it(folder: Path, pa
 def test_a_timm_model_gets_the_channels_and_classes() -> None:
     pytest.importorskip("timm")
     model = parse_experiment({"model": {"name": "timm", "model": "resnet10t"}}).model
-    built = build(model, IMAGE, 7)
+    built = build(model, IMAGE, 7, allow_import=True)
     assert built(torch.zeros(2, *IMAGE)).shape == (2, 7)
-    assert "fc" in model_cost(build_on_meta(model, IMAGE, 7), IMAGE).layers
+    on_meta = build_on_meta(model, IMAGE, 7, allow_import=True)
+    assert "fc" in model_cost(on_meta, IMAGE).layers
 
 
 def test_deit_loads_checkpoints_of_timm() -> None:
@@ -202,7 +203,7 @@ def test_resnets_load_checkpoints_of_torchvision(name: str) -> None:
     pytest.importorskip("torchvision")
     shape = (3, 64, 64)
     wanted = {"name": "torchvision", "model": name}
-    theirs = build(parse_experiment({"model": wanted}).model, shape, 10).eval()
+    theirs = build(parse_experiment({"model": wanted}).model, shape, 10, allow_import=True).eval()
     ours = build(parse_experiment({"model": {"name": name}}).model, shape, 10).eval()
     ours.load_state_dict(theirs.state_dict())
     images = torch.randn(1, *shape)
@@ -215,7 +216,7 @@ def test_the_layers_command_prints_its_layers_as_json(
     from lbc.cli.main import main
 
     (folder / "e.yaml").write_text("model: {import: 'mine:Net'}\npattern: 2:8\n")
-    assert main(["layers", "e.yaml", "--json", "--set", "layers.two=1:4"]) == 0
+    assert main(["layers", "e.yaml", "--json", "--set", "layers.two=1:4", "--allow-import"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [(at["name"], at["pattern"], at["overridden"]) for at in printed["layers"]] == [
         ("one", "2:8", False),

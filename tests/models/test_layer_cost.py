@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -206,3 +207,31 @@ def test_a_row_has_the_plan_and_the_cost_of_its_layer() -> None:
     assert sum(row.share for row in table.rows) == pytest.approx(1)
     assert table.unassigned_share == 0
     assert table.parameters == sum(p.numel() for p in model.parameters())
+
+
+LARGE = {
+    "mlp": {"name": "mlp", "width": 65536, "depth": 100},
+    "convnet": {"name": "convnet", "width": 8192},
+    "resnet": {"name": "resnet20", "width": 4096},
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the largest memory so far")
+@pytest.mark.parametrize("model", LARGE.values(), ids=LARGE)
+def test_a_model_is_costed_without_memory_for_its_weights(model: dict[str, object]) -> None:
+    import resource
+
+    shape = (3, 16, 16)
+    built = build_on_meta(config.parse_experiment({"model": model}).model, shape, 10)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    costs = model_cost(built, shape).layers
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
+    assert sum(cost.macs for cost in costs.values()) > 1e11
+
+
+@pytest.mark.parametrize("name, width", [("mlp", 2048), ("convnet", 512)])
+def test_a_large_model_costs_the_same_with_and_without_weights(name: str, width: int) -> None:
+    shape = (3, 8, 8)
+    settings = config.parse_experiment({"model": {"name": name, "width": width}}).model
+    without = model_cost(build_on_meta(settings, shape, 10), shape)
+    assert without == model_cost(build(settings, shape, 10), shape)

@@ -164,7 +164,7 @@ def damage(run: Path, name: str, data: bytes | None) -> None:
     [
         ("run.json", None, "holds no run: it needs the run.json and experiment.yaml of one."),
         ("experiment.yaml", None, "holds no run"),
-        ("run.json", b"[1]", "holds no run"),
+        ("run.json", b"[1]", "run.json is not what a run writes: it is damaged"),
         ("run.json", b'{"status": "asleep"}', "its entry 'status' cannot be used"),
         ("run.json", b'{"status": "finished", "seconds": []}', "its entry 'seconds'"),
         ("steps.records", b"\x00\x01\n", "names no columns"),

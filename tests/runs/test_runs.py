@@ -16,12 +16,13 @@ from lbc.config import Experiment, load_experiment
 from lbc.files.append_file import AppendFile
 from lbc.files.atomic import write_atomically
 from lbc.runs.events import LayerInfo
-from lbc.runs.folder import RunFolder, RunState
+from lbc.runs.folder import RunFolder
 from lbc.runs.history_format import read_layers
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.records import RecordWriter, read_records
+from lbc.runs.run_state import RunState
 from lbc.sparsity.pattern import Pattern
 
 REFUSED = r"No space|too large"

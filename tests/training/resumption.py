@@ -13,7 +13,7 @@ from torch import Tensor
 from lbc.config import Experiment
 from lbc.runs.events import Event, StepDone
 from lbc.runs.records import read_records
-from lbc.runs.unfinished_run import read_state
+from lbc.runs.run_state import read_state
 from lbc.training.control import Control
 from lbc.training.failures import TrainingError
 from lbc.training.trainer import Trainer
@@ -48,7 +48,7 @@ def assert_same_run(folder: Path, expected: Path) -> None:
     for key in ("model", "optimizer", "scaler", "average", "epoch", "step", "position"):
         assert equal(state[key], expected_state[key]), key
     for key in ("status", "epoch", "accuracy", "density"):
-        assert read_state(folder)[key] == read_state(expected)[key], key
+        assert getattr(read_state(folder), key) == getattr(read_state(expected), key), key
 
 
 def stop_at(step: int, experiment: Experiment, folder: Path, resume: bool = False) -> list[Event]:

@@ -20,7 +20,7 @@ from torch import nn
 
 from lbc.config import Experiment, dump_experiment, load_experiment
 from lbc.runs.records import read_records
-from lbc.runs.unfinished_run import read_state
+from lbc.runs.run_state import read_state
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training.failures import TrainingError
 from lbc.training.placement import resolve_device
@@ -107,7 +107,7 @@ def test_two_processes_equal_one_even_when_a_rank_is_killed(
     whole, broken, alone = (tmp_path / name for name in ("whole", "broken", "alone"))
     undisturbed = start_pair(tmp_path / "diverged", train_undisturbed_then_diverge, file, whole)
     kill_one_rank("train", file, "--out", broken, run=broken)
-    assert read_state(broken)["status"] in ("running", "failed")
+    assert read_state(broken).status in ("running", "failed")
     resumed = tmp_path / "resumed"
     printed = wait_for_pair(start_pair(resumed, warm.lbc, "train", "--resume", broken), resumed)
     assert "Resuming after step" in printed[0]

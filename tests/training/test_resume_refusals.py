@@ -11,7 +11,8 @@ import torch
 
 from lbc.cli.main import main
 from lbc.runs.folder import Position, RunFolder
-from lbc.runs.unfinished_run import RunError, RunFinishedError, newest_unfinished, open_unfinished
+from lbc.runs.run_state import RunError
+from lbc.runs.unfinished_run import RunFinishedError, newest_unfinished, open_unfinished
 from lbc.training.trainer import Trainer
 from tests.training.resumption import MakeExperiment, refusal, stop_at, stored
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_the_run_folder_agrees_with_the_events(quick: MakeExperiment, tmp_path: 
     events = train(quick(pattern="1:4", model=CONVNET), tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {
         "experiment.yaml", "run.json", "steps.records", "epochs.records", "scores.history",
-        "checkpoint.pt", "model.safetensors",
+        "checkpoint.pt", "checkpoint.previous.pt", "model.safetensors",
     }  # fmt: skip
     steps, epochs = (
         read_records(tmp_path / "steps.records"),
@@ -360,3 +361,14 @@ def test_invalid_experiments_are_refused_with_a_message(
 def test_an_unavailable_device_is_named() -> None:
     text = refusal(Experiment(device="cuda"))
     assert text == "The device cuda cannot be used on this machine: set device to cpu."
+
+
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_built(
+    quick: MakeExperiment, tmp_path: Path
+) -> None:
+    model = {"name": "mlp", "width": 65536, "depth": 100}
+    started = time.monotonic()
+    message = refusal(quick(model=model, score_memory_limit=1 << 50), tmp_path / "run")
+    assert "421.0 billion parameters" in message and "choose a smaller width" in message
+    assert time.monotonic() - started < 20
+    assert not (tmp_path / "run").exists()

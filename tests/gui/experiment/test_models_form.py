@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QLineEdit, QPlainTextEdit
 from pytestqt.qtbot import QtBot
 
-from lbc.config import EXTERNAL, DeiT, Experiment, parse_experiment
+from lbc.config import EXTERNAL, DeiT, Experiment, dump_experiment, parse_experiment
 from lbc.config.model import FAMILIES
 from lbc.config.values import fields_by_key, variant_names
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
@@ -194,6 +194,18 @@ def test_opening_a_file_runs_none_of_its_code(
     assert not witness.exists()
     choose(window.experiment_panel, "mlp")
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+
+
+def test_a_file_that_names_code_which_ran_before_waits_all_the_same(
+    open_window: Open, qtbot: QtBot, folder: Path
+) -> None:
+    window = open_window(own())
+    window.actions_.reset.trigger()
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    file = folder / "from_somebody.yaml"
+    file.write_text(dump_experiment(own()))
+    window.files.open_experiment(file)
+    qtbot.waitUntil(lambda: window.session.state is State.WAITING, timeout=SECONDS)
 
 
 def test_a_network_that_cannot_be_imported_is_one_sentence(

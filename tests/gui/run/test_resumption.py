@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QPushButton
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
 from lbc.runs.events import Event, StepDone
@@ -23,7 +26,7 @@ from tests.gui.conftest import SECONDS, close_window, small_experiment
 Open = Callable[..., MainWindow]
 
 
-def cut_off(folder: Path, status: str = "running", step: int = 50) -> None:
+def cut_off(folder: Path, status: str = "running", step: int = 50, **changes: object) -> None:
     """A run of 200 steps as it is left when its process is killed."""
     control = Control()
 
@@ -31,7 +34,7 @@ def cut_off(folder: Path, status: str = "running", step: int = 50) -> None:
         if isinstance(event, StepDone) and event.step == step:
             control.stop()
 
-    Trainer(small_experiment(seed=3), folder, control, see).train()
+    Trainer(small_experiment(seed=3, **changes), folder, control, see).train()
     state = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(state | {"status": status}))
 
@@ -96,6 +99,59 @@ def test_a_folder_without_a_run_is_told(open_window: Open, tmp_path: Path) -> No
     window.starting.resume(tmp_path)
     assert "holds no run" in window.message.text
     assert window.session.state is State.READY
+
+
+@pytest.mark.parametrize("answer", ["Run the code and resume", "Cancel"])
+def test_the_code_of_another_s_run_is_run_only_after_a_question(
+    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    module = "from torch import nn\nfrom pathlib import Path\nPath('imported').touch()\n"
+    make = "nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.Linear(16, 16), nn.Linear(16, 10))"
+    (tmp_path / "sent.py").write_text(f"{module}def make():\n    return {make}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sent", raising=False)
+    run = tmp_path / "runs" / "earlier"
+    cut_off(run, model={"import": "sent:make"})
+    own = open_window()
+    own.starting.resume(run)
+    qtbot.waitUntil(lambda: own.session.state is State.FINISHED, timeout=SECONDS)
+    shutil.rmtree(run)
+    cut_off(run, model={"import": "sent:make"})
+    monkeypatch.delitem(sys.modules, "sent")
+    (tmp_path / "imported").unlink()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
+    other = open_window()
+    other.starting.resume(run)
+    (box,) = other.findChildren(QMessageBox)
+    assert "sent:make" in box.text() and box.textFormat() is Qt.TextFormat.PlainText
+    assert other.session.folder is None and not (tmp_path / "imported").exists()
+    (chosen,) = (one for one in box.buttons() if one.text().replace("&", "") == answer)
+    qtbot.mouseClick(chosen, Qt.MouseButton.LeftButton)
+    if answer == "Cancel":
+        qtbot.wait(300)
+        assert other.session.folder is None and not (tmp_path / "imported").exists()
+    else:
+        qtbot.waitUntil(lambda: other.session.state is State.FINISHED, timeout=SECONDS)
+
+
+@pytest.mark.parametrize("content", ['{"status": []}', "[" * 100_000, "\0\xff", None])
+def test_a_run_that_cannot_be_read_is_logged_and_the_one_before_offered(
+    open_window: Open, tmp_path: Path, content: str | None
+) -> None:
+    cut_off(tmp_path / "runs" / "earlier", step=1)
+    os.utime(tmp_path / "runs" / "earlier" / "run.json", (0, 0))
+    bad = tmp_path / "runs" / "bad"
+    bad.mkdir()
+    (bad / "experiment.yaml").touch()
+    if content is None:
+        (bad / "run.json").mkdir()
+    else:
+        (bad / "run.json").write_text(content)
+    window = open_window()
+    assert window.session.state is State.READY
+    assert "The run earlier was cut off" in window.message.text
+    assert str(bad / "run.json") in window.log.toPlainText()
 
 
 def test_a_damaged_checkpoint_is_told_and_kept(

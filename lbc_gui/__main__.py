@@ -1,0 +1,20 @@
+"""The ``lbc-gui`` command, also as ``python -m lbc_gui``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+
+from lbc.__main__ import leave
+
+
+def main() -> int:
+    """Import and run the command; Ctrl-C ends it at once until there is a window to close."""
+    signal.signal(signal.SIGINT, leave)
+    status: int = import_module("lbc_gui.app").main()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Ctrl-C in the terminal ends the window: with a question while a run trains, and then at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from lbc.config import dump_experiment
+from lbc.runs.run_state import read_state
+from lbc_gui.settings import Settings
+from lbc_gui.window.main_window import MainWindow
+from tests import warm
+from tests.gui.conftest import SECONDS, small_experiment
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no SIGINT for one process", allow_module_level=True)
+
+
+def gui(*arguments: object) -> None:
+    from lbc_gui.app import main
+
+    sys.exit(main([str(each) for each in arguments]))
+
+
+def start(folder: Path, *more: str) -> tuple[BaseProcess, Path]:
+    """A window whose run of the small experiment is long, and the folder of its runs."""
+    file = folder / "small.yaml"
+    training = {"epochs": 2000, "batch_size": 200}
+    file.write_text(dump_experiment(small_experiment(training=training)))
+    arguments = (file, "--runs", folder / "runs", *more)
+    process = warm.start(gui, *arguments, output=folder / "printed")
+    return process, folder / "runs"
+
+
+def send(process: BaseProcess, number: int) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, number)
+
+
+def checkpoint(runs: Path, process: BaseProcess) -> Path:
+    """Wait for the first checkpoint of the only run."""
+    end = time.monotonic() + 90
+    while not (found := list(runs.glob("*/checkpoint.pt"))):
+        assert process.is_alive() and time.monotonic() < end
+        time.sleep(0.05)
+    return found[0]
+
+
+def ended(process: BaseProcess, folder: Path) -> bool:
+    process.join(timeout=60)
+    assert "Traceback" not in (folder / "printed").read_text()
+    return process.exitcode == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_idle_window_closes(tmp_path: Path, number: int) -> None:
+    process, _ = start(tmp_path)
+    time.sleep(4)
+    send(process, number)
+    assert ended(process, tmp_path)
+
+
+def test_a_run_goes_on_until_the_question_is_answered_and_a_second_signal_ends_it(
+    tmp_path: Path,
+) -> None:
+    process, runs = start(tmp_path, "--start")
+    run = checkpoint(runs, process).parent
+    send(process, signal.SIGINT)
+    process.join(timeout=2)
+    assert process.is_alive()
+    send(process, signal.SIGINT)
+    before = time.monotonic()
+    assert ended(process, tmp_path)
+    assert time.monotonic() - before < 5
+    assert read_state(run).status == "running"  # killed, and can be resumed
+
+
+def test_a_run_is_stopped_and_saved_by_sigterm(tmp_path: Path) -> None:
+    process, runs = start(tmp_path, "--start")
+    run = checkpoint(runs, process).parent
+    send(process, signal.SIGTERM)
+    assert ended(process, tmp_path)
+    assert read_state(run).status == "stopped"
+
+
+def test_a_window_that_is_closed_before_it_is_complete_stays_closed(
+    qtbot: QtBot, tmp_path: Path, settings: Settings
+) -> None:
+    window = MainWindow(small_experiment(), tmp_path / "runs", settings)
+    window.show()
+    window.begin()
+    window.closing.start()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
+    qtbot.wait(300)
+    assert not window.session.live
+    window.deleteLater()
