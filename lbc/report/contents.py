@@ -122,6 +122,8 @@ def _read_layers(path: Path, cancel: threading.Event | None) -> tuple[LayerSumma
         return ()
     try:
         replay = Replay(path)
+        if replay.damage:
+            raise ReportError(replay.damage)
         layers = range(len(replay.layers))
         return tuple(summarise_layer(replay, at, _moments(replay, cancel)) for at in layers)
     except ValueError as error:

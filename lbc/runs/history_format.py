@@ -64,9 +64,14 @@ class Frame:
 
 
 def header(layers: Sequence[LayerInfo]) -> bytes:
-    """The first line of a history."""
+    """The first line of a history; ``check`` is absent in those of 0.1.0."""
     described = [{"name": at.name, "shape": at.shape, "pattern": str(at.pattern)} for at in layers]
-    return (json.dumps({"version": VERSION, "layers": described}) + "\n").encode()
+    document = {"version": VERSION, "layers": described, "check": _header_check(described)}
+    return (json.dumps(document) + "\n").encode()
+
+
+def _header_check(described: object) -> int:
+    return zlib.crc32(json.dumps(described).encode())
 
 
 def read_layers(path: Path) -> tuple[LayerInfo, ...]:
@@ -94,6 +99,25 @@ def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
         file.seek(0)
         file.readline(HEADER_LIMIT)
         return list(_frames(file, len(layers), size))
+
+
+def is_damaged_after(path: Path, frames: Sequence[Frame]) -> bool:
+    """Whether the frame that follows ``frames`` is damaged, and not only cut off or being written.
+
+    Raises ValueError if ``path`` is no history.
+    """
+    with path.open("rb") as file:
+        layers = _layers(file.readline(HEADER_LIMIT), path)
+        if frames:
+            file.seek(frames[-1].end)
+        size = _HEAD.size + len(layers) * RECORD.itemsize
+        found = file.read(size)  # in one piece: another process may be writing
+    if len(found) < size or not any(found):
+        return False  # a power failure may leave zeros
+    head, index = found[: _HEAD.size], found[_HEAD.size :]
+    index_size, body_size, checksum, epoch = _HEAD.unpack(head)
+    as_written = (len(index), int(_sizes(np.frombuffer(index, RECORD)).sum()), _check(epoch, index))
+    return (index_size, body_size, checksum) != as_written
 
 
 def encode_frame(epoch: float, coded: Sequence[tuple[Coded, int, bytes]]) -> bytes:
@@ -201,6 +225,14 @@ def _check(epoch: float, index: bytes) -> int:
     return zlib.crc32(index, zlib.crc32(struct.pack("<d", epoch)))
 
 
+def _sizes(records: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Bytes of the parts of each layer."""
+    sizes = np.zeros(len(records), np.int64)
+    for key in ("winners", "bits", "scores"):
+        sizes += records[key]
+    return sizes
+
+
 def _equal(one: Frame, other: Frame) -> bool:
     same = (one.epoch, one.end) == (other.epoch, other.end)
     return same and np.array_equal(one.records, other.records)
@@ -218,9 +250,7 @@ def _frames(file: IO[bytes], layers: int, size: int) -> Iterator[Frame]:
         if _check(epoch, index) != checksum:
             return
         records = np.frombuffer(index, RECORD)
-        sizes = np.zeros(layers, np.int64)
-        for key in ("winners", "bits", "scores"):
-            sizes += records[key]
+        sizes = _sizes(records)
         if int(sizes.sum()) != body_size:
             return
         starts = start + np.cumsum(sizes) - sizes
@@ -232,10 +262,12 @@ def _layers(line: bytes, path: Path) -> tuple[LayerInfo, ...]:
     try:
         document = json.loads(line)
         version = document["version"]
+        if document.get("check", check := _header_check(document["layers"])) != check:
+            raise ValueError("the layers are not those that were written")
         if version == VERSION:
             return tuple(_layer(at) for at in document["layers"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a score history: its first line is not one.") from error
+        raise ValueError(f"{path} is not a score history, or damaged in its first line.") from error
     raise ValueError(
         f"{path} is a score history of version {version!r}, as its first line says, and this "
         f"program reads version {VERSION}: open it with the program that wrote it, or train again."

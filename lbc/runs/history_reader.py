@@ -18,6 +18,7 @@ from lbc.runs.history_format import (
     Frame,
     RecordedScores,
     first_part,
+    is_damaged_after,
     read_frames,
     read_layers,
     read_scores,
@@ -64,6 +65,8 @@ class Replay:
         self.moments: tuple[MomentInfo, ...] = ()
         self.restarts = 0
         """How often the run has withdrawn moments that were known."""
+        self.damage = ""
+        """A sentence if moments cannot be read because the file is damaged."""
         self.refresh()
 
     def refresh(self) -> bool:
@@ -72,6 +75,10 @@ class Replay:
         ``moments`` is replaced, never changed. Raises ValueError or OSError if the file is missing.
         """
         frames = read_frames(self.path, self._frames)
+        self.damage = ""
+        if is_damaged_after(self.path, frames):
+            last = f"after epoch {frames[-1].epoch:g}" if frames else "from the first moment on"
+            self.damage = f"{self.path} is damaged: its moments {last} cannot be read."
         known = len(self._frames)
         if known and (len(frames) < known or frames[known - 1] is not self._frames[-1]):
             known = 0  # the run was resumed from an earlier moment

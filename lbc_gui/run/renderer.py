@@ -131,6 +131,8 @@ class Renderer:
                     raise
                 return  # the trainer has not written it yet
         self._replay = replay
+        if replay.damage:
+            self.broker.report(Failed(replay.damage))
         if grown:
             self.broker.drawn.moments.put(replay.moments)
 

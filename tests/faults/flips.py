@@ -31,9 +31,13 @@ def _checkpoint(file: Path) -> object:
 
 def _history(file: Path) -> object:
     replay = Replay(file)
-    # Moments from a damaged one on are not read: none may be left.
-    first = [replay.layer(info.name, 0) for info in replay.layers] if replay.moments else []
-    return [moment.mask.tolist() for moment in first]
+    if replay.damage:
+        raise ValueError(replay.damage)
+    read = [
+        replay.layer(info.name, at) for info in replay.layers for at in range(len(replay.moments))
+    ]
+    raw = [None if moment.raw is None else moment.raw.tolist() for moment in read]
+    return replay.layers, replay.moments, raw, [moment.mask.tolist() for moment in read]
 
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -56,7 +56,9 @@ def test_a_damaged_index_ends_the_history_and_a_damaged_part_is_told(tmp_path: P
     whole, frames = path.read_bytes(), read_frames(path)
     for place, left in [(frames[1].begin + 20, 1), (frames[2].begin + 30, 2)]:
         path.write_bytes(flipped(whole, place))
-        assert len(Replay(path).moments) == left
+        damaged = Replay(path)
+        assert len(damaged.moments) == left
+        assert f"is damaged: its moments after epoch {left - 1} cannot be read" in damaged.damage
     path.write_bytes(flipped(whole, int(frames[1].starts[1])))
     replay = Replay(path)
     assert len(replay.moments) == 3
@@ -67,8 +69,45 @@ def test_a_damaged_index_ends_the_history_and_a_damaged_part_is_told(tmp_path: P
             replay.layer("1", k)
 
 
-def flipped(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
+def test_every_bit_of_the_frames_heads_and_of_the_first_line_counts(tmp_path: Path) -> None:
+    sparsifier, infos = searched("2:4")
+    path = tmp_path / "scores.history"
+    writer = HistoryWriter(path, infos, 2)
+    for epoch in range(2):
+        disturb(sparsifier)
+        writer.append(epoch, sparsifier)
+    writer.close()
+    whole, frames = path.read_bytes(), read_frames(path)
+    bodies = [int(frame.starts[0]) for frame in frames]
+    protected = [*range(frames[0].begin), *range(frames[0].begin, bodies[0])]
+    protected += range(frames[1].begin, bodies[1])
+    layers, moments = Replay(path).layers, Replay(path).moments
+    for bit in (8 * byte + k for byte in protected for k in range(8)):
+        path.write_bytes(flipped(whole, bit // 8, 1 << bit % 8))
+        try:
+            replay = Replay(path)
+        except ValueError:
+            continue
+        assert replay.damage or (replay.layers, replay.moments) == (layers, moments), bit
+
+
+def test_a_frame_that_is_being_written_is_no_damage(tmp_path: Path) -> None:
+    sparsifier, infos = searched("2:4")
+    path = tmp_path / "scores.history"
+    writer = HistoryWriter(path, infos, 2)
+    writer.append(0, sparsifier)
+    writer.append(1, sparsifier)
+    writer.close()
+    whole, second = path.read_bytes(), read_frames(path)[1].begin
+    for end in range(second, len(whole), 7):
+        for tail in (b"", bytes(len(whole) - end)[:1000] if end == second else b""):
+            path.write_bytes(whole[:end] + tail)
+            replay = Replay(path)
+            assert len(replay.moments) == 1 and not replay.damage
+
+
+def flipped(data: bytes, place: int, bits: int = 0xFF) -> bytes:
+    return data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
 
 
 @pytest.mark.parametrize("pattern", ["2:4", "4:16"])

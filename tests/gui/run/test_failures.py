@@ -89,6 +89,20 @@ def test_a_damaged_byte_in_the_history_costs_the_pictures_that_need_it_only(
     assert not window.message.isVisible()
 
 
+def test_a_history_that_ends_in_damage_is_told(
+    qtbot: QtBot, open_window: Open, tmp_path: Path
+) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    assert window.session.folder is not None
+    folder = Path(shutil.copytree(window.session.folder, tmp_path / "damaged"))
+    content = bytearray((folder / FILE).read_bytes())
+    content[Replay(folder)._frames[2].begin] ^= 1
+    (folder / FILE).write_bytes(content)
+    window.session.open(open_run(folder))
+    told(qtbot, window, f"{FILE} is damaged: its moments after epoch")
+    assert len(window.view_state.view.moments) == 2
+
+
 def test_a_run_folder_that_is_deleted_is_told_and_another_run_can_be_opened(
     qtbot: QtBot, open_window: Open, tmp_path: Path
 ) -> None:
