@@ -866,7 +866,7 @@ class Timer:
         while (made < calls or elapsed < seconds) and elapsed < 5 * seconds:
             elapsed += self.once() * self.count
             made += self.count
-        calls = min(MAX_CALLS[self.device.type], round(SAMPLE_SECONDS * made / elapsed))
+        calls = min(MAX_CALLS[self.device.type], round(SAMPLE_SECONDS * made / max(elapsed, 1e-9)))
         self.count = max(len(self.outs), calls)
         if self.mode == "graph":
             self.way.prepare()

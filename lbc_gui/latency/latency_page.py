@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.atomic import write_atomically
+from lbc.files.printable import printable
 from lbc.files.resources import resource
 from lbc.latency.files import as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
@@ -301,4 +302,5 @@ def _recorded() -> list[Path]:
 def _from_file(measurement: Measurement, path: Path) -> Measurement:
     """Named after the file where it is nameless: what was "this machine" need not be this one."""
     nameless = measurement.source in (HERE.name, "imported")
-    return measurement.model_copy(update={"source": path.name}) if nameless else measurement
+    name = printable(path.name)
+    return measurement.model_copy(update={"source": name}) if nameless else measurement

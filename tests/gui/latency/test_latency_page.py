@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.latency.request_bar import HERE_GPU, RUN, SERVER, TYPED
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment
+from tests.latency.conftest import STREAMS
 from tests.latency.made_up_worker import write_worker
 
 Open = Callable[..., MainWindow]
@@ -256,6 +258,19 @@ def test_names_from_files_are_shown_as_written(
     assert "&lt;img" in page.plots.latency._key.text()
     tip = str(page.cases.data(page.cases.index(0, 0), Qt.ItemDataRole.ToolTipRole))
     assert "&lt;img" in tip
+
+
+def test_a_file_whose_name_is_no_text_can_be_opened_and_exported(
+    page: LatencyPage, tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(b"gpu-\xff.ndjson")
+    path.write_text((STREAMS / "h100-synthetic.ndjson").read_text())
+    page.open_files([path])
+    assert "gpu-\\udcff.ndjson" in page.measurements.item(0).text()
+    for name in ("one.json", "one.csv"):
+        page.save_file(tmp_path / name)
+    assert load_measurements(tmp_path / "one.json") == page.measurements.all
+    assert "gpu-\\udcff.ndjson" in (tmp_path / "one.csv").read_text()
 
 
 def test_a_command_to_paste_needs_no_hosts_name(page: LatencyPage) -> None:
