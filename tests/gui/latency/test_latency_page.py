@@ -273,6 +273,23 @@ def test_a_file_whose_name_is_no_text_can_be_opened_and_exported(
     assert "gpu-\\udcff.ndjson" in (tmp_path / "one.csv").read_text()
 
 
+def test_the_card_shows_the_range_of_clocks_and_where_none_were_read(
+    page: LatencyPage, qtbot: QtBot, tmp_path: Path
+) -> None:
+    play(page, tmp_path, 2)
+    finished(page, qtbot)
+    (measurement,) = page.measurements.all
+    clocks = (
+        {"readings": 3.0, "clocks_sm": 1700.0, "clocks_sm_min": 1500.0, "clocks_sm_max": 1980.0},
+        {"readings": 0.0, "clocks_sm": 1600.0},
+    )
+    results = [one.model_copy(update={"clocks": at})
+               for one, at in zip(measurement.results, clocks, strict=True)]  # fmt: skip
+    page.card.show_measurement(measurement.model_copy(update={"results": tuple(results)}))
+    assert "clock 1500–1980 MHz" in page.card.text
+    assert "No clocks were read during the samples of layer 1." in page.card.text
+
+
 def test_a_command_to_paste_needs_no_hosts_name(page: LatencyPage) -> None:
     said: list[str] = []
     page.said.connect(said.append)
