@@ -23,7 +23,7 @@ from lbc.files.printable import printable
 from lbc.files.resources import resource
 from lbc.latency.files import as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
-from lbc.latency.place import HERE, command_for_server
+from lbc.latency.place import HERE
 from lbc.latency.run import CaseDone, CaseStarted, LogMessage, Ready, WorkerFailed
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
@@ -106,11 +106,7 @@ class LatencyPage(QWidget):
             self.failed.emit(problem.message, problem.details)
             return
         what = "processor" if request.device == "cpu" else "GPU"
-        lines = [
-            command_for_server(request.job(dtype, backend), f"latency-{dtype}-{backend}.ndjson")
-            for dtype in request.dtypes
-            for backend in request.backends
-        ]
+        lines = request.commands()
         QGuiApplication.clipboard().setText("\n".join(lines))
         self.said.emit(
             f"Copied: {len(lines)} line(s) that measure the {what} of the machine into whose shell "
