@@ -103,7 +103,6 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
 
 def _run(options: argparse.Namespace, errors: Console) -> int:
-    from lbc.latency.place import command_for_server
     from lbc.latency.table import print_measurement
 
     for path in filter(None, (options.json, options.csv)):
@@ -111,10 +110,7 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
             raise ValueError(f"{path} cannot be written: the folder {path.parent} does not exist.")
     request = _request(options, _cases(options, errors))
     if options.print_command:
-        for dtype in request.dtypes:
-            for backend in request.backends:
-                job, result = request.job(dtype, backend), f"latency-{dtype}-{backend}.ndjson"
-                print(command_for_server(job, result, options.python or "python3"))
+        print(*request.commands(options.python or "python3"), sep="\n")
         return DONE
     view = _TerminalView(errors, options.json, strict=bool(options.backend))
     measurements = view.measure(request)

@@ -138,7 +138,7 @@ def parse_output(
 def new_measurement(hello: Hello, source: str) -> Measurement:
     """Return a measurement without results for the worker that sent ``hello``."""
     return Measurement(
-        source=source,
+        source=printable(source),
         time=hello.time or time.time(),
         device=hello.device,
         backend=hello.backend,

@@ -40,7 +40,7 @@ class Place:
     python: str = ""
 
     def __post_init__(self) -> None:
-        if self.host.startswith("-") or any(character.isspace() for character in self.host):
+        if self.host.startswith("-") or " " in self.host or not self.host.isprintable():
             raise ValueError(
                 f"{self.host!r} is not a host: write it as for ssh, such as user@server."
             )

@@ -117,7 +117,7 @@ class WorkerProcess:
             self._process.returncode,
             printable("".join(list(self._errors)[-1:]).strip()),
         )
-        host, python = self._place.name, self._place.python or "python3"
+        host, python = self._place.name, printable(self._place.python or "python3")
         if had_started:
             how = f"was killed (signal {-status})" if status < 0 else f"died ({reason or status})"
             return Ended(how="failed", kind="died", message=f"The worker {how}.")

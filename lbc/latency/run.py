@@ -21,7 +21,7 @@ from lbc.latency.answers import (
 )
 from lbc.latency.cases import Case
 from lbc.latency.measurement import Backend, Dtype, Measurement, MeasurementError, Result
-from lbc.latency.place import HERE, Place
+from lbc.latency.place import HERE, Place, command_for_server
 from lbc.latency.process import WorkerProcess
 
 RECOVERIES = 3
@@ -83,6 +83,16 @@ class Request:
             "keep": uuid.uuid4().hex if self.place.remote else None,
             **more,
         }
+
+    def commands(self, python: str = "python3") -> list[str]:
+        """Return a shell line for each dtype and backend, to paste on a server."""
+        return [
+            command_for_server(
+                self.job(dtype, backend), f"latency-{dtype}-{backend}.ndjson", python
+            )
+            for dtype in self.dtypes
+            for backend in self.backends
+        ]
 
     @classmethod
     def for_device(cls, cases: Sequence[Case], device: str, **more: Any) -> Request:

@@ -29,7 +29,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -297,13 +297,10 @@ def describe_device(torch: Any, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
+    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
 
 
@@ -545,6 +542,13 @@ class Way:
     values: dict[str, Any] = field(default_factory=dict)
 
 
+def make_way(
+    name: str, call: Callable[..., Any], operands: Iterable[tuple[Any, ...]], **more: Any
+) -> Way:
+    """Return a way whose calls apply ``call`` to each set of operands."""
+    return Way(name, [partial(call, *one) for one in operands], **more)
+
+
 def build_ways(
     torch: Any, job: dict[str, Any], ops: Operands, found: dict[str, int],
     refused: list[dict[str, str]],
@@ -604,18 +608,13 @@ def cpu_builders(torch: Any, job: dict[str, Any], ops: Operands) -> dict[str, Ca
 
 
 def dense_linear(torch: Any, ops: Operands) -> Way:
-    linear = torch.nn.functional.linear
-    return Way("dense", [partial(linear, x, w) for x, w in ops.pairs], dense=True)
+    return make_way("dense", torch.nn.functional.linear, ops.pairs, dense=True)
 
 
 def masked(torch: Any, ops: Operands) -> Way:
     """The mask is applied in every call, as in training."""
     linear = torch.nn.functional.linear
-
-    def call(x: Any, w: Any) -> Any:
-        return linear(x, w * ops.mask)
-
-    return Way("masked dense", [partial(call, x, w) for x, w in ops.pairs])
+    return make_way("masked dense", lambda x, w: linear(x, w * ops.mask), ops.pairs)
 
 
 def torch_sparse(ops: Operands, layout: str, max_seconds: float) -> Way:
@@ -625,9 +624,8 @@ def torch_sparse(ops: Operands, layout: str, max_seconds: float) -> Way:
     if layout == "COO" and ops.dtype.itemsize < 4:
         raise RefusedError("torch COO", "torch accumulates in 16 bits, which is too imprecise.")
     weights = sparse_weights(ops, layout, max_seconds)
-    calls = [partial(spmm, x, w) for x, w in zip(ops.x, weights, strict=True)]
     values = {"bytes": kept * ops.dtype.itemsize + index_bytes}
-    return Way(f"torch {layout}", calls, values=values)
+    return make_way(f"torch {layout}", spmm, zip(ops.x, weights, strict=True), values=values)
 
 
 def spmm(x: Any, w: Any) -> Any:
@@ -660,23 +658,18 @@ def dense_gpu(torch: Any, ops: Operands, library: str) -> Way:
         return int8_dense(torch, ops, library)
     prepare = partial(torch.backends.cuda.preferred_blas_library, library.lower())
     prepare()
-    linear = torch.nn.functional.linear
-    return Way(library, [partial(linear, x, w) for x, w in ops.pairs], dense=True, prepare=prepare)
+    return make_way(library, torch.nn.functional.linear, ops.pairs, dense=True, prepare=prepare)
 
 
 def int8_dense(torch: Any, ops: Operands, library: str) -> Way:
     """torch's int8 product, padded to what it takes: 17 rows or more, multiples of 8 otherwise."""
     n, m, k = (ops.case[side] for side in "nmk")
     rows, columns = 32 - n if n <= 16 else 0, -k % 8
-
-    def call(x: Any, w: Any) -> Any:
-        return torch._int_mm(pad(torch, x, rows, columns), w)
-
-    weights = [pad(torch, w, -m % 8, columns).t() for w in ops.w]
-    calls = [partial(call, x, w) for x, w in zip(ops.x, weights, strict=True)]
     padded = (n + rows, m + -m % 8, k + columns)
     note = "padded to {}×{}×{} (tokens, outputs, inputs)".format(*padded)
-    return Way(library, calls, dense=True, values={"note": note} if padded != (n, m, k) else {})
+    pairs = [(x, pad(torch, w, -m % 8, columns).t()) for x, w in ops.pairs]
+    return make_way(library, lambda x, w: torch._int_mm(pad(torch, x, rows, columns), w), pairs,
+                dense=True, values={"note": note} if padded != (n, m, k) else {})  # fmt: skip
 
 
 def compiled(torch: Any, ops: Operands) -> Way:
@@ -686,8 +679,7 @@ def compiled(torch: Any, ops: Operands) -> Way:
     prepare()
     linear = torch.compile(torch.nn.functional.linear, mode="max-autotune-no-cudagraphs")
     linear(ops.x[0], ops.w[0])
-    calls = [partial(linear, x, w) for x, w in ops.pairs]
-    return Way("max-autotune", calls, dense=True, prepare=prepare)
+    return make_way("max-autotune", linear, ops.pairs, dense=True, prepare=prepare)
 
 
 def semi_structured_weights(backend: str, ops: Operands, count: int) -> list[Any]:
@@ -711,30 +703,24 @@ def semi_structured(torch: Any, backend: str, ops: Operands) -> Way:
         "bytes": sum(part.nbytes for part in parts if part is not None),
     }
     if ops.dtype == torch.int8:  # the layer's output would be int8 and saturate
-        packed = [(w.packed, w.meta) for w in weights]
-        calls = [product(torch, ops, *w, x) for x, w in zip(ops.x, packed, strict=True)]
-        return Way(name, calls, values=values)
-
-    def call(x: Any, w: Any) -> Any:
-        return torch.nn.functional.linear(pad(torch, x, 0, ops.k_pad), w)
-
-    calls = [partial(call, x, w) for x, w in zip(ops.x, weights, strict=True)]
-    return Way(name, calls, values=values)
+        packed = [(x, w.packed, w.meta) for x, w in zip(ops.x, weights, strict=True)]
+        return make_way(name, partial(product, torch, ops), packed, values=values)
+    pairs = zip(ops.x, weights, strict=True)
+    return make_way(name, partial(padded_linear, torch, ops), pairs, values=values)
 
 
-def product(torch: Any, ops: Operands, packed: Any, meta: Any, x: Any, **algorithm: int) -> Call:
-    """Return a call of the library's product; int8 gives int32, so that sums do not saturate."""
-    rows, out = -x.shape[0] % ops.row_multiple, ops.out_type
+def padded_linear(torch: Any, ops: Operands, x: Any, w: Any) -> Any:
+    return torch.nn.functional.linear(pad(torch, x, 0, ops.k_pad), w)
 
-    def call() -> Any:
-        wide = pad(torch, x, rows, ops.k_pad).t()
-        if ops.backend == "cutlass":
-            return torch._sparse_semi_structured_mm(packed, meta, wide, out_dtype=out).t()
-        return torch._cslt_sparse_mm(
-            packed, wide, out_dtype=out, transpose_result=True, **algorithm
-        )
 
-    return call
+def product(
+    torch: Any, ops: Operands, x: Any, packed: Any, meta: Any = None, **algorithm: int
+) -> Any:
+    """Return the library's product; int8 gives int32, so that sums do not saturate."""
+    wide, out = pad(torch, x, -x.shape[0] % ops.row_multiple, ops.k_pad).t(), ops.out_type
+    if ops.backend == "cutlass":
+        return torch._sparse_semi_structured_mm(packed, meta, wide, out_dtype=out).t()
+    return torch._cslt_sparse_mm(packed, wide, out_dtype=out, transpose_result=True, **algorithm)
 
 
 def find_algorithm(torch: Any, job: dict[str, Any], case: dict[str, Any]) -> dict[str, int]:
@@ -776,27 +762,20 @@ def settable(torch: Any, ops: Operands, found: dict[str, int]) -> dict[str, dict
 
 def with_algorithm(torch: Any, ops: Operands, name: str, values: dict[str, Any]) -> Way:
     """cuSPARSELt's product with a given algorithm."""
-    packed = [torch._cslt_compress(ops.padded_weight(i)) for i in range(len(ops.w))]
-    calls = [product(torch, ops, w, None, x, **values["algorithm"])
-             for x, w in zip(ops.x, packed, strict=True)]  # fmt: skip
-    return Way(name, calls, values=values)
+    pairs = [(x, torch._cslt_compress(ops.padded_weight(i))) for i, x in enumerate(ops.x)]
+    return make_way(name, partial(product, torch, ops, **values["algorithm"]), pairs, values=values)
 
 
 def dense_conv(torch: Any, ops: Operands, name: str) -> Way:
     """torch's convolution, the baseline of the unfolded product."""
     torch.backends.cudnn.benchmark = True
-    calls = [
-        partial(ops.convolve, image, ops.filters(index)) for index, image in enumerate(ops.images())
-    ]
-    return Way(name, calls, dense=True, values={"unfolded": True})
+    pairs = [(image, ops.filters(index)) for index, image in enumerate(ops.images())]
+    return make_way(name, ops.convolve, pairs, dense=True, values={"unfolded": True})
 
 
 def unfolded_two_four(torch: Any, backend: str, ops: Operands) -> Way:
-    def call(flat: Any, weight: Any) -> Any:
-        return torch.nn.functional.linear(pad(torch, flat, 0, ops.k_pad), weight)
-
     weights = semi_structured_weights(backend, ops, len(ops.w))
-    return unfolded(torch, ops, "unfold + 2:4", weights, call)
+    return unfolded(torch, ops, "unfold + 2:4", weights, partial(padded_linear, torch, ops))
 
 
 def unfolded_csr(torch: Any, ops: Operands, max_seconds: float) -> Way:
@@ -820,7 +799,7 @@ def unfolded(
         return product(patches.permute(0, 1, 2, 4, 5, 3).reshape(-1, ops.case["k"]), weight)
 
     pairs = zip(ops.images(), weights, strict=True)
-    return Way(name, [partial(call, *pair) for pair in pairs], values={"unfolded": True})
+    return make_way(name, call, pairs, values={"unfolded": True})
 
 
 # -- timing ---------------------------------------------------------------------------------------
@@ -884,7 +863,7 @@ class Timer:
         while (made < calls or elapsed < seconds) and elapsed < 5 * seconds:
             elapsed += self.once() * self.count
             made += self.count
-        calls = min(MAX_CALLS[self.device.type], round(SAMPLE_SECONDS * made / elapsed))
+        calls = min(MAX_CALLS[self.device.type], round(SAMPLE_SECONDS * made / max(elapsed, 1e-9)))
         self.count = max(len(self.outs), calls)
         if self.mode == "graph":
             self.way.prepare()

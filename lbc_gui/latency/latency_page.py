@@ -19,10 +19,11 @@ from PySide6.QtWidgets import (
 from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.atomic import write_atomically
+from lbc.files.printable import printable
 from lbc.files.resources import resource
 from lbc.latency.files import as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
-from lbc.latency.place import HERE, command_for_server
+from lbc.latency.place import HERE
 from lbc.latency.run import CaseDone, CaseStarted, LogMessage, Ready, WorkerFailed
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
@@ -105,11 +106,7 @@ class LatencyPage(QWidget):
             self.failed.emit(problem.message, problem.details)
             return
         what = "processor" if request.device == "cpu" else "GPU"
-        lines = [
-            command_for_server(request.job(dtype, backend), f"latency-{dtype}-{backend}.ndjson")
-            for dtype in request.dtypes
-            for backend in request.backends
-        ]
+        lines = request.commands()
         QGuiApplication.clipboard().setText("\n".join(lines))
         self.said.emit(
             f"Copied: {len(lines)} line(s) that measure the {what} of the machine into whose shell "
@@ -301,4 +298,5 @@ def _recorded() -> list[Path]:
 def _from_file(measurement: Measurement, path: Path) -> Measurement:
     """Named after the file where it is nameless: what was "this machine" need not be this one."""
     nameless = measurement.source in (HERE.name, "imported")
-    return measurement.model_copy(update={"source": path.name}) if nameless else measurement
+    name = printable(path.name)
+    return measurement.model_copy(update={"source": name}) if nameless else measurement

@@ -109,6 +109,7 @@ def test_results_are_printed_if_files_cannot_be_written(
         (("show", "/no/such\x1b[31m:smile:"), "/no/such\\x1b[31m:smile: cannot be read"),
         (("show", "/no/such/file"), "cannot be read (No such file"),
         (("probe", "--host=-oProxyCommand=x"), "is not a host"),
+        (("probe", "--host", "gpu\udcff"), "'gpu\\udcff' is not a host"),
         (("probe", "--device", "tpu"), "'tpu' is not a device: write cuda, cuda:1 or cpu."),
         ((*CPU_RUN, "8", "--dtype", "int8"), "A CPU supports float32, bfloat16, not int8."),
         (("run", "--dtype", "float32"), "2:4 on a GPU supports float16, bfloat16, int8, not"),

@@ -13,6 +13,7 @@ from lbc.latency.answers import parse_output
 from lbc.latency.explanation import explain
 from lbc.latency.measurement import Device, Measurement, Mode, Ratio, Refused, Result, Time
 from lbc.latency.network import estimate
+from lbc.latency.table import detail_lines
 from tests.latency.conftest import stream
 
 (RECORDED,) = parse_output(stream("h100-synthetic").splitlines())[0]
@@ -156,6 +157,14 @@ def test_a_cpu_has_no_2_4_instructions() -> None:
     text = explanation(result_of(*times), device, backend="cpu", dtype="float32")
     assert text.startswith("CPUs have no 2:4 instructions")
     assert "masked dense 0.50×" in text
+
+
+def test_a_case_s_details_tell_what_its_ways_did() -> None:
+    best = time_of("cuSPARSELt best", 590.0, sustained_us=640.0, note="the search found split_k 1")
+    (_, dense, sparse) = detail_lines(result_of(DENSE, best))
+    assert "without pauses" not in dense
+    assert "640.0 µs without pauses" in sparse
+    assert sparse.endswith("the search found split_k 1")
 
 
 # -- the whole network ----------------------------------------------------------------------------

@@ -8,44 +8,20 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QLabel, QPushButton
+from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from lbc.files.resources import resource
-from lbc.latency.cases import Case
 from lbc.latency.files import load_measurements, save_measurements
-from lbc.latency.place import Place
-from lbc.latency.run import Request
 from lbc_gui.latency.cases_table import HEADERS, CasesTable
 from lbc_gui.latency.latency_page import LatencyPage
 from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.latency.request_bar import HERE_GPU, RUN, SERVER, TYPED
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment
-from tests.latency.made_up_worker import write_worker
+from tests.gui.latency.conftest import finished, play
 
 Open = Callable[..., MainWindow]
-
-
-@pytest.fixture
-def page(qtbot: QtBot) -> LatencyPage:
-    page = LatencyPage(small_experiment, lambda: None)
-    qtbot.addWidget(page)
-    page.resize(1280, 700)
-    page.show()
-    return page
-
-
-def play(page: LatencyPage, folder: Path, count: int, pause: float = 0.0) -> None:
-    """Measure with a process that makes its figures up."""
-    cases = [Case(f"layer {at}", 4096, 64 << at % 8, 4096) for at in range(count)]
-    place = Place(python=str(write_worker(folder, pause)))
-    request = Request.for_device(cases, "cuda", place=place, backends=("cusparselt",))
-    page.measuring.start(lambda: Prepared(request, (("head", "the classifier"),)))
-
-
-def finished(page: LatencyPage, qtbot: QtBot) -> None:
-    qtbot.waitUntil(lambda: not page.measuring.running, timeout=SECONDS)
 
 
 def table_of(page: LatencyPage) -> CasesTable:
@@ -224,40 +200,6 @@ def test_the_command_for_a_server_is_one_line_each(page: LatencyPage) -> None:
     assert all("python3 -c" in line and "latency-bfloat16-" in line for line in lines)
 
 
-def test_missing_data_are_told_by_measure_and_copy_command(qtbot: QtBot) -> None:
-    missing = small_experiment(data={"name": "cifar10", "folder": "/no/such"})
-    page = LatencyPage(lambda: missing, lambda: None)
-    qtbot.addWidget(page)
-    for command in (page.copy_command, page.measure):
-        with qtbot.waitSignal(page.failed, timeout=SECONDS) as failed:
-            command()
-        sentence, details = failed.args
-        assert sentence.startswith("/no/such is not a folder")
-        assert details == ""
-    finished(page, qtbot)
-
-
-def test_names_from_files_are_shown_as_written(
-    page: LatencyPage, qtbot: QtBot, tmp_path: Path
-) -> None:
-    play(page, tmp_path, 3)
-    finished(page, qtbot)
-    name = "<img src='file:/dev/zero'><b>"
-    (measurement,) = page.measurements.all
-    device = measurement.device.model_copy(update={"name": name})
-    results = [one.model_copy(update={"name": name}) for one in measurement.results]
-    hostile = {"source": name, "device": device, "results": tuple(results)}
-    page.measurements.add([measurement.model_copy(update=hostile)])
-    for widget in page.findChildren(QLabel):
-        if "<img" in widget.text():
-            assert widget.textFormat() == Qt.TextFormat.PlainText
-    assert name in page.measurements.item(1).text()
-    assert "&lt;img" in page.card.text
-    assert "&lt;img" in page.plots.latency._key.text()
-    tip = str(page.cases.data(page.cases.index(0, 0), Qt.ItemDataRole.ToolTipRole))
-    assert "&lt;img" in tip
-
-
 def test_a_command_to_paste_needs_no_hosts_name(page: LatencyPage) -> None:
     said: list[str] = []
     page.said.connect(said.append)
@@ -289,22 +231,6 @@ def test_devices_with_the_same_cases_are_drawn_side_by_side(
     page.measurements.item(0).setCheckState(Qt.CheckState.Unchecked)
     page.plots.show_measurements(page.measurements.drawn)
     assert "cuSPARSELt best" in page.plots.latency._key.text(), "alone it shows every way"
-
-
-def test_a_long_name_below_the_bars_keeps_what_tells_layers_apart(
-    page: LatencyPage, qtbot: QtBot, tmp_path: Path
-) -> None:
-    play(page, tmp_path, 12)
-    finished(page, qtbot)
-    (measurement,) = page.measurements.all
-    results = [
-        one.model_copy(update={"name": f"backbone.stages.{one.index}.mlp.{one.index}"})
-        for one in measurement.results
-    ]
-    page.measurements.grow(measurement.model_copy(update={"results": tuple(results)}))
-    page.plots.show_measurements(page.measurements.drawn)
-    (ticks,) = page.plots.latency.plot.getAxis("bottom")._tickLevels
-    assert [text.strip().rpartition(".")[2] for _, text in ticks] == [str(at) for at in range(12)]
 
 
 def test_the_table_fits_its_room_and_its_sentences_take_more_lines(
