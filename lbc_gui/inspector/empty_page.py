@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 TEXT = (
     "<p><b>Which N:M does a checkpoint obey?</b></p>"
-    "<p>Open a .safetensors, .pt, .pth or .onnx file, or drop one anywhere on this window;<br>"
+    "<p>Open a file of torch, safetensors, ONNX or npz, or the index of its shards,<br>"
+    "or drop it, or the folder of the shards, anywhere on this window;<br>"
     "two files dropped together are compared. Code in a file is never run.</p>"
 )
 

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.reader_thread import Opening
 from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.text import plain
 
 DETECTED = "each layer's own"
 PATTERNS = ("2:4", "1:2", "1:4", "4:8", "2:8", "1:8", "8:16", "4:16", "2:16", "1:16")
@@ -39,7 +40,9 @@ class Header(QWidget):
         super().__init__(parent)
         self.pattern: Pattern | None = None
         self.open = push_button(
-            "Open…", "Open a .safetensors, .pt, .pth or .onnx file", self.open_asked
+            "Open…",
+            "Open a file of torch, safetensors, ONNX or npz, or an index of shards",
+            self.open_asked,
         )
         self.compare = push_button(
             "Compare with…", "Open a second checkpoint beside this one", self.compare_asked
@@ -83,7 +86,7 @@ class Header(QWidget):
             text += f"  against  {opening.against.name}"
             tip += f"\nagainst {opening.against}"
         self._files.setText(text)
-        self._files.setToolTip(tip)
+        self._files.setToolTip(plain(tip))
 
     def show_running(self, running: bool) -> None:
         """Show the progress and its button while something is read."""

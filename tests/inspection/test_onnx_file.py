@@ -93,6 +93,7 @@ def test_constants_are_read_and_other_tensors_are_ignored(tmp_path: Path) -> Non
     found = weights(write(tmp_path / "a.onnx", nodes, tensors))
     assert {name: tuple(weight.shape) for name, weight in found.items()} == {
         "stages.1.conv": (4, 8, 3, 3),
+        "batched": (8, 4),
         "q": (4, 4),
         "plain": (4, 4),
         "half": (4, 4),

@@ -12,11 +12,12 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
 from lbc.inspection.picture import BROKEN, KEPT, ONLY_FIRST, ONLY_SECOND, ZERO
+from lbc.inspection.rows import as_floats, weight_rows
 from lbc.pictures.colour_tables import REMOVED_COLOUR
 from lbc_gui.inspector.colours import FIRST, SECOND, difference_table, mask_table, weight_table
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.inspector.layer_view import DIFFERENCE, MASK
-from lbc_gui.inspector.violations_table import MOST_ROWS
+from lbc_gui.inspector.reader_thread import MOST_VIOLATIONS
 from tests.gui.inspector.conftest import HEADERS, Open, choose, column, finished, read, state
 
 
@@ -41,7 +42,7 @@ def test_the_picture_is_the_mask_and_violations_have_their_own_look(
     picture = page.layer.picture
     assert picture is not None
     weight = state()["conv.weight"].movedim(1, -1).reshape(16, -1).numpy()
-    assert np.array_equal(picture.rows, weight)
+    assert np.array_equal(as_floats(weight_rows(picture.weight())), weight)
     assert np.array_equal(picture.codes == ZERO, weight == 0)
     broken = np.zeros_like(weight, dtype=bool)
     start = (1 * 3 + 2) * 16 + 8
@@ -122,7 +123,7 @@ def test_layers_are_held_against_any_pattern(
     assert column(page, "broken") == ["576", "0", ""]
     picture = page.layer.picture
     assert picture is not None and picture.violations is not None
-    assert len(picture.violations) == 576
+    assert picture.violations.count == 576
 
     page.head.patterns.setEditText("2:3")
     page.head.patterns.activated.emit(0)
@@ -147,7 +148,7 @@ def test_many_violations_are_all_counted_and_drawn_and_the_first_are_listed(
     page.head.patterns.activated.emit(0)
     finished(qtbot, page)
     assert column(page, "broken") == ["16,384"]
-    assert page.layer.violations.table.rowCount() == MOST_ROWS
+    assert page.layer.violations.table.rowCount() == MOST_VIOLATIONS
     assert "16,384 of 16,384 blocks keep more than 2" in page.layer._listed.text()
     picture = page.layer.picture
     assert picture is not None and (picture.codes >= BROKEN).all()
@@ -179,11 +180,11 @@ def test_two_checkpoints_are_compared(
     assert column(page, "largest |Δ|")[2] == "other shape"
     assert page.panel.summary.endswith("3 of 3 differ from the other checkpoint.")
     picture = page.layer.picture
-    assert picture is not None and picture.name == "fc" and picture.others is not None
+    assert picture is not None and picture.name == "fc" and picture.other is not None
     assert page.layer.colour.currentText() == DIFFERENCE
     codes = picture.difference
     assert codes is not None
-    one, two = picture.rows != 0, picture.others != 0
+    one, two = (as_floats(weight_rows(at())) != 0 for at in (picture.weight, picture.other))
     assert np.array_equal(codes == ONLY_FIRST, one & ~two)
     assert np.array_equal(codes == ONLY_SECOND, two & ~one)
     assert np.count_nonzero(codes >= ONLY_FIRST) == 2
