@@ -20,6 +20,7 @@ FOLLOWED = {
 }  # fmt: skip
 """Operations that make a weight of constants; none makes much of little."""
 
+QUANTISATION = ("QuantizeLinear", "DequantizeLinear")
 BROADCASTING = {"Add", "Sub", "Mul", "Div", "Where", "Clip"}
 
 LONGEST_CHAIN, MOST_ELEMENTS = 64, 1 << 28
@@ -129,7 +130,9 @@ class Constants:
 
     def _array(self, scope: Scope, name: str) -> np.ndarray[Any, Any]:
         """Compute a constant with onnx's reference implementation. Raises LayerError."""
-        array: np.ndarray[Any, Any] = self._compute(scope, name, {}, [MOST_ELEMENTS])
+        held = sum(prod(at.stored[key].dims) for at, key in self.sources(scope, name))
+        room = min(MOST_ELEMENTS, LONGEST_CHAIN * max(0, held) + LONGEST_CHAIN)
+        array: np.ndarray[Any, Any] = self._compute(scope, name, {}, [room])
         return array
 
     def _compute(
@@ -144,6 +147,11 @@ class Constants:
             result = self._values(found)
         else:
             inputs = {at: self._compute(scope, at, known, left) for at in found.input if at}
+            if found.op_type in QUANTISATION:
+                # One scale for all is often stored as a vector, which onnx takes for one a row.
+                inputs = {
+                    at: one.reshape(()) if one.size == 1 else one for at, one in inputs.items()
+                }
             _check_growth(found.op_type, list(inputs.values()))
             result = self._run(found, inputs, name)
         left[0] -= result.size
@@ -161,10 +169,13 @@ class Constants:
         given = [helper.make_tensor_value_info(at, TensorProto.UNDEFINED, None) for at in inputs]
         made = helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None)
         graph = helper.make_graph([node], "constant", given, [made])
+        version = next((at.version for at in self.opsets if at.domain in ("", "ai.onnx")), 1)
+        if node.op_type in QUANTISATION:  # the reference has these since 19, as they were before
+            version = max(version, 21)
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
-                model = helper.make_model(graph, opset_imports=self.opsets)
+                model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
                 outputs: Any = ReferenceEvaluator(model).run([name], inputs)
                 return np.asarray(outputs[0])
         except Exception as error:  # whatever a node with wrong inputs leads to
