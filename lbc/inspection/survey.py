@@ -218,5 +218,6 @@ def summarise(layers: Sequence[Finding], unjudged: int = 0, pattern: Pattern | N
     text = f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'}: {parts}; {violations}."
     nonfinite = sum(layer.detection.counts.nonfinite > 0 for layer in layers)
     if nonfinite:
-        text += f" {nonfinite} {'has' if nonfinite == 1 else 'have'} NaN or infinite weights."
+        have = "layer has" if nonfinite == 1 else "layers have"
+        text += f" {nonfinite} {have} NaN or infinite weights."
     return text + (f" {unjudged} not judged." if unjudged else "")

@@ -191,7 +191,7 @@ class InspectorPage(QWidget):
         middle.addWidget(self.panel)
         middle.addWidget(self.layer)
         middle.setStretchFactor(1, 1)
-        middle.setSizes([414, 546])
+        middle.setSizes([544, 416])
         middle.setChildrenCollapsible(False)
         self._stack.addWidget(self._empty_page)
         self._stack.addWidget(middle)

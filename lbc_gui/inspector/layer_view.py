@@ -39,6 +39,7 @@ class LayerView(QWidget):
         self._hovered: tuple[int, int] | None = None
         self._title = QLabel()
         self._title.setTextFormat(Qt.TextFormat.PlainText)
+        self._title.setWordWrap(True)
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.colour = QComboBox()
         self.colour.addItems([WEIGHTS, MASK])
@@ -133,7 +134,7 @@ class LayerView(QWidget):
         self._below.setVisible(found is not None and found.count > 0)
         if found is not None and found.count:
             of = picture.codes.size // found.pattern.m
-            blocks = "block keeps" if found.count == 1 else "blocks keep"
+            blocks = "blocks keeps" if found.count == 1 else "blocks keep"
             weights = "weight" if found.pattern.n == 1 else "weights"
             text = f"{found.count:,} of {of:,} {blocks} more than {found.pattern.n} {weights}"
             text += f"; the first {len(found):,} are listed" if len(found) < found.count else ""

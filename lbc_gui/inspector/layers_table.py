@@ -20,7 +20,7 @@ from lbc_gui.inspector.reader_thread import OTHER, ListedTensor, TensorRead
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.table import Column, TableModel, TableView
 
-WIDTHS = (124, 86, 62, 62, 84, 44, 56, 76, 60)
+WIDTHS = (124, 84, 42, 58, 84, 42, 56, 76, 60)
 ALONE, COMPARED = (1, 2, 3, 5), (7, 8)
 """The columns that are hidden while checkpoints are compared, and those shown only then."""
 
@@ -151,7 +151,10 @@ COLUMNS: tuple[Column[LayerRow], ...] = (
         "Output channels × input channels × kernel",
         sort_key=lambda row: row.stored.weights,
     ),
-    Column("type", lambda row: row.stored.dtype, "Type of the stored numbers"),
+    Column(
+        "type", lambda row: row.stored.dtype.replace("float", "f").replace("int", "i"),
+        "Type of the stored numbers",
+    ),
     Column(
         "size", _size_text, "Bytes in the file", number=True,
         sort_key=lambda row: row.stored.bytes,

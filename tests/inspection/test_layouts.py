@@ -392,4 +392,4 @@ def test_weights_that_are_not_finite_are_mentioned(
         save_file({"a.weight": weight.to(dtype)}, tmp_path / "a.safetensors")
         main(["inspect", str(tmp_path / "a.safetensors")])
         out = capsys.readouterr().out
-        assert "3 NaN or infinite" in out and "1 has NaN or infinite weights" in out
+        assert "3 NaN or infinite" in out and "1 layer has NaN or infinite weights" in out
