@@ -173,7 +173,7 @@ def _shards(files: Sequence[Path], listed: Mapping[str, str], part: str) -> Cont
         if name not in tensors:
             where = listed[key]
             fault = f"it is not in {where}" if key in held else f"its shard, {where}, is missing"
-            tensors[name] = unreadable("", (), fault)
+            tensors[name] = unreadable("", (), fault, damaged=True)
     if all(file.suffix == ".safetensors" for file in files):
         tensors = {name: tensors[name] for name in sorted(tensors, key=natural_key)}
     return Content(tensors, metadata)

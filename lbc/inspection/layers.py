@@ -205,7 +205,7 @@ def _bitmask(values: StoredTensor, bits: StoredTensor, stated: StoredTensor) -> 
     (vllm-project/compressed-tensors, compressors/sparse_compressors).
     """
     both = _together(values, bits, stated)
-    if both.problem or prod(stated.shape) > 8:
+    if both.problem or prod(stated.shape) > 8 or not stated.dtype.startswith("int"):
         return replace(both, problem=both.problem or "its shape is damaged")
     try:
         shape = tuple(int(size) for size in stated.read().flatten().tolist())

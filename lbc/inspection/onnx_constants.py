@@ -48,9 +48,11 @@ class Scope:
 
 def scopes(graph: Any, outer: Scope | None = None) -> Iterator[Scope]:
     """A graph and those in the branches and loops of its nodes."""
-    stored = {tensor.name: tensor for tensor in graph.initializer}
+    stored = {str(tensor.name): tensor for tensor in graph.initializer}
     made = {}
     for node in graph.node:
+        if not all(isinstance(at, str) for at in (*node.input, *node.output, node.op_type)):
+            raise DamagedError("has names that are no text: export it again.")
         for output in node.output:
             made[output] = node
         for attribute in node.attribute:

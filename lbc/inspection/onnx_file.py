@@ -94,7 +94,7 @@ def onnx_layers(file: Path) -> Layers:
             if (id(scope), name) not in used:
                 _add_rest(found, name, constants.stored(tensor), scope)
     for tensor in (sparse for scope in (model.graph,) for sparse in scope.sparse_initializer):
-        name = tensor.values.name
+        name = str(tensor.values.name)
         found.others[name] = unreadable("", tuple(tensor.dims), "it is a sparse initializer")
         found.unjudged[name] = found.others[name].problem
     return found

@@ -88,7 +88,8 @@ def _check(
     if name in checkpoint.unjudged:
         if matches(name, globs):
             return LayerReport(name, stored.shape, "dense by design", "skipped on request", None)
-        return LayerReport(name, stored.shape, "not judged", checkpoint.unjudged[name], None)
+        why, damaged = checkpoint.unjudged[name], stored.damaged
+        return LayerReport(name, stored.shape, "not judged", why, None, damaged=damaged)
     try:
         found = survey_layer(checkpoint, name, [pattern.m])
         return _judge(checkpoint, found, pattern, globs)

@@ -39,6 +39,7 @@ class StoredTensor:
     ``dtype`` is torch's name or, if torch has none, the file's; ``bytes`` its size in the file.
     ``problem`` says why it cannot be read, as the end of a sentence, or is empty. ``mapped``: what
     is read lies in the file's own memory, which is safe only until another program shortens it.
+    ``damaged``: the problem is that the file is not what was written.
     """
 
     dtype: str
@@ -47,6 +48,7 @@ class StoredTensor:
     load: Callable[[], Tensor]
     problem: str = ""
     mapped: bool = False
+    damaged: bool = False
 
     @property
     def weights(self) -> int:
@@ -62,13 +64,15 @@ class StoredTensor:
             raise DamagedError(f"it is damaged ({type(error).__name__})") from error
 
 
-def unreadable(dtype: str, shape: Sequence[int], problem: str, size: int = 0) -> StoredTensor:
+def unreadable(
+    dtype: str, shape: Sequence[int], problem: str, size: int = 0, damaged: bool = False
+) -> StoredTensor:
     """A tensor of which only the header can be shown."""
 
     def fail() -> Tensor:
         raise LayerError(problem)
 
-    return StoredTensor(dtype, tuple(shape), size, fail, problem)
+    return StoredTensor(dtype, tuple(shape), size, fail, problem, damaged=damaged)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def tensor_in(
     last = offset + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
     held = extent.size // SIZES[dtype]
     if count and last >= held:
-        return unreadable(dtype, shape, "its data are not all in the file", extent.size)
+        return unreadable(dtype, shape, "its data are not all in the file", extent.size, True)
     # A view with stride 0 can have any size with one stored element, and would fill the memory.
     if count > held:
         problem = "it is an expanded view, larger than its stored data: save a copy of it"

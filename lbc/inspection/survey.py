@@ -162,7 +162,7 @@ def unjudged_tensors(checkpoint: OpenCheckpoint) -> Iterator[Unjudged]:
     """What its header alone says cannot be judged."""
     for name, why in checkpoint.unjudged.items():
         stored = checkpoint.others[name]
-        yield Unjudged(name, stored.shape, stored.dtype, why)
+        yield Unjudged(name, stored.shape, stored.dtype, why, stored.damaged)
 
 
 def reason(error: LayerError) -> str:

@@ -104,7 +104,7 @@ def _resolve(tensor: PickledTensor, extent: Callable[[Storage], Extent | str]) -
         return unreadable(tensor.dtype, tensor.shape, tensor.problem)
     place = extent(tensor.storage)
     if isinstance(place, str):
-        return unreadable(tensor.dtype, tensor.shape, place)
+        return unreadable(tensor.dtype, tensor.shape, place, damaged=True)
     return tensor_in(place, tensor.dtype, tensor.shape, tensor.strides, tensor.offset)
 
 
