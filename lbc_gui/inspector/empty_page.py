@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from lbc_gui.widgets.text import HtmlLabel
 
 TEXT = (
     "<p><b>Which N:M does a checkpoint obey?</b></p>"
@@ -20,7 +22,7 @@ class EmptyPage(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        text = QLabel(TEXT)
+        text = HtmlLabel(TEXT)
         text.setAlignment(Qt.AlignmentFlag.AlignCenter)
         button = QPushButton("Open a checkpoint…")
         button.clicked.connect(self.open_asked)

@@ -7,7 +7,6 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QSizePolicy,
     QSplitter,
     QVBoxLayout,
@@ -23,7 +22,7 @@ from lbc_gui.inspector.reader_thread import LayerPicture
 from lbc_gui.inspector.violations_table import ViolationRow, ViolationsTable
 from lbc_gui.inspector.weight_view import MOST_MARKS, WeightView
 from lbc_gui.widgets.buttons import tool_button
-from lbc_gui.widgets.text import plain
+from lbc_gui.widgets.text import Label, plain
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
 
@@ -37,8 +36,7 @@ class LayerView(QWidget):
         super().__init__(parent)
         self.picture: LayerPicture | None = None
         self._hovered: tuple[int, int] | None = None
-        self._title = QLabel()
-        self._title.setTextFormat(Qt.TextFormat.PlainText)
+        self._title = Label()
         self._title.setWordWrap(True)
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.colour = QComboBox()
@@ -51,7 +49,7 @@ class LayerView(QWidget):
         self.view.clicked.connect(self._clicked)
         self.violations = ViolationsTable()
         self.violations.chosen.connect(self.show_violation)
-        self._listed = QLabel()
+        self._listed = Label()
         self._listed.setWordWrap(True)
         self._below = QWidget()
         self._lay_out()

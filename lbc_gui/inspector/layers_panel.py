@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from lbc.inspection.survey import summarise
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.layers_table import LayersModel, LayersTable
+from lbc_gui.widgets.text import Label
 
 
 class LayersPanel(QWidget):
@@ -21,8 +21,7 @@ class LayersPanel(QWidget):
         self.search.setPlaceholderText("Search layers")
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self.table.search)
-        self._summary = QLabel()
-        self._summary.setTextFormat(Qt.TextFormat.PlainText)
+        self._summary = Label()
         self._summary.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
