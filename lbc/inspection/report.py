@@ -118,6 +118,6 @@ def _judge(
         stated = checkpoint.metadata.layers.get(name)
         if stated not in (None, str(pattern)):
             why += f" (the file states {stated} for this layer)"
-        first = find_violations(checkpoint.weight(name), pattern, most=1)[0]
+        first = find_violations(checkpoint.weight(name), pattern, 1, count)[0]
     nonfinite = found.detection.counts.nonfinite
     return LayerReport(name, shape, status, why, density, count, first, nonfinite)

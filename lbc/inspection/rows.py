@@ -16,7 +16,7 @@ Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Kept = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.unsignedinteger[Any]]
 
-CHUNK = 1 << 21
+CHUNK = 1 << 20
 """Number of weights processed at a time, so that intermediate results stay in the cache."""
 
 UNSIGNED_ZERO = ("float8_e4m3fnuz", "float8_e5m2fnuz")

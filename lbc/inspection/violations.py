@@ -51,26 +51,31 @@ class Violations:
         return (self[index] for index in range(len(self)))
 
 
-def find_violations(weight: Tensor, pattern: Pattern, most: int | None = None) -> Violations:
+def find_violations(
+    weight: Tensor, pattern: Pattern, most: int | None = None, count: int | None = None
+) -> Violations:
     """Find the violations of a weight (O, I, *kernel); all are counted, and ``most`` kept.
 
-    Raises ValueError if the input width is not a multiple of M.
+    With their ``count``, no more of the weight is read than for those. Raises ValueError if the
+    input width is not a multiple of M.
     """
-    blocks, members, count = [], [], 0
-    for found, kept in violations_in_chunks(weight, pattern):
-        room = None if most is None else max(0, most - count)
-        blocks.append(found[:room])
-        members.append(kept[:room])
-        count += len(found)
-    shape = tuple(weight.shape)
-    return Violations(pattern, shape, count, np.concatenate(blocks), np.concatenate(members))
+    blocks, members, found = [np.zeros(0, np.int64)], [np.zeros((0, pattern.m), np.uint8)], 0
+    pattern.input_width(tuple(weight.shape))
+    wanted = count if most is None or count is None else min(most, count)
+    chunks = violations_in_chunks(weight, pattern)
+    while (wanted is None or found < wanted) and (chunk := next(chunks, None)) is not None:
+        room = None if most is None else max(0, most - found)
+        blocks.append(chunk[0][:room])
+        members.append(chunk[1][:room])
+        found += len(chunk[0])
+    total, shape = found if count is None else count, tuple(weight.shape)
+    return Violations(pattern, shape, total, np.concatenate(blocks), np.concatenate(members))
 
 
 def violations_in_chunks(
     weight: Tensor, pattern: Pattern
 ) -> Iterator[tuple[npt.NDArray[np.int64], Kept]]:
     """Yield ``blocks`` and ``members`` of all violations, some rows at a time."""
-    pattern.input_width(tuple(weight.shape))
     dtype = np.uint8 if pattern.m <= np.iinfo(np.uint8).max else np.uint16
     for part in in_chunks(*rows_shape(tuple(weight.shape))):
         kept = kept_rows(weight, part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,8 +35,8 @@ Shape = tuple[int, ...]
 OTHER = "no weight of a layer"
 """What is said of tensors that are only compared."""
 
-MOST_THREADS = 2
-"""How many tensors are read at once."""
+MOST_THREADS = max(1, min(4, (os.cpu_count() or 1) - 1))
+"""How many tensors are read at once; one processor is left for the window."""
 
 MOST_VIOLATIONS = 10_000
 """The most violations that are listed; all of them are counted and drawn."""
@@ -209,7 +210,10 @@ class Pair:
             pattern = request.pattern or finding.pattern
             fits = pattern is not None and weight.shape[1] % pattern.m == 0
             checked = pattern if fits else None
-            violations = find_violations(weight, checked, MOST_VIOLATIONS) if checked else None
+            violations = None
+            if checked is not None:
+                count = finding.detection.count_violations(checked)
+                violations = find_violations(weight, checked, MOST_VIOLATIONS, count)
             top = top_level(np.abs(sample(weight)))
             codes = mask_codes(weight, top, checked)
             drawn = LayerPicture(

@@ -200,7 +200,8 @@ class Painted(QObject):
 
 def measure_opening(window: MainWindow, file: Path) -> tuple[float, float, list[float]]:
     """Return the seconds until the first picture and the last layer, and the lags in seconds."""
-    page, loop = window.pages.inspector, QEventLoop()
+    page, loop, application = window.pages.inspector, QEventLoop(), QApplication.instance()
+    assert isinstance(application, QApplication)
     painted = Painted(page)
 
     def changed(running: bool) -> None:
@@ -213,6 +214,7 @@ def measure_opening(window: MainWindow, file: Path) -> tuple[float, float, list[
         window.inspecting.open([file])
         loop.exec()
         finished = time.perf_counter() - start
+        until(application, lambda: painted.at is not None)
     page.reading.running_changed.disconnect(changed)
     assert painted.at is not None
     painted.deleteLater()
