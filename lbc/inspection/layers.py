@@ -23,6 +23,11 @@ BESIDE_WEIGHTS = (
 )  # fmt: skip
 """Endings of the names of tensors that describe a weight and are none themselves."""
 
+NO_WEIGHTS = (
+    "embed", "token", "position", "bias", "gamma", "beta", "mean", "var", "std", "freq", "anchor",
+)  # fmt: skip
+"""Parts of the names of parameters and buffers that nothing is multiplied by as a matrix."""
+
 QUANTISED = "it is {dtype}: whether a stored 0 is a zero depends on how it was quantised"
 UNNAMED = "its name does not say that it is a weight, nor which dimension its inputs are"
 
@@ -104,7 +109,7 @@ def _reason(key: str, tensor: StoredTensor) -> str:
     if last.endswith("_orig"):
         return "it is not the weight itself: spectral normalisation or a pruning without its mask"
     if tensor.dtype in FLOATS:
-        return UNNAMED
+        return "" if any(part in last.lower() for part in NO_WEIGHTS) else UNNAMED
     quantised = weight or tensor.dtype in ("int8", "uint8") or tensor.dtype.startswith("complex")
     return QUANTISED.format(dtype=tensor.dtype) if quantised else ""
 

@@ -86,8 +86,10 @@ def _check(
 ) -> LayerReport:
     stored = checkpoint.tensors[name]
     if name in checkpoint.unjudged:
-        if matches(name, globs):
-            return LayerReport(name, stored.shape, "dense by design", "skipped on request", None)
+        skipped = checkpoint.metadata.skipped.get(name)
+        if matches(name, globs) or skipped is not None:
+            why = skipped or "skipped on request"
+            return LayerReport(name, stored.shape, "dense by design", why, None)
         why, damaged = checkpoint.unjudged[name], stored.damaged
         return LayerReport(name, stored.shape, "not judged", why, None, damaged=damaged)
     try:

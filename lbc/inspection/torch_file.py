@@ -76,7 +76,10 @@ def read_legacy_torch(file: Path) -> TorchFile:
     """Read the form that torch wrote before 1.6. Raises LayerError."""
     with file.open("rb") as stream:
         if _unpickle(stream)[0] != LEGACY_MAGIC:
-            raise DamagedError(TRUNCATED)
+            raise LayerError(
+                "is a pickle that torch.save did not write: load it where it comes from, and write "
+                "model.state_dict() with torch.save."
+            )
         _unpickle(stream)  # the version of the protocol
         (system, _), (content, dtypes), (keys, _) = (_unpickle(stream) for _ in range(3))
         extents: dict[str, Extent] = {}
