@@ -117,7 +117,7 @@ class InspectorPage(QWidget):
             self._read(opening, keep_layer=True)
         else:
             self.panel.show_summary(pattern)
-            self.reading.look(LayerRequest(self._name, pattern))
+            self._show(self.layers.rows[self.layers.row_of(self._name) or 0])
 
     # -- what arrives ---------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class InspectorPage(QWidget):
                     self._begin(event)
                 case TensorRead():
                     self._fill(event)
-                case LayerPicture():
+                case LayerPicture() if event.request.name in ("", self._name):
                     self._name = event.name
                     self.panel.table.choose(event.name)
                     self.layer.show_picture(event)

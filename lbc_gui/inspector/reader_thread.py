@@ -201,8 +201,9 @@ class Pair:
 
     def picture(self, request: LayerRequest) -> LayerPicture:
         """Read one layer whole. Raises InspectionError."""
-        name = request.name or self.names[0]
-        holder = self._holder(name)
+        name, holder = request.name, self._holder(request.name)
+        if not name or name in holder.others:
+            name, holder = self.names[0], self._holder(self.names[0])
         with name_file_in_errors(holder.file):
             more = (request.pattern.m,) if request.pattern else ()
             finding = survey_layer(holder, name, more)

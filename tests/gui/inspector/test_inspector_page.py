@@ -275,6 +275,13 @@ def test_what_is_not_judged_is_listed_with_its_reason(
     tip = page.panel.table.model().index(1, 0).data(Qt.ItemDataRole.ToolTipRole)
     assert "<img" not in tip and "&lt;img" in tip and "<img" not in title.toolTip()
     assert page.layer.picture is None and page.layer.picture_to_save() is None
+    page.head.patterns.setEditText("3:5")
+    page.head.patterns.activated.emit(0)
+    finished(qtbot, page)
+    page.head.patterns.setEditText("2:4")
+    page.head.patterns.activated.emit(0)
+    finished(qtbot, page)
+    assert "not judged" in title.text() and page.layer.picture is None
 
 
 def test_biases_are_compared_too(page: InspectorPage, tmp_path: Path, qtbot: QtBot) -> None:
