@@ -37,7 +37,7 @@ _ASCII = {
 def prepare_streams() -> None:
     """Let standard output and error accept every character, and exist; make warnings printable."""
     codecs.register_error("ascii_signs", _ascii_signs)
-    warnings.formatwarning = lambda message, *_: f"Warning: {printable(str(message))}\n"
+    warnings.formatwarning = lambda message, *_: f"Warning: {_lines(str(message))}\n"
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -75,9 +75,7 @@ class Console(rich.console.Console):
             yield segment if segment.control else segment._replace(text=self._replace(segment.text))
 
     def _replace(self, text: str) -> str:
-        return (
-            printable(text, keep="\n").encode(self.encoding, "ascii_signs").decode(self.encoding)
-        )
+        return _lines(text).encode(self.encoding, "ascii_signs").decode(self.encoding)
 
 
 class Parser(argparse.ArgumentParser):
@@ -88,7 +86,11 @@ class Parser(argparse.ArgumentParser):
         self.register("type", Path, expanded)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        super().exit(status, message and printable(message, keep="\n"))
+        super().exit(status, message and _lines(message))
+
+
+def _lines(text: str) -> str:
+    return printable(text, keep="\n")
 
 
 def _ascii_signs(error: UnicodeError) -> tuple[str, int]:
