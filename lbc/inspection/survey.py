@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from lbc.inspection.checkpoint import OpenCheckpoint, open_checkpoint
 from lbc.inspection.detection import Detection, detect_weight
 from lbc.inspection.errors import DamagedError, InspectionError, LayerError, name_file_in_errors
-from lbc.inspection.violations import Violations, find_violations
+from lbc.inspection.violations import Violations, violations_in_chunks
 from lbc.sparsity.pattern import Pattern
 
 T = TypeVar("T")
@@ -174,7 +174,8 @@ def reason(error: LayerError) -> str:
 def violations_in(
     path: str | Path, pattern: Pattern | None, layers: Collection[str], part: str = ""
 ) -> Iterator[tuple[str, Violations]]:
-    """Yield the named layers with all violations of ``pattern``, by default their own pattern.
+    """Yield the named layers with all violations of ``pattern``, by default their own pattern, in
+    pieces of some rows.
 
     Skips layers without a pattern and those whose input width is not a multiple of M. Raises
     InspectionError.
@@ -185,7 +186,9 @@ def violations_in(
                 weight = checkpoint.weight(name)
                 chosen = pattern or survey_layer(checkpoint, name).pattern
             if chosen is not None and weight.shape[1] % chosen.m == 0:
-                yield name, find_violations(weight, chosen)
+                shape = tuple(weight.shape)
+                for blocks, members in violations_in_chunks(weight, chosen):
+                    yield name, Violations(chosen, shape, len(blocks), blocks, members)
 
 
 def matches(name: str, globs: Iterable[str]) -> bool:
