@@ -11,7 +11,6 @@ import argparse
 import codecs
 import io
 import os
-import re
 import sys
 import warnings
 from collections.abc import Iterable
@@ -23,14 +22,11 @@ from rich.segment import Segment
 from rich.text import Text
 
 from lbc.files.home import expanded
+from lbc.files.printable import printable
 
 PIPE_WIDTH = 200
 """Width of tables in a pipe or file."""
 
-# C0 (except newline), DEL and C1; marks, embeddings, overrides and isolates of direction.
-_CONTROL = re.compile(
-    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
 _ASCII = {
     "×": "x", "−": "-", "–": "-", "—": "-", "±": "+/-", "→": "->", "←": "<-", "…": "...", "·": "*",
     "≤": "<=", "≥": ">=", "≠": "!=", "µ": "u", "β": "beta", "²": "^2", "³": "^3", "’": "'",
@@ -38,15 +34,10 @@ _ASCII = {
 }  # fmt: skip
 
 
-def printable(text: str) -> str:
-    r"""Replace control and bidirectional characters by their escapes, such as ``\x1b``."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 def prepare_streams() -> None:
     """Let standard output and error accept every character, and exist; make warnings printable."""
     codecs.register_error("ascii_signs", _ascii_signs)
-    warnings.formatwarning = lambda message, *_: f"Warning: {printable(str(message))}\n"
+    warnings.formatwarning = lambda message, *_: f"Warning: {_lines(str(message))}\n"
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -84,7 +75,7 @@ class Console(rich.console.Console):
             yield segment if segment.control else segment._replace(text=self._replace(segment.text))
 
     def _replace(self, text: str) -> str:
-        return printable(text).encode(self.encoding, "ascii_signs").decode(self.encoding)
+        return _lines(text).encode(self.encoding, "ascii_signs").decode(self.encoding)
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,7 +86,11 @@ class Parser(argparse.ArgumentParser):
         self.register("type", Path, expanded)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        super().exit(status, message and printable(message))
+        super().exit(status, message and _lines(message))
+
+
+def _lines(text: str) -> str:
+    return printable(text, keep="\n")
 
 
 def _ascii_signs(error: UnicodeError) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Text from files, made safe for terminals and labels."""
+"""Text from outside, made safe for terminals and labels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that do not show themselves: controls, bidi overrides, lone surrogates, …"""
 
 
-def printable(text: str) -> str:
-    """Replace characters that act on a terminal or hide by escapes such as ``\\x1b``."""
+def printable(text: str, keep: str = "") -> str:
+    """Replace characters that act on a terminal or hide, but for ``keep``, by escapes."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        at.encode("unicode_escape").decode("ascii") if unicodedata.category(at) in HIDDEN else at
+        at.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(at) in HIDDEN and at not in keep
+        else at
         for at in text
     )

@@ -11,12 +11,12 @@ from lbc.inspection.comparison import (
     compare_checkpoints,
     compare_weights,
 )
-from lbc.inspection.detection import Detection, detect, detect_weight
+from lbc.inspection.detection import Detection, detect_weight
 from lbc.inspection.errors import InspectionError
+from lbc.inspection.layers import PARAMETRIZED
 from lbc.inspection.report import LayerReport, PatternReport, inspect_checkpoint
 from lbc.inspection.safetensors_file import METADATA_KEY
-from lbc.inspection.state_dict import PARAMETRIZED
-from lbc.inspection.survey import Finding, Survey, survey_checkpoint
+from lbc.inspection.survey import Finding, Survey, Unjudged, survey_checkpoint
 from lbc.inspection.torch_file import explain_unloadable
 from lbc.inspection.violations import Violations, find_violations
 
@@ -33,10 +33,10 @@ __all__ = [
     "OpenCheckpoint",
     "PatternReport",
     "Survey",
+    "Unjudged",
     "Violations",
     "compare_checkpoints",
     "compare_weights",
-    "detect",
     "detect_weight",
     "explain_unloadable",
     "find_violations",

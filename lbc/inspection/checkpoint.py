@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
-from safetensors import safe_open
 
-from lbc.inspection.errors import InspectionError, LayerError, name_file_in_errors
-from lbc.inspection.onnx_file import onnx_layers
-from lbc.inspection.safetensors_file import METADATA_KEY, LazyTensors
-from lbc.inspection.state_dict import StoredWeight, find_layers
-from lbc.inspection.torch_file import read_state_dict
+from lbc.files.printable import printable
+from lbc.inspection.errors import DamagedError, InspectionError, LayerError, name_file_in_errors
+from lbc.inspection.formats import Content, read_file
+from lbc.inspection.layers import Layers, find_layers
+from lbc.inspection.layouts import natural_key, without_wrappers
+from lbc.inspection.safetensors_file import METADATA_KEY, read_index
+from lbc.inspection.stored_tensor import StoredTensor, unreadable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".onnx")
+T = TypeVar("T")
+
+SUFFIXES = (
+    ".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar", ".onnx", ".npz", ".json",
+)  # fmt: skip
+"""What checkpoints are usually called; the format is recognised by the content."""
+
+IN_FOLDERS = (
+    "model.safetensors.index.json", "model.safetensors", "*.safetensors.index.json",
+    "pytorch_model.bin.index.json", "*.bin.index.json", "checkpoint.pt",
+)  # fmt: skip
+"""What is opened of a folder; the first that it has."""
 
 
 class ExportMetadata(BaseModel):
@@ -33,60 +45,138 @@ class ExportMetadata(BaseModel):
 
 @dataclass(frozen=True)
 class OpenCheckpoint:
-    """An open checkpoint: the shape of every layer; ``weight`` reads its values."""
+    """An open checkpoint: the header of every tensor; ``weight`` reads the values of one.
+
+    ``layers`` are judged. ``others`` are all other tensors; ``unjudged`` names those of them that
+    may be weights, with the reason why they are not judged. ``parts`` are its state dicts, if it
+    has several.
+    """
 
     file: Path
-    layers: Mapping[str, StoredWeight]
+    layers: Mapping[str, StoredTensor]
+    others: Mapping[str, StoredTensor] = field(default_factory=dict)
+    unjudged: Mapping[str, str] = field(default_factory=dict)
     metadata: ExportMetadata = field(default_factory=ExportMetadata)
+    parts: tuple[str, ...] = ()
 
     @property
     def weights(self) -> int:
         """The number of weights in all layers."""
-        return sum(prod(stored.shape) for stored in self.layers.values())
+        return sum(stored.weights for stored in self.layers.values())
+
+    @property
+    def tensors(self) -> Mapping[str, StoredTensor]:
+        """The layers, by their effective weights, and all other tensors."""
+        return {**self.layers, **self.others}
 
     def weight(self, name: str) -> Tensor:
-        """Read the weight (O, I, *kernel) of a layer. Raises LayerError if it cannot be read."""
-        stored = self.layers.get(name)
+        """Read the weight (O, I, *kernel) of a layer, or another tensor. Raises LayerError."""
+        stored = self.tensors.get(name)
         if stored is None:
-            raise LayerError(f"the file has no layer {name}.")
-        return stored.read()
+            raise LayerError(f"has no layer {name}.")
+        try:
+            return stored.read()
+        except LayerError as error:
+            kind = "is damaged" if isinstance(error, DamagedError) else "has an unreadable layer"
+            raise type(error)(f"{kind}: {name} cannot be read: {error}.") from error
 
 
 @contextmanager
-def open_checkpoint(path: str | Path) -> Iterator[OpenCheckpoint]:
-    """Open a .safetensors, .pt, .pth or .onnx file, or a run folder with a model.safetensors.
+def open_checkpoint(path: str | Path, part: str = "") -> Iterator[OpenCheckpoint]:
+    """Open a checkpoint of any format, the index of its shards, or a folder that has either.
 
-    Weights can be read only inside the ``with`` block. Raises InspectionError for a damaged file,
-    either on opening or on reading a weight.
+    Only headers are read. ``part`` chooses one of several state dicts in a file. Raises
+    InspectionError for a file that cannot be read or has nothing to judge, either on opening or on
+    reading a weight.
     """
-    file = checkpoint_file(Path(path))
-    with name_file_in_errors(file):
-        if file.suffix.lower() == ".safetensors":
-            with safe_open(file, framework="pt", device="cpu") as tensors:
-                metadata = read_metadata(tensors.metadata() or {})
-                yield _checkpoint(file, find_layers(LazyTensors(tensors)), metadata)
-        elif file.suffix.lower() in (".pt", ".pth"):
-            yield _checkpoint(file, find_layers(read_state_dict(file)), ExportMetadata())
-        elif file.suffix.lower() == ".onnx":
-            yield _checkpoint(file, onnx_layers(file), ExportMetadata())
+    files = checkpoint_files(Path(path))
+    with name_file_in_errors(files[0] if len(files) == 1 else Path(path)):
+        if len(files) > 1:
+            content = _shards(files, {}, part)
+        elif files[0].suffix.lower() == ".json":
+            listed = read_index(files[0])
+            shards = [files[0].with_name(name) for name in dict.fromkeys(listed.values())]
+            content = _shards(shards, listed, part)
         else:
-            raise InspectionError(
-                f"{file} has an unsupported format: choose a .safetensors, .pt, .pth or .onnx "
-                "file, or a run folder."
-            )
-
-
-def checkpoint_file(path: Path) -> Path:
-    """The checkpoint file at a path: the file itself, or the model of a run folder."""
-    if path.is_dir():
-        if (path / "model.safetensors").is_file():
-            return path / "model.safetensors"
-        raise InspectionError(
-            f"{path} has no model.safetensors: choose a checkpoint file or a run folder."
+            content = read_file(files[0], part)
+        found = content.found or find_layers(content.tensors)
+        if not found.layers:
+            raise LayerError(_nothing(found))
+        yield OpenCheckpoint(
+            files[0] if len(files) == 1 else Path(path),
+            _safe(found.layers),
+            _safe(found.others),
+            _safe(found.unjudged),
+            read_metadata(content.metadata),
+            tuple(map(printable, content.parts)),
         )
-    if not path.exists():
-        raise InspectionError(f"{path} does not exist: check the path of the checkpoint.")
-    return path
+
+
+def checkpoint_files(path: Path) -> list[Path]:
+    """The file at a path; of a folder, its checkpoint, index or shards. Raises InspectionError."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return _files_in(path)
+    except FileNotFoundError as error:
+        raise InspectionError(
+            f"{path} does not exist: check the path of the checkpoint."
+        ) from error
+    except OSError as error:
+        raise InspectionError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not stat.S_ISREG(mode):
+        raise InspectionError(f"{path} is neither a file nor a folder: choose a checkpoint.")
+    return [path]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    for pattern in IN_FOLDERS:
+        for file in sorted(folder.glob(pattern)):
+            return [file]
+    if (folder / ".metadata").exists() and any(folder.glob("*.distcp")):
+        raise InspectionError(
+            f"{folder} is a distributed checkpoint: convert it with "
+            "torch.distributed.checkpoint.format_utils.dcp_to_torch_save."
+        )
+    for suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".npz"):
+        files = sorted(folder.glob(f"*{suffix}"))
+        if len(files) == 1 or (files and all("-of-" in file.name for file in files)):
+            return files
+        if files:
+            names = ", ".join(file.name for file in files[:3])
+            raise InspectionError(
+                f"{folder} has several checkpoints ({names}) and no index: choose one of them."
+            )
+    raise InspectionError(
+        f"{folder} has no model.safetensors, nor another checkpoint or index of shards: choose a "
+        "checkpoint file or a run folder."
+    )
+
+
+def _shards(files: Sequence[Path], listed: Mapping[str, str], part: str) -> Content:
+    """The tensors of all shards; those that a missing shard should hold cannot be read."""
+    tensors: dict[str, StoredTensor] = {}
+    metadata: dict[str, str] = {}
+    missing = set()
+    for file in files:
+        if not file.is_file():
+            missing.add(file.name)
+            continue
+        with name_file_in_errors(file):
+            shard = read_file(file, part)
+        if shard.found is not None:
+            raise LayerError(f"has an ONNX file, {file.name}, among its shards.")
+        tensors |= shard.tensors
+        metadata |= shard.metadata
+    held = {key for key in listed if listed[key] not in missing}
+    for key, name in without_wrappers(list(listed)).items():
+        if name not in tensors:
+            where = listed[key]
+            fault = f"it is not in {where}" if key in held else f"its shard, {where}, is missing"
+            tensors[name] = unreadable("", (), fault, damaged=True)
+    if all(file.suffix == ".safetensors" for file in files):
+        tensors = {name: tensors[name] for name in sorted(tensors, key=natural_key)}
+    return Content(tensors, metadata)
 
 
 def read_metadata(metadata: Mapping[str, str]) -> ExportMetadata:
@@ -98,19 +188,30 @@ def read_metadata(metadata: Mapping[str, str]) -> ExportMetadata:
         return ExportMetadata.model_validate_json(entry)
     except ValidationError as error:
         raise LayerError(
-            f"the metadata entry {METADATA_KEY!r} is not the list of layers that an export writes."
+            f"has a metadata entry {METADATA_KEY!r} that is not the list of layers that an export "
+            "writes."
         ) from error
 
 
-def _checkpoint(
-    file: Path, layers: Mapping[str, StoredWeight], metadata: ExportMetadata
-) -> OpenCheckpoint:
-    if not layers:
-        raise InspectionError(
-            f"{file} has no layers: expected floating-point tensors with 2 to 4 dimensions whose "
-            f"names end in 'weight'."
-            if file.suffix.lower() != ".onnx"
-            else f"{file} has no layers: expected Conv, Gemm or MatMul nodes with floating-point "
-            "weights stored in the file."
+def _safe(named: Mapping[str, T]) -> dict[str, T]:
+    """The same under names that can be printed."""
+    safe: dict[str, T] = {}
+    for name, value in named.items():
+        plain = printable(name)
+        while plain in safe:
+            plain += " (again)"
+        safe[plain] = value
+    return safe
+
+
+def _nothing(found: Layers) -> str:
+    """Why there is nothing to judge."""
+    if found.unjudged:
+        reasons = "; ".join(
+            f"layer {name}: {why}" for name, why in list(found.unjudged.items())[:3]
         )
-    return OpenCheckpoint(file, layers, metadata)
+        return f"has no layers that can be judged ({reasons})."
+    return (
+        "has no layers: expected floating-point tensors with two or more dimensions whose names "
+        "say that they are weights."
+    )

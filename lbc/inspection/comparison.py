@@ -1,26 +1,33 @@
-"""Comparison of two checkpoints: missing layers, differences, flipped mask positions."""
+"""Comparison of two checkpoints: missing tensors, differences, flipped mask positions."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lbc.inspection.checkpoint import OpenCheckpoint, open_checkpoint
-from lbc.inspection.rows import Rows, in_chunks, weight_rows
+from lbc.inspection.errors import LayerError
+from lbc.inspection.rows import Rows, as_floats, in_chunks, rows_shape, weight_rows
+from lbc.inspection.survey import in_threads, reason
 
-Difference = Literal["same", "different", "other shape", "only in the first", "only in the second"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Difference = Literal[
+    "same", "different", "other shape", "only in the first", "only in the second", "not compared"
+]
 
 
 @dataclass(frozen=True)
 class LayerComparison:
-    """One layer in two checkpoints.
+    """One layer, or another tensor, in two checkpoints.
 
-    ``largest`` is the largest |difference| of a weight, infinite if exactly one of the two is NaN.
+    ``largest`` is the largest |difference| of a value, infinite if exactly one of the two is NaN.
     ``flipped`` is the number of positions that are zero in only one of them. Both are None if the
-    two cannot be compared.
+    two cannot be compared; ``reason`` says why one could not be read.
     """
 
     name: str
@@ -30,18 +37,19 @@ class LayerComparison:
     second: tuple[int, ...] | None
     largest: float | None = None
     flipped: int | None = None
+    reason: str = ""
 
     @property
     def agreement(self) -> float | None:
         """The fraction of positions where the masks are equal."""
         if self.flipped is None or self.first is None:
             return None
-        return 1.0 - self.flipped / int(np.prod(self.first))
+        return 1.0 - self.flipped / max(1, int(np.prod(self.first)))
 
 
 @dataclass(frozen=True)
 class CheckpointComparison:
-    """All layers of two checkpoints, in the order of the first, then those only in the second."""
+    """All tensors of two checkpoints, in the order of the first, then those only in the second."""
 
     first: str
     second: str
@@ -49,7 +57,7 @@ class CheckpointComparison:
 
     @property
     def same(self) -> bool:
-        """True if all weights are equal."""
+        """True if all values are equal."""
         return all(layer.difference == "same" for layer in self.layers)
 
     def as_dict(self) -> dict[str, Any]:
@@ -63,31 +71,61 @@ class CheckpointComparison:
         return {"first": self.first, "second": self.second, "same": self.same, "layers": layers}
 
 
-def compare_checkpoints(first: str | Path, second: str | Path) -> CheckpointComparison:
-    """Compare two files that ``open_checkpoint`` supports. Raises InspectionError."""
-    with open_checkpoint(first) as one, open_checkpoint(second) as other:
-        names = [*one.layers, *(name for name in other.layers if name not in one.layers)]
-        layers = tuple(compare_layer(name, one, other) for name in names)
-    return CheckpointComparison(str(first), str(second), layers)
+def compare_checkpoints(
+    first: str | Path, second: str | Path, part: str = ""
+) -> CheckpointComparison:
+    """Compare two files that ``open_checkpoint`` supports; ``part`` is a state dict of the first.
+
+    Raises InspectionError.
+    """
+    with open_checkpoint(first, part) as one, open_checkpoint(second) as other:
+        names = list(dict.fromkeys([*one.tensors, *other.tensors]))
+        layers = in_threads(lambda name: compare_layer(name, one, other), names)
+    return CheckpointComparison(str(first), str(second), tuple(layers))
 
 
 def compare_layer(name: str, one: OpenCheckpoint, other: OpenCheckpoint) -> LayerComparison:
-    """Compare a layer of two open checkpoints. Raises LayerError if one cannot be read."""
-    first, second = one.layers.get(name), other.layers.get(name)
-    if first is None or second is None or first.shape != second.shape:
-        return _unmatched(name, first.shape if first else None, second.shape if second else None)
-    rows, others = weight_rows(one.weight(name)), weight_rows(other.weight(name))
-    return compare_weights(name, first.shape, rows, others)
+    """Compare a tensor of two open checkpoints."""
+    first, second = one.tensors.get(name), other.tensors.get(name)
+    shapes = first.shape if first else None, second.shape if second else None
+    problem = next((at.problem for at in (first, second) if at and at.problem), "")
+    if first is None or second is None:
+        return LayerComparison(
+            name, "only in the first" if first else "only in the second", *shapes
+        )
+    if problem:
+        return LayerComparison(name, "not compared", *shapes, reason=problem)
+    if first.shape != second.shape:
+        return LayerComparison(name, "other shape", *shapes)
+    try:
+        return compare_weights(name, one.weight(name), other.weight(name))
+    except LayerError as error:
+        return LayerComparison(name, "not compared", *shapes, reason=reason(error))
 
 
-def compare_weights(name: str, shape: tuple[int, ...], rows: Rows, others: Rows) -> LayerComparison:
-    """Compare two weights of the same shape, as returned by ``weight_rows``."""
-    largest, flipped = 0.0, 0
-    for part in in_chunks(*rows.shape):
-        largest = max(largest, float(absolute_differences(rows[part], others[part]).max()))
-        flipped += int(np.count_nonzero((rows[part] != 0) != (others[part] != 0)))
+def compare_weights(name: str, one: Tensor, other: Tensor) -> LayerComparison:
+    """Compare two tensors of the same shape."""
+    shape, largest, flipped = tuple(one.shape), 0.0, 0
+    if one.ndim < 2:
+        one, other = one.reshape(1, -1), other.reshape(1, -1)
+    for part in in_chunks(*rows_shape(tuple(one.shape))):
+        rows, others = exact_rows(one, part), exact_rows(other, part)
+        if rows.size:
+            largest = max(largest, float(absolute_differences(rows, others).max()))
+            flipped += int(np.count_nonzero((rows != 0) != (others != 0)))
     difference: Difference = "different" if largest else "same"
     return LayerComparison(name, difference, shape, shape, largest, flipped)
+
+
+def exact_rows(weight: Tensor, part: slice) -> Rows:
+    """Some rows as floats that represent the values; real and imaginary parts side by side."""
+    import torch
+
+    rows = weight_rows(weight, part)
+    if rows.is_complex():
+        rows = torch.view_as_real(rows).flatten(1)
+    whole = not rows.dtype.is_floating_point and rows.element_size() > 2
+    return as_floats(rows.double() if whole else rows)
 
 
 def absolute_differences(rows: Rows, others: Rows) -> Rows:
@@ -99,12 +137,3 @@ def absolute_differences(rows: Rows, others: Rows) -> Rows:
         same = (rows == others) | (np.isnan(rows) & np.isnan(others))
         result[undefined] = np.where(same[undefined], 0, np.inf)
     return result
-
-
-def _unmatched(
-    name: str, first: tuple[int, ...] | None, second: tuple[int, ...] | None
-) -> LayerComparison:
-    if first and second:
-        return LayerComparison(name, "other shape", first, second)
-    difference: Difference = "only in the first" if first else "only in the second"
-    return LayerComparison(name, difference, first, second)

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import log, prod
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lbc.inspection.rows import Counts, Kept, block_counts, in_chunks, kept_rows
+from lbc.inspection.counting import BlockCounts, count_blocks
+from lbc.inspection.evidence import log_chance
 from lbc.sparsity.pattern import Pattern
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-WIDTHS = (2, 4, 8, 16, 32)
-"""The values of M that are tested."""
 
 MIN_FULL_SHARE = 0.5
 """An N:M is intentional if at least this fraction of the blocks keeps exactly N weights."""
@@ -28,13 +24,21 @@ MAX_VIOLATION_SHARE = 0.1
 MIN_DENSE_DENSITY = 0.99
 """Trained weights are rarely zero by chance, so that above this density nothing was pruned."""
 
+LARGEST_CHANCE = 1e-4
+"""An N:M is detected only if random zeros would obey any of those tested less often than this."""
+
+MIN_REGULAR = 4
+"""Channels that are zero in the same places of so many blocks were chosen block by block."""
+
+SMALLEST = 64
+"""With fewer weights than this, zeros say nothing."""
+
+TOO_SMALL = "too small to tell"
+
 
 @dataclass(frozen=True)
 class Detection:
-    """The zeros of one weight (O, I, *kernel), counted per block.
-
-    ``blocks[M][k]`` is the number of blocks of M that keep exactly k weights, for every tested M
-    that divides the input width. Everything else follows from it:
+    """The zeros of one weight (O, I, *kernel), counted per block. Everything follows from them:
 
     - ``obeyed``: for each M, the smallest N that holds in *every* block. N:M implies 2N:2M.
     - ``strictest``: the one of lowest density N/M, and among equals the one of smallest M, because
@@ -42,13 +46,18 @@ class Detection:
     - ``pattern``: the N:M the weight was pruned to, or None. Any layer with zeros obeys some N:M by
       chance, such as 29:32, but after pruning most blocks are full. ``pattern`` is therefore
       ``strictest`` if a fraction ``MIN_FULL_SHARE`` of its blocks keeps exactly N, otherwise the
-      strictest such N:M that at most ``MAX_VIOLATION_SHARE`` of the blocks violate.
-    - ``headline``: ``pattern`` as text, or "dense", "unstructured", "all zero".
+      strictest such N:M that at most ``MAX_VIOLATION_SHARE`` of the blocks violate; and only if
+      zeros at random would hardly lead to it.
+    - ``headline``: ``pattern`` as text, or "dense", "unstructured", "all zero", "zero channels",
+      "too small to tell".
     """
 
     shape: tuple[int, ...]
-    kept: int
-    blocks: dict[int, tuple[int, ...]]
+    counts: BlockCounts
+
+    @property
+    def blocks(self) -> dict[int, tuple[int, ...]]:
+        return self.counts.blocks
 
     @property
     def weights(self) -> int:
@@ -57,7 +66,7 @@ class Detection:
     @property
     def density(self) -> float:
         """The fraction of nonzero weights."""
-        return self.kept / self.weights
+        return self.counts.kept / self.weights
 
     @cached_property
     def obeyed(self) -> tuple[Pattern, ...]:
@@ -80,34 +89,73 @@ class Detection:
     @cached_property
     def pattern(self) -> Pattern | None:
         """The N:M the weight was pruned to."""
-        if not self.kept:
-            return None
-        strictest = self.strictest
-        if strictest is not None and self._full_share(strictest) >= MIN_FULL_SHARE:
-            return strictest
+        return next(filter(self._is_evident, self._candidates), None)
+
+    @cached_property
+    def _candidates(self) -> list[Pattern]:
+        """Every N:M that the weight may have been pruned to, the likeliest first."""
+        if not self.counts.kept:
+            return []
         nearly = [
             Pattern(max(1, n), m)
             for m in self.blocks
             if (n := self._smallest(m, MAX_VIOLATION_SHARE)) < m
         ]
-        full = [pattern for pattern in nearly if self._full_share(pattern) >= MIN_FULL_SHARE]
-        return min(full, key=_strictness, default=None)
+        first = [self.strictest] if self.strictest is not None else []
+        ordered = dict.fromkeys([*first, *sorted(nearly, key=_strictness)])
+        return [pattern for pattern in ordered if self._full_share(pattern) >= MIN_FULL_SHARE]
 
     @cached_property
     def headline(self) -> str:
-        """``2:4``, ``2:4 except 3 blocks``, ``dense``, ``unstructured`` or ``all zero``."""
-        if not self.kept:
+        """``2:4``, ``2:4 except 3 blocks`` or, without a pattern, what the zeros are instead."""
+        counts = self.counts
+        if not counts.kept:
             return "all zero"
-        if self.pattern is None:
-            return "dense" if self.density > MIN_DENSE_DENSITY else "unstructured"
-        count = self.count_violations(self.pattern) or 0
-        blocks = "block" if count == 1 else "blocks"
-        return f"{self.pattern} except {count:,} {blocks}" if count else str(self.pattern)
+        if self.pattern is not None:
+            count = self.count_violations(self.pattern) or 0
+            blocks = "block" if count == 1 else "blocks"
+            return f"{self.pattern} except {count:,} {blocks}" if count else str(self.pattern)
+        if self.density > MIN_DENSE_DENSITY:
+            return "dense"
+        live = counts.rows * int((counts.columns > 0).sum())
+        channels = live < self.weights and counts.kept > MIN_DENSE_DENSITY * live
+        if channels and min(self.shape[:2]) > 1 and self.weights >= SMALLEST:
+            return "zero channels"
+        small = self.weights < SMALLEST
+        if small or any(self._log_chance(at) > self._largest_log_chance for at in self._candidates):
+            return TOO_SMALL
+        return "unstructured"
 
     def count_violations(self, pattern: Pattern) -> int | None:
         """The number of blocks that keep more than N weights; None if this M was not counted."""
         counted = self.blocks.get(pattern.m)
         return None if counted is None else sum(counted[pattern.n + 1 :])
+
+    @cached_property
+    def _largest_log_chance(self) -> float:
+        """``LARGEST_CHANCE`` for one of all the N:M that could have been found."""
+        return log(LARGEST_CHANCE / max(1, sum(m - 1 for m in self.blocks)))
+
+    def _is_evident(self, pattern: Pattern) -> bool:
+        """Whether zeros at random places, or random channels of zeros, would not obey it."""
+        if self._log_chance(pattern) > self._largest_log_chance:
+            return False
+        counts, violations = self.counts, self.count_violations(pattern) or 0
+        # What violations leave in a column does not make it live; 1:16 has few in every column.
+        most = min(violations, counts.rows * pattern.density / 4)
+        columns = counts.live_columns(pattern.m, most)
+        regular = columns[pattern.n] == sum(columns) >= MIN_REGULAR
+        if regular and 2 * pattern.n <= pattern.m:
+            return True
+        chance = log_chance(pattern, counts.kept, counts.rows, columns, violations)
+        return chance <= self._largest_log_chance
+
+    def _log_chance(self, pattern: Pattern) -> float:
+        """How likely zeros at random places are to obey an N:M as well as these do."""
+        blocks = sum(self.blocks[pattern.m])
+        columns = [*(0 for _ in range(pattern.m)), blocks]
+        violations = self.count_violations(pattern) or 0
+        return log_chance(pattern, self.counts.kept, 1, columns, violations)
 
     def _smallest(self, m: int, share: float) -> int:
         """The smallest N that at most a fraction ``share`` of the blocks of M violates."""
@@ -124,31 +172,9 @@ class Detection:
         return counted[pattern.n] / sum(counted)
 
 
-def detect(kept: Kept, shape: tuple[int, ...], more: Sequence[int] = ()) -> Detection:
-    """Count the blocks by the weights they keep, for each M in ``WIDTHS`` and ``more``.
-
-    ``kept`` (O, kernel · I) is 1 for each nonzero weight; ``shape`` is that of the weight.
-    """
-    widths = [m for m in sorted({*WIDTHS, *more}) if shape[1] % m == 0]
-    blocks = {m: np.zeros(m + 1, dtype=np.int64) for m in widths}
-    total = 0
-    for part in in_chunks(*kept.shape):
-        total += int(np.count_nonzero(kept[part].view(np.bool_)))
-        counts: dict[int, Counts] = {1: kept[part]}
-        for m in widths:
-            known = max(k for k in counts if m % k == 0)
-            if m > np.iinfo(np.uint8).max:
-                counts[m] = block_counts(counts[known].astype(np.uint16), m // known)
-            else:
-                counts[m] = block_counts(counts[known], m // known)
-            for n in range(m + 1):
-                blocks[m][n] += np.count_nonzero(counts[m] == n)
-    return Detection(shape, total, {m: tuple(map(int, counted)) for m, counted in blocks.items()})
-
-
 def detect_weight(weight: Tensor, more: Sequence[int] = ()) -> Detection:
-    """Detect the pattern of a weight (O, I, *kernel)."""
-    return detect(kept_rows(weight), tuple(weight.shape), more)
+    """Detect the pattern of a weight (O, I, *kernel), counting also the M in ``more``."""
+    return Detection(tuple(weight.shape), count_blocks(weight, more))
 
 
 def _implies(one: Pattern, other: Pattern) -> bool:

@@ -6,15 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
+from lbc.files.printable import printable
 
 
 class InspectionError(Exception):
     """The checkpoint cannot be inspected; the message is one sentence that names the file."""
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
+
 
 class LayerError(Exception):
-    """Internal error whose message does not name the file; callers get InspectionError."""
+    """Internal error whose message continues a sentence that begins with the file."""
+
+
+class DamagedError(LayerError):
+    """A part of the file does not have the content that was written."""
 
 
 @contextmanager
@@ -23,14 +30,6 @@ def name_file_in_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except LayerError as error:
-        raise InspectionError(f"{file}: {error}") from error
-    except (SafetensorError, OSError) as error:
-        raise InspectionError(
-            f"{file} cannot be read ({error}): it is truncated, or not of the format of its suffix."
-        ) from error
-    except (RuntimeError, TypeError, MemoryError) as error:
-        # A header may state a type or a size that torch does not support.
-        raise InspectionError(
-            f"{file} has a tensor that torch does not support ({type(error).__name__}): save or "
-            "copy it again."
-        ) from error
+        raise InspectionError(f"{file} {error}") from error
+    except OSError as error:
+        raise InspectionError(f"{file} cannot be read: {error.strerror or error}.") from error

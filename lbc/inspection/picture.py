@@ -1,4 +1,4 @@
-"""Colour codes of a weight's mask, and of the difference of two weights. Pure numpy.
+"""Colour codes of a weight's mask, and of the difference of two weights.
 
 If several cells share a pixel, the largest code is drawn, so that violations and flipped positions
 remain visible at any zoom level.
@@ -6,13 +6,18 @@ remain visible at any zoom level.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from lbc.inspection.comparison import absolute_differences
-from lbc.inspection.rows import Rows, in_chunks
-from lbc.inspection.violations import Violations
+from lbc.inspection.rows import Rows, as_floats, in_chunks, rows_shape, weight_rows
 from lbc.sparsity.arrays import percentile
+from lbc.sparsity.pattern import Pattern
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Codes = npt.NDArray[np.uint8]
 
@@ -31,37 +36,39 @@ ONLY_FIRST, ONLY_SECOND = 254, 255
 _SAMPLE_SIZE = 100_000
 
 
-def mask_codes(rows: Rows, top: float, violations: Violations | None) -> Codes:
-    """Codes of |w| up to ``top``, from ``ZERO``, ``KEPT`` or ``BROKEN``: uint8 (O, kernel · I).
-
-    NaN has the brightest shade.
-    """
-    codes = np.empty(rows.shape, dtype=np.uint8)
-    for part in in_chunks(*rows.shape):
-        codes[part] = np.where(rows[part] != 0, _shades(np.abs(rows[part]), top), ZERO)
-    if violations is not None and len(violations):
-        blocks = codes.reshape(-1, violations.pattern.m)
-        blocks[violations.blocks] += violations.members * np.uint8(SHADES)
+def mask_codes(weight: Tensor, top: float, pattern: Pattern | None) -> Codes:
+    """Codes of |w| up to ``top``, from ``ZERO``, ``KEPT`` or, in blocks that break ``pattern``,
+    ``BROKEN``: uint8 (O, kernel · I). NaN has the brightest shade."""
+    codes = np.empty(rows_shape(tuple(weight.shape)), dtype=np.uint8)
+    for part in in_chunks(*codes.shape):
+        rows = as_floats(weight_rows(weight, part))
+        kept = rows != 0
+        codes[part] = np.where(kept, _shades(np.abs(rows), top), ZERO)
+        if pattern is not None:
+            blocks = kept.reshape(-1, pattern.m)
+            broken = (blocks.sum(axis=1) > pattern.n)[:, None] & blocks
+            codes[part] += broken.reshape(kept.shape) * np.uint8(SHADES)
     return codes
 
 
-def difference_codes(rows: Rows, others: Rows, top: float) -> Codes:
+def difference_codes(weight: Tensor, other: Tensor, top: float) -> Codes:
     """Codes of the comparison, uint8 (O, kernel · I): ``ZERO``, ``ONLY_FIRST``, ``ONLY_SECOND``, or
     for weights that both keep a shade of |difference| up to ``top``."""
-    codes = np.empty(rows.shape, dtype=np.uint8)
-    for part in in_chunks(*rows.shape):
-        one, other = rows[part] != 0, others[part] != 0
-        shades = _shades(absolute_differences(rows[part], others[part]), top)
+    codes = np.empty(rows_shape(tuple(weight.shape)), dtype=np.uint8)
+    for part in in_chunks(*codes.shape):
+        rows, others = (as_floats(weight_rows(at, part)) for at in (weight, other))
+        one, two = rows != 0, others != 0
+        shades = _shades(absolute_differences(rows, others), top)
         codes[part] = np.where(
-            one, np.where(other, shades, ONLY_FIRST), np.where(other, ONLY_SECOND, ZERO)
+            one, np.where(two, shades, ONLY_FIRST), np.where(two, ONLY_SECOND, ZERO)
         )
     return codes
 
 
-def sample(rows: Rows) -> Rows:
+def sample(weight: Tensor) -> Rows:
     """Evenly spaced weights, enough to estimate a percentile."""
-    result: Rows = rows.ravel()[:: max(1, rows.size // _SAMPLE_SIZE)]
-    return result
+    flat = weight.reshape(-1)[:: max(1, weight.numel() // _SAMPLE_SIZE)]
+    return as_floats(flat)
 
 
 def top_level(magnitudes: Rows) -> float:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from lbc.inspection.checkpoint import ExportMetadata, open_checkpoint
-from lbc.sparsity.compliance import Violation, check
+from lbc.inspection.checkpoint import OpenCheckpoint, open_checkpoint
+from lbc.inspection.errors import DamagedError, LayerError
+from lbc.inspection.survey import Finding, in_threads, matches, reason, survey_layer
+from lbc.inspection.violations import find_violations
+from lbc.sparsity.compliance import Violation
 from lbc.sparsity.pattern import Pattern
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Status = Literal["valid", "violated", "not divisible", "dense by design"]
+Status = Literal["valid", "violated", "not divisible", "dense by design", "not judged"]
 
 
 @dataclass(frozen=True)
@@ -24,15 +23,18 @@ class LayerReport:
 
     ``density`` is the fraction of nonzeros, ``violations`` the number of blocks with more than N
     nonzeros, and ``first`` the first such block. ``reason`` explains any status except valid.
+    ``density`` is None if the weight is not judged; ``damaged``: its bytes are not what was saved.
     """
 
     name: str
     shape: tuple[int, ...]
     status: Status
     reason: str
-    density: float
+    density: float | None
     violations: int = 0
     first: Violation | None = None
+    nonfinite: int = 0
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,22 @@ class PatternReport:
     checkpoint: str
     pattern: str
     layers: tuple[LayerReport, ...]
+    parts: tuple[str, ...] = ()
 
     @property
     def valid(self) -> bool:
-        """True if no layer is violated. Dense and indivisible layers do not count."""
-        return all(layer.status != "violated" for layer in self.layers)
+        """True if all was judged and no layer is violated. Dense and indivisible ones do not
+        count."""
+        return all(layer.status not in ("violated", "not judged") for layer in self.layers)
 
     @property
     def checked(self) -> int:
         """The number of layers that were checked; if 0, ``valid`` is meaningless."""
-        return sum(layer.status in ("valid", "violated") for layer in self.layers)
+        return self.count("valid", "violated")
+
+    def count(self, *statuses: Status) -> int:
+        """The number of layers of some statuses."""
+        return sum(layer.status in statuses for layer in self.layers)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types for ``json.dumps``."""
@@ -59,44 +67,59 @@ class PatternReport:
 
 
 def inspect_checkpoint(
-    path: str | Path, pattern: Pattern, skip: Iterable[str] = ()
+    path: str | Path, pattern: Pattern, skip: Iterable[str] = (), part: str = ""
 ) -> PatternReport:
-    """Check every layer of a checkpoint against a pattern.
+    """Check every layer of a checkpoint that ``open_checkpoint`` supports against a pattern.
 
-    ``path`` is a .safetensors, .pt, .pth or .onnx file, or a run folder with a model.safetensors. A
-    layer is a floating-point tensor ``X.weight`` with 2 to 4 dimensions, or a weight in LBC
-    training, to which its mask is applied. Layers that match a glob of ``skip`` count as dense.
-
-    Raises InspectionError if the file cannot be read or has no layers.
+    Layers that match a glob of ``skip`` count as dense. What may be a weight and cannot be judged
+    is listed with the reason. Raises InspectionError if the file cannot be read or has no layers.
     """
     globs = tuple(skip)
-    with open_checkpoint(path) as checkpoint:
-        layers = tuple(
-            check_layer(name, checkpoint.weight(name), pattern, checkpoint.metadata, globs)
-            for name in checkpoint.layers
-        )
-    return PatternReport(str(path), str(pattern), layers)
+    with open_checkpoint(path, part) as checkpoint:
+        names = [*checkpoint.layers, *checkpoint.unjudged]
+        layers = in_threads(lambda name: _check(checkpoint, name, pattern, globs), names)
+        return PatternReport(str(path), str(pattern), tuple(layers), checkpoint.parts)
 
 
-def check_layer(
-    name: str, weight: Tensor, pattern: Pattern, metadata: ExportMetadata, skip: tuple[str, ...]
+def _check(
+    checkpoint: OpenCheckpoint, name: str, pattern: Pattern, globs: tuple[str, ...]
 ) -> LayerReport:
-    """Check one weight (O, I, *kernel) against the pattern."""
-    shape = tuple(weight.shape)
-    density = int((weight != 0).sum()) / weight.numel()
-    if any(fnmatchcase(name, glob) for glob in skip):
-        return LayerReport(name, shape, "dense by design", "skipped on request", density)
-    if name in metadata.skipped:
-        return LayerReport(name, shape, "dense by design", metadata.skipped[name], density)
-    if shape[1] % pattern.m:
-        reason = f"input width {shape[1]} is not a multiple of {pattern.m}"
-        return LayerReport(name, shape, "not divisible", reason, density)
-    result = check(weight, pattern)
-    if result.first is None:
-        return LayerReport(name, shape, "valid", "", density)
-    blocks = weight.numel() // pattern.m
-    reason = f"{result.violations} of {blocks} blocks keep more than {pattern.n} weights"
-    stated = metadata.layers.get(name)
-    if stated not in (None, str(pattern)):
-        reason += f" (the file states {stated} for this layer)"
-    return LayerReport(name, shape, "violated", reason, density, result.violations, result.first)
+    stored = checkpoint.tensors[name]
+    if name in checkpoint.unjudged:
+        skipped = checkpoint.metadata.skipped.get(name)
+        if matches(name, globs) or skipped is not None:
+            why = skipped or "skipped on request"
+            return LayerReport(name, stored.shape, "dense by design", why, None)
+        why, damaged = checkpoint.unjudged[name], stored.damaged
+        return LayerReport(name, stored.shape, "not judged", why, None, damaged=damaged)
+    try:
+        found = survey_layer(checkpoint, name, [pattern.m])
+        return _judge(checkpoint, found, pattern, globs)
+    except LayerError as error:
+        damaged = isinstance(error, DamagedError)
+        why = reason(error)
+        return LayerReport(name, stored.shape, "not judged", why, None, damaged=damaged)
+
+
+def _judge(
+    checkpoint: OpenCheckpoint, found: Finding, pattern: Pattern, globs: tuple[str, ...]
+) -> LayerReport:
+    name, shape, density = found.name, found.detection.shape, found.detection.density
+    skipped = checkpoint.metadata.skipped.get(name)
+    count = found.detection.count_violations(pattern) or 0
+    status: Status = "violated" if count else "valid"
+    why, first = "", None
+    if matches(name, globs) or skipped is not None:
+        status, count = "dense by design", 0
+        why = "skipped on request" if matches(name, globs) else str(skipped)
+    elif shape[1] % pattern.m:
+        status, why = "not divisible", f"input width {shape[1]} is not a multiple of {pattern.m}"
+    elif count:
+        blocks = found.detection.weights // pattern.m
+        why = f"{count} of {blocks} blocks keep more than {pattern.n} weights"
+        stated = checkpoint.metadata.layers.get(name)
+        if stated not in (None, str(pattern)):
+            why += f" (the file states {stated} for this layer)"
+        first = find_violations(checkpoint.weight(name), pattern, 1, count)[0]
+    nonfinite = found.detection.counts.nonfinite
+    return LayerReport(name, shape, status, why, density, count, first, nonfinite)

@@ -7,30 +7,34 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lbc.files.atomic import write_atomically
-from lbc.inspection.rows import Kept, block_counts, in_chunks
+from lbc.inspection.rows import Kept, block_counts, in_chunks, kept_rows, rows_shape
 from lbc.sparsity.blocks import block_coordinates
 from lbc.sparsity.compliance import Violation
 from lbc.sparsity.pattern import Pattern
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CSV_HEADER = ("layer", "pattern", "block", "kept", "coordinates")
 
 
 @dataclass(frozen=True)
 class Violations:
-    """All blocks with more than N nonzeros of a weight of ``shape``, in ascending order.
+    """Blocks with more than N nonzeros of a weight of ``shape``, in ascending order.
 
-    ``blocks``, int64 (V,), are indices into ``Pattern.to_blocks``; ``members``, uint8 (V, M), is 1
-    for each nonzero weight.
+    ``count`` is the number of all; ``blocks``, int64 (V,), are indices of the first ones into
+    ``Pattern.to_blocks``; ``members``, uint8 (V, M), is 1 for each nonzero weight.
     """
 
     pattern: Pattern
     shape: tuple[int, ...]
+    count: int
     blocks: npt.NDArray[np.int64]
     members: Kept
 
@@ -47,19 +51,37 @@ class Violations:
         return (self[index] for index in range(len(self)))
 
 
-def find_violations(kept: Kept, shape: tuple[int, ...], pattern: Pattern) -> Violations:
-    """Find all violations in ``kept`` (O, kernel · I), 1 for each nonzero weight of ``shape``.
+def find_violations(
+    weight: Tensor, pattern: Pattern, most: int | None = None, count: int | None = None
+) -> Violations:
+    """Find the violations of a weight (O, I, *kernel); all are counted, and ``most`` kept.
 
-    Raises ValueError if the input width is not a multiple of M.
+    With their ``count``, no more of the weight is read than for those. Raises ValueError if the
+    input width is not a multiple of M.
     """
-    pattern.input_width(shape)
-    found = []
+    blocks, members, found = [np.zeros(0, np.int64)], [np.zeros((0, pattern.m), np.uint8)], 0
+    pattern.input_width(tuple(weight.shape))
+    wanted = count if most is None or count is None else min(most, count)
+    chunks = violations_in_chunks(weight, pattern)
+    while (wanted is None or found < wanted) and (chunk := next(chunks, None)) is not None:
+        room = None if most is None else max(0, most - found)
+        blocks.append(chunk[0][:room])
+        members.append(chunk[1][:room])
+        found += len(chunk[0])
+    total, shape = found if count is None else count, tuple(weight.shape)
+    return Violations(pattern, shape, total, np.concatenate(blocks), np.concatenate(members))
+
+
+def violations_in_chunks(
+    weight: Tensor, pattern: Pattern
+) -> Iterator[tuple[npt.NDArray[np.int64], Kept]]:
+    """Yield ``blocks`` and ``members`` of all violations, some rows at a time."""
     dtype = np.uint8 if pattern.m <= np.iinfo(np.uint8).max else np.uint16
-    for part in in_chunks(*kept.shape):
-        over = block_counts(kept[part].astype(dtype, copy=False), pattern.m) > pattern.n
-        found.append(np.flatnonzero(over) + part.start * over.shape[1])
-    blocks = np.concatenate(found).astype(np.int64)
-    return Violations(pattern, shape, blocks, kept.reshape(-1, pattern.m)[blocks])
+    for part in in_chunks(*rows_shape(tuple(weight.shape))):
+        kept = kept_rows(weight, part)
+        over = block_counts(kept.astype(dtype, copy=False), pattern.m) > pattern.n
+        found = np.flatnonzero(over)
+        yield found + part.start * over.shape[1], kept.reshape(-1, pattern.m)[found]
 
 
 def save_violations(path: Path, layers: Iterable[tuple[str, Violations]]) -> int:

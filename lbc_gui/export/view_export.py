@@ -152,21 +152,21 @@ class ViewExport(Job):
 
     @property
     def current(self) -> Any:
-        """The View that has the focus, else the first on screen."""
+        """The View that has the focus, else the first on screen; None if none is."""
         shown = [view for view in self._views if view.isVisible()]
         return self._focused if self._focused in shown else next(iter(shown), None)
 
     @Slot()
     def save_picture(self) -> None:
         """Ask where the picture goes, as it is now, and write it there."""
-        if picture := self._present(self._asked().picture_to_save()):
+        if picture := self._asked_for(lambda view: view.picture_to_save()):
             writers = picture_writers(paint(picture))
             self._choose(f"Save the picture: {picture.title}", picture.name, writers)
 
     @Slot()
     def copy_picture(self) -> None:
         """Put the picture on the clipboard, as an image and as SVG."""
-        picture = self._present(self._asked().picture_to_save())
+        picture = self._asked_for(lambda view: view.picture_to_save())
         if picture is None:
             return
         painted = paint(picture)
@@ -179,7 +179,7 @@ class ViewExport(Job):
     @Slot()
     def save_data(self) -> None:
         """Ask where the data go, as they are now, and write them there."""
-        if data := self._present(self._asked().data_to_save()):
+        if data := self._asked_for(lambda view: view.data_to_save()):
             self.choose(data)
 
     def choose(self, data: Data) -> None:
@@ -195,12 +195,12 @@ class ViewExport(Job):
             return
         self._launch(WriterThread(path, writer, self), QThread.Priority.LowPriority)
 
-    def _asked(self) -> Any:
+    def _asked_for(self, content: Callable[[Any], T | None]) -> T | None:
+        """What is to be saved of the view whose menu was used, else of the current one."""
         action = self.sender()
         view = action.data() if isinstance(action, QAction) else None
-        return view or self.current
-
-    def _present(self, shown: T | None) -> T | None:
+        view = view or self.current
+        shown = None if view is None else content(view)
         if shown is None:
             self.failed.emit(NOTHING, "")
         return shown

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lbc.inspection.rows import Rows, as_floats, weight_rows
+from lbc.inspection.violations import find_violations
 from lbc.sparsity.blocks import weight_place
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.inspector.reader_thread import LayerPicture
@@ -22,21 +24,21 @@ def layer_data(picture: LayerPicture) -> Data:
     arrays: dict[str, Any] = {
         "layer": np.array(picture.name),
         "shape": np.array(picture.shape),
-        "weights": picture.rows,
+        "weights": as_floats(weight_rows(picture.weight())),
     }
-    if picture.others is not None:
-        arrays["other_weights"] = picture.others
+    if picture.other is not None:
+        arrays["other_weights"] = as_floats(weight_rows(picture.other()))
     if picture.pattern is not None:
         arrays["pattern"] = np.array(str(picture.pattern))
     if picture.violations is not None:
-        arrays["violations"] = picture.violations.blocks
+        arrays["violations"] = find_violations(picture.weight(), picture.violations.pattern).blocks
     kernel = tuple(f"kernel_{axis}" for axis in range(len(picture.shape) - 2))
     columns = ("output", "input", *kernel, "weight")
-    csv = as_csv(columns, picture.rows.size, _weights(picture))
+    csv = as_csv(columns, picture.codes.size, _weights(picture, arrays["weights"]))
     return Data(f"weights {picture.name}", {".npz": as_npz(arrays), ".csv": csv})
 
 
-def _weights(picture: LayerPicture) -> Iterator[tuple[object, ...]]:
-    for row, weights in enumerate(picture.rows):
+def _weights(picture: LayerPicture, rows: Rows) -> Iterator[tuple[object, ...]]:
+    for row, weights in enumerate(rows):
         for column, weight in enumerate(weights.tolist()):
             yield *weight_place(picture.shape, row, column), weight

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QWidget
 
 
 class DropTarget(QObject):
-    """Accepts files dropped on a window."""
+    """Accepts files dropped on a window that is on screen, whatever widget they land on."""
 
     dropped = Signal(object)
     """Sequence of paths."""
@@ -19,6 +19,9 @@ class DropTarget(QObject):
         super().__init__(window)
         window.setAcceptDrops(True)
         window.installEventFilter(self)
+        handle = window.windowHandle()
+        if handle is not None:  # it receives them before text fields, which would insert the path
+            handle.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if isinstance(event, QDropEvent):  # entering and moving are subclasses

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from lbc_gui.widgets.text import HtmlLabel
 
 TEXT = (
     "<p><b>Which N:M does a checkpoint obey?</b></p>"
-    "<p>Open a .safetensors, .pt, .pth or .onnx file, or drop one anywhere on this window;<br>"
+    "<p>Open a file of torch, safetensors, ONNX or npz, or the index of its shards,<br>"
+    "or drop it, or the folder of the shards, anywhere on this window;<br>"
     "two files dropped together are compared. Code in a file is never run.</p>"
 )
 
@@ -19,7 +22,7 @@ class EmptyPage(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        text = QLabel(TEXT)
+        text = HtmlLabel(TEXT)
         text.setAlignment(Qt.AlignmentFlag.AlignCenter)
         button = QPushButton("Open a checkpoint…")
         button.clicked.connect(self.open_asked)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QSizePolicy,
     QWidget,
@@ -15,6 +14,7 @@ from PySide6.QtWidgets import (
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.reader_thread import Opening
 from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.text import Label, plain
 
 DETECTED = "each layer's own"
 PATTERNS = ("2:4", "1:2", "1:4", "4:8", "2:8", "1:8", "8:16", "4:16", "2:16", "1:16")
@@ -39,7 +39,9 @@ class Header(QWidget):
         super().__init__(parent)
         self.pattern: Pattern | None = None
         self.open = push_button(
-            "Open…", "Open a .safetensors, .pt, .pth or .onnx file", self.open_asked
+            "Open…",
+            "Open a file of torch, safetensors, ONNX or npz, or an index of shards",
+            self.open_asked,
         )
         self.compare = push_button(
             "Compare with…", "Open a second checkpoint beside this one", self.compare_asked
@@ -57,8 +59,7 @@ class Header(QWidget):
         self.patterns.setToolTip(
             "The N:M that every layer is checked against; type any other, such as 3:6"
         )
-        self._files = QLabel()
-        self._files.setTextFormat(Qt.TextFormat.PlainText)
+        self._files = Label()
         self._files.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._progress = QProgressBar()
         self._progress.setRange(0, STEPS)
@@ -83,7 +84,7 @@ class Header(QWidget):
             text += f"  against  {opening.against.name}"
             tip += f"\nagainst {opening.against}"
         self._files.setText(text)
-        self._files.setToolTip(tip)
+        self._files.setToolTip(plain(tip))
 
     def show_running(self, running: bool) -> None:
         """Show the progress and its button while something is read."""
@@ -119,5 +120,5 @@ class Header(QWidget):
         for button in (self.open, self.compare, self.alone):
             layout.addWidget(button)
         layout.addWidget(self._files, 1)
-        for widget in (self._progress, self.cancel, QLabel("Check against:"), self.patterns):
+        for widget in (self._progress, self.cancel, Label("Check against:"), self.patterns):
             layout.addWidget(widget)

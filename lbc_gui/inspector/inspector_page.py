@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
@@ -19,13 +18,13 @@ from lbc_gui.inspector.layers_table import LayerRow, LayersModel
 from lbc_gui.inspector.open_checkpoint import CheckpointReader
 from lbc_gui.inspector.reader_thread import (
     LayerPicture,
-    LayerRead,
     LayerRequest,
     Listed,
     Opening,
+    TensorRead,
 )
 
-FILES = f"Checkpoints ({' '.join('*' + suffix for suffix in SUFFIXES)})"
+FILES = f"Checkpoints ({' '.join('*' + suffix for suffix in SUFFIXES)});;All files (*)"
 
 
 class InspectorPage(QWidget):
@@ -46,6 +45,8 @@ class InspectorPage(QWidget):
         self.layer = LayerView()
         self._name = ""
         self._done = self._weights = 0
+        self._settled = False
+        """Whether the user, or a broken layer, has decided which layer is shown."""
         self._empty_page = EmptyPage()
         self._stack = QStackedWidget()
         self._lay_out()
@@ -96,7 +97,14 @@ class InspectorPage(QWidget):
     @Slot(object)
     def _layer_chosen(self, row: LayerRow | None) -> None:
         if row is not None:
-            self._name = row.name
+            self._settled = True
+            self._show(row)
+
+    def _show(self, row: LayerRow) -> None:
+        self._name = row.name
+        if row.unjudged:
+            self.layer.clear(f"{row.name} is not judged: {row.unjudged}.")
+        else:
             self.reading.look(LayerRequest(row.name, self.head.pattern))
 
     @Slot(object)
@@ -108,7 +116,8 @@ class InspectorPage(QWidget):
         if pattern is not None and not self.layers.counted(pattern.m):
             self._read(opening, keep_layer=True)
         else:
-            self.reading.look(LayerRequest(self._name, pattern))
+            self.panel.show_summary(pattern)
+            self._show(self.layers.rows[self.layers.row_of(self._name) or 0])
 
     # -- what arrives ---------------------------------------------------------------------------
 
@@ -118,35 +127,48 @@ class InspectorPage(QWidget):
             match event:
                 case Listed():
                     self._begin(event)
-                case LayerRead():
-                    self.layers.fill(event.finding, event.comparison)
-                    self._done += prod(event.finding.detection.shape)
-                case LayerPicture():
+                case TensorRead():
+                    self._fill(event)
+                case LayerPicture() if event.request.name in ("", self._name):
                     self._name = event.name
                     self.panel.table.choose(event.name)
                     self.layer.show_picture(event)
         if self._weights:
             self.head.show_progress(self._done, self._weights)
 
+    def _fill(self, read: TensorRead) -> None:
+        row = self.layers.fill(read)
+        self._done += row.stored.weights
+        if read.problem:
+            opening = self.reading.opening
+            where = f"{opening.file}: " if opening else ""
+            self.failed.emit(f"{where}{read.name} is not judged: {read.problem}.", "")
+        if row.broken and not self._settled:  # the first one with something to look at
+            self._settled = True
+            self.panel.table.choose(row.name)
+            self._show(row)
+
     def _begin(self, listed: Listed) -> None:
         self._weights = listed.weights
         self._stack.setCurrentIndex(1)
-        self.layers.show_layers(listed.layers)
+        self.layers.show_tensors(listed.tensors)
         self.layers.check_against(self.head.pattern)
         self.panel.show_comparison(listed.opening.against is not None)
         self.head.show_opening(listed.opening)
-        names = [name for name, _ in listed.layers]
+        self._settled = self._name in {at.name for at in listed.tensors}
+        names = [at.name for at in listed.tensors]
         if self._name not in names:
             self._name = names[0]
             self.layer.clear()
         other = f" and {listed.opening.against}" if listed.opening.against else ""
-        self.said.emit(f"Inspecting {listed.opening.file}{other}: {len(names)} layers.")
+        noun = "tensors" if other else "layers"
+        self.said.emit(f"Inspecting {listed.opening.file}{other}: {len(names)} {noun}.")
 
     @Slot(bool)
     def _running_changed(self, running: bool) -> None:
         self.head.show_running(running and self.reading.surveying)
         if not running and self.reading.opening is not None:
-            self.panel.show_summary()
+            self.panel.show_summary(self.head.pattern)
 
     # -- construction ---------------------------------------------------------------------------
 
@@ -169,7 +191,7 @@ class InspectorPage(QWidget):
         middle.addWidget(self.panel)
         middle.addWidget(self.layer)
         middle.setStretchFactor(1, 1)
-        middle.setSizes([414, 546])
+        middle.setSizes([544, 416])
         middle.setChildrenCollapsible(False)
         self._stack.addWidget(self._empty_page)
         self._stack.addWidget(middle)

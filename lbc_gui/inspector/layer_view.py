@@ -7,7 +7,6 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QSizePolicy,
     QSplitter,
     QVBoxLayout,
@@ -20,9 +19,10 @@ from lbc_gui.inspector.captions import title, weight_text
 from lbc_gui.inspector.colours import Legend, difference_table, mask_table, weight_table
 from lbc_gui.inspector.data_export import layer_data
 from lbc_gui.inspector.reader_thread import LayerPicture
-from lbc_gui.inspector.violations_table import MOST_ROWS, ViolationRow, ViolationsTable
-from lbc_gui.inspector.weight_view import WeightView
+from lbc_gui.inspector.violations_table import ViolationRow, ViolationsTable
+from lbc_gui.inspector.weight_view import MOST_MARKS, WeightView
 from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.text import Label, plain
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
 
@@ -36,7 +36,8 @@ class LayerView(QWidget):
         super().__init__(parent)
         self.picture: LayerPicture | None = None
         self._hovered: tuple[int, int] | None = None
-        self._title = QLabel()
+        self._title = Label()
+        self._title.setWordWrap(True)
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.colour = QComboBox()
         self.colour.addItems([WEIGHTS, MASK])
@@ -48,7 +49,7 @@ class LayerView(QWidget):
         self.view.clicked.connect(self._clicked)
         self.violations = ViolationsTable()
         self.violations.chosen.connect(self.show_violation)
-        self._listed = QLabel()
+        self._listed = Label()
         self._listed.setWordWrap(True)
         self._below = QWidget()
         self._lay_out()
@@ -62,32 +63,33 @@ class LayerView(QWidget):
             self.view.frame(None)
         self.picture = picture
         self._title.setText(title(picture))
-        self._title.setToolTip(self._title.text())
+        self._title.setToolTip(plain(self._title.text()))
         self._offer_difference(picture.difference is not None)
         self.violations.show_violations(picture.violations)
         self._show_count(picture)
         self._draw(keep_zoom=same)
 
-    def clear(self) -> None:
-        """Show no layer: none has been read of the checkpoint that is open now."""
+    def clear(self, sentence: str = "") -> None:
+        """Show no layer: none has been read, or ``sentence`` says why it cannot be shown."""
         self.picture = None
         self.view.clear_picture()
         self.violations.show_violations(None)
-        self._title.clear()
+        self._below.hide()
+        self._title.setText(sentence)
+        self._title.setToolTip(plain(sentence))
 
     @Slot(object)
     def show_violation(self, row: ViolationRow | None) -> None:
         """Zoom to a violation's block."""
         if row is not None and self.picture is not None:
             m = len(row.members)
-            output, group = divmod(row.block, self.picture.rows.shape[1] // m)
+            output, group = divmod(row.block, self.picture.codes.shape[1] // m)
             self.view.zoom_to(output, group * m, m)
 
     def picture_to_save(self) -> Picture | None:
         if self.picture is None:
             return None
-        plain = title(self.picture).replace("<b>", "").replace("</b>", "")
-        said = f"{plain} · {self.colour.currentText()}"
+        said = f"{title(self.picture)} · {self.colour.currentText()}"
         return Picture(f"mask {self.picture.name}", said, self.view, (self._legend,))
 
     def data_to_save(self) -> Data | None:
@@ -116,7 +118,7 @@ class LayerView(QWidget):
                 self._legend.show_weights(picture.top)
             else:
                 self._legend.show_mask()
-            if picture.violations is not None:
+            if picture.violations is not None and len(picture.violations) <= MOST_MARKS:
                 m = picture.violations.pattern.m
                 rows, groups = np.divmod(picture.violations.blocks, codes.shape[1] // m)
                 columns = groups * m + m // 2
@@ -127,13 +129,13 @@ class LayerView(QWidget):
 
     def _show_count(self, picture: LayerPicture) -> None:
         found = picture.violations
-        self._below.setVisible(found is not None and len(found) > 0)
-        if found is not None and len(found):
-            of = picture.rows.size // found.pattern.m
-            blocks = "block keeps" if len(found) == 1 else "blocks keep"
+        self._below.setVisible(found is not None and found.count > 0)
+        if found is not None and found.count:
+            of = picture.codes.size // found.pattern.m
+            blocks = "blocks keeps" if found.count == 1 else "blocks keep"
             weights = "weight" if found.pattern.n == 1 else "weights"
-            text = f"{len(found):,} of {of:,} {blocks} more than {found.pattern.n} {weights}"
-            text += f"; the first {MOST_ROWS:,} are listed" if len(found) > MOST_ROWS else ""
+            text = f"{found.count:,} of {of:,} {blocks} more than {found.pattern.n} {weights}"
+            text += f"; the first {len(found):,} are listed" if len(found) < found.count else ""
             self._listed.setText(f"{text}. Choose one to zoom to it.")
 
     @Slot(str)

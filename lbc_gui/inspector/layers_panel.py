@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QLabel, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from lbc.inspection.survey import summarise
+from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.layers_table import LayersModel, LayersTable
+from lbc_gui.widgets.text import Label
 
 
 class LayersPanel(QWidget):
@@ -19,7 +21,7 @@ class LayersPanel(QWidget):
         self.search.setPlaceholderText("Search layers")
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self.table.search)
-        self._summary = QLabel()
+        self._summary = Label()
         self._summary.setWordWrap(True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -36,15 +38,17 @@ class LayersPanel(QWidget):
         self.table.show_comparison(shown)
         self._summary.clear()
 
-    def show_summary(self) -> None:
-        """Summarise what has been read."""
-        findings = tuple(row.finding for row in self._model.rows if row.finding is not None)
-        unread = len(self._model.rows) - len(findings)
-        text = summarise(findings) if findings else ""
-        if any(row.comparison for row in self._model.rows):
-            compared = [row.comparison for row in self._model.rows if row.comparison]
+    def show_summary(self, pattern: Pattern | None) -> None:
+        """Summarise what has been read, checked against ``pattern`` or each layer's own N:M."""
+        rows = self._model.rows
+        findings = [row.finding for row in rows if row.finding is not None]
+        unjudged = sum(bool(row.unjudged) and row.may_be_weight for row in rows)
+        text = summarise(findings, unjudged, pattern) if findings else ""
+        compared = [row.comparison for row in rows if row.comparison]
+        if compared:
             apart = sum(comparison.difference != "same" for comparison in compared)
             text += f" {apart} of {len(compared)} differ from the other checkpoint."
+        unread = sum(row.waiting for row in rows)
         if unread:
             text += f" {unread} layers were not read."
         self._summary.setText(text.strip())

@@ -11,19 +11,24 @@ from PySide6.QtWidgets import QWidget
 
 from lbc.inspection.comparison import LayerComparison
 from lbc.inspection.detection import Detection
+from lbc.inspection.layouts import natural_key
+from lbc.inspection.stored_tensor import StoredTensor
 from lbc.inspection.survey import Finding
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.inspector.names import NameDelegate
+from lbc_gui.inspector.reader_thread import OTHER, ListedTensor, TensorRead
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.table import Column, TableModel, TableView
 
-WIDTHS = (124, 86, 84, 44, 56, 76, 60)
-ALONE, COMPARED = (1, 3), (5, 6)
+WIDTHS = (124, 84, 42, 58, 84, 42, 56, 76, 60)
+ALONE, COMPARED = (1, 2, 3, 5), (7, 8)
 """The columns that are hidden while checkpoints are compared, and those shown only then."""
 
 DIFFERENCES = {
     "other shape": "other shape",
     "only in the first": "first only",
     "only in the second": "second only",
+    "not compared": "not compared",
 }
 """What is written for a difference that is not a number."""
 
@@ -32,16 +37,32 @@ UNREAD = "…"
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A layer; ``finding`` is None until it has been read.
+    """A tensor; ``finding`` is None until it has been read, and if it is no layer.
 
     Its blocks are checked against ``pattern``, or against the layer's own N:M where that is None.
+    ``unjudged`` says why it has no finding.
     """
 
     name: str
-    shape: tuple[int, ...]
+    stored: StoredTensor
+    unjudged: str = ""
     finding: Finding | None = None
     comparison: LayerComparison | None = None
     pattern: Pattern | None = None
+    read: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored.shape
+
+    @property
+    def may_be_weight(self) -> bool:
+        return self.unjudged != OTHER
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is still to be read."""
+        return not self.read
 
     @property
     def found(self) -> Detection | None:
@@ -70,6 +91,8 @@ class LayerRow:
 
 
 def _pattern_text(row: LayerRow) -> str:
+    if row.unjudged:
+        return "not judged" if row.may_be_weight else ""
     if row.found is None:
         return UNREAD
     nearly = row.found.pattern is not None and row.found.count_violations(row.found.pattern)
@@ -77,9 +100,18 @@ def _pattern_text(row: LayerRow) -> str:
 
 
 def _number(row: LayerRow, number: float | None, form: str = ",") -> str:
-    if row.found is None:
+    if row.waiting and not row.unjudged:
         return UNREAD
     return "" if number is None else format(number, form)
+
+
+def _size_text(row: LayerRow) -> str:
+    size = float(row.stored.bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
 
 
 def _sort_key(number: float | None) -> float:
@@ -87,7 +119,7 @@ def _sort_key(number: float | None) -> float:
 
 
 def _largest_text(row: LayerRow) -> str:
-    if row.comparison is not None and row.largest is None and row.found is not None:
+    if row.comparison is not None and row.largest is None:
         return DIFFERENCES[row.comparison.difference]
     return _number(row, row.largest, ".3g")
 
@@ -97,20 +129,35 @@ def _broken_colour(row: LayerRow) -> QColor | None:
 
 
 def _tip(row: LayerRow) -> str:
+    if row.unjudged:
+        return f"{row.name} is not judged: {row.unjudged}"
     if row.finding is None:
         return f"{row.name}: not read yet"
     found = row.finding.detection
     obeyed = ", ".join(map(str, found.independent)) or "none"
     stated = f". The file says {row.finding.stated}" if row.finding.stated else ""
-    return f"{row.name}: {found.headline}. N:M that hold in every block: {obeyed}{stated}"
+    odd = f". {found.counts.nonfinite:,} weights are NaN or infinite"
+    odd = odd if found.counts.nonfinite else ""
+    return f"{row.name}: {found.headline}. N:M that hold in every block: {obeyed}{stated}{odd}"
 
 
 COLUMNS: tuple[Column[LayerRow], ...] = (
-    Column("layer", lambda row: row.name, "Name in the file"),
+    Column(
+        "layer", lambda row: row.name, "Name in the file",
+        sort_key=lambda row: natural_key(row.name),
+    ),
     Column(
         "shape", lambda row: "×".join(map(str, row.shape)),
         "Output channels × input channels × kernel",
-        sort_key=lambda row: row.found.weights if row.found else 0,
+        sort_key=lambda row: row.stored.weights,
+    ),
+    Column(
+        "type", lambda row: row.stored.dtype.replace("float", "f").replace("int", "i"),
+        "Type of the stored numbers",
+    ),
+    Column(
+        "size", _size_text, "Bytes in the file", number=True,
+        sort_key=lambda row: row.stored.bytes,
     ),
     Column("N:M", _pattern_text, "The N:M that its zeros were evidently made for"),
     Column(
@@ -142,16 +189,20 @@ class LayersModel(TableModel[LayerRow]):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(COLUMNS, tip=_tip, key=lambda row: row.name, parent=parent)
 
-    def show_layers(self, layers: Sequence[tuple[str, tuple[int, ...]]]) -> None:
-        """Another checkpoint, of which only names and shapes are known yet."""
-        self.show_rows([LayerRow(name, shape) for name, shape in layers])
+    def show_tensors(self, tensors: Sequence[ListedTensor]) -> None:
+        """Another checkpoint, of which only headers are known yet."""
+        self.show_rows([LayerRow(at.name, at.stored, at.unjudged) for at in tensors])
 
-    def fill(self, finding: Finding, comparison: LayerComparison | None) -> None:
-        """Show what was found in one layer."""
-        at = self.row_of(finding.name)
-        if at is not None:
-            row = replace(self.rows[at], finding=finding, comparison=comparison)
-            self.replace_row(at, row)
+    def fill(self, read: TensorRead) -> LayerRow:
+        """Show what was found in one tensor, and return its row."""
+        at = self.row_of(read.name)
+        assert at is not None
+        row = replace(
+            self.rows[at], finding=read.finding, comparison=read.comparison, read=True,
+            unjudged=read.problem or self.rows[at].unjudged,
+        )  # fmt: skip
+        self.replace_row(at, row)
+        return row
 
     def check_against(self, pattern: Pattern | None) -> None:
         """Count the blocks that break this N:M; with None, each layer's own."""
@@ -173,7 +224,7 @@ class LayersTable(TableView[LayerRow]):
         super().__init__(model, "Layers of the checkpoint", 0, WIDTHS, order=order, parent=parent)
         self._filter = order
         self.setWordWrap(False)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setItemDelegateForColumn(0, NameDelegate(self))
         self.setSortingEnabled(True)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.show_comparison(False)

@@ -14,9 +14,6 @@ from lbc.inspection.violations import Violations
 from lbc.sparsity.blocks import block_coordinates
 from lbc_gui.widgets.table import Column, TableModel, TableView
 
-MOST_ROWS = 10_000
-"""The most violations that are listed; all of them are counted and drawn."""
-
 MOST_SQUARES = 32
 """Wider blocks are not written as squares."""
 
@@ -43,13 +40,13 @@ class ViolationRow:
 
 
 class ViolationRows(Sequence[ViolationRow]):
-    """The first rows, ascending. Each is made when it is shown: there may be millions."""
+    """The rows, ascending. Each is made when it is shown."""
 
     def __init__(self, violations: Violations) -> None:
         self._violations = violations
 
     def __len__(self) -> int:
-        return min(len(self._violations), MOST_ROWS)
+        return len(self._violations)
 
     def __getitem__(self, at: Any) -> Any:
         found = self._violations

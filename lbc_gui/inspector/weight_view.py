@@ -75,9 +75,8 @@ class WeightView(CellsView):
         self._draw()
 
     def show_marks(self, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> None:
-        """Ring cells that would be hard to find, unless there are many."""
-        few = len(rows) <= MOST_MARKS
-        self._marks.setData(columns if few else [], rows if few else [])
+        """Ring cells that would be hard to find."""
+        self._marks.setData(columns, rows)
         self._redraw_soon()
 
     def clear_picture(self) -> None:

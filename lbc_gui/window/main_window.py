@@ -355,6 +355,8 @@ class MainWindow(QMainWindow):
         )
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
+        self.inspecting.experiment_dropped.connect(self.files.open_experiment)
+        self.inspecting.run_dropped.connect(self.files.open_run)
         self.closing.wait_for(latency.measuring, inspector.reading, self.reporting, self.saving)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from lbc.cli.console import Console, Parser, prepare_streams, printable
+from lbc.cli.console import Console, Parser, prepare_streams
 from lbc.cli.main import main
+from lbc.files.printable import printable
 
 HOSTILE = "a\x1b[31m:smile:[bold]\x9b2J\u202egpj.\x07"
 SHOWN = r"a\x1b[31m:smile:[bold]\x9b2J\u202egpj.\x07"
@@ -42,7 +43,7 @@ def test_control_characters_and_markup_are_printed_literally(
     line, *rows = capsys.readouterr().out.splitlines()
     assert line == SHOWN
     assert SHOWN in rows[3] and len({len(row) for row in rows}) == 1
-    assert printable("a\tb\nc ü 漢") == "a\\tb\nc ü 漢"
+    assert printable("a\tb\nc ü 漢", keep="\n") == "a\\tb\nc ü 漢"
 
 
 def test_errors_about_arguments_and_files_are_printable(

@@ -50,7 +50,7 @@ def test_differences_equal_those_of_a_naive_loop(pair: tuple[Floats, Floats]) ->
             gap = 0.0 if same else abs(float(np.float32(a) - np.float32(b)))
         largest = max(largest, np.inf if gap != gap else gap)
         flipped += (a != 0) != (b != 0)
-    found = compare_weights("a", one.shape, one, other)
+    found = compare_weights("a", torch.from_numpy(one), torch.from_numpy(other))
     assert (found.largest, found.flipped) == (largest, flipped)
     assert found.difference == ("different" if largest else "same")
     assert found.agreement == 1 - flipped / one.size
@@ -100,6 +100,7 @@ def test_every_kind_of_difference_is_reported(tmp_path: Path) -> None:
         "largest": 2.0,
         "flipped": 2,
         "agreement": 0.5,
+        "reason": "",
     }
 
 
@@ -128,14 +129,14 @@ def test_the_command_detects_compares_and_writes_violations(
     weight[0, 0] = 1
     save_file({"fc.weight": weight, "head.weight": torch.ones(2, 8)}, second)
     assert main(["inspect", str(first), "--against", str(second)]) == 1
-    assert "2 layers, 1 of them different" in capsys.readouterr().out
+    assert "2 tensors, 1 of them different" in capsys.readouterr().out
     assert main(["inspect", str(first), "--against", str(second), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["layers"][0]["flipped"] == 1
     assert main(["inspect", str(first), "--against", str(second), "--pattern", "2:4"]) == 2
     assert "cannot be combined" in capsys.readouterr().err
 
     lines = tmp_path / "v.csv"
-    assert main(["inspect", str(second), "--violations", str(lines)]) == 0
+    assert main(["inspect", str(second), "--violations", str(lines)]) == 1
     assert "Wrote" in capsys.readouterr().out
     assert lines.read_text().splitlines()[1:] == ['fc,1:2,0,2,"(0,0) (0,1)"']
     args = ["inspect", str(second), "--pattern", "1:2", "--violations", str(lines)]
@@ -146,8 +147,7 @@ def test_the_command_detects_compares_and_writes_violations(
 @given(pairs)
 def test_codes_distinguish_zero_kept_and_violating_weights(pair: tuple[Floats, Floats]) -> None:
     rows = np.tile(pair[0], (1, 4))
-    violations = find_violations((rows != 0).view(np.uint8), rows.shape, Pattern(2, 4))
-    codes = mask_codes(rows, 2.0, violations)
+    codes = mask_codes(torch.from_numpy(rows), 2.0, Pattern(2, 4))
     for (row, column), number in np.ndenumerate(rows):
         start = column // 4 * 4
         broken = np.count_nonzero(rows[row, start : start + 4]) > 2
@@ -162,19 +162,21 @@ def test_codes_distinguish_zero_kept_and_violating_weights(pair: tuple[Floats, F
 
 
 def test_the_number_of_chunks_does_not_affect_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = np.random.default_rng(0).standard_normal((40, 32)).astype(np.float32)
+    rows = torch.randn(40, 32, generator=torch.Generator().manual_seed(0))
     rows[rows < 0.3] = 0
-    kept = (rows != 0).view(np.uint8)
-    whole = mask_codes(rows, 2.0, find_violations(kept, rows.shape, Pattern(1, 4)))
+    whole = mask_codes(rows, 2.0, Pattern(1, 4))
     monkeypatch.setattr("lbc.inspection.rows.CHUNK", 100)
-    violations = find_violations(kept, rows.shape, Pattern(1, 4))
-    assert np.array_equal(mask_codes(rows, 2.0, violations), whole)
-    assert len(violations) == sum(at.kept > 1 for at in violations) > 0
+    violations = find_violations(rows, Pattern(1, 4))
+    assert np.array_equal(mask_codes(rows, 2.0, Pattern(1, 4)), whole)
+    assert violations.count == sum(at.kept > 1 for at in violations) > 0
+    assert [at.block for at in find_violations(rows, Pattern(1, 4), 3)] == [
+        at.block for at in violations
+    ][:3]
 
 
 def test_difference_codes_show_which_checkpoint_keeps_a_weight() -> None:
-    one = np.array([[0, 1, 0, 2, 2, np.nan]], dtype=np.float32)
-    other = np.array([[0, 0, 1, 2, 3, 1]], dtype=np.float32)
+    one = torch.tensor([[0, 1, 0, 2, 2, np.nan]])
+    other = torch.tensor([[0.0, 0, 1, 2, 3, 1]])
     codes = difference_codes(one, other, top=1.0)
     last = KEPT + SHADES - 1
     assert codes.tolist() == [[ZERO, ONLY_FIRST, ONLY_SECOND, KEPT, last, last]]

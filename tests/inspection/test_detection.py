@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lbc.inspection import detect_weight, find_violations, survey_checkpoint
-from lbc.inspection.detection import WIDTHS, Detection
-from lbc.inspection.rows import block_counts, kept_rows, weight_rows
+from lbc.inspection.counting import WIDTHS, BlockCounts
+from lbc.inspection.detection import Detection
+from lbc.inspection.rows import as_floats, block_counts, weight_rows
 from lbc.inspection.survey import violations_in
 from lbc.inspection.violations import save_violations
 from lbc.sparsity.blocks import weight_place
@@ -60,7 +61,7 @@ def test_counts_equal_those_of_a_naive_loop(weight: Tensor, more: tuple[int, ...
             for start in range(0, width, m):
                 naive[sum(1 for w in row[start : start + m].tolist() if w != 0)] += 1
         assert counted == tuple(naive)
-    assert found.kept == int((weight != 0).sum())
+    assert found.counts.kept == int((weight != 0).sum())
 
 
 @given(masks)
@@ -81,9 +82,9 @@ def test_violations_equal_those_of_a_naive_loop(weight: Tensor, pattern: Pattern
     shape = tuple(weight.shape)
     if shape[1] % pattern.m:
         with pytest.raises(ValueError, match="not a multiple"):
-            find_violations(kept_rows(weight), shape, pattern)
+            find_violations(weight, pattern)
         return
-    found = list(find_violations(kept_rows(weight), shape, pattern))
+    found = list(find_violations(weight, pattern))
     naive = []
     kernels = list(product(*(range(size) for size in shape[2:])))
     for number, (o, kernel, group) in enumerate(
@@ -102,7 +103,7 @@ def test_violations_equal_those_of_a_naive_loop(weight: Tensor, pattern: Pattern
 @given(masks)
 def test_rows_match_the_weight_at_their_coordinates(weight: Tensor) -> None:
     weight = torch.arange(1.0, weight.numel() + 1).reshape(weight.shape)
-    rows = weight_rows(weight)
+    rows = as_floats(weight_rows(weight))
     for (row, column), number in np.ndenumerate(rows):
         assert weight[weight_place(tuple(weight.shape), row, column)] == number
 
@@ -150,12 +151,17 @@ def test_dense_and_all_zero_layers_are_recognised() -> None:
 def test_blocks_wider_than_255_are_counted() -> None:
     found = detect_weight(torch.ones(2, 1024), [512])
     assert found.blocks[512][512] == 4
-    violations = find_violations(kept_rows(torch.ones(2, 1024)), (2, 1024), Pattern(300, 512))
+    violations = find_violations(torch.ones(2, 1024), Pattern(300, 512))
     assert violations.blocks.tolist() == [0, 1, 2, 3]
 
 
 def test_the_violations_of_an_uncounted_pattern_are_unknown() -> None:
-    assert Detection((1, 4), 4, {4: (0, 0, 0, 0, 1)}).count_violations(Pattern(1, 3)) is None
+    assert (
+        Detection(
+            (1, 4), BlockCounts(4, 0, {4: (0, 0, 0, 0, 1)}, np.ones(4, np.int64), 1)
+        ).count_violations(Pattern(1, 3))
+        is None
+    )
 
 
 def test_a_checkpoint_is_surveyed_and_its_violations_written(tmp_path: Path) -> None:

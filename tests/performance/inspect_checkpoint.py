@@ -4,6 +4,12 @@ A precise 10 ms timer in the window's thread records its delays, from opening th
 layers are read. Prints JSON.
 
     QT_QPA_PLATFORM=offscreen python -m tests.performance.inspect_checkpoint --form pt
+
+With ``--shards GIGABYTES``, shards of that size are surveyed by the library instead: seconds until
+all names are known, weights a second in all layers, and the largest private memory. Of each shard,
+the first layer is written; the rest are holes in the file.
+
+    python -m tests.performance.inspect_checkpoint --shards 16 --form pt
 """
 
 from __future__ import annotations
@@ -12,7 +18,10 @@ import argparse
 import json
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -21,6 +30,7 @@ from PySide6.QtWidgets import QApplication
 from safetensors.torch import save_file
 
 from lbc.config import Experiment
+from lbc.inspection import open_checkpoint, survey_checkpoint
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.inspector.reader_thread import LayerPicture
@@ -34,6 +44,9 @@ SHAPE = (512, 512, 3, 3)
 
 def main() -> int:
     options = _options()
+    if options.shards:
+        print(json.dumps(measure_shards(options.form, options.shards)))
+        return 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = write_checkpoint(folder, options.form, options.megabytes)
@@ -81,6 +94,90 @@ def write_checkpoint(folder: Path, form: str, megabytes: int) -> Path:
     return file
 
 
+def measure_shards(form: str, gigabytes: int) -> dict[str, object]:
+    """Survey a folder of bfloat16 shards of a gigabyte each."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        index = write_shards(folder, form, gigabytes)
+        start = time.perf_counter()
+        with open_checkpoint(index) as checkpoint:
+            weights, names = checkpoint.weights, time.perf_counter() - start
+        before = private_bytes()
+        with watch_private_bytes() as largest:
+            start = time.perf_counter()
+            survey = survey_checkpoint(index)
+            seconds = time.perf_counter() - start
+        assert all(layer.detection.headline in ("2:4", "all zero") for layer in survey.layers)
+    return {
+        "benchmark": "inspect_checkpoint",
+        "form": form,
+        "gigabytes": gigabytes,
+        "layers": len(survey.layers),
+        "names_s": round(names, 3),
+        "weights_per_s": round(weights / seconds / 1e6) * 1_000_000,
+        "private_mb_before": round(before / 1e6),
+        "private_mb_largest": round(max(largest) / 1e6),
+    }
+
+
+def write_shards(folder: Path, form: str, gigabytes: int) -> Path:
+    """Shards of 32 layers of 4096 × 4096; the first of each is 2:4."""
+    blocks = torch.randn(4096 * 4096 // 4, 4, dtype=torch.bfloat16)
+    blocks[:, 2:] = 0
+    layer = Pattern(2, 4).from_blocks(blocks, (4096, 4096))
+    listed: dict[str, str] = {}
+    ending = "safetensors" if form == "safetensors" else "bin"
+    for shard in range(gigabytes):
+        file = folder / f"model-{shard + 1:05}-of-{gigabytes:05}.{ending}"
+        names = [f"model.layers.{shard}.{at}.weight" for at in range(32)]
+        if form == "safetensors":
+            write_holes(file, names, layer)
+        else:
+            torch.save({name: layer.clone() for name in names}, file)
+        listed |= dict.fromkeys(names, file.name)
+    index = folder / f"model.{ending}.index.json"
+    index.write_text(json.dumps({"weight_map": listed}))
+    return index
+
+
+def write_holes(file: Path, names: list[str], layer: torch.Tensor) -> None:
+    """A safetensors file in which only the first layer takes space on the disk."""
+    size, shape = layer.nbytes, list(layer.shape)
+    header = {
+        name: {"dtype": "BF16", "shape": shape, "data_offsets": [at * size, (at + 1) * size]}
+        for at, name in enumerate(names)
+    }
+    text = json.dumps(header).encode()
+    with file.open("wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        stream.write(layer.view(torch.uint8).numpy().data)
+        stream.truncate(8 + len(text) + size * len(names))
+
+
+def private_bytes() -> int:
+    """Memory of this process that no file backs."""
+    fields = Path("/proc/self/smaps_rollup").read_text().split("\n")
+    return 1024 * sum(int(at.split()[1]) for at in fields if at.startswith("Private_Dirty"))
+
+
+@contextmanager
+def watch_private_bytes() -> Iterator[list[int]]:
+    """Collect ``private_bytes`` every 20 ms."""
+    seen, done = [private_bytes()], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            seen.append(private_bytes())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
 class Painted(QObject):
     """Records when a picture is first painted after it has arrived."""
 
@@ -103,7 +200,8 @@ class Painted(QObject):
 
 def measure_opening(window: MainWindow, file: Path) -> tuple[float, float, list[float]]:
     """Return the seconds until the first picture and the last layer, and the lags in seconds."""
-    page, loop = window.pages.inspector, QEventLoop()
+    page, loop, application = window.pages.inspector, QEventLoop(), QApplication.instance()
+    assert isinstance(application, QApplication)
     painted = Painted(page)
 
     def changed(running: bool) -> None:
@@ -116,6 +214,7 @@ def measure_opening(window: MainWindow, file: Path) -> tuple[float, float, list[
         window.inspecting.open([file])
         loop.exec()
         finished = time.perf_counter() - start
+        until(application, lambda: painted.at is not None)
     page.reading.running_changed.disconnect(changed)
     assert painted.at is not None
     painted.deleteLater()
@@ -126,6 +225,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--form", choices=["safetensors", "pt"], default="safetensors")
     parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--shards", type=int, default=0, metavar="GIGABYTES")
     parser.add_argument("--times", type=int, default=5)
     return parser.parse_args()
 

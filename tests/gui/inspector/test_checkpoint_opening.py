@@ -13,10 +13,14 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
+from lbc.config import Experiment, dump_experiment
+from lbc.training.control import Control
+from lbc.training.trainer import Trainer
 from lbc_gui.app import _parser
 from lbc_gui.inspector.inspector_page import InspectorPage
+from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS
+from tests.gui.conftest import SECONDS, small_experiment
 from tests.gui.inspector.conftest import Open, choose, column, finished, read
 
 
@@ -58,7 +62,8 @@ def test_a_damaged_layer_is_told_and_the_others_are_read(
     said: list[str] = []
     page.failed.connect(lambda sentence, _: said.append(sentence))
     read(qtbot, page, tmp_path / "a.onnx")
-    assert said == [f"{tmp_path / 'a.onnx'}: the weight of layer one is damaged."]
+    assert f"{tmp_path / 'a.onnx'}: one is not judged: its data are damaged." in said
+    assert column(page, "N:M")[0] == "not judged"
     assert column(page, "N:M")[1] != ""
     choose(qtbot, page, "two")
 
@@ -75,7 +80,7 @@ def test_a_file_that_has_gone_meanwhile_is_a_sentence(
     checkpoint.unlink()
     page.panel.table.selectRow(1)
     finished(qtbot, page)
-    assert "the file has no layer stem" in said[0] and "does not exist" in said[1]
+    assert "has no layer stem" in said[0] and "does not exist" in said[1]
 
 
 def test_cancelling_keeps_what_has_been_read(
@@ -159,3 +164,37 @@ def test_a_message_goes_once_a_good_file_is_open(
     window.inspecting.open([checkpoint])
     finished(qtbot, window.pages.inspector)
     assert not window.message.isVisible()
+
+
+def test_a_dropped_experiment_and_a_dropped_run_are_opened(
+    open_window: Open, tmp_path: Path, qtbot: QtBot
+) -> None:
+    run = tmp_path / "run"
+    short = {"epochs": 1, "batch_size": 1000}
+    Trainer(small_experiment(training=short, schedule={"end": 1}), run, Control()).train()
+    window = open_window()
+    path = tmp_path / "other.yaml"
+    path.write_text(dump_experiment(Experiment(name="dropped")))
+    assert drop(window, path)
+    qtbot.waitUntil(lambda: window.session.experiment is not None and
+                    window.session.experiment.name == "dropped", timeout=SECONDS)  # fmt: skip
+    assert drop(window, run)
+    qtbot.waitUntil(lambda: window.session.state is State.OPENED, timeout=SECONDS)
+    assert window.pages.currentWidget() is not window.pages.inspector
+
+
+def test_text_fields_do_not_take_dropped_files(
+    open_window: Open, checkpoint: Path, qtbot: QtBot
+) -> None:
+    window = open_window()
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(checkpoint))])
+    data.setText(str(checkpoint))
+    button, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    place = QPointF(window.experiment_panel.mapTo(window, QPoint(60, 40)))
+    copy, handle = Qt.DropAction.CopyAction, window.windowHandle()
+    QApplication.sendEvent(handle, QDragEnterEvent(place.toPoint(), copy, data, button, none))
+    QApplication.sendEvent(handle, QDropEvent(place, copy, data, button, none, QEvent.Type.Drop))
+    finished(qtbot, window.pages.inspector)
+    opening = window.pages.inspector.reading.opening
+    assert opening is not None and opening.file == checkpoint

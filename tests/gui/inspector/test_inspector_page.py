@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
@@ -12,12 +13,15 @@ from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
 from lbc.inspection.picture import BROKEN, KEPT, ONLY_FIRST, ONLY_SECOND, ZERO
+from lbc.inspection.rows import as_floats, weight_rows
 from lbc.pictures.colour_tables import REMOVED_COLOUR
+from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.colours import FIRST, SECOND, difference_table, mask_table, weight_table
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.inspector.layer_view import DIFFERENCE, MASK
-from lbc_gui.inspector.violations_table import MOST_ROWS
-from tests.gui.inspector.conftest import HEADERS, Open, choose, column, finished, read, state
+from lbc_gui.inspector.names import shorten
+from lbc_gui.inspector.reader_thread import MOST_VIOLATIONS
+from tests.gui.inspector.conftest import HEADERS, Open, choose, column, finished, made, read, state
 
 
 def test_every_layer_is_detected_and_the_first_is_drawn(
@@ -41,7 +45,7 @@ def test_the_picture_is_the_mask_and_violations_have_their_own_look(
     picture = page.layer.picture
     assert picture is not None
     weight = state()["conv.weight"].movedim(1, -1).reshape(16, -1).numpy()
-    assert np.array_equal(picture.rows, weight)
+    assert np.array_equal(as_floats(weight_rows(picture.weight())), weight)
     assert np.array_equal(picture.codes == ZERO, weight == 0)
     broken = np.zeros_like(weight, dtype=bool)
     start = (1 * 3 + 2) * 16 + 8
@@ -122,7 +126,7 @@ def test_layers_are_held_against_any_pattern(
     assert column(page, "broken") == ["576", "0", ""]
     picture = page.layer.picture
     assert picture is not None and picture.violations is not None
-    assert len(picture.violations) == 576
+    assert picture.violations.count == 576
 
     page.head.patterns.setEditText("2:3")
     page.head.patterns.activated.emit(0)
@@ -147,7 +151,7 @@ def test_many_violations_are_all_counted_and_drawn_and_the_first_are_listed(
     page.head.patterns.activated.emit(0)
     finished(qtbot, page)
     assert column(page, "broken") == ["16,384"]
-    assert page.layer.violations.table.rowCount() == MOST_ROWS
+    assert page.layer.violations.table.rowCount() == MOST_VIOLATIONS
     assert "16,384 of 16,384 blocks keep more than 2" in page.layer._listed.text()
     picture = page.layer.picture
     assert picture is not None and (picture.codes >= BROKEN).all()
@@ -179,11 +183,11 @@ def test_two_checkpoints_are_compared(
     assert column(page, "largest |Δ|")[2] == "other shape"
     assert page.panel.summary.endswith("3 of 3 differ from the other checkpoint.")
     picture = page.layer.picture
-    assert picture is not None and picture.name == "fc" and picture.others is not None
+    assert picture is not None and picture.name == "fc" and picture.other is not None
     assert page.layer.colour.currentText() == DIFFERENCE
     codes = picture.difference
     assert codes is not None
-    one, two = picture.rows != 0, picture.others != 0
+    one, two = (as_floats(weight_rows(at())) != 0 for at in (picture.weight, picture.other))
     assert np.array_equal(codes == ONLY_FIRST, one & ~two)
     assert np.array_equal(codes == ONLY_SECOND, two & ~one)
     assert np.count_nonzero(codes >= ONLY_FIRST) == 2
@@ -212,3 +216,127 @@ def test_a_layer_of_the_second_checkpoint_alone_is_shown(
     assert column(page, "N:M")[2] == "nearly 2:4"
     choose(qtbot, page, "conv")
     assert "only in the second" in page.layer._title.text()
+
+
+def test_names_are_sorted_by_number_and_the_first_broken_layer_is_shown(
+    page: InspectorPage, tmp_path: Path, qtbot: QtBot
+) -> None:
+    state = {f"layers.{at}.fc.weight": made(Pattern(2, 4), 16, 32, seed=at) for at in range(12)}
+    state["layers.10.fc.weight"][3, :4] = 1
+    state["layers.11.fc.weight"][3, :4] = 1
+    save_file(state, tmp_path / "a.safetensors")
+    read(qtbot, page, tmp_path / "a.safetensors")
+    ordered = [f"layers.{at}.fc" for at in range(12)]
+    assert column(page, "layer") == ordered
+    assert page.layer.picture is not None and page.layer.picture.name == "layers.10.fc"
+    current = page.panel.table.current
+    assert current is not None and current.name == "layers.10.fc"
+    assert column(page, "type")[0] == "f32" and column(page, "size")[0] == "2.05 kB"
+    page.panel.table.sortByColumn(HEADERS.index("layer"), Qt.SortOrder.DescendingOrder)
+    assert column(page, "layer") == ordered[::-1]
+
+
+def test_a_layer_that_the_user_chose_stays(page: InspectorPage, large: Path, qtbot: QtBot) -> None:
+    state = {f"layer{at}.weight": torch.ones(32, 32) for at in range(500)}
+    state["layer499.weight"] = made(Pattern(2, 4), 32, 32)
+    state["layer499.weight"][0, :4] = 1
+    torch.save(state, large)
+    page.open([large])
+    qtbot.waitUntil(lambda: page.layer.picture is not None)
+    page.panel.table.selectRow(7)
+    finished(qtbot, page)
+    assert page.layer.picture is not None and page.layer.picture.name == "layer7"
+
+
+def test_the_summary_is_about_the_pattern_that_is_checked(
+    page: InspectorPage, checkpoint: Path, qtbot: QtBot
+) -> None:
+    read(qtbot, page, checkpoint)
+    assert "; 1 violation." in page.panel.summary
+    page.head.patterns.setCurrentText("1:4")
+    page.head.patterns.activated.emit(0)
+    finished(qtbot, page)
+    assert "576 violations of 1:4" in page.panel.summary
+
+
+def test_what_is_not_judged_is_listed_with_its_reason(
+    page: InspectorPage, tmp_path: Path, qtbot: QtBot
+) -> None:
+    name = "<img src='file:/dev/zero'>"
+    state = {"fc.weight": torch.ones(8, 8), f"{name}.weight": torch.eye(8).to_sparse()}
+    torch.save(state, tmp_path / "a.pt")
+    read(qtbot, page, tmp_path / "a.pt")
+    assert column(page, "N:M") == ["dense", "not judged"]
+    assert page.panel.summary.endswith("1 not judged.")
+    page.panel.table.selectRow(1)
+    title = page.layer._title
+    assert title.text() == f"{name} is not judged: its layout is sparse_coo: save it dense."
+    assert title.textFormat() is Qt.TextFormat.PlainText
+    tip = page.panel.table.model().index(1, 0).data(Qt.ItemDataRole.ToolTipRole)
+    assert "<img" not in tip and "&lt;img" in tip and "<img" not in title.toolTip()
+    assert page.layer.picture is None and page.layer.picture_to_save() is None
+    page.head.patterns.setEditText("3:5")
+    page.head.patterns.activated.emit(0)
+    finished(qtbot, page)
+    page.head.patterns.setEditText("2:4")
+    page.head.patterns.activated.emit(0)
+    finished(qtbot, page)
+    assert "not judged" in title.text() and page.layer.picture is None
+
+
+def test_biases_are_compared_too(page: InspectorPage, tmp_path: Path, qtbot: QtBot) -> None:
+    for name, bias in (("a.pt", 0.0), ("b.pt", 1.0)):
+        state = {"fc.weight": torch.ones(8, 8), "fc.bias": torch.full((8,), bias)}
+        torch.save(state, tmp_path / name)
+    read(qtbot, page, tmp_path / "a.pt", tmp_path / "b.pt")
+    assert column(page, "layer") == ["fc", "fc.bias"]
+    assert column(page, "largest |Δ|") == ["0", "1"]
+    assert page.panel.summary.endswith("1 of 2 differ from the other checkpoint.")
+
+
+def test_shards_are_read_in_the_window(page: InspectorPage, tmp_path: Path, qtbot: QtBot) -> None:
+    for at in (1, 2):
+        state = {f"layers.{at}.weight": made(Pattern(2, 4), 16, 16)}
+        save_file(state, tmp_path / f"model-0000{at}-of-00002.safetensors")
+    read(qtbot, page, tmp_path)
+    assert column(page, "layer") == ["layers.1", "layers.2"]
+    assert column(page, "N:M") == ["2:4", "2:4"]
+
+
+@pytest.mark.parametrize(
+    ("room", "shown"),
+    [
+        (40, "model.layers.10.self_attn.q_proj"),
+        (27, "…layers.10.self_attn.q_proj"),
+        (20, "…10.self_attn.q_proj"),
+        (12, "…10…q_proj"),
+        (5, "…10…q_proj"),
+    ],
+)
+def test_the_number_of_a_layer_stays_visible_in_little_room(room: int, shown: str) -> None:
+    assert shorten("model.layers.10.self_attn.q_proj", lambda text: len(text) <= room) == shown
+    assert shorten("head", lambda text: False) == "head"
+
+
+def test_an_empty_page_has_nothing_to_save(open_window: Open) -> None:
+    window = open_window()
+    window.pages.setCurrentWidget(window.pages.inspector)
+    for save in (window.saving.save_picture, window.saving.copy_picture, window.saving.save_data):
+        window.message.hide()
+        save()
+        assert "nothing to save" in window.message.text
+
+
+def test_the_value_of_a_large_layer_is_read_when_it_is_needed(
+    page: InspectorPage, tmp_path: Path, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lbc_gui.inspector.reader_thread.LARGEST_COPY", 0)
+    save_file({"fc.weight": torch.full((8, 8), 0.5)}, tmp_path / "a.safetensors")
+    read(qtbot, page, tmp_path / "a.safetensors")
+    said: list[str] = []
+    page.hover_text.connect(said.append)
+    page.layer.view.hovered.emit((5, 3))
+    assert "weight +0.5" in said[-1]
+    (tmp_path / "a.safetensors").write_bytes(b"shorter")
+    page.layer.view.hovered.emit((5, 3))
+    assert said[-1] == "The file has changed: open it again."
