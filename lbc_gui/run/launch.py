@@ -119,9 +119,8 @@ class Launch(QObject):
     def _ask_to_import(self, run: UnfinishedRun) -> None:
         """Ask before running the code of a run that the user did not start here."""
         assert isinstance(run.experiment.model, EXTERNAL)
-        box = QMessageBox(self._window)
+        box = QMessageBox(self._window, textFormat=Qt.TextFormat.PlainText)
         box.setIcon(QMessageBox.Icon.Warning)
-        box.setTextFormat(Qt.TextFormat.PlainText)
         box.setWindowTitle("Run the code of this run?")
         box.setText(
             f"The model of {run.path.name} is code, {run.experiment.model.label}, and you did not "
