@@ -11,6 +11,7 @@ import torch
 
 from lbc.data.dataset import DataError, Dataset, split_dataset
 from lbc.data.labels import Array, count_classes
+from lbc.files.memory import physical_memory
 
 MIN_TRAIN_IMAGES = 2
 """BatchNorm needs a batch of at least two samples."""
@@ -80,7 +81,12 @@ def read_arrays(path: Path) -> tuple[Array, Array]:
 
 
 def read_array(archive: zipfile.ZipFile, name: str) -> Array:
-    """Read one array of an .npz file. Raises an exception, of any type, if it is damaged."""
+    """Read one array of an .npz file. Raises an exception, of any type, if it is damaged.
+
+    Raises MemoryError for one that is larger than this machine's memory, before it is unpacked.
+    """
+    if archive.getinfo(f"{name}.npy").file_size > physical_memory():
+        raise MemoryError
     with archive.open(f"{name}.npy") as file:
         array: Array = np.lib.format.read_array(file, allow_pickle=False)
         # The checksum is verified at the end, which a damaged header may place too early.

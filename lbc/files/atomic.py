@@ -26,7 +26,9 @@ def write_atomically(
         if previous is not None and path.is_file():
             path.replace(previous)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = str(path)
         temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":

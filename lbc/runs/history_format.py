@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from lbc.files.memory import physical_memory
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import CHANGED, KEY, POSITIONS, Coded, SearchState, decode, decompress
 from lbc.sparsity.arrays import Floats
@@ -30,6 +31,9 @@ VERSION = 2
 
 HEADER_LIMIT = 1 << 24
 """Bytes of the first line; a layer takes about a hundred."""
+
+LEAST_BYTES = 5
+"""Bytes per weight that showing a layer takes at the least."""
 
 KEY_INTERVAL = 16
 """The most parts of a layer to read for one moment, not counting unchanged ones."""
@@ -277,4 +281,8 @@ def _layers(line: bytes, path: Path) -> tuple[LayerInfo, ...]:
 def _layer(described: dict[str, Any]) -> LayerInfo:
     shape, pattern = tuple(described["shape"]), Pattern.parse(described["pattern"])
     pattern.input_width(shape)
+    if not all(type(size) is int and size > 0 for size in shape):
+        raise ValueError(f"{shape} is no shape")
+    if prod(shape) * LEAST_BYTES > physical_memory():
+        raise ValueError(f"a layer of {prod(shape):,} weights does not fit into memory")
     return LayerInfo(str(described["name"]), shape, pattern, prod(shape) // pattern.m)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lbc.config import Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
+from lbc.files.os_errors import explain
 from lbc.runs.events import EpochDone, LayerInfo, StepDone
 from lbc.runs.history_reader import Replay
 from lbc.runs.metrics import read_epochs, read_steps
@@ -46,7 +47,9 @@ def open_run(folder: Path) -> OpenedRun:
         )
     except ExperimentError as error:
         raise RunError(f"The run cannot be read: {'; '.join(str(error).splitlines())}") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RunError(explain(error, f"{error.filename or folder} cannot be read")) from error
+    except ValueError as error:
         raise RunError(f"The run {folder} cannot be read: {error}") from error
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +11,7 @@ from torch import nn
 from lbc.config import EXTERNAL, Experiment, Model
 from lbc.data import Dataset, batch_sizes
 from lbc.data.batches import MIN_BATCH_SIZE
+from lbc.files.memory import physical_memory
 from lbc.models import build, build_on_meta
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
 from lbc.runs.events import LayerInfo, Prepared
@@ -154,18 +153,10 @@ def _preview(
 
 def _check_machine(parameters: int, score_memory: int) -> None:
     """Raise ValueError if weights, gradients and scores exceed the memory of this machine."""
-    needed, present = 8 * parameters + score_memory, _physical_memory()
+    needed, present = 8 * parameters + score_memory, physical_memory()
     if needed > present:
         raise ValueError(
             f"The model has {parameters / 1e9:.1f} billion parameters and needs at least "
             f"{needed / 2**30:,.0f} GiB of memory, and this machine has {present / 2**30:,.0f}: "
             "choose a smaller width or depth."
         )
-
-
-def _physical_memory() -> int:
-    """Bytes; unlimited where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return sys.maxsize

@@ -329,3 +329,14 @@ def test_a_batch_too_small_for_all_processes_is_added_to_the_previous_one(
     length: int, min_size: int, sizes: list[int]
 ) -> None:
     assert batch_sizes(length, 8, min_size) == sizes
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("images", "labels"):
+            archive.writestr(f"{name}.npy", b"\x93NUMPY")
+        for part in archive.infolist():
+            part.file_size = 1 << 50
+    with pytest.raises(DataError, match=r"bomb\.npz does not fit into memory"):
+        read_arrays(path)

@@ -189,3 +189,12 @@ def test_a_reader_beside_the_writer_sees_whole_moments_only(tmp_path: Path) -> N
     reader.join(60)
     writer.close()
     assert not failures and counts[-1] == 61 and len(set(counts)) > 2
+
+
+@pytest.mark.parametrize("shape", [[1 << 44, 4], [-8, -8], [8, 4.0], [[], 4], [0, 4]])
+def test_a_layer_of_an_impossible_shape_is_refused_unread(tmp_path: Path, shape: object) -> None:
+    path = tmp_path / "scores.history"
+    layers = [{"name": "a", "shape": shape, "pattern": "2:4"}]
+    path.write_text(json.dumps({"version": 2, "layers": layers}) + "\n")
+    with pytest.raises(ValueError, match=r"is not a score history, or damaged in its first line"):
+        Replay(path)
