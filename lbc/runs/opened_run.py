@@ -48,7 +48,8 @@ def open_run(folder: Path) -> OpenedRun:
     except ExperimentError as error:
         raise RunError(f"The run cannot be read: {'; '.join(str(error).splitlines())}") from error
     except OSError as error:
-        raise RunError(explain(error, f"{error.filename or folder} cannot be read")) from error
+        what = f"The run {folder} cannot be read: {error.filename}"
+        raise RunError(explain(error, what)) from error
     except ValueError as error:
         raise RunError(f"The run {folder} cannot be read: {error}") from error
 
