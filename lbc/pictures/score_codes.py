@@ -20,7 +20,7 @@ import numpy.typing as npt
 from lbc.sparsity.arrays import CACHED_CELLS, Bools, Floats, all_bits, percentile, put
 from lbc.sparsity.combinations import winners
 
-Colour = Literal["difference", "score", "rank", "margin"]
+Colour = Literal["margin", "difference", "score", "rank"]
 """What the colour of a cell shows, see ``values``."""
 Summary = Literal["best", "worst", "mean", "margin"]
 """What represents a block that has too few pixels for its cells."""

@@ -52,7 +52,7 @@ def test_each_change_is_told_once_with_what_was_before(state: ViewState) -> None
 def test_the_current_pin_is_in_the_open_layer(state: ViewState) -> None:
     state.pin(3)
     state.open_layer("head")
-    assert (state.view.block, state.view.pinned_blocks) == (None, ())
+    assert (state.view.block, state.view.pinned_blocks) == (None, {})
     state.pin(5, beside=True)
     assert state.view.pins.all == (Pin("conv", 3), Pin("head", 5))
     state.remove_pin()
@@ -109,7 +109,7 @@ def pins_on(window: MainWindow) -> set[tuple[int | None, tuple[int, ...]]]:
     """The current pin and all pins as each picture frames them."""
     masks = window.pages.masks
     pictures = (window.scores.heatmap, masks.heatmap, masks.beside)
-    return {(picture._pinned, picture._others) for picture in pictures}
+    return {(picture._pinned, tuple(picture._pins)) for picture in pictures}
 
 
 def test_a_pin_is_the_same_on_every_page(qtbot: QtBot, open_window: Open) -> None:
