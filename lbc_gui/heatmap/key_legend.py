@@ -109,7 +109,7 @@ class KeyLegend(QWidget):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         at = event.position().toPoint()
         kind = self._kind_at(at)
-        self.setToolTip("" if kind is None else plain(kind.name))
+        self.setToolTip(plain("" if kind is None else kind.name))
         if kind is not None:
             self._light(range(kind.code, kind.code + 1))
         elif self._ends is not None and self._bar_place().contains(at):
