@@ -39,6 +39,7 @@ class PinFrames(pg.GraphicsObject):  # type: ignore[misc]
     def show_frames(self, frames: Sequence[Frame]) -> None:
         self.prepareGeometryChange()
         self._frames = sorted(frames, key=lambda frame: frame.current)  # the current one on top
+        self.setVisible(bool(frames))
 
     def boundingRect(self) -> QRectF:
         bounds = QRectF()
