@@ -23,8 +23,8 @@ from lbc.pictures.score_codes import (
 )
 from lbc.runs.history_walks import RemovalTimes
 from lbc.runs.layer_moment import LayerMoment, LayerState
-from lbc.sparsity.arrays import Bools, Floats, Indices, by_chunks
-from lbc.sparsity.combinations import index_of, winners
+from lbc.sparsity.arrays import Bools, Floats, by_chunks
+from lbc.sparsity.combinations import index_of
 from lbc.sparsity.pattern import Pattern
 
 THUMBNAIL_WIDTH = 48
@@ -124,22 +124,10 @@ class Snapshot(Drawn):
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture of a layer: some output channels, ``THUMBNAIL_WIDTH`` cells per row.
-
-    ``winners`` are the best combinations of their blocks, ``flips`` the share of them that differ
-    from the thumbnail before.
-    """
+    """A small picture of a layer: some output channels, ``THUMBNAIL_WIDTH`` cells per row."""
 
     name: str
     picture: KeyedCodes
-    winners: Indices
-    flips: float | None = None
-
-    def since(self, before: Thumbnail | None) -> Thumbnail:
-        """The same, with the flips since ``before``."""
-        if before is None or len(before.winners) != len(self.winners):
-            return self
-        return replace(self, flips=float((before.winners != self.winners).mean()))
 
 
 def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
@@ -182,7 +170,7 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     summary = _in_rows(_summary(scores, *_shown(scores, look), look) if won is None else won, fold)
     step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
     codes = reduce_codes(summary.codes, 1, step, reduction)
-    return Thumbnail(sample.name, KeyedCodes(codes, summary.scale), winners(scores))
+    return Thumbnail(sample.name, KeyedCodes(codes, summary.scale))
 
 
 def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:

@@ -9,6 +9,7 @@ from PySide6.QtGui import QIcon, QPixmap
 from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem, QSplitter, QWidget
 
 from lbc.pictures.score_snapshot import Thumbnail
+from lbc.runs.epoch_flips import EpochFlips
 from lbc.runs.events import LayerInfo
 from lbc.runs.layer_moment import LayerState
 from lbc_gui.heatmap.rgb_image import rgb_image
@@ -34,6 +35,7 @@ class _Entry(QListWidgetItem):
         self.info = info
         self.state: LayerState | None = None
         self.flips: float | None = None
+        self.interval = ""
         self.key: tuple[float | str, int] = (0.0, place)
         self.setSizeHint(QSize(0, ROW_HEIGHT))
         self.describe()
@@ -65,7 +67,8 @@ class _Entry(QListWidgetItem):
                 shares.append(f"{state.density:.0%}")
             tip += f", {state.live:,} of {info.pattern.count:,} combinations live in each block"
         if self.flips is not None:
-            tip += f"; {self.flips:.1%} of the blocks drawn changed their best combination"
+            tip += f"; {self.flips:.1%} of the blocks changed their best combination "
+            tip += self.interval
             if self.flips >= 0.005:
                 shares.append(f"{self.flips:.0%} flip")
         text = f"{name}\n{under}\n{' · '.join(shares)}"
@@ -87,7 +90,10 @@ class LayerList(QWidget):
         self._states: tuple[LayerState, ...] = ()
         self.search = QLineEdit(placeholderText="Find a layer", clearButtonEnabled=True)
         self.search.textChanged.connect(self._filter)
-        tip = "Order of the layers; flips are changes of the best combination"
+        tip = (
+            "Order of the layers; flips: blocks that changed their best combination within the "
+            "last whole epoch"
+        )
         self.order = combo_box(ORDERS, tip)
         self.order.currentIndexChanged.connect(self._sort)
         self.layers = QListWidget()
@@ -142,6 +148,8 @@ class LayerList(QWidget):
             if state is not None and state != entry.state:
                 entry.state = state
                 entry.describe()
+        if self.order.currentText() in ("density", "live"):
+            self._sort()
 
     @Slot(object)
     def show_thumbnails(self, thumbnails: Iterable[Thumbnail]) -> None:
@@ -150,9 +158,15 @@ class LayerList(QWidget):
             thumbnail = found.get(entry.info.name)
             if thumbnail is not None:
                 entry.setIcon(_icon(thumbnail))
-                entry.flips = thumbnail.flips
-                entry.describe()
-        if self.order.currentText() in ("density", "live", "flips"):
+
+    @Slot(object)
+    def show_flips(self, flips: EpochFlips) -> None:
+        """Show how many blocks of every layer changed within one epoch, whether drawn or not."""
+        for entry in self._entries():
+            entry.flips = flips.shares.get(entry.info.name)
+            entry.interval = f"between epochs {flips.first:g} and {flips.last:g}"
+            entry.describe()
+        if self.order.currentText() == "flips":
             self._sort()
 
     def move_to(self, splitter: QSplitter) -> None:
@@ -199,13 +213,12 @@ class LayerList(QWidget):
 
     @Slot()
     def _update_in_view(self) -> None:
-        """Emit which layers are in view; sorted by flips, all of them are needed."""
+        """Emit which layers are in view."""
         area = self.layers.viewport().rect()
         names = frozenset(
             entry.info.name
             for entry in self._entries()
-            if self.order.currentText() == "flips"
-            or (not entry.isHidden() and self.layers.visualItemRect(entry).intersects(area))
+            if not entry.isHidden() and self.layers.visualItemRect(entry).intersects(area)
         )
         if names != self._in_view:
             self._in_view = names
