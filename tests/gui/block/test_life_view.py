@@ -99,7 +99,8 @@ def test_ctrl_click_pins_another_and_the_list_goes_back(qtbot: QtBot, window: Ma
         Pin(FIRST, 900),
     ]
     assert dict(heatmap._pins) == {777: 1, 40: 2, 900: 3}
-    window.scores.list.layers.setCurrentRow(1)
+    layers = window.scores.list
+    layers.layers.setCurrentItem(layers._entries()[1])
     assert not heatmap._pins
     assert window.view_state.view.pins.current is None
     qtbot.waitUntil(lambda: heatmap._layer == SECOND, timeout=SECONDS)

@@ -235,7 +235,8 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     qtbot: QtBot, open_window: Open
 ) -> None:
     window = run_to_its_end(qtbot, open_window)
-    window.scores.list.layers.setCurrentRow(1)
+    layers = window.scores.list
+    layers.layers.setCurrentItem(layers._entries()[1])
     window.view_state.pin(7)
     snapshot = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
     scores = window.scores.request

@@ -162,7 +162,7 @@ def test_flips_are_those_of_the_last_epoch_in_every_layer(qtbot: QtBot, open_win
     for last in (2, 5):
         click(epochs.index(last) + 1)  # within the next epoch
         qtbot.waitUntil(
-            lambda: f"between epochs {last - 1} and {last}" in shown._entries()[0].toolTip(),  # noqa: B023
+            lambda: f"between epochs {last - 1} and {last}" in shown._entries()[0].toolTip(0),  # noqa: B023
             timeout=SECONDS,
         )
         for entry in shown._entries():

@@ -166,7 +166,7 @@ def test_a_decided_block_is_filled_with_its_winners_colour(pattern: str) -> None
 
 
 def test_only_thumbnails_in_view_are_drawn(qtbot: QtBot) -> None:
-    names = [f"layer{k}" for k in range(20)]
+    names = [f"layer{k}" for k in range(40)]
     layers = LayerList()
     qtbot.addWidget(layers)
     layers.resize(180, 400)
@@ -175,9 +175,9 @@ def test_only_thumbnails_in_view_are_drawn(qtbot: QtBot) -> None:
     layers.in_view_changed.connect(seen.append)
     layers.show_layers([LayerInfo(name, (8, 16), Pattern(2, 4), 32) for name in names])
     qtbot.waitUntil(lambda: bool(seen) and "layer0" in seen[-1], timeout=SECONDS)
-    assert len(seen[-1]) < 10
+    assert 12 < len(seen[-1]) < 20  # rows of 20 pixels
     layers.layers.scrollToBottom()
-    qtbot.waitUntil(lambda: "layer19" in seen[-1] and "layer0" not in seen[-1], timeout=SECONDS)
+    qtbot.waitUntil(lambda: "layer39" in seen[-1] and "layer0" not in seen[-1], timeout=SECONDS)
     layers.search.setText("layer7")
     qtbot.waitUntil(lambda: seen[-1] == {"layer7"}, timeout=SECONDS)
 
