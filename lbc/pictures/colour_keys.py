@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lbc.pictures.colour_tables import DISTINCT, kinds_table, lookup_table
+from lbc.pictures.colour_tables import DISTINCT, RGB, kinds_table, lookup_table
 from lbc.pictures.glyphs import glyphs, members_of
 from lbc.pictures.score_codes import HIGHEST, LOWEST, Codes, Colour
 from lbc.sparsity.pattern import Pattern
-
-RGB = tuple[int, int, int]
 
 WIDEST_NAMED = 8
 """The widest block whose combinations fit in a legend."""
@@ -41,7 +39,7 @@ class Scale:
 class Swatches:
     """Colour codes that are kinds: from ``LOWEST`` on, each with a name and a colour.
 
-    ``removed`` labels the colour of removed cells.
+    ``removed`` labels the colour of removed cells, empty if the picture has none.
     """
 
     names: tuple[str, ...]
@@ -69,12 +67,17 @@ def winner_codes(winners: npt.NDArray[Any], pattern: Pattern) -> Codes:
     return np.asarray(spread + (LOWEST + 0.5), dtype=np.uint8)
 
 
-def winner_key(pattern: Pattern, removed: str = "removed") -> Key:
+def combination_colours(combinations: npt.NDArray[Any], pattern: Pattern) -> Codes:
+    """The one colour of each combination, in every picture and plot: (K,) → RGB, uint8 (K, 3)."""
+    return winner_key(pattern).table((0, 0, 0))[winner_codes(combinations, pattern)]
+
+
+def winner_key(pattern: Pattern) -> Key:
     """What the codes of ``winner_codes`` mean."""
     if pattern.count <= len(DISTINCT):
         names = tuple(glyphs(members_of(pattern, c), pattern.m) for c in range(pattern.count))
-        return Swatches(names, DISTINCT[: pattern.count], removed)
+        return Swatches(names, DISTINCT[: pattern.count], removed="")
     ends = (tuple(range(pattern.n)), tuple(range(pattern.m - pattern.n, pattern.m)))
     first, last = (glyphs(members, pattern.m) for members in ends)
     texts = (first, last) if pattern.m <= WIDEST_NAMED else ("first", "last")
-    return Scale("rank", 0, pattern.count - 1, texts=texts, removed=removed)
+    return Scale("rank", 0, pattern.count - 1, texts=texts, removed="")

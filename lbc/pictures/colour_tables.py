@@ -10,11 +10,13 @@ from cmap import Colormap
 
 from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, REMOVED, Codes, Colour
 
+RGB = tuple[int, int, int]
+
 MAPS: dict[Colour, str] = {
+    "margin": "crameri:vik",
     "difference": "crameri:vik",
     "score": "viridis",
     "rank": "crameri:batlow",
-    "margin": "crameri:vik",
 }
 """The colour map for each colour."""
 
@@ -24,7 +26,7 @@ OTHERS = ("crameri:berlin", "cividis", "magma", "crameri:grayC")
 REMOVED_COLOUR = (58, 61, 67)
 """A dark neutral that is in none of the maps."""
 
-DISTINCT = (
+DISTINCT: tuple[RGB, ...] = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -36,12 +38,14 @@ DISTINCT = (
 )
 """Okabe and Ito's colours, safe for colour-blind eyes, with light grey in place of their black."""
 
+BLACK, WHITE = (16, 20, 24), (242, 244, 246)
+
 SAME_COLOUR = (190, 194, 200)
 """The colour of what both sides of a comparison keep."""
 
 
 @lru_cache(maxsize=64)
-def lookup_table(colour: Colour, background: tuple[int, int, int], name: str = "") -> Codes:
+def lookup_table(colour: Colour, background: RGB, name: str = "") -> Codes:
     """RGB of every colour code: uint8 (256, 3). Blank cells take the ``background``.
 
     ``name`` is a colour map to use instead of the one for ``colour``.
@@ -55,10 +59,21 @@ def lookup_table(colour: Colour, background: tuple[int, int, int], name: str = "
     return table
 
 
-def kinds_table(colours: Sequence[tuple[int, int, int]], background: tuple[int, int, int]) -> Codes:
+def kinds_table(colours: Sequence[RGB], background: RGB) -> Codes:
     """RGB of codes that are kinds, counted from ``LOWEST``: uint8 (256, 3)."""
     table = np.zeros((256, 3), dtype=np.uint8)
     table[LOWEST : LOWEST + len(colours)] = colours
     table[REMOVED] = REMOVED_COLOUR
     table[BLANK] = background
     return table
+
+
+def ink_on(colour: Sequence[int]) -> RGB:
+    """Black or white text, whichever has more contrast on an RGB colour (WCAG 2.2, 1.4.3)."""
+    linear = (np.asarray(colour) / 255) ** 2.2
+    return BLACK if linear @ (0.2126, 0.7152, 0.0722) > 0.18 else WHITE
+
+
+def css(colour: Sequence[int]) -> str:
+    """An RGB colour as HTML, SVG and matplotlib write it: #e69f00."""
+    return "#" + "".join(f"{part:02x}" for part in colour)

@@ -68,11 +68,11 @@ def mask_alone(kept: Bools) -> Coloured:
     return Coloured(cells, key, blocks, whole, "mean")
 
 
-def best_combinations(winners: Indices, held: Bools, pattern: Pattern) -> Coloured:
-    """The positions of each block's best combination, in that combination's colour."""
+def best_combinations(winners: Indices, pattern: Pattern) -> Coloured:
+    """Every block in the colour of its best combination."""
     of_block = winner_codes(winners, pattern)
-    cells = np.where(held, of_block[:, None], np.uint8(REMOVED))
-    key = winner_key(pattern, "not held")
+    cells = np.broadcast_to(of_block[:, None], (len(winners), pattern.m))
+    key = winner_key(pattern)
     return Coloured(cells, key, of_block, key, "sample")
 
 

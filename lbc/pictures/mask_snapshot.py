@@ -156,7 +156,7 @@ def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[
         case "beta" if facts.beta is not None:
             return signed(facts.beta, kept, like), ""
         case "best" if facts.best is not None:
-            return best_combinations(facts.best, members_mask(facts.best, pattern), pattern), ""
+            return best_combinations(facts.best, pattern), ""
     notes: dict[Show, str] = {
         "mask": "",
         "beta": "No scores are kept of this moment: the mask alone is shown.",
@@ -197,5 +197,4 @@ def _sheet(facts: MaskFacts, coloured: Coloured) -> Sheet:
         cells=KeyedCodes(fixed(fold.apply(coloured.cells)), coloured.key),
         summary=KeyedCodes(fixed(blocks), coloured.blocks_key),
         reduction=coloured.reduction,
-        cell_pixels=1,
     )

@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.sparsity.arrays import CACHED_CELLS, Bools, Floats, all_bits, percentile, put
-from lbc.sparsity.combinations import winners
 
-Colour = Literal["difference", "score", "rank", "margin"]
+Colour = Literal["margin", "difference", "score", "rank"]
 """What the colour of a cell shows, see ``values``."""
 Summary = Literal["best", "worst", "mean", "margin"]
 """What represents a block that has too few pixels for its cells."""
@@ -129,11 +128,12 @@ def margin(scores: Floats) -> Floats:
     So the best score of a block shows its lead, every other its distance from the best. +inf in a
     decided block.
     """
-    rows, winner = np.arange(len(scores)), winners(scores)
     best, second = _two_best(scores)
     with np.errstate(over="ignore", invalid="ignore"):
-        others = scores - best[:, None]
-        others[rows, winner] = best - second
+        lead, others = (best - second).view(np.uint32), scores - best[:, None]
+    bits = others.view(np.uint32)
+    for k, column in enumerate(bits.T):  # of equals each is the best, and leads by 0
+        column ^= (column ^ lead) & all_bits(scores[:, k] == best)
     return others
 
 

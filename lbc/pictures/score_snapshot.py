@@ -10,7 +10,7 @@ from lbc.pictures.colour_keys import Key, Scale, winner_codes, winner_key
 from lbc.pictures.layer_moment import Watch
 from lbc.pictures.level_of_detail import Reduction, reduce_codes
 from lbc.pictures.score_codes import (
-    REMOVED,
+    SYMMETRIC,
     USUAL_CLIP,
     Codes,
     Colour,
@@ -23,8 +23,8 @@ from lbc.pictures.score_codes import (
 )
 from lbc.runs.history_walks import RemovalTimes
 from lbc.runs.layer_moment import LayerMoment, LayerState
-from lbc.sparsity.arrays import Bools, Floats, Indices, by_chunks
-from lbc.sparsity.combinations import winners
+from lbc.sparsity.arrays import Bools, Floats, by_chunks
+from lbc.sparsity.combinations import index_of
 from lbc.sparsity.pattern import Pattern
 
 THUMBNAIL_WIDTH = 48
@@ -38,7 +38,7 @@ LARGEST_DRAWN_COUNT = 128
 class Look:
     """How scores are coloured; ``held`` fixes the levels, ``clip`` is per cent beyond each end."""
 
-    colour: Colour = "difference"
+    colour: Colour = "margin"
     summary: Summary = "best"
     colour_map: str = ""
     log: bool = False
@@ -89,8 +89,7 @@ class BlockState:
 class Drawn:
     """What a heatmap shows: ``cells``, and in ``summary`` one cell for each block of ``fold``.
 
-    ``reduction`` is what represents several blocks that have too few pixels, ``cell_pixels`` the
-    least size at which to draw a cell.
+    ``reduction`` is what represents several blocks that have too few pixels.
     """
 
     layer: str
@@ -98,7 +97,6 @@ class Drawn:
     cells: KeyedCodes
     summary: KeyedCodes
     reduction: Reduction
-    cell_pixels: int
 
 
 @dataclass(frozen=True)
@@ -126,33 +124,23 @@ class Snapshot(Drawn):
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture of a layer: some output channels, ``THUMBNAIL_WIDTH`` cells per row.
-
-    ``winners`` are the best combinations of their blocks, ``flips`` the share of them that differ
-    from the thumbnail before.
-    """
+    """A small picture of a layer: some output channels, ``THUMBNAIL_WIDTH`` cells per row."""
 
     name: str
     picture: KeyedCodes
-    winners: Indices
-    flips: float | None = None
-
-    def since(self, before: Thumbnail | None) -> Thumbnail:
-        """The same, with the flips since ``before``."""
-        if before is None or len(before.winners) != len(self.winners):
-            return self
-        return replace(self, flips=float((before.winners != self.winners).mean()))
 
 
 def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
     """Draw everything the views show of ``moment``."""
     scores, by_position, fold = _laid_out(moment)
-    decided = _shows_winners(moment, request.look)
-    if decided:
-        summary = _won_blocks(scores, moment.pattern)
-        cells = _won_cells(scores, summary)
+    won = _won_blocks(moment, request.look)
+    if won is None:
+        cells, of_blocks = _of_values(scores, request.look)
+        summary, picture = _in_rows(of_blocks, fold), fold.apply(cells.codes)
     else:
-        cells, summary = _of_values(scores, request.look)
+        cells = summary = _in_rows(won, fold)
+        rows, columns = fold.grid
+        picture = summary.codes.repeat(rows, axis=0).repeat(columns, axis=1)
     scores.flags.writeable = False
     return Snapshot(
         layer=request.layer,
@@ -163,11 +151,10 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
         by_position=by_position,
         scores=scores,
         fold=fold,
-        cells=KeyedCodes(fixed(fold.apply(cells.codes)), cells.scale),
-        summary=_in_rows(summary, fold),
-        reduction="sample" if decided else request.look.summary,
-        cell_pixels=4 if decided else 1,  # in decided blocks all cells but one are dark
-        decided=decided,
+        cells=KeyedCodes(fixed(picture), cells.scale),
+        summary=summary,
+        reduction=request.look.summary if won is None else "sample",
+        decided=won is not None,
         block=block_state(moment, request.block, None if by_position else scores),
         layers=moment.layers,
         scores_epoch=moment.scores_epoch,
@@ -178,16 +165,12 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     """Draw a sample of a layer, as from ``copy_sample``, in the same colours as the layer."""
     look = replace(look, held=None)
     scores, _, fold = _laid_out(sample)
-    reduction: Reduction = look.summary
-    if _shows_winners(sample, look):
-        summary, reduction = _won_blocks(scores, sample.pattern), "sample"
-    else:
-        shown, scale = _shown(scores, look)
-        summary = _summary(scores, shown, scale, look)
-    summary = _in_rows(summary, fold)
+    won = _won_blocks(sample, look)
+    reduction: Reduction = look.summary if won is None else "sample"
+    summary = _in_rows(_summary(scores, *_shown(scores, look), look) if won is None else won, fold)
     step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
     codes = reduce_codes(summary.codes, 1, step, reduction)
-    return Thumbnail(sample.name, KeyedCodes(codes, summary.scale), winners(scores))
+    return Thumbnail(sample.name, KeyedCodes(codes, summary.scale))
 
 
 def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:
@@ -197,26 +180,15 @@ def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:
     return scores, by_position, Fold(moment.shape[0], moment.blocks, scores.shape[1])
 
 
-def _shows_winners(moment: LayerMoment, look: Look) -> bool:
-    """Whether to show winners: every block has one combination left, the best, and every difference
-    and margin would look the same."""
-    if look.colour == "score" or look.held or moment.pattern.count > LARGEST_DRAWN_COUNT:
-        return False
-    return int(np.count_nonzero(moment.mask)) == moment.blocks * moment.pattern.n
-
-
-def _won_blocks(scores: Floats, pattern: Pattern) -> KeyedCodes:
-    """Every block, (blocks,), in its winner's colour."""
-    return KeyedCodes(winner_codes(winners(scores), pattern), winner_key(pattern))
-
-
-def _won_cells(scores: Floats, blocks: KeyedCodes) -> KeyedCodes:
-    """Every combination, (blocks, K): removed, or in the colour of its block."""
-    cells = by_chunks(
-        lambda rows: np.where(scores[rows] > -np.inf, blocks.codes[rows, None], np.uint8(REMOVED)),
-        *scores.shape,
-    )
-    return KeyedCodes(cells, blocks.scale)
+def _won_blocks(moment: LayerMoment, look: Look) -> KeyedCodes | None:
+    """Every block, (blocks,), in its winner's colour, once every block has one combination left:
+    every difference and lead would look the same. None before, and for a look of scores."""
+    undecided = int(np.count_nonzero(moment.mask)) != moment.blocks * moment.pattern.n
+    if undecided or look.colour == "score" or look.held:
+        return None
+    pattern = moment.pattern
+    won = index_of(moment.kept(), pattern)
+    return None if won is None else KeyedCodes(winner_codes(won, pattern), winner_key(pattern))
 
 
 def _of_values(scores: Floats, look: Look) -> tuple[KeyedCodes, KeyedCodes]:
@@ -225,8 +197,6 @@ def _of_values(scores: Floats, look: Look) -> tuple[KeyedCodes, KeyedCodes]:
     cells = by_chunks(
         lambda rows: quantise(shown[rows], scale.low, scale.high, look.log), *shown.shape
     )
-    if look.summary == "best":  # its code is the greatest
-        return KeyedCodes(cells, scale), KeyedCodes(np.maximum.reduce(cells, axis=1), scale)
     return KeyedCodes(cells, scale), _summary(scores, shown, scale, look)
 
 
@@ -238,12 +208,18 @@ def _shown(scores: Floats, look: Look) -> tuple[Floats, Scale]:
 
 
 def _summary(scores: Floats, shown: Floats, scale: Scale, look: Look) -> KeyedCodes:
-    source = scores if look.summary == "margin" else shown
+    """Every block, (blocks,). What can only be on one side of 0 has a scale of that side."""
+    lead = look.summary == "margin"
+    source = scores if lead else shown
     summaries = by_chunks(lambda rows: summarise(source[rows], look.summary), *source.shape)
-    if look.summary == "margin":
-        low, high = 0.0, levels(summaries[:, None], "margin", look.clip)[1]
-        scale = Scale("score", low, high, look.log, look.colour_map)
-    return KeyedCodes(quantise(summaries, scale.low, scale.high, look.log), scale)
+    low, high, colour = scale.low, scale.high, scale.colour
+    if lead or (colour in SYMMETRIC and look.summary != "mean"):
+        if lead or not look.held:
+            high = levels(summaries[:, None], "margin", look.clip)[1]
+        low, high = (-high, 0.0) if look.summary == "worst" else (0.0, high)
+        colour = "score"
+    scale = Scale(colour, low, high, look.log, look.colour_map, removed="")
+    return KeyedCodes(quantise(summaries, low, high, look.log), scale)
 
 
 def _in_rows(of_blocks: KeyedCodes, fold: Fold) -> KeyedCodes:

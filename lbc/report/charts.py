@@ -86,10 +86,12 @@ def bar_chart(
     labels: Sequence[str],
     expected: tuple[float, float],
     axes: tuple[str, str],
+    colours: Sequence[str] = (),
 ) -> str:
     """A bar for every count, with the expected mean as a line and ± 2 deviations as a band.
 
     ``names`` go into the bars' tooltips, ``labels`` below them, as many as there is room for.
+    ``colours`` are CSS colours of the bars, instead of the page's.
     """
     mean, deviation = expected
     top = 1.05 * max(*counts, mean + 2 * deviation, 1e-9)
@@ -104,8 +106,9 @@ def bar_chart(
     gap = min(0.2 * room, 6)
     for k, count in enumerate(counts):
         y = vertical(count)
+        fill = f' style="fill:{colours[k]}"' if colours else ""
         parts.append(
-            f'<rect class="bar" x="{LEFT + k * room + gap / 2:.2f}" y="{y:.1f}" '
+            f'<rect class="bar"{fill} x="{LEFT + k * room + gap / 2:.2f}" y="{y:.1f}" '
             f'width="{room - gap:.2f}" height="{HEIGHT - BOTTOM - y:.1f}">'
             f"<title>{escape(names[k])}: {count:,} (expected {mean:,.1f})</title></rect>"
         )
@@ -119,21 +122,25 @@ def bar_chart(
     return _svg(title, parts)
 
 
-def small_bars(counts: Sequence[int], mean: float) -> str:
+def small_bars(counts: Sequence[int], mean: float, colours: Sequence[str] = ()) -> str:
     """Bars without words, for a cell of a table; the line is the expected mean."""
     top = max(*counts, mean, 1e-9)
     width, height = 120.0, 26.0
     room = width / len(counts)
     gap = 0.15 * room if room > 4 else 0
-    bars = "".join(
+    bars = [
         f"M{k * room + gap / 2:.2f} {height}v{-count / top * height:.2f}h{room - gap:.2f}V{height}z"
         for k, count in enumerate(counts)
-        if count
-    )
+    ]
+    if colours:
+        pairs = zip(bars, colours, strict=True)
+        paths = "".join(f'<path style="fill:{colour}" d="{bar}"/>' for bar, colour in pairs)
+    else:
+        paths = f'<path class="bar" d="{"".join(bars)}"/>'
     y = height - mean / top * height
     return (
         f'<svg class="small" viewBox="0 0 {width:g} {height:g}" aria-hidden="true">'
-        f'<path class="bar" d="{bars}"/><path class="expected" d="M0 {y:.2f}H{width:g}"/></svg>'
+        f'{paths}<path class="expected" d="M0 {y:.2f}H{width:g}"/></svg>'
     )
 
 

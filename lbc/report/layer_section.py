@@ -8,6 +8,8 @@ from math import prod
 
 import numpy as np
 
+from lbc.pictures.colour_keys import combination_colours
+from lbc.pictures.colour_tables import css
 from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_numbers import histogram
 from lbc.pictures.score_codes import Fold
@@ -20,8 +22,10 @@ from lbc.report.pixels import (
     mask_picture,
     score_level,
     score_picture,
+    winner_picture,
 )
-from lbc.sparsity.arrays import Bools, Indices
+from lbc.sparsity.arrays import Array, Bools, Indices
+from lbc.sparsity.pattern import Pattern
 
 LISTED = 5
 """Combinations named where there are too many for bars."""
@@ -67,6 +71,8 @@ def layer_section(number: int, layer: LayerSummary) -> str:
         shown = [_scores(layer, height), _mask(layer, layer.mask, height)]
         if prod(layer.shape[1:]) > 2 * COLUMN:
             shown += _corner(layer, layer.mask)
+        if layer.winners is not None and int(layer.mask.sum()) == layer.blocks * layer.pattern.n:
+            shown.append(_won(layer, layer.winners, height))
         shown += [_winners(layer, layer.counts), _changes(layer)]
         figures = f'<div class="two">{"".join(shown)}</div>'
     return (
@@ -93,7 +99,8 @@ def _row(number: int, layer: LayerSummary, decided: bool) -> str:
         share = int(layer.counts[best]) / layer.blocks
         top = f"{squares(layer.pattern, best)} {share:.2%}"
         bars = histogram(layer.counts, layer.pattern)
-        winners = small_bars(bars.counts.tolist(), bars.expected)
+        colours = _colours(layer.pattern, bars.by_position)
+        winners = small_bars(bars.counts.tolist(), bars.expected, colours)
     live = 1 if decided else layer.live
     cells = (
         f'<a href="#layer-{number}">{_name(layer)}</a>', _shape(layer), layer.pattern,
@@ -164,6 +171,23 @@ def _mask(layer: LayerSummary, mask: Bools, height: float) -> str:
     return f"<figure{wide}>{image}<figcaption>{caption}</figcaption></figure>"
 
 
+def _won(layer: LayerSummary, winners: Array, height: float) -> str:
+    picture = winner_picture(winners, layer.shape[0], layer.pattern)
+    caption = (
+        "Every block in the colour of its winner. Rows: output channels; along them the blocks."
+        f"{_reduction(picture, 'the first')}"
+    )
+    image = _image(picture, COLUMN, height, "Winners")
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def _colours(pattern: Pattern, by_position: bool) -> list[str]:
+    """CSS colours of all combinations; none of positions."""
+    if by_position:
+        return []
+    return [css(rgb) for rgb in combination_colours(np.arange(pattern.count), pattern)]
+
+
 def _corner(layer: LayerSummary, mask: Bools) -> list[str]:
     """The first blocks of the first outputs again, large enough to see every cell."""
     outputs, m = min(CORNER_ROWS, layer.shape[0]), layer.pattern.m
@@ -207,7 +231,8 @@ def _winners(layer: LayerSummary, counts: Indices) -> str:
             f"a block, each expected in {blocks / pattern.count:.2g}; most often {named}."
         )
     expected = bars.expected, bars.deviation
-    chart = bar_chart("Winning combinations", bars.counts.tolist(), names, labels, expected, axes)
+    chart = bar_chart("Winning combinations", bars.counts.tolist(), names, labels, expected, axes,
+                      _colours(pattern, bars.by_position))  # fmt: skip
     return (
         f"<figure>{chart}<figcaption>{caption} Dashed: the mean of a uniformly random choice, "
         "shaded: ± 2 standard deviations of it.</figcaption></figure>"

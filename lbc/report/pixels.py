@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from lbc.pictures.colour_keys import winner_codes, winner_key
 from lbc.pictures.colour_tables import lookup_table
 from lbc.pictures.score_codes import (
     BLANK,
@@ -76,6 +77,14 @@ def mask_picture(cells: Bools) -> PngImage:
     table = np.tile(np.array(KEPT, dtype=np.uint8), (levels_of_grey + 1, 1))
     alpha = bytes(255 * code // levels_of_grey for code in range(levels_of_grey + 1))
     return _picture(codes, table, alpha, steps)
+
+
+def winner_picture(winners: Array, outputs: int, pattern: Pattern) -> PngImage:
+    """Every block in the colour of its combination, ``winners`` (blocks,): outputs × blocks."""
+    codes = winner_codes(winners, pattern).reshape(outputs, -1)
+    rows, columns = steps = _steps(codes.shape)
+    table = winner_key(pattern).table((0, 0, 0))
+    return _picture(codes[::rows, ::columns], table, b"\xff" * 256, steps)
 
 
 def colour_bar() -> str:

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from lbc.pictures.colour_keys import winner_codes, winner_key
-from lbc.pictures.colour_tables import lookup_table
+from lbc.pictures.colour_keys import Swatches, winner_codes, winner_key
+from lbc.pictures.colour_tables import css, lookup_table
 from lbc.pictures.score_codes import Fold, difference, levels, quantise
 from lbc.runs.history_reader import MomentInfo, Replay
 from lbc.runs.layer_moment import LayerMoment
@@ -95,7 +96,12 @@ def _heatmap(axes: Axes, moment: LayerMoment) -> None:
     if live == 1:
         fold, state = Fold(moment.shape[0], moment.blocks, 1), "winners"
         codes = winner_codes(winners(scores), moment.pattern)[:, None]
-        table = winner_key(moment.pattern).table(_WHITE)
+        key = winner_key(moment.pattern)
+        table = key.table(_WHITE)
+        if isinstance(key, Swatches):
+            handles = [Patch(color=css(rgb)) for rgb in key.colours]
+            axes.legend(handles, key.names, loc="upper left", bbox_to_anchor=(1, 1), fontsize=7,
+                        frameon=False)  # fmt: skip
     else:
         fold = Fold(moment.shape[0], moment.blocks, moment.pattern.count)
         shown = difference(scores)

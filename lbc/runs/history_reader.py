@@ -25,6 +25,7 @@ from lbc.runs.history_format import (
     read_states,
 )
 from lbc.runs.layer_moment import LayerMoment
+from lbc.sparsity.arrays import Array
 
 FILE = "scores.history"
 
@@ -127,6 +128,11 @@ class Replay:
             winners=state.winners,
             scores_epoch=None if frame is None else frame.epoch,
         )
+
+    def winners(self, name: str, moment: int) -> Array:
+        """The best combination of every block of a layer, (blocks,). Raises as ``layer``."""
+        with self.path.open("rb") as file:
+            return self._state(file, self._places[name], moment).winners
 
     def state_after(self, name: str, moment: int, before: SearchState | None) -> SearchState:
         """Winners and bits at ``moment``, from those at the one before. Raises as ``layer``."""

@@ -9,6 +9,7 @@ import numpy as np
 from lbc.pictures.glyphs import squares
 from lbc.pictures.score_codes import rank
 from lbc.pictures.score_snapshot import BlockState
+from lbc_gui.block.life_plot import combination_colour
 from lbc_gui.captions import ordinal
 from lbc_gui.widgets.table import GREY, Column, TableModel, TableView
 
@@ -35,11 +36,15 @@ class CombinationRow:
 
 
 COLUMNS: tuple[Column[CombinationRow], ...] = (
-    Column("held", lambda row: squares(row.block.pattern, row.combination)),
+    Column(
+        "held", lambda row: squares(row.block.pattern, row.combination),
+        "The positions the combination holds, and its colour in every picture",
+        swatch=lambda row: combination_colour(row.combination, row.block.pattern),
+    ),
     Column("score", lambda row: f"{row.score:.5f}" if row.live else "removed", number=True),
     Column("vs mean", lambda row: f"{row.score - row.mean:+.5f}" if row.live else "—", number=True),
     Column("rank", lambda row: ordinal(row.rank) if row.live else "—", number=True),
-)
+)  # fmt: skip
 
 
 class CombinationsTable(TableView[CombinationRow]):

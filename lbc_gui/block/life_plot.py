@@ -10,29 +10,23 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QColor
 
-from lbc.pictures.glyphs import squares
+from lbc.pictures.colour_keys import combination_colours
+from lbc.pictures.glyphs import members_of, squares
 from lbc.runs.block_history import Biography
+from lbc.sparsity.pattern import Pattern
 from lbc_gui.theme import compact, faded, plot_colours, style_plot
 
 Quantity = Literal["behind", "score", "beta", "weight"]
 
 FEW_LINES = 8
-"""Up to this number every line has its own colour; above it only the winner's has."""
-
-_LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c510a", "#5e3c99")
-_DARK = ("#56b4e9", "#e69f00", "#2fbf8f", "#ee9ac5", "#f0e442", "#8fb8ff", "#c9a06b", "#b39ddb")
+"""Above this number all lines but the winner's are faint."""
 
 Floats = npt.NDArray[np.float64]
 
 
-def line_colours(count: int, winner: int | None) -> list[QColor]:
-    """A colour for each of ``count`` lines: Okabe and Ito's, or of many the winner's alone."""
-    colours = plot_colours()
-    table = _DARK if colours.background.lightness() < 128 else _LIGHT
-    if count <= FEW_LINES:
-        return [QColor(name) for name in table[:count]]
-    faint = faded(colours.text, 70)
-    return [QColor(table[0]) if line == winner else faint for line in range(count)]
+def combination_colour(combination: int, pattern: Pattern) -> QColor:
+    """The colour that a combination has in the pictures too."""
+    return QColor(*combination_colours(np.array([combination]), pattern)[0].tolist())
 
 
 class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
@@ -97,16 +91,27 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         epochs, values = self._values(life)
         combinations = self.quantity in ("behind", "score")
         winner = int(life.winners[-1]) if combinations else None
-        colours = line_colours(values.shape[1], winner)
+        colours = self._colours(life, values.shape[1])
         ends = {one.combination: one.epoch for one in life.removals} if combinations else {}
         for line in range(values.shape[1]):
             thick = line == winner or (combinations and line == self._marked)
             self._draw_line(epochs, values[:, line], colours[line], thick, ends.get(line))
             if not combinations and values.shape[1] <= FEW_LINES:
-                self._name_line(epochs, values[:, line], line, colours[line])
+                self._name_line(epochs, values[:, line], line)
         for done in life.interventions:
             self._draw_intervention(life, done.epoch, done.intervention)
         self._plot.enableAutoRange()
+
+    def _colours(self, life: Biography, lines: int) -> list[QColor]:
+        """Those of the combinations; positions have the winner's where it holds them."""
+        best, plain = int(life.winners[-1]), plot_colours().text
+        if self.quantity in ("beta", "weight"):
+            held = members_of(life.pattern, best)
+            colour = combination_colour(best, life.pattern)
+            return [colour if line in held else faded(plain, 110) for line in range(lines)]
+        table = combination_colours(np.arange(lines), life.pattern).tolist()
+        alpha = 255 if lines <= FEW_LINES else 90
+        return [QColor(r, g, b, 255 if c == best else alpha) for c, (r, g, b) in enumerate(table)]
 
     def _values(self, life: Biography) -> tuple[Floats, Floats]:
         """Epochs (T,) and one column for each line, nan where nothing is known."""
@@ -130,8 +135,10 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if not known.any():
             return
         x, y = epochs[known], values[known]
-        pen = pg.mkPen(colour, width=2.6 if thick else 1.3)
-        curve = self._plot.plot(x, y, pen=pen)
+        width = 2.6 if thick else 1.6
+        # A dark or light edge: no colour of the table is faint on every ground.
+        edge = pg.mkPen(faded(plot_colours().text, colour.alpha() // 2), width=width + 1.4)
+        curve = self._plot.plot(x, y, pen=pg.mkPen(colour, width=width), shadowPen=edge)
         curve.setZValue(5 if thick else 1)
         if end is not None:
             cross = pg.ScatterPlotItem(
@@ -140,11 +147,11 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             cross.setZValue(6)
             self._plot.addItem(cross)
 
-    def _name_line(self, epochs: Floats, values: Floats, line: int, colour: QColor) -> None:
+    def _name_line(self, epochs: Floats, values: Floats, line: int) -> None:
         """The number of a position above the end of its line."""
         known = np.flatnonzero(~np.isnan(values))
         if len(known):
-            text = pg.TextItem(str(line), color=colour, anchor=(1.0, 0.9))
+            text = pg.TextItem(str(line), color=plot_colours().text, anchor=(1.0, 0.9))
             text.setPos(epochs[known[-1]], values[known[-1]])
             text.setZValue(8)
             self._plot.addItem(text, ignoreBounds=True)

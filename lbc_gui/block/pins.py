@@ -51,8 +51,8 @@ class PinList(QListWidget):
     def _list(self) -> None:
         pins = self._state.view.pins
         self.clear()
-        for pin in pins.all:
-            item = QListWidgetItem(pin.text)
+        for number, pin in enumerate(pins.all, 1):
+            item = QListWidgetItem(f"{number} · {pin.text}")
             item.setToolTip(plain(pin.text))
             font = QFont(self.font())
             font.setItalic(pin == pins.temporary)

@@ -8,7 +8,7 @@ from PySide6.QtGui import QFontMetrics
 
 from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography, Removal
-from lbc_gui.block.life_plot import line_colours
+from lbc_gui.block.life_plot import combination_colour
 from lbc_gui.widgets.table import Column, TableModel, TableView
 
 
@@ -49,9 +49,7 @@ COLUMNS: tuple[Column[RemovalRow], ...] = (
     Column(
         "held", lambda row: squares(row.life.pattern, row.combination),
         "The positions the combination holds",
-        colour=lambda row: line_colours(row.life.pattern.count, int(row.life.winners[-1]))[
-            row.combination
-        ],
+        swatch=lambda row: combination_colour(row.combination, row.life.pattern),
     ),
     Column(
         "epoch", lambda row: row.epoch,

@@ -54,7 +54,7 @@ class ExperimentPanel(QWidget):
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MILLISECONDS)
         self._settle.timeout.connect(self._settled)
         self.form.edited.connect(self._form_edited)
-        self.layers.overridden.connect(self.form.set_layer)
+        self.layers.overridden.connect(self.form.set_layers)
         scroll = QScrollArea(widgetResizable=True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import Signal, Slot
@@ -55,12 +56,12 @@ class ExperimentForm(QWidget):
         self._filling = False
         self._validate()
 
-    def set_layer(self, name: str, text: str) -> None:
-        """Override one layer with an N:M or "dense"; an empty text takes the override away."""
-        layers = dict(self._document.get("layers", {}))
-        layers.pop(name, None)
+    def set_layers(self, names: Sequence[str], text: str) -> None:
+        """Override layers with an N:M or "dense"; an empty text takes the overrides away."""
+        known = self._document.get("layers", {})
+        layers = {name: own for name, own in known.items() if name not in names}
         if text.strip():
-            layers[name] = text.strip()
+            layers |= dict.fromkeys(names, text.strip())
         self._document = self._document | {"layers": layers}
         self._validate()
         self.edited.emit()

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QColor, QGuiApplication, QPalette
+from PySide6.QtCore import QEvent, QItemSelectionModel, Qt, Signal, Slot
+from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPalette
+from PySide6.QtWidgets import QAbstractItemView
 
-from lbc_gui.widgets.table import Column, TableModel, TableView
+from lbc_gui.widgets.table import Column, Index, TableModel, TableView
 
 if TYPE_CHECKING:
     from lbc.models.layer_cost import LayerRow
@@ -40,8 +41,13 @@ COLUMNS: tuple[Column[EditedLayer], ...] = (
     ),
     Column(
         "N:M", lambda row: row.chosen,
-        "Double-click to give one layer its own pattern, or 'dense'",
+        "Double-click to give the selected layers their own pattern, or 'dense'. Shift and Ctrl "
+        "select several, Delete takes their own away",
         edit=lambda row, text: replace(row, chosen=text.strip()),
+    ),
+    Column(
+        "own", lambda row: "●" if row.layer.plan.overridden else "",
+        "● has an N:M of its own, others that of the experiment",
     ),
     Column(
         "params", lambda row: _short(row.layer.parameters), "Weights and biases", number=True
@@ -52,27 +58,57 @@ COLUMNS: tuple[Column[EditedLayer], ...] = (
     ),
 )  # fmt: skip
 
+_PATTERN = 1
+"""The column N:M."""
+
 
 class LayerTable(TableView[EditedLayer]):
-    """Every Linear and Conv layer; its N:M can be typed over."""
+    """Every Linear and Conv layer; the N:M of all that are selected can be typed over."""
 
-    overridden = Signal(str, str)
-    """Layer name and what was typed: an N:M, "dense", or nothing."""
+    overridden = Signal(object, str)
+    """Layer names and what was typed: an N:M, "dense", or nothing."""
 
     def __init__(self) -> None:
         model = TableModel(
             COLUMNS, tip=lambda row: _describe(row.layer), colour=_faint, key=lambda row: row.name
         )
-        super().__init__(model, "Layers of the model", stretch=0, row_height=22)
+        super().__init__(model, "Layers of the model", stretch=0, row_height=20)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         model.edited.connect(self._edited)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
     def show_rows(self, rows: Sequence[LayerRow]) -> None:
         self.table.show_rows([EditedLayer(row, str(row.plan.pattern or "dense")) for row in rows])
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+            if self._selected():
+                self.overridden.emit(self._selected(), "")
+            return
+        if event.key() == Qt.Key.Key_F2 or event.text().isprintable():
+            # What is typed goes into N:M, whichever column is current.
+            at = self.table.index(self.currentIndex().row(), _PATTERN)
+            flag = QItemSelectionModel.SelectionFlag.NoUpdate
+            self.selectionModel().setCurrentIndex(at, flag)
+        super().keyPressEvent(event)
+
+    def selectionCommand(
+        self, index: Index, event: QEvent | None = None
+    ) -> QItemSelectionModel.SelectionFlag:
+        """A double click on the N:M of one of several selected rows leaves them selected."""
+        plain_click = isinstance(event, QMouseEvent) and not event.modifiers()
+        if plain_click and index.column() == _PATTERN and self.selectionModel().isSelected(index):
+            return QItemSelectionModel.SelectionFlag.NoUpdate
+        return super().selectionCommand(index, event)
+
+    def _selected(self) -> list[str]:
+        rows = self.selectionModel().selectedRows()
+        return [self.table.rows[index.row()].name for index in rows]
+
     @Slot(object)
     def _edited(self, row: EditedLayer) -> None:
-        self.overridden.emit(row.name, row.chosen)
+        names = self._selected()
+        self.overridden.emit(names if row.name in names else [row.name], row.chosen)
 
 
 def _describe(row: LayerRow) -> str:

@@ -11,6 +11,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QStaticText, QTransform
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
+from lbc.pictures.colour_tables import ink_on
 from lbc.pictures.glyphs import squares
 from lbc.pictures.score_snapshot import Drawn, Snapshot
 
@@ -123,6 +124,4 @@ def score_words(snapshot: Snapshot, block: int, member: int) -> tuple[str, str]:
 
 def _ink(snapshot: Drawn, y: int, x: int) -> QColor:
     table = snapshot.cells.scale.table((255, 255, 255))
-    red, green, blue = table[snapshot.cells.codes[y, x]].tolist()
-    light = 0.299 * red + 0.587 * green + 0.114 * blue > 140
-    return QColor("#101418" if light else "#f2f4f6")
+    return QColor(*ink_on(table[snapshot.cells.codes[y, x]]))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from math import ceil, floor
 from typing import Any
 
+import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QPainterPath
-from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem
+from PySide6.QtGui import QKeyEvent
 
 from lbc.pictures.colour_keys import Key
 from lbc.pictures.level_of_detail import Detail, detail
 from lbc.pictures.score_codes import Fold
 from lbc.pictures.score_snapshot import Drawn, KeyedCodes
 from lbc_gui.heatmap.cell_labels import CellLabels, score_words
-from lbc_gui.heatmap.cells_view import CellsView
+from lbc_gui.heatmap.cells_view import CellsView, Table
+from lbc_gui.heatmap.pin_frames import Frame, PinFrames
 from lbc_gui.heatmap.zoom_history import ZoomHistory
+
+_DIM = 0.15
+"""How much is left of the colour of cells that are not lit."""
 
 
 class _CellAxis(pg.AxisItem):  # type: ignore[misc]
@@ -65,20 +69,16 @@ class HeatmapView(CellsView):
         self._snapshot: Drawn | None = None
         self._fold: Fold | None = None
         self._layer = ""
+        self._pins: Mapping[int, int] = {}
         self._pinned: int | None = None
         self._leader: HeatmapView | None = None
         self._labels = CellLabels(words)
         self._box.addItem(self._labels, ignoreBounds=True)
         self._scale: Key | None = None
         self.zooms = ZoomHistory(self._box, self)
-        self._frame = QGraphicsRectItem()
-        self._frame.setZValue(10)
-        self._frame.hide()
-        self._box.addItem(self._frame, ignoreBounds=True)
-        self._others: tuple[int, ...] = ()
-        self._other_frames = QGraphicsPathItem()
-        self._other_frames.setZValue(9)
-        self._box.addItem(self._other_frames, ignoreBounds=True)
+        self._frames = PinFrames()
+        self._box.addItem(self._frames, ignoreBounds=True)
+        self._lit: range | None = None
         self.setAccessibleName("Score heatmap")
         self._restyle()
 
@@ -104,19 +104,25 @@ class HeatmapView(CellsView):
                 self._box.setRange(self._leader._box.viewRect(), padding=0)
             self.zooms.clear()
         self._labels.show_snapshot(snapshot)
-        self._place_frame()
+        self._place_frames()
         self._draw()
 
     def clear_picture(self) -> None:
         self._snapshot = self._fold = None
         self.cells.clear()
         self._labels.show_snapshot(None)
-        self._place_frame()
+        self._place_frames()
 
-    def show_pins(self, current: int | None, blocks: Sequence[int]) -> None:
-        """Frame the pinned blocks, the current one with a thicker line."""
-        self._pinned, self._others = current, tuple(blocks)
-        self._place_frame()
+    def show_pins(self, current: int | None, pins: Mapping[int, int]) -> None:
+        """Frame the pinned blocks with their numbers, ``current`` with a thicker line."""
+        self._pinned, self._pins = current, pins
+        self._place_frames()
+
+    @Slot(object)
+    def light(self, codes: range | None) -> None:
+        """Dim all cells but those with one of these colour codes; None dims nothing."""
+        self._lit = codes
+        self._draw()
 
     def reveal(self, block: int) -> None:
         """Bring a block into view; the zoom stays."""
@@ -171,7 +177,8 @@ class HeatmapView(CellsView):
         if part.codes.size == 0:
             return
         scale = picture.scale
-        self.cells.show_part(part, scale.table(self.ground))
+        table = scale.table(self.ground)
+        self.cells.show_part(part, table if self._lit is None else self._dimmed(table, self._lit))
         self.refresh()
         if scale != self._scale:
             self._scale = scale
@@ -181,8 +188,7 @@ class HeatmapView(CellsView):
         """What of the range is drawn: cells where each has the pixels it needs, else blocks."""
         (x0, x1), (y0, y1) = self.view_range
         width, height = self.pixels
-        least = snapshot.cell_pixels
-        if width >= least * (x1 - x0) and height >= least * (y1 - y0):
+        if width >= x1 - x0 and height >= y1 - y0:
             picture = snapshot.cells
             return picture, detail(picture.codes, x0, y0, x1, y1, width, height)
         rows, columns = snapshot.fold.grid
@@ -193,18 +199,19 @@ class HeatmapView(CellsView):
             part.codes, part.x * columns, part.y * rows, part.width * columns, part.height * rows
         )
 
-    def _place_frame(self) -> None:
-        others = QPainterPath()
-        for block in self._others:
-            if self._fold is not None and block < self._fold.blocks:
-                others.addRect(self._rect(block))
-        self._other_frames.setPath(others)
+    def _dimmed(self, table: Table, lit: range) -> Table:
+        dimmed = (table * _DIM + np.array(self.ground) * (1 - _DIM)).astype(np.uint8)
+        dimmed[lit.start : lit.stop] = table[lit.start : lit.stop]
+        return dimmed
+
+    def _place_frames(self) -> None:
+        blocks = 0 if self._fold is None else self._fold.blocks
+        self._frames.show_frames([
+            Frame(self._rect(block), number, block == self._pinned)
+            for block, number in self._pins.items()
+            if block < blocks
+        ])  # fmt: skip
         self.refresh()
-        if self._fold is None or self._pinned is None or self._pinned >= self._fold.blocks:
-            self._frame.hide()
-            return
-        self._frame.setRect(self._rect(self._pinned))
-        self._frame.show()
 
     def _rect(self, block: int) -> QRectF:
         """The rectangle of a block, in cells."""
@@ -220,8 +227,3 @@ class HeatmapView(CellsView):
     def _clicked(self, found: tuple[int, int], event: Any) -> None:
         beside = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         self.pinned.emit(found[0], beside)
-
-    def _restyle(self) -> None:
-        super()._restyle()
-        self._frame.setPen(pg.mkPen("#ffd400", width=2.5, cosmetic=True))
-        self._other_frames.setPen(pg.mkPen("#ffd400", width=1.2, cosmetic=True))

@@ -1,93 +1,180 @@
-"""What the colours of a picture mean: a bar of levels, or a swatch for each kind."""
+"""What the colours of a picture mean: a bar of levels, or a field for each kind."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRect, QSize, Qt, Slot
-from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
+from dataclasses import dataclass
+
+from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal, Slot
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from lbc.pictures.colour_keys import RGB, Key, Scale, Swatches
-from lbc.pictures.colour_tables import REMOVED_COLOUR
-from lbc.pictures.score_codes import HIGHEST, LOWEST, NOTHING, SYMMETRIC, Codes
+from lbc.pictures.colour_keys import Key, Scale, Swatches
+from lbc.pictures.colour_tables import REMOVED_COLOUR, RGB, ink_on
+from lbc.pictures.score_codes import HIGHEST, LOWEST, NOTHING, REMOVED, SYMMETRIC, Codes
 from lbc_gui.heatmap.rgb_image import rgb_image
+from lbc_gui.widgets.text import plain
 
-MOST_NAMED = 4
+MOST_NAMED = 6
 """Kinds that all have room for their names; of more the first and the last are named."""
 
 _BAR_WIDTH = 96
 _SIDE = 12
 _GAP = 6
+_NEAR = 8
+"""Levels on either side of the one under the mouse that are lit with it."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One colour with its name, which is written if it is ``named``, and its code."""
+
+    name: str
+    colour: RGB
+    code: int
+    named: bool = True
 
 
 class KeyLegend(QWidget):
-    """A horizontal bar between two texts, or none, then coloured squares with a word each."""
+    """A horizontal bar between two texts, or none, then coloured fields with a word in each.
+
+    Kinds that do not fit side by side continue below.
+    """
+
+    lit = Signal(object)
+    """The colour codes of what is under the mouse, a range, or None."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.setMouseTracking(True)
         self._ends: tuple[str, str] | None = None
-        self._kinds: tuple[tuple[str, RGB], ...] = ()
+        self._kinds: tuple[_Kind, ...] = ()
         self._table: Codes | None = None
         self._bar = QImage()
+        self._lit: range | None = None
         self._hinted = self.sizeHint()
 
     @Slot(object)
     def show_key(self, key: Key) -> None:
         before = self._ends, self._kinds, self._table
+        removed = (_Kind(key.removed, REMOVED_COLOUR, REMOVED),) if key.removed else ()
         if isinstance(key, Scale):
-            self._ends, self._table = _ends(key), key.table((0, 0, 0))
-            self._kinds = ((key.removed, REMOVED_COLOUR),) if key.removed else ()
+            self._ends, self._table, self._kinds = _ends(key), key.table((0, 0, 0)), removed
         elif isinstance(key, Swatches):
-            names = list(key.names)
-            if len(names) > MOST_NAMED:
-                names[1:-1] = [""] * (len(names) - 2)
-            kinds = zip(names, key.colours, strict=True)
-            self._ends, self._kinds = None, (*kinds, (key.removed, REMOVED_COLOUR))
+            self._ends, self._kinds = None, (*_kinds(key), *removed)
         # Levels are new with every picture, their few digits seldom, and to write them costs more.
         same_table = self._table is before[2]  # tables are shared by whoever asks for the same
         if (self._ends, self._kinds) == before[:2] and same_table:
             return
         if self._table is not None and not same_table:
             self._bar = rgb_image(self._table[LOWEST : HIGHEST + 1][None])
+        if self._kinds != before[1]:
+            self._light(None)
         if self.sizeHint() != self._hinted:
             self._hinted = self.sizeHint()
             self.updateGeometry()  # lays out the whole page
         self.update()
 
     def sizeHint(self) -> QSize:
-        metrics = self.fontMetrics()
-        names = [name for name, _ in self._kinds if name]
-        width = sum(metrics.horizontalAdvance(text) for text in (*(self._ends or ()), *names))
-        if self._ends is not None:
-            width += _BAR_WIDTH + 52
-        else:
-            width += len(self._kinds) * (_SIDE + _GAP) + len(names) * 2 * _GAP
-        return QSize(width, max(20, metrics.height() + 4))
+        return self._size(10_000)
 
     def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
+        """That of two lines of kinds."""
+        if self._ends is not None:
+            return self.sizeHint()
+        widest = max((place.width() for _, place in self._places(10_000)), default=0)
+        return QSize(min(self.sizeHint().width(), self.sizeHint().width() // 2 + widest), 20)
+
+    def heightForWidth(self, width: int) -> int:
+        return self._size(width).height()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setPen(self.palette().text().color())
-        x, top = 2, (self.height() - _SIDE) // 2
+        centre = Qt.AlignmentFlag.AlignCenter
         if self._ends is not None:
-            bar = QRect(self._text(painter, x, self._ends[0]), top, _BAR_WIDTH, _SIDE)
-            painter.drawImage(bar, self._bar)
-            x = self._text(painter, bar.right() + _GAP, self._ends[1]) + _GAP
-        for name, colour in self._kinds:
-            swatch = QRect(x, top, _SIDE, _SIDE)
-            painter.fillRect(swatch, QColor(*colour))
-            painter.drawRect(swatch)
-            x = swatch.right() + _GAP
-            if name:
-                x = self._text(painter, x, name) + _GAP + 1
+            bar = self._bar_place()
+            low, high = QRect(0, 0, bar.left(), bar.height()), self._high_place()
+            painter.drawText(low, centre, self._ends[0])
+            painter.drawImage(bar.adjusted(0, 4, 0, -4), self._bar)
+            painter.drawText(high, centre, self._ends[1])
+        for kind, place in self._places(self.width()):
+            painter.fillRect(place, QColor(*kind.colour))
+            if kind.named:
+                painter.setPen(QColor(*ink_on(kind.colour)))
+                painter.drawText(place, centre, kind.name)
 
-    def _text(self, painter: QPainter, x: int, text: str) -> int:
-        width = painter.fontMetrics().horizontalAdvance(text)
-        flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-        painter.drawText(QRect(x, 0, width + 2, self.height()), flags, text)
-        return x + width + _GAP
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        at = event.position().toPoint()
+        kind = self._kind_at(at)
+        self.setToolTip(plain("" if kind is None else kind.name))
+        if kind is not None:
+            self._light(range(kind.code, kind.code + 1))
+        elif self._ends is not None and self._bar_place().contains(at):
+            share = (at.x() - self._bar_place().left()) / _BAR_WIDTH
+            code = LOWEST + round(share * (HIGHEST - LOWEST))
+            self._light(range(max(LOWEST, code - _NEAR), min(HIGHEST, code + _NEAR) + 1))
+        else:
+            self._light(None)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self._light(None)
+
+    def _light(self, codes: range | None) -> None:
+        if codes != self._lit:
+            self._lit = codes
+            self.lit.emit(codes)
+
+    def _kind_at(self, at: QPoint) -> _Kind | None:
+        found = (kind for kind, place in self._places(self.width()) if place.contains(at))
+        return next(found, None)
+
+    def _line_height(self) -> int:
+        return max(20, self.fontMetrics().height() + 4)
+
+    def _size(self, width: int) -> QSize:
+        """The room that the legend takes if it may be ``width`` pixels wide."""
+        places = [place for _, place in self._places(width)]
+        right = max([self._high_place().right(), *(place.right() for place in places)])
+        bottom = max((place.bottom() for place in places), default=0) + 2
+        return QSize(right + 2, max(self._line_height(), bottom))
+
+    def _bar_place(self) -> QRect:
+        low = self._ends[0] if self._ends else ""
+        left = self.fontMetrics().horizontalAdvance(low) + _GAP if low else 2
+        return QRect(left, 0, _BAR_WIDTH, self._line_height())
+
+    def _high_place(self) -> QRect:
+        """Where the text after the bar is; without a bar an empty place at the left."""
+        if self._ends is None:
+            return QRect(0, 0, 0, 0)
+        left = self._bar_place().right() + _GAP
+        width = self.fontMetrics().horizontalAdvance(self._ends[1]) + 2
+        return QRect(left, 0, width, self._line_height())
+
+    def _places(self, width: int) -> list[tuple[_Kind, QRect]]:
+        """Each kind and its field, in as many lines as it takes."""
+        metrics, height = self.fontMetrics(), self._line_height()
+        start = x = 0 if self._ends is None else self._high_place().right() + 2 * _GAP
+        y, places = 0, []
+        for kind in self._kinds:
+            size = metrics.horizontalAdvance(kind.name) + 2 * _GAP if kind.named else _SIDE
+            if x > start and x + size > width:
+                x, y = start, y + height
+            places.append((kind, QRect(x, y + 1, size, height - 2)))
+            x += size + 3
+        return places
+
+
+def _kinds(key: Swatches) -> list[_Kind]:
+    last = len(key.names) - 1
+    return [
+        _Kind(name, colour, LOWEST + at, last < MOST_NAMED or at in (0, last))
+        for at, (name, colour) in enumerate(zip(key.names, key.colours, strict=True))
+    ]
 
 
 def _ends(scale: Scale) -> tuple[str, str]:

@@ -62,11 +62,12 @@ class MaskView(QWidget):
         self.beside.move_with(self.heatmap)
         self.heatmap.setAccessibleName("Mask")
         self.beside.setAccessibleName("Mask compared with")
+        self.legend = KeyLegend()
         for heatmap in (self.heatmap, self.beside):
             heatmap.hovered.connect(partial(self._hover, heatmap is self.beside))
             heatmap.pinned.connect(state.pin)
+            self.legend.lit.connect(heatmap.light)
         self.beside.hide()
-        self.legend = KeyLegend()
         self.heatmap.scale_shown.connect(self.legend.show_key)
         self.numbers = NumbersPanel()
         self.numbers.channel_chosen.connect(self._show_channel)

@@ -8,7 +8,7 @@ from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QWidget
 
-from lbc.pictures.colour_keys import winner_codes, winner_key
+from lbc.pictures.colour_keys import combination_colours
 from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
@@ -113,9 +113,7 @@ def _brushes(found: Histogram, pattern: Pattern, plain: QColor) -> list[QColor]:
     """The colours that the combinations have in the picture."""
     if found.by_position:
         return [plain] * len(found.counts)
-    table = winner_key(pattern).table((0, 0, 0))
-    codes = winner_codes(np.arange(pattern.count), pattern)
-    return [QColor(*table[code].tolist()) for code in codes]
+    return [QColor(*rgb) for rgb in combination_colours(np.arange(pattern.count), pattern).tolist()]
 
 
 def _ticks(found: Histogram, pattern: Pattern) -> list[list[tuple[int, str]]]:

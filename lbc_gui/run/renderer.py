@@ -18,6 +18,7 @@ from lbc.pictures.mask_comparison import ReferenceReader
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, draw_mask
 from lbc.pictures.score_snapshot import Look, Snapshot, Thumbnail, draw, draw_thumbnail
 from lbc.runs.block_history import Life
+from lbc.runs.epoch_flips import EpochFlips, flipped_share, latest_epoch
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import Walk
 from lbc.runs.layer_moment import LayerMoment
@@ -64,7 +65,9 @@ class Renderer:
         self._replay: Replay | None = None
         self._references = ReferenceReader(_read_weights)
         self._follower = HistoryFollower()
-        self._thumbnails: dict[str, Thumbnail] = {}
+        self._flips_of: object = None
+        self._flips: dict[str, float] = {}
+        self._uncounted: list[str] = []
         self._past_thumbnails: tuple[int, Look] | None = None
 
     def next_job(self) -> Callable[[], None] | None:
@@ -88,7 +91,9 @@ class Renderer:
             self._past_thumbnails = (at, look)
             return partial(self._draw_past_thumbnails, self._replay, at, look)
         walk = self._follower.next_walk(self._replay, demand.request)
-        return None if walk is None else partial(self._follow, walk)
+        if walk is not None:
+            return partial(self._follow, walk)
+        return self._next_flips(self._replay, at)
 
     def _must_draw(self, demand: Demand) -> bool:
         """Whether a new picture is due; takes the newest copy for it."""
@@ -154,8 +159,7 @@ class Renderer:
         began, demand = time.thread_time(), self.broker.demand
         look = Look() if demand is None else demand.request.look
         self._past_thumbnails = None
-        before = self._thumbnails
-        drawn = {at.name: draw_thumbnail(at, look).since(before.get(at.name)) for at in samples}
+        drawn = {at.name: draw_thumbnail(at, look) for at in samples}
         spent = time.thread_time() - began
         self.broker.sample_pace.rest(_rest_after(spent, THUMBNAIL_SHARE))
         self._show_thumbnails(drawn)
@@ -174,14 +178,35 @@ class Renderer:
                 problem = error
                 continue
             if moment is not None:
-                before = self._thumbnails.get(info.name)
-                drawn[info.name] = draw_thumbnail(sample(moment), look).since(before)
+                drawn[info.name] = draw_thumbnail(sample(moment), look)
         self._show_thumbnails(drawn)
         if problem is not None:
             raise problem
 
+    def _next_flips(self, replay: Replay, at: int | None) -> Callable[[], None] | None:
+        """Count the flips of one layer more, of the last whole epoch up to the moment on screen."""
+        span = latest_epoch(replay.moments, at)
+        if self._flips_of != (replay.restarts, span):
+            self._flips_of, self._flips = (replay.restarts, span), {}
+            self._uncounted = [info.name for info in replay.layers] if span else []
+            if span is None:
+                return partial(self.broker.drawn.flips.put, EpochFlips())
+        if span is None or not self._uncounted:
+            return None
+        return partial(self._count_flips, replay, self._uncounted.pop(), *span)
+
+    def _count_flips(self, replay: Replay, name: str, before: int, after: int) -> None:
+        """Count those of one layer; the window shows all of them at once."""
+        try:
+            self._flips[name] = _read(
+                replay.path, lambda: flipped_share(replay, name, before, after)
+            )
+        finally:
+            if not self._uncounted:
+                first, last = (replay.moments[moment].epoch for moment in (before, after))
+                self.broker.drawn.flips.put(EpochFlips(first, last, self._flips))
+
     def _show_thumbnails(self, drawn: dict[str, Thumbnail]) -> None:
-        self._thumbnails = self._thumbnails | drawn
         box = self.broker.drawn.thumbnails
         box.put((box.take() or {}) | drawn)
 

@@ -68,6 +68,7 @@ class Session(QObject):
     snapshot_arrived = Signal(object)
     """Snapshot or MaskSnapshot of the last request."""
     thumbnails_arrived = Signal(object)
+    flips_arrived = Signal(object)
     """Tuple of Thumbnail, one for each layer that has changed."""
     moments_arrived = Signal(object)
     """Tuple of MomentInfo: the moments of the run that can be shown again."""
@@ -196,6 +197,7 @@ class Session(QObject):
             (drawn.snapshot.take(), self.snapshot_arrived),
             (drawn.life.take(), self.life_arrived),
             (drawn.weights.take(), self.pin_weights_arrived),
+            (drawn.flips.take(), self.flips_arrived),
         ):
             if value is not None:
                 arrived.emit(value)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot, Thumbnail, ViewRequest
 from lbc.runs.block_history import Life
+from lbc.runs.epoch_flips import EpochFlips
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.layer_moment import LayerMoment
 from lbc.sparsity.arrays import Floats
@@ -100,6 +101,7 @@ class Drawn:
         self.life: Mailbox[Life] = Mailbox(changed)
         self.weights: Mailbox[PinnedWeights] = Mailbox(changed)
         self.thumbnails: Mailbox[dict[str, Thumbnail]] = Mailbox(changed)
+        self.flips: Mailbox[EpochFlips] = Mailbox(changed)
 
 
 class SnapshotBroker:

@@ -88,9 +88,10 @@ class View:
         return None if self.pins.current is None else self.pins.current.block
 
     @property
-    def pinned_blocks(self) -> tuple[int, ...]:
-        """All pins in the open layer."""
-        return tuple(pin.block for pin in self.pins.all if pin.layer == self.layer)
+    def pinned_blocks(self) -> dict[int, int]:
+        """The pinned blocks of the open layer, each with its pin's number, from 1."""
+        pins = enumerate(self.pins.all, 1)
+        return {pin.block: number for number, pin in pins if pin.layer == self.layer}
 
     @property
     def request(self) -> ViewRequest | None:

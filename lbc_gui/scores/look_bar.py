@@ -18,10 +18,10 @@ from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
 
 COLOURS: dict[Colour, str] = {
+    "margin": "lead over the next best",
     "difference": "difference from mean",
     "score": "score",
     "rank": "rank in block",
-    "margin": "lead over the next best",
 }
 assert tuple(COLOURS) == get_args(Colour)
 
@@ -46,8 +46,8 @@ class LookBar(QWidget):
         self._shown: Scale | None = None
         self.colour = combo_box(
             COLOURS.values(),
-            "What the colours mean: each score less the mean of its block, the score itself, its "
-            "rank among the block's live combinations, or its lead over the next best one",
+            "What the colours mean: each score's lead over the next best of its block, the score "
+            "less the mean of its block, itself, or its rank among the block's live combinations",
         )
         tip = "The value shown for a block that has too few pixels for its cells"
         self.summary = combo_box(SUMMARIES.values(), tip)

@@ -42,6 +42,7 @@ class ScoreView(QWidget):
         state.changed.connect(self._show_view)
         self._legend = KeyLegend()
         self.heatmap.scale_shown.connect(self._legend.show_key)
+        self._legend.lit.connect(self.heatmap.light)
         self._title = HtmlLabel("Loading torch…")
         self._title.setMinimumWidth(1)
         self._lay_out()

@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QModelIndex,
     QObject,
     QPersistentModelIndex,
+    QSize,
     QSortFilterProxyModel,
     Qt,
     Signal,
@@ -32,8 +33,8 @@ GREY = QColor(128, 128, 128)
 class Column(Generic[R]):
     """One column: the text of a row in it, and by what rows are sorted where that is not the text.
 
-    ``tip`` explains the header. ``edit`` returns the row with a text typed into this column; a
-    column without it is read-only.
+    ``tip`` explains the header; ``swatch`` is a colour shown before the text. ``edit`` returns the
+    row with a text typed into this column; a column without it is read-only.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Column(Generic[R]):
     number: bool = False
     sort_key: Callable[[R], Any] | None = None
     colour: Callable[[R], QColor | None] | None = None
+    swatch: Callable[[R], QColor] | None = None
     edit: Callable[[R, str], R] | None = None
 
 
@@ -124,6 +126,8 @@ class TableModel(QAbstractTableModel, Generic[R]):
                 return (column.sort_key or column.text)(row)
             case Qt.ItemDataRole.ToolTipRole if self._tip is not None:
                 return plain(self._tip(row))
+            case Qt.ItemDataRole.DecorationRole if column.swatch is not None:
+                return column.swatch(row)
             case Qt.ItemDataRole.TextAlignmentRole if column.number:
                 return RIGHT
             case Qt.ItemDataRole.ForegroundRole:
@@ -181,6 +185,7 @@ class TableView(QTableView, Generic[R]):
         self.setModel(order or model)
         self.setAccessibleName(name)
         self.setShowGrid(False)
+        self.setIconSize(QSize(12, 12))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         small = self.font()

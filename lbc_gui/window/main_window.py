@@ -310,6 +310,7 @@ class MainWindow(QMainWindow):
             (session.opened, self._opened),
             (session.failed, self.show_failure),
             (session.thumbnails_arrived, self.scores.list.show_thumbnails),
+            (session.flips_arrived, self.scores.list.show_flips),
             (session.pin_weights_arrived, life.add_weights),
             (session.life_arrived, life.show_life),
             (self.scores.list.in_view_changed, session.show_thumbnails_of),

@@ -76,7 +76,8 @@ def main() -> int:
         window.begin()
         until(application, lambda: window.session.state is State.RUNNING)
         sizes = [layer.blocks for layer in _layers(window)]
-        window.scores.list.layers.setCurrentRow(sizes.index(max(sizes)))
+        layers = window.scores.list
+        layers.layers.setCurrentItem(layers._entries()[sizes.index(max(sizes))])
         snapshots: list[object] = []
         window.session.snapshot_arrived.connect(lambda _: snapshots.append(None))
         until(application, lambda: len(snapshots) >= 2)

@@ -44,7 +44,8 @@ def main() -> int:
         window.begin()
         until(application, lambda: window.session.state is State.RUNNING)
         sizes = [layer.blocks for layer in _layers(window)]
-        window.scores.list.layers.setCurrentRow(sizes.index(max(sizes)))
+        layers = window.scores.list
+        layers.layers.setCurrentItem(layers._entries()[sizes.index(max(sizes))])
         snapshots: list[float] = []
         window.session.snapshot_arrived.connect(lambda _: snapshots.append(time.perf_counter()))
         until(application, lambda: len(snapshots) >= 2)

@@ -114,7 +114,7 @@ def test_a_pattern_whose_scores_are_not_kept_shows_its_mask_and_positions(
     run = tmp_path / "run"
     Trainer(quick(pattern="4:16", skip=["hidden.0"]), run).train()
     page = report_of(run, tmp_path / "report.html")
-    assert list(page.images) == ["Mask"]
+    assert list(page.images) == ["Mask", "Winners"]
     assert "Positions that the winners hold." in page.words
     assert "The mask after epoch 2" in page.words
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
+from lbc.pictures.colour_tables import DISTINCT
 from lbc.report import charts, layer_section, pixels
 from lbc.report.contents import read_run
 from lbc.runs.history_reader import Replay
@@ -36,7 +37,8 @@ def test_the_pictured_mask_is_that_of_the_finished_weights(trained: Path, tmp_pa
 def test_a_wide_layer_shows_its_corner_cell_by_cell(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert list(report_of(trained, tmp_path / "report.html").images) == ["Scores", "Mask"]
+    page = report_of(trained, tmp_path / "report.html")
+    assert list(page.images) == ["Scores", "Mask", "Winners"]
     monkeypatch.setattr(layer_section, "COLUMN", 784 // 2 - 1)
     page = report_of(trained, tmp_path / "report.html")
     mask = read_run(trained).layers[0].mask
@@ -44,6 +46,14 @@ def test_a_wide_layer_shows_its_corner_cell_by_cell(
     assert mask is not None
     assert (corner == mask[:32, :176]).all()
     assert page.picture("Scores of the first blocks").size == (44 * 3, 32 * 2)
+
+
+def test_every_decided_block_has_the_colour_of_its_winner(trained: Path, tmp_path: Path) -> None:
+    picture = report_of(trained, tmp_path / "report.html").picture("Winners")
+    layer = read_run(trained).layers[0]
+    assert layer.winners is not None
+    expected = np.array(DISTINCT, np.uint8)[layer.winners].reshape(layer.shape[0], -1, 3)
+    assert np.array_equal(np.asarray(picture.convert("RGBA"))[..., :3], expected)
 
 
 def test_the_bars_count_every_block_once(trained: Path, tmp_path: Path) -> None:

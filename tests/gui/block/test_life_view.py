@@ -62,22 +62,23 @@ def test_one_that_is_not_kept_gives_way_to_the_next(qtbot: QtBot) -> None:
         return texts, "" if current is None else current.text()
 
     def shown(*among: Pin) -> list[str]:
-        return [pin.text for pin in among]
+        return [f"{number} · {pin.text}" for number, pin in enumerate(among, 1)]
 
     state.pin(0)
     state.pin(1)
-    assert listed() == (shown(b), b.text)
+    assert listed() == (shown(b), f"1 · {b.text}")
     state.keep_pin()
     state.pin(2)
     state.pin(3, True)
-    assert listed() == (shown(b, c, d), d.text)
+    assert listed() == (shown(b, c, d), f"3 · {d.text}")
     state.pin(0)
-    assert listed() == (shown(b, c, a), a.text)
+    assert listed() == (shown(b, c, a), f"3 · {a.text}")
+    assert state.view.pinned_blocks == {1: 1, 2: 2, 0: 3}  # numbered alike in the pictures
     assert [pins.item(row).font().italic() for row in range(3)] == [False, False, True]
     qtbot.keyClick(pins, Qt.Key.Key_Up)
     assert state.view.pins.current == c
     qtbot.keyClick(pins, Qt.Key.Key_Delete)
-    assert listed() == (shown(b, a), b.text)
+    assert listed() == (shown(b, a), f"1 · {b.text}")
     state.set_layers((LayerInfo("conv", (1, 4), Pattern(2, 4), 1),))
     assert listed() == (shown(a), "")
     state.pin(0)
@@ -91,15 +92,16 @@ def test_ctrl_click_pins_another_and_the_list_goes_back(qtbot: QtBot, window: Ma
     for block, modifier in ((777, Qt.KeyboardModifier.NoModifier), (40, CTRL), (900, CTRL)):
         point = settled_centre(qtbot, heatmap, block)
         qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, modifier, point)
-        qtbot.waitUntil(lambda: block in heatmap._others, timeout=SECONDS)  # noqa: B023
+        qtbot.waitUntil(lambda: block in heatmap._pins, timeout=SECONDS)  # noqa: B023
     assert list(window.view_state.view.pins.all) == [
         Pin(FIRST, 777),
         Pin(FIRST, 40),
         Pin(FIRST, 900),
     ]
-    assert heatmap._others == (777, 40, 900)
-    window.scores.list.layers.setCurrentRow(1)
-    assert not heatmap._others
+    assert dict(heatmap._pins) == {777: 1, 40: 2, 900: 3}
+    layers = window.scores.list
+    layers.layers.setCurrentItem(layers._entries()[1])
+    assert not heatmap._pins
     assert window.view_state.view.pins.current is None
     qtbot.waitUntil(lambda: heatmap._layer == SECOND, timeout=SECONDS)
     rectangle = pins.visualItemRect(pins.item(1))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QLocale, QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QApplication, QComboBox, QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QComboBox, QLineEdit, QTabWidget, QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc.config import Augment, Experiment, ImageFolder, parse_experiment
@@ -335,3 +335,48 @@ def test_the_wheel_never_changes_a_value(open_window: Open) -> None:
         assert text() == before
         assert editor.focusPolicy() == Qt.FocusPolicy.StrongFocus
     assert window.experiment_panel.experiment == small_experiment()
+
+
+def test_several_layers_take_one_pattern_and_show_that_it_is_their_own(
+    open_window: Open, qtbot: QtBot
+) -> None:
+    window = open_window()
+    panel = window.experiment_panel
+    (tabs,) = panel.findChildren(QTabWidget)
+    tab = tabs.tabBar().tabRect(1).center()
+    qtbot.mouseClick(tabs.tabBar(), Qt.MouseButton.LeftButton, pos=tab)
+    table, rows = panel.layers, panel.layers.table
+
+    def own() -> list[str]:
+        return [rows.text(row, 2) for row in range(rows.rowCount())]
+
+    def click(row: int, column: int, modifier: Qt.KeyboardModifier) -> None:
+        place = table.visualRect(rows.index(row, column)).center()
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, modifier, place)
+
+    def type_in(text: str) -> None:
+        (editor,) = table.findChildren(QLineEdit)
+        editor.setText(text)
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+
+    def known(patterns: dict[str, str]) -> bool:
+        experiment = panel.experiment
+        if experiment is None:
+            return False
+        return {name: str(own) for name, own in experiment.layers.items()} == patterns
+
+    assert own() == ["", "", ""]
+    click(0, 0, Qt.KeyboardModifier.NoModifier)
+    click(1, 0, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(table, Qt.Key.Key_1)  # which begins an N:M
+    type_in("1:4")
+    qtbot.waitUntil(lambda: known({"hidden.0": "1:4", "hidden.1": "1:4"}), timeout=SECONDS)
+    qtbot.waitUntil(lambda: own() == ["●", "●", ""], timeout=SECONDS)
+    place = table.visualRect(rows.index(0, 1)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.mouseDClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    type_in("1:8")
+    qtbot.waitUntil(lambda: known({"hidden.0": "1:8", "hidden.1": "1:8"}), timeout=SECONDS)
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: known({}), timeout=SECONDS)
+    qtbot.waitUntil(lambda: own() == ["", "", ""], timeout=SECONDS)

@@ -56,10 +56,14 @@ def is_the_scenes(view: CellsView, painted: Pixels) -> bool:
 
 
 def test_a_picture_with_frames_is_the_scenes(scores: HeatmapView) -> None:
-    scores.show_pins(5, (2, 9))
+    bare = settled(scores)
+    scores.show_pins(5, {2: 1, 5: 2, 9: 3})
     painted = settled(scores)
-    assert (painted == (255, 212, 0)).all(axis=2).any()  # the pinned block's frame
+    for colour in (0, 255):  # black and white: seen on every colour of a cell
+        assert ((painted == colour).all(axis=2) & (bare != colour).any(axis=2)).sum() > 100
     assert is_the_scenes(scores, painted)
+    scores.show_pins(None, {})
+    assert np.array_equal(settled(scores), bare)
 
 
 def test_a_block_with_its_numbers_is_the_scenes(scores: HeatmapView) -> None:
@@ -113,8 +117,8 @@ class Paints(QObject):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda view: view.show_pins(5, ()),
-        lambda view: view.show_pins(5, (2, 9)),
+        lambda view: view.show_pins(5, {}),
+        lambda view: view.show_pins(5, {2: 1, 9: 2}),
         lambda view: zoom_to(view, 3),
         lambda view: view.show_snapshot(view._snapshot),
         lambda view: view.clear_picture(),

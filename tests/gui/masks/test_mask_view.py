@@ -95,14 +95,11 @@ def test_removed_weights_have_a_look_of_their_own_and_others_keep_their_order(sh
     assert not snapshot.sheet.cells.codes.flags.writeable
 
 
-def test_each_block_holds_its_best_combination_in_its_colour() -> None:
+def test_each_block_is_filled_with_the_colour_of_its_best_combination() -> None:
     sparsifier = searched(live=3)
-    layer = sparsifier.layers[""]
-    winners = layer.winners().tolist()
+    winners = sparsifier.layers[""].winners().tolist()
     snapshot = drawn(moment_of(sparsifier), "best")
-    for code, block, position, _ in each_cell(snapshot):
-        holds = position in layer.pattern.members[winners[block]].tolist()
-        assert code == (LOWEST + winners[block] if holds else REMOVED)
+    assert all(code == LOWEST + winners[block] for code, block, *_ in each_cell(snapshot))
     blocks = snapshot.sheet.summary.codes.ravel().tolist()
     assert blocks == [LOWEST + winner for winner in winners]
     found = snapshot.numbers.winners
@@ -238,7 +235,8 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     qtbot: QtBot, open_window: Open
 ) -> None:
     window = run_to_its_end(qtbot, open_window)
-    window.scores.list.layers.setCurrentRow(1)
+    layers = window.scores.list
+    layers.layers.setCurrentItem(layers._entries()[1])
     window.view_state.pin(7)
     snapshot = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
     scores = window.scores.request
@@ -256,7 +254,7 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     window.view_state.keep_pin()
     window.view_state.pin(23)
     qtbot.waitUntil(lambda: "block 23" in window.block.title, timeout=SECONDS)
-    assert heatmap._others == (11, 23)
+    assert tuple(heatmap._pins) == (11, 23)
 
     window.pages.masks.numbers.channel_chosen.emit("o", 3)
     (_, _), (top, bottom) = heatmap._box.viewRange()

@@ -66,7 +66,8 @@ def test_a_run_goes_to_its_end_and_stays_on_screen_and_on_disk(
     assert f"Kept in {folder}" in window.log.toPlainText()
     # Looking at another layer still works: the last state is there until it is replaced.
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS):
-        window.scores.list.layers.setCurrentRow(1)
+        layers = window.scores.list
+        layers.layers.setCurrentItem(layers._entries()[1])
 
 
 def test_a_step_is_one_step(qtbot: QtBot, window: MainWindow) -> None:

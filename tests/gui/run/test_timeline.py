@@ -12,7 +12,7 @@ from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
 from lbc.files.lock import lock
-from lbc.pictures.score_snapshot import Snapshot
+from lbc.pictures.score_snapshot import THUMBNAIL_WIDTH, Snapshot
 from lbc.runs.history_reader import MomentInfo, Replay
 from lbc.runs.opened_run import open_run
 from lbc_gui.app import main
@@ -139,10 +139,41 @@ def test_thumbnails_follow_the_slider(qtbot: QtBot, open_window: Open) -> None:
     thumbnails = got.args[0]
     assert [one.name for one in thumbnails] == [info.name for info in replay.layers]
     scores = replay.layer(thumbnails[0].name, 2).scores()
-    assert scores is not None and len(scores) % len(thumbnails[0].winners) == 0
+    assert scores is not None
     outputs = replay.layers[0].shape[0]
-    best = scores.argmax(axis=1).reshape(outputs, -1)[:: -(-outputs // 16)].ravel()
-    assert np.array_equal(thumbnails[0].winners, best)
+    first, second = np.sort(scores, axis=1)[:, :-3:-1].T
+    lead = (first - second).reshape(outputs, -1)[:: -(-outputs // 16)]
+    step = -(-lead.shape[1] // THUMBNAIL_WIDTH)
+    best = np.maximum.reduceat(lead, np.arange(0, lead.shape[1], step), axis=1)
+    codes = thumbnails[0].picture.codes.astype(int)
+    assert (np.diff(codes.ravel()[best.argsort(axis=None)]) >= 0).all()
+
+
+def test_flips_are_those_of_the_last_epoch_in_every_layer(qtbot: QtBot, open_window: Open) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    assert window.session.folder is not None
+    replay, shown = Replay(window.session.folder), window.scores.list
+    epochs, track = [moment.epoch for moment in replay.moments], window.timeline.track
+
+    def click(moment: int) -> None:
+        place = QPoint(round(track.x_of(moment)), track.height() // 2)
+        qtbot.mouseClick(track, Qt.MouseButton.LeftButton, pos=place)
+
+    for last in (2, 5):
+        click(epochs.index(last) + 1)  # within the next epoch
+        qtbot.waitUntil(
+            lambda: f"between epochs {last - 1} and {last}" in shown._entries()[0].toolTip(0),  # noqa: B023
+            timeout=SECONDS,
+        )
+        for entry in shown._entries():
+            before, after = (
+                replay.layer(entry.info.name, epochs.index(epoch)).winners
+                for epoch in (last - 1, last)
+            )
+            assert before is not None and after is not None
+            assert entry.flips == (before != after).mean()
+    click(0)
+    qtbot.waitUntil(lambda: all(e.flips is None for e in shown._entries()), timeout=SECONDS)
 
 
 def test_live_comes_back_to_the_training(qtbot: QtBot, open_window: Open) -> None:

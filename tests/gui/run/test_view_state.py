@@ -52,7 +52,7 @@ def test_each_change_is_told_once_with_what_was_before(state: ViewState) -> None
 def test_the_current_pin_is_in_the_open_layer(state: ViewState) -> None:
     state.pin(3)
     state.open_layer("head")
-    assert (state.view.block, state.view.pinned_blocks) == (None, ())
+    assert (state.view.block, state.view.pinned_blocks) == (None, {})
     state.pin(5, beside=True)
     assert state.view.pins.all == (Pin("conv", 3), Pin("head", 5))
     state.remove_pin()
@@ -109,7 +109,7 @@ def pins_on(window: MainWindow) -> set[tuple[int | None, tuple[int, ...]]]:
     """The current pin and all pins as each picture frames them."""
     masks = window.pages.masks
     pictures = (window.scores.heatmap, masks.heatmap, masks.beside)
-    return {(picture._pinned, picture._others) for picture in pictures}
+    return {(picture._pinned, tuple(picture._pins)) for picture in pictures}
 
 
 def test_a_pin_is_the_same_on_every_page(qtbot: QtBot, open_window: Open) -> None:
@@ -127,14 +127,15 @@ def test_a_pin_is_the_same_on_every_page(qtbot: QtBot, open_window: Open) -> Non
     qtbot.waitUntil(lambda: "block 40" in window.block.title, timeout=SECONDS)
     assert pins_on(window) == {(40, (777, 40))}
     assert window.block.pins.count() == 2
-    window.scores.list.layers.setCurrentRow(1)
+    layers = window.scores.list
+    layers.layers.setCurrentItem(layers._entries()[1])
     assert pins_on(window) == {(None, ())}
     assert window.block.title == HINT
     item = window.block.pins.visualItemRect(window.block.pins.item(0))
     qtbot.mouseClick(window.block.pins.viewport(), Qt.MouseButton.LeftButton, pos=item.center())
     assert pins_on(window) == {(777, (777, 40))}
     qtbot.waitUntil(lambda: "block 777" in window.block.title, timeout=SECONDS)
-    assert window.scores.list.layers.currentRow() == 0
+    assert window.scores.list.layers.currentItem() is window.scores.list._entries()[0]
 
 
 def test_the_slider_moves_every_page_to_one_moment(qtbot: QtBot, open_window: Open) -> None:
@@ -177,7 +178,8 @@ def test_of_the_run_before_nothing_is_left(qtbot: QtBot, open_window: Open, tmp_
     )  # fmt: skip
     Trainer(other, tmp_path / "other").train()
     window = finished(qtbot, open_window)
-    window.scores.list.layers.setCurrentRow(1)
+    layers = window.scores.list
+    layers.layers.setCurrentItem(layers._entries()[1])
     click(qtbot, window, 200)
     qtbot.waitUntil(lambda: "block 200" in window.block.title, timeout=SECONDS)
     window.view_state.go_to(1)
