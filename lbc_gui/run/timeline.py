@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal, Slot
@@ -10,7 +9,7 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, Q
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.runs.history_reader import MomentInfo
-from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.run.view_state import View, ViewState, nearest_moment
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
@@ -115,10 +114,7 @@ class MomentTrack(QWidget):
         if not self.moments:
             return
         epoch = (x - _MARGIN) / max(self.width() - 2 * _MARGIN, 1.0) * self._end
-        epochs = [moment.epoch for moment in self.moments]
-        right = min(bisect_left(epochs, epoch), len(epochs) - 1)
-        left = max(right - 1, 0)
-        nearest = left if epoch - epochs[left] < epochs[right] - epoch else right
+        nearest = nearest_moment(self.moments, epoch)
         if nearest != self.at:
             self.moved.emit(nearest)
 

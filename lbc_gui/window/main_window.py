@@ -68,7 +68,7 @@ class MainWindow(QMainWindow):
         self.view_state = ViewState(self)
         self.experiment_panel = ExperimentPanel()
         self.scores = ScoreView(self.view_state)
-        self.curves = CurvesPanel()
+        self.curves = CurvesPanel(self.view_state)
         self.pages = Pages(self.scores, self.curves)
         self.block = BlockPanel(self.view_state)
         self.log = LogPanel()
