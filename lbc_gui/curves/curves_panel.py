@@ -63,7 +63,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._titles: dict[str, _Title] = {}
         for column, name in enumerate(LEVELS):
             axes = {"left": LogAxis("left")} if name == "loss" else None
-            self._titles[name] = _Title(justify="left", size="9pt")
+            self._titles[name] = _Title(justify="left", size="8.5pt")
             self.addItem(self._titles[name], 0, column)
             plot = self.addPlot(1, column, axisItems=axes, enableMenu=False)
             plot.hideButtons()
