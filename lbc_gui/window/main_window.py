@@ -46,6 +46,7 @@ from lbc_gui.window.actions import Actions
 from lbc_gui.window.dock_layout import DockLayout
 from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.garbage_collection import GarbageCollector
+from lbc_gui.window.navigation import Navigation
 from lbc_gui.window.pages import Pages
 from lbc_gui.window.shutdown import Shutdown
 
@@ -278,7 +279,6 @@ class MainWindow(QMainWindow):
             (actions.save_data, self.saving.save_data),
             (actions.open_runs, files.show_runs),
             (actions.quit, self.close),
-            (actions.fit, self.scores.heatmap.fit),
             (actions.reset_layout, self._dock_layout.reset),
             (actions.about, self._about),
             (actions.examples, files.open_example),
@@ -340,6 +340,7 @@ class MainWindow(QMainWindow):
             [dock.toggleViewAction() for dock in docks],
             [interventions.pin, interventions.ban],
         )
+        Navigation(self.actions_.go, self.pages, self.view_state)
         self.statusBar().addWidget(self._hover, 1)
         self.statusBar().addPermanentWidget(self._note)
         self._dock_layout.restore()
@@ -363,7 +364,6 @@ class MainWindow(QMainWindow):
         self.saving.add(inspector.layer, inspector.layer.view)
         for of_itself in (latency.plots, self.curves, self.block):
             self.saving.add(of_itself)
-        self.actions_.fit.triggered.connect(masks.heatmap.fit)
         self.actions_.inspect.triggered.connect(self.inspecting.choose)
         masks.request_changed.connect(self._ask)
         for view in (masks, inspector):
