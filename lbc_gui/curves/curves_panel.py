@@ -7,12 +7,14 @@ from math import log10
 
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
+from PySide6.QtGui import QResizeEvent
 
 from lbc.runs.events import EpochDone, LayerInfo, Resumed, StepDone
 from lbc_gui.curves.cursors import Cursors
 from lbc_gui.curves.series import Series
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
+from lbc_gui.help.explanations import help_button
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.theme import compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.log_axis import LogAxis
@@ -85,6 +87,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._cursors = Cursors(self._plots.values(), state, self)
         self._cursors.moved.connect(self._show_values)
         self.scene().sigMouseMoved.connect(self._cursors.follow)
+        self._help = help_button("Curves")
+        self._help.setParent(self)
         self._restyle()
 
     def clear_curves(self) -> None:
@@ -157,6 +161,11 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         return Data("curves", {
             ".csv": as_csv(columns, len(table), table), ".npz": as_npz(arrays),
         })  # fmt: skip
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        if hasattr(self, "_help"):  # pyqtgraph calls this before there is one
+            self._help.move(self.width() - self._help.sizeHint().width(), 0)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
