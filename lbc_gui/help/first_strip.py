@@ -11,8 +11,8 @@ from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import HtmlLabel
 
 TEXT = (
-    "Each <b>cell</b> is one combination of one block: a choice of N of M neighbouring weights. "
-    "Its colour is its <b>score</b>. Training removes the lowest, until one is left in every block."
+    "Each <b>cell</b> is one combination of a block: which N of M neighbouring weights it keeps. "
+    "Its colour is its <b>score</b>; training removes the lowest until one is left."
 )
 
 
