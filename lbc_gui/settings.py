@@ -39,6 +39,15 @@ class Settings:
     def declined_run(self, folder: str) -> None:
         self._store.setValue("runs/declined", folder)
 
+    @property
+    def introduced(self) -> bool:
+        """Whether the user has dismissed the explanation of a cell."""
+        return bool(self._store.value("help/introduced", False, type=bool))
+
+    @introduced.setter
+    def introduced(self, introduced: bool) -> None:
+        self._store.setValue("help/introduced", introduced)
+
     def save_layout(self, geometry: QByteArray, docks: QByteArray) -> None:
         self._store.setValue("layout/version", LAYOUT_VERSION)
         self._store.setValue("layout/geometry", geometry)

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from lbc.files.os_errors import explain
-from lbc.runs.events import LayerInfo
+from lbc.runs.events import Intervention, LayerInfo
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT, REMOVED, SearchState
 from lbc.runs.history_format import (
     Frame,
@@ -24,6 +24,7 @@ from lbc.runs.history_format import (
     read_scores,
     read_states,
 )
+from lbc.runs.interventions import read_interventions
 from lbc.runs.layer_moment import LayerMoment
 from lbc.sparsity.arrays import Array
 
@@ -35,12 +36,14 @@ class MomentInfo:
     """One moment: epochs done, whether any combination was removed at it, whether it has scores.
 
     ``live``: the most combinations a block has left, of each layer in the order of ``layers``.
+    ``interventions``: those that took effect since the moment before.
     """
 
     epoch: float
     removal: bool
     scores: bool
     live: tuple[int, ...]
+    interventions: tuple[Intervention, ...] = ()
 
 
 class Replay:
@@ -89,7 +92,13 @@ class Replay:
             return False
         self._frames = frames
         before = [*frames[:1], *frames]
-        new = tuple(_moment_info(frames[k], before[k]) for k in range(known, len(frames)))
+        done = read_interventions(self.path.parent)
+        new = tuple(
+            _moment_info(
+                frames[k], before[k], tuple(one.intervention for one in done if one.moment == k)
+            )
+            for k in range(known, len(frames))
+        )
         self.moments = self.moments[:known] + new
         return True
 
@@ -171,7 +180,7 @@ class Replay:
         return next(kept, None)
 
 
-def _moment_info(one: Frame, before: Frame) -> MomentInfo:
+def _moment_info(one: Frame, before: Frame, interventions: tuple[Intervention, ...]) -> MomentInfo:
     records = one.records
     fewer = records["live"] < before.records["live"]
     return MomentInfo(
@@ -179,4 +188,5 @@ def _moment_info(one: Frame, before: Frame) -> MomentInfo:
         removal=bool((records["flags"] & REMOVED).any() or fewer.any()),
         scores=bool(records["scores"].any()),
         live=tuple(records["live"].tolist()),
+        interventions=interventions,
     )

@@ -17,6 +17,7 @@ from lbc_gui.captions import place
 from lbc_gui.export.snapshot_data import block_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
+from lbc_gui.help.explanations import help_button
 from lbc_gui.run.view_state import Pin, View, ViewState
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import tool_button
@@ -152,7 +153,7 @@ class BlockPanel(QWidget):
 
     def _lay_out(self) -> None:
         head, now = row((self._title, 1)), QWidget()
-        for button in (self.keep, self.unpin):
+        for button in (self.keep, self.unpin, help_button("Block")):
             head.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
         parts = (self._bars, self._summary, (self.combinations, 1), self.interventions)
         column(*parts, on=now).setContentsMargins(0, 4, 0, 0)

@@ -31,7 +31,7 @@ class PinList(QListWidget):
         self._list()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+        if event.key() == Qt.Key.Key_Delete:
             self._state.remove_pin()
             return
         super().keyPressEvent(event)

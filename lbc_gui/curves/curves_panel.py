@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Sequence
+from math import log10
 
-import numpy as np
-import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
+from PySide6.QtGui import QResizeEvent
 
 from lbc.runs.events import EpochDone, LayerInfo, Resumed, StepDone
+from lbc_gui.curves.cursors import Cursors
+from lbc_gui.curves.series import Series
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import PlotColours, compact, faded, plot_colours, style_plot
+from lbc_gui.help.explanations import help_button
+from lbc_gui.run.view_state import ViewState
+from lbc_gui.theme import compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.log_axis import LogAxis
 from lbc_gui.widgets.text import html
 
-TITLES = {
-    "loss": "Loss",
-    "accuracy": "Test accuracy (%)",
-    "live": "Live combinations",
-    "density": "Density (% kept)",
-}
+LEVELS = {"loss": "test_loss", "accuracy": "accuracy", "live": "live", "density": "density"}
+"""The plots, and the curve that the crosshair is on in each."""
+
+STEPPED = ("live", "density")
+"""A removal takes effect until the next one."""
 
 CURVES = {
     "step_loss": ("loss", "blue", 1.0),
@@ -41,64 +43,70 @@ REDRAW_MILLISECONDS = 200
 """Between two redraws, each of which takes more than a millisecond from training."""
 
 
-class Series:
-    """Points (x, y) in the order they came; ``x`` and ``y`` are copies."""
+class _Title(pg.LabelItem):  # type: ignore[misc]
+    """The title of a plot, which does not widen the plot."""
 
-    def __init__(self) -> None:
-        self._x, self._y = array("d"), array("d")
-
-    def __len__(self) -> int:
-        return len(self._x)
-
-    def append(self, x: float, y: float) -> None:
-        self._x.append(x)
-        self._y.append(y)
-
-    @property
-    def x(self) -> npt.NDArray[np.float64]:
-        return np.array(self._x)
-
-    @property
-    def y(self) -> npt.NDArray[np.float64]:
-        return np.array(self._y)
+    def updateMin(self) -> None:
+        self.setMinimumHeight(self.itemRect().height())
 
 
 class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Four small plots over epochs, side by side."""
+    """Four small plots over the same epochs, side by side.
 
-    def __init__(self) -> None:
+    Their titles say the values under the mouse, or else the last ones. Thin grey lines are those of
+    the run that finished before.
+    """
+
+    def __init__(self, state: ViewState) -> None:
         super().__init__()
         self.setMinimumHeight(120)
         compact(self)
         self._plots: dict[str, pg.PlotItem] = {}
-        for name in TITLES:
+        self._titles: dict[str, _Title] = {}
+        for column, name in enumerate(LEVELS):
             axes = {"left": LogAxis("left")} if name == "loss" else None
-            plot = self.addPlot(axisItems=axes, enableMenu=False)
+            self._titles[name] = _Title(justify="left", size="8.5pt")
+            self.addItem(self._titles[name], 0, column)
+            plot = self.addPlot(1, column, axisItems=axes, enableMenu=False)
             plot.hideButtons()
             plot.setMouseEnabled(x=True, y=False)
             plot.getAxis("left").setWidth(38)
             self._plots[name] = plot
+            plot.setXLink(None if name == "loss" else self._plots["loss"])
         self._plots["loss"].setLogMode(y=True)
         self._plots["accuracy"].setLimits(yMin=0, yMax=100, minYRange=4)
+        self._before = {name: self._plots[CURVES[name][0]].plot() for name in LEVELS.values()}
         self._curves = {name: self._plots[plot].plot() for name, (plot, _, _) in CURVES.items()}
         self._curves["step_loss"].setDownsampling(auto=True, method="peak")
         self._series = {name: Series() for name in CURVES}
+        self._finished = self._series
+        self._count = self._epochs = 0
         self._stale: set[str] = set()
         self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MILLISECONDS)
         self._redraw.timeout.connect(self._draw_stale)
+        self._cursors = Cursors(self._plots.values(), state, self)
+        self._cursors.moved.connect(self._show_values)
+        self.scene().sigMouseMoved.connect(self._cursors.follow)
+        self._help = help_button("Curves")
+        self._help.setParent(self)
         self._restyle()
 
     def clear_curves(self) -> None:
         self._series = {name: Series() for name in CURVES}
         self._draw(CURVES)
+        for curve in self._before.values():
+            curve.clear()
 
     def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
-        """Empty all plots and scale them for a run."""
+        """Scale empty plots for a run, and draw the one that finished before in grey."""
         self.clear_curves()
-        largest = max(layer.pattern.count for layer in layers)
+        self._epochs = epochs
+        largest = self._count = max(layer.pattern.count for layer in layers)
         for plot in self._plots.values():
             plot.setLimits(xMin=-0.02 * epochs, xMax=1.02 * epochs)  # first: they cut the range
             plot.setXRange(0, epochs, padding=0.02)
+        for name, curve in self._before.items():
+            _draw_series(curve, name, self._finished[name])
         self._series["live"].append(0, largest)
         self._series["density"].append(0, 100)
         self._plots["density"].setYRange(0, 100, padding=0.03)
@@ -124,6 +132,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 ):
                     self._series[name].append(event.epoch, value)
                     touched.add(name)
+                if event.epoch == self._epochs:
+                    self._finished = self._series
         if touched and not self._redraw.isActive():
             self._redraw.start()
 
@@ -152,10 +162,19 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             ".csv": as_csv(columns, len(table), table), ".npz": as_npz(arrays),
         })  # fmt: skip
 
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        if hasattr(self, "_help"):  # pyqtgraph calls this before there is one
+            self._help.move(self.width() - self._help.sizeHint().width(), 0)
+
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_series"):
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_cursors"):
             self._restyle()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self._cursors.leave()
 
     @Slot()
     def _draw_stale(self) -> None:
@@ -164,28 +183,49 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def _draw(self, names: Iterable[str]) -> None:
         for name in names:
-            series = self._series[name]
-            # A removal takes effect until the next one.
-            step = "right" if name in ("live", "density") else None
-            self._curves[name].setData(series.x, series.y, stepMode=step)
+            _draw_series(self._curves[name], name, self._series[name])
+        self._show_values()
 
-    def _title(self, name: str, colours: PlotColours) -> str:
-        if name != "loss":
-            return TITLES[name]
-        return html(
-            'Loss: <span style="color: {}">training</span>, <span style="color: {}">test</span>',
-            colours.blue.name(),
-            colours.orange.name(),
-        )
+    @Slot()
+    def _show_values(self) -> None:
+        """Show the values as of the crosshair, or the last ones, in the titles."""
+        epoch = self._cursors.epoch
+        now = {name: series.at(epoch) for name, series in self._series.items()}
+        train = now["step_loss"] if now["train_loss"] is None else now["train_loss"]
+        titles = {
+            "loss": self._loss_title(train, now["test_loss"]),
+            "accuracy": f"Test accuracy {_value(now['accuracy'], '.1f', ' %')}",
+            "live": f"Live {_value(now['live'], 'g', f' of {self._count:,}')}",
+            "density": f"Density {_value(now['density'], '.1f', ' %')}",
+        }
+        for name, title in titles.items():
+            if title != self._titles[name].text:
+                self._titles[name].setText(title)
+        where = "epoch" if epoch is None else f"epoch {epoch:.2f}"
+        for name, plot in self._plots.items():
+            level = now[LEVELS[name]]
+            if name == "loss" and level:
+                level = log10(level)
+            self._cursors.show_level(plot, level)
+            if plot.getAxis("bottom").labelText != where:
+                plot.getAxis("bottom").setLabel(where)
+
+    def _loss_title(self, train: float | None, test: float | None) -> str:
+        colours, coloured = plot_colours(), '<span style="color: {}">{} {}</span>'
+        first = html(coloured, colours.blue.name(), "train", _value(train, ".3g"))
+        return f"Loss {first} " + html(coloured, colours.orange.name(), "test", _value(test, ".3g"))
 
     def _restyle(self) -> None:
         colours = plot_colours()
         self.setBackground(colours.background)
+        self._cursors.restyle(colours)
         for name, plot in self._plots.items():
             style_plot(plot, colours)
-            plot.setTitle(self._title(name, colours), color=colours.text.name(), size="9pt")
+            self._titles[name].setText("", color=colours.text.name())
             plot.getAxis("bottom").setLabel("epoch", color=colours.text.name())
             plot.showGrid(x=True, y=True, alpha=0.15)
+        for curve in self._before.values():
+            curve.setPen(pg.mkPen(faded(colours.text, 110), width=1))
         for name, (_, colour_name, width) in CURVES.items():
             curve, colour = self._curves[name], getattr(colours, colour_name)
             pen = faded(colour, 110) if name == "step_loss" else colour
@@ -195,3 +235,12 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 curve.setSymbolSize(5)
                 curve.setSymbolBrush(colour)
                 curve.setSymbolPen(None)
+        self._show_values()
+
+
+def _draw_series(curve: pg.PlotDataItem, name: str, series: Series) -> None:
+    curve.setData(series.x, series.y, stepMode="right" if name in STEPPED else None)
+
+
+def _value(value: float | None, form: str, unit: str = "") -> str:
+    return "–" if value is None else f"{value:{form}}{unit}"

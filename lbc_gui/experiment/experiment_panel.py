@@ -13,6 +13,7 @@ from lbc.runs.events import Prepared
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.experiment.schedule_preview import SchedulePreview
+from lbc_gui.help.explanations import help_button
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import Label
 
@@ -62,6 +63,7 @@ class ExperimentPanel(QWidget):
         tabs = QTabWidget(documentMode=True)
         tabs.addTab(scroll, "Settings")
         tabs.addTab(self.layers, "Layers")
+        tabs.setCornerWidget(help_button("Experiment"))
         self.setMinimumWidth(PANEL_WIDTH)
         above = (self.form.pattern_box, self.preview, self.facts, self.problem)
         layout = column(*above, (tabs, 1), on=self)

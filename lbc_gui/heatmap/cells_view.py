@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
 from lbc.pictures.level_of_detail import Detail
 from lbc.pictures.score_codes import Codes
+from lbc_gui.heatmap.zoom_history import ZoomHistory
 from lbc_gui.theme import plot_colours, style_plot
 
 Table = npt.NDArray[np.uint8]
@@ -141,11 +142,12 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._box.sigRangeChanged.connect(self._redraw_soon)
         self._box.sigRangeChanged.connect(self.refresh)
         self._box.sigResized.connect(self._redraw_soon)
+        self.zooms = ZoomHistory(self._box, self)
         self._sheet = _Sheet(self)
         self._box.geometryChanged.connect(self._cover)
         self.scene().sigMouseMoved.connect(self._mouse_moved)
         self.scene().sigMouseClicked.connect(self._mouse_clicked)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.WheelFocus)  # its keys work after zooming by wheel
 
     # -- for subclasses -------------------------------------------------------------------------
 
@@ -166,9 +168,6 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """The left button was clicked on something."""
         raise NotImplementedError
 
-    def _moved(self) -> None:
-        """The range was changed by key or button."""
-
     # -- range ----------------------------------------------------------------------------------
 
     @Slot()
@@ -177,12 +176,12 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if self.picture_size is not None:
             height, width = self.picture_size
             self._box.setRange(QRectF(0, 0, width, height), padding=0)
-            self._moved()
+            self.zooms.moved()
 
     def zoom(self, factor: float) -> None:
         """Scale the visible range about its middle; below 1 zooms in."""
         self._box.scaleBy((factor, factor))
-        self._moved()
+        self.zooms.moved()
 
     def sharpen(self, factor: float) -> None:
         """Draw the detail that a device of ``factor`` times the screen's pixels a side can show."""
@@ -242,7 +241,9 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 (x0, x1), (y0, y1) = self.view_range
                 across, down = _STEPS[Qt.Key(key)]
                 self._box.translateBy(x=across * (x1 - x0), y=down * (y1 - y0))
-                self._moved()
+                self.zooms.moved()
+            case Qt.Key.Key_Backspace:
+                self.zooms.back()
             case _:
                 super().keyPressEvent(event)
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent
 
 from lbc.pictures.colour_keys import Key
 from lbc.pictures.level_of_detail import Detail, detail
@@ -18,7 +17,6 @@ from lbc.pictures.score_snapshot import Drawn, KeyedCodes
 from lbc_gui.heatmap.cell_labels import CellLabels, score_words
 from lbc_gui.heatmap.cells_view import CellsView, Table
 from lbc_gui.heatmap.pin_frames import Frame, PinFrames
-from lbc_gui.heatmap.zoom_history import ZoomHistory
 
 _DIM = 0.15
 """How much is left of the colour of cells that are not lit."""
@@ -75,7 +73,6 @@ class HeatmapView(CellsView):
         self._labels = CellLabels(words)
         self._box.addItem(self._labels, ignoreBounds=True)
         self._scale: Key | None = None
-        self.zooms = ZoomHistory(self._box, self)
         self._frames = PinFrames()
         self._box.addItem(self._frames, ignoreBounds=True)
         self._lit: range | None = None
@@ -132,12 +129,12 @@ class HeatmapView(CellsView):
         if not view.contains(box):
             view.moveCenter(box.center())
             self._box.setRange(view, padding=0)
-            self._moved()
+            self.zooms.moved()
 
     def show_cells(self, x: int, y: int, width: int, height: int) -> None:
         """Zoom to some cells of the picture."""
         self._box.setRange(QRectF(x, y, width, height), padding=0)
-        self._moved()
+        self.zooms.moved()
 
     def move_with(self, other: HeatmapView) -> None:
         """Always show the same part of the picture as another view of the same fold."""
@@ -159,14 +156,22 @@ class HeatmapView(CellsView):
         middle = self._rect(block).center()
         return self.point_of(middle.x(), middle.y())
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Backspace:
-            self.zooms.back()
-        else:
-            super().keyPressEvent(event)
+    def middle_block(self) -> int | None:
+        """The block in the middle of what is visible; None without a picture."""
+        if self._fold is None:
+            return None
+        middle, (rows, columns) = self._box.viewRect().center(), self._fold.grid
+        row, column = int(middle.y()) // rows, int(middle.x()) // columns
+        return row * self._fold.blocks_per_row + column
 
-    def _moved(self) -> None:
-        self.zooms.moved()
+    def neighbour(self, block: int, across: int, down: int) -> int | None:
+        """The block so many further to the right and below; None beyond the border."""
+        if self._fold is None:
+            return None
+        row, column = divmod(block, self._fold.blocks_per_row)
+        row, column = row + down, column + across
+        inside = 0 <= row < self._fold.outputs and 0 <= column < self._fold.blocks_per_row
+        return row * self._fold.blocks_per_row + column if inside else None
 
     @Slot()
     def _draw(self) -> None:

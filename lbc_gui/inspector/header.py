@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
 )
 
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.help.explanations import help_button
 from lbc_gui.inspector.reader_thread import Opening
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.text import Label, plain
@@ -117,5 +118,6 @@ class Header(QWidget):
         for button in (self.open, self.compare, self.alone):
             layout.addWidget(button)
         layout.addWidget(self._files, 1)
-        for widget in (self._progress, self.cancel, Label("Check against:"), self.patterns):
+        check = Label("Check against:"), self.patterns, help_button("Inspect")
+        for widget in (self._progress, self.cancel, *check):
             layout.addWidget(widget)

@@ -72,6 +72,7 @@ class WeightView(CellsView):
             )
             self.frame(None)
             self.fit()
+            self.zooms.clear()
         self._draw()
 
     def show_marks(self, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> None:
@@ -102,6 +103,7 @@ class WeightView(CellsView):
         self._box.setRange(
             xRange=(column - x, column + m + x), yRange=(row - y, row + 1 + y), padding=0
         )
+        self.zooms.moved()
 
     def cell_centre(self, row: int, column: int) -> QPointF:
         """Where a weight is drawn, in pixels of this widget."""

@@ -25,6 +25,7 @@ from lbc.latency.files import as_csv, load_measurements, save_measurements
 from lbc.latency.measurement import Measurement, MeasurementError
 from lbc.latency.place import HERE
 from lbc.latency.run import CaseDone, CaseStarted, LogMessage, Ready, WorkerFailed
+from lbc_gui.help.explanations import help_button
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
 from lbc_gui.latency.measurement_session import MeasurementSession, Prepared
@@ -281,7 +282,10 @@ class LatencyPage(QWidget):
         middle.setChildrenCollapsible(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self.request)
+        top = QHBoxLayout()
+        top.addWidget(self.request, 1)
+        top.addWidget(help_button("Latency"))
+        layout.addLayout(top)
         layout.addWidget(self._progress)
         layout.addWidget(middle, 1)
         layout.addWidget(self._network)

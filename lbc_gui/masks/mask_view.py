@@ -16,6 +16,7 @@ from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
+from lbc_gui.help.explanations import help_button
 from lbc_gui.masks.captions import cell_words, input_text, weight_text
 from lbc_gui.masks.compare_bar import CompareBar
 from lbc_gui.masks.numbers_panel import NumbersPanel
@@ -183,7 +184,8 @@ class MaskView(QWidget):
     def _lay_out(self) -> None:
         across, page = Qt.Orientation.Horizontal, QWidget()
         head = row((self._title, 1), self.legend)
-        bar = row(self.show_, self.compare.choice, None, ZoomButtons(self.heatmap))
+        zooms = ZoomButtons(self.heatmap)
+        bar = row(self.show_, self.compare.choice, None, zooms, help_button("Masks"))
         pictures = splitter(across, self.heatmap, self.beside, sizes=[1, 1])
         middle = splitter(Qt.Orientation.Vertical, pictures, self.numbers, sizes=[380, 168])
         middle.setStretchFactor(0, 1)

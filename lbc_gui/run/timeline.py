@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import (
+    QHelpEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+)
+from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from lbc.runs.history_reader import MomentInfo
-from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.help.explanations import help_button
+from lbc_gui.run.view_state import View, ViewState, nearest_moment
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
@@ -20,10 +28,20 @@ SPEEDS = (1.0, 2.0, 5.0, 10.0)
 """Moments per second while playing."""
 
 _MARGIN = 8.0
+_NEAR = 5.0
+"""Pixels within which a mark is explained."""
+_MOST_LINES = 12
+_HOW_TO = (
+    "Drag to any moment of the run; triangles mark removals, diamonds pins and crosses bans. Left "
+    "and Right go one moment, Home and End to the first and the last"
+)
 
 
 class MomentTrack(QWidget):
-    """A slider over the moments of a run: ticks on a line of epochs, triangles for removals."""
+    """A slider over the moments of a run: ticks on a line of epochs, and marks for what changed.
+
+    Triangles above the line are removals; below it diamonds are pins, and crosses bans.
+    """
 
     moved = Signal(int)
     """Index of the moment that was chosen."""
@@ -33,10 +51,6 @@ class MomentTrack(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Time")
-        self.setToolTip(
-            "Drag to any moment of the run; triangles mark removals. Left and Right go one moment, "
-            "Home and End to the first and the last"
-        )
         self.moments: Sequence[MomentInfo] = ()
         self.at: int | None = None
         """The moment under the handle; None for the end."""
@@ -51,26 +65,30 @@ class MomentTrack(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(240, 26)
+        return QSize(240, 30)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         colours = plot_colours()
-        middle = self.height() / 2 + 3
+        middle = self.height() / 2
         painter.setPen(QPen(colours.grid, 2))
         painter.drawLine(QPointF(_MARGIN, middle), QPointF(self.width() - _MARGIN, middle))
         painter.setPen(QPen(colours.text, 1))
         for moment in self.moments:
             x = self._x(moment.epoch)
             painter.drawLine(QPointF(x, middle - 2), QPointF(x, middle + 2))
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colours.orange)
         for moment in self.moments:
-            if moment.removal:
-                x, top = self._x(moment.epoch), middle - 11
+            x = self._x(moment.epoch)
+            for action in {one.action for one in moment.interventions}:
+                _draw_intervention(painter, action, QPointF(x, middle + 10))
+            if moment.removal and not moment.interventions:
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(colours.orange)
+                top = middle - 11
                 triangle = [QPointF(x - 4, top), QPointF(x + 4, top), QPointF(x, top + 7)]
                 painter.drawPolygon(QPolygonF(triangle))
+        painter.setPen(Qt.PenStyle.NoPen)
         if self.moments:
             at = len(self.moments) - 1 if self.at is None else self.at
             painter.setBrush(colours.blue)
@@ -80,6 +98,23 @@ class MomentTrack(QWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(colours.blue, 1, Qt.PenStyle.DotLine))
             painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
+
+    def event(self, event: QEvent) -> bool:
+        if isinstance(event, QHelpEvent):
+            QToolTip.showText(event.globalPos(), plain(self.described(event.pos().x())), self)
+            return True
+        return super().event(event)
+
+    def described(self, x: float) -> str:
+        """The removals, pins and bans at ``x``, a line each, or how the slider is used."""
+        lines = []
+        for moment in self.moments:
+            if abs(self._x(moment.epoch) - x) <= _NEAR:
+                if moment.removal and not moment.interventions:
+                    lines.append(f"Epoch {moment.epoch:.2f}: combinations were removed")
+                lines += [f"Epoch {moment.epoch:.2f}: {i.described}" for i in moment.interventions]
+        more = [f"… and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
+        return "\n".join([*lines[:_MOST_LINES], *more]) or _HOW_TO
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton:
@@ -115,12 +150,22 @@ class MomentTrack(QWidget):
         if not self.moments:
             return
         epoch = (x - _MARGIN) / max(self.width() - 2 * _MARGIN, 1.0) * self._end
-        epochs = [moment.epoch for moment in self.moments]
-        right = min(bisect_left(epochs, epoch), len(epochs) - 1)
-        left = max(right - 1, 0)
-        nearest = left if epoch - epochs[left] < epochs[right] - epoch else right
+        nearest = nearest_moment(self.moments, epoch)
         if nearest != self.at:
             self.moved.emit(nearest)
+
+
+def _draw_intervention(painter: QPainter, action: str, at: QPointF) -> None:
+    colours = plot_colours()
+    if action == "pin":
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colours.green)
+        corners = ((0.0, -5.0), (5.0, 0.0), (0.0, 5.0), (-5.0, 0.0))
+        painter.drawPolygon(QPolygonF([at + QPointF(*corner) for corner in corners]))
+    else:
+        painter.setPen(QPen(colours.red, 2))
+        for end in (QPointF(3.5, 3.5), QPointF(3.5, -3.5)):
+            painter.drawLine(at - end, at + end)
 
 
 class Timeline(QWidget):
@@ -146,7 +191,7 @@ class Timeline(QWidget):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._next)
         self._set_speed()
-        parts = (self.play, self.speed, self.track, self._where, self.live)
+        parts = (self.play, self.speed, self.track, self._where, self.live, help_button("Time"))
         row(*parts, on=self).setContentsMargins(4, 0, 4, 0)
         state.changed.connect(self._show_view)
         self._show_view(View(), state.view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -99,6 +100,14 @@ class View:
         if self.layer is None:
             return None
         return ViewRequest(self.layer, self.look, self.block, self.moment)
+
+
+def nearest_moment(moments: Sequence[MomentInfo], epoch: float) -> int:
+    """The index of the moment that is nearest to an epoch."""
+    epochs = [moment.epoch for moment in moments]
+    right = min(bisect_left(epochs, epoch), len(epochs) - 1)
+    left = max(right - 1, 0)
+    return left if epoch - epochs[left] < epochs[right] - epoch else right
 
 
 class ViewState(QObject):

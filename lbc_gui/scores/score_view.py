@@ -16,6 +16,7 @@ from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.heatmap.layer_list import LayerList
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
+from lbc_gui.help.explanations import help_button
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.scores.look_bar import COLOURS, LookBar
 from lbc_gui.widgets.layouts import column, row, splitter
@@ -116,7 +117,7 @@ class ScoreView(QWidget):
     def _lay_out(self) -> None:
         page = QWidget()
         head = row((self._title, 1), self._legend)
-        bar = row((self.look, 1), ZoomButtons(self.heatmap))
+        bar = row((self.look, 1), ZoomButtons(self.heatmap), help_button("Scores"))
         column(head, bar, (self.heatmap, 1), on=page)
         self.splitter = splitter(Qt.Orientation.Horizontal, page, sizes=[])
         self.list.move_to(self.splitter)

@@ -85,9 +85,10 @@ class Actions:
         )
         self.open_runs = make("Show &runs folder", "", "Open the folder of all runs")
         self.quit = make("&Quit", "Ctrl+Q", "Close the window")
-        self.fit = make("&Fit heatmap", "Ctrl+0", "Show the whole layer")
         self.reset_layout = make("Reset la&yout", "", "Move every panel back to its place")
         self.themes = _themes(parent)
+        self.shortcuts = make("&Keyboard shortcuts", "F1", "List every shortcut")
+        self.tour = make("&Tour", "", "Show the parts of the window, in five steps")
         self.about = make("&About", "", "About this program")
 
     def fill_toolbar(self, bar: QToolBar) -> None:
@@ -113,13 +114,12 @@ class Actions:
         run.addSeparator()
         run.addAction(self.resume)
         view = bar.addMenu("&View")
-        view.addAction(self.fit)
-        view.addSeparator()
         view.addActions(panels)
         view.addAction(self.reset_layout)
         theme = view.addMenu("&Theme")
         theme.addActions(self.themes.actions())
-        bar.addMenu("&Help").addAction(self.about)
+        self.go = bar.addMenu("&Go")
+        bar.addMenu("&Help").addActions([self.shortcuts, self.tour, self.about])
 
     def enable(self, state: State, valid: bool) -> None:
         """Enable what is possible; ``valid``: the form holds a valid experiment."""

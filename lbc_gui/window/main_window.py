@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import QMainWindow, QMessageBox, QWidget
+from PySide6.QtWidgets import QMainWindow, QToolBar, QWidget
 
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
@@ -46,6 +46,8 @@ from lbc_gui.window.actions import Actions
 from lbc_gui.window.dock_layout import DockLayout
 from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.garbage_collection import GarbageCollector
+from lbc_gui.window.help_menu import Help
+from lbc_gui.window.navigation import Navigation
 from lbc_gui.window.pages import Pages
 from lbc_gui.window.shutdown import Shutdown
 
@@ -68,7 +70,7 @@ class MainWindow(QMainWindow):
         self.view_state = ViewState(self)
         self.experiment_panel = ExperimentPanel()
         self.scores = ScoreView(self.view_state)
-        self.curves = CurvesPanel()
+        self.curves = CurvesPanel(self.view_state)
         self.pages = Pages(self.scores, self.curves)
         self.block = BlockPanel(self.view_state)
         self.log = LogPanel()
@@ -82,6 +84,7 @@ class MainWindow(QMainWindow):
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = ReportExport(self.session, self)
         self.closing = Shutdown(self, self.session)
+        self.help = Help(self, self.actions_, self.pages, settings, self._tour_targets())
         self._note = Label()
         self._hover = Label()
         self._garbage = GarbageCollector(self)
@@ -286,9 +289,7 @@ class MainWindow(QMainWindow):
             (actions.save_data, self.saving.save_data),
             (actions.open_runs, files.show_runs),
             (actions.quit, self.close),
-            (actions.fit, self.scores.heatmap.fit),
             (actions.reset_layout, self._dock_layout.reset),
-            (actions.about, self._about),
             (actions.examples, files.open_example),
         ):
             action.triggered.connect(slot)
@@ -331,7 +332,7 @@ class MainWindow(QMainWindow):
     def _lay_out(self) -> None:
         self.setWindowTitle(TITLE)
         central = QWidget()
-        parts = (self.message, (self.pages, 1), self.timeline)
+        parts = (self.message, self.help.strip, (self.pages, 1), self.timeline)
         column(*parts, on=central).setContentsMargins(4, 4, 4, 0)
         self.setCentralWidget(central)
         self._dock_layout.place(self.experiment_panel, self.block, self.log)
@@ -349,9 +350,20 @@ class MainWindow(QMainWindow):
             [dock.toggleViewAction() for dock in docks],
             [interventions.pin, interventions.ban],
         )
+        Navigation(self.actions_.go, self.pages, self.view_state)
         self.statusBar().addWidget(self._hover, 1)
         self.statusBar().addPermanentWidget(self._note)
         self._dock_layout.restore()
+
+    def _tour_targets(self) -> dict[str, Callable[[], QWidget]]:
+        block, picture = self.block, self.scores.heatmap
+        return {
+            "experiment": lambda: self.experiment_panel.form.pattern_box,
+            "run": lambda: self.findChildren(QToolBar)[0],
+            "picture": lambda: picture,
+            "block": lambda: block if block.isVisible() else picture,
+            "time": lambda: self.timeline,
+        }
 
     def _complete_pages(self) -> None:
         """Build the pages that are not on screen at first, and connect them."""
@@ -378,7 +390,6 @@ class MainWindow(QMainWindow):
         self.saving.add(inspector.layer, inspector.layer.view)
         for of_itself in (latency.plots, self.curves, self.block):
             self.saving.add(of_itself)
-        self.actions_.fit.triggered.connect(masks.heatmap.fit)
         self.actions_.inspect.triggered.connect(self.inspecting.choose)
         masks.request_changed.connect(self._ask)
         for view in (masks, inspector):
@@ -386,14 +397,3 @@ class MainWindow(QMainWindow):
         for source in (latency, inspector):
             source.failed.connect(self.show_failure)
         latency.said.connect(self.log.say)
-
-    @Slot()
-    def _about(self) -> None:
-        QMessageBox.about(
-            self,
-            "LBC Explorer",
-            "<b>LBC Explorer</b><p>Trains networks in which at most N of every M consecutive "
-            "weights are non-zero, and shows how the best combination of each block is learned."
-            "<p>Method: Zhang et al., <i>Learning Best Combination for Efficient N:M Sparsity</i>, "
-            "NeurIPS 2022.",
-        )

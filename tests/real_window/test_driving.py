@@ -67,7 +67,8 @@ def test_a_pinned_block_is_read_as_training_goes_on(desktop: Desktop) -> None:
     assert best[3] == "1st"
 
 
-def test_the_wheel_zooms_to_the_block_under_the_mouse(desktop: Desktop) -> None:
+def test_the_wheel_zooms_to_the_block_under_the_mouse_and_backspace_back(desktop: Desktop) -> None:
+    desktop.mouse(desktop.ask("editor", path="pattern"), 1)  # the keyboard is in the form
     place = desktop.place("block", index=1000)
     neighbour = desktop.place("block", index=1001)
     desktop.mouse(place, 4, 4, 4, 4, 4, 4)
@@ -78,6 +79,9 @@ def test_the_wheel_zooms_to_the_block_under_the_mouse(desktop: Desktop) -> None:
         )
     )
     assert "block 1000 " in desktop.until(lambda state: "block 1000 " in state["hover"])["hover"]
+    desktop.keys("BackSpace")
+    desktop.until(lambda _: desktop.place("block", index=1000) == place)
+    assert desktop.ask("state")["problem"] == ""  # nothing was deleted from the N:M
 
 
 def test_what_the_screen_says_of_a_block_is_what_the_library_holds(desktop: Desktop) -> None:

@@ -9,16 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QHelpEvent
+from PySide6.QtWidgets import QApplication, QToolTip
 from pytestqt.qtbot import QtBot
 
 from lbc.files.lock import lock
 from lbc.pictures.score_snapshot import THUMBNAIL_WIDTH, Snapshot
+from lbc.runs.events import Intervention
 from lbc.runs.history_reader import MomentInfo, Replay
 from lbc.runs.opened_run import open_run
 from lbc_gui.app import main
 from lbc_gui.run.session import State
 from lbc_gui.run.timeline import Timeline
 from lbc_gui.run.view_state import ViewState
+from lbc_gui.theme import plot_colours
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment
 
@@ -85,6 +89,41 @@ def test_keys_and_mouse_go_from_moment_to_moment(
     timeline.live.click()
     assert travelled[-1] is None
     assert track.at is None
+
+
+def test_pins_and_bans_have_marks_of_their_own(
+    qtbot: QtBot, state: ViewState, timeline: Timeline
+) -> None:
+    done = [Intervention("pin", "layer", 3, 5), Intervention("ban", "layer", 1), None]
+    state.set_moments(
+        tuple(
+            MomentInfo(k, k > 0, True, (6,), (one,) if one else ())
+            for k, one in enumerate((None, *done), start=0)
+        ),
+        3.5,
+    )
+    track, colours = timeline.track, plot_colours()
+    picture = track.grab().toImage()
+
+    def colours_near(moment: int, rows: range) -> set[str]:
+        x = round(track.x_of(moment))
+        columns = range(x - 2, x + 3)
+        return {picture.pixelColor(column, row).name() for column in columns for row in rows}
+
+    middle = track.height() // 2
+    above, below = range(middle - 11, middle - 5), range(middle + 8, middle + 13)
+    pin, ban, removal = (colour.name() for colour in (colours.green, colours.red, colours.orange))
+    for moment, mark in ((1, pin), (2, ban)):
+        assert mark in colours_near(moment, below)
+        assert removal not in colours_near(moment, above)
+    assert removal in colours_near(3, above)
+    assert not {pin, ban} & colours_near(3, below)
+    for moment, said in ((1, done[0].described), (2, done[1].described), (3, "were removed")):  # type: ignore[union-attr]
+        place = QPoint(round(track.x_of(moment)), middle)
+        help_ = QHelpEvent(QHelpEvent.Type.ToolTip, place, track.mapToGlobal(place))
+        QApplication.sendEvent(track, help_)
+        qtbot.waitUntil(lambda said=said: said in QToolTip.text())  # type: ignore[misc]
+    QToolTip.hideText()
 
 
 def test_a_run_that_is_over_has_a_last_moment_instead(state: ViewState, timeline: Timeline) -> None:

@@ -1,0 +1,1 @@
+"""What the window says about itself: words, shortcuts, a tour, a first explanation."""

@@ -1,0 +1,82 @@
+"""A "?" in every panel, which explains the panel's words in three sentences."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from PySide6.QtCore import QPoint
+from PySide6.QtWidgets import QToolButton, QWhatsThis
+
+from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.text import html
+
+Panel = Literal["Experiment", "Scores", "Masks", "Curves", "Time", "Block", "Inspect", "Latency"]
+
+WORDS: dict[Panel, str] = {
+    "Experiment": (
+        "<b>N:M</b> keeps N of every M consecutive weights, a <b>block</b>; a "
+        "<b>combination</b> is one choice of those N. Each combination has a <b>score</b>, and the "
+        "<b>schedule</b> says how many combinations of a block are <b>live</b>, not yet removed, "
+        "after every epoch. <b>Density</b> is the share of the weights that are kept."
+    ),
+    "Scores": (
+        "A <b>cell</b> is one combination of one block, and its colour is its score; a "
+        "combination is <b>live</b> until it is removed, and a block is <b>decided</b> once a "
+        "single one is left, its <b>winner</b>. The <b>lead</b> is how far a score is above the "
+        "next best of its block, and a <b>flip</b> is a change of the best combination. A click "
+        "<b>pins</b> a block, so that the panel <i>Block</i> follows it."
+    ),
+    "Masks": (
+        "A <b>cell</b> is one weight, and the <b>mask</b> says whether it is kept: it is, as long "
+        "as a live combination of its block contains it. <b>β</b> is what training has added to "
+        "the score of each position, and <b>against magnitude</b> shows where the mask differs "
+        "from keeping the N largest weights. A channel is <b>dead</b> if all its weights are "
+        "removed."
+    ),
+    "Curves": (
+        "The blue line is the <b>training</b> loss and the orange one that of the <b>test</b> "
+        "images; <b>live</b> is the largest number of combinations that a block has left, and "
+        "<b>density</b> the share of the weights that are kept. The titles say the values at the "
+        "mouse or else the last ones, and the upright line is the moment of the time slider, which "
+        "it moves. Thin grey lines are those of the run that finished before."
+    ),
+    "Time": (
+        "A <b>moment</b> is a recorded state of the run, and every view shows the chosen one; "
+        "<b>Live</b> follows the training. Triangles mark <b>removals</b>, diamonds combinations "
+        "that you <b>pinned</b>, and crosses those that you <b>banned</b>. Training continues "
+        "while you look at the past."
+    ),
+    "Block": (
+        "A block is <b>pinned</b> by a click, and <b>Keep</b> holds the pin when the next block is "
+        "clicked. Each row is a combination, ■ for a kept weight and □ for a removed one, with its "
+        "score and rank while it is <b>live</b>; the last one is the <b>winner</b>, and the block "
+        "is then <b>decided</b>. While training is paused, a combination can be pinned, so that it "
+        "wins, or banned, so that it is removed."
+    ),
+    "Inspect": (
+        "The <b>detected</b> N:M is the strictest that all blocks of a layer obey, or nearly all. "
+        "A <b>violation</b> is a block with more than N weights that are not zero. A second "
+        "checkpoint is compared with the first weight by weight."
+    ),
+    "Latency": (
+        "<b>Speed-up</b> is the time of a dense product over that of the 2:4 one, each with its "
+        "best kernel. The <b>interval</b> holds the true value in 95 of 100 measurements, and the "
+        "<b>A/A control</b> measures dense against dense, which should give 1. The <b>bound</b> "
+        "is what a pattern could gain at most."
+    ),
+}
+"""HTML; a bold word is one that the panel uses."""
+
+
+def help_button(panel: Panel) -> QToolButton:
+    """The "?" of a panel."""
+    button = tool_button("?", f"What the words in {panel} mean")
+    button.setAccessibleName(f"Help on {panel}")
+    button.setAutoRaise(True)
+
+    def explain() -> None:
+        below = button.mapToGlobal(QPoint(0, button.height()))
+        QWhatsThis.showText(below, html(f"<p><b>{{}}</b></p><p>{WORDS[panel]}</p>", panel), button)
+
+    button.clicked.connect(explain)
+    return button

@@ -1,0 +1,75 @@
+"""Every keyboard shortcut, from the actions that have one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QDialog, QMainWindow, QScrollArea, QWidget
+
+from lbc_gui.widgets.layouts import column
+from lbc_gui.widgets.text import HtmlLabel, html
+
+PICTURES = (
+    ("Zoom", "wheel, + and −"),
+    ("Move", "arrow keys, or drag"),
+    ("Show the whole layer", "Home, or double-click"),
+    ("Pin a block", "click"),
+    ("Pin another block beside it", "Ctrl+click"),
+)
+"""What the pictures of layers take that is no command of a menu."""
+
+
+Section = tuple[str, Sequence[tuple[str, str]]]
+"""A title, and the name and the keys of each command."""
+
+
+def sections(window: QMainWindow) -> Iterator[Section]:
+    """Every action of a window that has a shortcut, by menu; last those of single panels."""
+    seen: list[QAction] = []
+    for at in window.menuBar().actions():
+        found = [one for one in _actions(at) if not one.shortcut().isEmpty()]
+        seen += found
+        if found:
+            yield at.text().replace("&", ""), [_row(one) for one in found]
+    others = (one for one in window.findChildren(QAction) if one not in seen)
+    rows = dict.fromkeys(_row(one) for one in others if not one.shortcut().isEmpty())
+    if rows:
+        yield "Panels", list(rows)
+    yield "Pictures", PICTURES
+
+
+def _actions(at: QAction) -> Iterator[QAction]:
+    menu = at.menu()
+    if not isinstance(menu, QWidget):
+        yield at
+        return
+    for one in menu.actions():
+        yield from _actions(one)
+
+
+class ShortcutsDialog(QDialog):
+    """Lists the shortcuts by menu, and what pictures take."""
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__(window)
+        self.setWindowTitle("Keyboard shortcuts")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.text = HtmlLabel("".join(_html(*section) for section in sections(window)))
+        self.text.setMargin(12)
+        scroll = QScrollArea(widgetResizable=True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setWidget(self.text)
+        column(scroll, on=self)
+        self.resize(460, min(640, self.text.sizeHint().height() + 8))
+
+
+def _row(action: QAction) -> tuple[str, str]:
+    keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+    return action.text().replace("&", "").removesuffix("…"), keys
+
+
+def _html(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    lines = (html("<tr><td>{}</td><td align='right'>{}</td></tr>", *row) for row in rows)
+    return html("<h4>{}</h4>", title) + f"<table width='100%'>{''.join(lines)}</table>"

@@ -1,0 +1,93 @@
+"""The Help menu, and the explanation of a cell at the first start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, Slot
+from PySide6.QtWidgets import QMainWindow, QMessageBox, QWidget
+
+from lbc_gui.help.first_strip import FirstStrip
+from lbc_gui.help.shortcuts import ShortcutsDialog
+from lbc_gui.help.tour import Step, Tour
+from lbc_gui.settings import Settings
+from lbc_gui.window.actions import Actions
+from lbc_gui.window.pages import Pages
+
+ABOUT = (
+    "<b>LBC Explorer</b><p>Trains networks in which at most N of every M consecutive weights are "
+    "non-zero, and shows how the best combination of each block is learned."
+    "<p>Method: Zhang et al., <i>Learning Best Combination for Efficient N:M Sparsity</i>, "
+    "NeurIPS 2022."
+)
+
+STEPS = {
+    "experiment": (
+        "The experiment",
+        "Choose N:M and the removal schedule. The curves below show at once how many combinations "
+        "will be live and how dense the layers will be, before anything runs.",
+    ),
+    "run": (
+        "Run",
+        "F5 trains, F6 pauses, F10 takes a single step, and Reset returns to the same seed and "
+        "the same initial weights.",
+    ),
+    "picture": (
+        "The scores",
+        "Every cell is one combination of one block, in the colour of its score. Zoom with the "
+        "wheel down to a single block, and back with Backspace.",
+    ),
+    "block": (
+        "A block",
+        "Click a block to pin it: the panel Block then shows its weights, its combinations and "
+        "their history. While training is paused you can let a combination win, or remove it.",
+    ),
+    "time": (
+        "Time",
+        "Drag the slider to any moment of the run, also during training: every view follows, and "
+        "Live returns. The ? in each panel explains its words, and F1 lists all shortcuts.",
+    ),
+}
+"""The title and the text of each step of the tour."""
+
+
+class Help(QObject):
+    """Connects the commands of the Help menu.
+
+    ``targets`` returns the widget that each step of the tour is about.
+    """
+
+    def __init__(
+        self,
+        window: QMainWindow,
+        actions: Actions,
+        pages: Pages,
+        settings: Settings,
+        targets: dict[str, Callable[[], QWidget]],
+    ) -> None:
+        super().__init__(window)
+        self._window, self._pages, self._settings = window, pages, settings
+        self.strip = FirstStrip(settings)
+        self.tour = Tour(window, [Step(*STEPS[name], targets[name]) for name in STEPS])
+        self.strip.tour_asked.connect(self._start_tour)
+        pages.currentChanged.connect(self._page_changed)
+        actions.shortcuts.triggered.connect(self._show_shortcuts)
+        actions.tour.triggered.connect(self._start_tour)
+        actions.about.triggered.connect(self._about)
+
+    @Slot(int)
+    def _page_changed(self, page: int) -> None:
+        self.strip.setVisible(page == 0 and not self._settings.introduced)
+
+    @Slot()
+    def _start_tour(self) -> None:
+        self._pages.setCurrentIndex(0)
+        self.tour.start()
+
+    @Slot()
+    def _show_shortcuts(self) -> None:
+        ShortcutsDialog(self._window).show()
+
+    @Slot()
+    def _about(self) -> None:
+        QMessageBox.about(self._window, "LBC Explorer", ABOUT)

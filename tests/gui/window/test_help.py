@@ -1,0 +1,122 @@
+"""Help in the window: shortcuts, tour, words, and the explanation of a cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QApplication, QToolButton, QWidget
+from pytestqt.qtbot import QtBot
+
+from lbc_gui.help.explanations import WORDS, Panel
+from lbc_gui.help.shortcuts import ShortcutsDialog
+from lbc_gui.settings import Settings
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, close_window
+
+Open = Callable[..., MainWindow]
+LEFT, Key = Qt.MouseButton.LeftButton, Qt.Key
+
+
+def test_the_list_of_shortcuts_has_every_command(qtbot: QtBot, window: MainWindow) -> None:
+    qtbot.keyClick(window, Key.Key_F1)
+    dialog = window.findChild(ShortcutsDialog)
+    assert isinstance(dialog, ShortcutsDialog) and dialog.isVisible()
+    actions = [one for one in window.findChildren(QAction) if not one.shortcut().isEmpty()]
+    assert len(actions) > 30
+    said = dialog.text.text()
+    for action in actions:
+        name, shortcut = action.text().replace("&", "").removesuffix("…"), action.shortcut()
+        assert re.search(
+            rf"<td>{re.escape(name)}</td><td align='right'>{re.escape(shortcut.toString())}</td>",
+            said,
+        ), name
+    shortcuts = [action.shortcut().toString() for action in actions]
+    assert len(shortcuts) == len(set(shortcuts))
+    qtbot.keyClick(dialog, Key.Key_Escape)
+    assert not dialog.isVisible()
+
+
+def test_the_tour_points_at_five_widgets_and_can_be_skipped(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    tour, strip = window.help.tour, window.help.strip
+    qtbot.mouseClick(strip.tour, LEFT)
+    assert strip.isHidden()
+    seen = []
+    for count in range(1, 6):
+        qtbot.waitUntil(tour.isVisible)
+        assert f"{count} of 5" in tour.text
+        assert window.rect().contains(tour.geometry())
+        seen.append(tour.lit)
+        under = window.childAt(tour.lit.center())
+        assert isinstance(under, QWidget) and under is not tour  # the shade lets clicks through
+        qtbot.mouseClick(tour.next, LEFT)
+    assert tour.isHidden()
+    bar, form, timeline = (
+        window.findChildren(QWidget, "run_bar")[0],
+        window.experiment_panel,
+        window.timeline,
+    )
+    for lit, widget in zip(
+        seen, (form.form.pattern_box, bar, window.scores.heatmap, None, timeline), strict=True
+    ):
+        if widget is not None:
+            assert lit.topLeft() == widget.mapTo(window, QPoint(0, 0))
+            assert lit.size() == widget.size()
+    window.actions_.tour.trigger()
+    assert tour.isVisible()
+    qtbot.keyClick(QApplication.focusWidget() or tour.next, Key.Key_Escape)
+    assert tour.isHidden()
+    window.actions_.tour.trigger()
+    qtbot.mouseClick(tour.skip, LEFT)
+    assert tour.isHidden()
+
+
+@pytest.mark.parametrize("panel", get_args(Panel))
+def test_the_words_of_a_panel_are_three_sentences(panel: Panel) -> None:
+    text = re.sub("<[^>]*>", "", WORDS[panel])
+    assert len(re.findall(r"[.?!](?:\s|$)", text)) == 3
+
+
+def test_every_panel_explains_its_words(qtbot: QtBot, window: MainWindow) -> None:
+    qtbot.waitUntil(lambda: hasattr(window.pages, "latency"), timeout=SECONDS)
+    buttons = {
+        button.accessibleName().removeprefix("Help on "): button
+        for button in window.findChildren(QToolButton)
+        if button.text() == "?"
+    }
+    assert set(buttons) == set(get_args(Panel))
+    qtbot.mouseClick(buttons["Scores"], LEFT)
+
+    def popup() -> QWidget | None:
+        shown = (at for at in QApplication.topLevelWidgets() if at.isVisible())
+        return next((at for at in shown if at.metaObject().className() == "QWhatsThat"), None)
+
+    qtbot.waitUntil(lambda: popup() is not None, timeout=SECONDS)
+    shown = popup()
+    assert shown is not None
+    qtbot.mouseClick(shown, LEFT)
+    qtbot.waitUntil(lambda: popup() is None, timeout=SECONDS)
+
+
+def test_the_explanation_of_a_cell_is_dismissed_for_good(
+    qtbot: QtBot, open_window: Open, settings: Settings
+) -> None:
+    first = open_window()
+    assert first.help.strip.isVisible()
+    close_window(qtbot, first)
+    second = open_window()
+    assert second.help.strip.isVisible()
+    second.pages.setCurrentIndex(3)
+    assert second.help.strip.isHidden()  # there are no cells on this page
+    second.pages.setCurrentIndex(0)
+    qtbot.mouseClick(second.help.strip.dismiss, LEFT)
+    assert second.help.strip.isHidden()
+    close_window(qtbot, second)
+    third = open_window()
+    assert third.help.strip.isHidden()
