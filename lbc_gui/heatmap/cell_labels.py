@@ -124,4 +124,4 @@ def score_words(snapshot: Snapshot, block: int, member: int) -> tuple[str, str]:
 
 def _ink(snapshot: Drawn, y: int, x: int) -> QColor:
     table = snapshot.cells.scale.table((255, 255, 255))
-    return QColor(*ink_on(table[snapshot.cells.codes[y, x]]))
+    return QColor(*ink_on(tuple(table[snapshot.cells.codes[y, x]].tolist())))
