@@ -68,8 +68,7 @@ def kinds_table(colours: Sequence[RGB], background: RGB) -> Codes:
     return table
 
 
-@lru_cache(maxsize=1024)
-def ink_on(colour: RGB) -> RGB:
+def ink_on(colour: Sequence[int]) -> RGB:
     """Black or white text, whichever has more contrast on an RGB colour (WCAG 2.2, 1.4.3)."""
     red, green, blue = ((part / 255) ** 2.2 for part in colour)
     return BLACK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 else WHITE
