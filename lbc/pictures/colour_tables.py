@@ -70,8 +70,8 @@ def kinds_table(colours: Sequence[RGB], background: RGB) -> Codes:
 
 def ink_on(colour: Sequence[int]) -> RGB:
     """Black or white text, whichever has more contrast on an RGB colour (WCAG 2.2, 1.4.3)."""
-    linear = (np.asarray(colour) / 255) ** 2.2
-    return BLACK if linear @ (0.2126, 0.7152, 0.0722) > 0.18 else WHITE
+    red, green, blue = ((part / 255) ** 2.2 for part in colour)
+    return BLACK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 else WHITE
 
 
 def css(colour: Sequence[int]) -> str:

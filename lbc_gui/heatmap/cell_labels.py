@@ -39,6 +39,7 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
         self._font.setPointSizeF(8.0)
         self._metrics = QFontMetricsF(self._font)
         self._known: dict[tuple[int, int], tuple[Lines, QColor]] = {}
+        self._inks: dict[int, QColor] = {}
         self.setZValue(5)
 
     def show_snapshot(self, snapshot: Drawn | None) -> None:
@@ -47,6 +48,7 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
             self.prepareGeometryChange()
         self._snapshot = snapshot
         self._known.clear()
+        self._inks.clear()
 
     def boundingRect(self) -> QRectF:
         if self._snapshot is None:
@@ -100,8 +102,15 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
             lines = tuple(self._laid_out(line) for line in words)
             if len(self._known) > MOST_KNOWN:
                 self._known.clear()
-            known = self._known[y, x] = lines, _ink(snapshot, y, x)
+            known = self._known[y, x] = lines, self._ink(snapshot, int(snapshot.cells.codes[y, x]))
         return known
+
+    def _ink(self, snapshot: Drawn, code: int) -> QColor:
+        """The colour of text on a colour code, cached until the next snapshot."""
+        if code not in self._inks:
+            table = snapshot.cells.scale.table((255, 255, 255))
+            self._inks[code] = QColor(*ink_on(table[code].tolist()))
+        return self._inks[code]
 
     def _laid_out(self, line: str) -> tuple[QStaticText, float]:
         text = QStaticText(line)
@@ -120,8 +129,3 @@ def score_words(snapshot: Snapshot, block: int, member: int) -> tuple[str, str]:
     if snapshot.by_position:
         return f"position {member}", said
     return squares(snapshot.pattern, member), said
-
-
-def _ink(snapshot: Drawn, y: int, x: int) -> QColor:
-    table = snapshot.cells.scale.table((255, 255, 255))
-    return QColor(*ink_on(table[snapshot.cells.codes[y, x]]))

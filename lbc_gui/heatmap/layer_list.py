@@ -38,10 +38,10 @@ _FEWEST_TO_FIND = 6
 class _Entry(QTreeWidgetItem):
     """One layer; ``key`` decides its place."""
 
-    def __init__(self, place: int, info: LayerInfo, prefix: str, small: bool) -> None:
+    def __init__(self, place: int, info: LayerInfo, prefix: str, small: bool, mixed: bool) -> None:
         super().__init__()
         self.place, self.info, self.prefix = place, info, prefix
-        self._small = small
+        self._small, self._mixed = small, mixed
         self.state: LayerState | None = None
         self.flips: float | None = None
         self.interval = ""
@@ -62,12 +62,11 @@ class _Entry(QTreeWidgetItem):
 
     def describe(self) -> None:
         info, state = self.info, self.state
-        name, under = info.name or "model", str(info.pattern)
-        shares = []
+        name, facts, shares = info.name or "model", [str(info.pattern)], []
         tip = f"{name}: {info.pattern}, {info.blocks:,} blocks"
         if state is not None:
             live = "decided" if state.live == 1 else f"{state.live:,} live"
-            under += f" · {live}"
+            facts.append(live)
             if state.density is not None:
                 shares.append(f"{state.density:.0%}")
             tip += f", {state.live:,} of {info.pattern.count:,} combinations live in each block"
@@ -79,9 +78,11 @@ class _Entry(QTreeWidgetItem):
         if self._small:
             folded = self.parent() is not None
             short = name.removeprefix(f"{self.prefix}.") if folded else name
-            text = " · ".join((short, under, *shares))
+            if not self._mixed:  # the N:M is the same in every row
+                del facts[0]
+            text = " · ".join((short, *facts, *shares))
         else:
-            text = f"{name}\n{under}\n{' · '.join(shares)}"
+            text = "\n".join((name, " · ".join(facts), " · ".join(shares)))
         if text != self.text(0):
             self.setText(0, text)
         self.setToolTip(0, plain(tip))
@@ -108,7 +109,7 @@ class LayerList(QWidget):
         self.order.currentIndexChanged.connect(self._sort)
         self.layers = QTreeWidget()
         self.layers.setHeaderHidden(True)
-        self.layers.setIndentation(12)
+        self.layers.setIndentation(9)
         self.layers.setAccessibleName("Layers")
         self.layers.setToolTip("The sparse layers; choose one to see its scores")
         small = self.layers.font()
@@ -136,13 +137,14 @@ class LayerList(QWidget):
         self._states = ()
         infos = list(infos)
         small = len(infos) > DOZEN
+        mixed = len({info.pattern for info in infos}) > 1
         prefixes = _prefixes([info.name for info in infos]) if small else {}
         with QSignalBlocker(self.layers):
             self.layers.clear()
             self._groups = {}
             self.layers.setIconSize(SMALL if small else LARGE)
             self._rows = [
-                _Entry(place, info, prefixes.get(info.name, ""), small)
+                _Entry(place, info, prefixes.get(info.name, ""), small, mixed)
                 for place, info in enumerate(infos)
             ]
             self._arrange()

@@ -43,8 +43,12 @@ def test_many_rows_are_narrow_and_few_are_not(
         assert first.height() == height
     layers.show_states((LayerState("conv0", 3, 0.75),))
     layers.show_flips(EpochFlips(2, 3, {"conv0": 0.06}))
-    assert layers._entries()[0].text(0) == "conv0 · 2:4 · 3 live · 75% · 6% flip"
+    assert layers._entries()[0].text(0) == "conv0 · 3 live · 75% · 6% flip"
     assert "between epochs 2 and 3" in layers._entries()[0].toolTip(0)
+    layers.show_layers(
+        [info("conv"), *(LayerInfo(f"fc{k}", (8, 16), Pattern(1, 4), 32) for k in range(20))]
+    )
+    assert layers._entries()[1].text(0) == "fc0 · 1:4"  # not every layer's
 
 
 def test_a_stage_is_folded_by_mouse_and_keyboard(
