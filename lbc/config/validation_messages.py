@@ -64,7 +64,10 @@ def explain(error: ErrorDetails) -> tuple[KeyPath, str]:
     if choices:
         return path, f"Unknown value {quote(given)}: choose {choices}."
     values = {name: quote(value) for name, value in context.items()} | {"input": quote(given)}
-    return path, _MESSAGES[kind].format(**values) if kind in _MESSAGES else f"{error['msg']}."
+    message = _MESSAGES[kind].format(**values) if kind in _MESSAGES else f"{error['msg']}."
+    if kind == "float_type" and isinstance(given, str) and "," in given:
+        message = f"{message[:-1]}: write 0.5 with a point, not 0,5."
+    return path, message
 
 
 def _unknown_key(key: str, where: KeyPath) -> str:

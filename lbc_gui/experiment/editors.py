@@ -5,69 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QEvent, QLocale, QObject, Slot
-from PySide6.QtGui import QValidator
+from PySide6.QtCore import Slot
 from PySide6.QtWidgets import (
-    QAbstractSpinBox,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QLineEdit,
     QPlainTextEdit,
-    QSpinBox,
     QWidget,
 )
 
 from lbc.config.strict_yaml import ExperimentError, dump_yaml, parse_yaml
 from lbc.files.home import expanded
 from lbc_gui.experiment.fields import Row
-from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row as side_by_side
+from lbc_gui.widgets.number_boxes import NumberBox, to_number, to_text
 from lbc_gui.widgets.text import plain
 
-LARGEST_WHOLE = 2**31 - 1
 ARGUMENT_LINES = 3
-
-
-class _WheelFilter(QObject):
-    """Lets the wheel scroll the form, not a value, unless the editor has the focus."""
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        assert isinstance(watched, QWidget)
-        if event.type() != QEvent.Type.Wheel or watched.hasFocus():
-            return False
-        event.ignore()
-        return True
-
-
-class NumberBox(QDoubleSpinBox):
-    """Any number at or above 0, written the short way: 0.1, 1e-4, 60."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setLocale(QLocale.c())
-        self.setDecimals(12)
-        self.setRange(0.0, 1e9)
-        self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-
-    def textFromValue(self, value: float) -> str:
-        return f"{value:g}"
-
-    def valueFromText(self, text: str) -> float:
-        try:
-            return float(text)
-        except ValueError:
-            return self.value()
-
-    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
-        try:
-            float(text)
-        except ValueError:
-            typing = all(character in "0123456789.eE+-" for character in text)
-            state = QValidator.State.Intermediate if typing else QValidator.State.Invalid
-            return state, text, position
-        return QValidator.State.Acceptable, text, position
 
 
 class NumbersBox(QLineEdit):
@@ -79,14 +35,7 @@ class NumbersBox(QLineEdit):
 
     def numbers(self) -> list[float | str]:
         """The numbers; what is not a number stays text, which the schema rejects."""
-        return [_number(part.strip()) for part in self.text().split(",") if part.strip()]
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+        return [to_number(part.strip()) for part in self.text().split(",") if part.strip()]
 
 
 class ArgumentsBox(QPlainTextEdit):
@@ -133,16 +82,11 @@ def build(row: Row, changed: Callable[[], None]) -> QWidget:
     """The editor of a row; ``changed`` is called after every change."""
     widget: QWidget
     match row.editor:
-        case "whole":
-            widget = QSpinBox()
-            widget.setRange(0, LARGEST_WHOLE)
-            widget.valueChanged.connect(changed)
-        case "number":
-            widget = NumberBox()
-            widget.valueChanged.connect(changed)
+        case "whole" | "number":
+            widget = NumberBox(whole=row.editor == "whole")
+            widget.on_change(changed)
         case "choice" | "editable choice":
-            widget = QComboBox()
-            widget.addItems(list(row.choices))
+            widget = combo_box(row.choices, "")
             widget.setEditable(row.editor == "editable choice")
             widget.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
             widget.currentTextChanged.connect(changed)
@@ -161,8 +105,6 @@ def build(row: Row, changed: Callable[[], None]) -> QWidget:
         case "text":
             widget = QLineEdit()
             widget.textChanged.connect(changed)
-    if isinstance(widget, QAbstractSpinBox | QComboBox):
-        widget.installEventFilter(_WheelFilter(widget))
     widget.setObjectName(row.path)
     widget.setToolTip(plain(row.description))
     widget.setAccessibleName(row.label)
@@ -172,8 +114,8 @@ def build(row: Row, changed: Callable[[], None]) -> QWidget:
 def read(widget: QWidget) -> Any:
     """The value an editor holds, as YAML would give it."""
     match widget:
-        case QSpinBox() | QDoubleSpinBox():
-            return widget.value()
+        case NumberBox():
+            return widget.entry()
         case QComboBox():
             return widget.currentText()
         case QCheckBox():
@@ -191,10 +133,8 @@ def read(widget: QWidget) -> Any:
 
 def write(widget: QWidget, value: Any) -> None:
     match widget:
-        case QSpinBox():
-            widget.setValue(min(int(value), LARGEST_WHOLE))
-        case QDoubleSpinBox():
-            widget.setValue(float(value))
+        case NumberBox():
+            widget.enter(value)
         case QComboBox():
             widget.setCurrentText(str(value))
         case QCheckBox():
@@ -202,7 +142,7 @@ def write(widget: QWidget, value: Any) -> None:
         case FileBox():
             widget.edit.setText(str(value))
         case NumbersBox():
-            widget.setText(", ".join(f"{number:g}" for number in value))
+            widget.setText(", ".join(map(to_text, value)))
         case ArgumentsBox():
             widget.setPlainText(dump_yaml(value).strip() if value else "")
         case QLineEdit():

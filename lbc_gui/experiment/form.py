@@ -61,8 +61,9 @@ class ExperimentForm(QWidget):
         layers.pop(name, None)
         if text.strip():
             layers[name] = text.strip()
-        self._document["layers"] = layers
-        self._changed()
+        self._document = self._document | {"layers": layers}
+        self._validate()
+        self.edited.emit()
 
     def editor(self, path: str) -> QWidget:
         """The widget that edits a setting, like ``schedule.end``."""
@@ -87,9 +88,11 @@ class ExperimentForm(QWidget):
     def _changed(self, *_: object) -> None:
         if self._filling:
             return
+        before = self._document
         self._take_variant_defaults()
         self._validate()
-        self.edited.emit()
+        if self._document != before:
+            self.edited.emit()
 
     def _take_variant_defaults(self) -> None:
         for section, variants in VARIANTS.items():
@@ -106,13 +109,13 @@ class ExperimentForm(QWidget):
     def _validate(self) -> None:
         for path, (row, layout) in self._rows.items():
             layout.setRowVisible(self._editors[path], self._exists(row))
-        self._document |= self._values()
+        self._document = self._document | self._values()
         wrong: dict[str, str] = {}
         try:
             self.experiment = parse_experiment(self._document)
         except ExperimentError as error:
             self.experiment = None
-            wrong = {problem.path: problem.message for problem in error.problems}
+            wrong = {self._row_of(problem.path): problem.message for problem in error.problems}
         self.problems = tuple(f"{self._label(path)}: {text}" for path, text in wrong.items())
         for path, editor in self._editors.items():
             row, _ = self._rows[path]
@@ -135,6 +138,10 @@ class ExperimentForm(QWidget):
 
     def _exists(self, row: Row) -> bool:
         return row.when is None or editors.read(self._editors[row.when[0]]) in row.when[1]
+
+    def _row_of(self, path: str) -> str:
+        """The row of a problem's path, which may name one of a row's numbers or arguments."""
+        return next((row for row in self._rows if f"{path}.".startswith(f"{row}.")), path)
 
     def _label(self, path: str) -> str:
         return self._rows[path][0].label if path in self._rows else path

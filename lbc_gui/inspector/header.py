@@ -13,7 +13,7 @@ from PySide6.QtWidgets import (
 
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.reader_thread import Opening
-from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.text import Label, plain
 
 DETECTED = "each layer's own"
@@ -52,13 +52,10 @@ class Header(QWidget):
         self.cancel = push_button(
             "Cancel", "Stop reading; what has been read stays", self.cancel_asked
         )
-        self.patterns = QComboBox()
-        self.patterns.addItems([DETECTED, *PATTERNS])
+        tip = "The N:M that every layer is checked against; type any other, such as 3:6"
+        self.patterns = combo_box((DETECTED, *PATTERNS), tip)
         self.patterns.setEditable(True)
         self.patterns.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.patterns.setToolTip(
-            "The N:M that every layer is checked against; type any other, such as 3:6"
-        )
         self._files = Label()
         self._files.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._progress = QProgressBar()

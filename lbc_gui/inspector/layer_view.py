@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
-    QComboBox,
     QHBoxLayout,
     QSizePolicy,
     QSplitter,
@@ -21,7 +20,7 @@ from lbc_gui.inspector.data_export import layer_data
 from lbc_gui.inspector.reader_thread import LayerPicture
 from lbc_gui.inspector.violations_table import ViolationRow, ViolationsTable
 from lbc_gui.inspector.weight_view import MOST_MARKS, WeightView
-from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.text import Label, plain
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
@@ -39,9 +38,7 @@ class LayerView(QWidget):
         self._title = Label()
         self._title.setWordWrap(True)
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.colour = QComboBox()
-        self.colour.addItems([WEIGHTS, MASK])
-        self.colour.setToolTip("What the colours mean")
+        self.colour = combo_box((WEIGHTS, MASK), "What the colours mean")
         self.colour.currentTextChanged.connect(self._colour_chosen)
         self._legend = Legend()
         self.view = WeightView()

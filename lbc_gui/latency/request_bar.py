@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QSizePolicy,
-    QSpinBox,
     QWidget,
 )
 
@@ -23,7 +22,8 @@ from lbc.latency.place import Place
 from lbc.latency.run import Request
 from lbc.runs.own_runs import may_import
 from lbc_gui.latency.measurement_session import Prepared
-from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.buttons import ignore_wheel, push_button
+from lbc_gui.widgets.number_boxes import NumberBox
 from lbc_gui.widgets.text import Label
 
 MODEL, RUN, TYPED = "open model, random masks", "open run, its own masks", "typed shapes"
@@ -70,8 +70,8 @@ class RequestBar(QWidget):
         self.shapes.setToolTip("Outputs x tokens x inputs, several with commas between them")
         self.batch = _spin(64, "Images at a time, for networks of convolutions")
         self.tokens = _spin(4096, "Tokens at a time, for the linear layers of transformers")
-        self.image = _spin(0, "Side of the images in pixels, or as large as the data's own")
-        self.image.setSpecialValueText("data's own")
+        tip = "Side of the images in pixels, or as large as the data's own"
+        self.image = _spin(0, tip, "data's own")
         self.place = _combo([HERE_CPU, HERE_GPU, SERVER], "Where to measure")
         self.place.setMinimumContentsLength(14)
         self.host = QLineEdit()
@@ -99,20 +99,23 @@ class RequestBar(QWidget):
         ``elsewhere``: for a command to be pasted on a server, which needs no host name. Raises
         ValueError if the choices are invalid.
         """
-        which, batch, tokens = self.cases.currentText(), self.batch.value(), self.tokens.value()
+        which = self.cases.currentText()
+        boxes = (("Batch", self.batch), ("Tokens", self.tokens), ("Image", self.image))
+        batch, tokens, image = (
+            int(box.value()) if box.isHidden() else box.whole_number(name) for name, box in boxes
+        )
         request = self._request(elsewhere)
-        image = self.image.value() or None
         if which == MODEL:
             experiment = self._experiment()
             if experiment is None:
                 raise ValueError("The experiment is invalid: correct the form on the left first.")
             allowed = self._approves(experiment)
-            return lambda: _of_model(request, experiment, batch, image, allowed)
+            return lambda: _of_model(request, experiment, batch, image or None, allowed)
         if which == RUN:
             folder = self._run_folder()
             if folder is None:
                 raise ValueError("No run is finished yet: masks are known when it is.")
-            return lambda: _of_run(request, folder, batch, image)
+            return lambda: _of_run(request, folder, batch, image or None)
         texts = self.shapes.text().split(",") if which == TYPED else [which]
         cases = parse_cases([text.strip() for text in texts if text.strip()], tokens, batch)
         if not cases:
@@ -219,6 +222,7 @@ def _combo(items: list[str], tip: str) -> QComboBox:
     combo = QComboBox()
     combo.addItems(items)
     combo.setToolTip(tip)
+    ignore_wheel(combo)
     # A combo box as wide as its longest entry would widen the whole window.
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(9)
@@ -226,9 +230,8 @@ def _combo(items: list[str], tip: str) -> QComboBox:
     return combo
 
 
-def _spin(value: int, tip: str) -> QSpinBox:
-    spin = QSpinBox()
-    spin.setRange(min(1, value), 1_000_000)
-    spin.setValue(value)
+def _spin(value: int, tip: str, word: str = "") -> NumberBox:
+    spin = NumberBox(whole=True, least=min(1, value), word=word)
+    spin.enter(value)
     spin.setToolTip(tip)
     return spin

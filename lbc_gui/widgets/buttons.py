@@ -1,12 +1,12 @@
-"""Buttons and combo boxes with a tooltip."""
+"""Buttons and combo boxes with a tooltip, and editors that the wheel does not change."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from PySide6.QtCore import SignalInstance
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QPushButton, QToolButton
+from PySide6.QtCore import QEvent, QObject, Qt, SignalInstance
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QPushButton, QToolButton, QWidget
 
 from lbc_gui.widgets.text import plain
 
@@ -28,7 +28,22 @@ def combo_box(choices: Iterable[str], tip: str) -> QComboBox:
     box = QComboBox()
     box.addItems(list(choices))
     box.setToolTip(plain(tip))
+    ignore_wheel(box)
     return box
+
+
+def ignore_wheel(editor: QWidget) -> None:
+    """Let the wheel over ``editor`` scroll what is around it, and never change its value."""
+    editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    editor.installEventFilter(_WheelFilter(editor))
+
+
+class _WheelFilter(QObject):
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() != QEvent.Type.Wheel:
+            return False
+        event.ignore()
+        return True
 
 
 def _prepared(button: B, text: str, tip: str, clicked: Any) -> B:

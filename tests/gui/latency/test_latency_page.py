@@ -88,7 +88,7 @@ def test_impossible_choices_are_told(
 
 
 def test_the_open_models_layers_become_cases(page: LatencyPage, qtbot: QtBot) -> None:
-    page.request.batch.setValue(4)
+    page.request.batch.enter(4)
     prepared = page.request.prepare()()
     names = [case.name for case in prepared.request.cases]
     assert names == ["hidden.0", "hidden.1"]
