@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -9,10 +10,12 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from lbc.config import EXTERNAL, Experiment
+from lbc.runs.opened_run import OpenedRun
 from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import RunError
 from lbc.runs.unfinished_run import UnfinishedRun, newest_unfinished, open_unfinished
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
+from lbc_gui.run.interruption import ask_before
 from lbc_gui.run.session import Session, State
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
@@ -76,16 +79,17 @@ class Launch(QObject):
     def reset(self) -> None:
         """Discard the run and prepare the experiment in the form."""
         if self._form.experiment is not None:
-            self._message.hide()
-            self.start(self._form.experiment, run=False)
+            self._ask_before("Reset", "to the start", self._reset)
 
     @Slot(object)
     def open(self, experiment: Experiment) -> None:
         """Show an experiment in the form and prepare it."""
-        self._message.hide()
-        self._approved = None
-        self._form.show_experiment(experiment)
-        self.prepare(experiment)
+        self._ask_before("Open", experiment.name, partial(self._open, experiment))
+
+    @Slot(object)
+    def open_run(self, run: OpenedRun) -> None:
+        """Show a run on disk."""
+        self._ask_before("Open", run.folder.name, partial(self._session.open, run))
 
     def offer_newest(self) -> None:
         """Offer to resume the newest unfinished run, unless that was declined before."""
@@ -112,7 +116,7 @@ class Launch(QObject):
             self._message.show_message(str(error))
             return
         if may_import(run.path, run.experiment.model):
-            self._resume(run)
+            self._ask_to_resume(run)
         else:
             self._ask_to_import(run)
 
@@ -130,8 +134,25 @@ class Launch(QObject):
         box.addButton("Run the code and resume", QMessageBox.ButtonRole.AcceptRole)
         box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.accepted.connect(partial(self._resume, run))
+        box.accepted.connect(partial(self._ask_to_resume, run))
         box.open()
+
+    def _ask_to_resume(self, run: UnfinishedRun) -> None:
+        self._ask_before("Resume", run.path.name, partial(self._resume, run))
+
+    def _ask_before(self, verb: str, what: str, then: Callable[[], object]) -> None:
+        ask_before(verb, what, then, self._session, self._window)
+
+    def _reset(self) -> None:
+        if self._form.experiment is not None:
+            self._message.hide()
+            self.start(self._form.experiment, run=False)
+
+    def _open(self, experiment: Experiment) -> None:
+        self._message.hide()
+        self._approved = None
+        self._form.show_experiment(experiment)
+        self.prepare(experiment)
 
     def _resume(self, run: UnfinishedRun) -> None:
         self._message.hide()

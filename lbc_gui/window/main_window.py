@@ -290,7 +290,7 @@ class MainWindow(QMainWindow):
         panel, life = self.experiment_panel, self.block.life
         for signal, slot in (
             (files.experiment_opened, self.starting.open),
-            (files.run_opened, session.open),
+            (files.run_opened, self.starting.open_run),
             (self.starting.said, self.log.say),
             (files.failed, self.show_failure),
             (files.said, self.log.say),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Qt, QTimer, Slot
-from PySide6.QtWidgets import QMessageBox, QWidget
+from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtWidgets import QWidget
 
+from lbc_gui.run.interruption import ask_before
 from lbc_gui.run.session import Session
 from lbc_gui.run.worker import Job
 
@@ -35,22 +36,10 @@ class Shutdown(QObject):
         """End everything, after a question if a run is training."""
         if self.started or self.asking:
             return
-        if not self._session.training:
-            self.start()
-            return
-        box = QMessageBox(self._window, textFormat=Qt.TextFormat.PlainText)
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("Close while training?")
-        box.setText("A run is training. Stop it and close the window?")
-        box.setInformativeText("The run is kept on disk and can be resumed.")
-        stop = box.addButton("Stop and close", QMessageBox.ButtonRole.AcceptRole)
-        box.addButton("Keep training", QMessageBox.ButtonRole.RejectRole)
-        box.setDefaultButton(stop)
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.accepted.connect(self.start)
-        box.finished.connect(self._answered)
-        self.asking = True
-        box.open()
+        box = ask_before("Close", "the window", self.start, self._session, self._window)
+        if box is not None:
+            self.asking = True
+            box.finished.connect(self._answered)
 
     @Slot()
     def _answered(self) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QPoint, QThread
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QPoint, Qt, QThread
+from PySide6.QtWidgets import QApplication, QMessageBox
 from pytestqt.qtbot import QtBot
 from shiboken6 import isValid
 
@@ -102,6 +102,17 @@ def zoom_to(heatmap: HeatmapView, block: int) -> None:
     """Zoom until one block fills the picture."""
     place = heatmap._rect(block).toRect()
     heatmap.show_cells(place.x(), place.y(), place.width(), place.height())
+
+
+def answer(qtbot: QtBot, window: MainWindow, text: str) -> str:
+    """Press a button of the question, and return what it said."""
+    qtbot.waitUntil(lambda: bool(window.findChildren(QMessageBox)), timeout=SECONDS)
+    (box,) = window.findChildren(QMessageBox)
+    (button,) = (b for b in box.buttons() if b.text() == text)
+    said: str = box.text()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not window.findChildren(QMessageBox), timeout=SECONDS)
+    return said
 
 
 def close_window(qtbot: QtBot, window: MainWindow) -> None:

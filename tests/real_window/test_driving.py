@@ -35,7 +35,8 @@ def test_single_steps_and_reset_to_the_same_start(desktop: Desktop) -> None:
         return losses
 
     first = three_steps()
-    desktop.press("Reset")
+    desktop.keys("ctrl+r")
+    desktop.mouse(desktop.place("dialog button", text="Stop and reset"), 1)
     desktop.until(lambda state: state["state"] == "ready" and not state["losses"])
     assert three_steps() == first
 

@@ -21,7 +21,7 @@ from lbc_gui.experiment.fields import VARIANTS
 from lbc_gui.run.session import State
 from lbc_gui.widgets.number_boxes import NumberBox
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, small_experiment
+from tests.gui.conftest import SECONDS, answer, small_experiment
 
 Open = Callable[..., MainWindow]
 
@@ -249,6 +249,7 @@ def test_an_edit_during_training_waits_for_reset(open_window: Open, qtbot: QtBot
     assert window.session.state is State.RUNNING
     assert window._note.text() == "Changes apply after Reset"
     window.actions_.reset.trigger()
+    answer(qtbot, window, "Stop and reset")
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     assert window.session.experiment is not None
     assert window.session.experiment.name == "later"

@@ -15,7 +15,7 @@ from lbc.runs.records import read_records
 from lbc.training import removal
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, close_window, small_experiment
+from tests.gui.conftest import SECONDS, answer, close_window, small_experiment
 
 Open = Callable[..., MainWindow]
 
@@ -108,6 +108,7 @@ def test_reset_starts_again_from_the_same_weights(qtbot: QtBot, window: MainWind
     first = five_steps()
     with qtbot.waitSignal(window.session.loaded, timeout=SECONDS):
         window.actions_.reset.trigger()
+        answer(qtbot, window, "Stop and reset")
     reach(qtbot, window, State.READY)
     assert window.progress.value() == 0
     assert five_steps() == first

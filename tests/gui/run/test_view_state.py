@@ -196,7 +196,7 @@ def test_of_the_run_before_nothing_is_left(qtbot: QtBot, open_window: Open, tmp_
     window.files.open_run(tmp_path / "other")
     qtbot.waitUntil(lambda: bool(left), timeout=SECONDS)
     assert not any(left), left
-    assert window.progress.text() == "a run on disk"
+    assert window.progress.text() == "epoch 2.0 of 2 · finished, on disk"
     qtbot.waitUntil(lambda: shown(window) is not None, timeout=SECONDS)
     names = [entry.info.name for entry in window.scores.list._entries()]
     assert names == ["hidden.0", "hidden.1", "hidden.2"]
