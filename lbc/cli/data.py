@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DONE, FAILED = 0, 1
-ARCHIVES = (".zip", ".tar.gz")
 
 
 def add_parser(commands: Any) -> None:
@@ -63,7 +62,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
 
 def _download(files: Sequence[RemoteFile], folder: Path) -> None:
-    from lbc.download.archive import unpack
+    from lbc.download.archive import ARCHIVES, unpack
     from lbc.download.transfer import fetch
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())

@@ -13,7 +13,17 @@ from lbc.data.dataset import DataError, Dataset
 from lbc.data.loader import Batch, Loader
 from lbc.files.home import expanded
 
-__all__ = ["Batch", "DataError", "Dataset", "Loader", "batch_sizes", "batches", "describe", "load"]
+__all__ = [
+    "Batch",
+    "DataError",
+    "Dataset",
+    "Loader",
+    "batch_sizes",
+    "batches",
+    "describe",
+    "load",
+    "usual_shape",
+]
 
 
 def load(data: config.Data) -> Dataset:
@@ -76,3 +86,21 @@ def _describe(data: config.Data) -> tuple[tuple[int, int, int], int]:
             return cifar.in_shape_and_classes(data)
         case config.ImageFolder():
             return folder.in_shape_and_classes(data)
+
+
+def usual_shape(data: config.Data) -> tuple[tuple[int, int, int], int] | None:
+    """Return what ``describe`` would for the usual files of a source, without reading any.
+
+    An image folder is taken to have ImageNet's 1,000 classes. None for the user's own arrays.
+    """
+    match data:
+        case config.Digits():
+            return digits.IN_SHAPE, digits.CLASSES
+        case config.IdxFiles():
+            return (1, 28, 28), idx.CLASSES.get(data.emnist, 10)
+        case config.Cifar10() | config.Cifar100():
+            return cifar.IN_SHAPE, cifar.class_count(data)
+        case config.ImageFolder():
+            return (3, data.size, data.size), 1000
+        case config.NpzFile():
+            return None

@@ -25,6 +25,9 @@ UNSIGNED_BYTE = 8
 MAX_GZIP_RATIO = 1100
 """Upper bound of the compression ratio of a .gz file."""
 
+CLASSES = {"balanced": 47, "bymerge": 47, "byclass": 62, "letters": 27}
+"""Largest label + 1 in the splits of EMNIST that have not 10 classes; letters count from 1."""
+
 REMEDY = "copy or download the file again"
 
 

@@ -14,6 +14,8 @@ from lbc.download.transfer import DownloadError
 MAX_UNPACKED_BYTES = 2 << 30
 """More than twice what the largest data set unpacks to."""
 
+ARCHIVES = (".zip", ".tar.gz")
+
 
 def unpack(archive: Path) -> None:
     """Unpack a .zip or .tar.gz into its own folder.

@@ -65,10 +65,11 @@ class FileBox(QWidget):
         self._folder = folder
         self.edit = QLineEdit()
         tip = "Choose a folder" if folder else "Choose a file"
-        side_by_side(self.edit, tool_button("…", tip, self._browse), on=self)
+        side_by_side(self.edit, tool_button("…", tip, self.browse), on=self)
 
     @Slot()
-    def _browse(self) -> None:
+    def browse(self) -> None:
+        """Let the user choose the path."""
         if self._folder:
             start = str(expanded(self.edit.text()))
             path = QFileDialog.getExistingDirectory(self, "Folder of the data", start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
@@ -16,6 +17,7 @@ from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import Label
 
 if TYPE_CHECKING:
+    from lbc.models.layer_cost import LayerRow
     from lbc.training.preparation import Preview
 
 SETTLE_MILLISECONDS = 200
@@ -43,8 +45,12 @@ class ExperimentPanel(QWidget):
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.problem = Label(wordWrap=True)
         self.problem.setStyleSheet("color: #cc3311;")
-        self._refused = ""
+        self.refused = ""
+        """Why the experiment, whose settings are valid, cannot run here."""
         self._prepared: tuple[Experiment, Prepared] | None = None
+        self._torch_loaded = False
+        self._listed: object = None
+        """Model and data of the layers that are listed."""
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MILLISECONDS)
         self._settle.timeout.connect(self._settled)
         self.form.edited.connect(self._form_edited)
@@ -65,7 +71,7 @@ class ExperimentPanel(QWidget):
     @property
     def experiment(self) -> Experiment | None:
         """The experiment as edited; None while it is invalid."""
-        return None if self._refused else self.form.experiment
+        return None if self.refused else self.form.experiment
 
     def show_experiment(self, experiment: Experiment) -> None:
         self.form.show_experiment(experiment)
@@ -73,12 +79,17 @@ class ExperimentPanel(QWidget):
 
     def show_prepared(self, experiment: Experiment, prepared: Prepared) -> None:
         """A run is prepared: torch is loaded, and the layers of an external model are known."""
-        self._prepared = experiment, prepared
+        self._prepared, self._torch_loaded = (experiment, prepared), True
+        self._show_implications()
+
+    def show_unprepared(self) -> None:
+        """A run could not be prepared; torch is loaded nevertheless."""
+        self._torch_loaded = True
         self._show_implications()
 
     @Slot()
     def _form_edited(self) -> None:
-        self._refused = ""
+        self.refused = ""
         self._show_schedule()
         self._show_problems()
         self._settle.start()
@@ -105,46 +116,59 @@ class ExperimentPanel(QWidget):
             )
 
     def _show_problems(self) -> None:
-        problems = [*self.form.problems, *([self._refused] if self._refused else [])]
+        problems = [*self.form.problems, *([self.refused] if self.refused else [])]
         self.problem.setText("\n".join(problems))
         self.problem.setVisible(bool(problems))
 
     def _show_model(self) -> None:
         experiment = self.form.experiment
-        self._refused = ""
+        self.refused = ""
         if experiment is None:
             return
         count = experiment.pattern.count
         said = f"{experiment.pattern}: {count:,} combinations in every block."
         if isinstance(experiment.model, EXTERNAL):
             said += self._describe_external(experiment)
-        elif self._prepared is not None:
+        elif self._torch_loaded:
             try:
                 said += self._describe_own(experiment)
             except (ValueError, OSError) as error:
-                self._refused = str(error)
+                self.refused = self.refused or str(error)
+                if self._listed != (experiment.model, experiment.data):
+                    self._list((), None)
         self.facts.setText(said)
 
     def _describe_external(self, experiment: Experiment) -> str:
         if self._prepared is None or _implied(self._prepared[0]) != _implied(experiment):
-            self.layers.show_rows(())
+            self._list((), None)
             return " The network is built, and its layers listed, when you press Run or Reset."
-        return self._describe(self._prepared[1])
+        return self._describe(self._prepared[1], experiment)
 
     def _describe_own(self, experiment: Experiment) -> str:
         # Here, because they load torch, which the first window does not wait for.
-        from lbc.data import DataError, describe
+        from lbc.data import DataError, describe, usual_shape
         from lbc.training.preparation import preview
 
+        assumed = ""
         try:
-            seen = preview(experiment, *describe(experiment.data))
+            shape, classes = describe(experiment.data)
         except DataError as error:
-            raise ValueError(str(error)) from error
-        return self._describe(seen)
+            self.refused = str(error)
+            usual = usual_shape(experiment.data)
+            if usual is None:
+                raise ValueError from error
+            shape, classes = usual
+            size = "×".join(map(str, shape))
+            assumed = f" Without the data, images of {size} and {classes:,} classes are assumed."
+        return self._describe(preview(experiment, shape, classes), experiment) + assumed
 
-    def _describe(self, seen: Preview | Prepared) -> str:
-        rows = seen.table.rows
+    def _list(self, rows: Sequence[LayerRow], listed: object) -> None:
+        self._listed = listed
         self.layers.show_rows(rows)
+
+    def _describe(self, seen: Preview | Prepared, experiment: Experiment) -> str:
+        rows = seen.table.rows
+        self._list(rows, (experiment.model, experiment.data))
         sparse = sum(row.plan.pattern is not None for row in rows)
         return (
             f" {sparse} sparse and {len(rows) - sparse} dense layers, "

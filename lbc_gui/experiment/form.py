@@ -69,6 +69,16 @@ class ExperimentForm(QWidget):
         """The widget that edits a setting, like ``schedule.end``."""
         return self._editors[path]
 
+    def enter(self, path: str, value: object) -> None:
+        """Change one setting, as the user can."""
+        editors.write(self._editors[path], value)
+
+    def browse(self, path: str) -> None:
+        """Let the user choose the file or folder of a setting."""
+        editor = self._editors[path]
+        assert isinstance(editor, editors.FileBox)
+        editor.browse()
+
     def _layout(self, rows: tuple[Row, ...]) -> QFormLayout:
         layout = QFormLayout()
         layout.setContentsMargins(6, 4, 6, 4)

@@ -16,6 +16,7 @@ from lbc.runs.run_state import RunError
 from lbc.runs.unfinished_run import UnfinishedRun, newest_unfinished, open_unfinished
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.run.interruption import ask_before
+from lbc_gui.run.remedies import Remedies
 from lbc_gui.run.session import Session, State
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
@@ -41,6 +42,8 @@ class Launch(QObject):
         super().__init__(window)
         self._session, self._form, self._message = session, form, message
         self._settings, self._window = settings, window
+        self.remedies = Remedies(form.form, message, window)
+        self.remedies.downloaded.connect(self._retry)
         self._approved: object = None
         self._offered: Path | None = None
         message.accepted.connect(self._offer_accepted)
@@ -165,11 +168,24 @@ class Launch(QObject):
         """Prepare the experiment in the form after an edit, unless a run would be lost by that."""
         state = self._session.state
         idle = state in (State.READY, State.LOADING, State.WAITING)
-        failed_at_once = state is State.FAILED and self._session.prepared is None
         changed = experiment != self._session.experiment
-        if experiment is not None and (idle or failed_at_once) and changed:
+        if experiment is not None and (idle or self._session.unprepared) and changed:
             self._message.hide()
             self.prepare(experiment)
+        elif self._form.refused and self._session.unprepared:
+            self.show_unprepared(self._form.refused)
+
+    def show_unprepared(self, sentence: str, details: str = "") -> None:
+        """Show why the run could not be prepared, and offer what would help."""
+        experiment = self._form.form.experiment
+        offered = self.remedies.offered(experiment) if experiment is not None else {}
+        self._message.show_message(sentence, details, offered)
+
+    @Slot()
+    def _retry(self) -> None:
+        if self._session.unprepared:
+            self._form.show_unprepared()  # its data can be read now
+            self._reset()
 
     @Slot()
     def _offer_accepted(self) -> None:

@@ -175,6 +175,11 @@ class Session(QObject):
         return self.state in (State.RUNNING, State.PAUSED, State.STOPPING)
 
     @property
+    def unprepared(self) -> bool:
+        """Whether the run failed before there was anything to see of it."""
+        return self.state is State.FAILED and self.prepared is None
+
+    @property
     def live(self) -> bool:
         """Whether there is a training thread, which must end before the application may."""
         return self._thread is not None

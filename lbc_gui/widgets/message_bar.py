@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QPushButton, QStyle
 
 from lbc_gui.theme import plot_colours
-from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.buttons import Clicked, push_button
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import Label
+
+NO_REMEDIES: Mapping[str, Clicked] = MappingProxyType({})
 
 
 class MessageBar(QFrame):
@@ -38,7 +43,9 @@ class MessageBar(QFrame):
         self._accept.clicked.connect(self._accepted)
         self._dismiss = QPushButton("Dismiss")
         self._dismiss.clicked.connect(self._dismissed)
-        parts = (icon, (self._text, 1), self._accept, self._copy, self._dismiss)
+        self._remedies = row()
+        self._offered: list[QPushButton] = []
+        parts = (icon, (self._text, 1), self._remedies, self._accept, self._copy, self._dismiss)
         row(*parts, on=self).setContentsMargins(8, 4, 8, 4)
         self.hide()
 
@@ -62,9 +69,14 @@ class MessageBar(QFrame):
     def text(self) -> str:
         return self._text.text()
 
-    def show_message(self, sentence: str, details: str = "") -> None:
-        """Show ``sentence``; the user can copy ``details``, if given."""
-        self._show(sentence, details, "")
+    def show_message(
+        self, sentence: str, details: str = "", remedies: Mapping[str, Clicked] = NO_REMEDIES
+    ) -> None:
+        """Show ``sentence``, and a button for each of ``remedies``, by its text.
+
+        The user can copy ``details``, if given.
+        """
+        self._show(sentence, details, "", remedies)
 
     def offer(self, sentence: str, button: str) -> None:
         self._show(sentence, "", button)
@@ -73,7 +85,21 @@ class MessageBar(QFrame):
     def offering(self) -> bool:
         return self.isVisible() and not self._accept.isHidden()
 
-    def _show(self, sentence: str, details: str, button: str) -> None:
+    def _show(
+        self,
+        sentence: str,
+        details: str,
+        button: str,
+        remedies: Mapping[str, Clicked] = NO_REMEDIES,
+    ) -> None:
+        if list(remedies) != [old.text() for old in self._offered]:
+            for old in self._offered:
+                self._remedies.removeWidget(old)
+                old.hide()
+                old.deleteLater()
+            self._offered = [push_button(text, "", clicked) for text, clicked in remedies.items()]
+            for new in self._offered:
+                self._remedies.addWidget(new)
         self._text.setText(sentence)
         self._details = details
         self._copy.setVisible(bool(details))

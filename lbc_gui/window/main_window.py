@@ -168,12 +168,20 @@ class MainWindow(QMainWindow):
                     if event.warning:
                         self.message.show_message(event.warning)
                 case Failed():
-                    self.message.show_message(event.message, event.details)
+                    self._failed(event)
                 case StorageProblem() | InterventionRefused() | Untrained():
                     self.message.show_message(event.message)
             self.log.add(event)
         self.curves.add(events)
         self.progress.add(events)
+
+    def _failed(self, failed: Failed) -> None:
+        if self.session.unprepared:  # then nothing of the run before is true any more
+            self.view_state.set_layers(())
+            self.experiment_panel.show_unprepared()
+            self.starting.show_unprepared(failed.message, failed.details)
+        else:
+            self.message.show_message(failed.message, failed.details)
 
     def _prepared(self, prepared: Prepared) -> None:
         assert self.session.experiment is not None
@@ -315,7 +323,7 @@ class MainWindow(QMainWindow):
             (self.scores.hover_text, self._hover.setText),
         ):
             signal.connect(slot)
-        for source in (self.saving, self.reporting):
+        for source in (self.saving, self.reporting, self.starting.remedies):
             source.failed.connect(self.show_failure)
             source.said.connect(self.log.say)
 
@@ -357,7 +365,8 @@ class MainWindow(QMainWindow):
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)
         self.inspecting.run_dropped.connect(self.files.open_run)
-        self.closing.wait_for(latency.measuring, inspector.reading, self.reporting, self.saving)
+        jobs = (self.reporting, self.saving, self.starting.remedies)
+        self.closing.wait_for(latency.measuring, inspector.reading, *jobs)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)
         self.saving.add(inspector.layer, inspector.layer.view)
