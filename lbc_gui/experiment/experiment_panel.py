@@ -64,8 +64,9 @@ class ExperimentPanel(QWidget):
         tabs.addTab(scroll, "Settings")
         tabs.addTab(self.layers, "Layers")
         self.setMinimumWidth(PANEL_WIDTH)
-        above = (self.form.pattern_box, self.preview, self.facts, self.problem)
-        layout = column(*above, (tabs, 1), on=self)
+        # Sentences are below what is edited: it must not move under the pointer.
+        parts = (self.form.pattern_box, self.preview, (tabs, 1), self.facts, self.problem)
+        layout = column(*parts, on=self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(4)
 

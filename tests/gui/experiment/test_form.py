@@ -294,6 +294,24 @@ def test_an_edit_during_training_waits_for_reset(open_window: Open, qtbot: QtBot
     assert window.session.experiment.name == "later"
 
 
+def test_no_sentence_moves_the_form_under_the_pointer(qtbot: QtBot, open_window: Open) -> None:
+    panel = open_window().experiment_panel
+    paths = ("pattern", "optimizer.lr", "training.epochs", "seed", "model.name", "model.width")
+    rows = [panel.form.editor(path) for path in paths]
+
+    def places() -> list[QPoint]:
+        QApplication.processEvents()
+        return [row.mapToGlobal(QPoint(0, 0)) for row in rows]
+
+    before = places()
+    heights = [place.y() for place in before]
+    assert heights == sorted(heights)
+    for path in paths[1:4]:
+        type_over(qtbot, number(panel, path), "0,25 and more that is not a number")
+        assert places() == before
+    assert panel.problem.text().count("\n") == 2 and panel.problem.isVisible()
+
+
 @pytest.mark.parametrize("language", ["C", "de_DE", "hi_IN"])
 @pytest.mark.parametrize(
     ("path", "typed", "said"),
