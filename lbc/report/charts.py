@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from math import ceil, floor, isfinite, log10
+from math import ceil, floor, inf, isfinite, log10
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ class Line:
 class Axis:
     """What an axis says and where it ends; ``low`` and ``high`` None: where the values end.
 
+    The values' ends get a margin, which stays within ``bounds``.
     ``log``: logarithmic where positive values span enough for it; the others then leave gaps.
     """
 
@@ -45,6 +46,7 @@ class Axis:
     low: float | None = None
     high: float | None = None
     log: bool = False
+    bounds: tuple[float, float] = (-inf, inf)
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,9 @@ def _scale(axis: Axis, values: Sequence[Floats], start: float, end: float) -> _S
     if axis.high is None and log:
         low, high = low / 1.1, high * 1.1
     elif axis.high is None:
-        margin = 0.05 * (high - low)
-        low, high = low if axis.low is not None else low - margin, high + margin
+        margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0  # all values may be the same
+        low = low if axis.low is not None else max(low - margin, axis.bounds[0])
+        high = min(high + margin, axis.bounds[1])
     if high <= low:
         high = low + max(1e-9, abs(low), 1.0)
     return _Scale(low, high, start, end, log)

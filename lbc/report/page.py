@@ -105,7 +105,7 @@ def _curves(run: RunSummary) -> str:
         line_chart("Loss", losses, x, y),
         line_chart(
             "Accuracy", [Line("test", at, 100 * epochs["accuracy"], "orange", dots=True)],
-            x, Axis("test accuracy (%)"),
+            x, Axis("test accuracy (%)", bounds=(0, 100)),
         ),
     ]  # fmt: skip
     if run.layers:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QScrollArea, QTabWidget, QWidget
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import Prepared
+from lbc.sparsity.pattern import Pattern
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.experiment.schedule_preview import SchedulePreview
@@ -65,8 +66,9 @@ class ExperimentPanel(QWidget):
         tabs.addTab(self.layers, "Layers")
         tabs.setCornerWidget(help_button("Experiment"))
         self.setMinimumWidth(PANEL_WIDTH)
-        above = (self.form.pattern_box, self.preview, self.facts, self.problem)
-        layout = column(*above, (tabs, 1), on=self)
+        # Sentences are below what is edited: it must not move under the pointer.
+        parts = (self.form.pattern_box, self.preview, (tabs, 1), self.facts, self.problem)
+        layout = column(*parts, on=self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(4)
 
@@ -103,19 +105,30 @@ class ExperimentPanel(QWidget):
         self.settled.emit(self.experiment)
 
     def _show_implications(self) -> None:
-        self._show_schedule()
         self._show_model()
+        self._show_schedule()
         self._show_problems()
 
     def _show_schedule(self) -> None:
         experiment = self.form.experiment
         if experiment is not None:
             self.preview.show_schedule(
-                experiment.pattern,
+                self._weights_by_pattern(experiment),
+                experiment.method,
                 experiment.schedule.as_schedule(),
                 experiment.training.epochs,
                 by_step=experiment.schedule.every == "step",
             )
+
+    def _weights_by_pattern(self, experiment: Experiment) -> dict[Pattern, int]:
+        """The weights under each N:M, most first, by the layers that are listed."""
+        weights: dict[Pattern, int] = {}
+        for plan in self.layers.plans:
+            if plan.pattern is not None:
+                pattern = plan.pattern if plan.overridden else experiment.pattern
+                weights[pattern] = weights.get(pattern, 0) + plan.weights
+        ordered = sorted(weights.items(), key=lambda item: -item[1])
+        return dict(ordered) or {experiment.pattern: 1}
 
     def _show_problems(self) -> None:
         problems = [*self.form.problems, *([self.refused] if self.refused else [])]

@@ -64,6 +64,9 @@ def _of_variants(path: str, label: str, editor: Editor, choices: tuple[str, ...]
 
 PATTERN_ROWS = (
     Row("pattern", "N:M", "editable choice", PATTERNS),
+    Row("optimizer.lr", "Learning rate", "number"),
+    Row("training.epochs", "Epochs", "whole"),
+    Row("seed", "Seed", "whole"),
     Row("method", "Method", "choice", method_names()),
     Row("schedule.kind", "Removal schedule", "choice", KINDS),
     Row("schedule.start", "from epoch", "number"),
@@ -102,20 +105,17 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row("data.workers", "worker processes", "whole"),
     ),
     "Training": (
-        Row("training.epochs", "Epochs", "whole"),
         Row("training.batch_size", "Batch size", "whole"),
         Row("training.accumulate", "in parts", "whole"),
         Row("training.label_smoothing", "Label smoothing", "number"),
         Row("training.ema_decay", "Averaging", "number"),
         Row("training.clip_norm", "Clip gradients", "number"),
         Row("training.precision", "Precision", "choice", ("float32", "bfloat16", "float16")),
-        Row("seed", "Seed", "whole"),
         Row("device", "Device", "editable choice", ("cpu", "cuda", "mps")),
         Row("name", "Name of the run", "text"),
     ),
     "Optimiser": (
         Row("optimizer.name", "Optimiser", "choice", ("sgd", "adam", "adamw")),
-        Row("optimizer.lr", "Learning rate", "number"),
         Row("optimizer.lr_schedule", "over the epochs", "choice", ("cosine", "step", "constant")),
         Row("optimizer.final_lr", "at the end", "number", when=_COSINE),
         Row("optimizer.lr_milestones", "falls at", "numbers", when=_STEP),

@@ -87,6 +87,8 @@ class ExperimentForm(QWidget):
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for row in rows:
             editor = editors.build(row, self._changed)
+            # The border of an error would make it lower.
+            editor.setFixedHeight(editor.minimumHeight() or editor.sizeHint().height())
             label = Label(row.label)
             label.setBuddy(editor)
             label.setToolTip(plain(row.description))

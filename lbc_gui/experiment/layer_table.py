@@ -14,6 +14,7 @@ from lbc_gui.widgets.table import Column, Index, TableModel, TableView
 
 if TYPE_CHECKING:
     from lbc.models.layer_cost import LayerRow
+    from lbc.sparsity.layer_plan import LayerPlan
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class LayerTable(TableView[EditedLayer]):
 
     def show_rows(self, rows: Sequence[LayerRow]) -> None:
         self.table.show_rows([EditedLayer(row, str(row.plan.pattern or "dense")) for row in rows])
+
+    @property
+    def plans(self) -> list[LayerPlan]:
+        """Of all layers, in the order shown."""
+        return [row.layer.plan for row in self.table.rows]
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):

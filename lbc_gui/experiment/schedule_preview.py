@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent
 
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import Schedule, density_bounds
+from lbc.sparsity.schedule import Schedule, density_bounds, live_under
 from lbc_gui.theme import compact, faded, plot_colours, style_plot
+from lbc_gui.widgets.text import html
 
 POINTS = 400
 """More than a small plot has pixels."""
@@ -27,34 +30,54 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             plot.setMouseEnabled(False, False)
             plot.getAxis("left").setWidth(30)
         self._live = self._plots[0].plot(stepMode="right")
+        self._own: list[pg.PlotDataItem] = []
+        """The curves of other N:M than the first."""
+        self._names: list[str] = []
         self._least = self._plots[1].plot(stepMode="right")
         self._most = self._plots[1].plot(stepMode="right")
         self._band = pg.FillBetweenItem(self._least, self._most)
         self._plots[1].addItem(self._band)
         self.setToolTip(
-            "Left: combinations live in every block. Right: the least and the most weights that "
-            "many combinations can keep. While two live, their union holds at least N + 1 of the "
-            "M positions, so density falls to N/M only when the last one is left."
+            "Left: combinations live in every block, a curve per N:M. Right: the least and the "
+            "most weights of all sparse layers that many combinations can keep. While two live, "
+            "their union holds at least N + 1 of the M positions, so density falls to N/M only "
+            "when the last one is left."
         )
         self._restyle()
 
     def show_schedule(
-        self, pattern: Pattern, schedule: Schedule, epochs: int, by_step: bool = False
+        self,
+        weights: Mapping[Pattern, int],
+        method: str,
+        schedule: Schedule,
+        epochs: int,
+        by_step: bool = False,
     ) -> None:
-        """Redraw for ``epochs`` epochs: one point at the end of each, or with ``by_step`` many."""
+        """Redraw for ``epochs`` epochs: one point at the end of each, or with ``by_step`` many.
+
+        ``weights`` counts those of each N:M; the first is drawn in the foreground.
+        """
         moments = np.linspace(0, epochs, POINTS + 1)
         if not by_step:
             moments = np.unique(np.linspace(0, epochs, min(epochs, POINTS) + 1).round())
-        live = [schedule.live(pattern, float(epoch)) for epoch in moments]
-        cache = {count: density_bounds(pattern, count) for count in set(live)}
-        bounds = np.array([cache[count] for count in live]) * 100
-        self._live.setData(moments, np.array(live, dtype=float))
+        bounds = np.zeros((len(moments), 2))
+        for curve in self._own:
+            self._plots[0].removeItem(curve)
+        self._own = [self._plots[0].plot(stepMode="right") for _ in list(weights)[1:]]
+        for curve, (pattern, count) in zip((self._live, *self._own), weights.items(), strict=True):
+            live = [live_under(method, schedule, pattern, float(epoch)) for epoch in moments]
+            cache = {number: density_bounds(pattern, number) for number in set(live)}
+            bounds += np.array([cache[number] for number in live]) * count
+            curve.setData(moments, np.array(live, dtype=float))
+        bounds *= 100 / sum(weights.values())
         self._least.setData(moments, bounds[:, 0])
         self._most.setData(moments, bounds[:, 1])
         for plot in self._plots:
             plot.setXRange(0, epochs, padding=0.02)
-        self._plots[0].setYRange(0, pattern.count, padding=0.05)
+        self._plots[0].setYRange(0, max(pattern.count for pattern in weights), padding=0.05)
         self._plots[1].setYRange(0, 100, padding=0.05)
+        self._names = [str(pattern) for pattern in weights]
+        self._restyle()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -64,11 +87,19 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def _restyle(self) -> None:
         colours = plot_colours()
         self.setBackground(colours.background)
-        for plot, title in zip(self._plots, ("Live combinations", "Density (% kept)"), strict=True):
+        series = [colours.green, colours.blue, colours.orange]
+        pens = [series[min(at, 2)] for at in range(len(self._names) or 1)]
+        named = [
+            html('<span style="color: {}">{}</span>', pen.name(), name)
+            for pen, name in zip(pens, self._names, strict=False)
+        ]
+        live = f"Live: {', '.join(named)}" if len(named) > 1 else "Live combinations"
+        for plot, title in zip(self._plots, (live, "Density (% kept)"), strict=True):
             style_plot(plot, colours)
             plot.setTitle(title, color=colours.text.name(), size="8pt")
             plot.showGrid(x=True, y=True, alpha=0.15)
-        self._live.setPen(pg.mkPen(colours.green, width=2))
+        for curve, pen in zip((self._live, *self._own), pens, strict=True):
+            curve.setPen(pg.mkPen(pen, width=2))
         self._least.setPen(pg.mkPen(colours.red, width=2))
         self._most.setPen(pg.mkPen(colours.red, width=1))
         self._band.setBrush(faded(colours.red, 50))

@@ -40,6 +40,8 @@ class LayerView(QWidget):
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.colour = combo_box((WEIGHTS, MASK), "What the colours mean")
         self.colour.currentTextChanged.connect(self._colour_chosen)
+        self._alone = WEIGHTS
+        """The colours before there was a difference to show."""
         self._legend = Legend()
         self.view = WeightView()
         self.view.hovered.connect(self._hover)
@@ -64,6 +66,7 @@ class LayerView(QWidget):
         self._offer_difference(picture.difference is not None)
         self.violations.show_violations(picture.violations)
         self._show_count(picture)
+        self._legend.show()
         self._draw(keep_zoom=same)
 
     def clear(self, sentence: str = "") -> None:
@@ -72,6 +75,8 @@ class LayerView(QWidget):
         self.view.clear_picture()
         self.violations.show_violations(None)
         self._below.hide()
+        self._legend.hide()
+        self._offer_difference(False)
         self._title.setText(sentence)
         self._title.setToolTip(plain(sentence))
 
@@ -95,9 +100,12 @@ class LayerView(QWidget):
     def _offer_difference(self, offered: bool) -> None:
         at = self.colour.findText(DIFFERENCE)
         if offered and at < 0:
+            self._alone = self.colour.currentText()
             self.colour.addItem(DIFFERENCE)
             self.colour.setCurrentText(DIFFERENCE)
         elif not offered and at >= 0:
+            if self.colour.currentText() == DIFFERENCE:
+                self.colour.setCurrentText(self._alone)
             self.colour.removeItem(at)
 
     def _draw(self, keep_zoom: bool) -> None:

@@ -30,6 +30,7 @@ class MessageBar(QFrame):
         self.setObjectName("message_bar")
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._dark: bool | None = None
+        self._about: object = None
         self._restyle()
         icon = Label()
         pixmap = self.style().standardIcon(QStyle.StandardPixmap.SP_MessageBoxWarning).pixmap(18)
@@ -70,13 +71,23 @@ class MessageBar(QFrame):
         return self._text.text()
 
     def show_message(
-        self, sentence: str, details: str = "", remedies: Mapping[str, Clicked] = NO_REMEDIES
+        self,
+        sentence: str,
+        details: str = "",
+        remedies: Mapping[str, Clicked] = NO_REMEDIES,
+        about: object = None,
     ) -> None:
         """Show ``sentence``, and a button for each of ``remedies``, by its text.
 
-        The user can copy ``details``, if given.
+        The user can copy ``details``, if given. ``about``: see ``settle``.
         """
         self._show(sentence, details, "", remedies)
+        self._about = about
+
+    def settle(self, about: object) -> None:
+        """Hide the message if it is about this, which has succeeded since."""
+        if self._about is about and not self.offering:
+            self.hide()
 
     def offer(self, sentence: str, button: str) -> None:
         self._show(sentence, "", button)
@@ -100,6 +111,7 @@ class MessageBar(QFrame):
             self._offered = [push_button(text, "", clicked) for text, clicked in remedies.items()]
             for new in self._offered:
                 self._remedies.addWidget(new)
+        self._about = None
         self._text.setText(sentence)
         self._details = details
         self._copy.setVisible(bool(details))

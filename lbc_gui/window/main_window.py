@@ -14,12 +14,9 @@ from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import (
     Event,
-    InterventionRefused,
     Prepared,
     Resumed,
     Started,
-    StorageProblem,
-    Untrained,
 )
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
@@ -30,6 +27,7 @@ from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.export.report_export import ReportExport
 from lbc_gui.export.view_export import ViewExport
 from lbc_gui.inspector.entry_points import CheckpointOpener
+from lbc_gui.run.failure_messages import FailureMessages
 from lbc_gui.run.launch import Launch
 from lbc_gui.run.log_panel import LogPanel
 from lbc_gui.run.run_progress import RunProgress
@@ -76,6 +74,7 @@ class MainWindow(QMainWindow):
         self.log = LogPanel()
         self.timeline = Timeline(self.view_state)
         self.message = MessageBar()
+        self._failures = FailureMessages(self.message, self.log)
         self.progress = RunProgress()
         self.actions_ = Actions(self)
         self._dock_layout = DockLayout(self, settings, self.actions_.themes)
@@ -134,9 +133,7 @@ class MainWindow(QMainWindow):
 
     def show_failure(self, sentence: str, details: str) -> None:
         """Show what went wrong, in the message bar and in the log."""
-        if not self.message.isVisible() or self.message.text != sentence:
-            self.log.say(sentence)  # while it is on screen, one line is enough
-        self.message.show_message(sentence, details)
+        self._failures.show(sentence, details)
 
     # -- what arrives from the session ----------------------------------------------------------
 
@@ -172,8 +169,7 @@ class MainWindow(QMainWindow):
                         self.message.show_message(event.warning)
                 case Failed():
                     self._failed(event)
-                case StorageProblem() | InterventionRefused() | Untrained():
-                    self.message.show_message(event.message)
+            self._failures.add(event)
             self.log.add(event)
         self.curves.add(events)
         self.progress.add(events)
@@ -301,8 +297,6 @@ class MainWindow(QMainWindow):
             (files.experiment_opened, self.starting.open),
             (files.run_opened, self.starting.open_run),
             (self.starting.said, self.log.say),
-            (files.failed, self.show_failure),
-            (files.said, self.log.say),
             (session.state_changed, self._state_changed),
             (session.loaded, self._loaded),
             (session.events_arrived, self._events_arrived),
@@ -325,9 +319,8 @@ class MainWindow(QMainWindow):
             (self.scores.hover_text, self._hover.setText),
         ):
             signal.connect(slot)
-        for source in (self.saving, self.reporting, self.starting.remedies):
-            source.failed.connect(self.show_failure)
-            source.said.connect(self.log.say)
+        for source in (files, self.saving, self.reporting, self.starting.remedies):
+            self._failures.relay(source)
 
     def _lay_out(self) -> None:
         self.setWindowTitle(TITLE)
@@ -378,13 +371,8 @@ class MainWindow(QMainWindow):
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)
         self.inspecting.run_dropped.connect(self.files.open_run)
-        self.closing.wait_for(
-            latency.measuring,
-            inspector.reading,
-            self.reporting,
-            self.saving,
-            self.starting.remedies,
-        )
+        jobs = (self.reporting, self.saving, self.starting.remedies)
+        self.closing.wait_for(latency.measuring, inspector.reading, *jobs)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)
         self.saving.add(inspector.layer, inspector.layer.view)
@@ -394,6 +382,5 @@ class MainWindow(QMainWindow):
         masks.request_changed.connect(self._ask)
         for view in (masks, inspector):
             view.hover_text.connect(self._hover.setText)
-        for source in (latency, inspector):
-            source.failed.connect(self.show_failure)
-        latency.said.connect(self.log.say)
+        inspector.failed.connect(self.show_failure)
+        self._failures.relay(latency)

@@ -153,3 +153,14 @@ def test_axes_have_a_few_round_ticks_within_them(low: float, span: float, log: b
     assert all(-0.1 <= scale(tick) <= 100.1 for tick in ticks)
     if not log:
         assert len(ticks) >= 2
+
+
+@pytest.mark.parametrize("values", [[65.7], [0.0], [100.0], [97.0, 97.0], [3.0, 99.9]])
+def test_an_axis_of_percentages_stays_within_them(values: list[float]) -> None:
+    line = charts.Line(
+        "test", np.arange(1.0, len(values) + 1, dtype=np.float64), np.array(values), "a", dots=True
+    )
+    axis = charts.Axis("test accuracy (%)", bounds=(0, 100))
+    scale = charts._scale(axis, [line.y], 200.0, 20.0)
+    assert 0 <= scale.low <= min(values) and max(values) <= scale.high <= 100
+    assert scale.low < scale.high < scale.low + 100.1

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.schedule import Schedule, live_under
 from lbc.sparsity.sparse_layer import Form, SparseLayer
 
 
@@ -20,7 +20,7 @@ class AspLayer(MagnitudeLayer):
     """W̃ = W until t_f, b ⊙ W after."""
 
     def wanted(self, schedule: Schedule, epoch: float, /) -> int:
-        return self.pattern.count if epoch < schedule.end else 1
+        return live_under("asp", schedule, self.pattern, epoch)
 
     def forward(self, weight: Tensor) -> Tensor:
         self.see(weight)

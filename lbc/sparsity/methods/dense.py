@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.schedule import Schedule, live_under
 from lbc.sparsity.sparse_layer import Form, SparseLayer
 
 
@@ -17,8 +17,8 @@ class DenseLayer(MagnitudeLayer):
     def searching(self) -> bool:
         return False
 
-    def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
-        return self.pattern.count
+    def wanted(self, schedule: Schedule, epoch: float, /) -> int:
+        return live_under("dense", schedule, self.pattern, epoch)
 
     def forward(self, weight: Tensor) -> Tensor:
         self.see(weight)

@@ -17,7 +17,7 @@ from torch import Tensor
 from lbc.sparsity.live_sets import LiveSets, is_plain, keep_best
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import Schedule
+from lbc.sparsity.schedule import Schedule, live_under
 from lbc.sparsity.sparse_layer import Form, SparseLayer
 
 PULL = 2e-4
@@ -35,8 +35,8 @@ class SrSteLayer(MagnitudeLayer):
     def searching(self) -> bool:
         return True
 
-    def wanted(self, _schedule: Schedule, _epoch: float, /) -> int:
-        return 1
+    def wanted(self, schedule: Schedule, epoch: float, /) -> int:
+        return live_under("sr-ste", schedule, self.pattern, epoch)
 
     def sync_live_sets(self) -> None:
         self.remove(1)

@@ -125,6 +125,45 @@ def test_every_schedule_is_drawn(panel: ExperimentPanel, kind: str) -> None:
     assert shown is (kind == "polynomial")
 
 
+@pytest.mark.parametrize(
+    ("method", "live", "density"),
+    [
+        ("dense", [6] * 11, [100] * 11),
+        ("asp", [6] * 6 + [1] * 5, [100] * 6 + [50] * 5),
+        ("sr-ste", [1] * 11, [50] * 11),
+    ],
+)
+def test_the_preview_is_of_the_method(
+    qtbot: QtBot, panel: ExperimentPanel, method: str, live: list[int], density: list[float]
+) -> None:
+    box = combo(panel, "method")
+    box.setFocus()
+    while box.currentText() != method:
+        before = box.currentText()
+        qtbot.keyClick(box, Qt.Key.Key_Down)
+        if box.currentText() == before:
+            qtbot.keyClick(box, Qt.Key.Key_Home)
+    assert panel.preview._live.getOriginalDataset()[1].tolist() == live
+    for bound in (panel.preview._least, panel.preview._most):
+        assert bound.getOriginalDataset()[1].tolist() == density
+
+
+def test_the_preview_is_of_every_pattern_that_a_layer_has(open_window: Open) -> None:
+    window = open_window(
+        small_experiment(layers={"hidden.1": "1:4", "head": "dense"}, method="sr-ste")
+    )
+    panel = window.experiment_panel
+    preview, sizes = panel.preview, {plan.name: plan.weights for plan in panel.layers.plans}
+    assert preview._names == ["2:4", "1:4"]
+    kept = (0.5 * sizes["hidden.0"] + 0.25 * sizes["hidden.1"]) * 100
+    kept /= sizes["hidden.0"] + sizes["hidden.1"]
+    _, least = preview._least.getOriginalDataset()
+    assert least == pytest.approx(kept)
+    combo(panel, "method").setCurrentText("lbc")
+    _, others = preview._own[0].getOriginalDataset()
+    assert (others[0], others[-1]) == (4, 1)
+
+
 @pytest.mark.parametrize("text", ["0:4", "5:4", "3:3", "2-4", "", "::", "2:4:8"])
 def test_an_impossible_pattern_is_one_sentence(
     qtbot: QtBot, panel: ExperimentPanel, text: str
@@ -253,6 +292,24 @@ def test_an_edit_during_training_waits_for_reset(open_window: Open, qtbot: QtBot
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     assert window.session.experiment is not None
     assert window.session.experiment.name == "later"
+
+
+def test_no_sentence_moves_the_form_under_the_pointer(qtbot: QtBot, open_window: Open) -> None:
+    panel = open_window().experiment_panel
+    paths = ("pattern", "optimizer.lr", "training.epochs", "seed", "model.name", "model.width")
+    rows = [panel.form.editor(path) for path in paths]
+
+    def places() -> list[QPoint]:
+        QApplication.processEvents()
+        return [row.mapToGlobal(QPoint(0, 0)) for row in rows]
+
+    before = places()
+    heights = [place.y() for place in before]
+    assert heights == sorted(heights)
+    for path in paths[1:4]:
+        type_over(qtbot, number(panel, path), "0,25 and more that is not a number")
+        assert places() == before
+    assert panel.problem.text().count("\n") == 2 and panel.problem.isVisible()
 
 
 @pytest.mark.parametrize("language", ["C", "de_DE", "hi_IN"])

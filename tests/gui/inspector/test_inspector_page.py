@@ -18,7 +18,7 @@ from lbc.pictures.colour_tables import REMOVED_COLOUR
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.colours import FIRST, SECOND, difference_table, mask_table, weight_table
 from lbc_gui.inspector.inspector_page import InspectorPage
-from lbc_gui.inspector.layer_view import DIFFERENCE, MASK
+from lbc_gui.inspector.layer_view import DIFFERENCE, MASK, WEIGHTS
 from lbc_gui.inspector.names import shorten
 from lbc_gui.inspector.reader_thread import MOST_VIOLATIONS
 from tests.gui.inspector.conftest import HEADERS, Open, choose, column, finished, made, read, state
@@ -206,6 +206,27 @@ def test_two_checkpoints_are_compared(
     finished(qtbot, page)
     assert page.reading.opening is not None and page.reading.opening.against is None
     assert page.panel.table.isColumnHidden(HEADERS.index("flipped"))
+
+
+def test_what_only_a_comparison_shows_ends_with_it(
+    page: InspectorPage, checkpoint: Path, other: Path, qtbot: QtBot
+) -> None:
+    for mode in (MASK, WEIGHTS):
+        read(qtbot, page, checkpoint)
+        choose(qtbot, page, "fc")
+        page.layer.colour.setCurrentText(mode)
+        qtbot.mouseClick(page.head.alone, Qt.MouseButton.LeftButton)
+        page.compare_with(other)
+        finished(qtbot, page)
+        assert page.layer.colour.currentText() == DIFFERENCE
+        qtbot.mouseClick(page.head.alone, Qt.MouseButton.LeftButton)
+        finished(qtbot, page)
+        assert page.layer.colour.currentText() == mode
+    page.compare_with(other)
+    finished(qtbot, page)
+    read(qtbot, page, checkpoint)
+    assert page.layer.colour.findText(DIFFERENCE) < 0
+    assert page.layer.colour.currentText() == WEIGHTS
 
 
 def test_a_layer_of_the_second_checkpoint_alone_is_shown(

@@ -174,6 +174,7 @@ def test_a_full_disk_pauses_the_run_until_there_is_room(
     assert "press Run to continue" in window.message.text
     (folder / "checkpoint.pt").rmdir()
     window.actions_.run.trigger()
+    assert not window.message.isVisible()
     reach(qtbot, window, State.FINISHED)
     assert len(read_records(folder / "steps.records")["loss"]) == 200
 

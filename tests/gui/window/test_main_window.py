@@ -46,6 +46,15 @@ def test_an_experiment_that_cannot_be_saved_is_told(window: MainWindow, tmp_path
         assert f"Saved {path}" not in window.log.toPlainText()
 
 
+def test_a_failure_is_shown_until_the_same_succeeds(window: MainWindow, tmp_path: Path) -> None:
+    window.files.save_experiment(small_experiment(), tmp_path / "none" / "a.yaml")
+    assert window.message.isVisible()
+    window.reporting.said.emit("Saved a report.")  # which is another matter
+    assert window.message.isVisible()
+    window.files.save_experiment(small_experiment(), tmp_path / "a.yaml")
+    assert not window.message.isVisible()
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
