@@ -39,6 +39,9 @@ CURVES = {
 UNITS = {"accuracy": "accuracy_percent", "density": "density_percent"}
 """Names of columns that are not plain numbers."""
 
+WIDE = 800
+"""Pixels of the panel from which on the titles name both losses."""
+
 REDRAW_MILLISECONDS = 200
 """Between two redraws, each of which takes more than a millisecond from training."""
 
@@ -164,8 +167,9 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
-        if hasattr(self, "_help"):  # pyqtgraph calls this before there is one
+        if hasattr(self, "_help") and not self.closed:  # pyqtgraph calls it early and late
             self._help.move(self.width() - self._help.sizeHint().width(), 0)
+            self._show_values()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -211,9 +215,13 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 plot.getAxis("bottom").setLabel(where)
 
     def _loss_title(self, train: float | None, test: float | None) -> str:
-        colours, coloured = plot_colours(), '<span style="color: {}">{} {}</span>'
-        first = html(coloured, colours.blue.name(), "train", _value(train, ".3g"))
-        return f"Loss {first} " + html(coloured, colours.orange.name(), "test", _value(test, ".3g"))
+        colours, coloured = plot_colours(), ' <span style="color: {}">{}{}</span>'
+        first, second = ("train ", "test ") if self.width() >= WIDE else ("", "")
+        return (
+            "Loss"
+            + html(coloured, colours.blue.name(), first, _value(train, ".3g"))
+            + html(coloured, colours.orange.name(), second, _value(test, ".3g"))
+        )
 
     def _restyle(self) -> None:
         colours = plot_colours()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from PySide6.QtCore import QPoint
-from PySide6.QtWidgets import QToolButton, QWhatsThis
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QKeyEvent, QMouseEvent
+from PySide6.QtWidgets import QFrame, QToolButton, QWidget
 
 from lbc_gui.widgets.buttons import tool_button
-from lbc_gui.widgets.text import html
+from lbc_gui.widgets.text import HtmlLabel, html
 
 Panel = Literal["Experiment", "Scores", "Masks", "Curves", "Time", "Block", "Inspect", "Latency"]
 
@@ -67,16 +68,37 @@ WORDS: dict[Panel, str] = {
 }
 """HTML; a bold word is one that the panel uses."""
 
+WIDTH = 380
+
+
+class Explanation(HtmlLabel):
+    """The words of a panel, below its button until the next click or key."""
+
+    def __init__(self, panel: Panel, button: QWidget) -> None:
+        super().__init__(html("<b>{}</b><br>", panel) + WORDS[panel], wordWrap=True)
+        self.setParent(button, Qt.WindowType.Popup)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setMargin(10)
+        self.setFixedWidth(WIDTH)
+        self.adjustSize()
+        below, screen = button.mapToGlobal(QPoint(0, button.height())), button.screen().geometry()
+        self.move(
+            min(below.x(), screen.right() - self.width()),
+            min(below.y(), screen.bottom() - self.height()),
+        )
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        self.close()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self.close()
+
 
 def help_button(panel: Panel) -> QToolButton:
     """The "?" of a panel."""
     button = tool_button("?", f"What the words in {panel} mean")
     button.setAccessibleName(f"Help on {panel}")
     button.setAutoRaise(True)
-
-    def explain() -> None:
-        below = button.mapToGlobal(QPoint(0, button.height()))
-        QWhatsThis.showText(below, html(f"<p><b>{{}}</b></p><p>{WORDS[panel]}</p>", panel), button)
-
-    button.clicked.connect(explain)
+    button.clicked.connect(lambda: Explanation(panel, button).show())
     return button

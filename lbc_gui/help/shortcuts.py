@@ -72,4 +72,4 @@ def _row(action: QAction) -> tuple[str, str]:
 
 def _html(title: str, rows: Sequence[tuple[str, str]]) -> str:
     lines = (html("<tr><td>{}</td><td align='right'>{}</td></tr>", *row) for row in rows)
-    return html("<h4>{}</h4>", title) + f"<table width='100%'>{''.join(lines)}</table>"
+    return html("<h4>{}</h4>", title) + "<table width='100%'>" + "".join(lines) + "</table>"

@@ -14,7 +14,7 @@ from PySide6.QtGui import (
     QPen,
     QPolygonF,
 )
-from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.help.explanations import help_button
@@ -101,8 +101,7 @@ class MomentTrack(QWidget):
 
     def event(self, event: QEvent) -> bool:
         if isinstance(event, QHelpEvent):
-            QToolTip.showText(event.globalPos(), plain(self.described(event.pos().x())), self)
-            return True
+            self.setToolTip(plain(self.described(event.pos().x())))
         return super().event(event)
 
     def described(self, x: float) -> str:

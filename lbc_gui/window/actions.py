@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtGui import QAction, QActionGroup, QIcon, QKeySequence
-from PySide6.QtWidgets import QApplication, QMenuBar, QStyle, QToolBar, QWidget
+from PySide6.QtWidgets import QApplication, QMenu, QMenuBar, QStyle, QToolBar, QWidget
 
 from lbc.files.resources import resource
 from lbc_gui.run.session import State
@@ -97,7 +97,8 @@ class Actions:
 
     def fill_menus(
         self, bar: QMenuBar, panels: Sequence[QAction], interventions: Sequence[QAction]
-    ) -> None:
+    ) -> QMenu:
+        """Fill the menu bar, and return the menu Go, which ``Navigation`` fills."""
         file = bar.addMenu("&File")
         file.addAction(self.open)
         examples = file.addMenu("Open e&xample")
@@ -118,8 +119,9 @@ class Actions:
         view.addAction(self.reset_layout)
         theme = view.addMenu("&Theme")
         theme.addActions(self.themes.actions())
-        self.go = bar.addMenu("&Go")
+        go = bar.addMenu("&Go")
         bar.addMenu("&Help").addActions([self.shortcuts, self.tour, self.about])
+        return go
 
     def enable(self, state: State, valid: bool) -> None:
         """Enable what is possible; ``valid``: the form holds a valid experiment."""

@@ -338,12 +338,12 @@ class MainWindow(QMainWindow):
         self.actions_.fill_toolbar(bar)
         bar.addWidget(self.progress)
         interventions = self.block.interventions
-        self.actions_.fill_menus(
+        go = self.actions_.fill_menus(
             self.menuBar(),
             [dock.toggleViewAction() for dock in docks],
             [interventions.pin, interventions.ban],
         )
-        Navigation(self.actions_.go, self.pages, self.view_state)
+        Navigation(go, self.pages, self.view_state)
         self.statusBar().addWidget(self._hover, 1)
         self.statusBar().addPermanentWidget(self._note)
         self._dock_layout.restore()

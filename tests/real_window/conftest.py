@@ -73,7 +73,7 @@ class Desktop:
         self._xdotool("type", "--delay", "30", text)
 
     def press(self, button: str) -> None:
-        """Click a button of the toolbar."""
+        """Click the visible button with this text."""
         self.mouse(self.ask("button", text=button), 1)
 
     def newest_run(self) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QPoint, QPointF, QTimer
-from PySide6.QtWidgets import QApplication, QLabel, QMessageBox, QToolButton, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMessageBox, QWidget
 
 from lbc.config import load_experiment
 from lbc.runs.events import StepDone
@@ -48,8 +48,13 @@ def _answer(window: MainWindow, losses: list[float], question: dict[str, Any]) -
         case {"ask": "state"}:
             return _state(window, losses)
         case {"ask": "button", "text": text}:
-            buttons = [b for b in window.findChildren(QToolButton) if b.text() == text]
+            buttons = [b for b in window.findChildren(QAbstractButton) if b.text() == text]
             return _centre(next(b for b in buttons if b.isVisible()))
+        case {"ask": "moment", "index": index}:
+            track = window.timeline.track
+            if index >= len(track.moments):
+                return None
+            return _screen(track, QPointF(track.x_of(index), track.height() / 2))
         case {"ask": "editor", "path": path}:
             return _centre(window.experiment_panel.form.editor(path))
         case {"ask": "block", "index": index}:
@@ -77,6 +82,12 @@ def _state(window: MainWindow, losses: list[float]) -> dict[str, Any]:
             [table.text(row, column) for column in range(table.columnCount())]
             for row in range(table.rowCount())
         ],
+        "strip": window.help.strip.isVisible(),
+        "tour": window.help.tour.text if window.help.tour.isVisible() else "",
+        "preview": window.experiment_panel.preview._live.yData.tolist(),
+        "moment": window.view_state.view.moment,
+        "moments": len(window.view_state.view.moments),
+        "view": window.scores.heatmap.view_range,
         "hover": " ".join(label.text() for label in window.statusBar().findChildren(QLabel)),
         "size": [window.width(), window.height()],
     }

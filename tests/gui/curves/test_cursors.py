@@ -86,6 +86,8 @@ def test_titles_say_the_last_values_and_the_crosshair_those_under_the_mouse(
         qtbot.mouseMove(curves.viewport(), QPoint(1, 1))
         qtbot.waitUntil(lambda: titles(curves) == last)
         assert not any(line.isVisible() for line in curves._cursors.across)
+    curves.resize(640, 220)
+    assert titles(curves)["loss"] == "Loss 0.25 0.375"  # no title reaches into the next
 
 
 def test_the_line_at_the_moment_follows_the_slider_and_moves_it(

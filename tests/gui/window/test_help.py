@@ -12,7 +12,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QApplication, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
-from lbc_gui.help.explanations import WORDS, Panel
+from lbc_gui.help.explanations import WORDS, Explanation, Panel
 from lbc_gui.help.shortcuts import ShortcutsDialog
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
@@ -93,15 +93,11 @@ def test_every_panel_explains_its_words(qtbot: QtBot, window: MainWindow) -> Non
     assert set(buttons) == set(get_args(Panel))
     qtbot.mouseClick(buttons["Scores"], LEFT)
 
-    def popup() -> QWidget | None:
-        shown = (at for at in QApplication.topLevelWidgets() if at.isVisible())
-        return next((at for at in shown if at.metaObject().className() == "QWhatsThat"), None)
-
-    qtbot.waitUntil(lambda: popup() is not None, timeout=SECONDS)
-    shown = popup()
-    assert shown is not None
-    qtbot.mouseClick(shown, LEFT)
-    qtbot.waitUntil(lambda: popup() is None, timeout=SECONDS)
+    popup = QApplication.activePopupWidget()
+    assert isinstance(popup, Explanation)
+    assert "<b>lead</b>" in popup.text()
+    qtbot.keyClick(popup, Key.Key_Escape)
+    assert QApplication.activePopupWidget() is None
 
 
 def test_the_explanation_of_a_cell_is_dismissed_for_good(
