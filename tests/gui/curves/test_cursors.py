@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QMouseEvent, QWheelEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QMessageBox
 from pytestqt.qtbot import QtBot
 
 from lbc.runs.events import EpochDone, LayerInfo, StepDone
@@ -143,5 +143,8 @@ def test_the_finished_run_stays_as_a_thin_grey_line(qtbot: QtBot, open_window: O
     qtbot.keyClick(window, Qt.Key.Key_F5)
     qtbot.waitUntil(lambda: len(curves._series["accuracy"]) > 0, timeout=SECONDS)
     window.actions_.reset.trigger()  # what has not finished does not replace it
+    question = QApplication.activeModalWidget()
+    assert isinstance(question, QMessageBox)
+    qtbot.mouseClick(question.defaultButton(), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     assert grey.yData.tolist() == finished

@@ -145,8 +145,8 @@ def test_what_are_no_arguments_is_told(panel: ExperimentPanel, text: str) -> Non
 
 def test_the_layers_say_parameters_and_share_of_the_work(open_window: Open) -> None:
     table = open_window().experiment_panel.layers.table
-    assert [column.title for column in table.columns] == ["layer", "N:M", "params", "FLOPs"]
-    rows = [[table.text(row, at) for at in range(4)] for row in range(3)]
+    assert [column.title for column in table.columns] == ["layer", "N:M", "own", "params", "FLOPs"]
+    rows = [[table.text(row, at) for at in (0, 1, 3, 4)] for row in range(3)]
     assert rows == [
         ["hidden.0", "2:4", "25.1k", "94.9%"],
         ["hidden.1", "2:4", "1.06k", "3.9%"],
