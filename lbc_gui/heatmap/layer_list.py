@@ -236,6 +236,11 @@ class LayerList(QWidget):
         width = int(max(WIDTH, min(needed, WIDEST_SHARE * splitter.width())))
         splitter.setSizes([width, max(1, splitter.width() - width)])
 
+    @property
+    def shown_names(self) -> list[str]:
+        """The layers that the search leaves, in the order shown."""
+        return [entry.info.name for entry in self._rows if not entry.isHidden()]
+
     def _entries(self) -> list[_Entry]:
         """The layers in the order shown."""
         return list(self._rows)

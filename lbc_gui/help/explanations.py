@@ -21,11 +21,11 @@ WORDS: dict[Panel, str] = {
         "after every epoch. <b>Density</b> is the share of the weights that are kept."
     ),
     "Scores": (
-        "A <b>cell</b> is one combination of one block, and its colour is its score; a "
+        "A <b>cell</b> is one combination of one block, coloured by its score or its lead; a "
         "combination is <b>live</b> until it is removed, and a block is <b>decided</b> once a "
         "single one is left, its <b>winner</b>. The <b>lead</b> is how far a score is above the "
-        "next best of its block, and a <b>flip</b> is a change of the best combination. A click "
-        "<b>pins</b> a block, so that the panel <i>Block</i> follows it."
+        "next best of its block, and a <b>flip</b> is a change of the best combination within the "
+        "last whole epoch. A click <b>pins</b> a block, so that the panel <i>Block</i> follows it."
     ),
     "Masks": (
         "A <b>cell</b> is one weight, and the <b>mask</b> says whether it is kept: it is, as long "

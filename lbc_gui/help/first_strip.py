@@ -12,7 +12,7 @@ from lbc_gui.widgets.text import HtmlLabel
 
 TEXT = (
     "Each <b>cell</b> is one combination of a block: which N of M neighbouring weights it keeps. "
-    "Its colour is its <b>score</b>; training removes the lowest until one is left."
+    "Its colour compares its <b>score</b> with the others; training removes the lowest."
 )
 
 

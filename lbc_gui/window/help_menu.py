@@ -34,8 +34,8 @@ STEPS = {
     ),
     "picture": (
         "The scores",
-        "Every cell is one combination of one block, in the colour of its score. Zoom with the "
-        "wheel down to a single block, and back with Backspace.",
+        "Every cell is one combination of one block, and its colour compares its score with the "
+        "others of the block. Zoom with the wheel down to a single block, and back with Backspace.",
     ),
     "block": (
         "A block",

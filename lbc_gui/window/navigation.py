@@ -29,7 +29,7 @@ class Navigation(QObject):
             self._add(name, f"Ctrl+{at + 1}", f"Show the page {name}", partial(self._page, at))
         first = len(menu.actions())
         menu.addSeparator()
-        tip = "Open the {} layer in the order of the network"
+        tip = "Open the {} layer of the list"
         self._add("Previous layer", "Ctrl+PgUp", tip.format("previous"), partial(self._layer, -1))
         self._add("Next layer", "Ctrl+PgDown", tip.format("next"), partial(self._layer, 1))
         menu.addSeparator()
@@ -73,10 +73,9 @@ class Navigation(QObject):
             self._pages.setCurrentIndex(at)
 
     def _layer(self, by: int) -> None:
-        view = self._state.view
-        names = [info.name for info in view.layers]
-        if view.layer in names and 0 <= names.index(view.layer) + by < len(names):
-            self._state.open_layer(names[names.index(view.layer) + by])
+        layer, names = self._state.view.layer, self._pages.scores.list.shown_names
+        if layer in names and 0 <= names.index(layer) + by < len(names):
+            self._state.open_layer(names[names.index(layer) + by])
 
     def _pin_middle(self) -> None:
         page = self._pages.run_page

@@ -142,6 +142,8 @@ def test_the_finished_run_stays_as_a_thin_grey_line(qtbot: QtBot, open_window: O
     assert len(curves._series["accuracy"]) == 0
     qtbot.keyClick(window, Qt.Key.Key_F5)
     qtbot.waitUntil(lambda: len(curves._series["accuracy"]) > 0, timeout=SECONDS)
+    window.actions_.stop.trigger()
+    qtbot.waitUntil(lambda: window.session.state is State.STOPPED, timeout=SECONDS)
     window.actions_.reset.trigger()  # what has not finished does not replace it
     question = QApplication.activeModalWidget()
     assert isinstance(question, QMessageBox)

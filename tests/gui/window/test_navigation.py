@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
@@ -12,7 +14,7 @@ from lbc_gui.heatmap.cells_view import CellsView
 from lbc_gui.heatmap.zoom_history import SETTLED_MILLISECONDS
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS
+from tests.gui.conftest import SECONDS, small_experiment
 
 Key, Modifier = Qt.Key, Qt.KeyboardModifier
 
@@ -65,27 +67,27 @@ def test_blocks_layers_and_pages_by_keyboard(qtbot: QtBot, shown: MainWindow) ->
     ):
         qtbot.keyClick(shown, key, Modifier.ControlModifier)
         assert view.view.layer == layer
+    shown.scores.list.order.setCurrentText("size")
+    qtbot.keyClick(shown, Key.Key_PageDown, Modifier.ControlModifier)
+    assert view.view.layer == shown.scores.list.shown_names[1]
     for key, page in ((Key.Key_2, "Masks"), (Key.Key_4, "Latency"), (Key.Key_1, "Scores")):
         qtbot.keyClick(shown, key, Modifier.ControlModifier)
         assert shown.pages.tabText(shown.pages.currentIndex()) == page
 
 
-def test_moments_by_keyboard(qtbot: QtBot, shown: MainWindow) -> None:
-    view = shown.view_state
-    qtbot.keyClick(shown, Key.Key_F5)
+def test_moments_by_keyboard(qtbot: QtBot, open_window: Callable[..., MainWindow]) -> None:
+    window = open_window(small_experiment(training={"epochs": 500}), start=True)
+    view = window.view_state
     qtbot.waitUntil(lambda: len(view.view.moments) > 3, timeout=SECONDS)
-    qtbot.keyClick(shown, Key.Key_F6)
-    qtbot.waitUntil(lambda: shown.session.state is State.PAUSED, timeout=SECONDS)
-    qtbot.wait(300)  # the last moments arrive
-    last = len(view.view.moments) - 1
-    for key, moment in (
-        (Key.Key_Comma, last - 1),
-        (Key.Key_Comma, last - 2),
-        (Key.Key_Period, last - 1),
-    ):
-        qtbot.keyClick(shown, key)
+    qtbot.keyClick(window, Key.Key_F6)
+    qtbot.waitUntil(lambda: window.session.state is State.PAUSED, timeout=SECONDS)
+    qtbot.keyClick(window, Key.Key_Comma)
+    first = view.view.moment
+    assert first is not None
+    for key, moment in ((Key.Key_Comma, first - 1), (Key.Key_Period, first)):
+        qtbot.keyClick(window, key)
         assert view.view.moment == moment
-    qtbot.keyClick(shown, Key.Key_L, Modifier.ControlModifier)
+    qtbot.keyClick(window, Key.Key_L, Modifier.ControlModifier)
     assert view.view.moment is None
 
 
