@@ -71,13 +71,15 @@ def show_window(
     from PySide6.QtWidgets import QApplication
 
     from lbc_gui.settings import Settings
+    from lbc_gui.theme import set_up
     from lbc_gui.window.interrupts import Interrupts
     from lbc_gui.window.main_window import MainWindow
 
     application = QApplication(sys.argv[:1])
     application.setApplicationName("lbc-explorer")
-    application.setStyle("Fusion")
-    window = MainWindow(experiment, runs, Settings(), start)
+    settings = Settings()
+    set_up(application, settings.theme)
+    window = MainWindow(experiment, runs, settings, start)
     _report_exceptions_in(window)
     interrupts = Interrupts(window.closing, window)
     window.show()

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
 from platformdirs import user_config_path
-from PySide6.QtCore import QByteArray, QSettings
+from PySide6.QtCore import QByteArray, QSettings, QSize
 
 from lbc_gui.theme import Theme
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Increased when docks change so much that a layout saved before does not fit."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the panels are. ``size`` is the window's; ``folded`` names panels."""
+
+    geometry: QByteArray
+    docks: QByteArray
+    size: QSize
+    folded: Sequence[str]
 
 
 class Settings:
@@ -48,19 +60,27 @@ class Settings:
     def introduced(self, introduced: bool) -> None:
         self._store.setValue("help/introduced", introduced)
 
-    def save_layout(self, geometry: QByteArray, docks: QByteArray) -> None:
+    def save_layout(self, layout: Layout) -> None:
         self._store.setValue("layout/version", LAYOUT_VERSION)
-        self._store.setValue("layout/geometry", geometry)
-        self._store.setValue("layout/docks", docks)
+        self._store.setValue("layout/geometry", layout.geometry)
+        self._store.setValue("layout/docks", layout.docks)
+        self._store.setValue("layout/size", layout.size)
+        self._store.setValue("layout/folded", ",".join(layout.folded))
         self._store.sync()
 
-    def layout(self) -> tuple[QByteArray, QByteArray] | None:
-        """Geometry and docks as last saved; None if saved by a version with other docks."""
-        geometry = self._store.value("layout/geometry")
-        docks = self._store.value("layout/docks")
+    def layout(self) -> Layout | None:
+        """The layout as last saved; None if saved by a version with other docks."""
+        geometry, docks, size, folded = (
+            self._store.value(f"layout/{key}") for key in ("geometry", "docks", "size", "folded")
+        )
         fits = self._store.value("layout/version") in (LAYOUT_VERSION, str(LAYOUT_VERSION))
-        if fits and isinstance(geometry, QByteArray) and isinstance(docks, QByteArray):
-            return geometry, docks
+        if (
+            fits
+            and isinstance(geometry, QByteArray)
+            and isinstance(docks, QByteArray)
+            and isinstance(size, QSize)
+        ):
+            return Layout(geometry, docks, size, str(folded or "").split(","))
         return None
 
     def clear_layout(self) -> None:

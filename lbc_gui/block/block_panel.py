@@ -85,8 +85,8 @@ class BlockPanel(QWidget):
         super().__init__()
         self.pins = PinList(state)
         tip = "Keep this pin when another block is clicked"
-        self.keep = tool_button("Keep", tip, state.keep_pin)
-        self.unpin = tool_button("✕", "Remove this pin", state.remove_pin)
+        self.keep = tool_button("Keep", tip, state.keep_pin, "pin")
+        self.unpin = tool_button("Remove pin", "Remove this pin", state.remove_pin, "close")
         self.life = LifeView()
         self.interventions = InterventionButtons()
         self._snapshot: Snapshot | MaskSnapshot | None = None

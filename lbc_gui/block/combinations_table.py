@@ -11,7 +11,7 @@ from lbc.pictures.score_codes import rank
 from lbc.pictures.score_snapshot import BlockState
 from lbc_gui.block.life_plot import combination_colour
 from lbc_gui.captions import ordinal
-from lbc_gui.widgets.table import GREY, Column, TableModel, TableView
+from lbc_gui.widgets.table import Column, TableModel, TableView, faint
 
 ROWS_IN_ORDER = 20
 """Up to this number combinations are in lexicographic order; above it the best come first."""
@@ -53,7 +53,7 @@ class CombinationsTable(TableView[CombinationRow]):
     def __init__(self) -> None:
         model = TableModel(
             COLUMNS,
-            colour=lambda row: None if row.live else GREY,
+            colour=lambda row: None if row.live else faint(),
             bold=lambda row: row.live and row.rank == 1,
             key=lambda row: (row.block.index, row.block.pattern, row.combination),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QToolButton, QWidget
 
@@ -13,6 +13,7 @@ from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import Intervention
+from lbc_gui.icons import icon
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import Label, plain
@@ -39,8 +40,9 @@ class InterventionButtons(QWidget):
         self.scope = combo_box(("block", "layer"), tip)
         self.scope.setAccessibleName("Scope")
         pin, ban = QToolButton(), QToolButton()
-        pin.setDefaultAction(self.pin)
-        ban.setDefaultAction(self.ban)
+        for button, action in ((pin, self.pin), (ban, self.ban)):
+            button.setDefaultAction(action)
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         row((self._what, 1), pin, ban, self.scope, on=self)
         self._show()
 
@@ -99,7 +101,7 @@ class InterventionButtons(QWidget):
 
 
 def _action(parent: QWidget, text: str, shortcut: str, slot: Callable[[], object]) -> QAction:
-    action = QAction(f"{text} combination", parent)
+    action = QAction(icon(text.lower()), f"{text} combination", parent)
     action.setIconText(text)
     action.setShortcut(QKeySequence(shortcut))
     action.triggered.connect(slot)

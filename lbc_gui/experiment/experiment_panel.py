@@ -46,7 +46,7 @@ class ExperimentPanel(QWidget):
         self.facts = Label(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.problem = Label(wordWrap=True)
-        self.problem.setStyleSheet("color: #cc3311;")
+        self.problem.setObjectName("problem")
         self.refused = ""
         """Why the experiment, whose settings are valid, cannot run here."""
         self._prepared: tuple[Experiment, Prepared] | None = None

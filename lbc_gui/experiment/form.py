@@ -31,6 +31,7 @@ class ExperimentForm(QWidget):
         self._document: dict[str, Any] = {}
         self._editors: dict[str, QWidget] = {}
         self._rows: dict[str, tuple[Row, QFormLayout]] = {}
+        self._labels: list[Label] = []
         self._filling = False
         self.pattern_box = QWidget()
         self.pattern_box.setLayout(self._layout(PATTERN_ROWS))
@@ -42,6 +43,9 @@ class ExperimentForm(QWidget):
             group.setLayout(self._layout(rows))
             column.addWidget(group)
         column.addStretch(1)
+        widest = max(label.sizeHint().width() for label in self._labels)
+        for label in self._labels:
+            label.setMinimumWidth(widest)
 
     def show_experiment(self, experiment: Experiment) -> None:
         """Fill the form; ``edited`` is not emitted."""
@@ -93,6 +97,7 @@ class ExperimentForm(QWidget):
             label.setBuddy(editor)
             label.setToolTip(plain(row.description))
             layout.addRow(label, editor)
+            self._labels.append(label)
             self._editors[row.path] = editor
             self._rows[row.path] = (row, layout)
         return layout

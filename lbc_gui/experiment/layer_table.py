@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QItemSelectionModel, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPalette
+from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QAbstractItemView
 
-from lbc_gui.widgets.table import Column, Index, TableModel, TableView
+from lbc_gui.widgets.table import Column, Index, TableModel, TableView, faint
 
 if TYPE_CHECKING:
     from lbc.models.layer_cost import LayerRow
@@ -27,12 +27,6 @@ class EditedLayer:
     @property
     def name(self) -> str:
         return self.layer.plan.name
-
-
-def _faint(row: EditedLayer) -> QColor | None:
-    if row.layer.plan.pattern is not None:
-        return None
-    return QGuiApplication.palette().color(QPalette.ColorRole.PlaceholderText)
 
 
 COLUMNS: tuple[Column[EditedLayer], ...] = (
@@ -71,7 +65,10 @@ class LayerTable(TableView[EditedLayer]):
 
     def __init__(self) -> None:
         model = TableModel(
-            COLUMNS, tip=lambda row: _describe(row.layer), colour=_faint, key=lambda row: row.name
+            COLUMNS,
+            tip=lambda row: _describe(row.layer),
+            colour=lambda row: faint() if row.layer.plan.pattern is None else None,
+            key=lambda row: row.name,
         )
         super().__init__(model, "Layers of the model", stretch=0, row_height=20)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)

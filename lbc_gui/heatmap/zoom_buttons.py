@@ -16,10 +16,11 @@ class ZoomButtons(QWidget):
     def __init__(self, heatmap: HeatmapView) -> None:
         super().__init__()
         self._zooms = heatmap.zooms
-        self._back = tool_button("◀", "Previous view (Backspace)", heatmap.zooms.back)
-        self._forward = tool_button("▶", "Next view", heatmap.zooms.forward)
+        zooms = self._zooms
+        self._back = tool_button("Back", "Previous view (Backspace)", zooms.back, "back")
+        self._forward = tool_button("Forward", "Next view", zooms.forward, "forward")
         tip = "Show the whole layer (Home, or double-click the picture)"
-        row(self._back, self._forward, tool_button("Fit", tip, heatmap.fit), on=self)
+        row(self._back, self._forward, tool_button("Fit", tip, heatmap.fit, "fit"), on=self)
         self._zooms.changed.connect(self._enable)
         self._enable()
 

@@ -13,7 +13,7 @@ from lbc.latency.anchors import find_peak
 from lbc.latency.explanation import explain
 from lbc.latency.measurement import Measurement, Mode, Result
 from lbc.latency.table import detail_lines, speed_up
-from lbc_gui.widgets.table import GREY, Column, Index, TableModel, TableView
+from lbc_gui.widgets.table import Column, Index, TableModel, TableView, faint
 
 SAMPLES = (
     "11008×4096×4096", "88,888.8", "88,888.8", "0.88 (0.88–0.88)", "0.88",
@@ -143,7 +143,7 @@ class CasesModel(TableModel[CaseRow]):
         super().__init__(
             COLUMNS,
             tip=lambda row: "\n".join(detail_lines(row.result)) if row.result else "",
-            colour=lambda row: GREY if row.grey else None,
+            colour=lambda row: faint() if row.grey else None,
             parent=parent,
         )
         self._reasons: dict[int, tuple[Result, str]] = {}

@@ -23,6 +23,7 @@ from lbc_gui.masks.numbers_panel import NumbersPanel
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row, splitter
+from lbc_gui.widgets.panel_title import FoldingPanel
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 SHOWS: dict[Show, str] = {
@@ -187,7 +188,8 @@ class MaskView(QWidget):
         zooms = ZoomButtons(self.heatmap)
         bar = row(self.show_, self.compare.choice, None, zooms, help_button("Masks"))
         pictures = splitter(across, self.heatmap, self.beside, sizes=[1, 1])
-        middle = splitter(Qt.Orientation.Vertical, pictures, self.numbers, sizes=[380, 168])
+        self.below = FoldingPanel("Numbers", self.numbers, 190)
+        middle = splitter(Qt.Orientation.Vertical, pictures, self.below, sizes=[380, 190])
         middle.setStretchFactor(0, 1)
         column(head, bar, self.compare, self.note, (middle, 1), on=page)
         self.splitter = splitter(across, page, sizes=[])

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.runs.history_reader import MomentInfo
 from lbc_gui.help.explanations import help_button
+from lbc_gui.icons import icon
 from lbc_gui.run.view_state import View, ViewState, nearest_moment
 from lbc_gui.theme import plot_colours
 from lbc_gui.widgets.buttons import combo_box, tool_button
@@ -175,7 +176,8 @@ class Timeline(QWidget):
         self._state = state
         self.track = MomentTrack()
         self.track.moved.connect(state.go_to)
-        self.play = tool_button("▶", "Play the run from here; press again to stop")
+        tip = "Play the run from here; press again to stop"
+        self.play = tool_button("Play", tip, icon_name="play")
         self.play.setCheckable(True)
         self.play.toggled.connect(self._play)
         speeds = (f"{speed:g}/s" for speed in SPEEDS)
@@ -233,7 +235,7 @@ class Timeline(QWidget):
 
     @Slot(bool)
     def _play(self, on: bool) -> None:
-        self.play.setText("⏸" if on else "▶")
+        self.play.setIcon(icon("pause" if on else "play"))
         if not on:
             self._timer.stop()
             return

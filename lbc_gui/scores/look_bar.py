@@ -102,19 +102,24 @@ class LookBar(QWidget):
         maps = menu.addMenu("Colour &map")
         for name in ("", *dict.fromkeys(MAPS.values()), *OTHERS):
             text = name.rpartition(":")[2] if name else "Default for the colour"
-            action = self._choice(self._maps, text, name, chosen=not name)
-            if name:
-                action.setIcon(_icon(name))
-            maps.addAction(action)
+            maps.addAction(self._choice(self._maps, text, name, chosen=not name))
+        maps.aboutToShow.connect(self._draw_maps)
         clips = menu.addMenu("&Clip")
         for clip in CLIPS:
             text = f"{clip:g} % at each end" if clip else "Nothing: show the extremes"
             clips.addAction(self._choice(self._clips, text, clip, chosen=clip == USUAL_CLIP))
         menu.addActions([self.log, self.hold])
-        button = tool_button("Levels", "Colour map, clipping, logarithmic or held levels")
+        tip = "Colour map, clipping, logarithmic or held levels"
+        button = tool_button("Levels", tip, icon_name="levels")
         button.setMenu(menu)
         button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         return button
+
+    @Slot()
+    def _draw_maps(self) -> None:
+        for action in self._maps.actions():
+            if action.data():
+                action.setIcon(_icon(action.data()))
 
     def _choice(self, group: QActionGroup, text: str, data: object, chosen: bool) -> QAction:
         action = QAction(text, group, checkable=True, checked=chosen)

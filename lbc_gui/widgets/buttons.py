@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from PySide6.QtCore import QEvent, QObject, Qt, SignalInstance
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QPushButton, QToolButton, QWidget
 
+from lbc_gui.icons import icon
 from lbc_gui.widgets.text import plain
 
 Clicked = Callable[..., object] | SignalInstance | None
@@ -20,8 +21,12 @@ def push_button(text: str, tip: str, clicked: Clicked = None) -> QPushButton:
     return _prepared(QPushButton(), text, tip, clicked)
 
 
-def tool_button(text: str, tip: str, clicked: Clicked = None) -> QToolButton:
-    return _prepared(QToolButton(), text, tip, clicked)
+def tool_button(text: str, tip: str, clicked: Clicked = None, icon_name: str = "") -> QToolButton:
+    """With an icon the text is not shown, but read to those who cannot see it."""
+    button = _prepared(QToolButton(), text, tip, clicked)
+    if icon_name:
+        button.setIcon(icon(icon_name))
+    return button
 
 
 def combo_box(choices: Iterable[str], tip: str) -> QComboBox:

@@ -7,9 +7,10 @@ from types import MappingProxyType
 
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QPushButton, QStyle
+from PySide6.QtWidgets import QFrame, QPushButton
 
-from lbc_gui.theme import plot_colours
+from lbc_gui.icons import icon
+from lbc_gui.theme import Colours, colours
 from lbc_gui.widgets.buttons import Clicked, push_button
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import Label
@@ -29,12 +30,10 @@ class MessageBar(QFrame):
         super().__init__()
         self.setObjectName("message_bar")
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self._dark: bool | None = None
+        self._dressed: Colours | None = None
+        self._sign = Label()
         self._about: object = None
         self._restyle()
-        icon = Label()
-        pixmap = self.style().standardIcon(QStyle.StandardPixmap.SP_MessageBoxWarning).pixmap(18)
-        icon.setPixmap(pixmap)
         self._text = Label(wordWrap=True)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._details = ""
@@ -46,7 +45,8 @@ class MessageBar(QFrame):
         self._dismiss.clicked.connect(self._dismissed)
         self._remedies = row()
         self._offered: list[QPushButton] = []
-        parts = (icon, (self._text, 1), self._remedies, self._accept, self._copy, self._dismiss)
+        sentence = (self._sign, (self._text, 1))
+        parts = (*sentence, self._remedies, self._accept, self._copy, self._dismiss)
         row(*parts, on=self).setContentsMargins(8, 4, 8, 4)
         self.hide()
 
@@ -56,14 +56,14 @@ class MessageBar(QFrame):
             self._restyle()
 
     def _restyle(self) -> None:
-        dark = plot_colours().background.lightness() < 128
-        if dark == self._dark:
+        now = colours()
+        if now is self._dressed:
             return  # setting a style sheet changes the palette again
-        self._dark = dark
-        ground, ink = ("#4b2a20", "#ffe3d8") if dark else ("#fbe4dc", "#3a1208")
+        self._dressed = now
+        self._sign.setPixmap(icon("warning").pixmap(18))
         self.setStyleSheet(
-            f"#message_bar {{ background: {ground}; border: 1px solid #cc3311; "
-            f"border-radius: 4px; }} #message_bar QLabel {{ color: {ink}; }}"
+            f"#message_bar {{ background: {now.error_ground}; border: 1px solid {now.error}; "
+            "border-radius: 4px; }"
         )
 
     @property

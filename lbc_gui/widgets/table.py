@@ -20,13 +20,18 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
+from lbc_gui.theme import colours
 from lbc_gui.widgets.text import plain
 
 Index = QModelIndex | QPersistentModelIndex
 R = TypeVar("R")
 
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-GREY = QColor(128, 128, 128)
+
+
+def faint() -> QColor:
+    """The colour of what takes no part, under the present palette."""
+    return QColor(colours().caption)
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from PySide6.QtGui import QAction, QActionGroup, QIcon, QKeySequence
-from PySide6.QtWidgets import QApplication, QMenu, QMenuBar, QStyle, QToolBar, QWidget
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence
+from PySide6.QtWidgets import QMenu, QMenuBar, QToolBar, QWidget
 
 from lbc.files.resources import resource
+from lbc_gui.icons import icon
 from lbc_gui.run.session import State
 from lbc_gui.widgets.text import plain
 
-Pixmap = QStyle.StandardPixmap
+RARE = ""
+"""Instead of a shortcut: nobody gives the command twice in a session."""
 
 
-def _action(
-    parent: QWidget, text: str, shortcut: str, tip: str, icon: Pixmap | None = None
-) -> QAction:
-    action = QAction(text, parent)
+def _action(parent: QWidget, text: str, shortcut: str, tip: str, icon_name: str) -> QAction:
+    action = QAction(icon(icon_name), text, parent)
     if shortcut:
         action.setShortcut(QKeySequence(shortcut))
-    if icon is not None:
-        action.setIcon(QIcon(QApplication.style().standardIcon(icon)))
     action.setToolTip(plain(f"{tip} ({shortcut})" if shortcut else tip))
     action.setStatusTip(tip)
     return action
@@ -49,47 +47,39 @@ class Actions:
 
     def __init__(self, parent: QWidget) -> None:
         make = partial(_action, parent)
-        self.run = make("Run", "F5", "Start or resume training", Pixmap.SP_MediaPlay)
-        self.pause = make("Pause", "F6", "Pause training", Pixmap.SP_MediaPause)
-        self.step = make(
-            "Step", "F10", "Do one training step, then pause", Pixmap.SP_MediaSkipForward
-        )
-        self.stop = make(
-            "Stop", "Shift+F5", "End the run and keep its results", Pixmap.SP_MediaStop
-        )
-        self.reset = make(
-            "Reset",
-            "Ctrl+R",
-            "Return to the start, with the same seed and weights",
-            Pixmap.SP_BrowserReload,
-        )
-        self.resume = make("R&esume a run…", "Ctrl+Shift+R", "Resume an unfinished run")
-        self.open_run = make("Open a &run…", "Ctrl+Shift+O", "Show a run on disk, moment by moment")
-        self.open = make("&Open experiment…", "Ctrl+O", "Open an experiment file")
+        self.run = make("Run", "F5", "Start or resume training", "play")
+        self.pause = make("Pause", "F6", "Pause training", "pause")
+        self.step = make("Step", "F10", "Do one training step, then pause", "step")
+        self.stop = make("Stop", "Shift+F5", "End the run and keep its results", "stop")
+        tip = "Return to the start, with the same seed and weights"
+        self.reset = make("Reset", "Ctrl+R", tip, "reset")
+        self.resume = make("R&esume a run…", "Ctrl+Shift+R", "Resume an unfinished run", "resume")
+        tip = "Show a run on disk, moment by moment"
+        self.open_run = make("Open a &run…", "Ctrl+Shift+O", tip, "run")
+        self.open = make("&Open experiment…", "Ctrl+O", "Open an experiment file", "open")
         self.examples = _examples(parent)
-        self.inspect = make(
-            "&Inspect a checkpoint…", "Ctrl+I", "Show which N:M a saved model obeys"
-        )
-        self.save = make("&Save experiment as…", "Ctrl+S", "Save the form as a YAML file")
-        self.save_report = make(
-            "Save re&port of the run…",
-            "Ctrl+Shift+S",
-            "Save the run with its pictures as one HTML file",
-        )
-        self.save_picture = make(
-            "Save &picture…", "Ctrl+Alt+P", "Save the view that has the focus as PNG or SVG"
-        )
-        self.copy_picture = make("&Copy picture", "Ctrl+Alt+C", "Copy the view that has the focus")
-        self.save_data = make(
-            "Save &data…", "Ctrl+Alt+D", "Save the numbers behind the view that has the focus"
-        )
-        self.open_runs = make("Show &runs folder", "", "Open the folder of all runs")
-        self.quit = make("&Quit", "Ctrl+Q", "Close the window")
-        self.reset_layout = make("Reset la&yout", "", "Move every panel back to its place")
+        tip = "Show which N:M a saved model obeys"
+        self.inspect = make("&Inspect a checkpoint…", "Ctrl+I", tip, "inspect")
+        tip = "Save the form as a YAML file"
+        self.save = make("&Save experiment as…", "Ctrl+S", tip, "save")
+        tip = "Save the run with its pictures as one HTML file"
+        self.save_report = make("Save re&port of the run…", "Ctrl+Shift+S", tip, "report")
+        tip = "Save the view that has the focus as PNG or SVG"
+        self.save_picture = make("Save &picture…", "Ctrl+Alt+P", tip, "picture")
+        tip = "Copy the view that has the focus"
+        self.copy_picture = make("&Copy picture", "Ctrl+Alt+C", tip, "copy")
+        tip = "Save the numbers behind the view that has the focus"
+        self.save_data = make("Save &data…", "Ctrl+Alt+D", tip, "data")
+        tip = "Open the folder of all runs"
+        self.open_runs = make("Show &runs folder", RARE, tip, "folder")
+        self.quit = make("&Quit", "Ctrl+Q", "Close the window", "quit")
+        tip = "Move every panel back to its place"
+        self.reset_layout = make("Reset la&yout", RARE, tip, "layout")
         self.themes = _themes(parent)
-        self.shortcuts = make("&Keyboard shortcuts", "F1", "List every shortcut")
-        self.tour = make("&Tour", "", "Show the parts of the window, in five steps")
-        self.about = make("&About", "", "About this program")
+        self.shortcuts = make("&Keyboard shortcuts", "F1", "List every shortcut", "keyboard")
+        tip = "Show the parts of the window, in five steps"
+        self.tour = make("&Tour", RARE, tip, "help")
+        self.about = make("&About", RARE, "About this program", "info")
 
     def fill_toolbar(self, bar: QToolBar) -> None:
         bar.addActions([self.run, self.pause, self.step, self.stop, self.reset])

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QObject, QSize, Qt, QTimer, Slot
-from PySide6.QtGui import QAction, QActionGroup
+from PySide6.QtGui import QAction, QActionGroup, QGuiApplication
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-from lbc_gui.settings import Settings
+from lbc_gui.run.view_state import View
+from lbc_gui.settings import Layout, Settings
 from lbc_gui.theme import apply_theme
+from lbc_gui.widgets.panel_title import PanelTitle, give_title
 
 FRAME = QSize(4, 36)
 """The frame that a window manager may add; window and frame should fit the screen."""
+
+NARROW = 1100
+"""Pixels of a window below which the block shares a column with the experiment."""
 
 EXPERIMENT_WIDTH, BLOCK_WIDTH, LOG_HEIGHT = 300, 262, 96
 
@@ -22,8 +27,11 @@ class DockLayout(QObject):
         super().__init__(window)
         self._window, self._settings, self._themes = window, settings, themes
         self.docks: list[QDockWidget] = []
+        self.folding: dict[str, PanelTitle] = {}
+        self._about_run, self._wanted = True, False
 
-    def place(self, experiment: QWidget, block: QWidget, log: QWidget) -> None:
+    def place(self, experiment: QWidget, block: QWidget, log: QWidget, curves: PanelTitle) -> None:
+        """Put the panels around the pages; ``curves`` is the title of what folds within one."""
         area, window = Qt.DockWidgetArea, self._window
         for title, widget, where in (
             ("Experiment", experiment, area.LeftDockWidgetArea),
@@ -32,7 +40,7 @@ class DockLayout(QObject):
         ):
             dock = QDockWidget(title, window)
             dock.setObjectName(title.lower())
-            dock.setWidget(widget)
+            title_bar = give_title(dock, widget, folds=widget is log)
             window.addDockWidget(where, dock)
             self.docks.append(dock)
         window.setCorner(Qt.Corner.BottomLeftCorner, area.LeftDockWidgetArea)
@@ -40,6 +48,10 @@ class DockLayout(QObject):
         sizes = [EXPERIMENT_WIDTH, BLOCK_WIDTH]
         window.resizeDocks(self.docks[:2], sizes, Qt.Orientation.Horizontal)
         window.resizeDocks(self.docks[2:], [LOG_HEIGHT], Qt.Orientation.Vertical)
+        self._block = self.docks[1]
+        self._block.hide()
+        self.folding = {"log": title_bar, "curves": curves}
+        title_bar.fold(True)
 
     def restore(self) -> None:
         """Restore the layout of the last session; call it when the window is complete."""
@@ -49,24 +61,74 @@ class DockLayout(QObject):
         for action in self._themes.actions():
             action.setChecked(action.data() == theme)
         self._themes.triggered.connect(self._theme_chosen)
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._scheme_changed)
         layout = self._settings.layout()
         if layout is None:
             room = self._window.screen().availableSize() - FRAME
             self._window.resize(self._window.sizeHint().boundedTo(room))
         else:
-            self._window.restoreGeometry(layout[0])
-            self._window.restoreState(layout[1])
+            self._window.restoreGeometry(layout.geometry)
+            self._window.restoreState(layout.docks)
+            self._fit(layout.size)
+            for name, title in self.folding.items():
+                title.fold(name in layout.folded)
+        self._block.hide()  # whatever was on screen last: nothing is pinned yet
+
+    def _fit(self, saved: QSize) -> None:
+        """Make the panels smaller where the window was larger when their sizes were saved."""
+        now = self._window.size()
+        for dock in self.docks:
+            if now.width() < saved.width():
+                width = dock.width() * now.width() // saved.width()
+                self._window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
+            if now.height() < saved.height():
+                height = dock.height() * now.height() // saved.height()
+                self._window.resizeDocks([dock], [height], Qt.Orientation.Vertical)
 
     def save(self) -> None:
-        self._settings.save_layout(self._window.saveGeometry(), self._window.saveState())
+        window = self._window
+        folded = [name for name, title in self.folding.items() if title.folded]
+        self._settings.save_layout(
+            Layout(window.saveGeometry(), window.saveState(), window.size(), folded)
+        )
+
+    @Slot(object, object)
+    def view_changed(self, before: View, view: View) -> None:
+        """Show the block from the first pin to the last."""
+        if bool(view.pins.all) is not bool(before.pins.all):
+            self._show_block(bool(view.pins.all))
+
+    def show_page(self, about_run: bool) -> None:
+        """The block is that of the run; other pages have no use for it."""
+        if about_run is not self._about_run:
+            self._about_run = about_run
+            if not about_run:
+                self._wanted = not self._block.isHidden()
+            self._block.setVisible(about_run and self._wanted)
+
+    def _show_block(self, wanted: bool) -> None:
+        self._wanted = wanted
+        if wanted and self._window.width() < NARROW and not self._block.isFloating():
+            self._window.tabifyDockWidget(self.docks[0], self._block)
+        self._block.setVisible(wanted and self._about_run)
+        if self._block.isVisible():
+            self._block.raise_()
 
     @Slot()
     def reset(self) -> None:
         self._settings.clear_layout()
-        window = self._window
+        window, block_shown = self._window, not self._block.isHidden()
         window.setUpdatesEnabled(False)  # paint once, when every panel has its final size
         window.restoreState(self._original)
+        self._block.setVisible(block_shown)
+        for name, title in self.folding.items():
+            title.fold(name == "log")
         QTimer.singleShot(0, window, lambda: window.setUpdatesEnabled(True))
+
+    @Slot()
+    def _scheme_changed(self) -> None:
+        if self._settings.theme == "system":
+            apply_theme("system")
 
     @Slot(QAction)
     def _theme_chosen(self, action: QAction) -> None:

@@ -241,9 +241,8 @@ class MainWindow(QMainWindow):
 
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
-        # The block and the time are those of the run; other pages have no use for them.
         page = self.pages.run_page
-        self._block_dock.setVisible(page is not None)
+        self._dock_layout.show_page(about_run=page is not None)
         self.timeline.setVisible(page is not None)
         if page is not None:
             self.scores.list.move_to(page.splitter)
@@ -311,6 +310,7 @@ class MainWindow(QMainWindow):
             (self.scores.list.in_view_changed, session.show_thumbnails_of),
             (self.block.interventions.requested, session.intervene),
             (self.view_state.changed, self._view_changed),
+            (self.view_state.changed, self._dock_layout.view_changed),
             (self.pages.currentChanged, self._page_changed),
             (panel.edited, self._edited),
             (panel.settled, self._enable_actions),
@@ -328,9 +328,10 @@ class MainWindow(QMainWindow):
         parts = (self.message, self.help.strip, (self.pages, 1), self.timeline)
         column(*parts, on=central).setContentsMargins(4, 4, 4, 0)
         self.setCentralWidget(central)
-        self._dock_layout.place(self.experiment_panel, self.block, self.log)
+        self._dock_layout.place(
+            self.experiment_panel, self.block, self.log, self.pages.folding[0].title
+        )
         docks = self._dock_layout.docks
-        self._block_dock = docks[1]
         bar = self.addToolBar("Run")
         bar.setObjectName("run_bar")
         bar.setMovable(False)

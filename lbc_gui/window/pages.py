@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc.config import Experiment
@@ -14,11 +15,19 @@ from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.widgets.layouts import splitter
+from lbc_gui.widgets.panel_title import FoldingPanel
 
 if TYPE_CHECKING:  # at run time they are imported behind the first paint
     from lbc_gui.inspector.inspector_page import InspectorPage
     from lbc_gui.latency.latency_page import LatencyPage
     from lbc_gui.masks.mask_view import MaskView
+
+LOWEST_PICTURE = 200
+"""Pixels of height that a picture always has."""
+
+CURVES_HEIGHT = 160
+LOW = 720
+"""Pixels of height below which the curves are folded."""
 
 OTHERS = ("Masks", "Inspect", "Latency")
 
@@ -33,11 +42,23 @@ class Pages(QTabWidget):
     def __init__(self, scores: ScoreView, curves: CurvesPanel) -> None:
         super().__init__()
         self.scores = scores
-        first = splitter(Qt.Orientation.Vertical, scores, curves, sizes=[420, 160])
+        scores.heatmap.setMinimumHeight(LOWEST_PICTURE)
+        self.folding = [FoldingPanel("Curves", curves, CURVES_HEIGHT)]
+        self._low = False
+        first = splitter(Qt.Orientation.Vertical, scores, *self.folding, sizes=[420, CURVES_HEIGHT])
         first.setStretchFactor(0, 1)
         self.addTab(first, "Scores")
         for name in OTHERS:
             self.setTabEnabled(self.addTab(QWidget(), name), False)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fold what is below the pictures where it would leave too little for the picture."""
+        super().resizeEvent(event)
+        low = self.height() < LOW
+        if low is not self._low:
+            self._low = low
+            for panel in self.folding:
+                panel.title.fold(low)
 
     def complete(
         self,
@@ -54,6 +75,9 @@ class Pages(QTabWidget):
 
         self.masks, self.inspector = MaskView(state, runs), InspectorPage()
         self.latency = LatencyPage(experiment, run_folder, approves)
+        self.masks.heatmap.setMinimumHeight(LOWEST_PICTURE)
+        self.folding.append(self.masks.below)
+        self.masks.below.title.fold(self._low)
         pages = (self.masks, self.inspector, self.latency)
         for index, (name, page) in enumerate(zip(OTHERS, pages, strict=True), start=1):
             self.removeTab(index)

@@ -16,13 +16,14 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMessageBox
 from lbc.config import load_experiment
 from lbc.runs.events import StepDone
 from lbc_gui.settings import Settings
+from lbc_gui.theme import set_up
 from lbc_gui.window.main_window import MainWindow
 
 
 def main(folder: Path, asked: Connection) -> None:
     """Open the window; the process ends with it, with the application's exit status."""
     application = QApplication(["lbc-gui"])
-    application.setStyle("Fusion")
+    set_up(application, "light")
     experiment = load_experiment(folder / "experiment.yaml")
     window = MainWindow(experiment, folder / "runs", Settings(folder / "window.ini"))
     losses: list[float] = []

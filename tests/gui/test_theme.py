@@ -1,0 +1,115 @@
+"""Contrast of both palettes, and icons that follow a live change."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QAction, QColor
+from PySide6.QtWidgets import QMenu, QToolButton
+from pytestqt.qtbot import QtBot
+
+from lbc.files.resources import resource
+from lbc_gui.icons import icon
+from lbc_gui.theme import DARK, LIGHT, Colours, apply_theme
+from lbc_gui.window.actions import RARE
+from lbc_gui.window.main_window import MainWindow
+
+BOTH = pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, as WCAG 2.2 defines it."""
+    of = QColor(colour)
+    channels = (of.redF(), of.greenF(), of.blueF())
+    r, g, b = (c / 12.92 if c <= 0.04045 else math.pow((c + 0.055) / 1.055, 2.4) for c in channels)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@BOTH
+def test_every_text_is_readable_on_every_surface(colours: Colours) -> None:
+    surfaces = [colours.window, colours.base, colours.raised]
+    for ink in (colours.text, colours.caption, colours.link, colours.error):
+        assert min(contrast(ink, surface) for surface in surfaces) >= 4.5, ink
+    for surface in (colours.selection, colours.hover, colours.error_ground):
+        assert contrast(colours.text, surface) >= 4.5
+    assert contrast(colours.on_accent, colours.accent) >= 4.5
+
+
+@BOTH
+def test_lines_are_visible_on_the_ground_of_plots(colours: Colours) -> None:
+    for line in (colours.blue, colours.orange, colours.green, colours.red, colours.error):
+        assert contrast(line, colours.base) >= 3
+    assert contrast(colours.accent, colours.window) >= 3
+
+
+def ink_of(button: QToolButton) -> int:
+    """The brightness of the pixel that differs most from the button's corner."""
+    image = button.grab().toImage()
+    ground = image.pixelColor(1, 1).lightness()
+    pixels = [
+        image.pixelColor(x, y).lightness()
+        for x in range(3, image.width() - 3)
+        for y in range(3, image.height() - 3)
+    ]
+    return max(pixels, key=lambda light: abs(light - ground))
+
+
+def test_icons_follow_a_live_change(qtbot: QtBot) -> None:
+    button = QToolButton()
+    qtbot.addWidget(button)
+    button.setIcon(icon("play"))
+    button.setIconSize(QSize(32, 32))
+    apply_theme("light")
+    assert ink_of(button) < 80
+    apply_theme("dark")
+    assert ink_of(button) > 170
+    apply_theme("light")
+    assert ink_of(button) < 80
+
+
+def test_the_icons_are_one_set() -> None:
+    files = sorted(resource("icons").glob("*.svg"))
+    assert len(files) > 20
+    for file in files:
+        drawing = file.read_text()
+        assert 'viewBox="0 0 16 16" fill="none" stroke="#808080" stroke-width="1.5"' in drawing
+    package = Path(__file__).parents[2] / "lbc_gui"
+    sources = "".join(source.read_text() for source in package.rglob("*.py"))
+    assert not re.findall(r"StandardPixmap|standardIcon", sources)
+    assert not re.findall(r'button\("[▶◀⏸✕]', sources)
+
+
+def commands(menu: QMenu) -> list[QAction]:
+    """Every action of a menu and of the menus in it."""
+    found = []
+    for action in menu.actions():
+        inner = action.menu()
+        if isinstance(inner, QMenu):
+            found += commands(inner)
+        elif not action.isSeparator():
+            found.append(action)
+    return found
+
+
+def test_every_command_has_an_icon_a_tooltip_and_a_shortcut(window: MainWindow) -> None:
+    menus = [action.menu() for action in window.menuBar().actions()]
+    found = [action for menu in menus if isinstance(menu, QMenu) for action in commands(menu)]
+    assert len(found) > 25
+    named = vars(window.actions_)
+    rare = {named[name] for name in ("open_runs", "reset_layout", "about")}
+    examples = window.actions_.examples.actions()
+    for action in found:
+        is_choice = action.isCheckable() or action in examples
+        assert action.icon().isNull() is is_choice, action.text()
+        assert action.toolTip(), action.text()
+        assert is_choice or bool(action.shortcut().toString()) is (action not in rare)
+    assert not RARE

@@ -1,0 +1,145 @@
+"""Which panels are shown, how large the picture is, and what is remembered of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QApplication, QDockWidget, QToolButton
+from pytestqt.qtbot import QtBot
+
+from lbc_gui.settings import Settings
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, close_window, settled_centre
+
+Open = Callable[..., MainWindow]
+
+
+def dock(window: MainWindow, name: str) -> QDockWidget:
+    found = window.findChild(QDockWidget, name)
+    assert isinstance(found, QDockWidget)
+    return found
+
+
+def click_block(qtbot: QtBot, window: MainWindow, block: int = 5) -> None:
+    heatmap = window.scores.heatmap
+    qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
+    where = settled_centre(qtbot, heatmap, block)
+    qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    qtbot.waitUntil(lambda: window.block.data_to_save() is not None, timeout=SECONDS)
+
+
+def click(qtbot: QtBot, window: MainWindow, text: str) -> None:
+    [button] = [b for b in window.findChildren(QToolButton) if b.text() == text and b.isVisible()]
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def choose_page(qtbot: QtBot, window: MainWindow, index: int) -> None:
+    bar = window.pages.tabBar()
+    qtbot.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.tabRect(index).center())
+    assert window.pages.currentIndex() == index
+
+
+def share(window: MainWindow) -> float:
+    """The share of the window that the picture has."""
+    picture, whole = window.scores.heatmap.size(), window.size()
+    return float(picture.width() * picture.height() / (whole.width() * whole.height()))
+
+
+def test_the_block_has_room_from_the_first_pin_to_the_last(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    block = dock(window, "block")
+    assert block.isHidden()
+    assert share(window) >= 0.35
+    click_block(qtbot, window)
+    assert block.isVisible()
+    click(qtbot, window, "Remove pin")
+    assert block.isHidden()
+
+
+@pytest.mark.parametrize("page", [2, 3], ids=["Inspect", "Latency"])
+def test_the_block_is_there_after_quitting_on_a_page_without_it(
+    qtbot: QtBot, open_window: Open, page: int
+) -> None:
+    first = open_window()
+    click_block(qtbot, first)
+    choose_page(qtbot, first, page)
+    assert dock(first, "block").isHidden()
+    choose_page(qtbot, first, 1)
+    assert dock(first, "block").isVisible()
+    choose_page(qtbot, first, page)
+    close_window(qtbot, first)
+    second = open_window()
+    click_block(qtbot, second)
+    assert dock(second, "block").isVisible()
+
+
+def test_a_closed_block_stays_closed_on_other_pages_until_the_next_pin(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    click_block(qtbot, window)
+    click(qtbot, window, "Close Block")
+    for page in (2, 0, 1, 0):
+        choose_page(qtbot, window, page)
+        assert dock(window, "block").isHidden()
+    window.view_state.remove_pin()
+    click_block(qtbot, window, 7)
+    assert dock(window, "block").isVisible()
+
+
+def test_curves_and_log_fold_and_are_remembered(
+    qtbot: QtBot, open_window: Open, settings: Settings
+) -> None:
+    first = open_window()
+    assert first.curves.isHidden() and first.log.isHidden()  # 800 pixels are few
+    click(qtbot, first, "Unfold Curves")
+    click(qtbot, first, "Unfold Log")
+    assert first.curves.isVisible() and first.log.isVisible()
+    qtbot.waitUntil(lambda: first.curves.height() >= 100 and first.log.height() >= 40)
+    click(qtbot, first, "Fold Log")
+    click(qtbot, first, "Fold Curves")
+    qtbot.waitUntil(lambda: share(first) >= 0.35)
+    click(qtbot, first, "Unfold Log")
+    close_window(qtbot, first)
+    second = open_window()
+    assert second.log.isVisible() and second.curves.isHidden()
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(960, 1050), (853, 520), (1280, 700)], ids=["half", "150 %", "720p"]
+)
+def test_small_windows_leave_room_for_the_picture(
+    qtbot: QtBot, window: MainWindow, width: int, height: int
+) -> None:
+    window.resize(width, height)
+    qtbot.waitUntil(lambda: window.size() == QSize(width, height))
+    picture = window.scores.heatmap
+    qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 300)
+    click_block(qtbot, window)
+    assert dock(window, "block").isVisible()
+    assert window.size() == QSize(width, height)
+    assert picture.height() >= 200 and picture.width() >= 300
+
+
+def test_the_layout_of_a_large_screen_fits_a_small_one(
+    qtbot: QtBot, open_window: Open, settings: Settings
+) -> None:
+    first = open_window()
+    first.resize(1920, 1050)
+    left, log = dock(first, "experiment"), dock(first, "log")
+    click(qtbot, first, "Unfold Log")
+    first.resizeDocks([left], [700], Qt.Orientation.Horizontal)
+    first.resizeDocks([log], [400], Qt.Orientation.Vertical)
+    qtbot.waitUntil(lambda: left.width() == 700 and log.height() == 400)
+    close_window(qtbot, first)
+    second = open_window()  # 1280 × 800
+    qtbot.waitUntil(lambda: second.width() == 1280 and dock(second, "experiment").width() < 480)
+    picture = second.scores.heatmap
+    qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 500)
+
+
+def test_no_panel_is_ever_a_window_of_its_own(qtbot: QtBot, window: MainWindow) -> None:
+    """The window stays the active one while its pages are completed."""
+    assert QApplication.activeWindow() is window
