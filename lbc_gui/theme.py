@@ -16,7 +16,8 @@ The rules, for every page and panel:
   frames.
 - **Icons** are in ``resources/icons``: a 16-pixel grid, lines of 1.5 with round ends, no filled
   shapes, drawn in the colour of the text (``lbc_gui.icons``). Commands have one; choices in a menu
-  (theme, panels, levels, examples) have a check mark or none.
+  (theme, panels, levels, examples) have a check mark or none, movements (menu *Go*)
+  none.
 - **Plots** take ``plot_colours`` and ``style_plot``, and again after a change of the palette.
 """
 
@@ -217,8 +218,9 @@ QLineEdit, QAbstractSpinBox, QComboBox { background: $base; border: 1px solid $b
 QLineEdit:focus, QAbstractSpinBox:focus, QComboBox:focus { border-color: $accent; }
 QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled { color: $disabled; }
 QAbstractSpinBox { padding: 0 5px 0 7px; }
-QComboBox QLineEdit, QAbstractSpinBox QLineEdit { border: 0; padding: 0; background: transparent; }
-QComboBox { min-width: 48px; }
+QComboBox QLineEdit, QAbstractSpinBox QLineEdit { border: 0; padding: 0; min-width: 0;
+    background: transparent; }
+QComboBox, QAbstractSpinBox, QLineEdit { min-width: 40px; }
 QComboBox::drop-down { border: 0; width: 18px; }
 QComboBox::down-arrow { image: url("$icons/down.svg"); width: 10px; height: 10px; }
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { border: 0; width: 16px; }
