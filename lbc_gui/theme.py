@@ -197,7 +197,7 @@ QToolBar { border: 0; border-bottom: 1px solid $border; padding: ${tight}px; spa
     qproperty-iconSize: 16px; }
 QStatusBar { border-top: 1px solid $border; }
 QStatusBar::item { border: 0; }
-QToolButton { border: 1px solid transparent; border-radius: 4px; padding: 2px 5px; }
+QToolButton { border: 1px solid transparent; border-radius: 4px; padding: 2px 4px; }
 QToolButton:hover { background: $hover; }
 QToolButton:pressed, QToolButton:checked { background: $selection; }
 QToolButton:focus { border-color: $accent; }

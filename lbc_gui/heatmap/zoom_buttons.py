@@ -20,7 +20,9 @@ class ZoomButtons(QWidget):
         self._back = tool_button("Back", "Previous view (Backspace)", zooms.back, "back")
         self._forward = tool_button("Forward", "Next view", zooms.forward, "forward")
         tip = "Show the whole layer (Home, or double-click the picture)"
-        row(self._back, self._forward, tool_button("Fit", tip, heatmap.fit, "fit"), on=self)
+        row(
+            self._back, self._forward, tool_button("Fit", tip, heatmap.fit, "fit"), on=self
+        ).setSpacing(0)
         self._zooms.changed.connect(self._enable)
         self._enable()
 

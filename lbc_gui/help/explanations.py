@@ -97,7 +97,7 @@ class Explanation(HtmlLabel):
 
 def help_button(panel: Panel) -> QToolButton:
     """The "?" of a panel."""
-    button = tool_button("?", f"What the words in {panel} mean")
+    button = tool_button("?", f"What the words in {panel} mean", icon_name="help")
     button.setAccessibleName(f"Help on {panel}")
     button.setAutoRaise(True)
     button.clicked.connect(lambda: Explanation(panel, button).show())
