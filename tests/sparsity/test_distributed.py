@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,3 +89,27 @@ def test_every_rank_ends_with_the_same_masks(tmp_path: Path, wrap: str) -> None:
         for key in ("0.weight", "2.weight"):
             assert ((first[key] != 0).reshape(-1, 4).sum(1) == 2).all()
         assert len({tuple(row) for row in (first["2.weight"] != 0).tolist()}) > 1
+
+
+@pytest.mark.usefixtures("alone")
+def test_evaluation_leaves_frozen_scores_frozen_and_wrapped_models_can_be_copied() -> None:
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4")
+    wrapped = DistributedDataParallel(model)
+    sparsifier.remove(1)
+    with torch.no_grad():
+        expected = wrapped(images())
+    assert not any(scores.requires_grad for scores in sparsifier.score_parameters())
+    assert torch.equal(copy.deepcopy(model)(images()), expected)
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_divided_model_is_made_plain_by_its_dense_state_dict() -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    sparsifier = sparsify(perceptron(), "2:4")
+    fully_shard(sparsifier.model, mesh=init_device_mesh("cpu", (1,)))
+    with pytest.raises(ValueError, match=r"fully_shard and cannot .* save dense_state_dict\(\)"):
+        sparsifier.finalize()
+    assert set(sparsifier.dense_state_dict()) == set(perceptron().state_dict())

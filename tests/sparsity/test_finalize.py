@@ -120,3 +120,6 @@ def test_the_table_names_the_model_itself_and_gives_each_density() -> None:
     assert str(sparsifier).splitlines()[2] == "(model)  2:4  1 of 6  50.0%"
     skipping = sparsify(perceptron(), "2:4", skip="0")
     assert str(skipping).splitlines()[-2].split() == ["0", "dense", "skipped", "on", "request"]
+    model.inner = torch.nn.Linear(8, 8)
+    skipping = sparsify(sparsifier.finalize(), "2:4", overrides={"": "dense", "inner": "2:4"})
+    assert str(skipping).splitlines()[-1].split()[:2] == ["(model)", "dense"]

@@ -283,3 +283,17 @@ def test_all_names_of_a_shared_weight_are_given() -> None:
     reasons = {plan.name: plan.reason for plan in plan_layers(Shared(), "2:4")}
     assert reasons["one"] == "its weight is shared with two, three"
     assert reasons["twin"] == "its weight is shared with twin.again"
+
+
+def test_a_resumed_run_has_the_sparse_layers_that_it_was_started_with() -> None:
+    model = nn.Sequential(
+        nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 6), nn.Linear(6, 8), nn.Linear(8, 4)
+    )
+    dense = "dense since the run was started"
+    found = plan_layers(model, PATTERN, overrides={"3": "1:4"}, sparse={"0", "2", "4"})
+    assert {plan.name: plan.reason for plan in found if not plan.pattern} == {
+        "1": dense,
+        "3": "input width 6 is not a multiple of 4",
+    }
+    with pytest.raises(ValueError, match="'3' is impossible: input width 6"):
+        plan_layers(model, PATTERN, overrides={"3": "1:4"}, sparse={"0", "2", "3", "4"})

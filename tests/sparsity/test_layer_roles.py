@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 from torch import nn
 
 from lbc.sparsity.layer_plan import plan_layers
+from lbc.sparsity.layer_roles import Roles
 
 BY_NAME, BY_ORDER = "the classifier, by its name", "the classifier, by order of registration"
 
@@ -53,6 +55,11 @@ NAMED: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: Parts(body=body(), heads=nn.ModuleDict({"a": linear()}), x=linear()),
         ["heads.a"],
     ),
+    "lists in lists": (
+        lambda: Parts(heads=nn.ModuleDict({"a": nn.ModuleList([linear(), linear()])}), x=body()),
+        ["heads.a.0", "heads.a.1"],
+    ),
+    "a longer name": (lambda: Parts(fc=linear(), fc2=linear(), body=body()), ["fc"]),
     "sequential": (
         lambda: Parts(features=body(), classifier=nn.Sequential(linear(), linear())),
         ["classifier.1"],
@@ -128,3 +135,19 @@ def test_a_convolution_of_two_channels_can_be_depthwise_and_one_of_a_single_chan
     reasons = {plan.name: plan.reason for plan in plan_layers(model, "2:4")}
     assert reasons["1"] == "depthwise convolution"
     assert reasons["3"] == "input width 1 is not a multiple of 4"
+
+
+def test_a_module_with_weights_of_its_own_is_no_wrapper() -> None:
+    model = Parts(inner=Parts(head=linear(), body=body()))
+    assert heads(model) == {"inner.head": BY_NAME}
+    model.scale = nn.Parameter(torch.ones(8))
+    assert heads(model) == {"inner.body.1": BY_ORDER}
+
+
+def test_what_a_run_shows_is_no_reason_to_use_an_embedding() -> None:
+    model = Parts(words=nn.Embedding(8, 8), stem=nn.Conv2d(4, 8, 3), body=body())
+    plans = plan_layers(model, "2:4", example_inputs=Roles(frozenset({"stem"}), frozenset()))
+    assert {plan.name: plan.reason for plan in plans if plan.reason} == {
+        "words": "an embedding",
+        "stem": "the first convolution",
+    }

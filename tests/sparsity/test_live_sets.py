@@ -218,8 +218,9 @@ def test_restricting_takes_from_one_block_or_from_all(make: Form, count: int) ->
 
 
 @forms
-def test_live_sets_move_with_their_layer(make: Form) -> None:
-    sets, live = make(6)
+@counts
+def test_live_sets_move_with_their_layer(make: Form, count: int) -> None:
+    sets, live = make(count)
     assert torch.equal(sets.map(torch.clone).live(), live)
     moved = sets.map(lambda tensor: tensor.to("meta"))
     assert moved.device.type == moved.stored.device.type == moved.live().device.type == "meta"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc.training.trainer import Trainer
+from tests.sparsity.networks import weight_of
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(8, 6),
@@ -166,8 +168,10 @@ def test_every_method_trains_records_and_finishes(method: str, tmp_path: Path) -
 
 
 def test_an_unknown_method_is_told_with_the_choices() -> None:
-    with pytest.raises(ValueError, match="did you mean sr-ste"):
-        sparsify(nn.Linear(8, 8), "2:4", "srste")
+    for wrong, meant in (("srste", "sr-ste"), ("SR_", "sr-ste"), ("AS", "asp")):
+        said = f"The method '{wrong}' is not known: did you mean {meant}?"
+        with pytest.raises(ValueError, match=re.escape(said)):
+            sparsify(nn.ReLU(), "2:4", wrong)  # before the model is looked at
     with pytest.raises(ExperimentError, match=r"method.*choose asp, dense, lbc, sr-ste"):
         parse_experiment({"method": "magic"})
 
@@ -258,3 +262,14 @@ def test_sr_ste_chooses_by_the_weights_that_the_optimiser_trains_after_a_move() 
     sparsifier.sync_live_sets()
     kept = torch.tensor([True, True, False, False]).repeat(2).expand(8, -1)
     assert torch.equal(sparsifier.mask("0"), kept)
+
+
+def test_sr_ste_ends_with_the_largest_of_the_last_weights() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+    sparsifier = sparsify(model, "2:4", method="sr-ste")
+    model(torch.ones(1, 8))
+    with torch.no_grad():  # as the last step of an optimiser does
+        sparsifier.dense_weight("0").copy_(torch.arange(1.0, 65.0).reshape(8, 8).flip(1))
+    sparsifier.finalize()
+    kept = torch.tensor([True, True, False, False]).repeat(2).expand(8, -1)
+    assert torch.equal(weight_of(model, "0") != 0, kept)

@@ -215,3 +215,31 @@ def test_a_ban_clears_what_the_optimizer_keeps_of_the_combination() -> None:
     momentum = optimizer.state[layer.score_parameter()]["momentum_buffer"]
     assert momentum[5, 3] == 0 and momentum[5, 2] != 0 and momentum[4, 3] != 0
     assert sparsifier.optimizer is optimizer
+
+
+def test_one_block_can_be_untrained_and_one_row_alone_does_not_make_a_layer_so() -> None:
+    with pytest.warns(UserWarning, match="No score of layer '' has ever been updated"):
+        sparsify(torch.nn.Linear(4, 1), "2:4").remove(3)
+    sparsifier = sparsify(torch.nn.Linear(4, 2), "2:4")
+    with torch.no_grad():
+        sparsifier.layers[""].score_parameter()[1, 2] += 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sparsifier.remove(3)
+
+
+def test_an_optimizer_may_be_wrapped_as_accelerate_does() -> None:
+    class Wrapped(torch.optim.Optimizer):
+        def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+            self.optimizer = optimizer
+            self.param_groups, self.state = optimizer.param_groups, optimizer.state
+
+    model = perceptron()
+    sparsifier = sparsify(model, "2:4", scores="per_weight")
+    optimizer = sgd(model)
+    train(model, optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sparsifier.remove(3, Wrapped(optimizer))
+    with pytest.warns(UserWarning, match="under SGD only; under Adam they"):
+        sparsifier.remove(2, Wrapped(torch.optim.Adam(model.parameters())))

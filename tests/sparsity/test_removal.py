@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -34,10 +35,13 @@ def test_removal_keeps_the_best_and_the_mask_is_their_union(form: Form) -> None:
 @both_forms
 def test_removing_again_changes_nothing_and_more_never_come_back(form: Form) -> None:
     model, sparsifier, optimizer = half_way(form)
-    before = copy.deepcopy(model.state_dict())
+    steps(model, optimizer, 1)
+    scores = sparsifier.layers["3"].score_parameter().requires_grad_(False)
+    before, momentum = copy.deepcopy((model.state_dict(), optimizer.state[scores]))
     for live in (3, 4, 6, 100):
         sparsifier.remove(live, optimizer)
         assert_same(model.state_dict(), before)
+        assert_same(optimizer.state[scores], momentum)
 
 
 @both_forms
@@ -133,3 +137,10 @@ def test_scores_of_a_decided_layer_may_be_anything() -> None:
         sparsifier.layers["3"].score_parameter().fill_(torch.nan)
     sparsifier.remove(2)
     assert sparsifier.layers["5"].live_count == 2
+
+
+def test_what_removes_nothing_warns_of_nothing() -> None:
+    sparsifier = sparsify(net(), "2:4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sparsifier.remove(6)

@@ -45,6 +45,23 @@ def call(layer: nn.Module, weight: Tensor, data: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_a_sparse_layer_can_change_its_type(form: Form) -> None:
+    layer = nn.Linear(16, 5)
+    scores = sparsify(layer, "2:4", scores=form).layers[""].score_parameter()
+    layer.double()(torch.ones(2, 16, dtype=torch.float64)).sum().backward()
+    assert scores.grad is not None and scores.grad.dtype == torch.float64
+    assert bool(scores.grad.any())
+
+
+def test_a_mask_has_the_order_in_memory_that_its_weight_is_given() -> None:
+    layer = nn.Conv2d(8, 4, 3)
+    sparsifier = sparsify(layer, "2:4")
+    layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert sparsifier.layers[""].mask.stride() == sparsifier.dense_weight("").stride()
+    assert sparsifier.layers[""].mask.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("live", [6, 3, 2])
 def test_gradients_are_those_of_an_explicit_dense_mask(name: str, form: Form, live: int) -> None:

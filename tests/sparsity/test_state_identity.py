@@ -176,3 +176,7 @@ def test_copies_and_transposed_layers_refuse_too() -> None:
     with pytest.raises(RuntimeError, match="Layer '1' is '2:4"):
         copied.load_state_dict(state)
     assert_same(before, copied.state_dict())
+
+
+def test_an_identity_has_the_length_of_those_in_earlier_checkpoints() -> None:
+    assert search().model.state_dict()[IDENTITY].shape == (32,)

@@ -131,3 +131,12 @@ def test_weights_that_are_not_finite_leave_as_many_as_asked_for(bad: float) -> N
         sparsifier = sparsify(layer, "2:4", scores=form)
         sparsifier.remove(live)
         assert set(sparsifier.live("").sum(dim=1).tolist()) == {live}
+
+
+@both_forms
+def test_small_differences_between_large_weights_decide(form: Form) -> None:
+    layer = nn.Linear(4, 1)
+    with torch.no_grad():  # 1 + 1e-9 and 1 + 2e-9 are equal in single precision
+        layer.weight.copy_(torch.tensor([[1.0, 1e-9, 2e-9, 0.0]]))
+    sparsify(layer, "2:4", scores=form).finalize()
+    assert (layer.weight != 0).tolist() == [[True, False, True, False]]
