@@ -112,7 +112,8 @@ def _is_inert(node: ast.AST, parent: ast.AST) -> bool:
 def _replacements(node: ast.AST) -> Iterator[tuple[object, str]]:
     """What may take the node's place, and how the change reads; None drops it from its list."""
     for new in _changed(node):
-        yield new, f"{_text(node)} → {_text(new)}"
+        if ast.dump(new) != ast.dump(node):
+            yield new, f"{_text(node)} → {_text(new)}"
     if isinstance(node, ast.Match):
         for case in node.cases:
             others = [one for one in node.cases if one is not case]

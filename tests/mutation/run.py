@@ -256,7 +256,7 @@ def _import_again(file: Path, code: CodeType, functions: list[FunctionType]) -> 
     exec(code, fresh)
     old = vars(sys.modules[name])
     for key, value in fresh.items():
-        if getattr(value, "__module__", name) != name or key.startswith("__"):
+        if value is old.get(key) or key.startswith("__"):
             continue
         if isinstance(value, type):
             for attribute, its in vars(value).items():
@@ -280,7 +280,7 @@ def _adopt(new: object, old: object, owner: type | None, name: str) -> None:
         old.__defaults__, old.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
         if owner is not None and new.__code__.co_filename == "<string>":  # a dataclass makes it
             setattr(owner, name, new)
-    elif owner and not name.startswith("__") and isinstance(new, int | float | str | tuple):
+    elif owner and not name.startswith("__") and isinstance(new, int | float | str | tuple | None):
         setattr(owner, name, new)
 
 
@@ -308,6 +308,7 @@ def main() -> int:
     arguments = parser.parse_args()
     runner = Runner(arguments.modules)
     options = ["-q", "-s", "-p", "no:cacheprovider", "--tb=native", "-o", "timeout=0"]
+    options += ["-p", "no:faulthandler"]  # some mutants crash Python
     options += ["--hypothesis-profile=mutants", "-k", LEFT_OUT]
     pytest.main([*options, *arguments.tests], plugins=[runner])
     return 0 if runner.share >= REQUIRED else 1
