@@ -133,6 +133,7 @@ def read(widget: QWidget) -> Any:
 
 
 def write(widget: QWidget, value: Any) -> None:
+    """Show a value that ``read`` returned or that an experiment holds."""
     match widget:
         case NumberBox():
             widget.enter(value)
@@ -143,8 +144,22 @@ def write(widget: QWidget, value: Any) -> None:
         case FileBox():
             widget.edit.setText(str(value))
         case NumbersBox():
-            widget.setText(", ".join(map(to_text, value)))
+            widget.setText(as_text(value))
         case ArgumentsBox():
-            widget.setPlainText(dump_yaml(value).strip() if value else "")
+            widget.setPlainText(as_text(value))
         case QLineEdit():
             widget.setText(str(value))
+
+
+def as_text(value: object) -> str:
+    """A value as its editor shows it."""
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case int() | float():
+            return to_text(value)
+        case list() | tuple():
+            return ", ".join(map(as_text, value))
+        case dict():
+            return dump_yaml(value).strip() if value else ""
+    return str(value)

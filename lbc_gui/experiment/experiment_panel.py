@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QScrollArea, QTabWidget, QWidget
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import Prepared
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.experiment.changes_bar import ChangesBar
+from lbc_gui.experiment.find_box import FindBox
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.experiment.schedule_preview import SchedulePreview
 from lbc_gui.help.explanations import help_button
-from lbc_gui.widgets.layouts import column
+from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import Label
 
 if TYPE_CHECKING:
@@ -43,6 +46,13 @@ class ExperimentPanel(QWidget):
         self.form.hide()
         self.preview = SchedulePreview()
         self.layers = LayerTable()
+        self.changes = ChangesBar()
+        self.changes.revert_requested.connect(self.form.revert)
+        self.find_box = FindBox()
+        self.find_box.textChanged.connect(self._find)
+        self.find_box.returnPressed.connect(self.form.focus_first)
+        self._none_found = Label("No setting matches", margin=8)
+        self._none_found.hide()
         self.facts = Label(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.problem = Label(wordWrap=True)
@@ -61,14 +71,17 @@ class ExperimentPanel(QWidget):
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.form.other_box)
-        tabs = QTabWidget(documentMode=True)
-        tabs.addTab(scroll, "Settings")
+        settings, corner = QWidget(), QWidget()
+        column(self._none_found, (scroll, 1), on=settings)
+        self._tabs = tabs = QTabWidget(documentMode=True)
+        tabs.addTab(settings, "Settings")
         tabs.addTab(self.layers, "Layers")
-        tabs.setCornerWidget(help_button("Experiment"))
+        row(self.find_box, help_button("Experiment"), on=corner)
+        tabs.setCornerWidget(corner)
         self.setMinimumWidth(PANEL_WIDTH)
         # Sentences are below what is edited: it must not move under the pointer.
-        parts = (self.form.pattern_box, self.preview, (tabs, 1), self.facts, self.problem)
-        layout = column(*parts, on=self)
+        above = (self.changes, self.form.pattern_box, self.preview)
+        layout = column(*above, (tabs, 1), self.facts, self.problem, on=self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(4)
 
@@ -76,6 +89,16 @@ class ExperimentPanel(QWidget):
     def experiment(self) -> Experiment | None:
         """The experiment as edited; None while it is invalid."""
         return None if self.refused else self.form.experiment
+
+    @property
+    def actions_(self) -> list[QAction]:
+        """What the menu Edit offers."""
+        return [self.form.history.undo, self.form.history.redo, self.find_box.action]
+
+    def compare_with(self, experiment: Experiment) -> None:
+        """A run of ``experiment`` begins: what differs from it is a change."""
+        self.form.compare_with(experiment)
+        self._show_problems()
 
     def show_experiment(self, experiment: Experiment) -> None:
         self.form.show_experiment(experiment)
@@ -134,6 +157,17 @@ class ExperimentPanel(QWidget):
         problems = [*self.form.problems, *([self.refused] if self.refused else [])]
         self.problem.setText("\n".join(problems))
         self.problem.setVisible(bool(problems))
+        self.changes.show_changes(self.form.changes, valid=self.experiment is not None)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "form"):
+            self.form.show_marks()
+
+    @Slot(str)
+    def _find(self, text: str) -> None:
+        self._none_found.setHidden(self.form.show_matching(text))
+        self._tabs.setCurrentIndex(0)
 
     def _show_model(self) -> None:
         experiment = self.form.experiment

@@ -33,7 +33,8 @@ PATTERNS = ("2:4", "1:4", "1:2", "2:8", "4:8", "1:16", "2:16", "4:16", "8:16")
 
 @dataclass(frozen=True)
 class Row:
-    """One setting. ``when`` names another setting and the values under which this one exists."""
+    """One setting. ``when`` names another setting and the values under which this one does
+    anything; where the other one does nothing, neither does this."""
 
     path: str
     label: str
@@ -62,22 +63,24 @@ def _of_variants(path: str, label: str, editor: Editor, choices: tuple[str, ...]
     return Row(path, label, editor, choices, when=(f"{section}.name", having))
 
 
+_LBC = ("method", ("lbc",))
+_TIMED = ("method", ("lbc", "asp"))
+
 PATTERN_ROWS = (
     Row("pattern", "N:M", "editable choice", PATTERNS),
     Row("optimizer.lr", "Learning rate", "number"),
     Row("training.epochs", "Epochs", "whole"),
     Row("seed", "Seed", "whole"),
     Row("method", "Method", "choice", method_names()),
-    Row("schedule.kind", "Removal schedule", "choice", KINDS),
-    Row("schedule.start", "from epoch", "number"),
-    Row("schedule.end", "to epoch", "number"),
+    Row("schedule.kind", "Removal schedule", "choice", KINDS, when=_LBC),
+    Row("schedule.start", "from epoch", "number", when=_LBC),
+    Row("schedule.end", "to epoch", "number", when=_TIMED),
     Row("schedule.exponent", "exponent", "number", when=("schedule.kind", ("polynomial",))),
     Row("schedule.steps", "stairs", "whole", when=("schedule.kind", ("step",))),
-    Row("schedule.every", "at every", "choice", ("epoch", "step")),
+    Row("schedule.every", "at every", "choice", ("epoch", "step"), when=_TIMED),
 )
 
 _COSINE = ("optimizer.lr_schedule", ("cosine",))
-_LBC = ("method", ("lbc",))
 _PADDED = ("data.augment.crop", ("pad",))
 _RESIZED = ("data.augment.crop", ("resized",))
 _SGD = ("optimizer.name", ("sgd",))

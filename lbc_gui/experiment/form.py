@@ -6,20 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QFormLayout, QGroupBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QGroupBox, QVBoxLayout, QWidget
 
 from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.config.values import fields_by_key
 from lbc_gui.experiment import editors
 from lbc_gui.experiment.fields import GROUPS, PATTERN_ROWS, VARIANTS, Row
+from lbc_gui.experiment.form_history import Document, FormHistory
+from lbc_gui.theme import colours
 from lbc_gui.widgets.text import Label, plain
 
-_WRONG = "border: 1px solid #cc3311;"
+_STYLE = (
+    "QComboBox, QAbstractSpinBox, QLineEdit, QPlainTextEdit, QCheckBox {{ {} }}"
+    "QComboBox QLineEdit, QAbstractSpinBox QLineEdit {{ border: 0; background: transparent; }}"
+)
+"""The style of an editor and not of its tooltip, which would take one without a selector."""
 
 
 class ExperimentForm(QWidget):
-    """Edits one experiment. ``pattern_box`` holds N:M and schedule, ``other_box`` the rest."""
+    """Edits one experiment. ``pattern_box`` holds N:M and schedule, ``other_box`` the rest.
+
+    Settings that differ from those of the experiment of ``compare_with`` are marked.
+    """
 
     edited = Signal()
     """The user changed something; ``experiment`` is None while the values are not valid."""
@@ -28,7 +37,15 @@ class ExperimentForm(QWidget):
         super().__init__(parent)
         self.experiment: Experiment | None = None
         self.problems: tuple[str, ...] = ()
-        self._document: dict[str, Any] = {}
+        self.changes: tuple[str, ...] = ()
+        """A sentence for each setting that differs."""
+        self.history = FormHistory(self)
+        self.history.restored.connect(self._restore)
+        self._document: Document = {}
+        self._compared: Document = {}
+        self._wrong: dict[str, str] = {}
+        self._sought: list[str] = []
+        self._shown: list[str] = []
         self._editors: dict[str, QWidget] = {}
         self._rows: dict[str, tuple[Row, QFormLayout]] = {}
         self._labels: list[Label] = []
@@ -48,27 +65,43 @@ class ExperimentForm(QWidget):
             label.setMinimumWidth(widest)
 
     def show_experiment(self, experiment: Experiment) -> None:
-        """Fill the form; ``edited`` is not emitted."""
-        self._filling = True
-        self._document = experiment.model_dump(mode="json")
-        for path, editor in self._editors.items():
-            value: Any = self._document
-            for key in path.split("."):
-                value = value.get(key) if isinstance(value, dict) else None
-            if value is not None:
-                editors.write(editor, value)
-        self._filling = False
-        self._validate()
+        """Fill the form with what later changes are compared with; ``edited`` is not emitted."""
+        self.history.clear()
+        self._compared = experiment.model_dump(mode="json")
+        self._fill(self._compared)
+
+    def compare_with(self, experiment: Experiment) -> None:
+        """Mark the settings that differ from those of ``experiment``."""
+        self._compared = experiment.model_dump(mode="json")
+        self.show_marks()
+
+    @Slot()
+    def revert(self) -> None:
+        """Take all changes back, in one step."""
+        before = self._document
+        self._fill(self._compared)
+        self._record(before)
+
+    def show_matching(self, text: str) -> bool:
+        """Show only settings with all words of ``text``; return False if there are none."""
+        self._sought = text.casefold().split()
+        self._show_rows()
+        return bool(self._shown)
+
+    def focus_first(self) -> None:
+        """Give the focus to the first setting that is shown."""
+        if self._shown:
+            self._editors[self._shown[0]].setFocus()
 
     def set_layers(self, names: Sequence[str], text: str) -> None:
         """Override layers with an N:M or "dense"; an empty text takes the overrides away."""
-        known = self._document.get("layers", {})
+        before, known = self._document, self._document.get("layers", {})
         layers = {name: own for name, own in known.items() if name not in names}
         if text.strip():
             layers |= dict.fromkeys(names, text.strip())
-        self._document = self._document | {"layers": layers}
+        self._document = before | {"layers": layers}
         self._validate()
-        self.edited.emit()
+        self._record(before)
 
     def editor(self, path: str) -> QWidget:
         """The widget that edits a setting, like ``schedule.end``."""
@@ -98,6 +131,7 @@ class ExperimentForm(QWidget):
             label.setToolTip(plain(row.description))
             layout.addRow(label, editor)
             self._labels.append(label)
+            self.history.watch(editor)
             self._editors[row.path] = editor
             self._rows[row.path] = (row, layout)
         return layout
@@ -110,7 +144,31 @@ class ExperimentForm(QWidget):
         self._take_variant_defaults()
         self._validate()
         if self._document != before:
-            self.edited.emit()
+            self._record(before)
+
+    def _record(self, before: Document) -> None:
+        """Add the edit that led from ``before`` to here to the history."""
+        field = next((path for path in self._rows if self._differs(path, before)), "")
+        editor = self._editors.get(field)
+        chosen = isinstance(editor, QComboBox) and not editor.isEditable()
+        typed = not (editor is None or chosen or isinstance(editor, QCheckBox))
+        self.history.record(field, typed, before, self._document)
+        self.edited.emit()
+
+    @Slot(object)
+    def _restore(self, document: Document) -> None:
+        self._fill(document)
+        self.edited.emit()
+
+    def _fill(self, document: Document) -> None:
+        self._filling = True
+        self._document, self._wrong = document, {}
+        for path, editor in self._editors.items():
+            value = _value(document, path)
+            if value is not None and value != editors.read(editor):
+                editors.write(editor, value)
+        self._filling = False
+        self._validate()
 
     def _take_variant_defaults(self) -> None:
         for section, variants in VARIANTS.items():
@@ -125,20 +183,46 @@ class ExperimentForm(QWidget):
             self._filling = False
 
     def _validate(self) -> None:
-        for path, (row, layout) in self._rows.items():
-            layout.setRowVisible(self._editors[path], self._exists(row))
         self._document = self._document | self._values()
-        wrong: dict[str, str] = {}
+        self._wrong = {}
         try:
             self.experiment = parse_experiment(self._document)
         except ExperimentError as error:
             self.experiment = None
-            wrong = {self._row_of(problem.path): problem.message for problem in error.problems}
-        self.problems = tuple(f"{self._label(path)}: {text}" for path, text in wrong.items())
+            self._wrong = {self._row_of(at.path): at.message for at in error.problems}
+        self.problems = tuple(f"{self._label(at)}: {text}" for at, text in self._wrong.items())
+        self._show_rows()
+        self.show_marks()
+
+    def _show_rows(self) -> None:
+        rows = [row for row, _ in self._rows.values()]
+        self._shown = [row.path for row in rows if self._exists(row) and self._is_sought(row)]
+        for path, (_, layout) in self._rows.items():
+            layout.setRowVisible(self._editors[path], path in self._shown)
+        for box in self.other_box.findChildren(QGroupBox):
+            box.setVisible(any(box.isAncestorOf(self._editors[at]) for at in self._shown))
+
+    def show_marks(self) -> None:
+        """Mark what is wrong and what has changed, and say so in tooltips."""
+        self.changes, now = (), colours()
         for path, editor in self._editors.items():
             row, _ = self._rows[path]
-            editor.setStyleSheet(_WRONG if path in wrong else "")
-            editor.setToolTip(plain(wrong.get(path, row.description)))
+            tips, style = [self._wrong.get(path, row.description)], ""
+            if path in self._wrong:
+                style = f"border: 1px solid {now.error};"
+            if self._exists(row) and self._differs(path, self._compared):
+                was = f"was {editors.as_text(_value(self._compared, path)) or 'empty'}"
+                self.changes += (f"{row.label}: {was}",)
+                tips.append(was)
+                style += f" background: {now.selection};"
+            sheet = _STYLE.format(style) if style else ""
+            if sheet != editor.styleSheet():
+                editor.setStyleSheet(sheet)
+            editor.setToolTip(plain("\n".join(tips)))
+        own, before = self._document.get("layers", {}), self._compared.get("layers", {})
+        for name in {**before, **own}:
+            if own.get(name) != before.get(name):
+                self.changes += (f"N:M of {name}: was {before.get(name, 'not its own')}",)
 
     def _values(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -155,7 +239,27 @@ class ExperimentForm(QWidget):
         return values
 
     def _exists(self, row: Row) -> bool:
-        return row.when is None or editors.read(self._editors[row.when[0]]) in row.when[1]
+        """Whether a setting does anything, or what it says makes the experiment impossible.
+
+        Such a one stays while it has the focus: the first digit may make the experiment possible.
+        """
+        if row.when is None:
+            return True
+        path, values = row.when
+        needed = row.path in self._wrong or self._editors[row.path].hasFocus()
+        if needed and path.removesuffix(".name") not in VARIANTS:
+            return True
+        chosen = editors.read(self._editors[path]) in values
+        return chosen and self._exists(self._rows[path][0])
+
+    def _is_sought(self, row: Row) -> bool:
+        text = f"{row.label} {row.path} {row.description}".casefold()
+        return all(word in text for word in self._sought)
+
+    def _differs(self, path: str, before: Document) -> bool:
+        """Whether a setting has another value than before, when it had one."""
+        old = _value(before, path)
+        return old is not None and old != _value(self._document, path)
 
     def _row_of(self, path: str) -> str:
         """The row of a problem's path, which may name one of a row's numbers or arguments."""
@@ -163,3 +267,11 @@ class ExperimentForm(QWidget):
 
     def _label(self, path: str) -> str:
         return self._rows[path][0].label if path in self._rows else path
+
+
+def _value(document: Document, path: str) -> Any:
+    """A setting of a document; None if it has none."""
+    value: Any = document
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -46,6 +46,7 @@ class Launch(QObject):
         self.remedies.downloaded.connect(self._retry)
         self._approved: object = None
         self._offered: Path | None = None
+        form.changes.run_requested.connect(self._run_changes)
         message.accepted.connect(self._offer_accepted)
         message.declined.connect(self._offer_declined)
 
@@ -64,6 +65,7 @@ class Launch(QObject):
     def start(self, experiment: Experiment, run: bool) -> None:
         """Prepare an experiment at the user's request and, with ``run``, train it."""
         self._approved = experiment.model
+        self._form.compare_with(experiment)
         self._session.load(experiment, run)
 
     @Slot()
@@ -77,6 +79,11 @@ class Launch(QObject):
             self.start(experiment, run=True)
         else:
             session.run()
+
+    @Slot()
+    def _run_changes(self) -> None:
+        """Train the experiment in the form from its start, also if another is training."""
+        self._ask_before("Run", "the changed experiment", partial(self._reset, run=True))
 
     @Slot()
     def reset(self) -> None:
@@ -146,10 +153,10 @@ class Launch(QObject):
     def _ask_before(self, verb: str, what: str, then: Callable[[], object]) -> None:
         ask_before(verb, what, then, self._session, self._window)
 
-    def _reset(self) -> None:
+    def _reset(self, run: bool = False) -> None:
         if self._form.experiment is not None:
             self._message.hide()
-            self.start(self._form.experiment, run=False)
+            self.start(self._form.experiment, run)
 
     def _open(self, experiment: Experiment) -> None:
         self._message.hide()

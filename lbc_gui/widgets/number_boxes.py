@@ -60,9 +60,13 @@ class NumberBox(QDoubleSpinBox):
             return entry
         raise ValueError(f"{name} must be a whole number of at least {self._least}, not {entry!r}.")
 
-    def enter(self, number: float) -> None:
-        self._refused = None if self._fits(number) else self._text(number)
-        self.setValue(number if self._refused is None else self.value())
+    def enter(self, number: float | str) -> None:
+        """Show a number, or text that is none, as ``entry`` returns it."""
+        if isinstance(number, str):
+            self._refused = number
+        else:
+            self._refused = None if self._fits(number) else self._text(number)
+        self.setValue(float(number) if self._refused is None else self.value())
 
     def on_change(self, changed: Callable[[], object]) -> None:
         """Call ``changed`` after every change, also to a text that is not a number."""

@@ -86,7 +86,11 @@ class Actions:
         bar.addSeparator()
 
     def fill_menus(
-        self, bar: QMenuBar, panels: Sequence[QAction], interventions: Sequence[QAction]
+        self,
+        bar: QMenuBar,
+        edits: Sequence[QAction],
+        panels: Sequence[QAction],
+        interventions: Sequence[QAction],
     ) -> QMenu:
         """Fill the menu bar, and return the menu Go, which ``Navigation`` fills."""
         file = bar.addMenu("&File")
@@ -98,6 +102,7 @@ class Actions:
         file.addActions([self.save_picture, self.copy_picture, self.save_data])
         file.addSeparator()
         file.addAction(self.quit)
+        bar.addMenu("&Edit").addActions(edits)
         run = bar.addMenu("&Run")
         run.addActions([self.run, self.pause, self.step, self.stop, self.reset])
         run.addSeparator()

@@ -84,7 +84,6 @@ class MainWindow(QMainWindow):
         self.reporting = ReportExport(self.session, self)
         self.closing = Shutdown(self, self.session)
         self.help = Help(self, self.actions_, self.pages, settings, self._tour_targets())
-        self._note = Label()
         self._hover = Label()
         self._garbage = GarbageCollector(self)
         self.saving = ViewExport(self._run_name, self)
@@ -153,7 +152,6 @@ class MainWindow(QMainWindow):
         self.curves.clear_curves()
         if self.session.state is State.WAITING:
             self.view_state.set_layers(())
-        self._note.clear()
 
     @Slot(object)
     def _events_arrived(self, events: Sequence[Event | Failed]) -> None:
@@ -162,6 +160,8 @@ class MainWindow(QMainWindow):
                 case Prepared():
                     self._prepared(event)
                 case Started():
+                    assert self.session.experiment is not None
+                    self.experiment_panel.compare_with(self.session.experiment)
                     self._enable_actions()
                 case Resumed():
                     self._enable_actions()
@@ -230,14 +230,6 @@ class MainWindow(QMainWindow):
         request = (self.pages.run_page or self.scores).request
         if request is not None:
             self.session.look(request)
-
-    @Slot()
-    def _edited(self) -> None:
-        self._enable_actions()
-        if self.session.training and self.experiment_panel.experiment != self.session.experiment:
-            self._note.setText("Changes apply after Reset")
-        else:
-            self._note.clear()
 
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
@@ -312,7 +304,7 @@ class MainWindow(QMainWindow):
             (self.view_state.changed, self._view_changed),
             (self.view_state.changed, self._dock_layout.view_changed),
             (self.pages.currentChanged, self._page_changed),
-            (panel.edited, self._edited),
+            (panel.edited, self._enable_actions),
             (panel.settled, self._enable_actions),
             (panel.settled, self.starting.form_settled),
             (self.reporting.running_changed, self._enable_actions),
@@ -341,12 +333,12 @@ class MainWindow(QMainWindow):
         interventions = self.block.interventions
         go = self.actions_.fill_menus(
             self.menuBar(),
+            self.experiment_panel.actions_,
             [dock.toggleViewAction() for dock in docks],
             [interventions.pin, interventions.ban],
         )
         Navigation(go, self.pages, self.view_state)
         self.statusBar().addWidget(self._hover, 1)
-        self.statusBar().addPermanentWidget(self._note)
         self._dock_layout.restore()
 
     def _tour_targets(self) -> dict[str, Callable[[], QWidget]]:

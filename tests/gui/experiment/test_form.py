@@ -286,7 +286,7 @@ def test_an_edit_during_training_waits_for_reset(open_window: Open, qtbot: QtBot
     name.setText("later")
     qtbot.wait(400)
     assert window.session.state is State.RUNNING
-    assert window._note.text() == "Changes apply after Reset"
+    assert window.experiment_panel.changes.label.text() == "1 change"
     window.actions_.reset.trigger()
     answer(qtbot, window, "Stop and reset")
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)

@@ -1,0 +1,253 @@
+"""What was changed in the form: seen, taken back, done again, run, and found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QLineEdit, QWidget
+from pytestqt.qtbot import QtBot
+
+from lbc_gui.experiment.experiment_panel import ExperimentPanel
+from lbc_gui.run.session import State
+from lbc_gui.theme import apply_theme
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, answer, small_experiment
+
+Open = Callable[..., MainWindow]
+CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+LEFT = Qt.MouseButton.LeftButton
+
+
+def focused(qtbot: QtBot, window: MainWindow, path: str) -> QWidget:
+    """The editor of a setting, after a click into it."""
+    editor = window.experiment_panel.form.editor(path)
+    inner = editor.findChild(QLineEdit) or editor
+    qtbot.mouseClick(inner, LEFT)
+    editor.setFocus()
+    return editor
+
+
+def type_over(qtbot: QtBot, window: MainWindow, path: str, text: str) -> None:
+    editor = focused(qtbot, window, path)
+    qtbot.keyClick(editor, Qt.Key.Key_A, CONTROL)
+    qtbot.keyClicks(editor, text)
+
+
+def undo(qtbot: QtBot, window: MainWindow) -> None:
+    qtbot.keyClick(QApplication.focusWidget() or window, Qt.Key.Key_Z, CONTROL)
+
+
+def redo(qtbot: QtBot, window: MainWindow) -> None:
+    qtbot.keyClick(QApplication.focusWidget() or window, Qt.Key.Key_Z, CONTROL | SHIFT)
+
+
+def said(panel: ExperimentPanel) -> str:
+    return panel.changes.label.text()
+
+
+def shown(panel: ExperimentPanel) -> list[str]:
+    return [path for path in panel.form._rows if not panel.form.editor(path).isHidden()]
+
+
+@pytest.fixture
+def window(open_window: Open, qtbot: QtBot) -> MainWindow:
+    window = open_window()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow, timeout=SECONDS)
+    return window
+
+
+def test_changes_are_tinted_counted_and_say_what_was(qtbot: QtBot, window: MainWindow) -> None:
+    panel = window.experiment_panel
+    rows = [panel.form.editor(path) for path in ("pattern", "seed", "model.width")]
+
+    def places() -> list[QPoint]:
+        QApplication.processEvents()
+        return [row.mapToGlobal(QPoint(0, 0)) for row in rows]
+
+    before = places()
+    plain = rows[0].grab().toImage()
+    assert said(panel) == "No changes" and panel.changes.run.isHidden()
+    type_over(qtbot, window, "pattern", "1:4")
+    assert said(panel) == "1 change" and panel.changes.run.text() == "Run it"
+    type_over(qtbot, window, "optimizer.lr", "x")
+    qtbot.mouseClick(focused(qtbot, window, "optimizer.nesterov"), LEFT, pos=QPoint(8, 10))
+    type_over(qtbot, window, "model.width", "3")
+    assert said(panel) == "4 changes" and panel.changes.run.text() == "Run them"
+    assert not panel.changes.run.isEnabled()  # while the learning rate is wrong
+    assert rows[0].toolTip().endswith("was 2:4") and rows[2].toolTip().endswith("was 32")
+    assert panel.form.editor("optimizer.lr").toolTip().endswith("not 'x'.\nwas 0.1")
+    assert panel.form.editor("optimizer.nesterov").toolTip().endswith("was off")
+    assert "was" not in rows[1].toolTip()
+    assert panel.changes.label.toolTip().splitlines()[0] == "N:M: was 2:4"
+    tinted = rows[0].grab().toImage()
+    corner = QPoint(plain.width() // 2, 4)
+    assert tinted.pixelColor(corner) != plain.pixelColor(corner)
+    assert places() == before
+    # What is typed back is no change.
+    type_over(qtbot, window, "pattern", "2:4")
+    assert said(panel) == "3 changes" and not rows[0].styleSheet()
+    qtbot.mouseClick(panel.changes.revert, LEFT)
+    assert said(panel) == "No changes" and panel.experiment == small_experiment()
+    undo(qtbot, window)
+    assert said(panel) == "3 changes"
+
+
+def test_the_tint_follows_the_theme(qtbot: QtBot, window: MainWindow) -> None:
+    type_over(qtbot, window, "pattern", "1:4")
+    editor = window.experiment_panel.form.editor("pattern")
+    light = editor.styleSheet()
+    apply_theme("dark")
+    qtbot.waitUntil(lambda: editor.styleSheet() != light, timeout=SECONDS)
+    apply_theme("light")
+    qtbot.waitUntil(lambda: editor.styleSheet() == light, timeout=SECONDS)
+
+
+def test_an_own_pattern_of_a_layer_is_a_change(qtbot: QtBot, window: MainWindow) -> None:
+    panel, table = window.experiment_panel, window.experiment_panel.layers
+    qtbot.waitUntil(lambda: bool(table.plans), timeout=SECONDS)
+    panel._tabs.setCurrentWidget(table)
+    at = table.visualRect(table.table.index(0, 1)).center()
+    qtbot.mouseClick(table.viewport(), LEFT, pos=at)
+    qtbot.keyClicks(table, "1")
+    (editor,) = table.findChildren(QLineEdit)
+    qtbot.keyClicks(editor, ":8")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: not table.findChildren(QLineEdit), timeout=SECONDS)
+    assert said(panel) == "1 change"
+    assert panel.changes.label.toolTip() == "N:M of hidden.0: was not its own"
+    qtbot.keyClick(table, Qt.Key.Key_Z, CONTROL)
+    assert said(panel) == "No changes" and panel.experiment == small_experiment()
+
+
+def test_one_edit_is_one_step_back_and_forth(qtbot: QtBot, window: MainWindow) -> None:
+    panel, form = window.experiment_panel, window.experiment_panel.form
+    states = [form._document]
+
+    def edited() -> None:
+        states.append(form._document)
+
+    type_over(qtbot, window, "training.epochs", "123")
+    edited()
+    type_over(qtbot, window, "pattern", "4:8")
+    edited()
+    focused(qtbot, window, "seed")
+    type_over(qtbot, window, "pattern", "1:")  # another visit, left as it cannot be
+    edited()
+    method = focused(qtbot, window, "method")
+    assert isinstance(method, QComboBox)
+    method.hidePopup()
+    for _ in range(2):  # two choices, two steps
+        qtbot.keyClick(method, Qt.Key.Key_Up if method.currentIndex() else Qt.Key.Key_Down)
+        edited()
+    check = focused(qtbot, window, "optimizer.nesterov")
+    assert isinstance(check, QCheckBox)
+    qtbot.keyClick(check, Qt.Key.Key_Space)
+    edited()
+    model = focused(qtbot, window, "model.name")
+    assert isinstance(model, QComboBox)
+    model.hidePopup()
+    qtbot.keyClicks(model, "import")  # with fields of its own
+    edited()
+    type_over(qtbot, window, "model.kwargs", "depth: [")
+    edited()
+    assert len({str(state) for state in states}) == len(states)
+    undo_action, redo_action = form.history.undo, form.history.redo
+    for state in reversed(states[:-1]):
+        assert undo_action.isEnabled()
+        undo(qtbot, window)
+        assert form._document == state
+        assert panel.preview.isVisible()
+    assert not undo_action.isEnabled() and panel.experiment == small_experiment()
+    for state in states[1:]:
+        redo(qtbot, window)
+        assert form._document == state
+    assert not redo_action.isEnabled()
+    assert panel.experiment is None and "kwargs" in str(states[-1])
+    window.starting.open(small_experiment(seed=3))
+    undo(qtbot, window)  # another document: nothing of the one before comes back
+    assert panel.experiment == small_experiment(seed=3)
+
+
+def test_run_them_asks_and_then_trains_the_changes(qtbot: QtBot, open_window: Open) -> None:
+    window = open_window(small_experiment(training={"epochs": 1000}, schedule={"end": 500}))
+    panel = window.experiment_panel
+    type_over(qtbot, window, "optimizer.lr", "0.2")
+    assert said(panel) == "1 change"
+    session = window.session
+    qtbot.waitUntil(
+        lambda: session.state is State.READY and session.experiment == panel.experiment,
+        timeout=SECONDS,
+    )
+    assert said(panel) == "1 change"
+    window.actions_.step.trigger()
+    qtbot.waitUntil(lambda: window.session.state is State.PAUSED, timeout=SECONDS)
+    qtbot.waitUntil(lambda: said(panel) == "No changes", timeout=SECONDS)  # the run has them
+    type_over(qtbot, window, "training.epochs", "9")
+    type_over(qtbot, window, "schedule.end", "4")
+    assert said(panel) == "2 changes"
+    assert panel.form.editor("training.epochs").toolTip().endswith("was 1000")
+    qtbot.mouseClick(panel.changes.run, LEFT)
+    assert "Stop it and run the changed experiment?" in answer(qtbot, window, "Keep training")
+    assert said(panel) == "2 changes" and window.session.state is State.PAUSED
+    qtbot.mouseClick(panel.changes.run, LEFT)
+    answer(qtbot, window, "Stop and run")
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    assert window.session.experiment == panel.experiment
+    assert said(panel) == "No changes"
+
+
+def test_a_setting_is_found_by_name_path_or_description(qtbot: QtBot, window: MainWindow) -> None:
+    panel = window.experiment_panel
+    everything = shown(panel)
+    window._dock_layout.docks[0].hide()
+    qtbot.keyClick(window, Qt.Key.Key_F, CONTROL)
+    find = panel.find_box
+    qtbot.waitUntil(find.hasFocus, timeout=SECONDS)
+    qtbot.keyClicks(find, "smoothing")
+    assert shown(panel) == ["training.label_smoothing"]
+    qtbot.keyClick(find, Qt.Key.Key_A, CONTROL)
+    qtbot.keyClicks(find, "WEIGHT_d")
+    assert shown(panel) == ["optimizer.weight_decay"]
+    qtbot.keyClick(find, Qt.Key.Key_A, CONTROL)
+    qtbot.keyClicks(find, "random choice")
+    assert shown(panel) == ["seed"]
+    qtbot.keyClick(find, Qt.Key.Key_Return)
+    qtbot.waitUntil(panel.form.editor("seed").hasFocus, timeout=SECONDS)
+    qtbot.keyClicks(find, " zzz")
+    assert shown(panel) == [] and panel._none_found.isVisible()
+    assert panel.experiment == small_experiment()
+    qtbot.keyClick(find, Qt.Key.Key_Escape)
+    assert find.text() == "" and panel._none_found.isHidden()
+    assert shown(panel) == everything
+
+
+SCHEDULE = {f"schedule.{key}" for key in ("kind", "start", "end", "exponent", "every")}
+
+
+@pytest.mark.parametrize(
+    ("method", "used"),
+    [
+        ("dense", set()),
+        ("sr-ste", set()),
+        ("asp", {"schedule.end", "schedule.every"}),
+        ("lbc", SCHEDULE),
+    ],
+)
+def test_settings_that_a_method_ignores_are_hidden(
+    qtbot: QtBot, window: MainWindow, method: str, used: set[str]
+) -> None:
+    panel = window.experiment_panel
+    box = focused(qtbot, window, "method")
+    assert isinstance(box, QComboBox)
+    box.hidePopup()
+    qtbot.keyClicks(box, method)
+    assert box.currentText() == method
+    assert {path for path in shown(panel) if path.startswith("schedule.")} == used
+    # What it ignores and makes the experiment impossible can nevertheless be mended.
+    type_over(qtbot, window, "training.epochs", "5")
+    assert "schedule.end" in shown(panel)
+    type_over(qtbot, window, "schedule.end", "4.25")
+    assert panel.experiment is not None and panel.experiment.schedule.end == 4.25
