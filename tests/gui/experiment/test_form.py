@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QLocale, QPoint, QPointF, Qt
-from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QApplication, QComboBox, QLineEdit, QTabWidget, QWidget
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QApplication, QComboBox, QLineEdit, QTabWidget
 from pytestqt.qtbot import QtBot
 
 from lbc.config import Augment, Experiment, ImageFolder, parse_experiment
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import KINDS
-from lbc_gui.experiment.editors import FileBox, read
+from lbc_gui.experiment.editors import FileBox
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.experiment.fields import VARIANTS
 from lbc_gui.run.session import State
@@ -310,88 +309,6 @@ def test_no_sentence_moves_the_form_under_the_pointer(qtbot: QtBot, open_window:
         type_over(qtbot, number(panel, path), "0,25 and more that is not a number")
         assert places() == before
     assert panel.problem.text().count("\n") == 2 and panel.problem.isVisible()
-
-
-@pytest.mark.parametrize("language", ["C", "de_DE", "hi_IN"])
-@pytest.mark.parametrize(
-    ("path", "typed", "said"),
-    [
-        ("optimizer.lr", "0,25", "Learning rate: Must be a number, not '0,25': write 0.5 with"),
-        ("optimizer.lr", "-1", "Learning rate: Must be above 0, not -1."),
-        ("optimizer.lr", "−1", "Learning rate: Must be a number, not '−1'."),
-        ("optimizer.lr", "inf", "Learning rate: Must be a finite number."),
-        ("optimizer.lr", "", "Learning rate: Must be a number, not ''."),
-        ("schedule.end", "6,5", "to epoch: Must be a number, not '6,5': write"),
-        ("training.epochs", "-1", "Epochs: Must be at least 1, not -1."),
-        ("training.epochs", "1,5", "Epochs: Must be a whole number, not '1,5'."),
-        ("training.epochs", "2.5", "Epochs: Must be a whole number, not 2.5."),
-        ("training.batch_size", "1 000", "Batch size: Must be a whole number, not '1 000'."),
-        ("seed", "-1", "Seed: Must be at least 0, not -1."),
-        ("seed", "99999999999999", "Seed: Must be below 4294967296, not 99999999999999."),
-    ],
-)
-def test_a_number_that_cannot_be_is_kept_as_typed_and_refused(
-    qtbot: QtBot, panel: ExperimentPanel, language: str, path: str, typed: str, said: str
-) -> None:
-    editor = number(panel, path)
-    editor.setLocale(QLocale(language))
-    type_over(qtbot, editor, typed)
-    assert editor.text() == typed
-    assert panel.experiment is None
-    assert panel.problem.text().startswith(said)
-    type_over(qtbot, editor, "7")
-    assert panel.experiment is not None
-    assert read(editor) == 7
-
-
-@pytest.mark.parametrize("value", [4294967295, 1e-13, 0.1234567, 123456789.5])
-def test_a_number_from_a_file_stays_exact(panel: ExperimentPanel, value: float) -> None:
-    where = {"seed": value} if isinstance(value, int) else {"optimizer": {"lr": value}}
-    panel.show_experiment(small_experiment(**where))
-    assert panel.experiment == small_experiment(**where)
-
-
-def test_arrow_keys_step_and_stop_at_zero(qtbot: QtBot, panel: ExperimentPanel) -> None:
-    seed = number(panel, "seed")
-    qtbot.keyClick(seed, Qt.Key.Key_Up)
-    assert panel.experiment is not None and panel.experiment.seed == 1
-    for _ in range(3):
-        qtbot.keyClick(seed, Qt.Key.Key_Down)
-    assert panel.experiment is not None and panel.experiment.seed == 0
-    type_over(qtbot, seed, "x")
-    qtbot.keyClick(seed, Qt.Key.Key_Up)
-    assert panel.experiment is not None and panel.experiment.seed == 1
-
-
-def test_a_milestone_that_is_no_number_marks_its_row(qtbot: QtBot, panel: ExperimentPanel) -> None:
-    combo(panel, "optimizer.lr_schedule").setCurrentText("step")
-    milestones = panel.form.editor("optimizer.lr_milestones")
-    qtbot.keyClicks(milestones, "4; 5")
-    assert panel.problem.text() == "falls at: Must be a number, not '4; 5'."
-    assert milestones.styleSheet()
-
-
-def turn_wheel(editor: QWidget) -> None:
-    where = QPointF(editor.rect().center())
-    turn = QWheelEvent(
-        where, editor.mapToGlobal(where), QPoint(), QPoint(0, -120), Qt.MouseButton.NoButton,
-        Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
-    )  # fmt: skip
-    QApplication.sendEvent(editor, turn)
-
-
-def test_the_wheel_never_changes_a_value(open_window: Open) -> None:
-    window = open_window()
-    boxes = [(box, box.currentText) for box in window.findChildren(QComboBox)]
-    numbers = [(box, box.text) for box in window.findChildren(NumberBox)]
-    for editor, text in (*boxes, *numbers):
-        before = text()
-        turn_wheel(editor)
-        editor.setFocus()  # as the first editor has without a click
-        turn_wheel(editor)
-        assert text() == before
-        assert editor.focusPolicy() == Qt.FocusPolicy.StrongFocus
-    assert window.experiment_panel.experiment == small_experiment()
 
 
 def test_several_layers_take_one_pattern_and_show_that_it_is_their_own(
