@@ -245,9 +245,15 @@ def test_brackets_in_names_are_printed_literally(
     assert "[red]x" in capsys.readouterr().err
 
 
+OFFSCREEN = "This plugin does not support"
+"""What Qt says of windows that no screen shows, if the window was quick."""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("module", ["lbc", "lbc_gui"])
-@pytest.mark.parametrize("seconds", [0.2, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("module", "seconds"),
+    [("lbc", 0.1), ("lbc", 0.4), ("lbc_gui", 0.2), ("lbc_gui", 0.5), ("lbc_gui", 1.0)],
+)
 def test_an_interrupted_start_prints_no_traceback(
     tmp_path: Path, module: str, seconds: float
 ) -> None:
@@ -263,4 +269,4 @@ def test_an_interrupted_start_prints_no_traceback(
     finally:
         process.kill()
     assert process.returncode == 130
-    assert errors == ""
+    assert [line for line in errors.splitlines() if not line.startswith(OFFSCREEN)] == []

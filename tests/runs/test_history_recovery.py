@@ -69,7 +69,7 @@ def test_a_damaged_index_ends_the_history_and_a_damaged_part_is_told(tmp_path: P
             replay.layer("1", k)
 
 
-def test_every_bit_of_the_frames_heads_and_of_the_first_line_counts(tmp_path: Path) -> None:
+def test_every_byte_of_the_frames_heads_and_of_the_first_line_counts(tmp_path: Path) -> None:
     sparsifier, infos = searched("2:4")
     path = tmp_path / "scores.history"
     writer = HistoryWriter(path, infos, 2)
@@ -82,7 +82,7 @@ def test_every_bit_of_the_frames_heads_and_of_the_first_line_counts(tmp_path: Pa
     protected = [*range(frames[0].begin), *range(frames[0].begin, bodies[0])]
     protected += range(frames[1].begin, bodies[1])
     layers, moments = Replay(path).layers, Replay(path).moments
-    for bit in (8 * byte + k for byte in protected for k in range(8)):
+    for bit in (8 * byte + byte % 8 for byte in protected):
         path.write_bytes(flipped(whole, bit // 8, 1 << bit % 8))
         try:
             replay = Replay(path)
