@@ -8,7 +8,7 @@ from functools import cached_property
 from math import log, prod
 from typing import TYPE_CHECKING
 
-from lbc.inspection.counting import BlockCounts, count_blocks
+from lbc.inspection.block_counts import BlockCounts, count_blocks
 from lbc.inspection.evidence import log_chance
 from lbc.sparsity.pattern import Pattern
 

@@ -1,4 +1,4 @@
-"""Names of layers in little room: the numbers in them and their ends stay visible."""
+"""Names of layers, shortened so that the numbers in them and their ends stay visible."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lbc_gui.run.session import State
 from lbc_gui.widgets.text import plain
 
 RARE = ""
-"""Instead of a shortcut: nobody gives the command twice in a session."""
+"""Instead of a shortcut: the command is used too rarely to need one."""
 
 
 def _action(parent: QWidget, text: str, shortcut: str, tip: str, icon_name: str) -> QAction:

@@ -59,9 +59,9 @@ def test_the_window_expands_its_arguments_and_keeps_runs_where_the_command_line_
 def test_relative_paths_are_those_of_the_experiment_and_unknown_users_are_names(
     home: Path,
 ) -> None:
-    (home / "q.yaml").write_text(EXPERIMENT.replace("~/mine", "~nobody-at-all"))
+    (home / "q.yaml").write_text(EXPERIMENT.replace("~/mine", "~no-such-user"))
     source = load_experiment(home / "q.yaml").data
-    assert isinstance(source, NpzFile) and source.file == home / "~nobody-at-all.npz"
+    assert isinstance(source, NpzFile) and source.file == home / "~no-such-user.npz"
     assert describe(NpzFile(file=Path("~/mine.npz"))) == ((1, 8, 8), 2)
     assert expanded("a/~/b") == Path("a/~/b")
     if sys.platform != "win32":

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lbc.inspection import detect_weight, find_violations, survey_checkpoint
-from lbc.inspection.counting import WIDTHS, BlockCounts
+from lbc.inspection.block_counts import WIDTHS, BlockCounts
 from lbc.inspection.detection import Detection
 from lbc.inspection.rows import as_floats, block_counts, weight_rows
 from lbc.inspection.survey import violations_in

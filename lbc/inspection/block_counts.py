@@ -1,4 +1,4 @@
-"""Counting the blocks of a weight by the number of weights that they keep."""
+"""How many blocks of a weight keep how many weights."""
 
 from __future__ import annotations
 
