@@ -66,6 +66,6 @@ def _as_fractions(total: int, progress: Progress) -> Callable[[int], None]:
         nonlocal done
         done += count
         if total:
-            progress(min(done / total, 1.0))
+            progress(done / total)
 
     return scored

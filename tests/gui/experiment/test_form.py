@@ -76,14 +76,6 @@ def type_over(qtbot: QtBot, editor: NumberBox, text: str) -> None:
     qtbot.keyClick(editor, Qt.Key.Key_Return)
 
 
-@pytest.fixture
-def panel(qtbot: QtBot) -> ExperimentPanel:
-    panel = ExperimentPanel()
-    qtbot.addWidget(panel)
-    panel.show_experiment(small_experiment())
-    return panel
-
-
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=str)
 def test_an_experiment_passes_through_the_form_unchanged(
     panel: ExperimentPanel, experiment: Experiment

@@ -33,14 +33,6 @@ def make(width=16):
 
 
 @pytest.fixture
-def panel(qtbot: QtBot) -> ExperimentPanel:
-    panel = ExperimentPanel()
-    qtbot.addWidget(panel)
-    panel.show_experiment(small_experiment())
-    return panel
-
-
-@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder the user works in, with a network of their own."""
     (tmp_path / "my_own_networks.py").write_text(MODULE)

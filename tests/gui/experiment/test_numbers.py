@@ -20,14 +20,6 @@ from tests.gui.experiment.test_form import combo, number, type_over
 Open = Callable[..., MainWindow]
 
 
-@pytest.fixture
-def panel(qtbot: QtBot) -> ExperimentPanel:
-    panel = ExperimentPanel()
-    qtbot.addWidget(panel)
-    panel.show_experiment(small_experiment())
-    return panel
-
-
 @pytest.mark.parametrize("language", ["C", "de_DE", "hi_IN"])
 @pytest.mark.parametrize(
     ("path", "typed", "said"),
