@@ -6,6 +6,7 @@ steps.records        loss and learning rate of every step
 epochs.records       losses, accuracy, live combinations and density of every epoch
 scores.history       winners and live sets after every removal, 60 moments or more; some scores
 interventions.jsonl  combinations that the user pinned and banned, if any
+library.json         title, tags, star and note of the user, if any
 checkpoint.pt        everything needed to resume
 checkpoint.previous.pt  the one before, for when that is damaged; of the same size
 model.safetensors    the final weights, dense with zeros
@@ -35,7 +36,7 @@ from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import InterventionLog
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
-from lbc.runs.new_folder import is_unused
+from lbc.runs.new_folder import is_annotation, is_unused
 from lbc.runs.own_runs import remember_own
 from lbc.runs.records import RecordWriter
 from lbc.runs.run_state import FILE as STATE
@@ -131,7 +132,8 @@ class RunFolder:
 
     def _empty(self) -> None:
         for file in self.path.iterdir():
-            file.unlink()
+            if not is_annotation(file):
+                file.unlink()
 
     def write_state(self, state: RunState) -> None:
         """Replace ``run.json``."""

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from lbc.runs.run_state import FILE as STATE
 
+ANNOTATIONS = "library.json"
+"""What the user has written about a run, perhaps before it starts."""
+
 RUNS = Path("runs")
 """Folder of the runs, in the working directory, for the command line and the window."""
 
@@ -28,6 +31,14 @@ def is_unused(path: Path) -> bool:
     if not path.exists():
         return True
     return path.is_dir() and all(
-        file.name == STATE or (file.name.startswith(".") and file.name.endswith(".tmp"))
-        for file in path.iterdir()
+        file.name == STATE or is_annotation(file) or _is_leftover(file) for file in path.iterdir()
     )
+
+
+def is_annotation(file: Path) -> bool:
+    """Whether a file of a run folder is the user's, and not written by training."""
+    return file.name in (ANNOTATIONS, f".{ANNOTATIONS}.lock")
+
+
+def _is_leftover(file: Path) -> bool:
+    return file.name.startswith(".") and file.name.endswith(".tmp")

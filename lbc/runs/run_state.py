@@ -36,7 +36,10 @@ class RunState:
 
 @dataclass(frozen=True)
 class RunDocument(RunState):
-    """The contents of ``run.json``, with what does not change during a run."""
+    """The contents of ``run.json``, with what does not change during a run.
+
+    ``parent`` is the run that a fork began with.
+    """
 
     name: str = "run"
     pattern: str = ""
@@ -44,6 +47,7 @@ class RunDocument(RunState):
     device: str = ""
     started: str = ""
     updated: str = ""
+    parent: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,1 @@
+"""The library: every run below a folder, listed, filtered, compared and annotated."""

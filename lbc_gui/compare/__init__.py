@@ -1,0 +1,1 @@
+"""Several runs compared: curves, settings, results, masks, scatter and parallel coordinates."""
