@@ -16,9 +16,9 @@ from lbc.config.strict_yaml import (
     apply_settings,
     dump_yaml,
     join_keys,
-    read_yaml,
 )
 from lbc.config.validation_messages import explain
+from lbc.config.yaml_file import read_yaml
 from lbc.files.home import expanded
 
 MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}

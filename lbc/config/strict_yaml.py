@@ -5,17 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import yaml
 from yaml.constructor import ConstructorError
-
-from lbc.files.os_errors import explain
-from lbc.files.small_file import read_small
-
-SIZE_LIMIT = 1 << 20
-"""Bytes. An experiment takes about one thousand, so a larger file is not an experiment."""
 
 DEPTH_LIMIT = 20
 """Maximum nesting of collections, so that no file can exhaust the interpreter's stack."""
@@ -79,19 +72,6 @@ def quote(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def read_yaml(path: Path) -> tuple[dict[str, object], LineOf]:
-    """Read a mapping, and the line of each key path or of its nearest existing parent.
-
-    Raises ExperimentError if the file cannot be read, is not YAML, or is not a mapping.
-    """
-    data, line_of = parse_yaml(_read_text(path), str(path))
-    if data is None:
-        raise _error(str(path), "The file is empty: write at least 'version: 1'.")
-    if not isinstance(data, dict):
-        raise _error(str(path), "The file must consist of 'key: value' lines.", 1)
-    return data, line_of
-
-
 def parse_yaml(text: str, file: str) -> tuple[object, LineOf]:
     """Parse any YAML value into dict (keys are always str), list, str, int, float, bool or None.
 
@@ -101,12 +81,14 @@ def parse_yaml(text: str, file: str) -> tuple[object, LineOf]:
     try:
         node = _compose(text)
     except yaml.MarkedYAMLError as error:
-        raise _error(file, _syntax_message(error), _line(error)) from None
+        raise problem_error(file, _syntax_message(error), _line(error)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise _error(file, "This line has a character that is not allowed in YAML.", line) from None
+        raise problem_error(
+            file, "This line has a character that is not allowed in YAML.", line
+        ) from None
     except (ValueError, OverflowError):  # "\UFFFFFFFF": PyYAML passes it to chr() unchecked
-        raise _error(file, r"A \U escape names a character that does not exist.") from None
+        raise problem_error(file, r"A \U escape names a character that does not exist.") from None
     value = None if node is None else reader.value(node, ())
     if reader.problems:
         raise ExperimentError(file, reader.problems)
@@ -139,13 +121,13 @@ def apply_settings(
         try:
             if not equals or not all(path):
                 path = (setting,)
-                raise _error(setting, "Write it as key=value, like model.width=32.")
+                raise problem_error(setting, "Write it as key=value, like model.width=32.")
             value, _ = parse_yaml(text, setting)
             if len(path) == 2:
                 section = result.get(path[0], {})
                 if not isinstance(section, dict):
                     message = f"The file sets {path[0]} to {quote(section)}, not to a group."
-                    raise _error(setting, message)
+                    raise problem_error(setting, message)
                 value = section | {path[1]: value}
         except ExperimentError as error:
             dotted = join_keys(path)
@@ -156,26 +138,8 @@ def apply_settings(
     return result, paths, problems
 
 
-def _read_text(path: Path) -> str:
-    file = str(path)
-    try:
-        content = read_small(path, SIZE_LIMIT)
-    except FileNotFoundError:
-        raise _error(file, "The file does not exist: check its name and folder.") from None
-    except IsADirectoryError:
-        raise _error(file, "This is a folder: choose the .yaml file inside it.") from None
-    except OSError as error:
-        raise _error(file, explain(error, "The file cannot be read")) from None
-    except ValueError:
-        raise _error(file, "This is not a valid file name.") from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise _error(file, "The file is not UTF-8 text: save it as UTF-8.", line) from None
-
-
-def _error(file: str, message: str, line: int | None = None) -> ExperimentError:
+def problem_error(file: str, message: str, line: int | None = None) -> ExperimentError:
+    """An error with one problem, of the whole file or of a line of it."""
     return ExperimentError(file, [Problem("", line, message)])
 
 

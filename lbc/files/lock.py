@@ -31,10 +31,13 @@ def lock(file: IO[bytes], timeout: float = 0.0) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process has locked ``path``; False if the file does not exist."""
+    """Whether another process has locked ``path``; False if the file does not exist.
+
+    Several may ask at once: where the system has shared locks, they do not take each other for it.
+    """
     try:
-        with path.open("rb+") as file:
-            return not _try_lock(file)
+        with path.open("rb") as file:
+            return not _try_lock(file, shared=True)
     except OSError:
         return False
 
@@ -42,7 +45,7 @@ def is_locked(path: Path) -> bool:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(file: IO[bytes]) -> bool:
+    def _try_lock(file: IO[bytes], shared: bool = False) -> bool:  # noqa: ARG001
         position = os.lseek(file.fileno(), 0, os.SEEK_CUR)
         try:
             os.lseek(file.fileno(), _LOCK_OFFSET, os.SEEK_SET)
@@ -58,9 +61,10 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(file: IO[bytes]) -> bool:
+    def _try_lock(file: IO[bytes], shared: bool = False) -> bool:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file.fileno(), kind | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from lbc.config import dump_experiment, load_experiment
-from lbc.config.strict_yaml import SIZE_LIMIT, ExperimentError
+from lbc.config.strict_yaml import ExperimentError
+from lbc.config.yaml_file import SIZE_LIMIT
 from lbc.files.small_file import read_small
 from lbc.report.layer_summary import LayerSummary, summarise_layer
 from lbc.runs.history_reader import Replay

@@ -86,8 +86,8 @@ class RunFolder:
                 self._create(undo)
             else:
                 self._started = read_state(path).started or self._started
-            timeout = 0.0 if position is None else LOCK_TIMEOUT_SECONDS
-            self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, timeout)
+            # A new run waits too: a program that asks whether it is being trained holds the lock.
+            self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, LOCK_TIMEOUT_SECONDS)
             undo.callback(self._steps.close)
             self._epochs = RecordWriter(path / "epochs.records", EPOCH_COLUMNS)
             undo.callback(self._epochs.close)

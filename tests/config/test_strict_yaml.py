@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 
 from lbc.config.strict_yaml import (
     DEPTH_LIMIT,
-    SIZE_LIMIT,
     ExperimentError,
     Problem,
     apply_settings,
     dump_yaml,
     parse_yaml,
-    read_yaml,
 )
+from lbc.config.yaml_file import SIZE_LIMIT, read_yaml
 
 
 def value(text: str) -> object:

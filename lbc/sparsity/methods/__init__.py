@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pkgutil
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -31,7 +32,12 @@ class Method(Protocol):
 
 def method_names() -> tuple[str, ...]:
     """The names of all methods, without importing them."""
-    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)))
+    return _names_in(tuple(__path__))
+
+
+@cache
+def _names_in(folders: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folders)))
 
 
 def check_method(name: str) -> str:
