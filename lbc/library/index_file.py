@@ -1,0 +1,180 @@
+"""The index of a library: one SQLite file of run summaries, which can be read at once.
+
+It is a cache, and may be deleted at any time. It is kept in the user's cache folder and not beside
+the runs: those may be on a network file system, where SQLite's locks are not reliable, on a disk
+that cannot be written, or shared with others. As home folders may be on such a file system too,
+there is no write-ahead log, which needs shared memory. Each row has a checksum; a file that is
+damaged, or of a version that reads other settings, is begun anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from array import array
+from collections.abc import Collection, Mapping
+from contextlib import closing, suppress
+from dataclasses import astuple, dataclass, fields
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from zlib import crc32
+
+from platformdirs import user_cache_path
+
+from lbc.config import Experiment
+from lbc.library.run_summary import RunSummary, flatten_experiment
+from lbc.runs.annotations import Annotations
+
+FORMAT = 1
+"""To be raised when rows mean something else."""
+
+LOCK_SECONDS = 5.0
+
+_APART = ("folder", "accuracies", "parameters", "annotations")
+_PLAIN = tuple(field.name for field in fields(RunSummary) if field.name not in _APART)
+
+_COLUMNS = ("path", "stamp", "names", "plain", "accuracies")
+_TABLE = f"CREATE TABLE runs ({', '.join(f'{name} BLOB' for name in _COLUMNS)}, checksum INTEGER, "
+_TABLE += "PRIMARY KEY (path))"
+
+_DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+Row = tuple[bytes, bytes, bytes, bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A summary, and the stamp that its run had before it was read."""
+
+    stamp: str
+    summary: RunSummary
+
+
+Entries = Mapping[str, Entry]
+
+
+class IndexFile:
+    """Reads and writes the index of one folder. Without a usable file, reads nothing.
+
+    Every method opens the file anew, so that it may be deleted or replaced in between. No method
+    raises.
+    """
+
+    def __init__(self, runs: Path) -> None:
+        name = sha256(os.fsencode(os.path.realpath(runs))).hexdigest()[:32]
+        self.path = user_cache_path("lbc-explorer") / "library" / f"{name}.sqlite"
+        self._runs = runs
+        self._names: dict[bytes, list[str]] = {}
+
+    def read(self) -> dict[str, Entry]:
+        """The entries by relative path, without those that are damaged."""
+        entries: dict[str, Entry] = {}
+        try:
+            with closing(self._connect()) as connection:
+                for row in connection.execute(f"SELECT {', '.join(_COLUMNS)}, checksum FROM runs"):
+                    with suppress(ValueError, TypeError, KeyError):
+                        self._add(entries, row[:-1], row[-1])
+        except (sqlite3.Error, OSError) as error:
+            self._discard_if_damaged(error)
+        return entries
+
+    def write(self, entries: Entries, changed: Collection[str], removed: Collection[str]) -> None:
+        """Write the entries that have changed; all of them into a file that is new.
+
+        Those of unreadable runs are not kept: it may be the disk that is to blame.
+        """
+        try:
+            with closing(self._connect()) as connection, connection:
+                connection.execute("BEGIN IMMEDIATE")
+                new = connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone() is None
+                connection.executemany(
+                    "DELETE FROM runs WHERE path = ?", [(os.fsencode(path),) for path in removed]
+                )
+                connection.executemany(
+                    f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(_COLUMNS))}, ?)",
+                    [
+                        _encode(path, entries[path])
+                        for path in (entries if new else changed)
+                        if path in entries and entries[path].summary.status != "unreadable"
+                    ],
+                )
+        except (sqlite3.Error, OSError) as error:
+            self._discard_if_damaged(error)
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, LOCK_SECONDS, isolation_level=None)
+        try:
+            # Not even a power failure can harm more than the cache.
+            connection.execute("PRAGMA synchronous = OFF")
+            if self._is_other_version(connection):
+                with connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    if self._is_other_version(connection):
+                        connection.execute("DROP TABLE IF EXISTS runs")
+                        connection.execute(_TABLE)
+                        connection.execute(f"PRAGMA user_version = {self._version}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _is_other_version(self, connection: sqlite3.Connection) -> bool:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return bool(version != self._version)
+
+    @cached_property
+    def _version(self) -> int:
+        annotations = [field.name for field in fields(Annotations)]
+        content = (FORMAT, _PLAIN, annotations, sorted(flatten_experiment(Experiment())))
+        return crc32(repr(content).encode()) & 0x7FFFFFFF
+
+    def _discard_if_damaged(self, error: Exception) -> None:
+        # Other errors mean that it cannot be opened or written now, or that another process does.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            for file in (self.path, self.path.with_name(f"{self.path.name}-journal")):
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
+
+    def _add(self, entries: dict[str, Entry], row: Row, checksum: int) -> None:
+        path, stamp, names, plain, accuracies = row
+        if checksum != _checksum(row):
+            return
+        known = self._names.get(names)
+        if known is None:
+            known = self._names[names] = json.loads(names)
+        relative = os.fsdecode(path)
+        values, annotations, settings = json.loads(plain)
+        title, tags, *others = annotations
+        entries[relative] = Entry(
+            stamp.decode(),
+            RunSummary(
+                folder=self._runs / relative,
+                **dict(zip(_PLAIN, values, strict=True)),
+                accuracies=tuple(array("d", accuracies)),
+                parameters=dict(zip(known, settings, strict=True)),
+                annotations=Annotations(title, tuple(tags), *others),
+            ),
+        )
+
+
+def _encode(path: str, entry: Entry) -> tuple[bytes | int, ...]:
+    run = entry.summary
+    plain = [getattr(run, name) for name in _PLAIN]
+    row = (
+        os.fsencode(path),
+        entry.stamp.encode(),
+        json.dumps(list(run.parameters)).encode(),
+        json.dumps([plain, astuple(run.annotations), list(run.parameters.values())]).encode(),
+        array("d", run.accuracies).tobytes(),
+    )
+    return *row, _checksum(row)
+
+
+def _checksum(row: Row) -> int:
+    checksum = 0
+    for value in row:
+        checksum = crc32(value, checksum)
+    return checksum
