@@ -15,10 +15,11 @@ import sqlite3
 from array import array
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 from platformdirs import user_cache_path
@@ -44,8 +45,7 @@ _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 Row = tuple[bytes, bytes, bytes, bytes, bytes]
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A summary, and the stamp that its run had before it was read."""
 
     stamp: str
@@ -146,18 +146,17 @@ class IndexFile:
         if known is None:
             known = self._names[names] = json.loads(names)
         relative = os.fsdecode(path)
-        values, annotations, settings = json.loads(plain)
-        title, tags, *others = annotations
-        entries[relative] = Entry(
-            stamp.decode(),
-            RunSummary(
-                folder=self._runs / relative,
-                **dict(zip(_PLAIN, values, strict=True)),
-                accuracies=tuple(array("d", accuracies)),
-                parameters=dict(zip(known, settings, strict=True)),
-                annotations=Annotations(title, tuple(tags), *others),
-            ),
+        values, (title, tags, *others), settings = json.loads(plain)
+        # Of ten thousand, object.__setattr__ for each field would be the slowest part.
+        run = object.__new__(RunSummary)
+        vars(run).update(
+            zip(_PLAIN, values, strict=True),
+            folder=self._runs / relative,
+            accuracies=tuple(array("d", accuracies)),
+            parameters=dict(zip(known, settings, strict=True)),
+            annotations=Annotations(title, tuple(tags), *others),
         )
+        entries[relative] = Entry(stamp.decode(), run)
 
 
 def _encode(path: str, entry: Entry) -> tuple[bytes | int, ...]:

@@ -46,7 +46,7 @@ class RunSummary:
     device: str = ""
     parent: str = ""
     accuracies: tuple[float, ...] = ()
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict, hash=False)
     annotations: Annotations = field(default_factory=Annotations)
     message: str = ""
     problem: str = ""

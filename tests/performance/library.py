@@ -8,26 +8,19 @@ learning rates and seeds. Prints JSON.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import perf_counter
 
 import numpy as np
 
 from lbc.config import dump_experiment, parse_experiment
-from lbc.library.index import Library
 
 WARM_SECONDS, COLD_SECONDS, QUERY_MS = 0.3, 20.0, 50.0
 EPOCHS = 40
-HEADER = b'{"columns": ["epoch", "train_loss", "test_loss", "accuracy", "live", "density", "seconds"]}\n'
+HEADER = (
+    b'{"columns": ["epoch", "train_loss", "test_loss", "accuracy", "live", "density", "seconds"]}\n'
+)
 
 
 def make_runs(folder: Path, count: int) -> None:
