@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QActionGroup, QGuiApplication
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
 
 from lbc_gui.run.view_state import View
 from lbc_gui.settings import Layout, Settings
@@ -14,8 +14,13 @@ from lbc_gui.widgets.panel_title import PanelTitle, give_title
 FRAME = QSize(4, 36)
 """The frame that a window manager may add; window and frame should fit the screen."""
 
-NARROW = 1100
-"""Pixels of a window below which the block shares a column with the experiment."""
+NARROW = 1600
+"""Pixels of a window below which the block shares a column with the experiment: with three columns
+the picture would have less than a third of it."""
+
+NARROWEST = 850
+"""The least width of a window that is wide now. Its three columns need more, but it may be put into
+half of a screen at once."""
 
 EXPERIMENT_WIDTH, BLOCK_WIDTH, LOG_HEIGHT = 300, 262, 96
 
@@ -28,7 +33,9 @@ class DockLayout(QObject):
         self._window, self._settings, self._themes = window, settings, themes
         self.docks: list[QDockWidget] = []
         self.folding: dict[str, PanelTitle] = {}
-        self._about_run, self._wanted = True, False
+        self._about_run, self._wanted, self._on_top = True, False, False
+        self._narrow = False
+        """Whether the window was narrow when the block was last put into its place."""
 
     def place(self, experiment: QWidget, block: QWidget, log: QWidget, curves: PanelTitle) -> None:
         """Put the panels around the pages; ``curves`` is the title of what folds within one."""
@@ -43,6 +50,7 @@ class DockLayout(QObject):
             title_bar = give_title(dock, widget, folds=widget is log)
             window.addDockWidget(where, dock)
             self.docks.append(dock)
+        window.setTabPosition(area.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         window.setCorner(Qt.Corner.BottomLeftCorner, area.LeftDockWidgetArea)
         window.setCorner(Qt.Corner.BottomRightCorner, area.RightDockWidgetArea)
         sizes = [EXPERIMENT_WIDTH, BLOCK_WIDTH]
@@ -69,9 +77,11 @@ class DockLayout(QObject):
         else:
             self._window.restoreGeometry(layout.geometry)
             self._window.restoreState(layout.docks)
+            self._narrow = layout.size.width() < NARROW
             self._fit(layout.size)
             for name, title in self.folding.items():
                 title.fold(name in layout.folded)
+        self._window.setMinimumWidth(0 if self._narrow else NARROWEST)
         self._block.hide()  # whatever was on screen last: nothing is pinned yet
 
     def _fit(self, saved: QSize) -> None:
@@ -94,9 +104,13 @@ class DockLayout(QObject):
 
     @Slot(object, object)
     def view_changed(self, before: View, view: View) -> None:
-        """Show the block from the first pin to the last."""
-        if bool(view.pins.all) is not bool(before.pins.all):
-            self._show_block(bool(view.pins.all))
+        """Show the block from the first pin to the last, and in front when it is another one."""
+        now = view.pins
+        if bool(now.all) is not bool(before.pins.all):
+            self._wanted = bool(now.all)
+            self._block.setVisible(self._wanted and self._about_run)
+        if now.current not in (None, before.pins.current):
+            self._raise_block()
 
     def show_page(self, about_run: bool) -> None:
         """The block is that of the run; other pages have no use for it."""
@@ -104,15 +118,29 @@ class DockLayout(QObject):
             self._about_run = about_run
             if not about_run:
                 self._wanted = not self._block.isHidden()
+                self._on_top = not self._block.visibleRegion().isEmpty()
             self._block.setVisible(about_run and self._wanted)
+            if self._on_top:
+                self._raise_block()
 
-    def _show_block(self, wanted: bool) -> None:
-        self._wanted = wanted
-        if wanted and self._window.width() < NARROW and not self._block.isFloating():
-            self._window.tabifyDockWidget(self.docks[0], self._block)
-        self._block.setVisible(wanted and self._about_run)
+    def _raise_block(self) -> None:
         if self._block.isVisible():
             self._block.raise_()
+
+    def fit_width(self) -> None:
+        """Put the block behind the experiment when the window becomes narrow, or back beside the
+        pages when it becomes wide."""
+        experiment, block = self.docks[:2]
+        narrow = self._window.width() < NARROW
+        if narrow is self._narrow or experiment.isFloating() or block.isFloating():
+            return
+        self._narrow = narrow
+        self._window.setMinimumWidth(0 if narrow else NARROWEST)  # 0: what the panels need
+        if narrow:
+            self._window.tabifyDockWidget(experiment, block)
+            self._raise_block()
+        else:
+            self._window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, block)
 
     @Slot()
     def reset(self) -> None:
@@ -120,6 +148,8 @@ class DockLayout(QObject):
         window, block_shown = self._window, not self._block.isHidden()
         window.setUpdatesEnabled(False)  # paint once, when every panel has its final size
         window.restoreState(self._original)
+        self._narrow = False
+        self.fit_width()
         self._block.setVisible(block_shown)
         for name, title in self.folding.items():
             title.fold(name == "log")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
-from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QMainWindow, QToolBar, QWidget
 
 from lbc.config import Experiment
@@ -108,6 +108,10 @@ class MainWindow(QMainWindow):
         super().paintEvent(event)
         if self._begin.isActive():
             self._begin.start(0)  # when its children are painted too
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._dock_layout.fit_width()
 
     def _load_first(self, inspect: Sequence[Path], run: OpenedRun | None) -> None:
         if self.closing.started:

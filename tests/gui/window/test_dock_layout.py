@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QApplication, QDockWidget, QToolButton
+from PySide6.QtWidgets import QApplication, QDockWidget, QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.settings import Settings
@@ -41,9 +41,16 @@ def choose_page(qtbot: QtBot, window: MainWindow, index: int) -> None:
     assert window.pages.currentIndex() == index
 
 
+def in_front(panel: QDockWidget) -> bool:
+    """Whether a panel is seen, and not behind another."""
+    return panel.isVisible() and not panel.visibleRegion().isEmpty()
+
+
 def share(window: MainWindow) -> float:
-    """The share of the window that the picture has."""
-    picture, whole = window.scores.heatmap.size(), window.size()
+    """The share of the window that the picture on screen has."""
+    page = window.pages.run_page
+    assert page is not None
+    picture, whole = page.heatmap.size(), window.size()
     return float(picture.width() * picture.height() / (whole.width() * whole.height()))
 
 
@@ -54,9 +61,32 @@ def test_the_block_has_room_from_the_first_pin_to_the_last(
     assert block.isHidden()
     assert share(window) >= 0.35
     click_block(qtbot, window)
-    assert block.isVisible()
+    assert in_front(block)
+    for page in (1, 0):
+        choose_page(qtbot, window, page)
+        qtbot.waitUntil(lambda: share(window) >= 0.35 and in_front(block))
     click(qtbot, window, "Remove pin")
     assert block.isHidden()
+
+
+def test_in_a_narrow_window_block_and_experiment_share_a_column(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    experiment, block = dock(window, "experiment"), dock(window, "block")
+    click_block(qtbot, window)
+    assert in_front(block) and block.x() == 0 and not in_front(experiment)
+    [tabs] = [bar for bar in window.findChildren(QTabBar) if bar.parent() is window]
+    qtbot.mouseClick(tabs, Qt.MouseButton.LeftButton, pos=tabs.tabRect(0).center())
+    assert in_front(experiment)
+    for page in (2, 0):
+        choose_page(qtbot, window, page)
+    assert in_front(experiment)  # as before the page without a block
+    click_block(qtbot, window, 7)
+    assert in_front(block)
+    window.resize(1900, 1000)
+    qtbot.waitUntil(lambda: in_front(experiment) and block.x() > 1400)
+    window.resize(960, 1000)
+    qtbot.waitUntil(lambda: window.width() == 960 and in_front(block))
 
 
 @pytest.mark.parametrize("page", [2, 3], ids=["Inspect", "Latency"])
