@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-LOADED = ["lbc.training.trainer", "lbc.cli.main", "lbc_gui.window.main_window"]
+LOADED = [
+    "lbc.training.trainer", "lbc.cli.main", "lbc.report.run_pngs", "lbc_gui.window.main_window",
+]  # fmt: skip
 
 
 def start(

@@ -17,11 +17,16 @@ ROOT = SCRIPT.parents[2]
 
 
 def environment(folder: Path, gpu: str) -> dict[str, str]:
-    """For Python processes with a pretended GPU and without lbc's dependencies beyond torch."""
+    """For the script's steps: a pretended GPU, and none of lbc's dependencies beyond torch."""
     (folder / "sitecustomize.py").write_text(
         "import sys\n"
         "sys.modules |= dict.fromkeys(['pydantic', 'rich', 'yaml', 'safetensors', 'PIL'])\n"
-        f"from tests.gpu.pretended import Gpu, pretend\ngpu = pretend({gpu})\ngpu.__enter__()\n"
+        f"if {str(SCRIPT)!r} in sys.orig_argv:\n"
+        "    sys.modules['torch'] = None\n"  # only its steps, which are processes, need a GPU
+        "else:\n"
+        "    from tests.gpu.pretended import Gpu, pretend\n"
+        f"    gpu = pretend({gpu})\n"
+        "    gpu.__enter__()\n"
     )
     path = f"{folder}{os.pathsep}{ROOT}"
     return os.environ | {"PYTHONPATH": path, "OUT": str(folder / "out"), "OMP_NUM_THREADS": "1"}

@@ -40,7 +40,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def open_window(
-    qtbot: QtBot, tmp_path: Path, settings: Settings
+    qapp: QApplication, qtbot: QtBot, tmp_path: Path, settings: Settings
 ) -> Iterator[Callable[..., MainWindow]]:
     """Opens windows on an experiment, and waits until it is prepared, or on a run."""
     opened: list[MainWindow] = []
@@ -48,6 +48,7 @@ def open_window(
     def open_one(
         experiment: Experiment | None = None, start: bool = False, run: OpenedRun | None = None
     ) -> MainWindow:
+        qapp.setStyleSheet("")  # as when the application starts; much faster than with one
         window = MainWindow(experiment or small_experiment(), tmp_path / "runs", settings, start)
         opened.append(window)
         window.resize(1280, 800)

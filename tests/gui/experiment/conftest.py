@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from pytestqt.qtbot import QtBot
+from PySide6.QtWidgets import QApplication
 
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from tests.gui.conftest import small_experiment
 
 
-@pytest.fixture
-def panel(qtbot: QtBot) -> ExperimentPanel:
+@pytest.fixture(scope="module")
+def panel_of_module(qapp: QApplication) -> Iterator[ExperimentPanel]:
     panel = ExperimentPanel()
-    qtbot.addWidget(panel)
-    panel.show_experiment(small_experiment())
-    return panel
+    yield panel
+    panel.deleteLater()
+
+
+@pytest.fixture
+def panel(panel_of_module: ExperimentPanel) -> ExperimentPanel:
+    """The form with the small experiment, as after opening it; one panel serves a module."""
+    panel_of_module.show_experiment(small_experiment())
+    return panel_of_module

@@ -39,10 +39,12 @@ Open = Callable[..., MainWindow]
     ],
 )
 def test_a_number_that_cannot_be_is_kept_as_typed_and_refused(
-    qtbot: QtBot, panel: ExperimentPanel, language: str, path: str, typed: str, said: str
-) -> None:
+    qtbot: QtBot, panel: ExperimentPanel, request: pytest.FixtureRequest,
+    language: str, path: str, typed: str, said: str,
+) -> None:  # fmt: skip
     editor = number(panel, path)
     editor.setLocale(QLocale(language))
+    request.addfinalizer(editor.unsetLocale)
     type_over(qtbot, editor, typed)
     assert editor.text() == typed
     assert panel.experiment is None

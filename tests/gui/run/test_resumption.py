@@ -101,9 +101,8 @@ def test_a_folder_without_a_run_is_told(open_window: Open, tmp_path: Path) -> No
     assert window.session.state is State.READY
 
 
-@pytest.mark.parametrize("answer", ["Run the code and resume", "Cancel"])
 def test_the_code_of_another_s_run_is_run_only_after_a_question(
-    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = "from torch import nn\nfrom pathlib import Path\nPath('imported').touch()\n"
     make = "nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.Linear(16, 16), nn.Linear(16, 10))"
@@ -122,36 +121,41 @@ def test_the_code_of_another_s_run_is_run_only_after_a_question(
     (tmp_path / "imported").unlink()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
     other = open_window()
-    other.starting.resume(run)
-    (box,) = other.findChildren(QMessageBox)
-    assert "sent:make" in box.text() and box.textFormat() is Qt.TextFormat.PlainText
-    assert other.session.folder is None and not (tmp_path / "imported").exists()
-    (chosen,) = (one for one in box.buttons() if one.text().replace("&", "") == answer)
-    qtbot.mouseClick(chosen, Qt.MouseButton.LeftButton)
-    if answer == "Cancel":
-        qtbot.wait(300)
+
+    def choose(answer: str) -> None:
+        other.starting.resume(run)
+        (box,) = other.findChildren(QMessageBox)
+        assert "sent:make" in box.text() and box.textFormat() is Qt.TextFormat.PlainText
         assert other.session.folder is None and not (tmp_path / "imported").exists()
-    else:
-        qtbot.waitUntil(lambda: other.session.state is State.FINISHED, timeout=SECONDS)
+        (chosen,) = (one for one in box.buttons() if one.text().replace("&", "") == answer)
+        qtbot.mouseClick(chosen, Qt.MouseButton.LeftButton)
+
+    choose("Cancel")
+    qtbot.wait(300)
+    assert other.session.folder is None and not (tmp_path / "imported").exists()
+    choose("Run the code and resume")
+    qtbot.waitUntil(lambda: other.session.state is State.FINISHED, timeout=SECONDS)
 
 
-@pytest.mark.parametrize("content", ['{"status": []}', "[" * 100_000, "\0\xff", None])
-def test_a_run_that_cannot_be_read_is_logged_and_the_one_before_offered(
-    open_window: Open, tmp_path: Path, content: str | None
+def test_runs_that_cannot_be_read_are_logged_and_the_one_before_offered(
+    open_window: Open, tmp_path: Path
 ) -> None:
     cut_off(tmp_path / "runs" / "earlier", step=1)
     os.utime(tmp_path / "runs" / "earlier" / "run.json", (0, 0))
-    bad = tmp_path / "runs" / "bad"
-    bad.mkdir()
-    (bad / "experiment.yaml").touch()
-    if content is None:
-        (bad / "run.json").mkdir()
-    else:
-        (bad / "run.json").write_text(content)
+    contents = ('{"status": []}', "[" * 100_000, "\0\xff", None)
+    states = [tmp_path / "runs" / f"bad {number}" / "run.json" for number in range(4)]
+    for state, content in zip(states, contents, strict=True):
+        state.parent.mkdir()
+        (state.parent / "experiment.yaml").touch()
+        if content is None:
+            state.mkdir()
+        else:
+            state.write_text(content)
     window = open_window()
     assert window.session.state is State.READY
     assert "The run earlier was cut off" in window.message.text
-    assert str(bad / "run.json") in window.log.toPlainText()
+    for state in states:
+        assert str(state) in window.log.toPlainText()
 
 
 def test_a_damaged_checkpoint_is_told_and_kept(
