@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 
-from lbc.comparison.statistics import mean_and_deviation, paired_p, smallest_p
+from lbc.comparison.statistics import SeedSummary, smallest_p, summarise_seeds
 from lbc.comparison.trials import DENSE, Trial
 from lbc.files.atomic import write_atomically
 from lbc.sparsity.pattern import Pattern
@@ -18,19 +18,11 @@ Accuracies = Mapping[tuple[str, Pattern], Mapping[int, float]]
 
 
 @dataclass(frozen=True)
-class MethodResult:
-    """Test accuracy of one method with one pattern, in per cent over its seeds.
-
-    ``difference`` and ``p`` compare it with the baseline over the seeds that both have.
-    """
+class MethodResult(SeedSummary):
+    """Test accuracy of one method with one pattern, in per cent over its seeds."""
 
     pattern: Pattern
     method: str
-    mean: float
-    deviation: float
-    runs: int
-    difference: float
-    p: float
 
 
 def summarise_trials(
@@ -53,12 +45,9 @@ def summarise_trials(
 
 
 def _result(found: Accuracies, method: str, pattern: Pattern, baseline: str) -> MethodResult:
-    own, other = found[method, pattern], found.get((baseline, pattern), {})
-    seeds = [seed for seed in own if seed in other and method != baseline]
-    pairs = [own[seed] for seed in seeds], [other[seed] for seed in seeds]
-    difference = mean_and_deviation([a - b for a, b in zip(*pairs, strict=True)])[0] if seeds else 0
-    mean, deviation = mean_and_deviation(list(own.values()))
-    return MethodResult(pattern, method, mean, deviation, len(own), difference, paired_p(*pairs))
+    other = found.get((baseline, pattern), {}) if method != baseline else {}
+    summary = summarise_seeds(found[method, pattern], other)
+    return MethodResult(**vars(summary), pattern=pattern, method=method)
 
 
 def format_markdown(rows: Sequence[MethodResult], baseline: str) -> str:

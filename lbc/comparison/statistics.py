@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import nan
 from statistics import fmean, stdev
@@ -13,6 +14,32 @@ MAX_EXACT_PAIRS = 16
 """Up to 2¹⁶ sign patterns are enumerated; for more pairs, ``DRAWS`` are sampled."""
 
 DRAWS = 100_000
+
+
+@dataclass(frozen=True)
+class SeedSummary:
+    """One value of ``runs`` runs that differ in their seeds: mean and sample deviation.
+
+    ``difference`` and ``p`` compare it with a baseline over the ``pairs`` seeds that both have;
+    without any they are 0 and NaN.
+    """
+
+    mean: float
+    deviation: float
+    runs: int
+    difference: float
+    p: float
+    pairs: int
+
+
+def summarise_seeds(own: Mapping[int, float], baseline: Mapping[int, float]) -> SeedSummary:
+    """Summarise the values by seed of one kind of run, at least one, beside those of another."""
+    seeds = [seed for seed in own if seed in baseline]
+    first, second = [own[seed] for seed in seeds], [baseline[seed] for seed in seeds]
+    difference = fmean(a - b for a, b in zip(first, second, strict=True)) if seeds else 0.0
+    mean, deviation = mean_and_deviation(list(own.values()))
+    p = paired_p(first, second)
+    return SeedSummary(mean, deviation, len(own), difference, p, len(seeds))
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 
 def read_small(path: Path, limit: int) -> bytes:
     """Read a regular file of at most ``limit`` bytes. Raises OSError for any other."""
+    with open_regular(path, limit) as file:
+        return file.read(limit)
+
+
+@contextmanager
+def open_regular(path: Path, limit: int) -> Iterator[BufferedReader]:
+    """Open a regular file of at most ``limit`` bytes for reading. Raises OSError for any other."""
     with open(path, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(errno.EFBIG, f"it is larger than {limit / (1 << 20):g} MiB", str(path))
-    return data
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"it is larger than {limit / (1 << 20):g} MiB", str(path))
+        yield file
 
 
 def _open_at_once(path: str, flags: int) -> int:

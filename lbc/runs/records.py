@@ -74,13 +74,21 @@ def read_records(path: Path) -> Columns:
     """
     data = read_small(path, SIZE_LIMIT)
     head, newline, body = data.partition(b"\n")
-    try:
-        columns = [str(name) for name in json.loads(head)["columns"]] if newline else []
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is not a metrics file: its first line names no columns."
-        ) from error
+    columns = parse_header(head + newline, path)
     width = len(columns)
     rows = len(body) // (8 * width) if width else 0
     table = np.frombuffer(body[: rows * 8 * width], dtype="<f8").reshape(rows, width)
     return {name: table[:, k].copy() for k, name in enumerate(columns)}
+
+
+def parse_header(line: bytes, path: Path) -> list[str]:
+    """The columns that the first line of a record file names; none if the line is cut off.
+
+    Raises ValueError if it names none.
+    """
+    try:
+        return [str(name) for name in json.loads(line)["columns"]] if line.endswith(b"\n") else []
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is not a metrics file: its first line names no columns."
+        ) from error

@@ -1,0 +1,94 @@
+"""The mask of every sparse layer of a run on disk, at the last moment of its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lbc.runs.history_reader import Replay
+from lbc.sparsity.arrays import Array, Bools
+from lbc.sparsity.pattern import Pattern
+
+Words = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMask:
+    """One layer's mask. ``bits`` (words,): one bit per weight, in the order of
+    ``Pattern.to_blocks``, which is the same for every pattern; zeros fill the last word."""
+
+    shape: tuple[int, ...]
+    pattern: Pattern
+    bits: Words
+
+    @classmethod
+    def of_blocks(cls, kept: Bools, shape: tuple[int, ...], pattern: Pattern) -> LayerMask:
+        """A mask by blocks, (blocks, M)."""
+        octets = np.zeros(-(-kept.size // 64) * 8, np.uint8)
+        octets[: -(-kept.size // 8)] = np.packbits(kept)
+        return cls(shape, pattern, octets.view(np.uint64))
+
+    @property
+    def size(self) -> int:
+        """How many weights the layer has."""
+        return prod(self.shape)
+
+    @cached_property
+    def kept(self) -> int:
+        """How many of them the mask keeps."""
+        return int(np.bitwise_count(self.bits).sum(dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class RunMasks:
+    """The masks of a run after ``epoch`` epochs, by layer.
+
+    ``decided``: every block had one combination left. Before that a mask is of the best
+    combinations so far, so that it keeps N of every M as well.
+    """
+
+    epoch: float
+    decided: bool
+    layers: Mapping[str, LayerMask]
+
+
+def open_search(folder: Path, method: str) -> Replay:
+    """The history of a run, if it is whole and tells of a search for masks.
+
+    Raises ValueError with a sentence that names the run if not.
+    """
+    if method == "dense":
+        raise ValueError(f"{folder.name} was trained dense: it has no masks.")
+    replay = Replay(folder)
+    if replay.damage:
+        raise ValueError(replay.damage)
+    # At the start all combinations are equal, and the first of them would count as the best.
+    if not replay.moments or replay.moments[-1].epoch <= 0:
+        raise ValueError(f"{folder.name} has no masks yet: no moment after its start is recorded.")
+    return replay
+
+
+def read_masks(folder: Path, method: str) -> RunMasks:
+    """The last masks of a run of a ``method``, also while another process trains it.
+
+    Raises ValueError or OSError with a sentence if it has none that can be read.
+    """
+    replay = open_search(folder, method)
+    last = len(replay.moments) - 1
+    layers = {}
+    for info in replay.layers:
+        kept = _held(replay.winners(info.name, last), info.pattern)
+        layers[info.name] = LayerMask.of_blocks(kept, info.shape, info.pattern)
+    moment = replay.moments[last]
+    return RunMasks(moment.epoch, all(live == 1 for live in moment.live), layers)
+
+
+def _held(winners: Array, pattern: Pattern) -> Bools:
+    """The positions that combinations hold: (blocks,) → (blocks, M)."""
+    return pattern.incidence_array.take(winners, axis=0)

@@ -1,0 +1,64 @@
+"""Which settings of several runs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lbc.library.run_summary import Parameters, Value
+
+NAMES = ("name", "seed")
+"""Settings that tell repetitions of one experiment apart."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting by its dotted key, and its value in every run; None where a run has none."""
+
+    key: str
+    values: tuple[Value | None, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether two runs have different values, or only one of them has any."""
+        return len({(isinstance(value, bool), value) for value in self.values}) > 1
+
+
+def compare_settings(runs: Sequence[Parameters]) -> tuple[Setting, ...]:
+    """The settings of all runs side by side, in the order of the experiments, by section."""
+    keys = dict.fromkeys(key for run in runs for key in run)
+    sections = {section: at for at, section in enumerate(dict.fromkeys(map(_section, keys)))}
+    ordered = sorted(keys, key=lambda key: sections[_section(key)])
+    return tuple(Setting(key, tuple(run.get(key) for run in runs)) for key in ordered)
+
+
+def differing_settings(runs: Sequence[Parameters]) -> tuple[Setting, ...]:
+    """Those that differ, as ``compare_settings`` orders them."""
+    return tuple(setting for setting in compare_settings(runs) if setting.differs)
+
+
+def without_names(run: Parameters) -> tuple[tuple[str, Value], ...]:
+    """What runs have in common that differ in ``NAMES`` at most; can be compared and hashed."""
+    return tuple(sorted((key, value) for key, value in run.items() if key not in NAMES))
+
+
+def label_runs(runs: Sequence[Parameters]) -> tuple[str, ...]:
+    """What distinguishes each run from the others in a few words, such as "lr 0.1, seed 3"."""
+    found = [setting for setting in differing_settings(runs) if setting.key != "name"]
+    names = [key.rpartition(".")[2] for key in (setting.key for setting in found)]
+    shown = [
+        name if names.count(name) == 1 else setting.key
+        for name, setting in zip(names, found, strict=True)
+    ]
+    return tuple(
+        ", ".join(
+            f"{name} {value}"
+            for name, value in zip(shown, (setting.values[at] for setting in found), strict=True)
+            if value is not None
+        )
+        for at in range(len(runs))
+    )
+
+
+def _section(key: str) -> str:
+    return key.partition(".")[0]
