@@ -86,7 +86,8 @@ class RunFolder:
                 self._create(undo)
             else:
                 self._started = read_state(path).started or self._started
-            timeout = 0.0 if position is None else LOCK_TIMEOUT_SECONDS
+            # A process that looks whether the run is being trained locks it for a moment.
+            timeout = 1.0 if position is None else LOCK_TIMEOUT_SECONDS
             self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, timeout)
             undo.callback(self._steps.close)
             self._epochs = RecordWriter(path / "epochs.records", EPOCH_COLUMNS)
