@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from lbc.cli import compare, data, export, inspect, latency, layers, report, train
+from lbc.cli import compare, data, export, inspect, latency, layers, queue, report, train
 from lbc.cli.console import Console, Parser, flush_streams, prepare_streams
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
@@ -21,6 +21,7 @@ COMMANDS = {
     "inspect": inspect,
     "compare": compare,
     "layers": layers,
+    "queue": queue,
     "report": report,
     "data": data,
     "latency": latency,

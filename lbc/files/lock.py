@@ -11,7 +11,7 @@ from typing import IO
 LOCK_TIMEOUT_SECONDS = 10.0
 """The data workers of a killed run hold its lock for a few seconds longer."""
 
-RETRY_SECONDS = 0.1
+RETRY_SECONDS = 0.01
 
 _LOCK_OFFSET = 1 << 40
 """Windows denies reads of a locked range, so lock one byte far beyond the end of any file."""
