@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import traceback
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def show_window(
     run: OpenedRun | None = None,
 ) -> int:
     """Run the application until its window closes."""
+    gc.disable()  # modules are no garbage; later the window collects, in its own thread
     from PySide6.QtWidgets import QApplication
 
     from lbc_gui.settings import Settings
@@ -75,6 +77,7 @@ def show_window(
     from lbc_gui.window.interrupts import Interrupts
     from lbc_gui.window.main_window import MainWindow
 
+    gc.freeze()
     application = QApplication(sys.argv[:1])
     application.setApplicationName("lbc-explorer")
     settings = Settings()

@@ -18,7 +18,8 @@ The rules, for every page and panel:
   shapes, drawn in the colour of the text (``lbc_gui.icons``). Commands have one; choices in a menu
   (theme, panels, levels, examples) have a check mark or none, movements (menu *Go*)
   none.
-- **Plots** take ``plot_colours`` and ``style_plot``, and again after a change of the palette.
+- **Plots** take ``plot_colours`` and ``style_plot``, and again after a change of the palette;
+  ``add_plot`` makes them.
 """
 
 from __future__ import annotations
@@ -269,11 +270,23 @@ def faded(colour: QColor, alpha: int) -> QColor:
     return QColor(colour.red(), colour.green(), colour.blue(), alpha)
 
 
+def add_plot(
+    plots: pg.GraphicsLayoutWidget, column: int = 0, row: int = 0, **axes: pg.AxisItem
+) -> pg.PlotItem:
+    """Add a plot without menu and buttons; what it does not show does not follow its range."""
+    plot = plots.addPlot(row, column, axisItems=axes, enableMenu=False)
+    plot.hideButtons()
+    for name in ("left", "bottom", "top", "right"):
+        plot.getAxis(name).autoSIPrefix = False  # no axis has units to find one for
+        if name in ("top", "right"):
+            plot.getAxis(name).unlinkFromView()
+    return plot
+
+
 def style_plot(plot: pg.PlotItem, colours: PlotColours) -> None:
     """Give a plot's axes and title the text colour."""
     for name in ("left", "bottom"):
         axis = plot.getAxis(name)
-        axis.autoSIPrefix = False  # no axis has units; each change of range would look for one
         axis.setTextPen(colours.text)
         axis.setPen(colours.grid)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -107,6 +108,7 @@ class Section(BaseModel):
     )  # fmt: skip
 
 
+@cache
 def fields_by_key(section: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields of a section by their keys in a file, where ``import_`` is called ``import``."""
     return {field.alias or name: field for name, field in section.model_fields.items()}

@@ -14,7 +14,7 @@ from lbc.pictures.colour_keys import combination_colours
 from lbc.pictures.glyphs import members_of, squares
 from lbc.runs.block_history import Biography
 from lbc.sparsity.pattern import Pattern
-from lbc_gui.theme import compact, faded, plot_colours, style_plot
+from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
 
 Quantity = Literal["behind", "score", "beta", "weight"]
 
@@ -36,15 +36,13 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         super().__init__()
         self.setMinimumHeight(130)
         self.setAccessibleName("Scores over time")
-        self._plot = self.addPlot(enableMenu=False)
-        self._plot.hideButtons()
+        self._plot = add_plot(self)
         self._plot.setMouseEnabled(x=True, y=False)
         compact(self)
         small = self.font()
         small.setPointSizeF(small.pointSizeF() * 0.85)
         for name in ("left", "bottom"):
             self._plot.getAxis(name).setTickFont(small)
-            self._plot.getAxis(name).enableAutoSIPrefix(False)
         self._now = pg.InfiniteLine(angle=90)
         self._now.setZValue(20)
         self._life: Biography | None = None

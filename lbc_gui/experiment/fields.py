@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from pydantic import BaseModel
@@ -146,6 +147,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
 }
 
 
+@cache
 def describe(path: str) -> str:
     """The description of a setting, of whichever variant has it, or of its section."""
     *sections, name = path.split(".")

@@ -10,7 +10,7 @@ from PySide6.QtCore import QEvent
 
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds, live_under
-from lbc_gui.theme import compact, faded, plot_colours, style_plot
+from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.text import html
 
 POINTS = 400
@@ -24,9 +24,8 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         super().__init__()
         self.setFixedHeight(126)
         compact(self)
-        self._plots = [self.addPlot(row=0, col=column, enableMenu=False) for column in range(2)]
+        self._plots = [add_plot(self, column) for column in range(2)]
         for plot in self._plots:
-            plot.hideButtons()
             plot.setMouseEnabled(False, False)
             plot.getAxis("left").setWidth(30)
         self._live = self._plots[0].plot(stepMode="right")
@@ -59,7 +58,7 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """
         moments = np.linspace(0, epochs, POINTS + 1)
         if not by_step:
-            moments = np.unique(np.linspace(0, epochs, min(epochs, POINTS) + 1).round())
+            moments = np.linspace(0, epochs, min(epochs, POINTS) + 1).round()
         bounds = np.zeros((len(moments), 2))
         for curve in self._own:
             self._plots[0].removeItem(curve)

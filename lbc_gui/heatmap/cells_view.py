@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 from lbc.pictures.level_of_detail import Detail
 from lbc.pictures.score_codes import Codes
 from lbc_gui.heatmap.zoom_history import ZoomHistory
-from lbc_gui.theme import plot_colours, style_plot
+from lbc_gui.theme import add_plot, plot_colours, style_plot
 
 Table = npt.NDArray[np.uint8]
 """RGB of every code: uint8 (256, 3)."""
@@ -125,11 +125,9 @@ class CellsView(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._sharpness = 1.0
         self.ground = (0, 0, 0)
         """RGB behind the cells."""
-        self._plot = self.addPlot(axisItems=axes, enableMenu=False)
+        self._plot = add_plot(self, **axes)
         for axis in axes.values():
             axis.setStyle(tickLength=_TICK)  # outwards: inwards they would cover cells
-            axis.enableAutoSIPrefix(False)  # which lays out the label again in every frame
-        self._plot.hideButtons()
         self._plot.setLabel("left", "output channel")
         self._plot.setLabel("bottom", across)
         self._box = self._plot.getViewBox()

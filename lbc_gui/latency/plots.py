@@ -16,7 +16,7 @@ from lbc.latency.files import as_csv
 from lbc.latency.measurement import Dtype, Measurement, Result, Time
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import compact, plot_colours, style_plot
+from lbc_gui.theme import add_plot, compact, plot_colours, style_plot
 from lbc_gui.widgets.log_axis import LogAxis
 from lbc_gui.widgets.text import HtmlLabel, html
 
@@ -109,10 +109,7 @@ class _Plot(QWidget):
         self._graphics = pg.GraphicsLayoutWidget()
         compact(self._graphics)
         axes = {side: LogAxis(side) for side in logarithmic}
-        self.plot = self._graphics.addPlot(axisItems=axes, enableMenu=False)
-        self.plot.hideButtons()
-        for side in self._labels:
-            self.plot.getAxis(side).enableAutoSIPrefix(False)
+        self.plot = add_plot(self._graphics, **axes)
         self.setAccessibleName(left)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -13,7 +13,7 @@ from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
-from lbc_gui.theme import compact, faded, plot_colours, style_plot
+from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import HtmlLabel, plain
 
@@ -39,8 +39,7 @@ class NumbersPanel(QWidget):
         self._plots = pg.GraphicsLayoutWidget()
         compact(self._plots)
         self._plots.setAccessibleName("Histogram of the winning combinations")
-        self._plot = self._plots.addPlot(enableMenu=False)
-        self._plot.hideButtons()
+        self._plot = add_plot(self._plots)
         self._plot.setMouseEnabled(False, False)
         self._plot.setLabel("left", "blocks")
         small = self.font()

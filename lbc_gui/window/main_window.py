@@ -22,7 +22,6 @@ from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.block.life_export import LifeExport
-from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.export.report_export import ReportExport
 from lbc_gui.export.view_export import ViewExport
@@ -68,8 +67,7 @@ class MainWindow(QMainWindow):
         self.view_state = ViewState(self)
         self.experiment_panel = ExperimentPanel()
         self.scores = ScoreView(self.view_state)
-        self.curves = CurvesPanel(self.view_state)
-        self.pages = Pages(self.scores, self.curves)
+        self.pages = Pages(self.scores)
         self.block = BlockPanel(self.view_state)
         self.log = LogPanel()
         self.timeline = Timeline(self.view_state)
@@ -364,6 +362,7 @@ class MainWindow(QMainWindow):
             lambda: self.session.finished_folder,
             self.starting.approves,
         )
+        self.curves = self.pages.curves
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)

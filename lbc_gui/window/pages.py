@@ -11,13 +11,13 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc.config import Experiment
-from lbc_gui.curves.curves_panel import CurvesPanel
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
-from lbc_gui.widgets.layouts import splitter
+from lbc_gui.widgets.layouts import column, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
 
 if TYPE_CHECKING:  # at run time they are imported behind the first paint
+    from lbc_gui.curves.curves_panel import CurvesPanel
     from lbc_gui.inspector.inspector_page import InspectorPage
     from lbc_gui.latency.latency_page import LatencyPage
     from lbc_gui.masks.mask_view import MaskView
@@ -33,17 +33,19 @@ OTHERS = ("Masks", "Inspect", "Latency")
 
 
 class Pages(QTabWidget):
-    """Scores and curves at once; the other pages are disabled until ``complete`` is called."""
+    """Scores at once; curves are absent and other pages disabled until ``complete`` is called."""
 
+    curves: CurvesPanel
     masks: MaskView
     inspector: InspectorPage
     latency: LatencyPage
 
-    def __init__(self, scores: ScoreView, curves: CurvesPanel) -> None:
+    def __init__(self, scores: ScoreView) -> None:
         super().__init__()
         self.scores = scores
         scores.heatmap.setMinimumHeight(LOWEST_PICTURE)
-        self.folding = [FoldingPanel("Curves", curves, CURVES_HEIGHT)]
+        self._curves = QWidget()
+        self.folding = [FoldingPanel("Curves", self._curves, CURVES_HEIGHT)]
         self._low = False
         first = splitter(Qt.Orientation.Vertical, scores, *self.folding, sizes=[420, CURVES_HEIGHT])
         first.setStretchFactor(0, 1)
@@ -68,11 +70,14 @@ class Pages(QTabWidget):
         run_folder: Callable[[], Path | None],
         approves: Callable[[Experiment], bool],
     ) -> None:
-        """Build the other pages, which take a third of the time of all."""
+        """Build the curves and the other pages, which take half of the time of all."""
+        from lbc_gui.curves.curves_panel import CurvesPanel
         from lbc_gui.inspector.inspector_page import InspectorPage
         from lbc_gui.latency.latency_page import LatencyPage
         from lbc_gui.masks.mask_view import MaskView
 
+        self.curves = CurvesPanel(state)
+        column(self.curves, on=self._curves)
         self.masks, self.inspector = MaskView(state, runs), InspectorPage()
         self.latency = LatencyPage(experiment, run_folder, approves)
         self.masks.heatmap.setMinimumHeight(LOWEST_PICTURE)
