@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyqtgraph as pg
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from pytestqt.qtbot import QtBot
 
 from lbc.pictures.colour_tables import DISTINCT, css, ink_on
@@ -71,6 +71,28 @@ def test_six_combinations_are_named_and_light_their_blocks(
         assert kind.name in legend.toolTip()
     qtbot.mouseMove(heatmap, QPoint(60, 60))
     qtbot.waitUntil(lambda: cell_colours(heatmap) == shown, timeout=SECONDS)
+
+
+def test_a_block_decided_early_is_named_beside_the_levels(qtbot: QtBot, decided: ScoreView) -> None:
+    page, sparsifier = decided, searched_layer("2:4", live=3)
+    winner = int(sparsifier.layers[""].winners()[5])
+    sparsifier.pin("", winner, 5)
+    assert page.request is not None
+    page.show_snapshot(drawn(sparsifier, page.request, 1.0))
+    legend = page.findChild(KeyLegend)
+    assert isinstance(legend, KeyLegend)
+    qtbot.waitUntil(lambda: DISTINCT[winner] in cell_colours(page.heatmap), timeout=SECONDS)
+    others = cell_colours(page.heatmap) - {DISTINCT[winner]}
+    assert not others & set(DISTINCT) and len(others) > 6
+
+    def place(name: str) -> QRect:
+        places = legend._places(legend.width())
+        return next(rect for kind, rect in places if kind.name == name)
+
+    qtbot.waitUntil(lambda: all(legend.rect().contains(place(name)) for name in NAMES))
+    qtbot.mouseMove(legend, place(NAMES[winner]).center())
+    assert not cell_colours(page.heatmap) & others and legend.toolTip() == NAMES[winner]
+    assert DISTINCT[winner] in cell_colours(page.heatmap)
 
 
 @pytest.mark.parametrize("decided", ["4:8"], indirect=True)
