@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QApplication, QDockWidget, QToolButton
+from PySide6.QtWidgets import QDockWidget, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.settings import Settings
@@ -57,35 +57,32 @@ def test_the_block_has_room_from_the_first_pin_to_the_last(
     assert block.isVisible()
     click(qtbot, window, "Remove pin")
     assert block.isHidden()
-
-
-@pytest.mark.parametrize("page", [2, 3], ids=["Inspect", "Latency"])
-def test_the_block_is_there_after_quitting_on_a_page_without_it(
-    qtbot: QtBot, open_window: Open, page: int
-) -> None:
-    first = open_window()
-    click_block(qtbot, first)
-    choose_page(qtbot, first, page)
-    assert dock(first, "block").isHidden()
-    choose_page(qtbot, first, 1)
-    assert dock(first, "block").isVisible()
-    choose_page(qtbot, first, page)
-    close_window(qtbot, first)
-    second = open_window()
-    click_block(qtbot, second)
-    assert dock(second, "block").isVisible()
-
-
-def test_a_closed_block_stays_closed_on_other_pages_until_the_next_pin(
-    qtbot: QtBot, window: MainWindow
-) -> None:
+    # Closed, it stays closed on other pages until the next pin.
     click_block(qtbot, window)
     click(qtbot, window, "Close Block")
     for page in (2, 0, 1, 0):
         choose_page(qtbot, window, page)
-        assert dock(window, "block").isHidden()
+        assert block.isHidden()
     window.view_state.remove_pin()
     click_block(qtbot, window, 7)
+    assert block.isVisible()
+
+
+def test_the_block_is_there_after_quitting_on_a_page_without_it(
+    qtbot: QtBot, open_window: Open
+) -> None:
+    window = open_window()
+    for page in (2, 3):  # Inspect and Latency
+        click_block(qtbot, window)
+        assert dock(window, "block").isVisible()
+        choose_page(qtbot, window, page)
+        assert dock(window, "block").isHidden()
+        choose_page(qtbot, window, 1)
+        assert dock(window, "block").isVisible()
+        choose_page(qtbot, window, page)
+        close_window(qtbot, window)
+        window = open_window()
+    click_block(qtbot, window)
     assert dock(window, "block").isVisible()
 
 
@@ -138,8 +135,3 @@ def test_the_layout_of_a_large_screen_fits_a_small_one(
     qtbot.waitUntil(lambda: second.width() == 1280 and dock(second, "experiment").width() < 480)
     picture = second.scores.heatmap
     qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 500)
-
-
-def test_no_panel_is_ever_a_window_of_its_own(qtbot: QtBot, window: MainWindow) -> None:
-    """The window stays the active one while its pages are completed."""
-    assert QApplication.activeWindow() is window
