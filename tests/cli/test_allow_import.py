@@ -32,6 +32,7 @@ MODEL = {"import": "sent:make"}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with code that leaves a file when it is imported."""
     (tmp_path / "sent.py").write_text(MODULE)
+    sys.modules.pop("sent", None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -43,13 +44,13 @@ def run(quick: Callable[..., Experiment], folder: Path, monkeypatch: pytest.Monk
     experiment = quick(model=MODEL)
     (folder / "e.yaml").write_text(dump_experiment(experiment))
     stop_at(3, experiment, folder / "run")
-    forget(folder, monkeypatch)
+    forget(folder)
     return folder / "run"
 
 
-def forget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def forget(folder: Path) -> None:
     """As in a new process."""
-    monkeypatch.delitem(sys.modules, "sent", raising=False)
+    sys.modules.pop("sent", None)
     (folder / "imported").unlink(missing_ok=True)
 
 
@@ -74,7 +75,7 @@ def test_a_command_runs_no_code_of_a_file_unless_allowed(
     shutil.copytree(run, folder / "copy")
     if "finished" in command:
         Trainer(quick(model=MODEL), folder / "finished").train()
-        forget(folder, monkeypatch)
+        forget(folder)
     before = sorted(folder.iterdir())
     assert main(command) == 2
     told = capsys.readouterr()
@@ -119,7 +120,7 @@ def test_once_allowed_a_run_is_one_s_own(
 ) -> None:
     shutil.copytree(run, folder / "copy")
     stop_at(5, quick(model=MODEL), folder / "copy", resume=True)
-    forget(folder, monkeypatch)
+    forget(folder)
     assert main(["train", "--resume", "copy"]) == 0
 
 

@@ -106,18 +106,18 @@ def test_the_code_of_another_s_run_is_run_only_after_a_question(
 ) -> None:
     module = "from torch import nn\nfrom pathlib import Path\nPath('imported').touch()\n"
     make = "nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.Linear(16, 16), nn.Linear(16, 10))"
-    (tmp_path / "sent.py").write_text(f"{module}def make():\n    return {make}\n")
+    (tmp_path / "received.py").write_text(f"{module}def make():\n    return {make}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "sent", raising=False)
+    monkeypatch.delitem(sys.modules, "received", raising=False)
     run = tmp_path / "runs" / "earlier"
-    cut_off(run, model={"import": "sent:make"})
+    cut_off(run, model={"import": "received:make"})
     own = open_window()
     own.starting.resume(run)
     qtbot.waitUntil(lambda: own.session.state is State.FINISHED, timeout=SECONDS)
     shutil.rmtree(run)
-    cut_off(run, model={"import": "sent:make"})
-    monkeypatch.delitem(sys.modules, "sent")
+    cut_off(run, model={"import": "received:make"})
+    monkeypatch.delitem(sys.modules, "received")
     (tmp_path / "imported").unlink()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
     other = open_window()
@@ -125,7 +125,7 @@ def test_the_code_of_another_s_run_is_run_only_after_a_question(
     def choose(answer: str) -> None:
         other.starting.resume(run)
         (box,) = other.findChildren(QMessageBox)
-        assert "sent:make" in box.text() and box.textFormat() is Qt.TextFormat.PlainText
+        assert "received:make" in box.text() and box.textFormat() is Qt.TextFormat.PlainText
         assert other.session.folder is None and not (tmp_path / "imported").exists()
         (chosen,) = (one for one in box.buttons() if one.text().replace("&", "") == answer)
         qtbot.mouseClick(chosen, Qt.MouseButton.LeftButton)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QApplication, QDockWidget, QTabBar, QToolButton
+from PySide6.QtWidgets import QDockWidget, QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.settings import Settings
@@ -67,6 +67,15 @@ def test_the_block_has_room_from_the_first_pin_to_the_last(
         qtbot.waitUntil(lambda: share(window) >= 0.35 and in_front(block))
     click(qtbot, window, "Remove pin")
     assert block.isHidden()
+    # Closed, it stays closed on other pages until the next pin.
+    click_block(qtbot, window)
+    click(qtbot, window, "Close Block")
+    for page in (2, 0, 1, 0):
+        choose_page(qtbot, window, page)
+        assert block.isHidden()
+    window.view_state.remove_pin()
+    click_block(qtbot, window, 7)
+    assert block.isVisible()
 
 
 def test_in_a_narrow_window_block_and_experiment_share_a_column(
@@ -89,33 +98,21 @@ def test_in_a_narrow_window_block_and_experiment_share_a_column(
     qtbot.waitUntil(lambda: window.width() == 960 and in_front(block))
 
 
-@pytest.mark.parametrize("page", [2, 3], ids=["Inspect", "Latency"])
 def test_the_block_is_there_after_quitting_on_a_page_without_it(
-    qtbot: QtBot, open_window: Open, page: int
+    qtbot: QtBot, open_window: Open
 ) -> None:
-    first = open_window()
-    click_block(qtbot, first)
-    choose_page(qtbot, first, page)
-    assert dock(first, "block").isHidden()
-    choose_page(qtbot, first, 1)
-    assert dock(first, "block").isVisible()
-    choose_page(qtbot, first, page)
-    close_window(qtbot, first)
-    second = open_window()
-    click_block(qtbot, second)
-    assert dock(second, "block").isVisible()
-
-
-def test_a_closed_block_stays_closed_on_other_pages_until_the_next_pin(
-    qtbot: QtBot, window: MainWindow
-) -> None:
-    click_block(qtbot, window)
-    click(qtbot, window, "Close Block")
-    for page in (2, 0, 1, 0):
+    window = open_window()
+    for page in (2, 3):  # Inspect and Latency
+        click_block(qtbot, window)
+        assert dock(window, "block").isVisible()
         choose_page(qtbot, window, page)
         assert dock(window, "block").isHidden()
-    window.view_state.remove_pin()
-    click_block(qtbot, window, 7)
+        choose_page(qtbot, window, 1)
+        assert dock(window, "block").isVisible()
+        choose_page(qtbot, window, page)
+        close_window(qtbot, window)
+        window = open_window()
+    click_block(qtbot, window)
     assert dock(window, "block").isVisible()
 
 
@@ -168,8 +165,3 @@ def test_the_layout_of_a_large_screen_fits_a_small_one(
     qtbot.waitUntil(lambda: second.width() == 1280 and dock(second, "experiment").width() < 480)
     picture = second.scores.heatmap
     qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 500)
-
-
-def test_no_panel_is_ever_a_window_of_its_own(qtbot: QtBot, window: MainWindow) -> None:
-    """The window stays the active one while its pages are completed."""
-    assert QApplication.activeWindow() is window
