@@ -1,4 +1,4 @@
-"""Text from outside, made safe for terminals and labels."""
+"""Text for people: from outside, made safe for terminals and labels, and amounts in words."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def printable(text: str, keep: str = "") -> str:
         else at
         for at in text
     )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "3 min 36 s"."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.1f} s"

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from lbc.files.atomic import write_atomically
+from lbc.files.printable import duration
 from lbc.report.charts import Axis, Line, line_chart
 from lbc.report.contents import ReportCancelled, RunSummary, read_run
 from lbc.report.layer_section import layer_section, layer_table
@@ -51,15 +52,6 @@ def page(run: RunSummary, cancel: threading.Event | None = None) -> str:
 def text(value: object) -> str:
     """Safe between tags and in quoted attributes."""
     return escape(str(value), quote=True)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: "3 min 36 s"."""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.1f} s"
 
 
 def _head(run: RunSummary) -> str:
