@@ -45,19 +45,21 @@ def without_names(run: Parameters) -> tuple[tuple[str, Value], ...]:
 def label_runs(runs: Sequence[Parameters]) -> tuple[str, ...]:
     """What distinguishes each run from the others in a few words, such as "lr 0.1, seed 3"."""
     found = [setting for setting in differing_settings(runs) if setting.key != "name"]
-    names = [key.rpartition(".")[2] for key in (setting.key for setting in found)]
+    names = [_short(setting.key) for setting in found]
     shown = [
-        name if names.count(name) == 1 else setting.key
+        (name if names.count(name) == 1 else setting.key, setting.values)
         for name, setting in zip(names, found, strict=True)
     ]
     return tuple(
-        ", ".join(
-            f"{name} {value}"
-            for name, value in zip(shown, (setting.values[at] for setting in found), strict=True)
-            if value is not None
-        )
+        ", ".join(f"{name} {values[at]}" for name, values in shown if values[at] is not None)
         for at in range(len(runs))
     )
+
+
+def _short(key: str) -> str:
+    """The last word of a key; of ``model.name`` the first."""
+    section, _, last = key.rpartition(".")
+    return section.rpartition(".")[2] if last == "name" else last
 
 
 def _section(key: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from lbc.comparison.statistics import SeedSummary, smallest_p, summarise_seeds
-from lbc.library.differences import label_runs, without_names
+from lbc.library.differences import NAMES, label_runs, without_names
 from lbc.library.run_summary import RunSummary
 
 Result = Callable[[RunSummary], float | None]
@@ -55,7 +55,8 @@ def group_results(
         (key for key, members in found.items() if any(run.folder == baseline for run in members)),
         None,
     )
-    labels = label_runs([dict(without_names(members[0].parameters)) for members in found.values()])
+    settings = [members[0].parameters for members in found.values()]
+    labels = label_runs([{key: run[key] for key in run if key not in NAMES} for run in settings])
     groups = []
     for (key, members), label in zip(found.items(), labels, strict=True):
         summary, is_base = SeedSummary(nan, nan, 0, 0.0, nan, 0), key == base
@@ -76,7 +77,8 @@ def explain_test(groups: Sequence[ResultGroup]) -> str:
         return "No other group has a finished run with a seed of the baseline: nothing is tested."
     return (
         "Difference and p (two-sided, exact sign-flip test) over the seeds paired with the "
-        f"baseline. With {pairs} pairs the smallest possible p is {smallest_p(pairs):.2g}."
+        f"baseline. With {pairs} pair{'s' * (pairs > 1)} the smallest possible p is "
+        f"{smallest_p(pairs):.2g}."
     )
 
 

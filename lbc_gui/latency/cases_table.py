@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QModelIndex, QObject, QRect, Qt, Slot
-from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QResizeEvent
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
 from lbc.latency.anchors import find_peak
@@ -226,27 +226,9 @@ class CasesTable(TableView[CaseRow]):
         for column, texts in enumerate(zip(HEADERS[1:], SAMPLES, strict=True), start=1):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
             header.resizeSection(column, max(room(text) for text in texts) + 10)
-        copy = QAction("Copy rows", self)
-        copy.setShortcut(QKeySequence.StandardKey.Copy)
-        copy.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        copy.triggered.connect(self.copy_rows)
-        self.addAction(copy)
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         model.rowsInserted.connect(self._span)
         model.dataChanged.connect(self._hide_unused)
         self._hide_unused()
-
-    @Slot()
-    def copy_rows(self) -> None:
-        """Put the selected rows, or all, on the clipboard with tabs between the columns."""
-        model, hidden = self._cases, self._cases.unused
-        columns = [column for column in range(len(HEADERS)) if column not in hidden]
-        chosen = sorted(index.row() for index in self.selectionModel().selectedRows())
-        lines = ["\t".join(HEADERS[column] for column in columns)]
-        for row in chosen or range(model.rowCount()):
-            cells = "\t".join(model.text(row, column) for column in columns)
-            lines.append(cells.rstrip("\t"))
-        QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -17,7 +17,7 @@ from PySide6.QtCore import (
     Signal,
     Slot,
 )
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QAction, QColor, QFont, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from lbc_gui.theme import colours
@@ -57,7 +57,7 @@ class TableModel(QAbstractTableModel, Generic[R]):
 
     ``tip``, ``colour`` and ``bold`` apply to whole rows; a column's own colour goes first. ``key``
     names a row: new rows with the keys of the old ones leave selection and scroll position as they
-    are. Without it both are lost.
+    are. Without it both are lost. ``heading`` is the text before a row, which never scrolls away.
     """
 
     edited = Signal(object)
@@ -70,10 +70,11 @@ class TableModel(QAbstractTableModel, Generic[R]):
         colour: Callable[[R], QColor | None] | None = None,
         bold: Callable[[R], bool] | None = None,
         key: Callable[[R], object] | None = None,
+        heading: Callable[[R], str] | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self.columns = columns
+        self.columns, self.heading = columns, heading
         self._tip, self._colour, self._bold, self._key = tip, colour, bold, key
         self.rows: Sequence[R] = ()
         self._numbers: dict[object, int] = {}
@@ -88,6 +89,12 @@ class TableModel(QAbstractTableModel, Generic[R]):
             return
         self.beginResetModel()
         self.rows = rows
+        self.endResetModel()
+
+    def show_table(self, columns: Sequence[Column[R]], rows: Sequence[R]) -> None:
+        """Show rows in other columns; selection and scroll position are lost."""
+        self.beginResetModel()
+        self.columns, self.rows, self._numbers = columns, rows, {}
         self.endResetModel()
 
     def replace_row(self, at: int, row: R) -> None:
@@ -117,7 +124,8 @@ class TableModel(QAbstractTableModel, Generic[R]):
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
         if orientation != Qt.Orientation.Horizontal:
-            return None
+            shown = self.heading is not None and role == Qt.ItemDataRole.DisplayRole
+            return self.heading(self.rows[section]) if shown and self.heading else None
         if role == Qt.ItemDataRole.DisplayRole:
             return self.columns[section].title
         return self.columns[section].tip or None if role == Qt.ItemDataRole.ToolTipRole else None
@@ -161,7 +169,7 @@ class TableModel(QAbstractTableModel, Generic[R]):
 
 
 class TableView(QTableView, Generic[R]):
-    """Chooses a row at a time; in small type, without a grid.
+    """Chooses a row at a time, and copies rows; in small type, without a grid.
 
     Columns have ``widths`` in pixels or, without them, those of their contents; the column
     ``stretch`` takes the room that is left. ``order`` sorts and filters the rows.
@@ -208,12 +216,44 @@ class TableView(QTableView, Generic[R]):
         header.setSectionResizeMode(stretch % len(model.columns), mode.Stretch)
         self.selectionModel().currentRowChanged.connect(self._current_changed)
         model.modelReset.connect(self._current_changed)
+        copy = QAction("Copy &rows", self)
+        copy.setShortcut(QKeySequence.StandardKey.Copy)
+        copy.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.triggered.connect(self.copy_rows)
+        self.addAction(copy)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
 
     @property
     def current(self) -> R | None:
         index = self.currentIndex()
         at = (index if self._order is None else self._order.mapToSource(index)).row()
         return self.table.rows[at] if 0 <= at < len(self.table.rows) else None
+
+    @Slot()
+    def copy_rows(self) -> None:
+        """Put the selected rows, or all, on the clipboard with tabs between the columns."""
+        chosen = sorted(index.row() for index in self.selectionModel().selectedRows())
+        columns, rows = self.shown_cells(chosen)
+        lines = ("\t".join(cells).rstrip("\t") for cells in (columns, *rows))
+        QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
+
+    def shown_cells(self, chosen: Sequence[int] = ()) -> tuple[list[str], list[list[str]]]:
+        """Titles of the columns that are not hidden, and the texts of the ``chosen`` rows or all.
+
+        A row's heading comes first.
+        """
+        model, table = self.model(), self.table
+        columns = [at for at in range(len(table.columns)) if not self.isColumnHidden(at)]
+        rows = [
+            [model.index(at, column).data() for column in columns]
+            for at in chosen or range(model.rowCount())
+        ]
+        titles = [table.columns[column].title for column in columns]
+        if table.heading is None:
+            return titles, rows
+        vertical = Qt.Orientation.Vertical
+        heads = [model.headerData(at, vertical) for at in chosen or range(model.rowCount())]
+        return ["", *titles], [[head, *row] for head, row in zip(heads, rows, strict=True)]
 
     @Slot()
     def _current_changed(self, *_: object) -> None:

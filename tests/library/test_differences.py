@@ -54,8 +54,12 @@ def test_runs_are_labelled_by_what_differs() -> None:
     ]
     assert label_runs(runs) == ("lr 0.1, seed 0", "lr 0.2, seed 0", "lr 0.2, seed 1")
     assert label_runs(runs[:1]) == ("",)
-    assert label_runs([{"a.name": 1, "b.name": 1}, {"a.name": 2, "b.name": 3}]) == (
-        "a.name 1, b.name 1", "a.name 2, b.name 3",
+    assert label_runs([{"a.k": 1, "b.k": 1}, {"a.k": 2, "b.k": 3}]) == (
+        "a.k 1, b.k 1",
+        "a.k 2, b.k 3",
+    )
+    assert label_runs([{"model.name": "mlp", "name": "a"}, {"model.name": "resnet18"}]) == (
+        "model mlp", "model resnet18",
     )  # fmt: skip
     assert without_names(runs[1]) == without_names(runs[2]) != without_names(runs[0])
 

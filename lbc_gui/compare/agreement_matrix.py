@@ -1,0 +1,229 @@
+"""The agreement of the masks of every pair of runs, as a matrix of coloured cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from lbc.comparison.mask_agreement import Matrix
+from lbc.files.printable import printable
+from lbc.pictures.colour_keys import Scale
+from lbc.pictures.colour_tables import ink_on
+from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, Codes
+from lbc_gui.heatmap.rgb_image import rgb_image
+from lbc_gui.theme import GAP, TIGHT, colours
+
+WIDEST, TALLEST = 84.0, 30.0
+"""Pixels of a cell."""
+
+LABELS = 0.34
+"""The largest share of the width that the names take."""
+
+LEAST_RANGE = 0.05
+"""Of κ, between the ends of the colour scale."""
+
+Pair = tuple[int, int]
+
+_MOVES = {
+    Qt.Key.Key_Left: (0, -1),
+    Qt.Key.Key_Right: (0, 1),
+    Qt.Key.Key_Up: (-1, 0),
+    Qt.Key.Key_Down: (1, 0),
+}
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the cells are: the first one's corner, and the size of each."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def cell(self, pair: Pair) -> QRectF:
+        row, column = pair
+        x, y = self.x + column * self.width, self.y + row * self.height
+        return QRectF(x, y, self.width, self.height)
+
+    def pair_at(self, point: QPointF) -> Pair:
+        row, column = (point.y() - self.y) // self.height, (point.x() - self.x) // self.width
+        return int(row), int(column)
+
+
+class AgreementMatrix(QWidget):
+    """Rows and columns are the same runs; those of the columns are named by their numbers."""
+
+    pair_shown = Signal(int, int)
+    """Row and column of the cell under the mouse, or reached by the arrow keys."""
+    pair_opened = Signal(int, int)
+    """Those of the cell that was clicked, or on which Enter was pressed."""
+    left = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: tuple[str, ...] = ()
+        self._kappas: Matrix = np.empty((0, 0))
+        self._lit: int | None = None
+        self.pair: Pair | None = None
+        """The cell that is framed."""
+        self.setAccessibleName("Agreement of the masks of every pair of runs")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setMinimumSize(160, 90)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        small = QFont(self.font())
+        small.setPointSizeF(small.pointSizeF() * 0.85)
+        self.setFont(small)
+
+    def sizeHint(self) -> QSize:
+        return QSize(360, 220)
+
+    def show_matrix(self, names: Sequence[str], kappas: Matrix) -> None:
+        """κ of every pair, (R, R), NaN where there is none."""
+        self._names = tuple(map(printable, names))
+        self._kappas = kappas
+        count = len(names)
+        if self.pair is not None and max(self.pair) >= count:
+            self.pair = None
+        if self.pair is None and count:
+            others = np.argwhere(np.isfinite(np.where(np.eye(count), np.nan, kappas)))
+            first, second = others[0].tolist() if len(others) else (0, 0)
+            self.pair = first, second
+        self.update()
+
+    def light(self, run: int | None) -> None:
+        """Mark the name of a run that is under the mouse elsewhere."""
+        if run != self._lit:
+            self._lit = run
+            self.update()
+
+    @property
+    def scale(self) -> Scale:
+        """What the colours mean: from 0, or the least κ of two runs, to the greatest."""
+        others = self._kappas[~np.eye(len(self._kappas), dtype=bool)]
+        others = others[np.isfinite(others)]
+        low = min(0.0, float(others.min(initial=0.0)))
+        high = max(float(others.max(initial=low)), low + LEAST_RANGE)
+        return Scale("score", low, high, texts=(f"κ {_text(low)}", _text(high)), removed="")
+
+    def cell_rect(self, row: int, column: int) -> QRectF:
+        """Where a cell is drawn."""
+        return self._places().cell((row, column))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if not self._names:
+            return
+        painter = QPainter(self)
+        places, shades = self._places(), self._shades()
+        count = len(self._names)
+        target = QRectF(places.x, places.y, count * places.width, count * places.height)
+        painter.drawImage(target, rgb_image(shades))
+        self._paint_values(painter, places, shades)
+        self._paint_names(painter, places)
+        if self.pair is not None:
+            painter.setPen(QPen(QColor(colours().text), 2))
+            painter.drawRect(places.cell(self.pair).adjusted(1, 1, -1, -1))
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        self._move_to(self._places().pair_at(event.position()))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        pair = self._places().pair_at(event.position())
+        if event.button() == Qt.MouseButton.LeftButton and self._has(pair):
+            self._move_to(pair)
+            self._open()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        key = Qt.Key(event.key())
+        if key in _MOVES and self.pair is not None:
+            down, right = _MOVES[key]
+            self._move_to((self.pair[0] + down, self.pair[1] + right))
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._open()
+        else:
+            super().keyPressEvent(event)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self.left.emit()
+
+    def _has(self, pair: Pair) -> bool:
+        return all(0 <= at < len(self._names) for at in pair)
+
+    def _move_to(self, pair: Pair) -> None:
+        if self._has(pair):
+            self.pair = pair
+            self.pair_shown.emit(*pair)
+            self.update()
+
+    def _open(self) -> None:
+        pair = self.pair
+        if pair is not None and pair[0] != pair[1] and np.isfinite(self._kappas[pair]):
+            self.pair_opened.emit(*pair)
+
+    def _places(self) -> _Places:
+        metrics, count = self.fontMetrics(), max(1, len(self._names))
+        widest = max(map(metrics.horizontalAdvance, self._labels()), default=0) + GAP
+        x = min(widest, LABELS * self.width())
+        y = metrics.height() + TIGHT
+        width = min((self.width() - x - 1) / count, WIDEST)
+        height = min((self.height() - y - 1) / count, TALLEST)
+        return _Places(x, y, max(1.0, width), max(1.0, height))
+
+    def _labels(self) -> list[str]:
+        return [f"{at}  {name}" for at, name in enumerate(self._names, 1)]
+
+    def _shades(self) -> Codes:
+        """RGB of every cell, (R, R, 3); the diagonal and what is undefined say nothing."""
+        scale, ground = self.scale, QColor(colours().hover)
+        share = (self._kappas - scale.low) / (scale.high - scale.low)
+        codes = LOWEST + np.clip(np.nan_to_num(share), 0, 1) * (HIGHEST - LOWEST)
+        codes[~np.isfinite(self._kappas) | np.eye(len(codes), dtype=bool)] = BLANK
+        table = scale.table((ground.red(), ground.green(), ground.blue()))
+        return table[np.round(codes).astype(np.uint8)]
+
+    def _paint_values(self, painter: QPainter, places: _Places, shades: Codes) -> None:
+        metrics = self.fontMetrics()
+        if places.width < metrics.horizontalAdvance("−0.00") or places.height < metrics.ascent():
+            return
+        for row, column in np.ndindex(self._kappas.shape):
+            kappa = float(self._kappas[row, column])
+            faint = row == column or not np.isfinite(kappa)
+            text = _text(kappa) if np.isfinite(kappa) else "–"
+            ink = QColor(colours().caption if faint else "")
+            painter.setPen(ink if faint else QColor(*ink_on(shades[row, column].tolist())))
+            painter.drawText(places.cell((row, column)), Qt.AlignmentFlag.AlignCenter, text)
+
+    def _paint_names(self, painter: QPainter, places: _Places) -> None:
+        metrics, now = self.fontMetrics(), colours()
+        every = max(1, int(np.ceil(metrics.height() / places.height)))
+        right = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+        for at, label in enumerate(self._labels()):
+            line = places.cell((at, 0))
+            marked = at == self._lit or (self.pair is not None and at in self.pair)
+            if at % every and not marked:
+                continue
+            place = QRectF(0, line.center().y() - metrics.height() / 2, places.x - TIGHT, 0)
+            place.setHeight(metrics.height())
+            if at == self._lit:
+                painter.fillRect(place, QColor(now.selection))
+            painter.setPen(QColor(now.text if marked or self.pair is None else now.caption))
+            text = metrics.elidedText(label, Qt.TextElideMode.ElideMiddle, int(place.width()))
+            painter.drawText(place, right, text)
+        wide = max(1, int(np.ceil(metrics.horizontalAdvance("100 ") / places.width)))
+        for at in range(0, len(self._names), wide):
+            above = places.cell((0, at))
+            place = QRectF(above.center().x() - 20, 0, 40, metrics.height())
+            painter.setPen(QColor(now.caption))
+            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, str(at + 1))
+
+
+def _text(kappa: float) -> str:
+    """κ with two decimals; what rounds to 0 has no sign."""
+    return f"{round(kappa, 2) + 0.0:.2f}".replace("-", "−")

@@ -1,0 +1,281 @@
+"""The masks of the compared runs: how far they agree, and how the searches came to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QProgressBar, QSizePolicy, QWidget
+
+from lbc.comparison.search_course import SearchCourse
+from lbc.files.printable import printable
+from lbc.library.run_summary import RunSummary
+from lbc_gui.compare.agreement_matrix import AgreementMatrix
+from lbc_gui.compare.course_plots import CoursePlots
+from lbc_gui.compare.run_selection import RunSelection, Selection
+from lbc_gui.compare.search_reader import Compared, CourseFound, Reading, SearchReader
+from lbc_gui.export.view_export import Data, as_csv, as_npz
+from lbc_gui.export.view_renderer import Picture
+from lbc_gui.heatmap.key_legend import KeyLegend
+from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.layouts import column, row, splitter
+from lbc_gui.widgets.text import Label, plain
+
+WAIT_MILLISECONDS = 150
+"""After the last change of the selection, before anything is read."""
+
+STEPS = 1000
+
+MOST_PROBLEMS = 3
+"""Sentences that are shown; the others are counted."""
+
+WHOLE = "whole network"
+WORDS = (
+    "κ (Cohen's kappa) says how far two masks agree beyond chance: 1 if they are equal, 0 if they "
+    "agree as much as masks drawn at random. A block is decided when its best combination changes "
+    "for the last time, which may be long before the others are removed."
+)
+CHOOSE = "Choose two or more runs in the table to compare their masks."
+
+
+class MasksPane(QWidget):
+    """Reads the compared runs while it is visible. ``reading`` is the job to end with the window.
+
+    The matrix and the plots can be saved: the pane itself is the View of the matrix.
+    """
+
+    masks_requested = Signal(object, object, str)
+    """The folders of two runs, and the layer to open; "" where the whole network was compared."""
+
+    def __init__(self, selection: RunSelection) -> None:
+        super().__init__()
+        self._selection = selection
+        self._request: tuple[RunSummary, ...] = ()
+        self._compared: Compared | None = None
+        self._courses: dict[Path, SearchCourse] = {}
+        self.reading = SearchReader()
+        self.reading.arrived.connect(self._receive)
+        self.reading.failed.connect(self._show_failure)
+        self.reading.running_changed.connect(self._show_running)
+        self.layers = combo_box((WHOLE,), "The layer whose masks are compared, or all together")
+        self.layers.activated.connect(self._show_layer)
+        self.matrix, self.legend = AgreementMatrix(), KeyLegend()
+        self.matrix.pair_shown.connect(self._show_pair)
+        self.matrix.pair_opened.connect(self._open_pair)
+        self.matrix.left.connect(lambda: selection.hover(None))
+        self.plots = CoursePlots()
+        self.detail, self.note = Label(wordWrap=True), Label(wordWrap=True)
+        self.note.setObjectName("problem")
+        self._progress = QProgressBar()
+        self._progress.setRange(0, STEPS)
+        policy = self._progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # the matrix must not move under the mouse
+        self._progress.setSizePolicy(policy)
+        self._timer = QTimer(self, singleShot=True, interval=WAIT_MILLISECONDS)
+        self._timer.timeout.connect(self._read)
+        self._lay_out()
+        selection.changed.connect(self._show_selection)
+        self._show_running(False)
+        self._show_compared()
+
+    @property
+    def layer(self) -> str | None:
+        """The chosen layer; None for all together."""
+        name: str | None = self.layers.currentData()
+        return name
+
+    def picture_to_save(self) -> Picture | None:
+        if self._compared is None or not self._compared.runs:
+            return None
+        title = f"Agreement of masks (Cohen's κ) · {self.layers.currentText()}"
+        return Picture("mask agreement", title, self.matrix, (self.legend,))
+
+    def data_to_save(self) -> Data | None:
+        """κ of every pair. npz: ``whole`` (R, R), ``by_layer`` (L, R, R), ``layers_in_common``."""
+        compared = self._compared
+        if compared is None or not compared.runs:
+            return None
+        found, folders = compared.agreement, [str(run.folder) for run in compared.runs]
+        arrays = {
+            "runs": np.array(folders),
+            "layers": np.array(list(found.layers)),
+            "whole": found.whole,
+            "by_layer": np.array(list(found.layers.values())),
+            "layers_in_common": found.shared,
+        }
+        tables = {WHOLE: found.whole, **found.layers}
+        rows = [
+            (folders[i], folders[j], name, kappa[i, j], found.shared[i, j])
+            for name, kappa in tables.items()
+            for i, j in zip(*np.triu_indices(len(folders), 1), strict=True)
+            if np.isfinite(kappa[i, j])
+        ]
+        columns = ("first", "second", "layer", "kappa", "layers_in_common")
+        return Data("mask agreement", {
+            ".csv": as_csv(columns, len(rows), rows), ".npz": as_npz(arrays),
+        })  # fmt: skip
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._timer.start()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._timer.stop()
+        self.reading.cancel()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the plots beneath the matrix, or beside it where there is more width."""
+        super().resizeEvent(event)
+        wide = self.width() > 2 * self.height()
+        across = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
+        if self._split.orientation() is not across:
+            self._split.setOrientation(across)
+
+    def _folders(self) -> list[Path]:
+        return [] if self._compared is None else [run.folder for run in self._compared.runs]
+
+    @Slot(object, object)
+    def _show_selection(self, before: Selection, now: Selection) -> None:
+        if now.hovered != before.hovered:
+            shown = self._folders()
+            self.matrix.light(shown.index(now.hovered) if now.hovered in shown else None)
+        if self.isVisible() and now.compared != before.compared:
+            self._timer.start()
+
+    @Slot()
+    def _read(self) -> None:
+        runs = self._selection.selection.compared
+        if runs != self._request or self._compared is None:
+            self._request = runs
+            self.reading.read(runs)
+        elif not self.reading.running and not self._courses.keys() >= set(self._folders()):
+            self.reading.read(self._request)  # it was cancelled when the pane was hidden
+
+    @Slot(object)
+    def _receive(self, events: Sequence[object]) -> None:
+        found = False
+        for event in events:
+            if isinstance(event, Reading):
+                self._progress.setFormat(printable(event.what))
+                self._progress.setValue(round(STEPS * event.share))
+            elif isinstance(event, Compared) and event.request is self._request:
+                self._compared = event
+                self._show_compared()
+            elif isinstance(event, CourseFound) and event.request is self._request:
+                self._courses[event.run.folder] = event.course
+                found = True
+        if found:
+            self._show_courses()
+
+    @Slot(str, str)
+    def _show_failure(self, message: str, _details: str) -> None:
+        self.note.setText(message)
+        self.note.show()
+
+    @Slot(bool)
+    def _show_running(self, running: bool) -> None:
+        self._progress.setVisible(running)
+
+    def _show_compared(self) -> None:
+        compared = self._compared
+        problems = () if compared is None else compared.problems
+        shown = [printable(problem) for problem in problems[:MOST_PROBLEMS]]
+        if len(problems) > MOST_PROBLEMS:
+            shown.append(f"{len(problems) - MOST_PROBLEMS} more runs cannot be compared.")
+        self.note.setText("\n".join(shown))
+        self.note.setVisible(bool(shown))
+        layer = self.layer
+        self.layers.clear()
+        self.layers.addItem(WHOLE, None)
+        for name in () if compared is None else compared.agreement.layers:
+            self.layers.addItem(printable(name) or "model", name)
+        self.layers.setCurrentIndex(max(0, self.layers.findData(layer)))
+        self._show_layer()
+
+    @Slot()
+    def _show_layer(self) -> None:
+        compared, layer = self._compared, self.layer
+        many = compared is not None and len(compared.runs) > 1
+        self._split.setVisible(compared is not None and bool(compared.runs))
+        self.legend.setVisible(many)
+        if compared is None or not compared.runs:
+            self.detail.setText("" if compared is None and self.reading.running else CHOOSE)
+            return
+        found = compared.agreement
+        kappas = found.whole if layer is None else found.layers[layer]
+        self.matrix.show_matrix([run.title for run in compared.runs], kappas)
+        self.legend.show_key(self.matrix.scale)
+        self._show_courses()
+        assert self.matrix.pair is not None
+        self._describe(*self.matrix.pair)
+
+    def _show_courses(self) -> None:
+        assert self._compared is not None
+        runs = self._compared.runs
+        if self.matrix.pair is not None:
+            self.plots.show_pair(*self.matrix.pair)
+        known = {
+            at: self._courses[run.folder] for at, run in enumerate(runs)
+            if run.folder in self._courses
+        }  # fmt: skip
+        self.plots.show_courses([run.title for run in runs], known, self.layer)
+
+    @Slot(int, int)
+    def _show_pair(self, first: int, second: int) -> None:
+        assert self._compared is not None
+        self._selection.hover(self._compared.runs[first].folder)
+        self.plots.show_pair(first, second)
+        self._describe(first, second)
+
+    @Slot(int, int)
+    def _open_pair(self, first: int, second: int) -> None:
+        assert self._compared is not None
+        runs = self._compared.runs
+        self.masks_requested.emit(runs[first].folder, runs[second].folder, self.layer or "")
+
+    def _describe(self, first: int, second: int) -> None:
+        """Say what the cell under the mouse means."""
+        compared, layer = self._compared, self.layer
+        assert compared is not None
+        names = [printable(run.title) for run in compared.runs]
+        if len(names) == 1:
+            self.detail.setText(f"{names[0]} alone: {CHOOSE[0].lower()}{CHOOSE[1:]}")
+            return
+        found = compared.agreement
+        kappa = (found.whole if layer is None else found.layers[layer])[first, second]
+        pair = f"{names[first]} and {names[second]}"
+        shared = found.shared[first, second]
+        most = max(found.shared[first, first], found.shared[second, second])
+        if first == second:
+            text = f"{names[first]}: {_condition(compared, first)}"
+        elif not np.isfinite(kappa):
+            what = "sparse layer" if layer is None else f"layer {printable(layer)}"
+            text = f"{pair} have no {what} of one name and shape in common."
+        else:
+            common = "" if shared == most else f" over the {shared} of {most} layers in common"
+            text = f"κ {kappa:.3f}{common} between {pair}. Click to open both masks."
+            if not all(compared.masks[at].decided for at in (first, second)):
+                text += " Where the search goes on, the best combinations so far are compared."
+        self.detail.setText(text)
+
+    def _lay_out(self) -> None:
+        self.detail.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        head = row(self.layers, (self.detail, 1), self.legend)
+        self.detail.setToolTip(plain(WORDS))
+        self._split = splitter(Qt.Orientation.Vertical, self.matrix, self.plots, sizes=[300, 200])
+        layout = column(head, self.note, (self._split, 1), self._progress, on=self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addStretch(0)  # takes the room while there is nothing to show
+
+
+def _condition(compared: Compared, at: int) -> str:
+    """How far the search of a run has come."""
+    masks = compared.masks[at]
+    kept = sum(mask.kept for mask in masks.layers.values())
+    share = kept / max(1, sum(mask.size for mask in masks.layers.values()))
+    state = "every block is decided" if masks.decided else "the search goes on"
+    return f"{share:.1%} of the weights are kept after epoch {masks.epoch:g}, {state}."
