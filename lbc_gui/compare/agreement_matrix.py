@@ -157,7 +157,7 @@ class AgreementMatrix(QWidget):
         return all(0 <= at < len(self._names) for at in pair)
 
     def _move_to(self, pair: Pair) -> None:
-        if self._has(pair):
+        if self._has(pair) and pair != self.pair:
             self.pair = pair
             self.pair_shown.emit(*pair)
             self.update()

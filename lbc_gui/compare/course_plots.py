@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent
-from PySide6.QtGui import QColor
+from PySide6.QtCore import QEvent, QTimer, Slot
 from PySide6.QtWidgets import QWidget
 
 from lbc.comparison.search_course import LayerCourse, SearchCourse
@@ -24,9 +24,14 @@ MOST_BARS = 40
 
 LONGEST_NAME = 24
 
+REDRAW_MILLISECONDS = 30
+"""After the mouse has reached another cell; it may cross many cells at once."""
+
 DECIDED, CHANGED = "decided, % of blocks", "changed, % of blocks"
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
+
+_NO_LINE: Floats = np.empty((2, 0))
 
 
 class CoursePlots(QWidget):
@@ -46,8 +51,17 @@ class CoursePlots(QWidget):
         self._courses: Mapping[int, SearchCourse] = {}
         self._names: Sequence[str] = ()
         self._layer: str | None = None
+        self._known: dict[int, LayerCourse] = {}
+        """Of ``_layer``, by run."""
         self._pair: tuple[int, int] | None = None
+        self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MILLISECONDS)
+        self._redraw.timeout.connect(self._draw_pair)
         self._decided, self._flips = (self._add_plot(at) for at in range(2))
+        self._every = self._flips.plot(connect="finite")
+        self._lines = [self._flips.plot() for _ in range(2)]
+        self._bars = [pg.BarGraphItem(x=[], height=[], width=0.4) for _ in range(2)]
+        for bars in self._bars:
+            self._decided.addItem(bars)
         column(self._key, (self._plots, 1), on=self)
         self._restyle()
 
@@ -63,14 +77,20 @@ class CoursePlots(QWidget):
         self, names: Sequence[str], courses: Mapping[int, SearchCourse], layer: str | None
     ) -> None:
         """The searches that are known, by the number of their run; ``layer`` None is all."""
-        self._names, self._courses, self._layer = names, courses, layer
+        self._names, self._layer = names, layer
+        self._courses = courses
+        self._known = {
+            run: course.whole() if layer is None else course.layers[layer]
+            for run, course in courses.items()
+            if layer is None or layer in course.layers
+        }
         self._draw()
 
     def show_pair(self, first: int, second: int) -> None:
         """The two runs in colour."""
         if self._pair != (first, second):
             self._pair = first, second
-            self._draw()
+            self._redraw.start()
 
     def picture_to_save(self) -> Picture | None:
         if not self._courses:
@@ -110,50 +130,47 @@ class CoursePlots(QWidget):
         self._draw()
 
     def _draw(self) -> None:
-        now, pair = plot_colours(), self._pair or ()
-        coloured = dict(zip(dict.fromkeys(pair), (now.blue, now.orange), strict=False))
-        for plot in (self._decided, self._flips):
-            plot.clear()
-        found = {run: course for run, course in self._courses.items() if self._has_layer(course)}
-        last = max((course.epochs for course in found.values()), default=1)
-        width = -(-last // MOST_BARS)
-        for place, (run, colour) in enumerate(coloured.items()):
-            if run in found:
-                bars = _bars(_by_epoch(found[run], self._of(found[run])), width)
-                x = width * (np.arange(len(bars)) + 0.4 * (place - 0.5 * (len(coloured) - 1)))
-                x -= 0.5 * (width - 1)  # a bar's last epoch is that under its right half
-                self._decided.addItem(
-                    pg.BarGraphItem(
-                        x=x, height=bars, width=0.4 * width, brush=colour, pen=pg.mkPen(None)
-                    )
-                )
-        others = [run for run in found if run not in coloured]
-        for run in (*others, *(run for run in coloured if run in found)):
-            self._draw_flips(self._of(found[run]), coloured.get(run))
-        for plot in (self._decided, self._flips):
-            plot.setXRange(-0.6 * width if plot is self._decided else 0, last + 0.6, padding=0.01)
-            plot.enableAutoRange("y")
-        names = [
-            html(
-                '<span style="color: {}">■</span> {}', colour.name(), self._name(run, run in found)
+        lines = [_line(layer) for layer in self._known.values()]
+        x, y = np.concatenate(lines, axis=1) if lines else _NO_LINE
+        self._every.setData(x, y, pen=pg.mkPen(faded(plot_colours().text, 70)))
+        width, last = self._bar_width(), self._last()
+        self._decided.setXRange(-0.6 * width, last + 0.6, padding=0.01)
+        self._flips.setXRange(0, last + 0.6, padding=0.01)
+        self._draw_pair()
+
+    @Slot()
+    def _draw_pair(self) -> None:
+        now, pair = plot_colours(), list(dict.fromkeys(self._pair or ()))
+        width = self._bar_width()
+        names = []
+        for place, colour in enumerate((now.blue, now.orange)):
+            run = pair[place] if place < len(pair) else None
+            layer = None if run is None else self._known.get(run)
+            x: Floats = np.empty(0)
+            heights, line = x, _NO_LINE
+            if run is not None and layer is not None:
+                heights = _heights(_by_epoch(self._courses[run], layer), width)
+                x = width * (np.arange(len(heights)) + 0.4 * (place - 0.5 * (len(pair) - 1)))
+                x -= 0.5 * (width - 1)  # the last epoch of a bar is under its right half
+                line = _line(layer)
+            self._bars[place].setOpts(
+                x=x, height=heights, width=0.4 * width, brush=colour, pen=pg.mkPen(None)
             )
-            for run, colour in coloured.items()
-        ]
-        others_drawn = [html("{}", "thin: the other runs")] if others else []
-        self._key.setText(" &nbsp; ".join([*names, *others_drawn]))
+            self._lines[place].setData(*line, pen=pg.mkPen(colour, width=2))
+            if run is not None:
+                sign = '<span style="color: {}">■</span> {}'
+                names.append(html(sign, colour.name(), self._name(run, layer is not None)))
+        if len(self._known) > len(pair):
+            names.append(html("{}", "thin: the other runs"))
+        self._key.setText(" &nbsp; ".join(names))
 
-    def _draw_flips(self, layer: LayerCourse, colour: QColor | None) -> None:
-        if len(layer.flips):
-            pen = pg.mkPen(faded(plot_colours().text, 70) if colour is None else colour)
-            pen.setWidthF(1.0 if colour is None else 2.0)
-            epochs = np.arange(1, len(layer.flips) + 1)
-            self._flips.plot(epochs, 100 * layer.flips / layer.blocks, pen=pen)
+    def _last(self) -> int:
+        """The last epoch of the longest run."""
+        return max((self._courses[run].epochs for run in self._known), default=1)
 
-    def _has_layer(self, course: SearchCourse) -> bool:
-        return self._layer is None or self._layer in course.layers
-
-    def _of(self, course: SearchCourse) -> LayerCourse:
-        return course.whole() if self._layer is None else course.layers[self._layer]
+    def _bar_width(self) -> int:
+        """Epochs that share a bar."""
+        return -(-self._last() // MOST_BARS)
 
     def _name(self, run: int, known: bool) -> str:
         if run >= len(self._names):
@@ -161,6 +178,12 @@ class CoursePlots(QWidget):
         name = printable(self._names[run])
         name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
         return name if known else f"{name} (not read yet)"
+
+
+def _line(layer: LayerCourse) -> Floats:
+    """Epochs, and per cent of the blocks that changed within each, ended by a gap: (2, E + 1)."""
+    flips = np.append(100 * layer.flips / layer.blocks, np.nan)
+    return np.array([np.arange(1, len(flips) + 1), flips])
 
 
 def _by_epoch(course: SearchCourse, layer: LayerCourse) -> Floats:
@@ -173,7 +196,7 @@ def _by_epoch(course: SearchCourse, layer: LayerCourse) -> Floats:
     return found.astype(np.float64)
 
 
-def _bars(blocks: Floats, width: int) -> Floats:
+def _heights(blocks: Floats, width: int) -> Floats:
     """Per cent of the blocks in bars of ``width`` epochs; the first stays alone."""
     rest = blocks[1:]
     rest = np.pad(rest, (0, -len(rest) % width)).reshape(-1, width).sum(axis=1)
