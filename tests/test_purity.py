@@ -50,7 +50,7 @@ def test_no_module_loads_qt() -> None:
         ("lbc.config",),
         ("lbc.sparsity.pattern", "lbc.sparsity.schedule"),
         ("lbc.pictures.score_codes", "lbc.pictures.colour_tables", "lbc.runs.events"),
-        ("lbc.cli.main",),
+        ("lbc.cli.main", "lbc.queue.supervisor", "lbc.queue.commands"),
         ("lbc.runs.records", "lbc.files.atomic", "lbc.runs.new_folder", "lbc.training.control"),
     ],
     ids=lambda modules: modules[0],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +17,7 @@ from lbc.runs.new_folder import RUNS
 
 if TYPE_CHECKING:
     from lbc.queue.entries import Entry, Queue
+    from lbc.queue.progress import Progress
 
 DONE, INVALID_INPUT = 0, 2
 
@@ -210,7 +211,7 @@ def _list(queue: Queue, runs: Path, working: bool, as_json: bool) -> None:
         _say_whether_working(runs, working)
 
 
-def _print(queue: Queue, progress: Any) -> None:
+def _print(queue: Queue, progress: Mapping[int, Progress]) -> None:
     from rich.table import Table
 
     table = Table("id", "state", "experiment", "varied", "group", "epoch", "accuracy", "reason")

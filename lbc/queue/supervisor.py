@@ -116,7 +116,7 @@ class _Supervisor:
         free = max(0, queue.jobs - len(busy))
         waiting = [entry for entry in queue.entries if entry.state == "waiting"]
         chosen = [entry for entry in waiting if entry.id not in alive][:free]
-        threads = _threads(queue.jobs)
+        threads = threads_of(queue.jobs)
         return queue.put(*(
             replace(
                 entry, state="running", reason="",
@@ -143,7 +143,7 @@ class _Supervisor:
     def _start(self, entry: Entry) -> Entry:
         folder = self._file.runs / entry.folder
         try:
-            arguments = _train_arguments(self._file, entry, folder)
+            arguments = train_arguments(self._file, entry)
             if entry.group:
                 folder.mkdir(exist_ok=True)
                 change_annotations(folder, lambda old: replace(old, group=old.group or entry.group))
@@ -190,11 +190,12 @@ class _Supervisor:
         return count > MOST_RESTARTS
 
 
-def _train_arguments(file: QueueFile, entry: Entry, folder: Path) -> tuple[str, ...]:
+def train_arguments(file: QueueFile, entry: Entry) -> tuple[str, ...]:
     """The arguments of ``lbc`` to start or resume the run of an entry.
 
     Raises ValueError or ExperimentError if that must not or cannot be done.
     """
+    folder = file.runs / entry.folder
     experiment = file.experiment_of(entry)
     if not may_import(folder, experiment.model):
         raise ValueError(
@@ -220,7 +221,7 @@ def _is_run_of(experiment: Experiment, folder: Path) -> bool:
         return False
 
 
-def _threads(jobs: int) -> int:
+def threads_of(jobs: int) -> int:
     """The threads of each of ``jobs`` runs: the cores shared out, or torch's own choice for one."""
     if jobs == 1:
         return 0
