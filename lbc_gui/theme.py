@@ -291,6 +291,12 @@ def style_plot(plot: pg.PlotItem, colours: PlotColours) -> None:
         axis.setPen(colours.grid)
 
 
+def show_numbers(plot: pg.PlotItem, shown: bool) -> None:
+    """Show the numbers of the axes; an empty plot has none."""
+    for name in ("left", "bottom"):
+        plot.getAxis(name).setStyle(showValues=shown)
+
+
 def compact(plots: pg.GraphicsLayoutWidget) -> None:
     """Set small margins, for several plots in a small space."""
     plots.ci.setContentsMargins(2, 2, 6, 2)

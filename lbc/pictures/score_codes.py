@@ -24,6 +24,14 @@ Colour = Literal["margin", "difference", "score", "rank"]
 Summary = Literal["best", "worst", "mean", "margin"]
 """What represents a block that has too few pixels for its cells."""
 
+TELLING: dict[Colour, tuple[Summary, ...]] = {
+    "margin": ("best", "worst", "mean", "margin"),
+    "difference": ("best", "worst", "margin"),
+    "score": ("best", "worst", "mean", "margin"),
+    "rank": ("margin",),
+}
+"""The summaries that differ between blocks: the mean difference is always 0, the best rank 1."""
+
 SYMMETRIC: tuple[Colour, ...] = ("difference", "margin")
 """Colours whose levels are symmetric, so that the middle means 0."""
 

@@ -24,7 +24,7 @@ from lbc.pictures.score_codes import (
 from lbc.runs.history_walks import RemovalTimes
 from lbc.runs.layer_moment import LayerMoment, LayerState
 from lbc.sparsity.arrays import Bools, Floats, by_chunks
-from lbc.sparsity.combinations import index_of
+from lbc.sparsity.combinations import index_of, row_counts
 from lbc.sparsity.pattern import Pattern
 
 THUMBNAIL_WIDTH = 48
@@ -134,8 +134,10 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
     """Draw everything the views show of ``moment``."""
     scores, by_position, fold = _laid_out(moment)
     won = _won_blocks(moment, request.look)
+    mixed = False
     if won is None:
         cells, of_blocks = _of_values(scores, request.look)
+        cells, of_blocks, mixed = _with_decided(moment, request.look, cells, of_blocks)
         summary, picture = _in_rows(of_blocks, fold), fold.apply(cells.codes)
     else:
         cells = summary = _in_rows(won, fold)
@@ -153,7 +155,7 @@ def draw(moment: LayerMoment, request: ViewRequest) -> Snapshot:
         fold=fold,
         cells=KeyedCodes(fixed(picture), cells.scale),
         summary=summary,
-        reduction=request.look.summary if won is None else "sample",
+        reduction="sample" if won is not None or mixed else request.look.summary,
         decided=won is not None,
         block=block_state(moment, request.block, None if by_position else scores),
         layers=moment.layers,
@@ -165,9 +167,12 @@ def draw_thumbnail(sample: LayerMoment, look: Look) -> Thumbnail:
     """Draw a sample of a layer, as from ``copy_sample``, in the same colours as the layer."""
     look = replace(look, held=None)
     scores, _, fold = _laid_out(sample)
-    won = _won_blocks(sample, look)
-    reduction: Reduction = look.summary if won is None else "sample"
-    summary = _in_rows(_summary(scores, *_shown(scores, look), look) if won is None else won, fold)
+    of_blocks, mixed = _won_blocks(sample, look), True
+    if of_blocks is None:
+        of_blocks = _summary(scores, *_shown(scores, look), look)
+        _, of_blocks, mixed = _with_decided(sample, look, of_blocks, of_blocks)
+    reduction: Reduction = "sample" if mixed else look.summary
+    summary = _in_rows(of_blocks, fold)
     step = -(-summary.codes.shape[1] // THUMBNAIL_WIDTH)
     codes = reduce_codes(summary.codes, 1, step, reduction)
     return Thumbnail(sample.name, KeyedCodes(codes, summary.scale))
@@ -189,6 +194,27 @@ def _won_blocks(moment: LayerMoment, look: Look) -> KeyedCodes | None:
     pattern = moment.pattern
     won = index_of(moment.kept(), pattern)
     return None if won is None else KeyedCodes(winner_codes(won, pattern), winner_key(pattern))
+
+
+def _with_decided(
+    moment: LayerMoment, look: Look, *pictures: KeyedCodes
+) -> tuple[KeyedCodes, KeyedCodes, bool]:
+    """Two pictures of the blocks in which those decided have their winner's colour, and whether
+    there are any."""
+    first, second = pictures
+    kept, pattern = moment.kept(), moment.pattern
+    decided = row_counts(kept) == pattern.n  # two combinations hold more positions together
+    if look.colour == "score" or look.held or not decided.any():
+        return first, second, False
+    winners = index_of(kept[decided], pattern)
+    if winners is None:
+        return first, second, False
+    mixed = []
+    for picture in pictures:
+        assert isinstance(picture.scale, Scale)
+        scale = replace(picture.scale, decided=pattern)
+        mixed.append(KeyedCodes(scale.with_winners(picture.codes, decided, winners), scale))
+    return mixed[0], mixed[1], True
 
 
 def _of_values(scores: Floats, look: Look) -> tuple[KeyedCodes, KeyedCodes]:

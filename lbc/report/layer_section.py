@@ -157,7 +157,7 @@ def _scores(layer: LayerSummary, height: float) -> str:
 
 def _mask(layer: LayerSummary, mask: Bools, height: float) -> str:
     picture = mask_picture(mask_cells(mask, layer.pattern))
-    epoch = f"{layer.epochs[-1]:g}"
+    epoch = f"{layer.epoch:g}"
     order = "input channels" if len(layer.shape) == 2 else "kernel positions, input channels within"
     caption = (
         f"The mask after epoch {epoch}; blue is kept. Rows: output channels; columns: {order}."
@@ -240,14 +240,16 @@ def _winners(layer: LayerSummary, counts: Indices) -> str:
 
 
 def _changes(layer: LayerSummary) -> str:
+    if not len(layer.epochs):
+        return ""
     lines = [
         Line("best combination changed", layer.epochs, 100 * layer.changed, "green", dots=True)
     ]
-    caption = "Blocks whose best combination changed since the moment before"
-    if np.isfinite(layer.flipped).any():
+    caption = "Blocks whose best combination is another than an epoch before"
+    if layer.flipped.any():
         lines.append(Line("mask flips", layer.epochs, 100 * layer.flipped, "blue", dots=True))
-        caption += ", and weights at which the mask flipped since then"
+        caption += ", and weights at which the mask is"
     end = float(layer.epochs[-1])
-    unit = "% of blocks" if len(lines) == 1 else "% of blocks, of weights"
+    unit = "% of blocks in an epoch" if len(lines) == 1 else "% of blocks, of weights in an epoch"
     chart = line_chart("Flips", lines, Axis("epoch", 0, end), Axis(unit, 0))
     return f"<figure>{chart}<figcaption>{caption}.</figcaption></figure>"

@@ -27,15 +27,17 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class LayerSummary(LayerInfo):
-    """One sparse layer. ``epochs``, ``changed`` and ``flipped``: (moments,).
+    """One sparse layer, last seen after ``epoch`` epochs. ``epochs``, ``changed`` and ``flipped``:
+    (epochs,), at the end of every epoch.
 
-    ``changed``: share of the blocks whose best combination changed since the moment before;
-    ``flipped``: share of the weights at which the mask did. ``winners``: best combination of each
+    ``changed``: share of the blocks whose best combination is another than an epoch before;
+    ``flipped``: share of the weights at which the mask is. ``winners``: best combination of each
     block at the end, (blocks,). ``live``: the most combinations left in a block at the end, None if
     unknown. ``mask``: at the end, shaped like the weight. ``scores``: the last ones with several
     live combinations in a block, or the last of all.
     """
 
+    epoch: float
     epochs: npt.NDArray[np.float64]
     changed: npt.NDArray[np.float64]
     flipped: npt.NDArray[np.float64]
@@ -47,7 +49,7 @@ class LayerSummary(LayerInfo):
     @property
     def begun(self) -> bool:
         """Whether there is a moment after the start, where all combinations are equal."""
-        return len(self.epochs) > 0 and self.epochs[-1] > 0
+        return self.epoch > 0
 
     @cached_property
     def counts(self) -> Indices | None:
@@ -70,15 +72,19 @@ def summarise_layer(replay: Replay, layer: int, moments: Iterable[int]) -> Layer
     mask: Bools | None = None
     live: int | None = None
     scored: tuple[int, int] | None = None
+    ends = {at.epoch: k for k, at in enumerate(replay.moments) if at.epoch.is_integer()}.values()
+    whole: tuple[Array, Bools] | None = None
     for moment in moments:
         at, now = replay.moments[moment], replay.state_after(info.name, moment, last)
-        changed = 0.0 if last is None else float((now.winners != last.winners).mean())
-        flipped = 0.0
         if last is None or not np.array_equal(now.bits, last.bits):
             kept = np.broadcast_to(now.kept(pattern), (info.blocks, pattern.m))
-            before, mask = mask, pattern.from_blocks(kept, info.shape)
-            flipped = 0.0 if before is None else flips(before, mask).share
-        rows.append((at.epoch, changed, flipped))
+            mask = pattern.from_blocks(kept, info.shape)
+        if moment in ends:
+            assert mask is not None
+            if whole is not None:
+                changed = float((now.winners != whole[0]).mean())
+                rows.append((at.epoch, changed, flips(whole[1], mask).share))
+            whole = now.winners, mask
         if pattern.count <= LARGEST_LIVE_COUNT:
             live = at.live[layer]
             if at.scores and (live > 1 or scored is None or scored[1] <= 1):
@@ -92,6 +98,7 @@ def summarise_layer(replay: Replay, layer: int, moments: Iterable[int]) -> Layer
     epochs, changes, mask_flips = np.array(rows, dtype=np.float64).reshape(-1, 3).T
     winners = None if last is None else last.winners
     return LayerSummary(
-        info.name, info.shape, pattern, info.blocks, epochs, changes, mask_flips,
-        winners, live, scores, mask,
+        info.name, info.shape, pattern, info.blocks,
+        replay.moments[-1].epoch if replay.moments else 0.0, epochs, changes, mask_flips, winners,
+        live, scores, mask,
     )  # fmt: skip

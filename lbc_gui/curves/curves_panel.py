@@ -16,7 +16,7 @@ from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.help.explanations import help_button
 from lbc_gui.run.view_state import ViewState
-from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
+from lbc_gui.theme import add_plot, compact, faded, plot_colours, show_numbers, style_plot
 from lbc_gui.widgets.log_axis import LogAxis
 from lbc_gui.widgets.text import html
 
@@ -73,6 +73,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             plot = add_plot(self, column, 1, **axes)
             plot.setMouseEnabled(x=True, y=False)
             plot.getAxis("left").setWidth(38)
+            show_numbers(plot, False)
             self._plots[name] = plot
             plot.setXLink(None if name == "loss" else self._plots["loss"])
         self._plots["loss"].setLogMode(y=True)
@@ -98,6 +99,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._draw(CURVES)
         for curve in self._before.values():
             curve.clear()
+        for plot in self._plots.values():
+            show_numbers(plot, False)
 
     def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
         """Scale empty plots for a run, and draw the one that finished before in grey."""
@@ -107,6 +110,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         for plot in self._plots.values():
             plot.setLimits(xMin=-0.02 * epochs, xMax=1.02 * epochs)  # first: they cut the range
             plot.setXRange(0, epochs, padding=0.02)
+            show_numbers(plot, True)
         for name, curve in self._before.items():
             _draw_series(curve, name, self._finished[name])
         self._series["live"].append(0, largest)

@@ -17,6 +17,7 @@ from lbc.pictures.score_snapshot import Drawn, KeyedCodes
 from lbc_gui.heatmap.cell_labels import CellLabels, score_words
 from lbc_gui.heatmap.cells_view import CellsView, Table
 from lbc_gui.heatmap.pin_frames import Frame, PinFrames
+from lbc_gui.theme import show_numbers
 
 _DIM = 0.15
 """How much is left of the colour of cells that are not lit."""
@@ -77,6 +78,7 @@ class HeatmapView(CellsView):
         self._box.addItem(self._frames, ignoreBounds=True)
         self._lit: range | None = None
         self.setAccessibleName("Score heatmap")
+        show_numbers(self._plot, False)
         self._restyle()
 
     @property
@@ -91,6 +93,7 @@ class HeatmapView(CellsView):
             self._layer = snapshot.layer
             height, width = snapshot.fold.size
             rows, columns = snapshot.fold.grid
+            show_numbers(self._plot, True)
             self._axes["left"].cells, self._axes["bottom"].cells = rows, columns
             self._box.setLimits(
                 xMin=0, xMax=width, yMin=0, yMax=height, minXRange=columns, minYRange=rows
@@ -106,6 +109,7 @@ class HeatmapView(CellsView):
 
     def clear_picture(self) -> None:
         self._snapshot = self._fold = None
+        show_numbers(self._plot, False)
         self.cells.clear()
         self._labels.show_snapshot(None)
         self._place_frames()

@@ -8,9 +8,10 @@ from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from lbc.pictures.colour_keys import Key, Scale, Swatches
+from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_key
 from lbc.pictures.colour_tables import REMOVED_COLOUR, RGB, ink_on
 from lbc.pictures.score_codes import HIGHEST, LOWEST, NOTHING, REMOVED, SYMMETRIC, Codes
+from lbc.sparsity.pattern import Pattern
 from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.widgets.text import plain
 
@@ -53,6 +54,7 @@ class KeyLegend(QWidget):
         self._kinds: tuple[_Kind, ...] = ()
         self._table: Codes | None = None
         self._bar = QImage()
+        self._highest = HIGHEST
         self._lit: range | None = None
         self._hinted = self.sizeHint()
 
@@ -61,15 +63,17 @@ class KeyLegend(QWidget):
         before = self._ends, self._kinds, self._table
         removed = (_Kind(key.removed, REMOVED_COLOUR, REMOVED),) if key.removed else ()
         if isinstance(key, Scale):
-            self._ends, self._table, self._kinds = _ends(key), key.table((0, 0, 0)), removed
+            won = () if key.decided is None else _winners(key.decided, key.highest + 1)
+            self._ends, self._table = _ends(key), key.table((0, 0, 0))
+            self._kinds, self._highest = (*won, *removed), key.highest
         elif isinstance(key, Swatches):
-            self._ends, self._kinds = None, (*_kinds(key), *removed)
+            self._ends, self._kinds = None, (*_kinds(key, LOWEST), *removed)
         # Levels are new with every picture, their few digits seldom, and to write them costs more.
         same_table = self._table is before[2]  # tables are shared by whoever asks for the same
         if (self._ends, self._kinds) == before[:2] and same_table:
             return
         if self._table is not None and not same_table:
-            self._bar = rgb_image(self._table[LOWEST : HIGHEST + 1][None])
+            self._bar = rgb_image(self._table[LOWEST : self._highest + 1][None])
         if self._kinds != before[1]:
             self._light(None)
         if self.sizeHint() != self._hinted:
@@ -82,10 +86,9 @@ class KeyLegend(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """That of two lines of kinds."""
-        if self._ends is not None:
-            return self.sizeHint()
+        start, full = self._high_place().right(), self.sizeHint().width()
         widest = max((place.width() for _, place in self._places(10_000)), default=0)
-        return QSize(min(self.sizeHint().width(), self.sizeHint().width() // 2 + widest), 20)
+        return QSize(min(full, (start + full) // 2 + widest), 20)
 
     def heightForWidth(self, width: int) -> int:
         return self._size(width).height()
@@ -114,8 +117,8 @@ class KeyLegend(QWidget):
             self._light(range(kind.code, kind.code + 1))
         elif self._ends is not None and self._bar_place().contains(at):
             share = (at.x() - self._bar_place().left()) / _BAR_WIDTH
-            code = LOWEST + round(share * (HIGHEST - LOWEST))
-            self._light(range(max(LOWEST, code - _NEAR), min(HIGHEST, code + _NEAR) + 1))
+            code = LOWEST + round(share * (self._highest - LOWEST))
+            self._light(range(max(LOWEST, code - _NEAR), min(self._highest, code + _NEAR) + 1))
         else:
             self._light(None)
 
@@ -169,10 +172,21 @@ class KeyLegend(QWidget):
         return places
 
 
-def _kinds(key: Swatches) -> list[_Kind]:
+def _winners(pattern: Pattern, start: int) -> list[_Kind]:
+    """The winners of decided blocks beside levels; of many the first and the last."""
+    key = winner_key(pattern)
+    if isinstance(key, Swatches):
+        return _kinds(key, start)
+    assert key.texts is not None
+    first, *_, last = key.table((0, 0, 0))[LOWEST:].tolist()
+    ends = ((key.texts[0], first, start), (key.texts[1], last, HIGHEST))
+    return [_Kind(name, tuple(colour), code) for name, colour, code in ends]
+
+
+def _kinds(key: Swatches, start: int) -> list[_Kind]:
     last = len(key.names) - 1
     return [
-        _Kind(name, colour, LOWEST + at, last < MOST_NAMED or at in (0, last))
+        _Kind(name, colour, start + at, last < MOST_NAMED or at in (0, last))
         for at, (name, colour) in enumerate(zip(key.names, key.colours, strict=True))
     ]
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from lbc.pictures.colour_keys import Key, Scale
 from lbc.pictures.colour_tables import MAPS, OTHERS, lookup_table
-from lbc.pictures.score_codes import HIGHEST, LOWEST, USUAL_CLIP, Colour, Summary
+from lbc.pictures.score_codes import HIGHEST, LOWEST, TELLING, USUAL_CLIP, Colour, Summary
 from lbc.pictures.score_snapshot import Look
 from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.run.view_state import ViewState
@@ -50,7 +50,8 @@ class LookBar(QWidget):
             "less the mean of its block, itself, or its rank among the block's live combinations",
         )
         tip = "The value shown for a block that has too few pixels for its cells"
-        self.summary = combo_box(SUMMARIES.values(), tip)
+        self.summary = combo_box((), tip)
+        self._offer_summaries("margin")
         self._maps = QActionGroup(self)
         self._clips = QActionGroup(self)
         self.log = QAction("&Logarithmic", self, checkable=True)
@@ -76,9 +77,22 @@ class LookBar(QWidget):
     @Slot()
     def _colour_chosen(self) -> None:
         # Levels of another quantity would mean nothing.
-        with QSignalBlocker(self.hold):
+        with QSignalBlocker(self.hold), QSignalBlocker(self.summary):
             self.hold.setChecked(False)
+            self._offer_summaries(self._colour)
         self._set_look(None)
+
+    @property
+    def _colour(self) -> Colour:
+        return list(COLOURS)[self.colour.currentIndex()]
+
+    def _offer_summaries(self, colour: Colour) -> None:
+        """Offer those that say something; the choice stays if it is among them."""
+        chosen = self.summary.currentText()
+        self.summary.clear()
+        for summary in TELLING[colour]:
+            self.summary.addItem(SUMMARIES[summary], summary)
+        self.summary.setCurrentText(chosen)
 
     @Slot(bool)
     def _hold_toggled(self, held: bool) -> None:
@@ -88,8 +102,8 @@ class LookBar(QWidget):
     def _set_look(self, held: tuple[float, float] | None) -> None:
         self._state.set_look(
             Look(
-                colour=list(COLOURS)[self.colour.currentIndex()],
-                summary=list(SUMMARIES)[self.summary.currentIndex()],
+                colour=self._colour,
+                summary=self.summary.currentData(),
                 colour_map=self._maps.checkedAction().data(),
                 log=self.log.isChecked(),
                 clip=self._clips.checkedAction().data(),

@@ -73,6 +73,24 @@ def test_six_combinations_are_named_and_light_their_blocks(
     qtbot.waitUntil(lambda: cell_colours(heatmap) == shown, timeout=SECONDS)
 
 
+def test_a_block_decided_early_is_named_beside_the_levels(qtbot: QtBot, decided: ScoreView) -> None:
+    page, sparsifier = decided, searched_layer("2:4", live=3)
+    winner = int(sparsifier.layers[""].winners()[5])
+    sparsifier.pin("", winner, 5)
+    assert page.request is not None
+    page.show_snapshot(drawn(sparsifier, page.request, 1.0))
+    legend = page.findChild(KeyLegend)
+    assert isinstance(legend, KeyLegend)
+    qtbot.waitUntil(lambda: DISTINCT[winner] in cell_colours(page.heatmap), timeout=SECONDS)
+    others = cell_colours(page.heatmap) - {DISTINCT[winner]}
+    assert not others & set(DISTINCT) and len(others) > 6
+    kinds = [(kind, place) for kind, place in legend._places(legend.width()) if kind.code > 1]
+    assert [kind.name for kind, _ in kinds] == NAMES
+    qtbot.mouseMove(legend, kinds[winner][1].center())
+    assert not cell_colours(page.heatmap) & others and NAMES[winner] in legend.toolTip()
+    assert DISTINCT[winner] in cell_colours(page.heatmap)
+
+
 @pytest.mark.parametrize("decided", ["4:8"], indirect=True)
 def test_of_many_combinations_the_bar_lights_those_near_the_mouse(
     qtbot: QtBot, decided: ScoreView

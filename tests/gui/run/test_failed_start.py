@@ -60,6 +60,9 @@ def test_nothing_is_left_of_the_run_before(qtbot: QtBot, open_window: Open) -> N
     assert not window.scores.list._entries() and window.scores.heatmap._fold is None
     assert window.pages.masks._snapshot is None and window.view_state.view.request is None
     assert not window.timeline.track.moments and window.curves.picture_to_save() is None
+    plots = [window.scores.heatmap._plot, *window.curves._plots.values()]
+    axes = [plot.getAxis(name) for plot in plots for name in ("left", "bottom")]
+    assert not any(axis.style["showValues"] for axis in axes)
     assert window.block.title == HINT and window.block.pins.count() == 0
     assert (window.progress.text(), window.progress.value()) == ("failed", 0)
     layers = window.experiment_panel.layers.table

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from lbc.pictures.colour_keys import Scale, winner_codes
+from lbc.pictures.colour_keys import Scale, combination_colours, winner_codes
 from lbc.pictures.glyphs import glyphs
 from lbc.pictures.layer_copy import copy_moment, copy_sample
 from lbc.pictures.layer_moment import Watch
@@ -23,6 +24,7 @@ from lbc.sparsity.sparsifier import Sparsifier, sparsify
 from lbc_gui.block.block_panel import HINT
 from lbc_gui.captions import ordinal, place
 from lbc_gui.heatmap.layer_list import LayerList
+from lbc_gui.scores.look_bar import SUMMARIES
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
 
@@ -165,6 +167,33 @@ def test_a_decided_block_is_filled_with_its_winners_colour(pattern: str) -> None
         assert not snapshot.decided and isinstance(snapshot.summary.scale, Scale)
 
 
+@pytest.mark.parametrize("pattern", ["2:4", "3:8", "4:16"])
+def test_a_block_decided_before_the_others_has_its_winners_colour(pattern: str) -> None:
+    sparsifier = searched_layer(pattern, live=3)
+    best = int(sparsifier.layers[""].winners()[5])
+    sparsifier.pin("", best, 5)
+    moment = copy_moment(sparsifier, Watch("", None), 0.0)
+    assert moment is not None
+    winner = combination_colours(np.array([best]), sparsifier.layers[""].pattern)[0].tolist()
+    looks = [Look(colour) for colour in ("margin", "difference", "rank")]
+    for look in looks:
+        snapshot = draw(moment, ViewRequest("", look))
+        assert snapshot.reduction == "sample" and not snapshot.decided
+        for picture, step in ((snapshot.cells, snapshot.fold.grid), (snapshot.summary, (1, 1))):
+            coloured = picture.scale.table((0, 0, 0))[picture.codes]
+            row, column = divmod(5, snapshot.fold.blocks_per_row)
+            of_block = np.s_[
+                row * step[0] : (row + 1) * step[0], column * step[1] : (column + 1) * step[1]
+            ]
+            assert np.abs(coloured[of_block].astype(int) - winner).max() < 8
+            others = np.ones(picture.codes.shape, bool)
+            others[of_block] = False
+            assert picture.codes[others].max() <= picture.scale.highest  # type: ignore[union-attr]
+    for look in (Look("score"), Look(held=(-1.0, 1.0))):
+        scale = draw(moment, ViewRequest("", look)).summary.scale
+        assert isinstance(scale, Scale) and scale.decided is None
+
+
 def test_only_thumbnails_in_view_are_drawn(qtbot: QtBot) -> None:
     names = [f"layer{k}" for k in range(40)]
     layers = LayerList()
@@ -210,6 +239,23 @@ def test_clicking_a_block_pins_it_with_the_librarys_numbers(
         assert texts[1] == f"{score:.5f}"
         assert texts[3] == ordinal(better + 1)
     assert place(snapshot.shape, pattern, 777) in window.block.title
+
+
+def test_only_summaries_that_differ_between_blocks_are_offered(
+    qtbot: QtBot, open_window: Open
+) -> None:
+    look = open_window().scores.look
+    for colour, texts in (
+        ("rank", ["best minus second"]),
+        ("difference", ["best of block", "worst of block", "best minus second"]),
+        ("score", list(SUMMARIES.values())),
+    ):
+        qtbot.keyClicks(look.colour, colour)
+        assert [look.summary.itemText(at) for at in range(look.summary.count())] == texts
+        assert look._state.view.look.colour == colour
+        assert look._state.view.look.summary == look.summary.currentData()
+        look.colour.setFocus()
+        qtbot.wait(QApplication.keyboardInputInterval() + 50)  # the next keys name another
 
 
 def test_hovering_reads_the_cell_and_follows_the_training(qtbot: QtBot, open_window: Open) -> None:
