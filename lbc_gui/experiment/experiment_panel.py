@@ -13,7 +13,7 @@ from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import Prepared
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.experiment.changes_bar import ChangesBar
-from lbc_gui.experiment.find_box import FindBox
+from lbc_gui.experiment.find_box import FindBox, bring_up
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.experiment.schedule_preview import SchedulePreview
@@ -51,8 +51,8 @@ class ExperimentPanel(QWidget):
         self.find_box = FindBox()
         self.find_box.textChanged.connect(self._find)
         self.find_box.returnPressed.connect(self.form.focus_first)
-        self._none_found = Label("No setting matches", margin=8)
-        self._none_found.hide()
+        self._found = Label(margin=8, wordWrap=True)
+        self._found.hide()
         self.facts = Label(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.problem = Label(wordWrap=True)
@@ -66,13 +66,14 @@ class ExperimentPanel(QWidget):
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MILLISECONDS)
         self._settle.timeout.connect(self._settled)
         self.form.edited.connect(self._form_edited)
+        self.form.restored.connect(self._reveal)
         self.layers.overridden.connect(self.form.set_layers)
-        scroll = QScrollArea(widgetResizable=True)
+        self._scroll = scroll = QScrollArea(widgetResizable=True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.form.other_box)
         settings, corner = QWidget(), QWidget()
-        column(self._none_found, (scroll, 1), on=settings)
+        column(self._found, (scroll, 1), on=settings)
         self._tabs = tabs = QTabWidget(documentMode=True)
         tabs.addTab(settings, "Settings")
         tabs.addTab(self.layers, "Layers")
@@ -98,6 +99,7 @@ class ExperimentPanel(QWidget):
     def compare_with(self, experiment: Experiment) -> None:
         """A run of ``experiment`` begins: what differs from it is a change."""
         self.form.compare_with(experiment)
+        self.layers.compare()
         self._show_problems()
 
     def show_experiment(self, experiment: Experiment) -> None:
@@ -166,8 +168,22 @@ class ExperimentPanel(QWidget):
 
     @Slot(str)
     def _find(self, text: str) -> None:
-        self._none_found.setHidden(self.form.show_matching(text))
+        found = self.form.show_matching(text)
+        self._found.setText("\n".join(self.form.unused) if found else "No setting matches")
+        self._found.setVisible(bool(self._found.text()))
         self._tabs.setCurrentIndex(0)
+
+    @Slot(str)
+    def _reveal(self, path: str) -> None:
+        """Show the setting that undo or redo has changed."""
+        bring_up(self)
+        if path == "layers":
+            self._tabs.setCurrentWidget(self.layers)
+            return
+        editor = self.form.editor(path)
+        if self.form.other_box.isAncestorOf(editor):
+            self._tabs.setCurrentIndex(0)
+            self._scroll.ensureWidgetVisible(editor)
 
     def _show_model(self) -> None:
         experiment = self.form.experiment
@@ -213,7 +229,7 @@ class ExperimentPanel(QWidget):
 
     def _list(self, rows: Sequence[LayerRow], listed: object) -> None:
         self._listed = listed
-        self.layers.show_rows(rows)
+        self.layers.show_rows(rows, bool(self.form.changes))
 
     def _describe(self, seen: Preview | Prepared, experiment: Experiment) -> str:
         rows = seen.table.rows

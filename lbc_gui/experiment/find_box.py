@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QDockWidget, QLineEdit
+from PySide6.QtWidgets import QDockWidget, QLineEdit, QWidget
 
 from lbc_gui.icons import icon
 from lbc_gui.widgets.text import plain
@@ -33,11 +33,16 @@ class FindBox(QLineEdit):
 
     @Slot()
     def _start(self) -> None:
-        holder = self.parentWidget()
-        while holder is not None and not isinstance(holder, QDockWidget):
-            holder = holder.parentWidget()
-        if holder is not None:
-            holder.show()  # the panel may be closed
-            holder.raise_()
+        bring_up(self)
         self.setFocus()
         self.selectAll()
+
+
+def bring_up(widget: QWidget) -> None:
+    """Show the dock that holds ``widget``, which may be closed or behind another."""
+    holder: QWidget | None = widget
+    while holder is not None and not isinstance(holder, QDockWidget):
+        holder = holder.parentWidget()
+    if holder is not None:
+        holder.show()
+        holder.raise_()

@@ -32,6 +32,8 @@ class ExperimentForm(QWidget):
 
     edited = Signal()
     """The user changed something; ``experiment`` is None while the values are not valid."""
+    restored = Signal(str)
+    """The setting that undo or redo has changed; "layers" for the N:M of layers."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -83,15 +85,26 @@ class ExperimentForm(QWidget):
         self._record(before)
 
     def show_matching(self, text: str) -> bool:
-        """Show only settings with all words of ``text``; return False if there are none."""
+        """Show only settings with all words of ``text``; return False if there are none.
+
+        Those that do nothing now are shown too, disabled.
+        """
         self._sought = text.casefold().split()
         self._show_rows()
         return bool(self._shown)
 
+    @property
+    def unused(self) -> list[str]:
+        """A sentence for every setting that was found and does nothing now: when it does."""
+        rows = [self._rows[path][0] for path in self._shown]
+        return [f"{row.label} applies when {self._when(row)}." for row in rows
+                if not self._exists(row)]  # fmt: skip
+
     def focus_first(self) -> None:
         """Give the focus to the first setting that is shown."""
-        if self._shown:
-            self._editors[self._shown[0]].setFocus()
+        usable = (self._editors[at] for at in self._shown if self._editors[at].isEnabled())
+        if (first := next(usable, None)) is not None:
+            first.setFocus()
 
     def set_layers(self, names: Sequence[str], text: str) -> None:
         """Override layers with an N:M or "dense"; an empty text takes the overrides away."""
@@ -157,8 +170,11 @@ class ExperimentForm(QWidget):
 
     @Slot(object)
     def _restore(self, document: Document) -> None:
+        before = self._document
         self._fill(document)
         self.edited.emit()
+        shown = (at for at in self._shown if self._differs(at, before))
+        self.restored.emit(next(shown, "layers"))
 
     def _fill(self, document: Document) -> None:
         self._filling = True
@@ -195,9 +211,12 @@ class ExperimentForm(QWidget):
         self.show_marks()
 
     def _show_rows(self) -> None:
-        rows = [row for row, _ in self._rows.values()]
-        self._shown = [row.path for row in rows if self._exists(row) and self._is_sought(row)]
-        for path, (_, layout) in self._rows.items():
+        self._shown = []
+        for path, (row, layout) in self._rows.items():
+            exists = self._exists(row)
+            if self._is_sought(row) and (exists or self._sought):
+                self._shown.append(path)
+            self._editors[path].setEnabled(exists)
             layout.setRowVisible(self._editors[path], path in self._shown)
         for box in self.other_box.findChildren(QGroupBox):
             box.setVisible(any(box.isAncestorOf(self._editors[at]) for at in self._shown))
@@ -251,6 +270,14 @@ class ExperimentForm(QWidget):
             return True
         chosen = editors.read(self._editors[path]) in values
         return chosen and self._exists(self._rows[path][0])
+
+    def _when(self, row: Row) -> str:
+        """The choices under which a setting does anything."""
+        assert row.when is not None
+        path, values = row.when
+        other, _ = self._rows[path]
+        further = f" and {self._when(other)}" if other.when is not None else ""
+        return f"{other.label} is {' or '.join(values)}{further}"
 
     def _is_sought(self, row: Row) -> bool:
         text = f"{row.label} {row.path} {row.description}".casefold()

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QItemSelectionModel, Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QMouseEvent
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QAbstractItemView
 
+from lbc_gui.theme import colours
 from lbc_gui.widgets.table import Column, Index, TableModel, TableView, faint
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EditedLayer:
-    """A layer, and what its column N:M says: the present N:M or what was typed over it."""
+    """A layer, and what its column N:M says: the present N:M or what was typed over it; ``was``
+    is the N:M that it is compared with."""
 
     layer: LayerRow
     chosen: str
+    was: str
 
     @property
     def name(self) -> str:
@@ -38,6 +41,7 @@ COLUMNS: tuple[Column[EditedLayer], ...] = (
         "N:M", lambda row: row.chosen,
         "Double-click to give the selected layers their own pattern, or 'dense'. Shift and Ctrl "
         "select several, Delete takes their own away",
+        ground=lambda row: QColor(colours().selection) if row.chosen != row.was else None,
         edit=lambda row, text: replace(row, chosen=text.strip()),
     ),
     Column(
@@ -66,17 +70,30 @@ class LayerTable(TableView[EditedLayer]):
     def __init__(self) -> None:
         model = TableModel(
             COLUMNS,
-            tip=lambda row: _describe(row.layer),
+            tip=_describe,
             colour=lambda row: faint() if row.layer.plan.pattern is None else None,
             key=lambda row: row.name,
         )
         super().__init__(model, "Layers of the model", stretch=0, row_height=20)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         model.edited.connect(self._edited)
+        self._before: dict[str, str] = {}
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
-    def show_rows(self, rows: Sequence[LayerRow]) -> None:
-        self.table.show_rows([EditedLayer(row, str(row.plan.pattern or "dense")) for row in rows])
+    def show_rows(self, rows: Sequence[LayerRow], changed: bool = True) -> None:
+        """List layers; those of an experiment that is not ``changed`` are what later ones are
+        compared with."""
+        chosen = {row.plan.name: str(row.plan.pattern or "dense") for row in rows}
+        if not changed:
+            self._before = chosen
+        self.table.show_rows([
+            EditedLayer(row, chosen[name], self._before.get(name, chosen[name]))
+            for row, name in zip(rows, chosen, strict=True)
+        ])  # fmt: skip
+
+    def compare(self) -> None:
+        """Compare later N:M with those listed now."""
+        self.show_rows([row.layer for row in self.table.rows], changed=False)
 
     @property
     def plans(self) -> list[LayerPlan]:
@@ -114,7 +131,8 @@ class LayerTable(TableView[EditedLayer]):
         self.overridden.emit(names if row.name in names else [row.name], row.chosen)
 
 
-def _describe(row: LayerRow) -> str:
+def _describe(edited: EditedLayer) -> str:
+    row = edited.layer
     plan, cost = row.plan, row.cost
     says = str(plan.pattern) if plan.pattern else f"dense: {plan.reason}"
     lines = [
@@ -126,6 +144,8 @@ def _describe(row: LayerRow) -> str:
     ]
     if plan.pattern:
         lines.insert(2, f"{plan.blocks:,} blocks of {row.combinations:,} combinations")
+    if edited.chosen != edited.was:
+        lines.append(f"was {edited.was}")
     return "\n".join(lines)
 
 

@@ -38,8 +38,9 @@ def faint() -> QColor:
 class Column(Generic[R]):
     """One column: the text of a row in it, and by what rows are sorted where that is not the text.
 
-    ``tip`` explains the header; ``swatch`` is a colour shown before the text. ``edit`` returns the
-    row with a text typed into this column; a column without it is read-only.
+    ``tip`` explains the header; ``swatch`` is a colour shown before the text, ``ground`` one
+    behind it. ``edit`` returns the row with a text typed into this column; a column without it is
+    read-only.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Column(Generic[R]):
     sort_key: Callable[[R], Any] | None = None
     colour: Callable[[R], QColor | None] | None = None
     swatch: Callable[[R], QColor] | None = None
+    ground: Callable[[R], QColor | None] | None = None
     edit: Callable[[R, str], R] | None = None
 
 
@@ -133,6 +135,8 @@ class TableModel(QAbstractTableModel, Generic[R]):
                 return plain(self._tip(row))
             case Qt.ItemDataRole.DecorationRole if column.swatch is not None:
                 return column.swatch(row)
+            case Qt.ItemDataRole.BackgroundRole if column.ground is not None:
+                return column.ground(row)
             case Qt.ItemDataRole.TextAlignmentRole if column.number:
                 return RIGHT
             case Qt.ItemDataRole.ForegroundRole:

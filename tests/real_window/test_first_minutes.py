@@ -51,6 +51,14 @@ def test_the_first_five_minutes(desktop: Desktop) -> None:
     desktop.keys("BackSpace")
     desktop.until(lambda state: state["view"] == whole)
 
+    # Edit the experiment, and undo that too.
+    desktop.mouse(desktop.ask("editor", path="pattern"), 1)
+    desktop.keys("ctrl+a")
+    desktop.type("2:4")
+    desktop.until(lambda state: state["facts"].startswith("2:4"))
+    desktop.keys("ctrl+z")
+    desktop.until(lambda state: state["facts"].startswith("1:8"))
+
     # End the run, go back to its start, and run again.
     desktop.press("Stop")
     desktop.until(lambda state: state["state"] == "stopped")

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QLineEdit, QWi
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
+from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.run.session import State
 from lbc_gui.theme import apply_theme
 from lbc_gui.window.main_window import MainWindow
@@ -105,6 +106,16 @@ def test_the_tint_follows_the_theme(qtbot: QtBot, window: MainWindow) -> None:
     qtbot.waitUntil(lambda: editor.styleSheet() == light, timeout=SECONDS)
 
 
+def tinted(table: LayerTable) -> dict[str, str]:
+    """The layers whose N:M is marked as changed, and the last line of their tooltips."""
+    role, model = Qt.ItemDataRole, table.table
+    return {
+        row.name: model.data(model.index(at, 1), role.ToolTipRole).splitlines()[-1]
+        for at, row in enumerate(model.rows)
+        if model.data(model.index(at, 1), role.BackgroundRole) is not None
+    }
+
+
 def test_an_own_pattern_of_a_layer_is_a_change(qtbot: QtBot, window: MainWindow) -> None:
     panel, table = window.experiment_panel, window.experiment_panel.layers
     qtbot.waitUntil(lambda: bool(table.plans), timeout=SECONDS)
@@ -118,8 +129,23 @@ def test_an_own_pattern_of_a_layer_is_a_change(qtbot: QtBot, window: MainWindow)
     qtbot.waitUntil(lambda: not table.findChildren(QLineEdit), timeout=SECONDS)
     assert said(panel) == "1 change"
     assert panel.changes.label.toolTip() == "N:M of hidden.0: was not its own"
-    qtbot.keyClick(table, Qt.Key.Key_Z, CONTROL)
+    assert tinted(table) == {"hidden.0": "was 2:4"}
+    panel._tabs.setCurrentIndex(0)
+    undo(qtbot, window)
     assert said(panel) == "No changes" and panel.experiment == small_experiment()
+    assert panel._tabs.currentWidget() is table  # what was undone is shown
+    qtbot.waitUntil(lambda: not tinted(table), timeout=SECONDS)
+    type_over(qtbot, window, "pattern", "1:4")
+    sparse = [plan.name for plan in table.plans if plan.pattern is not None]
+    qtbot.waitUntil(lambda: tinted(table) == dict.fromkeys(sparse, "was 2:4"), timeout=SECONDS)
+    qtbot.waitUntil(
+        lambda: (
+            window.session.state is State.READY and window.session.experiment == panel.experiment
+        ),
+        timeout=SECONDS,
+    )
+    window.actions_.step.trigger()  # the run of the change begins
+    qtbot.waitUntil(lambda: not tinted(table), timeout=SECONDS)
 
 
 def test_one_edit_is_one_step_back_and_forth(qtbot: QtBot, window: MainWindow) -> None:
@@ -171,6 +197,22 @@ def test_one_edit_is_one_step_back_and_forth(qtbot: QtBot, window: MainWindow) -
     assert panel.experiment == small_experiment(seed=3)
 
 
+def test_undo_brings_what_it_changed_into_view(qtbot: QtBot, window: MainWindow) -> None:
+    panel, path = window.experiment_panel, "data.augment.repeats"
+    type_over(qtbot, window, path, "3")
+    editor, view = panel.form.editor(path), panel._scroll.viewport()
+
+    def seen() -> bool:
+        return view.rect().contains(editor.mapTo(view, editor.rect().center()))
+
+    for modifiers in (CONTROL, CONTROL | SHIFT):  # undo, redo
+        panel._scroll.verticalScrollBar().setValue(0)
+        panel._tabs.setCurrentIndex(1)
+        assert not seen()
+        qtbot.keyClick(window, Qt.Key.Key_Z, modifiers)
+        assert seen() and panel._tabs.currentIndex() == 0
+
+
 def test_run_them_asks_and_then_trains_the_changes(qtbot: QtBot, open_window: Open) -> None:
     window = open_window(small_experiment(training={"epochs": 1000}, schedule={"end": 500}))
     panel = window.experiment_panel
@@ -216,11 +258,21 @@ def test_a_setting_is_found_by_name_path_or_description(qtbot: QtBot, window: Ma
     assert shown(panel) == ["seed"]
     qtbot.keyClick(find, Qt.Key.Key_Return)
     qtbot.waitUntil(panel.form.editor("seed").hasFocus, timeout=SECONDS)
+    # What does nothing now is found too.
+    qtbot.keyClick(find, Qt.Key.Key_A, CONTROL)
+    qtbot.keyClicks(find, "schedule.steps")
+    assert shown(panel) == ["schedule.steps"]
+    assert not panel.form.editor("schedule.steps").isEnabled()
+    condition = "stairs applies when Removal schedule is step and Method is lbc."
+    assert panel._found.isVisible() and panel._found.text() == condition
+    qtbot.keyClick(find, Qt.Key.Key_A, CONTROL)
+    qtbot.keyClicks(find, "seed")
+    assert panel._found.isHidden()
     qtbot.keyClicks(find, " zzz")
-    assert shown(panel) == [] and panel._none_found.isVisible()
+    assert shown(panel) == [] and panel._found.text() == "No setting matches"
     assert panel.experiment == small_experiment()
     qtbot.keyClick(find, Qt.Key.Key_Escape)
-    assert find.text() == "" and panel._none_found.isHidden()
+    assert find.text() == "" and panel._found.isHidden()
     assert shown(panel) == everything
 
 
