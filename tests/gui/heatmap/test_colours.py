@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyqtgraph as pg
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from pytestqt.qtbot import QtBot
 
 from lbc.pictures.colour_tables import DISTINCT, css, ink_on
@@ -84,10 +84,14 @@ def test_a_block_decided_early_is_named_beside_the_levels(qtbot: QtBot, decided:
     qtbot.waitUntil(lambda: DISTINCT[winner] in cell_colours(page.heatmap), timeout=SECONDS)
     others = cell_colours(page.heatmap) - {DISTINCT[winner]}
     assert not others & set(DISTINCT) and len(others) > 6
-    kinds = [(kind, place) for kind, place in legend._places(legend.width()) if kind.code > 1]
-    assert [kind.name for kind, _ in kinds] == NAMES
-    qtbot.mouseMove(legend, kinds[winner][1].center())
-    assert not cell_colours(page.heatmap) & others and NAMES[winner] in legend.toolTip()
+
+    def place(name: str) -> QRect:
+        places = legend._places(legend.width())
+        return next(rect for kind, rect in places if kind.name == name)
+
+    qtbot.waitUntil(lambda: all(legend.rect().contains(place(name)) for name in NAMES))
+    qtbot.mouseMove(legend, place(NAMES[winner]).center())
+    assert not cell_colours(page.heatmap) & others and legend.toolTip() == NAMES[winner]
     assert DISTINCT[winner] in cell_colours(page.heatmap)
 
 
