@@ -100,7 +100,7 @@ def commands(menu: QMenu) -> list[QAction]:
     return found
 
 
-def test_every_command_has_an_icon_a_tooltip_and_a_shortcut(window: MainWindow) -> None:
+def test_every_command_has_an_icon_a_tooltip_and_a_shortcut_of_its_own(window: MainWindow) -> None:
     menus = [action.menu() for action in window.menuBar().actions()]
     found = [action for menu in menus if isinstance(menu, QMenu) for action in commands(menu)]
     assert len(found) > 25
@@ -113,4 +113,8 @@ def test_every_command_has_an_icon_a_tooltip_and_a_shortcut(window: MainWindow) 
         assert action.icon().isNull() is (is_choice or action in go.actions()), action.text()
         assert action.toolTip(), action.text()
         assert is_choice or bool(action.shortcut().toString()) is (action not in rare)
+    every = [action for action in named.values() if isinstance(action, QAction)]
+    assert all(action.toolTip() for action in every)
+    shortcuts = [a.shortcut().toString() for a in every if not a.shortcut().isEmpty()]
+    assert len(shortcuts) == len(set(shortcuts))
     assert not RARE

@@ -6,9 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from tests.gui.conftest import small_experiment
+
+
+@pytest.fixture
+def panel(qtbot: QtBot) -> ExperimentPanel:
+    panel = ExperimentPanel()
+    qtbot.addWidget(panel)
+    panel.show_experiment(small_experiment())
+    return panel
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +28,7 @@ def panel_of_module(qapp: QApplication) -> Iterator[ExperimentPanel]:
 
 
 @pytest.fixture
-def panel(panel_of_module: ExperimentPanel) -> ExperimentPanel:
-    """The form with the small experiment, as after opening it; one panel serves a module."""
+def used_panel(panel_of_module: ExperimentPanel) -> ExperimentPanel:
+    """A panel that earlier tests have used: what it does not show keeps their values."""
     panel_of_module.show_experiment(small_experiment())
     return panel_of_module

@@ -93,16 +93,11 @@ def test_changes_are_tinted_counted_and_say_what_was(qtbot: QtBot, window: MainW
     assert said(panel) == "No changes" and panel.experiment == small_experiment()
     undo(qtbot, window)
     assert said(panel) == "3 changes"
-
-
-def test_the_tint_follows_the_theme(qtbot: QtBot, window: MainWindow) -> None:
-    type_over(qtbot, window, "pattern", "1:4")
-    editor = window.experiment_panel.form.editor("pattern")
-    light = editor.styleSheet()
+    light = rows[2].styleSheet()
     apply_theme("dark")
-    qtbot.waitUntil(lambda: editor.styleSheet() != light, timeout=SECONDS)
+    qtbot.waitUntil(lambda: rows[2].styleSheet() != light, timeout=SECONDS)
     apply_theme("light")
-    qtbot.waitUntil(lambda: editor.styleSheet() == light, timeout=SECONDS)
+    qtbot.waitUntil(lambda: rows[2].styleSheet() == light, timeout=SECONDS)
 
 
 def test_an_own_pattern_of_a_layer_is_a_change(qtbot: QtBot, window: MainWindow) -> None:

@@ -78,10 +78,10 @@ def type_over(qtbot: QtBot, editor: NumberBox, text: str) -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=str)
 def test_an_experiment_passes_through_the_form_unchanged(
-    panel: ExperimentPanel, experiment: Experiment
+    used_panel: ExperimentPanel, experiment: Experiment
 ) -> None:
-    panel.show_experiment(experiment)
-    assert panel.experiment == experiment
+    used_panel.show_experiment(experiment)
+    assert used_panel.experiment == experiment
 
 
 def test_typing_another_pattern_redraws_what_it_implies_at_once(
@@ -105,14 +105,14 @@ def test_typing_another_pattern_redraws_what_it_implies_at_once(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_schedule_is_drawn(panel: ExperimentPanel, kind: str) -> None:
-    combo(panel, "schedule.kind").setCurrentText(kind)
-    assert panel.experiment is not None
-    _, live = panel.preview._live.getOriginalDataset()
+def test_every_schedule_is_drawn(used_panel: ExperimentPanel, kind: str) -> None:
+    combo(used_panel, "schedule.kind").setCurrentText(kind)
+    assert used_panel.experiment is not None
+    _, live = used_panel.preview._live.getOriginalDataset()
     assert live[0] == 6
     assert live[-1] == 1
     assert np.all(np.diff(live) <= 0)
-    shown = not panel.form.editor("schedule.exponent").isHidden()
+    shown = not used_panel.form.editor("schedule.exponent").isHidden()
     assert shown is (kind == "polynomial")
 
 
@@ -157,15 +157,15 @@ def test_the_preview_is_of_every_pattern_that_a_layer_has(open_window: Open) -> 
 
 @pytest.mark.parametrize("text", ["0:4", "5:4", "3:3", "2-4", "", "::", "2:4:8"])
 def test_an_impossible_pattern_is_one_sentence(
-    qtbot: QtBot, panel: ExperimentPanel, text: str
+    qtbot: QtBot, used_panel: ExperimentPanel, text: str
 ) -> None:
-    combo(panel, "pattern").setEditText(text)
-    assert panel.experiment is None
-    assert panel.problem.text().startswith("N:M: ")
-    assert "\n" not in panel.problem.text()
-    combo(panel, "pattern").setEditText("2:4")
-    assert panel.experiment is not None
-    assert panel.problem.isHidden()
+    combo(used_panel, "pattern").setEditText(text)
+    assert used_panel.experiment is None
+    assert used_panel.problem.text().startswith("N:M: ")
+    assert "\n" not in used_panel.problem.text()
+    combo(used_panel, "pattern").setEditText("2:4")
+    assert used_panel.experiment is not None
+    assert used_panel.problem.isHidden()
 
 
 def test_a_schedule_that_ends_before_it_starts_is_told(panel: ExperimentPanel) -> None:

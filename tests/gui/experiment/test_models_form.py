@@ -92,11 +92,11 @@ def test_a_family_shows_its_settings_and_no_others(
     ],
 )
 def test_a_model_passes_through_the_form_unchanged(
-    panel: ExperimentPanel, model: dict[str, object]
+    used_panel: ExperimentPanel, model: dict[str, object]
 ) -> None:
     experiment = parse_experiment({"model": model})
-    panel.show_experiment(experiment)
-    assert panel.experiment == experiment
+    used_panel.show_experiment(experiment)
+    assert used_panel.experiment == experiment
 
 
 def test_another_size_of_a_family_keeps_its_settings(panel: ExperimentPanel) -> None:
@@ -126,13 +126,15 @@ def test_a_function_and_its_arguments_are_typed(qtbot: QtBot, panel: ExperimentP
 
 
 @pytest.mark.parametrize("text", ["depth", "depth: [", "- 3", "a: 1\na: 2"])
-def test_what_are_no_arguments_is_told(panel: ExperimentPanel, text: str) -> None:
-    panel.show_experiment(parse_experiment({"model": {"import": "a:b"}}))
-    arguments(panel).setPlainText(text)
-    assert panel.experiment is None
-    assert panel.problem.text().startswith("arguments: Must be a group of 'key: value' settings")
-    arguments(panel).clear()
-    assert panel.experiment is not None
+def test_what_are_no_arguments_is_told(used_panel: ExperimentPanel, text: str) -> None:
+    used_panel.show_experiment(parse_experiment({"model": {"import": "a:b"}}))
+    arguments(used_panel).setPlainText(text)
+    assert used_panel.experiment is None
+    assert used_panel.problem.text().startswith(
+        "arguments: Must be a group of 'key: value' settings"
+    )
+    arguments(used_panel).clear()
+    assert used_panel.experiment is not None
 
 
 def test_the_layers_say_parameters_and_share_of_the_work(open_window: Open) -> None:

@@ -39,26 +39,26 @@ Open = Callable[..., MainWindow]
     ],
 )
 def test_a_number_that_cannot_be_is_kept_as_typed_and_refused(
-    qtbot: QtBot, panel: ExperimentPanel, request: pytest.FixtureRequest,
+    qtbot: QtBot, used_panel: ExperimentPanel, request: pytest.FixtureRequest,
     language: str, path: str, typed: str, said: str,
 ) -> None:  # fmt: skip
-    editor = number(panel, path)
+    editor = number(used_panel, path)
     editor.setLocale(QLocale(language))
     request.addfinalizer(editor.unsetLocale)
     type_over(qtbot, editor, typed)
     assert editor.text() == typed
-    assert panel.experiment is None
-    assert panel.problem.text().startswith(said)
+    assert used_panel.experiment is None
+    assert used_panel.problem.text().startswith(said)
     type_over(qtbot, editor, "7")
-    assert panel.experiment is not None
+    assert used_panel.experiment is not None
     assert read(editor) == 7
 
 
 @pytest.mark.parametrize("value", [4294967295, 1e-13, 0.1234567, 123456789.5])
-def test_a_number_from_a_file_stays_exact(panel: ExperimentPanel, value: float) -> None:
+def test_a_number_from_a_file_stays_exact(used_panel: ExperimentPanel, value: float) -> None:
     where = {"seed": value} if isinstance(value, int) else {"optimizer": {"lr": value}}
-    panel.show_experiment(small_experiment(**where))
-    assert panel.experiment == small_experiment(**where)
+    used_panel.show_experiment(small_experiment(**where))
+    assert used_panel.experiment == small_experiment(**where)
 
 
 def test_arrow_keys_step_and_stop_at_zero(qtbot: QtBot, panel: ExperimentPanel) -> None:

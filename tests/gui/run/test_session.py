@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from lbc.runs.events import RemovalProgress, StepDone
@@ -41,14 +42,21 @@ def only_run(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_new_window_stands_ready_with_nothing_on_disk(
+def test_a_new_window_is_ready_with_nothing_on_disk_and_a_step_is_one_step(
     qtbot: QtBot, window: MainWindow, tmp_path: Path
 ) -> None:
-    assert window.session.state is State.READY
+    assert QApplication.activeWindow() is window  # no panel was a window of its own meanwhile
+    reach(qtbot, window, State.READY)
     assert window.actions_.run.isEnabled()
     assert window.actions_.step.isEnabled()
     assert not window.actions_.pause.isEnabled()
     assert not (tmp_path / "runs").exists()
+    losses = losses_of(window)
+    for count in (1, 2, 3):
+        window.actions_.step.trigger()
+        reach_count(qtbot, losses, count)
+    assert window.session.state is State.PAUSED
+    assert window.progress.value() == 3
 
 
 def test_a_run_goes_to_its_end_and_stays_on_screen_and_on_disk(
@@ -68,15 +76,6 @@ def test_a_run_goes_to_its_end_and_stays_on_screen_and_on_disk(
     with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS):
         layers = window.scores.list
         layers.layers.setCurrentItem(layers._entries()[1])
-
-
-def test_a_step_is_one_step(qtbot: QtBot, window: MainWindow) -> None:
-    losses = losses_of(window)
-    for count in (1, 2, 3):
-        window.actions_.step.trigger()
-        reach_count(qtbot, losses, count)
-    assert window.session.state is State.PAUSED
-    assert window.progress.value() == 3
 
 
 def test_pause_stands_and_run_goes_on(qtbot: QtBot, open_window: Open) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QApplication, QDockWidget, QTabBar, QToolButton
+from PySide6.QtWidgets import QDockWidget, QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.settings import Settings
@@ -168,8 +168,3 @@ def test_the_layout_of_a_large_screen_fits_a_small_one(
     qtbot.waitUntil(lambda: second.width() == 1280 and dock(second, "experiment").width() < 480)
     picture = second.scores.heatmap
     qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 500)
-
-
-def test_no_panel_is_ever_a_window_of_its_own(qtbot: QtBot, window: MainWindow) -> None:
-    """The window stays the active one while its pages are completed."""
-    assert QApplication.activeWindow() is window

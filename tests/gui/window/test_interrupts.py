@@ -59,12 +59,16 @@ def ended(process: BaseProcess, folder: Path) -> bool:
     return process.exitcode == 130
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_idle_window_closes(tmp_path: Path, number: int) -> None:
-    process, _ = start(tmp_path)
+def test_an_idle_window_closes(tmp_path: Path) -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    folders = [tmp_path / number.name for number in numbers]
+    for folder in folders:
+        folder.mkdir()
+    processes = [start(folder)[0] for folder in folders]
     time.sleep(4)
-    send(process, number)
-    assert ended(process, tmp_path)
+    for process, number in zip(processes, numbers, strict=True):
+        send(process, number)
+    assert all(map(ended, processes, folders))
 
 
 def test_a_run_goes_on_until_the_question_is_answered_and_a_second_signal_ends_it(
