@@ -1,41 +1,54 @@
-"""``lbc latency`` as run from a shell: output, files and exit status."""
+"""``lbc latency``: output, files and exit status."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import pytest
 
+from lbc.cli.main import main
 from lbc.latency.files import load_measurements
 from tests.latency.conftest import STREAMS, answer, ends, hello, stream
 
-LATENCY = [sys.executable, "-m", "lbc", "latency"]
 CPU_RUN = ("run", "--device", "cpu", "--shapes")
 
 
-def lbc(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command and check that it prints no traceback."""
-    done = subprocess.run(
-        [*LATENCY, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env=os.environ | environment,
-    )
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
+class Lbc(Protocol):
+    def __call__(self, *arguments: object, **environment: str) -> Printed: ...
 
 
-def test_run_measures_this_cpu_and_show_prints_the_same(tmp_path: Path) -> None:
+class Printed(NamedTuple):
+    """What a command returned and printed."""
+
+    returncode: object
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def lbc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Lbc:
+    """The command in this process; it measures in processes of its own."""
+
+    def run(*arguments: object, **environment: str) -> Printed:
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            status = main(["latency", *map(str, arguments)])
+        return Printed(status, *capsys.readouterr())
+
+    return run
+
+
+def test_run_measures_this_cpu_and_show_prints_the_same(lbc: Lbc, tmp_path: Path) -> None:
     path, table = tmp_path / "found.json", tmp_path / "found.csv"
     done = lbc(*CPU_RUN, "16x8x32", "--json", path, "--csv", table)
     assert done.returncode == 0, done.stderr
@@ -47,7 +60,9 @@ def test_run_measures_this_cpu_and_show_prints_the_same(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["schema"] == 1
 
 
-def test_the_printed_command_measures_elsewhere_and_show_reads_its_file(tmp_path: Path) -> None:
+def test_the_printed_command_measures_elsewhere_and_show_reads_its_file(
+    lbc: Lbc, tmp_path: Path
+) -> None:
     done = lbc(*CPU_RUN, "16x8x32", "--print-command", "--python", sys.executable)
     assert done.returncode == 0
     (line,) = done.stdout.splitlines()
@@ -56,7 +71,7 @@ def test_the_printed_command_measures_elsewhere_and_show_reads_its_file(tmp_path
     assert (shown.returncode, "16 × 8 × 32" in shown.stdout) == (0, True)
 
 
-def test_a_recorded_gpu_is_shown_with_explanations() -> None:
+def test_a_recorded_gpu_is_shown_with_explanations(lbc: Lbc) -> None:
     shown = lbc("show", STREAMS / "h100-synthetic.ndjson").stdout
     assert "NVIDIA H100 80GB HBM3 (synthetic) · bfloat16 · cuSPARSELt" in shown
     assert "1.50 (1.49–1.51)" in shown
@@ -64,7 +79,7 @@ def test_a_recorded_gpu_is_shown_with_explanations() -> None:
 
 
 def test_a_case_that_was_not_measured_gives_status_1(
-    tmp_path: Path, recorded: Callable[..., str]
+    lbc: Lbc, tmp_path: Path, recorded: Callable[..., str]
 ) -> None:
     python = recorded(
         hello() + answer("start", index=0) + answer("timeout", what="case", index=0, seconds=1)
@@ -76,7 +91,9 @@ def test_a_case_that_was_not_measured_gives_status_1(
     assert measurement.results[0].kind == "hung"
 
 
-def test_an_unsupported_backend_is_missing_only_if_requested(recorded: Callable[..., str]) -> None:
+def test_an_unsupported_backend_is_missing_only_if_requested(
+    lbc: Lbc, recorded: Callable[..., str]
+) -> None:
     refusal = answer("failed", **{"class": "GPU", "message": "CUTLASS runs on 8.x only."})
     shapes = ("--shapes", "4096", "1024", "1000x2048x4096")
     for backends, status in (((), 0), (("--backend", "cusparselt", "--backend", "cutlass"), 1)):
@@ -86,7 +103,7 @@ def test_an_unsupported_backend_is_missing_only_if_requested(recorded: Callable[
 
 
 def test_results_are_printed_if_files_cannot_be_written(
-    tmp_path: Path, recorded: Callable[..., str]
+    lbc: Lbc, tmp_path: Path, recorded: Callable[..., str]
 ) -> None:
     python = recorded(stream("h100-synthetic"))
     shapes = ("--shapes", "4096", "1024", "1000x2048x4096", "--backend", "cusparselt")
@@ -120,13 +137,13 @@ def test_results_are_printed_if_files_cannot_be_written(
     ],
 )
 def test_invalid_input_gives_status_2_and_a_message(
-    arguments: tuple[str, ...], message: str
+    lbc: Lbc, arguments: tuple[str, ...], message: str
 ) -> None:
     done = lbc(*arguments)
     assert (done.returncode, message in done.stderr) == (2, True)
 
 
-def test_missing_data_of_a_model_give_a_sentence(tmp_path: Path) -> None:
+def test_missing_data_of_a_model_give_a_sentence(lbc: Lbc, tmp_path: Path) -> None:
     experiment = tmp_path / "experiment.yaml"
     experiment.write_text("data: {name: cifar10, folder: /no/such}\nmodel: {name: resnet20}\n")
     done = lbc("run", "--device", "cpu", "--model", experiment)
@@ -134,7 +151,7 @@ def test_missing_data_of_a_model_give_a_sentence(tmp_path: Path) -> None:
     assert done.stderr.startswith("/no/such is not a folder: ")
 
 
-def test_without_a_gpu_the_requirements_are_printed() -> None:
+def test_without_a_gpu_the_requirements_are_printed(lbc: Lbc) -> None:
     done = lbc("run", "--shapes", "4096", "--backend", "cusparselt", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 3
     assert "on this machine." in done.stderr
@@ -143,6 +160,7 @@ def test_without_a_gpu_the_requirements_are_printed() -> None:
 
 
 def test_an_old_torch_gives_status_3_and_the_version_to_install(
+    lbc: Lbc,
     recorded: Callable[..., str],
 ) -> None:
     message = "torch 2.10.1 is too old: install 2.11 or newer."
@@ -151,12 +169,12 @@ def test_an_old_torch_gives_status_3_and_the_version_to_install(
     assert (done.returncode, message in done.stderr) == (3, True)
 
 
-def test_an_unreachable_server_gives_status_4(tmp_path: Path) -> None:
+def test_an_unreachable_server_gives_status_4(lbc: Lbc, tmp_path: Path) -> None:
     assert lbc("probe", "--host", "server", PATH=str(tmp_path)).returncode == 4
     assert lbc("run", "--python", "/no/such/python").returncode == 4
 
 
-def test_probe_describes_this_cpu() -> None:
+def test_probe_describes_this_cpu(lbc: Lbc) -> None:
     done = lbc("probe", "--device", "cpu")
     assert done.returncode == 0
     assert "torch 2." in done.stdout
@@ -168,7 +186,17 @@ def test_a_signal_sent_twice_stops_the_worker_once_and_gives_status_130(
     tmp_path: Path, counting_python: str, pids: Callable[[], list[int]], end: signal.Signals
 ) -> None:
     process = subprocess.Popen(
-        [*LATENCY, *CPU_RUN, "4096", "2048", "--python", counting_python],
+        [
+            sys.executable,
+            "-m",
+            "lbc",
+            "latency",
+            *CPU_RUN,
+            "4096",
+            "2048",
+            "--python",
+            counting_python,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
