@@ -20,14 +20,16 @@ from tests.sparsity.networks import METHODS, images, perceptron, sgd
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 RANKS = 2
+WRAPS = ["ddp", "fully_shard"]
 
 
-def run(rank: int, folder: Path, wrap: str) -> None:
-    """Train by every method as one of several processes, and leave the weights in the folder."""
+def run(rank: int, folder: Path) -> None:
+    """Train in every way as one of several processes, and leave the weights in the folder."""
     dist.init_process_group(
         "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=RANKS
     )
-    torch.save([trained(rank, wrap, method) for method in METHODS], folder / f"{rank}.pt")
+    weights = [trained(rank, wrap, method) for wrap in WRAPS for method in METHODS]
+    torch.save(weights, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -62,7 +64,7 @@ def alone(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("method", METHODS, ids=str)
-@pytest.mark.parametrize("wrap", ["ddp", "fully_shard"])
+@pytest.mark.parametrize("wrap", WRAPS)
 def test_a_process_alone_ends_with_the_weights_of_plain_training(
     wrap: str, method: dict[str, Any]
 ) -> None:
@@ -71,17 +73,16 @@ def test_a_process_alone_ends_with_the_weights_of_plain_training(
         torch.testing.assert_close(value, expected[key])
 
 
-@pytest.mark.parametrize("wrap", ["ddp", "fully_shard"])
-def test_every_rank_ends_with_the_same_masks(tmp_path: Path, wrap: str) -> None:
+def test_every_rank_ends_with_the_same_masks(tmp_path: Path) -> None:
     processes = [
-        warm.start(run, rank, tmp_path, wrap, output=tmp_path / f"{rank}.log")
-        for rank in range(RANKS)
+        warm.start(run, rank, tmp_path, output=tmp_path / f"{rank}.log") for rank in range(RANKS)
     ]
     for process in processes:
         process.join(90)
     said = "".join((tmp_path / f"{rank}.log").read_text() for rank in range(RANKS))
     assert [process.exitcode for process in processes] == [0, 0], said
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(RANKS)]
+    assert len(ranks[0]) == len(WRAPS) * len(METHODS)
     for first, second in zip(*ranks, strict=True):
         assert first.keys() == perceptron().state_dict().keys()
         for key, value in first.items():

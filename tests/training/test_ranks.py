@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -130,23 +129,25 @@ def test_two_processes_equal_one_even_when_a_rank_is_killed(
         Trainer(experiment, broken, resume=True).train()
 
 
+def torchrun(*arguments: object) -> None:
+    from torch.distributed.run import main
+
+    main(["--nproc-per-node=2", "--standalone", "-m", "lbc", *map(str, arguments)])
+
+
 def kill_one_rank(*arguments: object, run: Path) -> None:
     """Start torchrun, kill rank 1 during training, and wait until all processes have ended."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    agent = subprocess.Popen(
-        [*torchrun, "-m", "lbc", *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    agent = warm.start(torchrun, *arguments)
     end = time.monotonic() + 90
     records = run / "steps.records"
     while not records.exists() or len(read_records(records).get("step", ())) < 10:
-        assert agent.poll() is None and time.monotonic() < end
-        time.sleep(0.001)
+        assert agent.is_alive() and time.monotonic() < end
+        time.sleep(0.01)
     children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
     second = [pid for pid in children if b"RANK=1" in environment(pid)]
     os.kill(int(second[0]), signal.SIGKILL)
-    assert agent.wait(timeout=60) != 0
+    agent.join(timeout=60)
+    assert agent.exitcode not in (0, None)
 
 
 def environment(pid: str) -> list[bytes]:
