@@ -14,7 +14,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 LOADED = [
-    "lbc.training.trainer", "lbc.cli.main", "lbc.report.run_pngs", "lbc_gui.window.main_window",
+    "lbc.training.trainer", "lbc.cli.main", "lbc.report.run_pngs", "torch._dynamo",
+    "lbc_gui.window.main_window",
 ]  # fmt: skip
 
 
