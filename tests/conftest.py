@@ -30,7 +30,7 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick() -> Callable[..., Experiment]:
     """An experiment of eight steps an epoch; keyword arguments replace whole sections."""
 

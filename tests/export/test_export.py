@@ -29,13 +29,14 @@ MakeExperiment = Callable[..., Experiment]
 CONVNET = {"name": "convnet", "width": 8, "depth": 2}
 
 
-@pytest.fixture
-def run(quick: MakeExperiment, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def run(quick: MakeExperiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a convolutional network at 1:4 with averaged weights."""
+    run = tmp_path_factory.mktemp("finished") / "run"
     training = {"epochs": 2, "batch_size": 1000, "ema_decay": 0.5}
     experiment = quick(model=CONVNET, pattern="1:4", training=training)
-    Trainer(experiment, tmp_path / "run").train()
-    return tmp_path / "run"
+    Trainer(experiment, run).train()
+    return run
 
 
 def test_safetensors_equal_those_of_the_run_and_have_a_manifest(run: Path, tmp_path: Path) -> None:

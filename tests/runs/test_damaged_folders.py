@@ -22,11 +22,18 @@ from tests.training.resumption import stop_at
 MIB = 1 << 20
 
 
+@pytest.fixture(scope="module")
+def stopped(quick: Callable[..., Experiment], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("stopped") / "run"
+    stop_at(9, quick(), run)
+    return run
+
+
 @pytest.fixture
-def runs(quick: Callable[..., Experiment], tmp_path: Path) -> Path:
+def runs(stopped: Path, tmp_path: Path) -> Path:
     """A folder with two stopped runs, of which ``young`` is the newer."""
-    stop_at(9, quick(), tmp_path / "runs" / "old")
-    shutil.copytree(tmp_path / "runs" / "old", tmp_path / "runs" / "young")
+    for name in ("old", "young"):
+        shutil.copytree(stopped, tmp_path / "runs" / name)
     return tmp_path / "runs"
 
 

@@ -33,11 +33,25 @@ from tests.training.resumption import (
 FLIPS = 600
 
 
+@pytest.fixture(scope="module")
+def stopped(quick: MakeExperiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("stopped") / "run"
+    stop_at(11, quick(), run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(quick: MakeExperiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that was not stopped."""
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    Trainer(quick(), run).train()
+    return run
+
+
 @pytest.fixture
-def run(quick: MakeExperiment, tmp_path: Path) -> Path:
+def run(stopped: Path, tmp_path: Path) -> Path:
     """A run of 16 steps that was stopped after 11, with the checkpoint of step 8 before it."""
-    stop_at(11, quick(), tmp_path / "run")
-    return tmp_path / "run"
+    return Path(shutil.copytree(stopped, tmp_path / "run"))
 
 
 def flips(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -122,7 +136,7 @@ def test_a_byte_array_of_any_size_is_not_made(run: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["a flipped bit", "cut off", "empty", "missing"])
 def test_a_run_resumes_from_the_checkpoint_before_to_the_same_bits(
-    quick: MakeExperiment, tmp_path: Path, run: Path, damage: str,
+    quick: MakeExperiment, tmp_path: Path, run: Path, undisturbed: Path, damage: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     file = run / "checkpoint.pt"
@@ -138,8 +152,7 @@ def test_a_run_resumes_from_the_checkpoint_before_to_the_same_bits(
     assert resumed.steps[-1].step == 8
     assert resumed.warning.startswith(str(file))
     assert "resumes from the checkpoint before it, checkpoint.previous.pt." in resumed.warning
-    Trainer(quick(), tmp_path / "expected").train()
-    assert_same_run(run, tmp_path / "expected")
+    assert_same_run(run, undisturbed)
     assert main(["train", "--resume", str(tmp_path / "copy")]) == 0
     assert "resumes from the checkpoint before it" in capsys.readouterr().out.replace("\n", " ")
 
