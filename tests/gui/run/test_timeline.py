@@ -154,10 +154,7 @@ def test_another_run_stops_playing(state: ViewState, timeline: Timeline) -> None
     assert not timeline.play.isChecked() and not timeline._timer.isActive()
 
 
-def test_every_moment_shows_what_the_history_holds(qtbot: QtBot, open_window: Open) -> None:
-    window = run_to_its_end(qtbot, open_window)
-    assert window.session.folder is not None
-    replay = Replay(window.session.folder)
+def check_scores(qtbot: QtBot, window: MainWindow, replay: Replay) -> None:
     window.view_state.pin(3)
     for moment in (0, len(replay.moments) // 2, len(replay.moments) - 1):
         snapshot = shown_at(qtbot, window, moment)
@@ -169,10 +166,7 @@ def test_every_moment_shows_what_the_history_holds(qtbot: QtBot, open_window: Op
         assert np.array_equal(snapshot.block.kept, past.kept()[3])
 
 
-def test_thumbnails_follow_the_slider(qtbot: QtBot, open_window: Open) -> None:
-    window = run_to_its_end(qtbot, open_window)
-    assert window.session.folder is not None
-    replay = Replay(window.session.folder)
+def check_thumbnails(qtbot: QtBot, window: MainWindow, replay: Replay) -> None:
     with qtbot.waitSignal(window.session.thumbnails_arrived, timeout=SECONDS) as got:
         window.view_state.go_to(2)
     thumbnails = got.args[0]
@@ -188,10 +182,9 @@ def test_thumbnails_follow_the_slider(qtbot: QtBot, open_window: Open) -> None:
     assert (np.diff(codes.ravel()[best.argsort(axis=None)]) >= 0).all()
 
 
-def test_flips_are_those_of_the_last_epoch_in_every_layer(qtbot: QtBot, open_window: Open) -> None:
-    window = run_to_its_end(qtbot, open_window)
-    assert window.session.folder is not None
-    replay, shown = Replay(window.session.folder), window.scores.list
+def check_flips(qtbot: QtBot, window: MainWindow, replay: Replay) -> None:
+    """They are those of the last epoch, in every layer."""
+    shown = window.scores.list
     epochs, track = [moment.epoch for moment in replay.moments], window.timeline.track
 
     def click(moment: int) -> None:
@@ -213,6 +206,13 @@ def test_flips_are_those_of_the_last_epoch_in_every_layer(qtbot: QtBot, open_win
             assert entry.flips == (before != after).mean()
     click(0)
     qtbot.waitUntil(lambda: all(e.flips is None for e in shown._entries()), timeout=SECONDS)
+
+
+def test_every_moment_shows_what_the_history_holds(qtbot: QtBot, open_window: Open) -> None:
+    window = run_to_its_end(qtbot, open_window)
+    assert window.session.folder is not None
+    for check in (check_scores, check_thumbnails, check_flips):
+        check(qtbot, window, Replay(window.session.folder))
 
 
 def test_live_comes_back_to_the_training(qtbot: QtBot, open_window: Open) -> None:
