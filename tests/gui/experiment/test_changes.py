@@ -111,16 +111,6 @@ def tinted(table: LayerTable) -> dict[str, str]:
     }
 
 
-def tinted(table: LayerTable) -> dict[str, str]:
-    """The layers whose N:M is marked as changed, and the last line of their tooltips."""
-    role, model = Qt.ItemDataRole, table.table
-    return {
-        row.name: model.data(model.index(at, 1), role.ToolTipRole).splitlines()[-1]
-        for at, row in enumerate(model.rows)
-        if model.data(model.index(at, 1), role.BackgroundRole) is not None
-    }
-
-
 def test_an_own_pattern_of_a_layer_is_a_change(qtbot: QtBot, window: MainWindow) -> None:
     panel, table = window.experiment_panel, window.experiment_panel.layers
     qtbot.waitUntil(lambda: bool(table.plans), timeout=SECONDS)
