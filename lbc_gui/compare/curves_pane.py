@@ -13,7 +13,7 @@ from PySide6.QtCore import QEvent, QPointF, Qt, Slot
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QToolTip, QWidget
 
-from lbc.library.differences import label_runs, without_names
+from lbc.library.differences import identify_experiment, label_runs
 from lbc.library.run_curves import METRICS, Axis
 from lbc.pictures.smoothing import Spread
 from lbc_gui.compare.curves_item import CurvesItem
@@ -189,7 +189,7 @@ class CurvesPane(QWidget):
     def _groups(self, fold: bool) -> tuple[Group, ...]:
         groups: dict[object, list[Path]] = {}
         for run in self._selection.selection.compared:
-            key = without_names(run.parameters) if fold and run.parameters else run.folder
+            key = identify_experiment(run.parameters) if fold and run.parameters else run.folder
             groups.setdefault(key, []).append(run.folder)
         return tuple(map(tuple, groups.values()))
 
@@ -270,7 +270,7 @@ class CurvesPane(QWidget):
         heads = [runs[group[0]] for group in self._lines if group[0] in runs]
         folded = any(len(group) > 1 for group in self._lines)
         settings = [
-            dict(without_names(run.parameters)) if folded else run.parameters for run in heads
+            dict(identify_experiment(run.parameters)) if folded else run.parameters for run in heads
         ]
         found = zip(heads, label_runs(settings), strict=True)
         self._labels = {run.folder: label for run, label in found}
