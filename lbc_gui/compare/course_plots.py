@@ -176,7 +176,7 @@ class CoursePlots(QWidget):
             return ""
         name = printable(self._names[run])
         name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-        return name if known else f"{name} (not read yet)"
+        return name if known else f"{name} (search not read)"
 
 
 def _line(layer: LayerCourse) -> Floats:
