@@ -18,7 +18,7 @@ from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, Codes
 from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.theme import GAP, TIGHT, colours
 
-WIDEST, TALLEST = 84.0, 30.0
+WIDEST, TALLEST = 110.0, 40.0
 """Pixels of a cell."""
 
 LABELS = 0.34
@@ -127,7 +127,7 @@ class AgreementMatrix(QWidget):
         self._paint_values(painter, places, shades)
         self._paint_names(painter, places)
         if self.pair is not None:
-            painter.setPen(QPen(QColor(colours().text), 2))
+            painter.setPen(QPen(QColor(*ink_on(shades[self.pair].tolist())), 2))
             painter.drawRect(places.cell(self.pair).adjusted(1, 1, -1, -1))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
