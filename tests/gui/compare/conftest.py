@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 
-from lbc.library.run_summary import Parameters, RunSummary
+from lbc.config import parse_experiment
+from lbc.library.run_summary import Parameters, RunSummary, flatten_experiment
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from lbc_gui.compare.curves_pane import CurvesPane
 from lbc_gui.compare.run_selection import RunSelection
+from tests.comparison.recorded_runs import record_search
 from tests.gui.conftest import SECONDS
 
 STEPS, EPOCHS = 2000, 8
@@ -33,7 +35,7 @@ def write_records(file: Path, columns: tuple[str, ...], rows: np.ndarray) -> Non
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> MakeRun:
+def make_curves(tmp_path: Path) -> MakeRun:
     """Makes a run whose loss is ``level`` but for one spike, and its accuracy ``level`` tenths."""
 
     def make(name: str, level: float, parameters: Parameters) -> RunSummary:
@@ -51,6 +53,24 @@ def make_run(tmp_path: Path) -> MakeRun:
         return RunSummary(
             folder, "finished", accuracy=level / 10, seconds=20.0, parameters=parameters
         )
+
+    return make
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Makes the summary of a run; ``searched`` writes the history of a short search too."""
+
+    def make(
+        name: str, accuracy: float = 0.9, searched: bool = False, seed: int = 0, **settings: object
+    ) -> RunSummary:
+        experiment = parse_experiment({"name": name, "seed": seed, **settings})
+        if searched:
+            record_search(tmp_path / name, experiment.method, seed=ord(name[0]))
+        return RunSummary(
+            tmp_path / name, "finished", name=name, method=experiment.method, seed=seed,
+            accuracy=accuracy, density=0.5, seconds=12.0, parameters=flatten_experiment(experiment),
+        )  # fmt: skip
 
     return make
 

@@ -51,9 +51,9 @@ def drawn(pane: CurvesPane, run: RunSummary, x: float, y: float) -> bool:
 
 
 @pytest.fixture
-def runs(make_run: MakeRun) -> list[RunSummary]:
+def runs(make_curves: MakeRun) -> list[RunSummary]:
     return [
-        make_run(f"run{number}", number, {"optimizer.lr": number / 10, "seed": number % 2})
+        make_curves(f"run{number}", number, {"optimizer.lr": number / 10, "seed": number % 2})
         for number in (1, 3, 6)
     ]
 
@@ -132,10 +132,12 @@ def test_a_run_that_cannot_be_read_is_named_and_the_others_are_drawn(
 
 
 def test_seeds_are_folded_into_a_mean_and_a_band(
-    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, make_run: MakeRun
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, make_curves: MakeRun
 ) -> None:
     runs = [
-        make_run(f"run{level}", level, {"optimizer.lr": lr, "seed": level, "name": f"run{level}"})
+        make_curves(
+            f"run{level}", level, {"optimizer.lr": lr, "seed": level, "name": f"run{level}"}
+        )
         for lr, level in ((0.1, 1), (0.1, 3), (0.5, 8))
     ]
     pane.seeds_box.setCurrentText("seeds: mean, range")
