@@ -205,9 +205,12 @@ class ExperimentPanel(QWidget):
             self._tabs.setCurrentWidget(self.layers)
             return
         editor = self.form.editor(path)
+        if editor.isHidden():
+            self.find_box.clear()
         if self.form.other_box.isAncestorOf(editor):
             self._tabs.setCurrentIndex(0)
-            self._scroll.ensureWidgetVisible(editor)
+            # When rows that have appeared have their places.
+            QTimer.singleShot(0, self, lambda: self._scroll.ensureWidgetVisible(editor))
 
     def _show_model(self) -> None:
         experiment = self.form.experiment

@@ -180,8 +180,8 @@ class ExperimentForm(QWidget):
         before = self._document
         self._fill(document)
         self.edited.emit()
-        shown = (at for at in self._shown if self._differs(at, before))
-        self.restored.emit(next(shown, "layers"))
+        rows = (row for row, _ in self._rows.values() if self._differs(row.path, before))
+        self.restored.emit(next((row.path for row in rows if self._exists(row)), "layers"))
 
     def _fill(self, document: Document) -> None:
         self._filling = True
