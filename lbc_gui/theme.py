@@ -18,6 +18,8 @@ The rules, for every page and panel:
   shapes, drawn in the colour of the text (``lbc_gui.icons``). Commands have one; choices in a menu
   (theme, panels, levels, examples) have a check mark or none, movements (menu *Go*)
   none.
+- **Pictures** of scores and weights have colours of their own (``lbc.pictures``), the same in both
+  palettes; what is drawn on them has both ``BLACK`` and ``WHITE``.
 - **Plots** take ``plot_colours`` and ``style_plot``, and again after a change of the palette;
   ``add_plot`` makes them.
 """
@@ -42,6 +44,9 @@ _SCHEMES: dict[str, Qt.ColorScheme] = {
     "light": Qt.ColorScheme.Light,
     "dark": Qt.ColorScheme.Dark,
 }
+
+BLACK, WHITE = QColor(0, 0, 0), QColor(255, 255, 255)
+"""On pictures, and what darkens the window around a step of the tour."""
 
 TIGHT, GAP, MARGIN = 4, 8, 8
 """Pixels between rows, between controls side by side, and around a panel."""
@@ -247,11 +252,11 @@ QTabBar::tab:selected { color: $text; border-bottom-color: $accent; }
 QTabBar::tab:disabled { color: $disabled; }
 QGroupBox { border: 0; border-top: 1px solid $border; margin-top: 18px; padding-top: 2px; }
 QGroupBox::title { subcontrol-origin: margin; subcontrol-position: top left; color: $caption; }
-QHeaderView { background: $base; border: 0; }
 QHeaderView::section { background: $base; color: $caption; border: 0;
     border-bottom: 1px solid $border; padding: 2px 4px; }
 QAbstractItemView, QPlainTextEdit { background: $base; border: 1px solid $border;
     selection-background-color: $selection; selection-color: $text; }
+QHeaderView { background: $base; border: 0; }
 QGraphicsView { border: 0; }
 QProgressBar { background: $hover; border: 0; border-radius: 4px; text-align: center; }
 QProgressBar::chunk { background: $selection; border-radius: 4px; }

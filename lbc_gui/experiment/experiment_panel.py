@@ -18,6 +18,7 @@ from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.experiment.schedule_preview import SchedulePreview
 from lbc_gui.help.explanations import help_button
+from lbc_gui.theme import MARGIN
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import Label
 
@@ -57,7 +58,7 @@ class ExperimentPanel(QWidget):
         self.find_box = FindBox()
         self.find_box.textChanged.connect(self._find)
         self.find_box.returnPressed.connect(self.form.focus_first)
-        self._found = Label(margin=8, wordWrap=True)
+        self._found = Label(margin=MARGIN, wordWrap=True)
         self._found.hide()
         self.facts = Label(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -89,9 +90,7 @@ class ExperimentPanel(QWidget):
         self.setMinimumWidth(PANEL_WIDTH)
         # Sentences are below what is edited: it must not move under the pointer.
         above = (self.changes, self.form.pattern_box, self.preview)
-        self._layout = column(*above, (tabs, 1), self.facts, self.problem, on=self)
-        self._layout.setContentsMargins(4, 4, 4, 4)
-        self._layout.setSpacing(4)
+        self._layout = column(*above, (tabs, 1), self.facts, self.problem, on=self, margin=MARGIN)
 
     @property
     def experiment(self) -> Experiment | None:

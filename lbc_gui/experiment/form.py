@@ -15,7 +15,7 @@ from lbc_gui.experiment import editors
 from lbc_gui.experiment.field_menu import FieldMenu
 from lbc_gui.experiment.fields import GROUPS, PATTERN_ROWS, VARIANTS, Row
 from lbc_gui.experiment.form_history import Document, FormHistory
-from lbc_gui.theme import colours
+from lbc_gui.theme import GAP, TIGHT, colours
 from lbc_gui.widgets.text import Label, plain
 
 _STYLE = (
@@ -58,7 +58,7 @@ class ExperimentForm(QWidget):
         self.pattern_box.setLayout(self._layout(PATTERN_ROWS))
         self.other_box = QWidget()
         column = QVBoxLayout(self.other_box)
-        column.setContentsMargins(0, 0, 4, 0)
+        column.setContentsMargins(0, 0, TIGHT, 0)
         for title, rows in GROUPS.items():
             group = QGroupBox(title)
             group.setLayout(self._layout(rows))
@@ -138,8 +138,9 @@ class ExperimentForm(QWidget):
 
     def _layout(self, rows: tuple[Row, ...]) -> QFormLayout:
         layout = QFormLayout()
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.setVerticalSpacing(4)
+        layout.setContentsMargins(0, TIGHT, 0, TIGHT)
+        layout.setHorizontalSpacing(GAP)
+        layout.setVerticalSpacing(TIGHT)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for row in rows:
             editor = editors.build(row, self._changed)

@@ -10,7 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QPushButton
 
 from lbc_gui.icons import icon
-from lbc_gui.theme import Colours, colours
+from lbc_gui.theme import MARGIN, TIGHT, Colours, colours
 from lbc_gui.widgets.buttons import Clicked, push_button
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import Label
@@ -47,7 +47,7 @@ class MessageBar(QFrame):
         self._offered: list[QPushButton] = []
         sentence = (self._sign, (self._text, 1))
         parts = (*sentence, self._remedies, self._accept, self._copy, self._dismiss)
-        row(*parts, on=self).setContentsMargins(8, 4, 8, 4)
+        row(*parts, on=self).setContentsMargins(MARGIN, TIGHT, MARGIN, TIGHT)
         self.hide()
 
     def changeEvent(self, event: QEvent) -> None:

@@ -26,6 +26,7 @@ from lbc_gui.widgets.text import plain
 Index = QModelIndex | QPersistentModelIndex
 R = TypeVar("R")
 
+LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -128,9 +129,15 @@ class TableModel(QAbstractTableModel, Generic[R]):
         if orientation != Qt.Orientation.Horizontal:
             shown = self.heading is not None and role == Qt.ItemDataRole.DisplayRole
             return self.heading(self.rows[section]) if shown and self.heading else None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self.columns[section].title
-        return self.columns[section].tip or None if role == Qt.ItemDataRole.ToolTipRole else None
+        column = self.columns[section]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return column.title
+            case Qt.ItemDataRole.ToolTipRole:
+                return column.tip or None
+            case Qt.ItemDataRole.TextAlignmentRole:
+                return RIGHT if column.number else LEFT
+        return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row, column = self.rows[index.row()], self.columns[index.column()]
@@ -213,6 +220,7 @@ class TableView(QTableView, Generic[R]):
         header, mode = self.horizontalHeader(), QHeaderView.ResizeMode
         header.setFont(small)
         header.setMinimumSectionSize(30)
+        header.setHighlightSections(False)  # in bold type, for which there is no room
         for column, width in enumerate(widths):
             header.resizeSection(column, width)
         if not widths:
