@@ -94,7 +94,7 @@ LIGHT = Colours(
 
 DARK = Colours(
     window="#202327", base="#17191c", raised="#2b2f35", hover="#33383f", border="#3a3f46",
-    text="#e4e7eb", caption="#a2aab4", disabled="#6f7680",
+    text="#e4e7eb", caption="#a6aeb8", disabled="#6f7680",
     accent="#2f6fd6", on_accent="#ffffff", selection="#24406b", link="#7db3ff",
     error="#ff9a80", error_ground="#42241d",
     blue="#56b4e9", orange="#e69f00", green="#2fbf8f", red="#ee8866",

@@ -20,6 +20,7 @@ from lbc_gui.compare.search_reader import Compared, CourseFound, Reading, Search
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.key_legend import KeyLegend
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label, plain
@@ -267,8 +268,7 @@ class MasksPane(QWidget):
         head = row(self.layers, (self.detail, 1), self.legend)
         self.detail.setToolTip(plain(WORDS))
         self._split = splitter(Qt.Orientation.Vertical, self.matrix, self.plots, sizes=[300, 200])
-        layout = column(head, self.note, (self._split, 1), self._progress, on=self)
-        layout.setContentsMargins(4, 4, 4, 4)
+        layout = column(head, self.note, (self._split, 1), self._progress, on=self, margin=TIGHT)
         layout.addStretch(0)  # takes the room while there is nothing to show
 
 

@@ -12,6 +12,7 @@ from lbc.library.run_summary import RunSummary, Value
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.table import Column, TableModel, TableView, faint
 from lbc_gui.widgets.text import Label, plain
@@ -56,9 +57,12 @@ class SettingsPane(QWidget):
             header.setDefaultAlignment(left)
         self.note = Label(wordWrap=True)
         layout = column(
-            row(self.differences_only, self.find_box, None), self.note, (self.table, 1), on=self
+            row(self.differences_only, self.find_box, None),
+            self.note,
+            (self.table, 1),
+            on=self,
+            margin=TIGHT,
         )
-        layout.setContentsMargins(4, 4, 4, 4)
         layout.addStretch(0)
         selection.changed.connect(self._show_selection)
         self._show_runs()

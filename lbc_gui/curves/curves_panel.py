@@ -218,7 +218,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 plot.getAxis("bottom").setLabel(where)
 
     def _loss_title(self, train: float | None, test: float | None) -> str:
-        colours, coloured = plot_colours(), ' <span style="color: {}">{}{}</span>'
+        colours, coloured = plot_colours(), ' <span style="color: {}">▪</span>{}{}'
         first, second = ("train ", "test ") if self.width() >= WIDE else ("", "")
         return (
             "Loss"

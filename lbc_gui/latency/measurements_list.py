@@ -26,7 +26,7 @@ class MeasurementsList(QListWidget):
         self.setToolTip("Ticked measurements are drawn together; the chosen one fills the table")
         self.setIconSize(QSize(10, 10))
         self.setWordWrap(True)
-        self.setSpacing(TIGHT // 2)  # on each side
+        self.setSpacing(TIGHT)
         self.currentRowChanged.connect(self._touched)
         self.itemChanged.connect(self._touched)
 
