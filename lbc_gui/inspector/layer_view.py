@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.key_legend import KeyLegend
+from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.inspector.captions import title, weight_text
 from lbc_gui.inspector.colours import (
     DIFFERENCE_KINDS,
@@ -23,7 +24,7 @@ from lbc_gui.inspector.data_export import layer_data
 from lbc_gui.inspector.reader_thread import LayerPicture
 from lbc_gui.inspector.violations_table import ViolationRow, ViolationsTable
 from lbc_gui.inspector.weight_view import MOST_MARKS, WeightView
-from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label, plain
 
@@ -167,10 +168,8 @@ class LayerView(QWidget):
             self.view.frame((row, column // m * m, m))
 
     def _lay_out(self) -> None:
-        tip = "Show the whole layer (Home, or double-click the picture)"
-        fit = tool_button("Fit", tip, self.view.fit)
         above = QWidget()
-        head = row((self._title, 1), fit)
+        head = row((self._title, 1), ZoomButtons(self.view))
         column(head, row(self.colour, self._legend, None), (self.view, 1), on=above)
         column(self._listed, (self.violations, 1), on=self._below)
         self._below.hide()
