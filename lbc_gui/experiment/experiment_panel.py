@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QScrollArea, QTabWidget, QWidget
+from PySide6.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QWidget
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import Prepared
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 SETTLE_MILLISECONDS = 200
 """How long after the last change the model is examined."""
+
+LEAST_SETTINGS = 84
+"""Pixels of three settings. Where there is less room, the whole panel scrolls."""
 
 PANEL_WIDTH = 290
 """Pixels below which labels and editors would be cut."""
@@ -80,6 +83,9 @@ class ExperimentPanel(QWidget):
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.form.other_box)
+        scroll.setMinimumHeight(LEAST_SETTINGS)
+        policy = QSizePolicy.Policy
+        self.form.pattern_box.setSizePolicy(policy.Preferred, policy.Fixed)  # or its rows overlap
         settings, corner = QWidget(), QWidget()
         column(self._found, (scroll, 1), on=settings)
         self._tabs = tabs = QTabWidget(documentMode=True)

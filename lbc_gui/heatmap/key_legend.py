@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_key
@@ -90,7 +90,16 @@ class KeyLegend(QWidget):
         if self.sizeHint() != self._hinted:
             self._hinted = self.sizeHint()
             self.updateGeometry()  # lays out the whole page
+            self._fit()
         self.update()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """A height that is fixed is else that of the hint, of one line."""
+        self.setMaximumHeight(self.heightForWidth(self.width()))
 
     def sizeHint(self) -> QSize:
         return self._size(10_000)
@@ -99,7 +108,7 @@ class KeyLegend(QWidget):
         """That of two lines of kinds."""
         start, full = self._high_place().right(), self.sizeHint().width()
         widest = max((place.width() for _, place in self._places(10_000)), default=0)
-        return QSize(min(full, (start + full) // 2 + widest), 20)
+        return QSize(min(full, (start + full + widest) // 2 + _GAP), 20)
 
     def heightForWidth(self, width: int) -> int:
         return self._size(width).height()

@@ -43,6 +43,7 @@ class LayerView(QWidget):
         self._title = Label(wordWrap=True)
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.colour = combo_box((WEIGHTS, MASK), "What the colours mean")
+        self.colour.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.colour.currentTextChanged.connect(self._colour_chosen)
         self._alone = WEIGHTS
         """The colours before there was a difference to show."""
@@ -170,7 +171,7 @@ class LayerView(QWidget):
     def _lay_out(self) -> None:
         above = QWidget()
         head = row((self._title, 1), ZoomButtons(self.view))
-        column(head, row(self.colour, self._legend, None), (self.view, 1), on=above)
+        column(head, row(self.colour, (self._legend, 1)), (self.view, 1), on=above)
         column(self._listed, (self.violations, 1), on=self._below)
         self._below.hide()
         parts = splitter(Qt.Orientation.Vertical, above, self._below, sizes=[380, 160])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from PySide6.QtCore import QEvent, QObject, Qt, SignalInstance
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, SignalInstance
 from PySide6.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -22,6 +22,9 @@ from lbc_gui.widgets.text import plain
 
 Clicked = Callable[..., object] | SignalInstance | None
 """The slot to call, or the signal to emit, when the button is clicked."""
+
+LEAST_WIDTH = 56
+"""Pixels of a combo box that may be narrower than its choices."""
 
 B = TypeVar("B", bound=QAbstractButton)
 
@@ -40,6 +43,9 @@ def tool_button(text: str, tip: str, clicked: Clicked = None, icon_name: str = "
 
 class ComboBox(QComboBox):
     """Ends with an ellipsis what its width cuts; in the list every choice is whole."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(LEAST_WIDTH, self.sizeHint().height())
 
     def initStyleOption(self, option: QStyleOptionComboBox) -> None:
         super().initStyleOption(option)

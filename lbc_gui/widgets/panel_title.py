@@ -111,7 +111,10 @@ class _ScrollArea(QScrollArea):
 
     def _fit(self) -> None:
         body, room = self._body, self.viewport().size()
-        body.resize(room.width(), max(room.height(), body.minimumSizeHint().height()))
+        least, layout = body.minimumSizeHint().height(), body.layout()
+        if layout is not None and layout.hasHeightForWidth():  # sentences that wrap
+            least = layout.minimumHeightForWidth(room.width())
+        body.resize(room.width(), max(room.height(), least))
 
 
 def give_title(dock: QDockWidget, body: QWidget, folds: bool = False) -> PanelTitle:

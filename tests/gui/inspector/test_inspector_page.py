@@ -52,6 +52,9 @@ def test_the_picture_is_the_mask_and_violations_have_their_own_look(
     broken[5, start : start + 3] = True
     assert np.array_equal(picture.codes >= BROKEN, broken)
 
+    page.resize(640, 500)
+    legend = page.layer._legend  # of two lines now
+    qtbot.waitUntil(lambda: 20 < legend.height() == legend.heightForWidth(legend.width()))
     page.layer.view.fit()
     page.layer.view._draw()
     assert np.array_equal(page.layer.view.cells.codes, picture.codes)

@@ -70,6 +70,9 @@ def test_nothing_is_left_of_the_run_before(qtbot: QtBot, open_window: Open) -> N
     assert layers.rowCount() == 54 and layers.text(0, 0) == "conv1"
     assert "images of 3×224×224 and 1,000 classes" in window.experiment_panel.facts.text()
     offers(qtbot, window, "Use cpu", "Choose folder…")
+    window.resize(960, 600)
+    rows, sentence = window.experiment_panel.form.pattern_box, window.message._text
+    qtbot.waitUntil(lambda: sentence.width() > 500 and rows.height() == rows.sizeHint().height())
 
 
 def test_the_bar_offers_what_helps(

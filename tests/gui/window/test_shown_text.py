@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
+from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.window.main_window import MainWindow
@@ -60,6 +61,8 @@ def tab_needs(bar: QTabBar) -> Iterator[Need]:
 
 def needs(widget: QWidget) -> Iterator[Need]:
     match widget:
+        case KeyLegend():
+            yield "legend", widget.heightForWidth(widget.width()), widget.height()
         case QComboBox():
             yield from combo_needs(widget)
         case QHeaderView():
