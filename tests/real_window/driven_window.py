@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QPoint, QPointF, QTimer
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMessageBox, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMessageBox, QTabBar, QWidget
 
 from lbc.config import load_experiment
 from lbc.runs.events import StepDone
@@ -56,6 +56,11 @@ def _answer(window: MainWindow, losses: list[float], question: dict[str, Any]) -
             if index >= len(track.moments):
                 return None
             return _screen(track, QPointF(track.x_of(index), track.height() / 2))
+        case {"ask": "tab", "text": text}:
+            bars = [bar for bar in window.findChildren(QTabBar) if bar.isVisible()]
+            places = [(bar, at) for bar in bars for at in range(bar.count())]
+            bar, at = next((bar, at) for bar, at in places if bar.tabText(at) == text)
+            return _screen(bar, QPointF(bar.tabRect(at).center()))
         case {"ask": "editor", "path": path}:
             return _centre(window.experiment_panel.form.editor(path))
         case {"ask": "block", "index": index}:

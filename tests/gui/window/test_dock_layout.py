@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QDockWidget, QTabBar, QToolButton
+from PySide6.QtWidgets import QDockWidget, QScrollBar, QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.settings import Settings
@@ -93,6 +93,9 @@ def test_in_a_narrow_window_block_and_experiment_share_a_column(
     assert in_front(experiment)  # as before the page without a block
     click_block(qtbot, window, 7)
     assert in_front(block)
+    assert not [bar for bar in block.findChildren(QScrollBar) if bar.isVisible()]
+    qtbot.keyClick(window, Qt.Key.Key_F, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: in_front(experiment))
     window.resize(1900, 1000)
     qtbot.waitUntil(lambda: in_front(experiment) and block.x() > 1400)
     window.resize(960, 1000)
