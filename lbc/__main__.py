@@ -15,9 +15,10 @@ def main() -> int:
     """Import and run the command; Ctrl-C ends it with status 130 at any time."""
     # An exception in the middle of an import, which takes a while, could end in a traceback.
     before = signal.signal(signal.SIGINT, leave)
-    command = import_module("lbc.cli.main").main
+    command = import_module("lbc.cli.main")
+    command.load_commands(sys.argv[1:])
     signal.signal(signal.SIGINT, before)
-    status: int = command()
+    status: int = command.main()
     return status
 
 

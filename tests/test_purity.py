@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import lbc
+from lbc.cli.main import COMMANDS
 from lbc.config import Experiment
 from lbc.training.trainer import Trainer
 
@@ -50,7 +51,9 @@ def test_no_module_loads_qt() -> None:
         ("lbc.config",),
         ("lbc.sparsity.pattern", "lbc.sparsity.schedule"),
         ("lbc.pictures.score_codes", "lbc.pictures.colour_tables", "lbc.runs.events"),
-        ("lbc.cli.main", "lbc.queue.supervisor", "lbc.queue.commands"),
+        ("lbc.cli.main", "lbc.cli.run_list", *(f"lbc.cli.{name}" for name in COMMANDS)),
+        ("lbc.library.index", "lbc.library.formats", "lbc.library.completion"),
+        ("lbc.queue.supervisor", "lbc.queue.commands"),
         ("lbc.runs.records", "lbc.files.atomic", "lbc.runs.new_folder", "lbc.training.control"),
     ],
     ids=lambda modules: modules[0],

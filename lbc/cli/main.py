@@ -9,38 +9,34 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
-from lbc.cli import compare, data, export, inspect, latency, layers, queue, report, train
 from lbc.cli.console import Console, Parser, flush_streams, prepare_streams
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
 
-COMMANDS = {
-    "train": train,
-    "export": export,
-    "inspect": inspect,
-    "compare": compare,
-    "layers": layers,
-    "queue": queue,
-    "report": report,
-    "data": data,
-    "latency": latency,
-}
+COMMANDS = (
+    "train", "export", "inspect", "compare", "layers", "queue", "runs", "report", "data", "latency",
+)  # fmt: skip
+"""The modules of this package with a command each."""
+
 FAILED, INVALID_INPUT, STOPPED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors are printed to standard error."""
     prepare_streams()
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return _run(_parser().parse_args(arguments), Console(stderr=True))
+        return _run(_parser(arguments).parse_args(arguments), Console(stderr=True))
     finally:
         flush_streams()
 
 
 def _run(options: argparse.Namespace, errors: Console) -> int:
     try:
-        status: int = COMMANDS[options.command].command(options, errors)
+        status: int = import_module(f"lbc.cli.{options.command}").command(options, errors)
         sys.stdout.flush()
         return status
     except ExperimentError as error:
@@ -55,9 +51,17 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
         return STOPPED
 
 
-def _parser() -> argparse.ArgumentParser:
+def load_commands(arguments: Sequence[str]) -> tuple[ModuleType, ...]:
+    """Import the module of the command that is called, or of every one if it is none of them."""
+    chosen = [name for name in COMMANDS if name in arguments[:1]]
+    return tuple(import_module(f"lbc.cli.{name}") for name in chosen or COMMANDS)
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = Parser(prog="lbc", description="N:M sparse training with LBC.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for command in COMMANDS.values():
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar=f"{{{','.join(COMMANDS)}}}"
+    )
+    for command in load_commands(arguments):
         command.add_parser(commands)
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.config import Experiment
-from lbc.library.run_summary import RunSummary, flatten_experiment
+from lbc.library.run_summary import RunSummary, Value, flatten_experiment
 
 Cell = str | int | float | tuple[str, ...] | None
 """A value of a run. None if it has none; a tuple of tags; flags are "yes" or "no"."""
@@ -96,6 +97,7 @@ class Frame:
         self._values: dict[str, list[Cell]] = {}
         self._distinct: dict[str, tuple[list[Cell], Codes]] = {}
         self._numbers: dict[str, Numbers] = {}
+        self._ranks: dict[str, Numbers] = {}
 
     @cached_property
     def settings(self) -> tuple[str, ...]:
@@ -116,7 +118,7 @@ class Frame:
         if name in RESULTS:
             return RESULTS[name]
         if name in default_settings() or name in self.settings:
-            return Column(name, "setting", lambda run: _plain(run.parameters.get(name)))
+            return Column(name, "setting", lambda run: run.parameters.get(name))
         raise KeyError(name)
 
     def values(self, name: str) -> list[Cell]:
@@ -124,9 +126,13 @@ class Frame:
         column = self.column(name)
         values = self._values.get(column.name)
         if values is None:
-            cells = map(column.read, self.runs)
+            if column.kind == "setting":
+                cells = self._settings.get(column.name, [None] * len(self.runs))
+                values = [str(cell).lower() if isinstance(cell, bool) else cell for cell in cells]
+            else:
+                values = list(map(column.read, self.runs))
             # A NaN differs from itself.
-            values = [None if cell == "" or cell != cell else cell for cell in cells]
+            values = [None if cell == "" or cell != cell else cell for cell in values]
             self._values[column.name] = values
         return values
 
@@ -134,12 +140,29 @@ class Frame:
         """The distinct values of a column, and for each run the index of its own, −1 for none."""
         known = self._distinct.get(name)
         if known is None:
-            index: dict[Cell, int] = {}
-            codes = [
-                -1 if cell is None else index.setdefault(cell, len(index))
-                for cell in self.values(name)
-            ]
-            known = self._distinct[name] = list(index), np.array(codes, dtype=np.int64)
+            values = self.values(name)
+            distinct: list[Cell] = [cell for cell in dict.fromkeys(values) if cell is not None]
+            index = {cell: at for at, cell in enumerate(distinct)}
+            index[None] = -1
+            codes = np.fromiter(map(index.__getitem__, values), np.int64, len(values))
+            known = self._distinct[name] = distinct, codes
+        return known
+
+    def ranks(self, name: str) -> Numbers:
+        """Numbers in the order of a column's values, NaN where there is none.
+
+        Numbers come before texts, and digits within texts count as numbers.
+        """
+        if self.column(name).kind in ("number", "percent", "seconds"):
+            return self.numbers(name)
+        known = self._ranks.get(name)
+        if known is None:
+            distinct, codes = self.distinct(name)
+            known = np.full(len(distinct) + 1, nan)
+            known[sorted(range(len(distinct)), key=lambda at: _natural(distinct[at]))] = np.arange(
+                len(distinct)
+            )
+            known = self._ranks[name] = known[codes]
         return known
 
     def numbers(self, name: str) -> Numbers:
@@ -157,26 +180,39 @@ class Frame:
     @cached_property
     def differing_settings(self) -> tuple[str, ...]:
         """The settings with more than one value among all runs, in the order of ``settings``."""
-        differing: set[str] = set()
-        for names, runs in self._by_names.items():
-            columns = zip(*(run.parameters.values() for run in runs), strict=True)
-            differing |= {
-                name
-                for name, cells in zip(names, columns, strict=True)
-                if cells.count(cells[0]) < len(cells)
-            }
-        samples = [runs[0].parameters for runs in self._by_names.values()]
-        for sample in samples[1:]:
-            differing |= {name for name, _ in sample.items() ^ samples[0].items()}
-        return tuple(name for name in self.settings if name in differing)
+        return tuple(
+            name
+            for name in self.settings
+            if (cells := self._settings.get(name)) and cells.count(cells[0]) < len(cells)
+        )
 
     @cached_property
-    def _by_names(self) -> dict[tuple[str, ...], list[RunSummary]]:
-        groups: dict[tuple[str, ...], list[RunSummary]] = {}
-        for run in self.runs:
-            groups.setdefault(tuple(run.parameters), []).append(run)
+    def _settings(self) -> dict[str, list[Value | None]]:
+        settings: dict[str, list[Value | None]] = {}
+        for names, rows in self._by_names.items():
+            columns = zip(*(self.runs[row].parameters.values() for row in rows), strict=True)
+            for name, cells in zip(names, columns, strict=True):
+                if len(rows) == len(self.runs):
+                    settings[name] = list(cells)
+                    continue
+                column = settings.setdefault(name, [None] * len(self.runs))
+                for row, cell in zip(rows, cells, strict=True):
+                    column[row] = cell
+        return settings
+
+    @cached_property
+    def _by_names(self) -> dict[tuple[str, ...], list[int]]:
+        """The rows of the runs that have the same settings, by the names of these."""
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for row, run in enumerate(self.runs):
+            groups.setdefault(tuple(run.parameters), []).append(row)
         return groups
 
 
-def _plain(value: str | float | bool | None) -> Cell:
-    return str(value).lower() if isinstance(value, bool) else value
+def _natural(cell: Cell) -> tuple[object, ...]:
+    if isinstance(cell, int | float):
+        return 0, cell
+    text = ", ".join(cell) if isinstance(cell, tuple) else str(cell)
+    parts = re.split(r"([0-9]+)", text.casefold())
+    digits = [(len(part.lstrip("0")), part.lstrip("0")) for part in parts[1::2]]
+    return 1, parts[0], *(each for pair in zip(digits, parts[2::2], strict=True) for each in pair)

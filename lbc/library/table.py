@@ -5,7 +5,6 @@ Rows are indices into the runs of a ``Frame``; a table is an array of them, and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ LEADING = ("title", "status")
 CHOICES = ("method", "n:m", "seed")
 MEASURED = ("accuracy", "density", "duration")
 OTHERS = ("progress", "group", "tag", "parent", "note", "device")
+IF_ANY = ("problem",)
 
 Groups = Sequence[Rows]
 
@@ -56,9 +56,14 @@ class Pivot:
 def relevant_columns(frame: Frame, rows: Rows) -> tuple[str, ...]:
     """The columns to show: what was chosen differently first, and nothing that is alike in all."""
     chosen = [name for name in (*CHOICES, *frame.differing_settings) if _differs(frame, rows, name)]
-    measured = [name for name in MEASURED if (frame.distinct(name)[1][rows] >= 0).any()]
+    measured = [name for name in MEASURED if _occurs(frame, rows, name)]
     others = [name for name in OTHERS if _differs(frame, rows, name)]
+    others += [name for name in IF_ANY if _occurs(frame, rows, name)]
     return (*LEADING, *chosen, *measured, *others)
+
+
+def _occurs(frame: Frame, rows: Rows, name: str) -> bool:
+    return bool((frame.distinct(name)[1][rows] >= 0).any())
 
 
 def _differs(frame: Frame, rows: Rows, name: str) -> bool:
@@ -67,12 +72,15 @@ def _differs(frame: Frame, rows: Rows, name: str) -> bool:
 
 
 def parse_sort(text: str, frame: Frame) -> tuple[tuple[str, bool], ...]:
-    """``"-accuracy, n:m"`` as columns and whether they fall. Raises FilterError."""
+    """``"accuracy desc, n:m"`` as columns and whether they fall; ``-accuracy`` falls too.
+
+    Raises FilterError.
+    """
     keys = []
     for part in filter(None, map(str.strip, text.split(","))):
-        name = part.lstrip("-")
+        name = part.removeprefix("-").removesuffix(" desc").rstrip()
         try:
-            keys.append((frame.column(name).name, part.startswith("-")))
+            keys.append((frame.column(name).name, part != name))
         except KeyError:
             raise unknown_column(name, frame, text.find(name), len(name)) from None
     return tuple(keys)
@@ -81,33 +89,12 @@ def parse_sort(text: str, frame: Frame) -> tuple[tuple[str, bool], ...]:
 def sort_rows(frame: Frame, rows: Rows, keys: Sequence[tuple[str, bool]]) -> Rows:
     """The rows sorted by columns, the first of them foremost; True for falling order.
 
-    Numbers come before texts, digits within texts count as numbers, missing values are last in
-    both orders, and equal rows keep theirs.
+    Missing values are last in both orders, and equal rows keep theirs. See ``Frame.ranks``.
     """
     for name, falling in reversed(keys):
-        ranks = _ranks(frame, name)[rows]
+        ranks = frame.ranks(name)[rows]
         rows = rows[np.argsort(-ranks if falling else ranks, kind="stable")]
     return rows
-
-
-def _ranks(frame: Frame, name: str) -> Numbers:
-    """Numbers in the order of a column's values, NaN where there is none."""
-    if frame.column(name).kind in ("number", "percent", "seconds"):
-        return frame.numbers(name)
-    distinct, codes = frame.distinct(name)
-    ranks = np.full(len(distinct) + 1, np.nan)
-    order = sorted(range(len(distinct)), key=lambda at: _natural(distinct[at]))
-    ranks[order] = np.arange(len(distinct))
-    return ranks[codes]
-
-
-def _natural(cell: Cell) -> tuple[object, ...]:
-    if isinstance(cell, int | float):
-        return 0, cell
-    text = ", ".join(cell) if isinstance(cell, tuple) else str(cell)
-    parts = re.split(r"([0-9]+)", text.casefold())
-    digits = [(len(part.lstrip("0")), part.lstrip("0")) for part in parts[1::2]]
-    return 1, parts[0], *(each for pair in zip(digits, parts[2::2], strict=True) for each in pair)
 
 
 def fold_seeds(frame: Frame, rows: Rows) -> tuple[Rows, ...]:
@@ -147,10 +134,13 @@ def describe_groups(frame: Frame, groups: Groups, name: str) -> Statistics:
 def common_values(frame: Frame, groups: Groups, name: str) -> list[Cell]:
     """For every group the value that its runs share, None if they differ."""
     distinct, codes = frame.distinct(name)
-    common = [
-        codes[group[0]] if (codes[group] == codes[group[0]]).all() else -1 for group in groups
-    ]
-    return [distinct[code] if code >= 0 else None for code in common]
+    if not groups:
+        return []
+    starts = np.cumsum([0, *map(len, groups[:-1])])
+    of_groups = codes[np.concatenate(groups)]
+    lowest = np.minimum.reduceat(of_groups, starts)
+    shared = np.where(lowest == np.maximum.reduceat(of_groups, starts), lowest, -1)
+    return [distinct[code] if code >= 0 else None for code in shared.tolist()]
 
 
 def differences(frame: Frame, rows: Rows, name: str, baseline: int) -> Numbers:

@@ -80,7 +80,7 @@ def test_settings_that_only_some_runs_have_differ() -> None:
     [
         ("accuracy", "edafbc"),
         ("-accuracy", "cbfade"),
-        ("method, -title", "efdcba"),
+        ("method, title desc", "efdcba"),
         ("optimizer.lr", "abcdef"),
     ],
 )
