@@ -71,8 +71,7 @@ def list_runs(
     columns = [frame.column(name) for name in names]
     texts = []
     for column in columns:
-        values = frame.values(column.name)
-        cells = [cell_text(values[row], column.kind) for row in rows]
+        cells = [cell_text(frame.cell(column, row), column.kind) for row in rows.tolist()]
         if baseline is not None and column.kind in ("percent", "seconds"):
             for at, change in enumerate(differences(frame, rows, column.name, baseline)):
                 if rows[at] != baseline and not isnan(change):

@@ -54,8 +54,12 @@ class Pivot:
 
 
 def relevant_columns(frame: Frame, rows: Rows) -> tuple[str, ...]:
-    """The columns to show: what was chosen differently first, and nothing that is alike in all."""
-    chosen = [name for name in (*CHOICES, *frame.differing_settings) if _differs(frame, rows, name)]
+    """The columns to show: what was chosen differently first, and nothing that is alike in all.
+
+    Runs that could not be read do not make a setting differ.
+    """
+    read = rows[frame.distinct("method")[1][rows] >= 0]
+    chosen = [name for name in (*CHOICES, *frame.differing_settings) if _differs(frame, read, name)]
     measured = [name for name in MEASURED if _occurs(frame, rows, name)]
     others = [name for name in OTHERS if _differs(frame, rows, name)]
     others += [name for name in IF_ANY if _occurs(frame, rows, name)]

@@ -71,7 +71,11 @@ def test_settings_that_only_some_runs_have_differ() -> None:
     frame = Frame([run("a"), run("b", settings={"model.depth": 3})])
     assert frame.differing_settings == ("model.depth",)
     many = {f"layers.l{number}": number for number in range(500)}
-    frame = Frame([run("a", settings=many), run("b", settings=many | {"layers.l7": 8})])
+    bad = RunSummary(Path("c"), "unreadable", problem="It is damaged.")
+    frame = Frame([run("a", settings=many), run("b", settings=many | {"layers.l7": 8}), bad])
+    assert relevant_columns(frame, rows(frame)) == (
+        "title", "status", "layers.l7", "duration", "problem",
+    )  # fmt: skip
     assert frame.differing_settings == ("layers.l7",)
 
 
