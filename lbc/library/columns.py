@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import nan
-from operator import itemgetter
 from typing import Literal
 
 import numpy as np
@@ -182,14 +181,12 @@ class Frame:
         Runs that could not be read do not count.
         """
         readable = [run.parameters for run in self.runs if run.parameters]
-        names = [set(each) for each in self._by_names if each]
-        everywhere = set.intersection(*names) if names else set()
-        differing = set.union(*names) - everywhere if names else set()
-        for name in everywhere:
-            cells = list(map(itemgetter(name), readable))
-            if cells.count(cells[0]) < len(cells):
-                differing.add(name)
-        return tuple(name for name in self.settings if name in differing)
+        alike = dict(readable[0]) if readable else {}
+        for parameters in readable:
+            if not alike.items() <= parameters.items():
+                alike = {key: value for key, value in alike.items() if value == parameters.get(key)}
+        occurring = set().union(*self._by_names)
+        return tuple(name for name in self.settings if name in occurring and name not in alike)
 
     @cached_property
     def _by_names(self) -> set[tuple[str, ...]]:
