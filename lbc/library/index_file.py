@@ -69,7 +69,7 @@ class IndexFile:
         self.path = user_cache_path("lbc-explorer") / "library" / f"{name}.sqlite"
         self._runs = runs
         self._read_bases: dict[bytes, Parameters] = {}
-        self._bases: dict[tuple[str, ...], Parameters] = {}
+        self._bases: dict[tuple[str, ...], tuple[Parameters, bytes]] = {}
 
     def read(self) -> dict[str, Entry]:
         """The entries by relative path, without those that are damaged."""
@@ -163,7 +163,10 @@ class IndexFile:
 
     def _encode(self, path: str, entry: Entry) -> tuple[bytes | int, ...]:
         run = entry.summary
-        base = self._bases.setdefault(tuple(run.parameters), run.parameters)
+        names = tuple(run.parameters)
+        if names not in self._bases:
+            self._bases[names] = run.parameters, json.dumps(run.parameters).encode()
+        base, encoded_base = self._bases[names]
         settings = {
             name: value
             for name, value in run.parameters.items()
@@ -173,7 +176,7 @@ class IndexFile:
         row = (
             os.fsencode(path),
             entry.stamp.encode(),
-            json.dumps(base).encode(),
+            encoded_base,
             json.dumps([plain, astuple(run.annotations), settings]).encode(),
             array("d", run.accuracies).tobytes(),
         )
