@@ -130,6 +130,8 @@ def test_seeds_are_folded_into_mean_and_deviation() -> None:
     assert table.rows == (
         ("3", "2:4", "", "97.50 ± 0.71"), ("2", "2:4", "", "90.00"), ("1", "1:16", "0", "80.00"),
     )  # fmt: skip
+    table = list_groups(SEEDS, groups, ["accuracy"], baseline=1)
+    assert [cell for _, cell in table.rows] == ["97.50 ± 0.71", "90.00 (-7.50)", "80.00 (-17.50)"]
     assert describe_groups(SEEDS, groups, "best").best() is None
 
 
