@@ -41,6 +41,10 @@ def _accuracy(run: RunSummary) -> float | None:
     return run.accuracies[-1] if run.accuracy is None and run.accuracies else run.accuracy
 
 
+def _best(run: RunSummary) -> float | None:
+    return max((share for share in run.accuracies if share == share), default=None)
+
+
 def _flag(value: bool) -> str:
     return "yes" if value else "no"
 
@@ -57,7 +61,7 @@ RESULTS = {
         Column("n:m", "text", lambda run: run.pattern),
         Column("seed", "number", lambda run: run.seed),
         Column("accuracy", "percent", _accuracy),
-        Column("best", "percent", lambda run: max(run.accuracies, default=None)),
+        Column("best", "percent", _best),
         Column("density", "percent", lambda run: run.density),
         Column("epoch", "number", lambda run: run.epoch),
         Column("epochs", "number", lambda run: run.epochs or None),
