@@ -112,12 +112,11 @@ def _format(settings: argparse.Namespace, form: str) -> str:
         return json.dumps([formats.as_json(runs[row]) for row in rows], indent=2) + "\n"
     if form == "latex":
         down, across = _split(settings.latex, frame)
-        value = _pointed(settings.value, lambda text: table.parse_sort(text, frame))
-        return formats.format_latex(table.pivot(frame, rows, down, across, value[0][0]), frame)
-    names = [
-        name for name, _ in _pointed(settings.columns, lambda text: table.parse_sort(text, frame))
-    ]
-    names = names or [*table.relevant_columns(frame, rows)]
+        value = next(iter(_columns(settings.value, frame)), "accuracy")
+        return formats.format_latex(table.pivot(frame, rows, down, across, value), frame)
+    if form == "plain" and not len(rows):
+        return f"None of the {len(runs)} runs below {settings.folder} is listed.\n"
+    names = _columns(settings.columns, frame) or [*table.relevant_columns(frame, rows)]
     if form == "csv":
         return formats.format_csv(frame, rows, names)
     place = settings.baseline and _find_baseline(settings, runs)
@@ -128,6 +127,10 @@ def _format(settings: argparse.Namespace, form: str) -> str:
     else:
         text = formats.list_runs(frame, rows, names, place)
     return formats.format_markdown(text) if form == "markdown" else formats.format_plain(text)
+
+
+def _columns(text: str, frame: Frame) -> list[str]:
+    return [name for name, _ in _pointed(text, lambda text: table.parse_sort(text, frame))]
 
 
 def _find_baseline(settings: argparse.Namespace, runs: Sequence[RunSummary]) -> int:
