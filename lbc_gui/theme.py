@@ -49,7 +49,7 @@ TIGHT, GAP, MARGIN = 4, 8, 8
 
 @dataclass(frozen=True)
 class Colours:
-    """One palette; series of plots are in the colour-blind safe set of Okabe and Ito."""
+    """One palette; the four of plots are of the colour-blind safe set of Okabe and Ito."""
 
     window: str
     base: str
@@ -72,6 +72,8 @@ class Colours:
     orange: str
     green: str
     red: str
+    runs: tuple[str, ...]
+    """Of runs side by side: as far apart as eight can be for any kind of colour blindness."""
 
 
 LIGHT = Colours(
@@ -80,6 +82,9 @@ LIGHT = Colours(
     accent="#2260c4", on_accent="#ffffff", selection="#d5e4fb", link="#1a56b8",
     error="#b3290f", error_ground="#fdebe6",
     blue="#0072b2", orange="#d55e00", green="#008f68", red="#cc3311",
+    runs=(
+        "#0098ff", "#e67600", "#006950", "#5d008a", "#814000", "#131b34", "#a08db3", "#462cf7",
+    ),
 )  # fmt: skip
 
 DARK = Colours(
@@ -88,6 +93,9 @@ DARK = Colours(
     accent="#2f6fd6", on_accent="#ffffff", selection="#24406b", link="#7db3ff",
     error="#ff9a80", error_ground="#42241d",
     blue="#56b4e9", orange="#e69f00", green="#2fbf8f", red="#ee8866",
+    runs=(
+        "#21f6fa", "#edb246", "#59998b", "#a75ab9", "#c05b38", "#c6ffcb", "#fff400", "#8a53ff",
+    ),
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lbc.cli.console import Console
+from lbc.queue.entries import PLACES
 from lbc.runs.new_folder import RUNS
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def add_parser(commands: Any) -> None:
         _add_ids(add(name, text))
     move = add("move", "change the order")
     _add_ids(move)
-    move.add_argument("place", choices=("up", "down", "top", "bottom"))
+    move.add_argument("place", choices=PLACES)
     clear = add("clear", "remove entries from the list; run folders stay")
     clear.add_argument("ids", type=int, nargs="*", metavar="ID", help="default: all that are over")
     add("jobs", "set how many run at a time").add_argument("jobs", type=int, metavar="N")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -11,9 +12,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lbc.inspection.checkpoint import open_checkpoint
+from lbc.inspection.errors import InspectionError
+from lbc.inspection.rows import kept_rows
 from lbc.runs.history_reader import Replay
-from lbc.sparsity.arrays import Array, Bools
+from lbc.runs.run_state import read_state
+from lbc.sparsity.arrays import Bools
+from lbc.sparsity.combinations import row_counts
 from lbc.sparsity.pattern import Pattern
+
+MODEL = "model.safetensors"
+"""The final weights, in the folder of a finished run."""
 
 Words = npt.NDArray[np.uint64]
 
@@ -77,18 +86,37 @@ def open_search(folder: Path, method: str) -> Replay:
 def read_masks(folder: Path, method: str) -> RunMasks:
     """The last masks of a run of a ``method``, also while another process trains it.
 
-    Raises ValueError or OSError with a sentence if it has none that can be read.
+    Where the history is missing or damaged, those of the final weights if there are any. Raises
+    ValueError or OSError with a sentence if it has no masks that can be read.
     """
-    replay = open_search(folder, method)
-    last = len(replay.moments) - 1
-    layers = {}
-    for info in replay.layers:
-        kept = _held(replay.winners(info.name, last), info.pattern)
-        layers[info.name] = LayerMask.of_blocks(kept, info.shape, info.pattern)
+    try:
+        replay = open_search(folder, method)
+        last = len(replay.moments) - 1
+        layers = {}
+        for info in replay.layers:
+            kept = info.pattern.incidence_array.take(replay.winners(info.name, last), axis=0)
+            layers[info.name] = LayerMask.of_blocks(kept, info.shape, info.pattern)
+    except (OSError, ValueError):
+        if method != "dense" and (folder / MODEL).is_file():
+            with suppress(OSError, ValueError, InspectionError):
+                return _read_final(folder)
+        raise
     moment = replay.moments[last]
     return RunMasks(moment.epoch, all(live == 1 for live in moment.live), layers)
 
 
-def _held(winners: Array, pattern: Pattern) -> Bools:
-    """The positions that combinations hold: (blocks,) → (blocks, M)."""
-    return pattern.incidence_array.take(winners, axis=0)
+def _read_final(folder: Path) -> RunMasks:
+    """The masks of the final weights: a weight that is 0 by itself counts as removed."""
+    epoch, layers = read_state(folder).epoch, {}
+    with open_checkpoint(folder / MODEL) as checkpoint:
+        for name, stated in checkpoint.metadata.layers.items():
+            pattern, weight = Pattern.parse(stated), checkpoint.weight(name)
+            # A weight that the network keeps transposed obeys its N:M along the other dimension.
+            for turned in (weight, weight.movedim(0, 1)):
+                if turned.shape[1] % pattern.m == 0:
+                    kept = kept_rows(turned).view(np.bool_).reshape(-1, pattern.m)
+                    if (row_counts(kept) <= pattern.n).all():
+                        shape = tuple(turned.shape)
+                        layers[name] = LayerMask.of_blocks(kept, shape, pattern)
+                        break
+    return RunMasks(epoch, True, layers)

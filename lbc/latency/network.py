@@ -63,6 +63,12 @@ def estimate(measurement: Measurement) -> Estimate | None:
     )
 
 
+def layers_us(measurement: Measurement) -> float | None:
+    """Microseconds of all measured layers with what torch supports; None without any."""
+    layers = [result for result in measurement.results if result.dense() is not None]
+    return sum(map(_today_us, layers)) if layers else None
+
+
 def _dense_us(result: Result) -> float:
     """The dense time of a k×k convolution if it was measured, otherwise of its product."""
     dense = result.dense_convolution() or result.dense()

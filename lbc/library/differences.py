@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lbc.library.run_summary import Parameters, Value
 
-NAMES = ("name", "seed")
-"""Settings that tell repetitions of one experiment apart."""
+INCIDENTAL = ("name", "seed", "device")
+"""Settings in which repetitions of one experiment may differ."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ def differing_settings(runs: Sequence[Parameters]) -> tuple[Setting, ...]:
     return tuple(setting for setting in compare_settings(runs) if setting.differs)
 
 
-def without_names(run: Parameters) -> tuple[tuple[str, Value], ...]:
-    """What runs have in common that differ in ``NAMES`` at most; can be compared and hashed."""
-    return tuple(sorted((key, value) for key, value in run.items() if key not in NAMES))
+def identify_experiment(run: Parameters) -> tuple[tuple[str, Value], ...]:
+    """All settings but ``INCIDENTAL``: equal for repetitions of one experiment, and hashable."""
+    return tuple(sorted((key, value) for key, value in run.items() if key not in INCIDENTAL))
 
 
 def label_runs(runs: Sequence[Parameters]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from lbc.comparison.statistics import SeedSummary, smallest_p, summarise_seeds
-from lbc.library.differences import NAMES, label_runs, without_names
+from lbc.library.differences import INCIDENTAL, identify_experiment, label_runs
 from lbc.library.run_summary import RunSummary
 
 Result = Callable[[RunSummary], float | None]
@@ -49,14 +49,16 @@ def group_results(
     found: dict[object, list[RunSummary]] = {}
     for run in runs:
         if run.status != "unreadable":
-            found.setdefault(without_names(run.parameters), []).append(run)
+            found.setdefault(identify_experiment(run.parameters), []).append(run)
     own = {key: _by_seed(members, result) for key, members in found.items()}
     base = next(
         (key for key, members in found.items() if any(run.folder == baseline for run in members)),
         None,
     )
     settings = [members[0].parameters for members in found.values()]
-    labels = label_runs([{key: run[key] for key in run if key not in NAMES} for run in settings])
+    labels = label_runs(
+        [{key: run[key] for key in run if key not in INCIDENTAL} for run in settings]
+    )
     groups = []
     for (key, members), label in zip(found.items(), labels, strict=True):
         summary, is_base = SeedSummary(nan, nan, 0, 0.0, nan, 0), key == base

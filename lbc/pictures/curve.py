@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-FEW = 2
+FEW = 0.5
 """Points per column up to which every point is drawn."""
 
 LARGEST = np.finfo(np.float32).max
@@ -32,22 +32,37 @@ def singles(values: npt.NDArray[Any]) -> Singles:
     return y
 
 
+class Division:
+    """How the columns of a plot divide ascending x: column k holds x[edges[k]:edges[k + 1]]."""
+
+    def __init__(self, x: Floats, edges: Indices) -> None:
+        self.x, self.edges = x, edges
+        self.first, self.last = int(edges[0]), int(edges[-1])
+        sizes = np.diff(edges)
+        self.filled = np.flatnonzero(sizes)
+        self.starts = edges[self.filled] - self.first
+        empty = np.flatnonzero(sizes == 0)
+        self.crossed = empty[(edges[empty] > 0) & (edges[empty] < len(x))]
+        """Columns without points between two points."""
+        self.dense = self.last - self.first > FEW * len(sizes)
+        """Whether there are so many points that only the extremes of each column are drawn."""
+
+
 class Columns:
     """The pixel columns of a plot: ``count`` of equal width from ``low`` to ``high``."""
 
     def __init__(self, low: float, high: float, count: int) -> None:
         self.low, self.high, self.count = low, high, count
         self._bounds = np.linspace(low, high, count + 1)
-        self._edges: dict[int, tuple[Floats, Indices]] = {}
+        self._divisions: dict[int, Division] = {}
 
-    def edges(self, x: Floats) -> Indices:
-        """Where the columns begin in ascending ``x``, and where the last ends: (count + 1,)."""
-        known = self._edges.get(id(x))  # runs of the same steps share x
+    def divide(self, x: Floats) -> Division:
+        known = self._divisions.get(id(x))  # runs of the same steps share x
         if known is None:
             edges = np.searchsorted(x, self._bounds)
             edges[-1] = np.searchsorted(x, self.high, side="right")
-            known = self._edges[id(x)] = (x, edges)
-        return known[1]
+            known = self._divisions[id(x)] = Division(x, edges)
+        return known
 
     def centres(self, columns: Indices) -> Floats:
         width = (self.high - self.low) / self.count
@@ -84,43 +99,63 @@ class Curve:
 
     def extremes(self, low: float, high: float) -> tuple[float, float] | None:
         """The least and greatest y where low ≤ x ≤ high; None where there is none."""
-        _, lows, highs = self.reduce(Columns(low, high, 1))
-        return (float(lows[0]), float(highs[0])) if len(lows) and lows[0] <= highs[0] else None
+        first, last = np.searchsorted(self.x, low), np.searchsorted(self.x, high, side="right")
+        part = self.y[first:last]
+        if not len(part):
+            return None
+        ends = float(self._least.reduce(part)), float(self._most.reduce(part))
+        return ends if ends[0] <= ends[1] else None
 
-    def reduce(self, columns: Columns) -> tuple[Indices, Singles, Singles]:
-        """The columns that hold points, and the least and greatest y in each, NaN in a gap."""
-        edges = columns.edges(self.x)
-        filled = np.flatnonzero(np.diff(edges))
-        if not len(filled):
-            return filled, self.y[:0], self.y[:0]
-        starts, part = edges[filled] - edges[0], self.y[edges[0] : edges[-1]]
-        return filled, self._least.reduceat(part, starts), self._most.reduceat(part, starts)
+    def reduce(self, division: Division) -> tuple[Singles, Singles]:
+        """The least and greatest y in each column that holds points, NaN in a gap."""
+        part = self.y[division.first : division.last]
+        if not len(part):
+            return part, part
+        ends = (extreme.reduceat(part, division.starts) for extreme in (self._least, self._most))
+        return next(ends), next(ends)
+
+    def spans(self, columns: Columns) -> tuple[Floats, Floats]:
+        """From where to where the curve extends in every column, NaN where it does not: (count,).
+
+        Between two points the curve is straight, also over columns that hold none.
+        """
+        division = columns.divide(self.x)
+        lows, highs = np.full((2, columns.count), np.nan)
+        lows[division.filled], highs[division.filled] = self.reduce(division)
+        if len(crossed := division.crossed):
+            after = division.edges[crossed]
+            start, end = self.x[after - 1], self.x[after]
+            share = (columns.centres(crossed) - start) / (end - start)
+            between = (1 - share) * self.y[after - 1] + share * self.y[after]
+            lows[crossed] = highs[crossed] = between
+        return lows, highs
 
     def trace(self, columns: Columns) -> tuple[Floats, Singles]:
         """The points of a line over the columns: all, or the extremes of each; NaN is a gap.
 
         The points before and after the columns are included, so that the line reaches the borders.
         """
-        first, last = columns.edges(self.x)[[0, -1]]
-        if last - first <= FEW * columns.count:
+        division = columns.divide(self.x)
+        first, last = division.first, division.last
+        if not division.dense:
             whole = slice(max(first - 1, 0), last + 1)
             return self.x[whole], self.y[whole]
         before, after = slice(max(first - 1, 0), first), slice(last, last + 1)
-        filled, lows, highs = self.reduce(columns)
         # Up in one column and down in the next: what joins two columns is short.
-        ends = np.column_stack([lows, highs])
+        ends = np.column_stack(self.reduce(division))
         ends[1::2] = ends[1::2, ::-1].copy()
+        x = np.repeat(columns.centres(division.filled), 2)
         return (
-            np.concatenate([self.x[before], np.repeat(columns.centres(filled), 2), self.x[after]]),
+            np.concatenate([self.x[before], x, self.x[after]]),
             np.concatenate([self.y[before], ends.ravel(), self.y[after]]),
         )
 
 
 def envelope(lower: Curve, upper: Curve, columns: Columns) -> tuple[Floats, Singles, Singles]:
     """The outline of the band between two curves over the same x: x, lower and upper y."""
-    first, last = columns.edges(lower.x)[[0, -1]]
-    if last - first <= FEW * columns.count:
-        whole = slice(max(first - 1, 0), last + 1)
+    division = columns.divide(lower.x)
+    if not division.dense:
+        whole = slice(max(division.first - 1, 0), division.last + 1)
         return lower.x[whole], lower.y[whole], upper.y[whole]
-    filled, lows, _ = lower.reduce(columns)
-    return columns.centres(filled), lows, upper.reduce(columns)[2]
+    lows, highs = lower.reduce(division)[0], upper.reduce(division)[1]
+    return columns.centres(division.filled), lows, highs

@@ -21,6 +21,7 @@ ACTIONS: dict[Action, tuple[tuple[State, ...], State]] = {
 """For each action, the states in which it is possible and the state that it leads to."""
 
 PLACES: tuple[Place, ...] = get_args(Place)
+STATES: tuple[State, ...] = get_args(State)
 
 GROUP_LENGTH = 200
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from lbc.config import Experiment, parse_experiment
-from lbc.config.strict_yaml import ExperimentError, apply_settings, parse_yaml
+from lbc.config.strict_yaml import ExperimentError, parse_yaml
 from lbc.queue.entries import QueueError
 
 MOST_RUNS = 10_000
@@ -61,16 +61,20 @@ def vary(
 def _changed(experiment: Experiment, settings: Sequence[tuple[str, object]]) -> Experiment:
     data: dict[str, object] = experiment.model_dump(mode="json")
     for key, value in settings:
-        section, _, name = key.partition(".")
-        # Another network, or other data, has other settings.
-        if name == "name" and section in ("data", "model") and data[section] != value:
-            data[section] = {}
-    texts = [f"{key}={json.dumps(value)}" for key, value in settings]
-    changed, _, problems = apply_settings(data, texts)
-    label = _label(settings)
-    if problems:
-        raise ExperimentError(label, problems)
-    return parse_experiment(changed, label)
+        _set(data, key, value)
+    return parse_experiment(data, _label(settings))
+
+
+def _set(data: dict[str, object], key: str, value: object) -> None:
+    """Change the setting with a dotted key; names of layers have dots of their own."""
+    section, _, rest = key.partition(".")
+    inside = data.get(section)
+    if not rest or not isinstance(inside, dict):
+        data[key] = value
+    elif rest == "name" and section in ("data", "model") and inside["name"] != value:
+        data[section] = {"name": value}  # another network, or other data, has other settings
+    else:
+        _set(inside, rest, value)
 
 
 def _label(settings: Sequence[tuple[str, object]]) -> str:

@@ -45,6 +45,14 @@ class Agreement:
     chance_positions: float
     chance_blocks: float
 
+    @property
+    def kappa(self) -> float:
+        """Cohen's κ of the positions: 1 for equal masks, 0 if they agree as much as by chance.
+
+        Many runs at once: ``lbc.comparison.mask_agreement``.
+        """
+        return (self.positions - self.chance_positions) / (1 - self.chance_positions)
+
 
 def winner_counts(winners: ArrayOrTensor, pattern: Pattern) -> Indices:
     """How many blocks each combination has won: int (blocks,) → int64 (C,)."""

@@ -18,7 +18,7 @@ from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, Codes
 from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.theme import GAP, TIGHT, colours
 
-WIDEST, TALLEST = 84.0, 30.0
+WIDEST, TALLEST = 110.0, 40.0
 """Pixels of a cell."""
 
 LABELS = 0.34
@@ -127,7 +127,7 @@ class AgreementMatrix(QWidget):
         self._paint_values(painter, places, shades)
         self._paint_names(painter, places)
         if self.pair is not None:
-            painter.setPen(QPen(QColor(colours().text), 2))
+            painter.setPen(QPen(QColor(*ink_on(shades[self.pair].tolist())), 2))
             painter.drawRect(places.cell(self.pair).adjusted(1, 1, -1, -1))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -203,19 +203,19 @@ class AgreementMatrix(QWidget):
     def _paint_names(self, painter: QPainter, places: _Places) -> None:
         metrics, now = self.fontMetrics(), colours()
         every = max(1, int(np.ceil(metrics.height() / places.height)))
-        right = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-        for at, label in enumerate(self._labels()):
-            line = places.cell((at, 0))
-            marked = at == self._lit or (self.pair is not None and at in self.pair)
-            if at % every and not marked:
+        labels, marked = self._labels(), {self._lit, *(self.pair or ())}
+        left = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+        room = places.x - TIGHT
+        for at in sorted(range(len(labels)), key=lambda at: at in marked):
+            if at % every and at not in marked:
                 continue
-            place = QRectF(0, line.center().y() - metrics.height() / 2, places.x - TIGHT, 0)
-            place.setHeight(metrics.height())
-            if at == self._lit:
-                painter.fillRect(place, QColor(now.selection))
-            painter.setPen(QColor(now.text if marked or self.pair is None else now.caption))
-            text = metrics.elidedText(label, Qt.TextElideMode.ElideMiddle, int(place.width()))
-            painter.drawText(place, right, text)
+            middle = places.cell((at, 0)).center().y()
+            place = QRectF(0, middle - metrics.height() / 2, room, metrics.height())
+            if at in marked:  # perhaps over its neighbours
+                painter.fillRect(place, QColor(now.selection if at == self._lit else now.window))
+            painter.setPen(QColor(now.text if at in marked else now.caption))
+            text = metrics.elidedText(labels[at], Qt.TextElideMode.ElideMiddle, int(room))
+            painter.drawText(place, left, text)
         wide = max(1, int(np.ceil(metrics.horizontalAdvance("100 ") / places.width)))
         for at in range(0, len(self._names), wide):
             above = places.cell((0, at))

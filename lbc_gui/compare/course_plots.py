@@ -15,7 +15,7 @@ from lbc.comparison.search_course import LayerCourse, SearchCourse
 from lbc.files.printable import printable
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import compact, faded, plot_colours, style_plot
+from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlLabel, html
 
@@ -66,8 +66,7 @@ class CoursePlots(QWidget):
         self._restyle()
 
     def _add_plot(self, at: int) -> pg.PlotItem:
-        plot = self._plots.addPlot(0, at, enableMenu=False)
-        plot.hideButtons()
+        plot = add_plot(self._plots, at)
         plot.setMouseEnabled(x=False, y=False)
         plot.getAxis("left").setWidth(48)
         plot.getAxis("bottom").setStyle(maxTickLevel=0)
@@ -177,7 +176,7 @@ class CoursePlots(QWidget):
             return ""
         name = printable(self._names[run])
         name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-        return name if known else f"{name} (not read yet)"
+        return name if known else f"{name} (search not read)"
 
 
 def _line(layer: LayerCourse) -> Floats:

@@ -98,7 +98,7 @@ class MasksPane(QWidget):
         compared = self._compared
         if compared is None or not compared.runs:
             return None
-        found, folders = compared.agreement, [str(run.folder) for run in compared.runs]
+        found, folders = compared.agreement, [printable(str(run.folder)) for run in compared.runs]
         arrays = {
             "runs": np.array(folders),
             "layers": np.array(list(found.layers)),

@@ -10,6 +10,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from lbc.library.run_summary import RunSummary
+from lbc_gui.compare.run_colours import RunColours
 
 MOST_COMPARED = 100
 """The largest number of runs that the panes compare."""
@@ -19,20 +20,25 @@ MOST_COMPARED = 100
 class Selection:
     """``shown`` are the runs that pass the filter, in the order of the table.
 
-    ``selected``, ``hovered`` and ``baseline`` are folders of shown runs.
+    ``selected``, ``hovered`` and ``baseline`` are folders of shown runs. ``restricted`` are those
+    that the comparison is restricted to, none if it is not.
     """
 
     shown: tuple[RunSummary, ...] = ()
     selected: frozenset[Path] = frozenset()
+    restricted: frozenset[Path] = frozenset()
     hovered: Path | None = None
     baseline: Path | None = None
+    compared: tuple[RunSummary, ...] = ()
+    """The runs in the panes, at most MOST_COMPARED, always with one that is selected, if any is."""
 
-    @property
-    def compared(self) -> tuple[RunSummary, ...]:
-        """The selected runs if there are any, else all that are shown; at most MOST_COMPARED."""
-        chosen = (run for run in self.shown if run.folder in self.selected)
-        runs = tuple(chosen) if self.selected else self.shown
-        return runs[:MOST_COMPARED]
+
+def _compared(now: Selection) -> tuple[RunSummary, ...]:
+    among = [run for run in now.shown if not now.restricted or run.folder in now.restricted]
+    runs = tuple(among[:MOST_COMPARED])
+    if now.selected.isdisjoint(run.folder for run in runs):
+        runs = tuple(run for run in now.shown if run.folder in now.selected) or runs
+    return runs
 
 
 class RunSelection(QObject):
@@ -48,6 +54,7 @@ class RunSelection(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._selection = Selection()
+        self.colours = RunColours()
 
     @property
     def selection(self) -> Selection:
@@ -60,14 +67,28 @@ class RunSelection(QObject):
         self._set(
             shown=tuple(runs),
             selected=now.selected & folders,
+            restricted=now.restricted & folders,
             hovered=now.hovered if now.hovered in folders else None,
             baseline=now.baseline if now.baseline in folders else None,
         )
 
     def select(self, folders: Iterable[Path]) -> None:
-        """Select these runs and no others."""
-        shown = {run.folder for run in self._selection.shown}
-        self._set(selected=frozenset(folders) & shown)
+        """Select these runs and no others, and compare them if they are several.
+
+        A single one is emphasised among all, or among those compared so far if it is one of them.
+        """
+        now, chosen = self._selection, self._among_shown(folders)
+        if chosen == now.selected:
+            return
+        if len(chosen) > 1:
+            self._set(selected=chosen, restricted=chosen)
+        else:
+            within = bool(chosen) and chosen <= now.restricted
+            self._set(selected=chosen, restricted=now.restricted if within else frozenset())
+
+    def pick(self, folders: Iterable[Path]) -> None:
+        """Select these runs, as by a click in a pane, and compare the same as before."""
+        self._set(selected=self._among_shown(folders))
 
     def toggle(self, folder: Path) -> None:
         """Select a run beside the others, or no longer."""
@@ -81,7 +102,15 @@ class RunSelection(QObject):
         """Set the run that others are compared with."""
         self._set(baseline=folder)
 
+    def _among_shown(self, folders: Iterable[Path]) -> frozenset[Path]:
+        return frozenset(folders) & {run.folder for run in self._selection.shown}
+
     def _set(self, **changes: Any) -> None:
-        before, self._selection = self._selection, replace(self._selection, **changes)
-        if self._selection != before:
-            self.changed.emit(before, self._selection)
+        before, now = self._selection, replace(self._selection, **changes)
+        if now == before:
+            return
+        if "selected" in changes:
+            now = replace(now, compared=_compared(now))
+            self.colours.show(run.folder for run in now.compared)
+        self._selection = now
+        self.changed.emit(before, now)

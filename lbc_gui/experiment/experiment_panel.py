@@ -24,6 +24,7 @@ from lbc_gui.widgets.text import Label
 if TYPE_CHECKING:
     from lbc.models.layer_cost import LayerRow
     from lbc.training.preparation import Preview
+    from lbc_gui.experiment.vary_box import VaryBox
 
 SETTLE_MILLISECONDS = 200
 """How long after the last change the model is examined."""
@@ -39,6 +40,11 @@ class ExperimentPanel(QWidget):
     """The user changed something; ``experiment`` says whether it is valid."""
     settled = Signal(object)
     """The Experiment shortly after the last change; None if it is invalid."""
+    variations_requested = Signal(object, int)
+    """Values of settings by dotted key, and the number of seeds, to be queued."""
+
+    vary: VaryBox
+    """Built when it is first needed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,6 +74,7 @@ class ExperimentPanel(QWidget):
         self.form.edited.connect(self._form_edited)
         self.form.restored.connect(self._reveal)
         self.layers.overridden.connect(self.form.set_layers)
+        self.form.menu.vary_requested.connect(self._vary)
         self._scroll = scroll = QScrollArea(widgetResizable=True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -82,9 +89,9 @@ class ExperimentPanel(QWidget):
         self.setMinimumWidth(PANEL_WIDTH)
         # Sentences are below what is edited: it must not move under the pointer.
         above = (self.changes, self.form.pattern_box, self.preview)
-        layout = column(*above, (tabs, 1), self.facts, self.problem, on=self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.setSpacing(4)
+        self._layout = column(*above, (tabs, 1), self.facts, self.problem, on=self)
+        self._layout.setContentsMargins(4, 4, 4, 4)
+        self._layout.setSpacing(4)
 
     @property
     def experiment(self) -> Experiment | None:
@@ -94,7 +101,8 @@ class ExperimentPanel(QWidget):
     @property
     def actions_(self) -> list[QAction]:
         """What the menu Edit offers."""
-        return [self.form.history.undo, self.form.history.redo, self.find_box.action]
+        history = self.form.history
+        return [history.undo, history.redo, self.form.menu.vary, self.find_box.action]
 
     def compare_with(self, experiment: Experiment) -> None:
         """A run of ``experiment`` begins: what differs from it is a change."""
@@ -115,6 +123,19 @@ class ExperimentPanel(QWidget):
         """A run could not be prepared; torch is loaded nevertheless."""
         self._torch_loaded = True
         self._show_implications()
+
+    @Slot(str)
+    def _vary(self, path: str) -> None:
+        """Ask for the values of a setting, below the settings."""
+        if not hasattr(self, "vary"):
+            from lbc_gui.experiment.vary_box import VaryBox
+
+            self.vary = VaryBox()
+            self.vary.queue_requested.connect(self.variations_requested)
+            self._layout.insertWidget(self._layout.indexOf(self.facts), self.vary)
+        label, value = self.form.describe(path)
+        self.vary.allow(self.experiment is not None)
+        self.vary.add(path, label, value)
 
     @Slot()
     def _form_edited(self) -> None:
@@ -159,7 +180,10 @@ class ExperimentPanel(QWidget):
         problems = [*self.form.problems, *([self.refused] if self.refused else [])]
         self.problem.setText("\n".join(problems))
         self.problem.setVisible(bool(problems))
-        self.changes.show_changes(self.form.changes, valid=self.experiment is not None)
+        valid = self.experiment is not None
+        self.changes.show_changes(self.form.changes, valid)
+        if hasattr(self, "vary"):
+            self.vary.allow(valid)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -181,9 +205,12 @@ class ExperimentPanel(QWidget):
             self._tabs.setCurrentWidget(self.layers)
             return
         editor = self.form.editor(path)
+        if editor.isHidden():
+            self.find_box.clear()
         if self.form.other_box.isAncestorOf(editor):
             self._tabs.setCurrentIndex(0)
-            self._scroll.ensureWidgetVisible(editor)
+            # When rows that have appeared have their places.
+            QTimer.singleShot(0, self, lambda: self._scroll.ensureWidgetVisible(editor))
 
     def _show_model(self) -> None:
         experiment = self.form.experiment

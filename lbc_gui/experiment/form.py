@@ -12,6 +12,7 @@ from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.config.values import fields_by_key
 from lbc_gui.experiment import editors
+from lbc_gui.experiment.field_menu import FieldMenu
 from lbc_gui.experiment.fields import GROUPS, PATTERN_ROWS, VARIANTS, Row
 from lbc_gui.experiment.form_history import Document, FormHistory
 from lbc_gui.theme import colours
@@ -43,6 +44,7 @@ class ExperimentForm(QWidget):
         """A sentence for each setting that differs."""
         self.history = FormHistory(self)
         self.history.restored.connect(self._restore)
+        self.menu = FieldMenu(self)
         self._document: Document = {}
         self._compared: Document = {}
         self._wrong: dict[str, str] = {}
@@ -120,6 +122,10 @@ class ExperimentForm(QWidget):
         """The widget that edits a setting, like ``schedule.end``."""
         return self._editors[path]
 
+    def describe(self, path: str) -> tuple[str, str]:
+        """The label of a setting, and its value as its editor shows it."""
+        return self._label(path), editors.as_text(editors.read(self._editors[path]))
+
     def enter(self, path: str, value: object) -> None:
         """Change one setting, as the user can."""
         editors.write(self._editors[path], value)
@@ -145,6 +151,7 @@ class ExperimentForm(QWidget):
             layout.addRow(label, editor)
             self._labels.append(label)
             self.history.watch(editor)
+            self.menu.watch(row.path, label, editor)
             self._editors[row.path] = editor
             self._rows[row.path] = (row, layout)
         return layout
@@ -173,8 +180,8 @@ class ExperimentForm(QWidget):
         before = self._document
         self._fill(document)
         self.edited.emit()
-        shown = (at for at in self._shown if self._differs(at, before))
-        self.restored.emit(next(shown, "layers"))
+        rows = (row for row, _ in self._rows.values() if self._differs(row.path, before))
+        self.restored.emit(next((row.path for row in rows if self._exists(row)), "layers"))
 
     def _fill(self, document: Document) -> None:
         self._filling = True

@@ -11,7 +11,9 @@ from PySide6.QtWidgets import QFrame, QToolButton, QWidget
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.text import HtmlLabel, html
 
-Panel = Literal["Experiment", "Scores", "Masks", "Curves", "Time", "Block", "Inspect", "Latency"]
+Panel = Literal[
+    "Experiment", "Scores", "Masks", "Curves", "Time", "Block", "Inspect", "Latency", "Queue"
+]
 
 WORDS: dict[Panel, str] = {
     "Experiment": (
@@ -64,6 +66,13 @@ WORDS: dict[Panel, str] = {
         "best kernel. The <b>interval</b> holds the true value in 95 of 100 measurements, and the "
         "<b>A/A control</b> measures dense against dense, which should give 1. The <b>bound</b> "
         "is what a pattern could gain at most."
+    ),
+    "Queue": (
+        "Each row is a run, trained in a process of its own, which continues when this window is "
+        "closed; <b>at a time</b> is how many share the cores. A <b>paused</b> one is saved and "
+        "continues later without losing a step, a <b>cancelled</b> one is given up, and its folder "
+        "is kept. A <b>group</b> holds the variations of one experiment: right-click a setting, "
+        "and choose <i>Vary…</i>."
     ),
 }
 """HTML; a bold word is one that the panel uses."""

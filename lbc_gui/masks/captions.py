@@ -75,9 +75,9 @@ def numbers_text(numbers: MaskNumbers, against: str) -> str:
         _dead("inputs", "i", numbers.dead_inputs),
     ]
     if numbers.magnitude is not None:
-        lines.append(_agreement("same as by |w|", numbers.magnitude))
+        lines.append(_agreement("same as by |w|", numbers.magnitude, numbers.decided))
     if numbers.agreement is not None:
-        lines.append(_agreement(f"same as {against}", numbers.agreement))
+        lines.append(_agreement(f"same as {against}", numbers.agreement, numbers.decided))
     if numbers.flips is not None:
         flips = numbers.flips
         lines.append(f"only here {flips.switched_on:,}, only there {flips.switched_off:,}")
@@ -93,7 +93,7 @@ def chance_text(numbers: MaskNumbers, pattern: Pattern) -> str:
         return ""
     text = (
         f"Two {pattern} masks drawn at random agree in {found.chance_positions:.1%} of the weights "
-        f"and in {found.chance_blocks:.2%} of the blocks."
+        f"and in {found.chance_blocks:.2%} of the blocks: κ is then 0, and 1 if they are equal."
     )
     return text if numbers.decided else f"{text} These are not all decided yet, and keep more."
 
@@ -106,7 +106,9 @@ def _dead(kind: str, letter: str, channels: tuple[int, ...]) -> str:
     return html("dead {}: <b>{:,}</b> (", kind, len(channels)) + ", ".join(links + more) + ")"
 
 
-def _agreement(what: str, found: Agreement) -> str:
-    return html(
+def _agreement(what: str, found: Agreement, decided: bool) -> str:
+    """Shares, and κ if both masks are ``decided``: before, they keep more than it assumes."""
+    shares = html(
         "{}: <b>{:.1%}</b> of weights, {:.1%} of blocks", what, found.positions, found.blocks
     )
+    return shares + html(", κ {:.2f}", found.kappa) if decided else shares

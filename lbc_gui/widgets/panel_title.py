@@ -51,6 +51,12 @@ class PanelTitle(QWidget):
         self._show_button(folded)
         self.folded_changed.emit(folded)
 
+    @Slot(bool)
+    def follow(self, folded: bool) -> None:
+        """Fold as another one has been folded."""
+        if folded is not self.folded:
+            self.fold(folded)
+
     def _show_button(self, folded: bool) -> None:
         self.fold_button.setIcon(icon("forward" if folded else "down"))
         self.fold_button.setText(f"{'Unfold' if folded else 'Fold'} {self._title}")

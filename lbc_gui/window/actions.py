@@ -48,6 +48,8 @@ class Actions:
     def __init__(self, parent: QWidget) -> None:
         make = partial(_action, parent)
         self.run = make("Run", "F5", "Start or resume training", "play")
+        tip = "Train the experiment in the background, after those queued before"
+        self.queue = make("Queue", "Ctrl+Shift+Return", tip, "queue")
         self.pause = make("Pause", "F6", "Pause training", "pause")
         self.step = make("Step", "F10", "Do one training step, then pause", "step")
         self.stop = make("Stop", "Shift+F5", "End the run and keep its results", "stop")
@@ -82,7 +84,7 @@ class Actions:
         self.about = make("&About", RARE, "About this program", "info")
 
     def fill_toolbar(self, bar: QToolBar) -> None:
-        bar.addActions([self.run, self.pause, self.step, self.stop, self.reset])
+        bar.addActions([self.run, self.queue, self.pause, self.step, self.stop, self.reset])
         bar.addSeparator()
 
     def fill_menus(
@@ -104,7 +106,7 @@ class Actions:
         file.addAction(self.quit)
         bar.addMenu("&Edit").addActions(edits)
         run = bar.addMenu("&Run")
-        run.addActions([self.run, self.pause, self.step, self.stop, self.reset])
+        run.addActions([self.run, self.queue, self.pause, self.step, self.stop, self.reset])
         run.addSeparator()
         run.addActions(interventions)
         run.addSeparator()
@@ -127,3 +129,4 @@ class Actions:
         self.stop.setEnabled(state in (State.RUNNING, State.PAUSED))
         self.reset.setEnabled(valid and state not in (State.LOADING, State.STOPPING))
         self.save.setEnabled(valid)
+        self.queue.setEnabled(valid)

@@ -22,7 +22,7 @@ NARROWEST = 850
 """The least width of a window that is wide now. Its three columns need more, but it may be put into
 half of a screen at once."""
 
-EXPERIMENT_WIDTH, BLOCK_WIDTH, LOG_HEIGHT = 300, 262, 96
+EXPERIMENT_WIDTH, BLOCK_WIDTH, LOG_HEIGHT, QUEUE_HEIGHT = 300, 262, 96, 170
 
 
 class DockLayout(QObject):
@@ -36,30 +36,41 @@ class DockLayout(QObject):
         self._about_run, self._wanted, self._on_top = True, False, False
         self._narrow = False
         """Whether the window was narrow when the block was last put into its place."""
+        self.queue = QWidget()
+        """The place of the queue, which is built when the window is complete."""
 
     def place(self, experiment: QWidget, block: QWidget, log: QWidget, curves: PanelTitle) -> None:
         """Put the panels around the pages; ``curves`` is the title of what folds within one."""
         area, window = Qt.DockWidgetArea, self._window
+        titles = []
         for title, widget, where in (
             ("Experiment", experiment, area.LeftDockWidgetArea),
             ("Block", block, area.RightDockWidgetArea),
             ("Log", log, area.BottomDockWidgetArea),
+            ("Queue", self.queue, area.BottomDockWidgetArea),
         ):
             dock = QDockWidget(title, window)
             dock.setObjectName(title.lower())
-            title_bar = give_title(dock, widget, folds=widget is log)
+            bottom = where == area.BottomDockWidgetArea
+            titles.append(give_title(dock, widget, folds=bottom))
             window.addDockWidget(where, dock)
             self.docks.append(dock)
         window.setTabPosition(area.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        _, _, log_title, queue_title = titles
+        # They share their place: one that is folded would leave the other no height.
+        log_title.folded_changed.connect(queue_title.follow)
+        queue_title.folded_changed.connect(log_title.follow)
+        window.tabifyDockWidget(*self.docks[2:])
         window.setCorner(Qt.Corner.BottomLeftCorner, area.LeftDockWidgetArea)
         window.setCorner(Qt.Corner.BottomRightCorner, area.RightDockWidgetArea)
         sizes = [EXPERIMENT_WIDTH, BLOCK_WIDTH]
         window.resizeDocks(self.docks[:2], sizes, Qt.Orientation.Horizontal)
-        window.resizeDocks(self.docks[2:], [LOG_HEIGHT], Qt.Orientation.Vertical)
+        window.resizeDocks(self.docks[2:3], [LOG_HEIGHT], Qt.Orientation.Vertical)
         self._block = self.docks[1]
         self._block.hide()
-        self.folding = {"log": title_bar, "curves": curves}
-        title_bar.fold(True)
+        self.folding = {"log": log_title, "curves": curves}
+        log_title.fold(True)
+        self.docks[3].hide()
 
     def restore(self) -> None:
         """Restore the layout of the last session; call it when the window is complete."""
@@ -83,6 +94,7 @@ class DockLayout(QObject):
                 title.fold(name in layout.folded)
         self._window.setMinimumWidth(0 if self._narrow else NARROWEST)
         self._block.hide()  # whatever was on screen last: nothing is pinned yet
+        self.docks[3].hide()  # until it is known whether there is a queue
 
     def _fit(self, saved: QSize) -> None:
         """Make the panels smaller where the window was larger when their sizes were saved."""
@@ -101,6 +113,17 @@ class DockLayout(QObject):
         self._settings.save_layout(
             Layout(window.saveGeometry(), window.saveState(), window.size(), folded)
         )
+
+    @Slot(bool)
+    def show_queue(self, filled: bool) -> None:
+        """Show the queue beside the log, and unfold it if it has just been ``filled``."""
+        log, queue = self.docks[2:]
+        in_front = not queue.isHidden() or filled
+        if filled and not queue.isVisible():
+            self.folding["log"].fold(False)
+            self._window.resizeDocks([log], [QUEUE_HEIGHT], Qt.Orientation.Vertical)
+        queue.show()
+        (queue if in_front else log).raise_()
 
     @Slot(object, object)
     def view_changed(self, before: View, view: View) -> None:
@@ -146,11 +169,13 @@ class DockLayout(QObject):
     def reset(self) -> None:
         self._settings.clear_layout()
         window, block_shown = self._window, not self._block.isHidden()
+        queue_shown = not self.docks[3].isHidden()
         window.setUpdatesEnabled(False)  # paint once, when every panel has its final size
         window.restoreState(self._original)
         self._narrow = False
         self.fit_width()
         self._block.setVisible(block_shown)
+        self.docks[3].setVisible(queue_shown)
         for name, title in self.folding.items():
             title.fold(name == "log")
         QTimer.singleShot(0, window, lambda: window.setUpdatesEnabled(True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
@@ -48,6 +49,9 @@ from lbc_gui.window.navigation import Navigation
 from lbc_gui.window.pages import Pages
 from lbc_gui.window.shutdown import Shutdown
 
+if TYPE_CHECKING:  # at run time it is imported behind the first paint
+    from lbc_gui.queue.run_queue import RunQueue
+
 TITLE = "LBC Explorer"
 
 FIRST_PAINT_MILLISECONDS = 1000
@@ -58,6 +62,7 @@ class MainWindow(QMainWindow):
     """One experiment, one run, every view of it."""
 
     inspecting: CheckpointOpener
+    queue: RunQueue
 
     def __init__(
         self, experiment: Experiment, runs: Path, settings: Settings, start: bool = False
@@ -367,7 +372,8 @@ class MainWindow(QMainWindow):
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)
         self.inspecting.run_dropped.connect(self.files.open_run)
-        jobs = (self.reporting, self.saving, self.starting.remedies)
+        self._add_queue()
+        jobs = (self.reporting, self.saving, self.starting.remedies, self.queue.following)
         self.closing.wait_for(latency.measuring, inspector.reading, *jobs)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)
@@ -380,3 +386,13 @@ class MainWindow(QMainWindow):
             view.hover_text.connect(self._hover.setText)
         inspector.failed.connect(self.show_failure)
         self._failures.relay(latency)
+
+    def _add_queue(self) -> None:
+        from lbc_gui.queue.run_queue import RunQueue
+
+        self.queue = RunQueue(self._runs, self.experiment_panel, self.message, self)
+        column(self.queue.panel, on=self._dock_layout.queue)
+        self.actions_.queue.triggered.connect(self.queue.add)
+        self.queue.filled.connect(self._dock_layout.show_queue)
+        self._failures.relay(self.queue)
+        self.queue.panel.opened.connect(self.files.open_run)

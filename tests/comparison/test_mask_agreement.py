@@ -11,6 +11,7 @@ from lbc.comparison.mask_agreement import compare_masks
 from lbc.comparison.run_masks import LayerMask, RunMasks
 from lbc.sparsity.arrays import Bools
 from lbc.sparsity.combinations import members_mask
+from lbc.sparsity.mask_statistics import agreement
 from lbc.sparsity.pattern import Pattern
 
 SHAPES = ((4, 8), (3, 24), (16, 8, 3, 3))
@@ -73,6 +74,8 @@ def test_between_masks_of_one_pattern_chance_follows_from_the_density(pattern: s
     alike = float((flags(masks[0]) == flags(masks[1])).mean())
     d = of.density
     assert found.whole[0, 1] == pytest.approx(1 - (1 - alike) / (2 * d * (1 - d)))
+    first, second = (of.from_blocks(flags(mask).reshape(-1, of.m), shape) for mask in masks[:2])
+    assert agreement(first, second, of).kappa == pytest.approx(found.whole[0, 1])
     assert np.array_equal(np.diag(found.whole), np.ones(4))
     assert np.array_equal(found.whole, found.whole.T)
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
+from lbc.comparison.mask_agreement import compare_masks
 from lbc.comparison.run_masks import LayerMask, read_masks
 from lbc.comparison.search_course import read_course
+from lbc.config import Experiment
 from lbc.runs.history_reader import Replay
 from lbc.sparsity.arrays import Bools
 from lbc.sparsity.combinations import row_counts
+from lbc.training.trainer import Trainer
 from tests.comparison.recorded_runs import LIVE, record_search
 
 METHODS = pytest.mark.parametrize("method", ["lbc", "asp", "sr-ste"])
@@ -123,3 +129,35 @@ def test_a_flipped_byte_in_a_mask_is_a_sentence(tmp_path: Path) -> None:
                 refused += 1
                 assert "damaged" in str(error)
     assert refused
+
+
+def test_without_a_history_the_final_weights_have_the_masks(
+    tmp_path: Path, quick: Callable[..., Experiment]
+) -> None:
+    folder = tmp_path / "run"
+    Trainer(quick(), folder).train()
+    recorded = read_masks(folder, "lbc")
+    history = folder / "scores.history"
+    history.write_bytes(history.read_bytes()[:-100])
+    with history.open("ab") as file:
+        file.write(b"x" * 300)
+    damaged = read_masks(folder, "lbc")
+    history.unlink()
+    missing = read_masks(folder, "lbc")
+    weights = load_file(folder / "model.safetensors")
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        metadata = file.metadata()
+    sparse = {f"{name}.weight" for name in recorded.layers}
+    turned = {k: w.T.contiguous() if k in sparse else w for k, w in weights.items()}
+    save_file(turned, folder / "model.safetensors", metadata)
+    transposed = read_masks(folder, "lbc")
+    for found in (damaged, missing, transposed):
+        assert (found.epoch, found.decided) == (2, True)
+        agreement = compare_masks([recorded, found])
+        assert agreement.shared[0, 1] == len(recorded.layers)
+        assert agreement.whole[0, 1] > 0.999
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_masks(folder, "lbc")
+    with pytest.raises(ValueError, match="trained dense"):
+        read_masks(folder, "dense")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from PySide6.QtCore import QSize
 from PySide6.QtGui import QAction, QColor
@@ -17,6 +20,8 @@ from lbc_gui.icons import icon
 from lbc_gui.theme import DARK, LIGHT, Colours, apply_theme
 from lbc_gui.window.actions import RARE
 from lbc_gui.window.main_window import MainWindow
+
+Floats = npt.NDArray[np.float64]
 
 BOTH = pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
 
@@ -118,3 +123,44 @@ def test_every_command_has_an_icon_a_tooltip_and_a_shortcut_of_its_own(window: M
     shortcuts = [a.shortcut().toString() for a in every if not a.shortcut().isEmpty()]
     assert len(shortcuts) == len(set(shortcuts))
     assert not RARE
+
+
+SEEN_BY = {
+    "all": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "protanopes": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopes": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopes": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+"""Linear RGB as they see it (Machado, Oliveira and Fernandes 2009, severity 1)."""
+
+XYZ = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+
+
+def lab(colour: str, seen: npt.ArrayLike) -> Floats:
+    """CIELAB of a colour under D65, as it is seen."""
+    srgb = np.array(QColor(colour).getRgbF()[:3])  # type: ignore[index]
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = np.cbrt(XYZ @ np.clip(seen @ linear, 0, 1) / XYZ.sum(axis=1))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@BOTH
+@pytest.mark.parametrize("seen", SEEN_BY.values(), ids=SEEN_BY)
+def test_runs_have_colours_that_everybody_can_tell_apart(
+    colours: Colours, seen: npt.ArrayLike
+) -> None:
+    assert min(contrast(colour, colours.base) for colour in colours.runs) >= 3
+    labs = [lab(colour, np.array(seen)) for colour in colours.runs]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(labs, 2)) >= 25

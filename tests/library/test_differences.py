@@ -8,8 +8,8 @@ from lbc.config import parse_experiment
 from lbc.library.differences import (
     compare_settings,
     differing_settings,
+    identify_experiment,
     label_runs,
-    without_names,
 )
 from lbc.library.run_summary import Parameters, Value, flatten_experiment
 
@@ -61,7 +61,9 @@ def test_runs_are_labelled_by_what_differs() -> None:
     assert label_runs([{"model.name": "mlp", "name": "a"}, {"model.name": "resnet18"}]) == (
         "model mlp", "model resnet18",
     )  # fmt: skip
-    assert without_names(runs[1]) == without_names(runs[2]) != without_names(runs[0])
+    assert (
+        identify_experiment(runs[1]) == identify_experiment(runs[2]) != identify_experiment(runs[0])
+    )
 
 
 def test_five_hundred_settings_of_a_hundred_runs_are_compared() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lbc.queue.entries import (
     ACTIONS,
+    STATES,
     Action,
     Entry,
     Place,
@@ -20,7 +21,6 @@ from lbc.queue.entries import (
     with_jobs,
 )
 
-STATES: tuple[State, ...] = ("waiting", "running", "paused", "finished", "failed", "cancelled")
 WAITING: tuple[State, ...] = ("waiting",) * 6
 
 

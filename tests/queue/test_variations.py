@@ -78,6 +78,12 @@ def test_another_network_has_its_own_settings(quick: Callable[..., Experiment]) 
     assert convnet.model.name == "mlp" and resnet.model.name == "resnet20"
 
 
+def test_settings_at_any_depth_and_of_single_layers(quick: Callable[..., Experiment]) -> None:
+    ((one, _),) = vary(quick(), {"data.augment.flip": [True], "layers.hidden.0": ["1:4"]})
+    assert one.data.augment.flip and str(one.layers["hidden.0"]) == "1:4"
+    assert one.data.augment.padding == quick().data.augment.padding
+
+
 def test_impossible_variations_are_named(quick: Callable[..., Experiment]) -> None:
     with pytest.raises(ExperimentError, match=r"end=3: schedule\.end: Removal ends"):
         vary(quick(), {"schedule.end": [1, 3]})

@@ -205,7 +205,15 @@ def test_undo_brings_what_it_changed_into_view(qtbot: QtBot, window: MainWindow)
         panel._tabs.setCurrentIndex(1)
         assert not seen()
         qtbot.keyClick(window, Qt.Key.Key_Z, modifiers)
-        assert seen() and panel._tabs.currentIndex() == 0
+        qtbot.waitUntil(seen, timeout=SECONDS)
+        assert panel._tabs.currentIndex() == 0
+    qtbot.mouseClick(panel.find_box, LEFT)
+    qtbot.keyClicks(panel.find_box, "seed")
+    assert shown(panel) == ["seed"]
+    focused(qtbot, window, "seed")
+    undo(qtbot, window)
+    qtbot.waitUntil(seen, timeout=SECONDS)
+    assert panel.find_box.text() == ""
 
 
 def test_run_them_asks_and_then_trains_the_changes(qtbot: QtBot, open_window: Open) -> None:

@@ -1,0 +1,303 @@
+"""Many lines as one item of a plot, every extreme in its own column of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import compress
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen, QPolygonF, QTransform
+from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
+
+from lbc.pictures.curve import Columns, Curve, Floats, Singles, envelope
+from lbc.pictures.smoothing import Band
+from lbc.pictures.span_canvas import Pixels, SpanCanvas
+from lbc_gui.compare.curves_reader import Line
+from lbc_gui.theme import faded, plot_colours
+
+DOTTED = 40
+"""Points of a curve on screen up to which each has a dot, and the line is wider."""
+
+SMOOTH_EDGED = 1000
+"""Points of a line up to which its edges are smooth, which takes Qt twice as long."""
+
+DIMMED, FAINT = 0.25, 0.4
+"""How much of its colour a line keeps beside lit ones, and the raw line under a smoothed one."""
+
+BAND_ALPHA = 45
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The part of the plot that is seen, in its coordinates and in pixels from its top left."""
+
+    seen: QRectF
+    width: float
+    height: float
+    columns: Columns
+
+    def x(self, x: Floats) -> Floats:
+        return (x - self.seen.left()) * (self.width / self.seen.width())
+
+    def y(self, y: Singles | Floats) -> Floats:
+        return (self.seen.bottom() - y.astype(np.float64)) * (self.height / self.seen.height())
+
+    @property
+    def transform(self) -> QTransform:
+        """From pixels to the coordinates of the plot."""
+        place = QTransform.fromTranslate(self.seen.left(), self.seen.bottom())
+        return place.scale(self.seen.width() / self.width, -self.seen.height() / self.height)
+
+
+class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
+    """Lines by a key. While some are lit, the others are dimmed.
+
+    Lines are drawn opaque and one pixel wide: anything else takes Qt many times as long; dense
+    ones are filled by NumPy. Those that are not lit are kept as an image, so that lighting another
+    line draws that line alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: dict[Path, Line] = {}
+        self._colours: Mapping[Path, QColor] = {}
+        self._lit: frozenset[Path] = frozenset()
+        self._logarithmic = False
+        self._frame: _Frame | None = None
+        self._drawn: dict[Path, tuple[Floats, Floats]] = {}
+        self._image: QImage | None = None
+        self._image_of: object = None
+
+    def show_lines(
+        self, lines: Mapping[Path, Line], colours: Mapping[Path, QColor], logarithmic: bool
+    ) -> None:
+        """Draw these lines, on a logarithmic axis if all their values are positive."""
+        self._lines, self._colours, self._logarithmic = dict(lines), colours, logarithmic
+        self._image_of, self._drawn = None, {}
+        self.informViewBoundsChanged()
+        self.update()
+
+    def light(self, keys: frozenset[Path]) -> None:
+        """Dim all lines but these."""
+        lit = keys & self._lines.keys()
+        if lit != self._lit:
+            self._lit = lit
+            self.update()
+
+    def nearest(self, x: float, y: float, reach: float) -> Path | None:
+        """The line that passes a position, in pixels of the view, at most ``reach`` away."""
+        if not self._drawn and self._frame:
+            main = {key: line.main for key, line in self._lines.items()}
+            self._drawn = {key: self._trace(self._frame, curve) for key, curve in main.items()}
+        best, found = reach, None
+        for key, (xs, ys) in self._drawn.items():
+            first, last = np.searchsorted(xs, [x - reach, x + reach])
+            near = slice(max(int(first) - 1, 0), int(last) + 1)
+            distance = _distance(xs[near] - x, ys[near] - y)
+            if distance < best:
+                best, found = distance, key
+        return found
+
+    def dataBounds(
+        self,
+        axis: int,
+        frac: float = 1.0,
+        orthoRange: Any = None,  # noqa: N803
+    ) -> tuple[float, float] | tuple[None, None]:
+        """What pyqtgraph fits to the axis: of y, the extremes within the visible x."""
+        curves = [line.raw for line in self._lines.values()]
+        bands = [line.band for line in self._lines.values() if line.band]
+        curves += [curve for band in bands for curve in (band.low, band.high)]
+        if axis == 0:
+            ends = [(float(curve.x[0]), float(curve.x[-1])) for curve in curves]
+        else:
+            low, high = orthoRange or (-np.inf, np.inf)
+            found = (curve.extremes(low, high) for curve in curves)
+            ends = [pair for pair in found if pair is not None]
+        if not ends:
+            return None, None
+        low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+        if axis == 1 and self._logarithmic:
+            low, high = float(np.log10(low)), float(np.log10(high))
+        return low, high
+
+    def pixelPadding(self) -> float:
+        return 4
+
+    def boundingRect(self) -> QRectF:
+        return self.viewRect() or QRectF()
+
+    def viewTransformChanged(self) -> None:
+        self.prepareGeometryChange()
+        super().viewTransformChanged()
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None
+    ) -> None:
+        box, seen = self.getViewBox(), self.viewRect()
+        if not self._lines or not seen or not seen.width() or not seen.height():
+            return
+        ratio = painter.device().devicePixelRatioF()
+        width, height = float(box.width()), float(box.height())
+        columns = Columns(seen.left(), seen.right(), max(1, ceil(width * ratio)))
+        frame = _Frame(seen, width, height, columns)
+        if self._frame is None or self._frame.seen != seen:
+            self._frame, self._drawn = frame, {}
+        painter.save()
+        if self._exportOpts:
+            painter.setTransform(frame.transform, True)
+            self._draw(painter, frame, self._lines.keys() - self._lit, bool(self._lit))
+        else:
+            corner = painter.transform().map(QPointF(seen.left(), seen.bottom()))
+            painter.resetTransform()
+            painter.translate(round(corner.x()), round(corner.y()))
+            painter.drawImage(0, 0, self._others(frame, ratio))
+        self._draw(painter, frame, self._lit, False)
+        painter.restore()
+
+    def _others(self, frame: _Frame, ratio: float) -> QImage:
+        """The lines that are not lit; all, if they are dimmed: one that is lit covers its own."""
+        dim = bool(self._lit)
+        of = (frame.seen, frame.width, frame.height, ratio, dim)
+        if self._image is None or self._image_of != of:
+            size = (frame.columns.count, ceil(frame.height * ratio))
+            image = QImage(*size, QImage.Format.Format_ARGB32_Premultiplied)
+            image.setDevicePixelRatio(ratio)
+            image.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(image)
+            self._draw(painter, frame, self._lines, dim)
+            painter.end()
+            self._image, self._image_of = image, of
+        return self._image
+
+    def _draw(self, painter: QPainter, frame: _Frame, keys: Iterable[Path], dim: bool) -> None:
+        chosen = set(keys)
+        lines = [(key, line) for key, line in self._lines.items() if key in chosen]
+        colours = {key: _mixed(self._colours[key], DIMMED if dim else 1) for key in chosen}
+        for key, line in lines:
+            if line.band:
+                self._draw_band(painter, frame, line.band, faded(colours[key], BAND_ALPHA))
+        raw = [(line.raw, _mixed(colours[key], FAINT)) for key, line in lines if line.smoothed]
+        self._draw_curves(painter, frame, raw, wide=False)
+        main = [(line.main, colours[key]) for key, line in lines]
+        self._draw_curves(painter, frame, main, wide=not dim and bool(self._lit))
+
+    def _draw_curves(
+        self, painter: QPainter, frame: _Frame, curves: list[tuple[Curve, QColor]], wide: bool
+    ) -> None:
+        """Dense curves, and the others above them."""
+        dense = [
+            not self._exportOpts and frame.columns.divide(curve.x).dense for curve, _ in curves
+        ]
+        if any(dense):
+            picture = self._dense_picture(frame, compress(curves, dense), wide)
+            height, width = picture.shape
+            image = QImage(picture.data, width, height, QImage.Format.Format_ARGB32_Premultiplied)
+            image.setDevicePixelRatio(width / frame.width)
+            painter.drawImage(0, 0, image)
+        for (curve, colour), done in zip(curves, dense, strict=True):
+            if not done:
+                _draw_line(painter, *self._trace(frame, curve), colour, wide)
+            if curve.first_gap:
+                self._draw_end(painter, frame, curve, colour)
+
+    def _trace(self, frame: _Frame, curve: Curve) -> tuple[Floats, Floats]:
+        x, y = curve.trace(frame.columns)
+        return frame.x(x), frame.y(self._scaled(y))
+
+    def _dense_picture(
+        self, frame: _Frame, curves: Iterable[tuple[Curve, QColor]], wide: bool
+    ) -> Pixels:
+        ratio = frame.columns.count / frame.width
+        canvas = SpanCanvas(frame.columns.count, ceil(frame.height * ratio))
+        for curve, colour in curves:
+            lows, highs = curve.spans(frame.columns)
+            tops, bottoms = (ratio * frame.y(self._scaled(ends)) for ends in (highs, lows))
+            canvas.fill(tops, bottoms, colour.rgba(), wide)
+        return canvas.picture()
+
+    def _draw_end(self, painter: QPainter, frame: _Frame, curve: Curve, colour: QColor) -> None:
+        """A cross where a curve ceases to be finite."""
+        at = slice(curve.first_gap - 1, curve.first_gap) if curve.first_gap else slice(0)
+        (x,), (y,) = frame.x(curve.x[at]), frame.y(self._scaled(curve.y[at]))
+        painter.setPen(QPen(colour, 1.5))
+        painter.drawLines([QLineF(x - 4, y - 4, x + 4, y + 4), QLineF(x - 4, y + 4, x + 4, y - 4)])
+
+    def _draw_band(self, painter: QPainter, frame: _Frame, band: Band, colour: QColor) -> None:
+        xs, lows, highs = envelope(band.low, band.high, frame.columns)
+        x, low, high = frame.x(xs), frame.y(self._scaled(lows)), frame.y(self._scaled(highs))
+        low = np.where(np.isnan(low), frame.height + 1, low)  # not positive, on a logarithmic axis
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QBrush(colour))
+        for run in _runs(~np.isnan(high)):
+            outline = np.concatenate([high[run], low[run][::-1]])
+            there = np.concatenate([x[run], x[run][::-1]])
+            painter.drawPolygon(pg.functions.arrayToQPolygonF(there, outline))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+
+    def _scaled(self, y: Singles | Floats) -> Singles | Floats:
+        return np.log10(y) if self._logarithmic else y
+
+
+def _draw_line(painter: QPainter, x: Floats, y: Floats, colour: QColor, wide: bool) -> None:
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, len(x) <= SMOOTH_EDGED)
+    pieces = list(_pieces(x, y))
+    dotted = len(x) <= DOTTED
+    painter.setPen(QPen(colour, 1.5 if dotted else 1))
+    for piece in pieces:
+        painter.drawPolyline(piece)
+        if wide:
+            painter.drawPolyline(piece.translated(0, 1))
+    pen = QPen(colour, 6 if wide else 5)
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+    painter.setPen(pen)
+    for piece in pieces:
+        if dotted or piece.size() == 1:
+            painter.drawPoints(piece)
+
+
+def _pieces(x: Floats, y: Floats) -> Iterator[QPolygonF]:
+    """A line without its gaps."""
+    for run in _runs(~np.isnan(y)):
+        yield pg.functions.arrayToQPolygonF(x[run], y[run])
+
+
+def _runs(true: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[slice]:
+    """Where an array is true without interruption."""
+    if true.all():
+        yield slice(0, len(true))
+        return
+    changes = np.flatnonzero(np.diff(true, prepend=False, append=False))
+    for first, last in changes.reshape(-1, 2).tolist():
+        yield slice(first, last)
+
+
+def _mixed(colour: QColor, share: float) -> QColor:
+    """A colour on the ground of plots, opaque."""
+    if share == 1:
+        return colour
+    ground = plot_colours().background
+    rest = 1 - share
+    return QColor.fromRgbF(
+        share * colour.redF() + rest * ground.redF(),
+        share * colour.greenF() + rest * ground.greenF(),
+        share * colour.blueF() + rest * ground.blueF(),
+    )
+
+
+def _distance(x: Floats, y: Floats) -> float:
+    """From the origin to a line through points; gaps are no part of it."""
+    if len(x) < 2:
+        return float(np.hypot(x, y)[0]) if len(x) and not np.isnan(y[0]) else np.inf
+    dx, dy = np.diff(x), np.diff(y)
+    square = dx**2 + dy**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        along = np.clip(np.where(square > 0, -(x[:-1] * dx + y[:-1] * dy) / square, 0), 0, 1)
+    distances = np.hypot(x[:-1] + along * dx, y[:-1] + along * dy)
+    return float(np.fmin.reduce(distances, initial=np.inf))

@@ -1,0 +1,58 @@
+"""The menu of every field of the form, by right-click or key."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
+from PySide6.QtGui import QAction, QContextMenuEvent, QKeySequence
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QPlainTextEdit, QWidget
+
+from lbc_gui.icons import icon
+from lbc_gui.widgets.text import plain
+
+TIP = "Queue runs with several values of the setting that has the focus"
+
+
+class FieldMenu(QObject):
+    """Adds *Vary…* to what Qt offers for text."""
+
+    vary_requested = Signal(str)
+    """The path of a setting."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._paths: dict[QObject | None, str] = {}
+        self.vary = QAction(icon("vary"), "&Vary the setting…", self)
+        self.vary.setShortcut(QKeySequence("Ctrl+Shift+V"))
+        self.vary.setToolTip(plain(f"{TIP} (Ctrl+Shift+V)"))
+        self.vary.setStatusTip(TIP)
+        self.vary.triggered.connect(self._vary_focused)
+
+    def watch(self, path: str, *widgets: QWidget) -> None:
+        """Give label and editor of a setting the menu."""
+        for widget in widgets:
+            for one in (widget, *widget.findChildren(QLineEdit)):
+                self._paths[one] = path
+                one.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if not isinstance(event, QContextMenuEvent) or not isinstance(watched, QWidget):
+            return False
+        text = isinstance(watched, QLineEdit | QPlainTextEdit)
+        menu = watched.createStandardContextMenu() if text else QMenu(watched)  # type: ignore[attr-defined]
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        vary = QAction(icon("vary"), "Vary…", menu)
+        vary.triggered.connect(partial(self.vary_requested.emit, self._paths[watched]))
+        others = menu.actions()
+        menu.insertActions(others[0] if others else None, [vary])  # type: ignore[arg-type]
+        if others:
+            menu.insertSeparator(others[0])
+        menu.popup(event.globalPos())
+        return True
+
+    @Slot()
+    def _vary_focused(self) -> None:
+        focused = QApplication.focusWidget()
+        if focused in self._paths:
+            self.vary_requested.emit(self._paths[focused])

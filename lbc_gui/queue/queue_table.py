@@ -1,0 +1,127 @@
+"""The entries of the queue, a row each, to be chosen and dragged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QItemSelection, QItemSelectionModel, Qt, Signal
+from PySide6.QtGui import QDropEvent
+from PySide6.QtWidgets import QAbstractItemView
+
+from lbc.queue.entries import Entry
+from lbc.queue.progress import Progress
+from lbc_gui.queue.follower import QueueMoment
+from lbc_gui.widgets.table import Column, Index, TableModel, TableView, faint
+
+
+@dataclass(frozen=True)
+class Line:
+    """An entry, how far it is, and the title of its group if it is the first of it."""
+
+    entry: Entry
+    progress: Progress
+    title: str
+
+
+def lines_of(moment: QueueMoment) -> list[Line]:
+    """One line for each entry, in their order."""
+    entries = moment.queue.entries
+    done: dict[str, list[bool]] = {}
+    for entry in entries:
+        done.setdefault(entry.group, []).append(entry.state == "finished")
+    lines, before = [], ""
+    for entry in entries:
+        states = done[entry.group]
+        title = f"{entry.group} · {sum(states)} of {len(states)}"
+        first = bool(entry.group) and entry.group != before
+        lines.append(Line(entry, moment.progress.get(entry.id, Progress()), title if first else ""))
+        before = entry.group
+    return lines
+
+
+def _epoch(line: Line) -> str:
+    begun = line.progress.epoch or line.entry.state == "running"
+    return f"{line.progress.epoch} of {line.entry.epochs}" if begun else ""
+
+
+def _accuracy(line: Line) -> str:
+    return "" if line.progress.accuracy is None else f"{line.progress.accuracy:.2%}"
+
+
+COLUMNS: tuple[Column[Line], ...] = (
+    Column("Group", lambda line: line.title, "Variations, and how many of them are finished"),
+    Column("Run", lambda line: line.entry.varied or line.entry.name),
+    Column("State", lambda line: line.entry.state),
+    Column("Epoch", _epoch, number=True),
+    Column("Accuracy", _accuracy, "On the test images, after the last whole epoch", number=True),
+    Column("Reason", lambda line: line.entry.reason, "Why it failed or stopped"),
+)
+WIDTHS = (210, 260, 70, 74, 66, 200)
+
+
+def _tip(line: Line) -> str:
+    entry = line.entry
+    return "\n".join(filter(None, (f"{entry.id}: {entry.folder}", entry.varied, entry.reason)))
+
+
+class _Model(TableModel[Line]):
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        return super().flags(index) | Qt.ItemFlag.ItemIsDragEnabled | Qt.ItemFlag.ItemIsDropEnabled
+
+
+class QueueTable(TableView[Line]):
+    """Several rows can be chosen; ``dropped`` ones are to be moved."""
+
+    dropped = Signal(object, object)
+    """The ids of the dragged entries, and that of the one before which they are to be, or None."""
+
+    def __init__(self) -> None:
+        model = _Model(
+            COLUMNS,
+            _tip,
+            colour=lambda line: faint() if line.entry.state in ("finished", "cancelled") else None,
+            bold=lambda line: line.entry.state == "running",
+            key=lambda line: line.entry.id,
+        )
+        super().__init__(model, "Queue", stretch=-1, widths=WIDTHS)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
+        self.setDragDropOverwriteMode(False)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+
+    @property
+    def chosen_ids(self) -> list[int]:
+        """The ids of the chosen entries, in their order."""
+        rows = sorted(index.row() for index in self.selectionModel().selectedRows())
+        return [self.table.rows[row].entry.id for row in rows]
+
+    def show_lines(self, lines: Sequence[Line]) -> None:
+        """Show entries; those that were chosen still are."""
+        ids = self.chosen_ids
+        self.table.show_rows(lines)
+        if self.chosen_ids != ids:
+            self.choose(ids)
+
+    def choose(self, ids: Collection[int]) -> None:
+        """Choose the entries with these ids, as far as there are any."""
+        selection, model = QItemSelection(), self.table
+        rows = [row for row in map(model.row_of, ids) if row is not None]
+        for row in rows:
+            selection.select(model.index(row, 0), model.index(row, len(COLUMNS) - 1))
+        command = QItemSelectionModel.SelectionFlag.ClearAndSelect
+        self.selectionModel().select(selection, command)
+        if rows:
+            index = model.index(rows[0], 0)
+            self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        index = self.indexAt(event.position().toPoint())
+        row = index.row() if index.isValid() else len(self.table.rows)
+        below = self.dropIndicatorPosition() == QAbstractItemView.DropIndicatorPosition.BelowItem
+        row += below
+        # Not a move of the view's own, which would take the rows out of the model.
+        event.setDropAction(Qt.DropAction.IgnoreAction)
+        event.accept()
+        before = self.table.rows[row].entry.id if row < len(self.table.rows) else None
+        self.dropped.emit(self.chosen_ids, before)

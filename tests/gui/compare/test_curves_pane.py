@@ -1,0 +1,207 @@
+"""Curves of several runs: nothing is lost, every line has its name, and a click selects a run."""
+
+from __future__ import annotations
+
+import shutil
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtWidgets import QToolTip
+from pytestqt.qtbot import QtBot
+
+from lbc.library.run_summary import RunSummary
+from lbc.runs.metrics import STEP_COLUMNS
+from lbc.runs.records import RecordWriter
+from lbc_gui.compare.curves_pane import CurvesPane
+from lbc_gui.compare.run_selection import RunSelection
+from lbc_gui.export.view_renderer import paint
+from tests.gui.compare.conftest import STEPS, MakeRun, spike_of, write_records
+from tests.gui.conftest import SECONDS
+
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+def show(qtbot: QtBot, pane: CurvesPane, selection: RunSelection, *runs: RunSummary) -> None:
+    selection.show_runs(runs)
+    settle(qtbot, pane)
+
+
+def settle(qtbot: QtBot, pane: CurvesPane) -> None:
+    """Wait until what was asked for is read and drawn."""
+    qtbot.waitUntil(lambda: pane._shown == pane._asked and pane._complete, timeout=SECONDS)
+    pane._graphics.viewport().repaint()
+
+
+def place(pane: CurvesPane, x: float, y: float) -> QPoint:
+    """Where a value is on the viewport."""
+    at: QPoint = pane._graphics.mapFromScene(pane.plot.vb.mapViewToScene(QPointF(x, y)))
+    return at
+
+
+def drawn(pane: CurvesPane, run: RunSummary, x: float, y: float) -> bool:
+    """Whether a value is drawn in the colour of a run; smooth edges halve it at most."""
+    image, at = pane._graphics.viewport().grab().toImage(), place(pane, x, y)
+    colour = np.array(pane._selection.colours.of(run.folder).getRgb())
+    around = [(at.x() + x, at.y() + y) for x in range(-2, 3) for y in range(-2, 3)]
+    seen = np.array([image.pixelColor(*pixel).getRgb() for pixel in around])
+    return bool(np.abs(seen - colour).sum(axis=1).min() < 0.6 * np.abs(255 - colour).sum())
+
+
+@pytest.fixture
+def runs(make_curves: MakeRun) -> list[RunSummary]:
+    return [
+        make_curves(f"run{number}", number, {"optimizer.lr": number / 10, "seed": number % 2})
+        for number in (1, 3, 6)
+    ]
+
+
+def test_every_line_and_its_only_spike_are_drawn_at_any_zoom(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, runs: list[RunSummary]
+) -> None:
+    show(qtbot, pane, selection, *runs)
+    for low, high in ((0, STEPS), (900, 1100), (1000, 1065)):
+        pane.plot.setXRange(low, high)
+        for run in runs:
+            level = 10 * (run.accuracy or 0)
+            assert drawn(pane, run, spike_of(level) + 1, level + 4.9)
+            assert drawn(pane, run, low + 0.1 * (high - low), level)
+
+
+def test_a_line_under_the_pointer_is_named_and_lit_and_a_click_selects_its_run(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, runs: list[RunSummary]
+) -> None:
+    show(qtbot, pane, selection, *runs)
+    port, (one, other, _) = pane._graphics.viewport(), runs
+    qtbot.mouseMove(port, place(pane, 500, 3))
+    qtbot.waitUntil(lambda: selection.selection.hovered == other.folder, timeout=SECONDS)
+    assert QToolTip.text().splitlines()[:2] == ["run3", "lr 0.3, seed 1"]
+    assert QToolTip.text().splitlines()[2].endswith(": 3")
+    assert drawn(pane, runs[1], 700, 3)
+    assert not drawn(pane, runs[0], 700, 1)
+    qtbot.mouseMove(port, place(pane, 500, 4.5))
+    qtbot.waitUntil(lambda: selection.selection.hovered is None, timeout=SECONDS)
+    assert drawn(pane, runs[0], 700, 1)
+    for modifier, at, selected in (
+        (Qt.KeyboardModifier.NoModifier, 3, {other.folder}),
+        (CONTROL, 1, {one.folder, other.folder}),
+        (CONTROL, 3, {one.folder}),
+        (Qt.KeyboardModifier.NoModifier, 4.5, set()),
+    ):
+        qtbot.mouseClick(port, Qt.MouseButton.LeftButton, modifier, place(pane, 500, at))
+        assert selection.selection.selected == selected
+        assert len(selection.selection.compared) == 3
+    selection.hover(runs[2].folder)  # as the table does
+    assert not drawn(pane, runs[0], 700, 1)
+
+
+def test_a_run_that_trains_grows_and_the_others_are_not_read_again(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, runs: list[RunSummary]
+) -> None:
+    show(qtbot, pane, selection, *runs)
+    group, other = (runs[0].folder,), (runs[1].folder,)
+    before = pane._lines[other]
+    writer = RecordWriter(runs[0].folder / "steps.records", STEP_COLUMNS)
+    writer.append([STEPS + 1, 8.1, 0.5, 0.1, 21])
+    writer.close()
+    qtbot.waitUntil(lambda: len(pane._lines[group].raw) == STEPS + 1, timeout=SECONDS)
+    assert pane._lines[other] is before
+    assert list(pane._lines) == [(run.folder,) for run in runs]
+
+
+def test_a_run_that_cannot_be_read_is_named_and_the_others_are_drawn(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, runs: list[RunSummary], tmp_path: Path
+) -> None:
+    write_records(runs[2].folder / "steps.records", ("step", "loss"), np.ones((3, 2)))
+    show(qtbot, pane, selection, *runs)
+    pane.axis_box.setCurrentText("by time")
+    settle(qtbot, pane)
+    assert (
+        f"{runs[2].folder / 'steps.records'} is damaged: it has no column" in pane._problem.text()
+    )
+    assert len(pane._lines) == 2
+    shutil.rmtree(runs[0].folder)
+    qtbot.waitUntil(lambda: len(pane._lines) == 1, timeout=SECONDS)
+    assert "The curve of the run run0" not in pane._problem.text()
+    assert "The curve of the run run1 cannot be read (No such file" in pane._problem.text()
+    selection.show_runs(runs[1:2])
+    settle(qtbot, pane)
+    assert not pane._problem.isVisible()
+
+
+def test_seeds_are_folded_into_a_mean_and_a_band(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, make_curves: MakeRun
+) -> None:
+    runs = [
+        make_curves(
+            f"run{level}", level, {"optimizer.lr": lr, "seed": level, "name": f"run{level}"}
+        )
+        for lr, level in ((0.1, 1), (0.1, 3), (0.5, 8))
+    ]
+    pane.seeds_box.setCurrentText("seeds: mean, range")
+    show(qtbot, pane, selection, *runs)
+    assert [len(group) for group in pane._lines] == [2, 1]
+    line = next(iter(pane._lines.values()))
+    assert line.band is not None
+    assert [curve.y[0] for curve in (line.raw, line.band.low, line.band.high)] == [2, 1, 3]
+    assert "lr 0.1: 2 runs" in pane._legend.text()
+    data = pane.data_to_save()
+    assert data is not None
+    table, arrays = BytesIO(), BytesIO()
+    data.writers[".csv"](table)
+    data.writers[".npz"](arrays)
+    lines = table.getvalue().decode().splitlines()
+    assert lines[:2] == [
+        "run,step,Training loss of the step,low,high",
+        "lr 0.1: 2 runs,1.0,2.0,1.0,3.0",
+    ]
+    assert len(lines) == 1 + 2 * STEPS
+    with np.load(BytesIO(arrays.getvalue())) as saved:
+        assert saved["runs"].tolist() == ["lr 0.1: 2 runs", "run8"]
+        assert saved["high0"][0] == 3 and len(saved["x1"]) == STEPS
+    picture = pane.picture_to_save()
+    assert picture is not None
+    image = paint(picture).image
+    colours = {
+        image.pixelColor(x, y).name()
+        for x in range(0, image.width(), 7)
+        for y in range(image.height())
+    }
+    assert {selection.colours.of(run.folder).name() for run in (runs[0], runs[2])} <= colours
+
+
+def test_a_diverged_run_and_zeros_on_a_logarithmic_axis_leave_the_others_in_view(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, runs: list[RunSummary]
+) -> None:
+    step = np.arange(1.0, 11)
+    loss = np.array([1, 0, 2, 4, np.inf, np.nan, np.nan, np.nan, 3, np.nan])
+    rows = np.column_stack([step, step / 250, loss, step, step])
+    write_records(runs[0].folder / "steps.records", STEP_COLUMNS, rows)
+    show(qtbot, pane, selection, *runs)
+    assert pane.plot.viewRange()[1] == pytest.approx([0, 11], abs=0.8)
+    qtbot.mouseClick(pane.logarithmic, Qt.MouseButton.LeftButton)
+    settle(qtbot, pane)
+    assert pane.plot.viewRange()[1] == pytest.approx([0, np.log10(11)], abs=0.1)
+    pane.smoothing_box.setCurrentText("smoothed over 10")
+    settle(qtbot, pane)
+    assert pane._lines[(runs[0].folder,)].smoothed is not None
+    pane.metric_box.setCurrentText("Test accuracy")
+    settle(qtbot, pane)
+    assert not pane.logarithmic.isEnabled()
+    assert pane.plot.viewRange()[1] == pytest.approx([10, 60], abs=3)
+
+
+def test_nothing_is_read_while_the_pane_is_hidden(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, runs: list[RunSummary]
+) -> None:
+    pane.hide()
+    selection.show_runs(runs)
+    assert pane._asked.groups == ()
+    pane.show()
+    settle(qtbot, pane)
+    assert len(pane._lines) == 3
+    selection.show_runs([])
+    assert not pane._lines
+    assert pane.picture_to_save() is None and pane.data_to_save() is None

@@ -1,0 +1,56 @@
+"""Dense lines as pixels, compared with naive loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbc.pictures.span_canvas import SpanCanvas
+
+Floats = npt.NDArray[np.float64]
+WIDTH, HEIGHT = 9, 12
+
+ends = st.tuples(st.floats(-30, 30), st.floats(0, 9)).map(lambda pair: (pair[0], sum(pair)))
+spans = st.lists(ends | st.just((np.nan, np.nan)), min_size=WIDTH, max_size=WIDTH)
+
+
+@given(spans)
+def test_a_line_covers_its_spans_and_what_joins_neighbours(
+    pairs: list[tuple[float, float]],
+) -> None:
+    tops, bottoms = np.array(pairs).T
+    canvas = SpanCanvas(WIDTH, HEIGHT)
+    canvas.fill(tops, bottoms, 0xFF0000FF)
+    picture = canvas.picture()
+    assert picture.shape == (HEIGHT, WIDTH)
+    for column, (top, bottom) in enumerate(pairs):
+        filled = np.flatnonzero(picture[:, column])
+        inside = [row for row in range(HEIGHT) if np.floor(top) <= row <= np.floor(bottom)]
+        assert set(inside) <= set(filled)
+        if np.isnan(top):
+            assert not len(filled)
+            continue
+        assert not len(filled) or np.array_equal(filled, np.arange(filled[0], filled[-1] + 1))
+        beside = [*pairs[max(column - 1, 0) : column], (top, bottom)]
+        whole = [row for pair in beside if not np.isnan(pair[0]) for row in pair]
+        assert all(np.floor(min(whole)) <= row <= np.floor(max(whole)) for row in filled)
+    for column in range(1, WIDTH):  # no row is missing between neighbours
+        if not np.isnan([pairs[column][0], pairs[column - 1][0]]).any():
+            rows = np.flatnonzero(picture[:, column - 1 : column + 1].any(axis=1))
+            assert not len(rows) or len(rows) == rows[-1] - rows[0] + 1
+
+
+def test_the_last_line_is_on_top_and_a_wide_one_covers_more() -> None:
+    canvas = SpanCanvas(5, 5)
+    row, nothing = np.full(5, 2.5), np.full(5, np.nan)
+    canvas.fill(row, row, 1)
+    canvas.fill(np.where(np.arange(5) == 2, 2.0, nothing), np.full(5, 2.0), 7, wide=True)
+    assert canvas.picture().tolist() == [
+        [0, 0, 0, 0, 0],
+        [0, 7, 7, 7, 0],
+        [1, 7, 7, 7, 1],
+        [0, 7, 7, 7, 0],
+        [0, 0, 0, 0, 0],
+    ]
