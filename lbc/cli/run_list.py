@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ from lbc.library.columns import OTHER_NAMES, Frame, Rows
 from lbc.library.filter import filter_rows
 from lbc.library.filter_syntax import FilterError
 from lbc.library.index import BATCH, Library
-from lbc.library.run_summary import summarize_run
+from lbc.library.run_summary import RunSummary, summarize_run
 from lbc.runs.run_state import FILE as STATE
 from lbc.runs.run_state import RunError
 
@@ -112,24 +112,36 @@ def _format(settings: argparse.Namespace, form: str) -> str:
         return json.dumps([formats.as_json(runs[row]) for row in rows], indent=2) + "\n"
     if form == "latex":
         down, across = _split(settings.latex, frame)
-        value = _pointed(settings.value, lambda text: table.parse_sort(text, frame))
-        return formats.format_latex(table.pivot(frame, rows, down, across, value[0][0]), frame)
-    names = [
-        name for name, _ in _pointed(settings.columns, lambda text: table.parse_sort(text, frame))
-    ]
-    names = names or [*table.relevant_columns(frame, rows)]
+        value = next(iter(_columns(settings.value, frame)), "accuracy")
+        return formats.format_latex(table.pivot(frame, rows, down, across, value), frame)
+    if form == "plain" and not len(rows):
+        return f"None of the {len(runs)} runs below {settings.folder} is listed.\n"
+    names = _columns(settings.columns, frame) or [*table.relevant_columns(frame, rows)]
     if form == "csv":
         return formats.format_csv(frame, rows, names)
+    place = settings.baseline and _find_baseline(settings, runs)
     if settings.fold:
-        names = [
-            name for name in names if settings.columns or name not in ("title", "status", "seed")
-        ]
-        text = formats.list_groups(frame, table.fold_seeds(frame, rows), names)
+        own = () if settings.columns else ("title", "status", "seed")
+        names = [name for name in names if name not in own]
+        text = formats.list_groups(frame, table.fold_seeds(frame, rows), names, place)
     else:
-        baseline = settings.baseline and find_run(settings.folder, settings.baseline)
-        places = [at for at, run in enumerate(runs) if run.folder == baseline]
-        text = formats.list_runs(frame, rows, names, *places)
+        text = formats.list_runs(frame, rows, names, place)
     return formats.format_markdown(text) if form == "markdown" else formats.format_plain(text)
+
+
+def _columns(text: str, frame: Frame) -> list[str]:
+    return [name for name, _ in _pointed(text, lambda text: table.parse_sort(text, frame))]
+
+
+def _find_baseline(settings: argparse.Namespace, runs: Sequence[RunSummary]) -> int:
+    found = find_run(settings.folder, settings.baseline).resolve()
+    root = settings.folder.resolve()
+    for at, run in enumerate(runs):
+        if root / run.folder.relative_to(settings.folder) == found:
+            return at
+    raise RunError(
+        f"The baseline {settings.baseline} is not below {settings.folder}: choose another."
+    )
 
 
 def _choose_rows(settings: argparse.Namespace, frame: Frame) -> Rows:

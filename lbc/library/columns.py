@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.config import Experiment
-from lbc.library.run_summary import RunSummary, Value, flatten_experiment
+from lbc.library.run_summary import RunSummary, flatten_experiment
 
 Cell = str | int | float | tuple[str, ...] | None
 """A value of a run. None if it has none; a tuple of tags; flags are "yes" or "no"."""
@@ -41,6 +41,10 @@ def _accuracy(run: RunSummary) -> float | None:
     return run.accuracies[-1] if run.accuracy is None and run.accuracies else run.accuracy
 
 
+def _best(run: RunSummary) -> float | None:
+    return max((share for share in run.accuracies if share == share), default=None)
+
+
 def _flag(value: bool) -> str:
     return "yes" if value else "no"
 
@@ -57,7 +61,7 @@ RESULTS = {
         Column("n:m", "text", lambda run: run.pattern),
         Column("seed", "number", lambda run: run.seed),
         Column("accuracy", "percent", _accuracy),
-        Column("best", "percent", lambda run: max(run.accuracies, default=None)),
+        Column("best", "percent", _best),
         Column("density", "percent", lambda run: run.density),
         Column("epoch", "number", lambda run: run.epoch),
         Column("epochs", "number", lambda run: run.epochs or None),
@@ -118,22 +122,19 @@ class Frame:
         if name in RESULTS:
             return RESULTS[name]
         if name in default_settings() or name in self.settings:
-            return Column(name, "setting", lambda run: run.parameters.get(name))
+            return Column(name, "setting", lambda run: _plain(run.parameters.get(name)))
         raise KeyError(name)
+
+    def cell(self, column: Column, row: int) -> Cell:
+        """One cell, without making the column."""
+        return _cleaned(column.read(self.runs[row]))
 
     def values(self, name: str) -> list[Cell]:
         """The cells of a column, None where a run has no value. Raises KeyError."""
         column = self.column(name)
         values = self._values.get(column.name)
         if values is None:
-            if column.kind == "setting":
-                cells = self._settings.get(column.name, [None] * len(self.runs))
-                values = [str(cell).lower() if isinstance(cell, bool) else cell for cell in cells]
-            else:
-                values = list(map(column.read, self.runs))
-            # A NaN differs from itself.
-            values = [None if cell == "" or cell != cell else cell for cell in values]
-            self._values[column.name] = values
+            values = self._values[column.name] = [_cleaned(column.read(run)) for run in self.runs]
         return values
 
     def distinct(self, name: str) -> tuple[list[Cell], Codes]:
@@ -179,34 +180,21 @@ class Frame:
 
     @cached_property
     def differing_settings(self) -> tuple[str, ...]:
-        """The settings with more than one value among all runs, in the order of ``settings``."""
-        return tuple(
-            name
-            for name in self.settings
-            if (cells := self._settings.get(name)) and cells.count(cells[0]) < len(cells)
-        )
+        """The settings with more than one value, or in some runs only, as ``settings`` orders them.
+
+        Runs that could not be read do not count.
+        """
+        readable = [run.parameters for run in self.runs if run.parameters]
+        alike = dict(readable[0]) if readable else {}
+        for parameters in readable:
+            if not alike.items() <= parameters.items():
+                alike = {key: value for key, value in alike.items() if value == parameters.get(key)}
+        occurring = set().union(*self._by_names)
+        return tuple(name for name in self.settings if name in occurring and name not in alike)
 
     @cached_property
-    def _settings(self) -> dict[str, list[Value | None]]:
-        settings: dict[str, list[Value | None]] = {}
-        for names, rows in self._by_names.items():
-            columns = zip(*(self.runs[row].parameters.values() for row in rows), strict=True)
-            for name, cells in zip(names, columns, strict=True):
-                if len(rows) == len(self.runs):
-                    settings[name] = list(cells)
-                    continue
-                column = settings.setdefault(name, [None] * len(self.runs))
-                for row, cell in zip(rows, cells, strict=True):
-                    column[row] = cell
-        return settings
-
-    @cached_property
-    def _by_names(self) -> dict[tuple[str, ...], list[int]]:
-        """The rows of the runs that have the same settings, by the names of these."""
-        groups: dict[tuple[str, ...], list[int]] = {}
-        for row, run in enumerate(self.runs):
-            groups.setdefault(tuple(run.parameters), []).append(row)
-        return groups
+    def _by_names(self) -> set[tuple[str, ...]]:
+        return {tuple(run.parameters) for run in self.runs}
 
 
 def _natural(cell: Cell) -> tuple[object, ...]:
@@ -216,3 +204,12 @@ def _natural(cell: Cell) -> tuple[object, ...]:
     parts = re.split(r"([0-9]+)", text.casefold())
     digits = [(len(part.lstrip("0")), part.lstrip("0")) for part in parts[1::2]]
     return 1, parts[0], *(each for pair in zip(digits, parts[2::2], strict=True) for each in pair)
+
+
+def _plain(value: str | float | bool | None) -> Cell:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _cleaned(cell: Cell) -> Cell:
+    # A NaN differs from itself.
+    return None if cell == "" or cell != cell else cell

@@ -10,12 +10,14 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from math import isfinite, isnan
 
+import numpy as np
 from rich.cells import cell_len
 
 from lbc.files.printable import duration, printable
-from lbc.library.columns import NUMERIC, Cell, Column, Frame, Kind, Rows
+from lbc.library.columns import NUMERIC, Cell, Column, Frame, Kind, Numbers, Rows
 from lbc.library.run_summary import RunSummary
 from lbc.library.table import Groups, Pivot, common_values, describe_groups, differences
 
@@ -71,32 +73,34 @@ def list_runs(
     columns = [frame.column(name) for name in names]
     texts = []
     for column in columns:
-        values = frame.values(column.name)
-        cells = [cell_text(values[row], column.kind) for row in rows]
+        cells = [cell_text(frame.cell(column, row), column.kind) for row in rows.tolist()]
         if baseline is not None and column.kind in ("percent", "seconds"):
-            for at, change in enumerate(differences(frame, rows, column.name, baseline)):
-                if rows[at] != baseline and not isnan(change):
-                    cells[at] += f" ({number_text(change, column.kind, signed=True)})"
+            changes = differences(frame, rows, column.name, baseline)
+            _add_changes(cells, changes, _place(rows, baseline), column.kind)
         texts.append(cells)
     return _table(columns, texts)
 
 
-def list_groups(frame: Frame, groups: Groups, names: Sequence[str]) -> TextTable:
-    """One line per group: n, what its runs share, and mean ± deviation of what was measured."""
+def list_groups(
+    frame: Frame, groups: Groups, names: Sequence[str], baseline: int | None = None
+) -> TextTable:
+    """One line per group: n, what its runs share, and mean ± deviation of what was measured.
+
+    With a ``baseline``, a row, the differences from the mean of its group follow.
+    """
     columns = [frame.column(name) for name in names]
+    base = next((at for at, group in enumerate(groups) if baseline in group), None)
     texts = []
     for column in columns:
         if column.kind in ("percent", "seconds"):
             found = describe_groups(frame, groups, column.name)
-            texts.append(
-                [
-                    mean_text(mean, deviation, column.kind)
-                    for mean, deviation in zip(found.mean, found.deviation, strict=True)
-                ]
-            )
+            cells = list(map(mean_text, found.mean, found.deviation, repeat(column.kind)))
+            if base is not None:
+                _add_changes(cells, found.mean - found.mean[base], base, column.kind)
         else:
             common = common_values(frame, groups, column.name)
-            texts.append([cell_text(cell, column.kind) for cell in common])
+            cells = [cell_text(cell, column.kind) for cell in common]
+        texts.append(cells)
     table = _table(columns, texts)
     counts = [str(len(group)) for group in groups]
     return TextTable(
@@ -104,6 +108,17 @@ def list_groups(frame: Frame, groups: Groups, names: Sequence[str]) -> TextTable
         (True, *table.numeric),
         tuple((count, *row) for count, row in zip(counts, table.rows, strict=True)),
     )
+
+
+def _place(rows: Rows, row: int) -> int | None:
+    found = np.flatnonzero(rows == row)
+    return int(found[0]) if len(found) else None
+
+
+def _add_changes(cells: list[str], changes: Numbers, base: int | None, kind: Kind) -> None:
+    for at, change in enumerate(changes.tolist()):
+        if at != base and not isnan(change):
+            cells[at] += f" ({number_text(change, kind, signed=True)})"
 
 
 def mean_text(mean: float, deviation: float, kind: Kind) -> str:

@@ -25,10 +25,10 @@ from zlib import crc32
 from platformdirs import user_cache_path
 
 from lbc.config import Experiment
-from lbc.library.run_summary import RunSummary, flatten_experiment
+from lbc.library.run_summary import Parameters, RunSummary, flatten_experiment
 from lbc.runs.annotations import Annotations
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when rows mean something else."""
 
 LOCK_SECONDS = 5.0
@@ -36,7 +36,9 @@ LOCK_SECONDS = 5.0
 _APART = ("folder", "accuracies", "parameters", "annotations")
 _PLAIN = tuple(field.name for field in fields(RunSummary) if field.name not in _APART)
 
-_COLUMNS = ("path", "stamp", "names", "plain", "accuracies")
+_COLUMNS = ("path", "stamp", "base", "plain", "accuracies")
+"""``base`` has the settings of another run, and ``plain`` those that differ: most are alike."""
+
 _TABLE = f"CREATE TABLE runs ({', '.join(f'{name} BLOB' for name in _COLUMNS)}, checksum INTEGER, "
 _TABLE += "PRIMARY KEY (path))"
 
@@ -66,7 +68,8 @@ class IndexFile:
         name = sha256(os.fsencode(os.path.realpath(runs))).hexdigest()[:32]
         self.path = user_cache_path("lbc-explorer") / "library" / f"{name}.sqlite"
         self._runs = runs
-        self._names: dict[bytes, list[str]] = {}
+        self._read_bases: dict[bytes, Parameters] = {}
+        self._bases: dict[tuple[str, ...], tuple[Parameters, bytes]] = {}
 
     def read(self) -> dict[str, Entry]:
         """The entries by relative path, without those that are damaged."""
@@ -95,7 +98,7 @@ class IndexFile:
                 connection.executemany(
                     f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(_COLUMNS))}, ?)",
                     [
-                        _encode(path, entries[path])
+                        self._encode(path, entries[path])
                         for path in (entries if new else changed)
                         if path in entries and entries[path].summary.status != "unreadable"
                     ],
@@ -139,12 +142,12 @@ class IndexFile:
                     file.unlink(missing_ok=True)
 
     def _add(self, entries: dict[str, Entry], row: Row, checksum: int) -> None:
-        path, stamp, names, plain, accuracies = row
+        path, stamp, base, plain, accuracies = row
         if checksum != _checksum(row):
             return
-        known = self._names.get(names)
+        known = self._read_bases.get(base)
         if known is None:
-            known = self._names[names] = json.loads(names)
+            known = self._read_bases[base] = json.loads(base)
         relative = os.fsdecode(path)
         values, (title, tags, *others), settings = json.loads(plain)
         # Of ten thousand, object.__setattr__ for each field would be the slowest part.
@@ -153,23 +156,31 @@ class IndexFile:
             zip(_PLAIN, values, strict=True),
             folder=self._runs / relative,
             accuracies=tuple(array("d", accuracies)),
-            parameters=dict(zip(known, settings, strict=True)),
+            parameters={**known, **settings},
             annotations=Annotations(title, tuple(tags), *others),
         )
         entries[relative] = Entry(stamp.decode(), run)
 
-
-def _encode(path: str, entry: Entry) -> tuple[bytes | int, ...]:
-    run = entry.summary
-    plain = [getattr(run, name) for name in _PLAIN]
-    row = (
-        os.fsencode(path),
-        entry.stamp.encode(),
-        json.dumps(list(run.parameters)).encode(),
-        json.dumps([plain, astuple(run.annotations), list(run.parameters.values())]).encode(),
-        array("d", run.accuracies).tobytes(),
-    )
-    return *row, _checksum(row)
+    def _encode(self, path: str, entry: Entry) -> tuple[bytes | int, ...]:
+        run = entry.summary
+        names = tuple(run.parameters)
+        if names not in self._bases:
+            self._bases[names] = run.parameters, json.dumps(run.parameters).encode()
+        base, encoded_base = self._bases[names]
+        settings = {
+            name: value
+            for name, value in run.parameters.items()
+            if value != base[name] or type(value) is not type(base[name])
+        }
+        plain = [getattr(run, name) for name in _PLAIN]
+        row = (
+            os.fsencode(path),
+            entry.stamp.encode(),
+            encoded_base,
+            json.dumps([plain, astuple(run.annotations), settings]).encode(),
+            array("d", run.accuracies).tobytes(),
+        )
+        return *row, _checksum(row)
 
 
 def _checksum(row: Row) -> int:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 DEPTH = 3
-"""Runs are found in the folder itself, in its sub-folders, and in theirs."""
+"""Runs are found so many folders down: in comparisons and groups of them."""
 
 FILES = ("run.json", "experiment.yaml", "epochs.records", "library.json")
 """What a summary is read from."""
@@ -32,8 +32,8 @@ def find_runs(root: Path) -> dict[str, str]:
 class _Search:
     def __init__(self, root: Path) -> None:
         self.found: dict[str, str] = {}
-        self._root = os.path.realpath(root)
-        self._targets: set[str] = set()
+        self._root = root.resolve()
+        self._targets: set[Path] = set()
 
     def enter(self, folder: str, prefix: str, depth: int, linked: bool) -> None:
         """Find the runs in a folder, up to ``depth`` folders down; ``linked``: behind a link."""
@@ -54,10 +54,11 @@ class _Search:
                 self.found[run] = ",".join(stamps)
 
     def _leads_outside(self, link: str) -> bool:
-        target = os.path.realpath(link)
+        target = Path(os.path.realpath(link))
         known = target in self._targets
         self._targets.add(target)
-        return not known and os.path.commonpath((target, self._root)) not in (target, self._root)
+        inside = target.is_relative_to(self._root) or self._root.is_relative_to(target)
+        return not known and not inside
 
 
 def _folders_in(folder: str) -> list[tuple[str, bool]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,8 +55,12 @@ class Pivot:
 
 
 def relevant_columns(frame: Frame, rows: Rows) -> tuple[str, ...]:
-    """The columns to show: what was chosen differently first, and nothing that is alike in all."""
-    chosen = [name for name in (*CHOICES, *frame.differing_settings) if _differs(frame, rows, name)]
+    """The columns to show: what was chosen differently first, and nothing that is alike in all.
+
+    Runs that could not be read do not make a setting differ.
+    """
+    read = rows[frame.distinct("method")[1][rows] >= 0]
+    chosen = [name for name in (*CHOICES, *frame.differing_settings) if _differs(frame, read, name)]
     measured = [name for name in MEASURED if _occurs(frame, rows, name)]
     others = [name for name in OTHERS if _differs(frame, rows, name)]
     others += [name for name in IF_ANY if _occurs(frame, rows, name)]
@@ -106,10 +111,11 @@ def group_rows(frame: Frame, rows: Rows, names: Sequence[str]) -> tuple[Rows, ..
     """Groups of runs that are alike in these columns, in the order of their first runs."""
     codes = np.stack([frame.distinct(name)[1][rows] for name in names], axis=1)
     keys = np.ascontiguousarray(codes).view(f"V{codes.itemsize * codes.shape[1]}").ravel()
-    groups: dict[bytes, list[int]] = {}
-    for row, key in zip(rows.tolist(), keys.tolist(), strict=True):
-        groups.setdefault(key, []).append(row)
-    return tuple(np.array(group, dtype=np.int64) for group in groups.values())
+    index: dict[bytes, int] = {}
+    of = np.array([index.setdefault(key, len(index)) for key in keys.tolist()], dtype=np.int64)
+    ordered = rows[np.argsort(of, kind="stable")]
+    ends = np.cumsum(np.bincount(of, minlength=len(index))).tolist()
+    return tuple(ordered[start:end] for start, end in pairwise([0, *ends]))
 
 
 def describe_groups(frame: Frame, groups: Groups, name: str) -> Statistics:

@@ -51,8 +51,13 @@ def test_lists_show_what_differs(runs: Path, capsys: pytest.CaptureFixture[str])
     assert "| 3 | lbc | 91.00 ± 1.00 |" in text and "| 1 | sr-ste | 80.00 |" in text
     text = lbc(capsys, "--baseline", "r1", "--columns", "title,accuracy", "--csv")
     assert next(csv.reader(text.splitlines())) == ["title", "accuracy"]
-    assert "92.00 (+1.00)" in lbc(capsys, "--baseline", "r1")
-    assert r"lbc & 91.00 $\pm$ 1.00 \\" in lbc(capsys, "--latex", "methodxn:m")
+    for run in ("r1", "runs/r1", str(runs / "r1")):
+        assert "92.00 (+1.00)" in lbc(capsys, "--baseline", run)
+    write_run(runs.parent / "other")
+    assert "is not below runs" in lbc(capsys, "--baseline", "other", status=2)
+    assert "80.00 (-11.00)" in lbc(capsys, "--baseline", "r1", "--fold")
+    assert r"lbc & 91.00 $\pm$ 1.00 \\" in lbc(capsys, "--latex", "methodxn:m", "--value", "")
+    assert lbc(capsys, "--filter", "seed = 9") == "None of the 4 runs below runs is listed.\n"
 
 
 def test_json_has_one_object_a_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

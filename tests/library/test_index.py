@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -211,3 +212,26 @@ def test_a_folder_that_goes_away_keeps_its_runs(runs: Path) -> None:
     assert len(library.runs()) == 4
     runs.with_name("elsewhere").rename(runs)
     assert not library.refresh()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
+@pytest.mark.parametrize("size", [100, 5000])
+def test_on_a_full_disk_the_library_works(runs: Path, size: int) -> None:
+    import resource
+
+    first = Library(runs)
+    first.refresh()
+    IndexFile(runs).path.unlink()
+    write_run(runs / "c")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        second = Library(runs)
+        second.refresh()
+        first.refresh()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(second.runs()) == 5 and first.runs() == second.runs()
+    third = Library(runs)
+    third.refresh()
+    assert third.runs() == second.runs()

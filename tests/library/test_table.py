@@ -71,7 +71,11 @@ def test_settings_that_only_some_runs_have_differ() -> None:
     frame = Frame([run("a"), run("b", settings={"model.depth": 3})])
     assert frame.differing_settings == ("model.depth",)
     many = {f"layers.l{number}": number for number in range(500)}
-    frame = Frame([run("a", settings=many), run("b", settings=many | {"layers.l7": 8})])
+    bad = RunSummary(Path("c"), "unreadable", problem="It is damaged.")
+    frame = Frame([run("a", settings=many), run("b", settings=many | {"layers.l7": 8}), bad])
+    assert relevant_columns(frame, rows(frame)) == (
+        "title", "status", "layers.l7", "duration", "problem",
+    )  # fmt: skip
     assert frame.differing_settings == ("layers.l7",)
 
 
@@ -126,6 +130,8 @@ def test_seeds_are_folded_into_mean_and_deviation() -> None:
     assert table.rows == (
         ("3", "2:4", "", "97.50 ± 0.71"), ("2", "2:4", "", "90.00"), ("1", "1:16", "0", "80.00"),
     )  # fmt: skip
+    table = list_groups(SEEDS, groups, ["accuracy"], baseline=1)
+    assert [cell for _, cell in table.rows] == ["97.50 ± 0.71", "90.00 (-7.50)", "80.00 (-17.50)"]
     assert describe_groups(SEEDS, groups, "best").best() is None
 
 
