@@ -79,10 +79,13 @@ class RunCurves:
 
         Raises OSError if a file cannot be read, and ValueError if it is damaged.
         """
-        growing = self._read.pop(key, None) or _GrowingCurve(key)  # forgotten if this fails
+        growing = self._read.pop(key, None) or _GrowingCurve(key)
+        self._read[key] = growing  # the last one read
         if growing.tail.changed:
             growing.update(self._x)
-        self._read[key], self._x = growing, growing.rows.x
+        if growing.error is not None:
+            raise growing.error
+        self._x = growing.rows.x
         return growing.curve
 
     def forget(self, used: Collection[CurveKey]) -> None:
@@ -106,13 +109,25 @@ class _GrowingCurve:
             column, self._steps = "epoch", key.folder / STEPS
         self.tail = RecordTail(key.folder / key.metric.file, (column, key.metric.name))
         self.rows = self.curve = Curve(np.empty(0), np.empty(0, dtype=np.float32))
+        self.error: OSError | ValueError | None = None
 
     @property
     def nbytes(self) -> int:
         return self.curve.x.nbytes + self.curve.y.nbytes
 
     def update(self, other: Floats) -> None:
-        """Read what was added; ``other`` takes the place of an equal x, so that runs share it."""
+        """Read what was added, or find the ``error``.
+
+        ``other`` takes the place of an equal x, so that runs share it.
+        """
+        try:
+            self._update(other)
+            self.error = None
+        except (OSError, ValueError) as error:
+            self.error = error
+            self.tail.restart()
+
+    def _update(self, other: Floats) -> None:
         same, (new_x, new_y) = self.tail.read()
         if self._steps and len(new_x) and not len(self.rows):
             step, epoch = read_first(self._steps, ("step", "epoch"))

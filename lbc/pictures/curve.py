@@ -159,3 +159,15 @@ def envelope(lower: Curve, upper: Curve, columns: Columns) -> tuple[Floats, Sing
         return lower.x[whole], lower.y[whole], upper.y[whole]
     lows, highs = lower.reduce(division)[0], upper.reduce(division)[1]
     return columns.centres(division.filled), lows, highs
+
+
+def distance_from_origin(x: Floats, y: Floats) -> float:
+    """To a line through points; gaps (NaN) are no part of it."""
+    if len(x) < 2:
+        return float(np.hypot(x, y)[0]) if len(x) and not np.isnan(y[0]) else np.inf
+    dx, dy = np.diff(x), np.diff(y)
+    square = dx**2 + dy**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        along = np.clip(np.where(square > 0, -(x[:-1] * dx + y[:-1] * dy) / square, 0), 0, 1)
+    distances = np.hypot(x[:-1] + along * dx, y[:-1] + along * dy)
+    return float(np.fmin.reduce(distances, initial=np.inf))

@@ -15,7 +15,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen, QPolygonF, QTransform
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
-from lbc.pictures.curve import Columns, Curve, Floats, Singles, envelope
+from lbc.pictures.curve import Columns, Curve, Floats, Singles, distance_from_origin, envelope
 from lbc.pictures.smoothing import Band
 from lbc.pictures.span_canvas import Pixels, SpanCanvas
 from lbc_gui.compare.curves_reader import Line
@@ -99,7 +99,7 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         for key, (xs, ys) in self._drawn.items():
             first, last = np.searchsorted(xs, [x - reach, x + reach])
             near = slice(max(int(first) - 1, 0), int(last) + 1)
-            distance = _distance(xs[near] - x, ys[near] - y)
+            distance = distance_from_origin(xs[near] - x, ys[near] - y)
             if distance < best:
                 best, found = distance, key
         return found
@@ -289,15 +289,3 @@ def _mixed(colour: QColor, share: float) -> QColor:
         share * colour.greenF() + rest * ground.greenF(),
         share * colour.blueF() + rest * ground.blueF(),
     )
-
-
-def _distance(x: Floats, y: Floats) -> float:
-    """From the origin to a line through points; gaps are no part of it."""
-    if len(x) < 2:
-        return float(np.hypot(x, y)[0]) if len(x) and not np.isnan(y[0]) else np.inf
-    dx, dy = np.diff(x), np.diff(y)
-    square = dx**2 + dy**2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        along = np.clip(np.where(square > 0, -(x[:-1] * dx + y[:-1] * dy) / square, 0), 0, 1)
-    distances = np.hypot(x[:-1] + along * dx, y[:-1] + along * dy)
-    return float(np.fmin.reduce(distances, initial=np.inf))

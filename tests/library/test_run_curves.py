@@ -120,11 +120,13 @@ def test_what_is_wrong_with_a_file_is_said_until_it_is_mended(run: Path) -> None
         (head + np.full(10, np.nan).tobytes(), "its rows are in disorder"),
     ):
         file.write_bytes(content)
+        assert curves.changed(key)
         for _ in range(2):
-            assert curves.changed(key)
             with pytest.raises(ValueError, match=problem):
                 curves.read(key)
+            assert not curves.changed(key)
     file.unlink()
+    assert curves.changed(key)
     with pytest.raises(FileNotFoundError):
         curves.read(key)
     file.mkdir()
