@@ -16,8 +16,8 @@ from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen, QPolygonF, QTr
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from lbc.pictures.curve import Columns, Curve, Floats, Singles, distance_from_origin, envelope
+from lbc.pictures.line_pixels import Pixels, fill_spans
 from lbc.pictures.smoothing import Band
-from lbc.pictures.span_canvas import Pixels, SpanCanvas
 from lbc_gui.compare.curves_reader import Line
 from lbc_gui.theme import faded, plot_colours
 
@@ -215,12 +215,11 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         self, frame: _Frame, curves: Iterable[tuple[Curve, QColor]], wide: bool
     ) -> Pixels:
         ratio = frame.columns.count / frame.width
-        canvas = SpanCanvas(frame.columns.count, ceil(frame.height * ratio))
-        for curve, colour in curves:
-            lows, highs = curve.spans(frame.columns)
-            tops, bottoms = (ratio * frame.y(self._scaled(ends)) for ends in (highs, lows))
-            canvas.fill(tops, bottoms, colour.rgba(), wide)
-        return canvas.picture()
+        shown = list(curves)
+        spans = np.array([curve.spans(frame.columns) for curve, _ in shown])
+        bottoms, tops = ratio * frame.y(self._scaled(spans)).swapaxes(0, 1)
+        colours = [colour.rgba() for _, colour in shown]
+        return fill_spans(ceil(frame.height * ratio), tops, bottoms, colours, wide)
 
     def _draw_end(self, painter: QPainter, frame: _Frame, curve: Curve, colour: QColor) -> None:
         """A cross where a curve ceases to be finite."""

@@ -138,11 +138,12 @@ class CurvesReader(Job):
 
     def ask(self, request: CurvesRequest) -> None:
         """Read for this request from now on; without groups, nothing."""
-        if self._worker is None:
+        if self._worker not in self._workers:
             if not request.groups:
                 return
             self._worker = CurvesWorker(self)
             self._launch(self._worker)
+        assert self._worker is not None
         self._worker.request = request
         self._worker.wake.set()
 
