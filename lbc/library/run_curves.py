@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from lbc.pictures.curve import Curve, Floats, singles
+from lbc.runs.metrics import LARGEST_COUNT
 from lbc.runs.record_tail import RecordTail, read_first
 
 Axis = Literal["step", "epoch", "time"]
@@ -121,7 +122,8 @@ class _GrowingCurve:
         ``other`` takes the place of an equal x, so that runs share it.
         """
         try:
-            self._update(other)
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._update(other)
             self.error = None
         except (OSError, ValueError) as error:
             self.error = error
@@ -131,7 +133,9 @@ class _GrowingCurve:
         same, (new_x, new_y) = self.tail.read()
         if self._steps and len(new_x) and not len(self.rows):
             step, epoch = read_first(self._steps, ("step", "epoch"))
-            self._unit = round(step / epoch) if epoch > 0 else 1
+            if not (1 <= step < LARGEST_COUNT and 0 < epoch < LARGEST_COUNT):
+                raise ValueError(f"{self._steps} is damaged: its first row is no step.")
+            self._unit = round(step / epoch)
         x, y = self._unit * new_x, singles(self._metric.factor * new_y)
         if same:
             x, y = np.concatenate([self.rows.x, x]), np.concatenate([self.rows.y, y])

@@ -73,11 +73,14 @@ class CurvesPane(QWidget):
         self.logarithmic.setCheckable(True)
         fit = tool_button("Fit", "Show the whole curves (double-click)", self.fit, "fit")
         self._legend = HtmlLabel(wordWrap=True)
+        self._legend.setContentsMargins(GAP, 0, GAP, 0)
         self._legend.linkHovered.connect(self._hover_name)
         self._legend.linkActivated.connect(self._click_name)
         self._problem = Label(wordWrap=True)
         self._problem.setObjectName("problem")
+        self._problem.setContentsMargins(GAP, 0, GAP, 0)
         self._graphics = pg.GraphicsLayoutWidget()
+        self._graphics.setAccessibleName("Curves of the runs")
         compact(self._graphics)
         self._pointer = RunPointer(selection, self._graphics)
         self._value_axis = ValueAxis("left")
@@ -104,6 +107,7 @@ class CurvesPane(QWidget):
             None,
         )
         bar.setSpacing(GAP)
+        bar.setContentsMargins(GAP, TIGHT, GAP, 0)
         layout = column(bar, self._legend, self._problem, (self._graphics, 1), on=self)
         layout.setSpacing(TIGHT)
         for box in (self.metric_box, self.axis_box, self.smoothing_box, self.seeds_box):
@@ -226,7 +230,8 @@ class CurvesPane(QWidget):
     def _show_selection(self, before: Selection, now: Selection) -> None:
         if now.compared != before.compared:
             self._ask()
-            self._show_lines()
+            self._name_runs()
+            self._show_legend()
         self._light()
 
     def _show_lines(self) -> None:
@@ -337,7 +342,8 @@ class CurvesPane(QWidget):
             lines.append(self._labels[group[0]])
         lines.append(f"{place}: {curve.y[at]:.4g} {shown.metric.unit}".rstrip())
         if curve.first_gap is not None:
-            lines.append(f"Not finite from {shown.axis} {curve.x[curve.first_gap]:,g}")
+            what = "Not finite, or not positive," if shown.logarithmic else "Not finite"
+            lines.append(f"{what} from {shown.axis} {curve.x[curve.first_gap]:,g}")
         return lines
 
     @Slot(object)

@@ -102,7 +102,9 @@ class ScatterPane(QWidget):
         self._front = np.empty(0, dtype=bool)
         self.x_choice, self.y_choice = AxisChoice("x", "density"), AxisChoice("y", "accuracy")
         self._note = Label(wordWrap=True)
+        self._note.setContentsMargins(GAP, 0, GAP, 0)
         self._graphics = pg.GraphicsLayoutWidget()
+        self._graphics.setAccessibleName("Runs by two of their columns")
         compact(self._graphics)
         self._value_axes = {side: ValueAxis(side) for side in ("bottom", "left")}
         self.plot = self._graphics.addPlot(axisItems=self._value_axes, enableMenu=False)
@@ -118,6 +120,7 @@ class ScatterPane(QWidget):
         fit = tool_button("Fit", "Show all runs", self.plot.enableAutoRange, "fit")
         bar = row(self.x_choice, self.y_choice, fit, None)
         bar.setSpacing(GAP)
+        bar.setContentsMargins(GAP, TIGHT, GAP, 0)
         column(bar, self._note, (self._graphics, 1), on=self).setSpacing(TIGHT)
         for choice in (self.x_choice, self.y_choice):
             choice.changed.connect(self._choose)
