@@ -106,6 +106,15 @@ class Curve:
         ends = float(self._least.reduce(part)), float(self._most.reduce(part))
         return ends if ends[0] <= ends[1] else None
 
+    def nearest(self, x: float, y: float, reach: float) -> int:
+        """The index of the point within ``reach`` of x that is nearest to y, else to x."""
+        first, last = np.searchsorted(self.x, [x - reach, x + reach])
+        distances = np.abs(self.y[first:last] - y)
+        if np.isfinite(distances).any():
+            return int(first + np.nanargmin(distances))
+        beside = [max(int(first) - 1, 0), min(int(first), len(self) - 1)]
+        return min(beside, key=lambda at: float(abs(self.x[at] - x)))
+
     def reduce(self, division: Division) -> tuple[Singles, Singles]:
         """The least and greatest y in each column that holds points, NaN in a gap."""
         part = self.y[division.first : division.last]

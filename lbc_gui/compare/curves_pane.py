@@ -325,26 +325,29 @@ class CurvesPane(QWidget):
     def _mouse_moved(self, position: QPointF) -> None:
         group = self._group_at(position)
         where = self._graphics.mapToGlobal(self._graphics.mapFromScene(position))
-        x = self.plot.vb.mapSceneToView(position).x()
-        self._pointer.move(group or (), self._describe(group, x) if group else (), where)
+        at = self.plot.vb.mapSceneToView(position)
+        self._pointer.move(group or (), self._describe(group, at) if group else (), where)
 
-    def _describe(self, group: Group, x: float) -> list[str]:
+    def _describe(self, group: Group, at: QPointF) -> list[str]:
         """The run, the settings by which it differs, and its value at a place."""
-        curve, shown = self._lines[group].main, self._shown
-        at = int(np.clip(np.searchsorted(curve.x, x), 0, len(curve) - 1))
-        unit, seconds = self._time_unit
-        if shown.axis == "time":
-            place = f"{curve.x[at] / seconds:.4g} {unit}"
-        else:
-            place = f"{shown.axis} {round(float(curve.x[at]), 2):,g}"
-        lines = [self._name(group)]
-        if len(group) == 1 and self._labels.get(group[0]):
-            lines.append(self._labels[group[0]])
-        lines.append(f"{place}: {curve.y[at]:.4g} {shown.metric.unit}".rstrip())
+        line, shown = self._lines[group], self._shown
+        curve, reach = line.raw, REACH * self.plot.vb.viewPixelSize()[0]
+        nearest = curve.nearest(at.x(), 10 ** at.y() if shown.logarithmic else at.y(), reach)
+        value = f"{curve.y[nearest]:.4g} {shown.metric.unit}".rstrip()
+        if line.smoothed:
+            value += f", smoothed {line.smoothed.y[nearest]:.4g}"
+        lines = [self._name(group), f"{self._place(curve.x[nearest])}: {value}"]
+        if len(group) == 1:
+            lines.insert(1, self._labels.get(group[0], ""))
         if curve.first_gap is not None:
             what = "Not finite, or not positive," if shown.logarithmic else "Not finite"
-            lines.append(f"{what} from {shown.axis} {curve.x[curve.first_gap]:,g}")
+            lines.append(f"{what} from {self._place(curve.x[curve.first_gap])}")
         return lines
+
+    def _place(self, x: float) -> str:
+        """A place along the axis, with its unit."""
+        axis, (unit, seconds) = self._shown.axis, self._time_unit
+        return f"{x / seconds:.4g} {unit}" if axis == "time" else f"{axis} {round(x, 2):,.10g}"
 
     @Slot(object)
     def _mouse_clicked(self, event: Any) -> None:
