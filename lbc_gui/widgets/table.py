@@ -241,6 +241,12 @@ class TableView(QTableView, Generic[R]):
         lines = ("\t".join(cells).rstrip("\t") for cells in (columns, *rows))
         QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
 
+    def offer_in(self, pane: QWidget) -> None:
+        """Let the menu of ``pane``, where it can be saved, have the commands of the table too."""
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+        pane.addActions(self.actions())
+        pane.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+
     def shown_cells(self, chosen: Sequence[int] = ()) -> tuple[list[str], list[list[str]]]:
         """Titles of the columns that are not hidden, and the texts of the ``chosen`` rows or all.
 

@@ -136,6 +136,7 @@ def test_results_are_folded_over_seeds_and_tested_against_a_row(
     qtbot.mouseClick(pane.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
     qtbot.mouseDClick(pane.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
     assert selection.selection.baseline == runs[0].folder
+    assert [action.text() for action in pane.actions()] == ["Copy &rows", "Use as &baseline"]
     titles, rows = pane.table.shown_cells()
     assert titles[-2:] == ["minus baseline", "p"]
     assert [row[-2:] for row in rows] == [["+2.33", "0.250"], ["", ""]]
