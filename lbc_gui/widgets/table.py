@@ -34,6 +34,13 @@ def faint() -> QColor:
     return QColor(colours().caption)
 
 
+def small_font() -> QFont:
+    """The type of tables."""
+    font = QFont()
+    font.setPointSizeF(font.pointSizeF() * 0.9)
+    return font
+
+
 @dataclass(frozen=True)
 class Column(Generic[R]):
     """One column: the text of a row in it, and by what rows are sorted where that is not the text.
@@ -125,6 +132,8 @@ class TableModel(QAbstractTableModel, Generic[R]):
         return 0 if parent.isValid() else len(self.columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        if role == Qt.ItemDataRole.FontRole:  # a header loses its own with every style sheet
+            return small_font()
         if orientation != Qt.Orientation.Horizontal:
             shown = self.heading is not None and role == Qt.ItemDataRole.DisplayRole
             return self.heading(self.rows[section]) if shown and self.heading else None
@@ -205,13 +214,10 @@ class TableView(QTableView, Generic[R]):
         self.setIconSize(QSize(12, 12))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        small = self.font()
-        small.setPointSizeF(small.pointSizeF() * 0.9)
-        self.setFont(small)
+        self.setFont(small_font())
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(row_height)
         header, mode = self.horizontalHeader(), QHeaderView.ResizeMode
-        header.setFont(small)
         header.setMinimumSectionSize(30)
         for column, width in enumerate(widths):
             header.resizeSection(column, width)
