@@ -82,6 +82,7 @@ class ResultsPane(QWidget):
         use = QAction("Use as &baseline", self.table)
         use.triggered.connect(lambda: self._make_baseline(self.table.currentIndex()))
         self.table.addAction(use)
+        self.table.offer_in(self)
         self.note = Label(wordWrap=True)
         layout = column(row(self.results, None), (self.table, 1), self.note, on=self, margin=TIGHT)
         layout.addStretch(0)

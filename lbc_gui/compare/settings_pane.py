@@ -47,7 +47,8 @@ class SettingsPane(QWidget):
         model: TableModel[Setting] = TableModel(
             (Column("", lambda setting: setting.key),), heading=lambda setting: setting.key
         )
-        self.table = TableView(model, "Settings side by side", 0, (1,))
+        self.table = TableView(model, "Settings side by side", 0, (COLUMN_WIDTH,))
+        self.table.offer_in(self)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.table.horizontalHeader().setDefaultSectionSize(COLUMN_WIDTH)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)

@@ -35,6 +35,13 @@ def faint() -> QColor:
     return QColor(colours().caption)
 
 
+def small_font() -> QFont:
+    """The type of tables."""
+    font = QFont()
+    font.setPointSizeF(font.pointSizeF() * 0.9)
+    return font
+
+
 @dataclass(frozen=True)
 class Column(Generic[R]):
     """One column: the text of a row in it, and by what rows are sorted where that is not the text.
@@ -126,6 +133,8 @@ class TableModel(QAbstractTableModel, Generic[R]):
         return 0 if parent.isValid() else len(self.columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        if role == Qt.ItemDataRole.FontRole:  # a header loses its own with every style sheet
+            return small_font()
         if orientation != Qt.Orientation.Horizontal:
             shown = self.heading is not None and role == Qt.ItemDataRole.DisplayRole
             return self.heading(self.rows[section]) if shown and self.heading else None
@@ -212,13 +221,10 @@ class TableView(QTableView, Generic[R]):
         self.setIconSize(QSize(12, 12))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        small = self.font()
-        small.setPointSizeF(small.pointSizeF() * 0.9)
-        self.setFont(small)
+        self.setFont(small_font())
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(row_height)
         header, mode = self.horizontalHeader(), QHeaderView.ResizeMode
-        header.setFont(small)
         header.setMinimumSectionSize(30)
         header.setHighlightSections(False)  # in bold type, for which there is no room
         for column, width in enumerate(widths):
@@ -248,6 +254,12 @@ class TableView(QTableView, Generic[R]):
         columns, rows = self.shown_cells(chosen)
         lines = ("\t".join(cells).rstrip("\t") for cells in (columns, *rows))
         QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
+
+    def offer_in(self, pane: QWidget) -> None:
+        """Let the menu of ``pane``, where it can be saved, have the commands of the table too."""
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+        pane.addActions(self.actions())
+        pane.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
 
     def shown_cells(self, chosen: Sequence[int] = ()) -> tuple[list[str], list[list[str]]]:
         """Titles of the columns that are not hidden, and the texts of the ``chosen`` rows or all.
