@@ -122,9 +122,9 @@ class ExperimentForm(QWidget):
         """The widget that edits a setting, like ``schedule.end``."""
         return self._editors[path]
 
-    def describe(self, path: str) -> tuple[str, str]:
-        """The label of a setting, and its value as its editor shows it."""
-        return self._label(path), editors.as_text(editors.read(self._editors[path]))
+    def describe(self, path: str) -> tuple[str, object]:
+        """The label of a setting, and its value."""
+        return self._label(path), editors.read(self._editors[path])
 
     def enter(self, path: str, value: object) -> None:
         """Change one setting, as the user can."""

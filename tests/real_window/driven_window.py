@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QPoint, QPointF, QTimer
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMessageBox, QTabBar, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QLabel,
+    QMenu,
+    QMessageBox,
+    QTabBar,
+    QWidget,
+)
 
 from lbc.config import load_experiment
 from lbc.runs.events import StepDone
@@ -68,6 +76,12 @@ def _answer(window: MainWindow, losses: list[float], question: dict[str, Any]) -
             if heatmap._fold is None:
                 return None
             return _screen(heatmap, heatmap.block_centre(index))
+        case {"ask": "menu item", "text": text}:
+            menu = QApplication.activePopupWidget()
+            if not isinstance(menu, QMenu):
+                return None
+            [item] = [one for one in menu.actions() if one.text() == text]
+            return _screen(menu, QPointF(menu.actionGeometry(item).center()))
         case {"ask": "dialog button", "text": text}:
             boxes = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox)]
             found = [b for box in boxes for b in box.buttons() if b.text().replace("&", "") == text]
@@ -88,6 +102,9 @@ def _state(window: MainWindow, losses: list[float]) -> dict[str, Any]:
             [table.text(row, column) for column in range(table.columnCount())]
             for row in range(table.rowCount())
         ],
+        "queue": [(entry.varied, entry.state) for entry in window.queue.moment.queue.entries]
+        if hasattr(window, "queue")
+        else None,
         "strip": window.help.strip.isVisible(),
         "tour": window.help.tour.text if window.help.tour.isVisible() else "",
         "preview": window.experiment_panel.preview._live.yData.tolist(),
