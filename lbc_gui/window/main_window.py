@@ -48,6 +48,7 @@ from lbc_gui.window.garbage_collection import GarbageCollector
 from lbc_gui.window.help_menu import Help
 from lbc_gui.window.navigation import Navigation
 from lbc_gui.window.pages import Pages
+from lbc_gui.window.parts import Parts
 from lbc_gui.window.run_actions import RunActions
 from lbc_gui.window.shutdown import Shutdown
 
@@ -375,7 +376,11 @@ class MainWindow(QMainWindow):
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)
         self.inspecting.run_dropped.connect(self.files.open_run)
         self._add_queue()
-        self.run_actions = RunActions(self)
+        parts = Parts(
+            self.session, self.view_state, self.experiment_panel, self.pages, self.message,
+            self.files, self.starting, self.reporting, self.saving, self.closing,
+        )  # fmt: skip
+        self.run_actions = RunActions(parts, self)
         self._failures.relay(self.run_actions)
         jobs = (self.reporting, self.saving, self.starting.remedies, self.queue.following)
         self.closing.wait_for(latency.measuring, inspector.reading, *jobs)

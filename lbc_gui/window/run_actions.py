@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices
@@ -18,9 +17,7 @@ from lbc.runs.events import EpochDone, Event, Finished, Resumed, Started
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.library.run_changes import Done
 from lbc_gui.run.worker import Failed
-
-if TYPE_CHECKING:
-    from lbc_gui.window.main_window import MainWindow
+from lbc_gui.window.parts import Parts
 
 
 class RunActions(QObject):
@@ -29,33 +26,33 @@ class RunActions(QObject):
     said = Signal(str)
     failed = Signal(str, str)
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window, self._page = window, window.pages.library
+    def __init__(self, parts: Parts, parent: QObject) -> None:
+        super().__init__(parent)
+        self._parts, self._page = parts, parts.pages.library
         self._expected: tuple[Path, Callable[[], object]] | None = None
         """A run that the user has asked for, and what is to be done once it is there."""
-        window.closing.wait_for(self._page.reader)
+        parts.closing.wait_for(self._page.reader)
         self._page.commanded.connect(self._carry_out)
         self._page.changed.connect(self._show_change)
         self._page.failed.connect(self.failed)
         self._page.said.connect(self.said)
         self._page.comparison.built.connect(self._connect_comparison)
-        window.session.opened.connect(self._opened)
-        window.session.events_arrived.connect(self._events_arrived)
+        parts.session.opened.connect(self._opened)
+        parts.session.events_arrived.connect(self._events_arrived)
 
     @Slot(str, object)
     def _carry_out(self, name: str, runs: Sequence[RunSummary]) -> None:
         folder = runs[0].folder
         match name:
             case "open":
-                self._open(folder, partial(self._window.pages.setCurrentIndex, 0))
+                self._open(folder, partial(self._parts.pages.setCurrentIndex, 0))
             case "resume":
-                self._expected = folder, partial(self._window.pages.setCurrentIndex, 0)
-                self._window.starting.resume(folder)
-            case "report" if self._window.reporting.running:
+                self._expected = folder, partial(self._parts.pages.setCurrentIndex, 0)
+                self._parts.starting.resume(folder)
+            case "report" if self._parts.reporting.running:
                 self.failed.emit("Another report is being written: wait until it is there.", "")
             case "report":
-                self._window.reporting.choose_for(folder)
+                self._parts.reporting.choose_for(folder)
             case "folder":
                 QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder.resolve())))
             case "form" | "form_difference":
@@ -68,10 +65,10 @@ class RunActions(QObject):
             self.failed.emit(str(error), "")
         else:
             if name == "form":
-                self._window.experiment_panel.form.enter_experiment(experiment)
+                self._parts.experiment_panel.form.enter_experiment(experiment)
                 self.said.emit(f"The form has the settings of {printable(folder.name)}.")
             else:
-                self._window.experiment_panel.compare_with(experiment)
+                self._parts.experiment_panel.compare_with(experiment)
                 self.said.emit(f"The form marks what differs from {printable(folder.name)}.")
 
     @Slot(object)
@@ -89,7 +86,7 @@ class RunActions(QObject):
 
     def _open(self, folder: Path, then: Callable[[], object]) -> None:
         self._expected = folder, then
-        self._window.files.open_run(folder)
+        self._parts.files.open_run(folder)
 
     def _show(self, folder: Path) -> None:
         """Do what the user wants with the run that is now in the window."""
@@ -101,9 +98,9 @@ class RunActions(QObject):
     def _connect_comparison(self) -> None:
         comparison = self._page.comparison
         for pane in comparison.panes:
-            self._window.saving.add(pane)
+            self._parts.saving.add(pane)
         comparison.masks.masks_requested.connect(self._show_masks)
-        self._window.closing.wait_for(comparison.masks.reading)
+        self._parts.closing.wait_for(comparison.masks.reading)
 
     @Slot(object, object, str)
     def _show_masks(self, first: Path, second: Path, layer: str) -> None:
@@ -111,9 +108,9 @@ class RunActions(QObject):
 
         def compare() -> None:
             if layer:
-                self._window.view_state.open_layer(layer)
-            self._window.pages.masks.compare.compare_with(second)
-            self._window.pages.setCurrentWidget(self._window.pages.masks)
+                self._parts.view_state.open_layer(layer)
+            self._parts.pages.masks.compare.compare_with(second)
+            self._parts.pages.setCurrentWidget(self._parts.pages.masks)
 
         self._open(first, compare)
 
@@ -121,10 +118,10 @@ class RunActions(QObject):
     def _show_change(self, done: Done) -> None:
         """Say what was changed and offer to take it back; say what could not be changed."""
         if done.undo is None:
-            self._window.message.settle(Done)
+            self._parts.message.settle(Done)
             if done.problems:
                 self.failed.emit("\n".join(done.problems), "")
             return
         undo = {"Undo": partial(self._page.reader.change, done.undo)}
         sentence, fine = "\n".join([done.sentence, *done.problems]), not done.problems
-        self._window.message.show_message(sentence, remedies=undo, about=Done, notice=fine)
+        self._parts.message.show_message(sentence, remedies=undo, about=Done, notice=fine)
