@@ -71,15 +71,15 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         self._logarithmic = False
         self._frame: _Frame | None = None
         self._drawn: list[dict[Path, tuple[Floats, Floats]]] = []
-        self._image: QImage | None = None
-        self._image_of: object = None
+        self._images: dict[bool, QImage] = {}
+        self._images_of: object = None
 
     def show_lines(
         self, lines: Mapping[Path, Line], colours: Mapping[Path, QColor], logarithmic: bool
     ) -> None:
         """Draw these lines, on a logarithmic axis if all their values are positive."""
         self._lines, self._colours, self._logarithmic = dict(lines), colours, logarithmic
-        self._image_of, self._drawn = None, []
+        self._images_of, self._drawn = None, []
         self.informViewBoundsChanged()
         self.update()
 
@@ -164,9 +164,10 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
 
     def _others(self, frame: _Frame, ratio: float) -> QImage:
         """The lines that are not lit; all, if they are dimmed: one that is lit covers its own."""
-        dim = bool(self._lit)
-        of = (frame.seen, frame.width, frame.height, ratio, dim)
-        if self._image is None or self._image_of != of:
+        dim, of = bool(self._lit), (frame.seen, frame.width, frame.height, ratio)
+        if self._images_of != of:
+            self._images, self._images_of = {}, of
+        if dim not in self._images:
             size = (frame.columns.count, ceil(frame.height * ratio))
             image = QImage(*size, QImage.Format.Format_ARGB32_Premultiplied)
             image.setDevicePixelRatio(ratio)
@@ -174,8 +175,8 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
             painter = QPainter(image)
             self._draw(painter, frame, self._lines, dim)
             painter.end()
-            self._image, self._image_of = image, of
-        return self._image
+            self._images[dim] = image
+        return self._images[dim]
 
     def _draw(self, painter: QPainter, frame: _Frame, keys: Iterable[Path], dim: bool) -> None:
         chosen = set(keys)

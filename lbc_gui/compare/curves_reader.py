@@ -18,7 +18,7 @@ from lbc_gui.run.worker import Failed, Job, Worker, describe
 POLL_SECONDS = 1.0
 """How often the files of the curves on screen are checked for new rows."""
 
-POST_SECONDS = 0.15
+POST_SECONDS = 0.5
 """How often curves are passed to the window while many are read."""
 
 

@@ -3,8 +3,9 @@
 Makes the runs in a temporary folder first. Prints JSON: ``read_ms`` is the time of reading every
 file, ``until_drawn_ms`` that from the request until the pane has read and drawn them all,
 ``frame_ms`` of a frame that draws them all anew, ``zoom_ms`` of frames from the whole to a
-thousandth and back. ``_cpu`` is the CPU time of the thread that works, which is more reliable on a
-shared machine. ``memory_mb`` is what the process has grown by with the curves on screen.
+thousandth and back, and ``hover_ms`` of frames in which another line is lit. ``_cpu`` is the CPU
+time of the thread that works, which is more reliable on a shared machine. ``memory_mb`` is what the
+process has grown by with the curves on screen.
 
     QT_QPA_PLATFORM=offscreen python tests/performance/run_curves.py
 """
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PySide6.QtCore import QEventLoop
 from PySide6.QtWidgets import QApplication
 
 from lbc.library.run_curves import METRICS, CurveKey, RunCurves
@@ -98,16 +100,21 @@ def draw(
     before, started = _resident_mb(), time.perf_counter()
     selection.show_runs([RunSummary(run, "finished") for run in runs])
     while len(pane._lines) < len(runs) or not pane._complete:
-        application.processEvents()
+        application.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
     pane._graphics.viewport().repaint()
     until_drawn, grown = time.perf_counter() - started, _resident_mb() - before
     item, box = pane.item, pane.plot.vb
 
     def frame() -> None:
-        item._image_of = None
+        item._images_of = None
+        pane._graphics.viewport().repaint()
+
+    def hover(folder: Path | None) -> None:
+        selection.hover(folder)
         pane._graphics.viewport().repaint()
 
     frames = [_timed(frame) for _ in range(5)]
+    hovers = [_timed(lambda at=at: hover(at)) for at in (*runs[:20], None, *runs[20:40])]  # type: ignore[misc]
     zoomed = []
     for low, high in _ranges(box.viewRange()[0]):
 
@@ -125,6 +132,7 @@ def draw(
         "until_drawn_ms": round(1000 * until_drawn, 1),
         **_named("frame_ms", frames),
         **_named("zoom_ms", zoomed),
+        **_named("hover_ms", hovers),
         "memory_mb": round(grown, 1),
         "every_spike_drawn": highest == spikes,
     }
