@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Slot
-from PySide6.QtWidgets import QMainWindow, QMessageBox, QWidget
+from PySide6.QtWidgets import QMainWindow, QMessageBox, QToolBar, QWidget
 
 from lbc_gui.help.first_strip import FirstStrip
 from lbc_gui.help.shortcuts import ShortcutsDialog
 from lbc_gui.help.tour import Step, Tour
 from lbc_gui.settings import Settings
 from lbc_gui.window.actions import Actions
-from lbc_gui.window.pages import Pages
+from lbc_gui.window.parts import Parts
 
 ABOUT = (
     "<b>LBC Explorer</b><p>Trains networks in which at most N of every M consecutive weights are "
@@ -52,21 +52,28 @@ STEPS = {
 
 
 class Help(QObject):
-    """Connects the commands of the Help menu.
-
-    ``targets`` returns the widget that each step of the tour is about.
-    """
+    """Connects the commands of the Help menu."""
 
     def __init__(
         self,
         window: QMainWindow,
         actions: Actions,
-        pages: Pages,
         settings: Settings,
-        targets: dict[str, Callable[[], QWidget]],
+        parts: Parts,
+        block: QWidget,
+        timeline: QWidget,
     ) -> None:
         super().__init__(window)
-        self._window, self._pages, self._settings = window, pages, settings
+        self._window, self._settings = window, settings
+        self._pages = pages = parts.pages
+        picture, form = pages.scores.heatmap, parts.experiment_panel.form
+        targets: dict[str, Callable[[], QWidget]] = {
+            "experiment": lambda: form.pattern_box,
+            "run": lambda: window.findChildren(QToolBar)[0],
+            "picture": lambda: picture,
+            "block": lambda: block if block.isVisible() else picture,
+            "time": lambda: timeline,
+        }
         self.strip = FirstStrip(settings)
         self.tour = Tour(window, [Step(*STEPS[name], targets[name]) for name in STEPS])
         self.strip.tour_asked.connect(self._start_tour)

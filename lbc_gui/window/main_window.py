@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QMainWindow, QToolBar, QWidget
+from PySide6.QtWidgets import QMainWindow, QWidget
 
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
@@ -89,10 +89,14 @@ class MainWindow(QMainWindow):
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = ReportExport(self.session, self)
         self.closing = Shutdown(self, self.session)
-        self.help = Help(self, self.actions_, self.pages, settings, self._tour_targets())
+        self.saving = ViewExport(self._run_name, self)
+        self._parts = Parts(
+            self.session, self.view_state, self.experiment_panel, self.pages, self.message,
+            self.files, self.starting, self.reporting, self.saving, self.closing,
+        )  # fmt: skip
+        self.help = Help(self, self.actions_, settings, self._parts, self.block, self.timeline)
         self._hover = Label()
         self._garbage = GarbageCollector(self)
-        self.saving = ViewExport(self._run_name, self)
         self._life_export = LifeExport(
             self.block, self.view_state, self.saving, lambda: self.session.folder
         )
@@ -122,7 +126,7 @@ class MainWindow(QMainWindow):
     def _load_first(self, inspect: Sequence[Path], run: OpenedRun | None) -> None:
         if self.closing.started:
             return
-        self._complete_pages()
+        self.curves = self.pages.add_curves(self.view_state)
         experiment = self.experiment_panel.experiment or self._first
         if run is not None:
             self.session.open(run)
@@ -132,6 +136,7 @@ class MainWindow(QMainWindow):
                 self.starting.start(experiment, run=True)
             else:
                 self.starting.prepare(experiment)
+        self._complete_pages()  # while the run is being prepared
         if inspect:
             self.inspecting.open(inspect)
 
@@ -351,16 +356,6 @@ class MainWindow(QMainWindow):
         self.statusBar().addWidget(self._hover, 1)
         self._dock_layout.restore()
 
-    def _tour_targets(self) -> dict[str, Callable[[], QWidget]]:
-        block, picture = self.block, self.scores.heatmap
-        return {
-            "experiment": lambda: self.experiment_panel.form.pattern_box,
-            "run": lambda: self.findChildren(QToolBar)[0],
-            "picture": lambda: picture,
-            "block": lambda: block if block.isVisible() else picture,
-            "time": lambda: self.timeline,
-        }
-
     def _complete_pages(self) -> None:
         """Build the pages that are not on screen at first, and connect them."""
         self.pages.complete(
@@ -370,17 +365,12 @@ class MainWindow(QMainWindow):
             lambda: self.session.finished_folder,
             self.starting.approves,
         )
-        self.curves = self.pages.curves
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)
         self.inspecting.run_dropped.connect(self.files.open_run)
         self._add_queue()
-        parts = Parts(
-            self.session, self.view_state, self.experiment_panel, self.pages, self.message,
-            self.files, self.starting, self.reporting, self.saving, self.closing,
-        )  # fmt: skip
-        self.run_actions = RunActions(parts, self)
+        self.run_actions = RunActions(self._parts, self)
         self._failures.relay(self.run_actions)
         jobs = (self.reporting, self.saving, self.starting.remedies, self.queue.following)
         self.closing.wait_for(latency.measuring, inspector.reading, *jobs)

@@ -34,9 +34,9 @@ OTHERS = ("Masks", "Runs", "Inspect", "Latency")
 
 
 class Pages(QTabWidget):
-    """Scores at once; curves are absent and other pages disabled until ``complete`` is called."""
+    """Scores at once; ``add_curves`` adds the curves below them, and other pages are disabled until
+    ``complete`` is called."""
 
-    curves: CurvesPanel
     masks: MaskView
     library: LibraryPage
     inspector: InspectorPage
@@ -64,6 +64,14 @@ class Pages(QTabWidget):
             for panel in self.folding:
                 panel.title.fold(low)
 
+    def add_curves(self, state: ViewState) -> CurvesPanel:
+        """Build the curves, which no run can be shown without."""
+        from lbc_gui.curves.curves_panel import CurvesPanel
+
+        curves = CurvesPanel(state)
+        column(curves, on=self._curves)
+        return curves
+
     def complete(
         self,
         state: ViewState,
@@ -72,15 +80,12 @@ class Pages(QTabWidget):
         run_folder: Callable[[], Path | None],
         approves: Callable[[Experiment], bool],
     ) -> None:
-        """Build the curves and the other pages, which take half of the time of all."""
-        from lbc_gui.curves.curves_panel import CurvesPanel
+        """Build the other pages, which take half of the time of all."""
         from lbc_gui.inspector.inspector_page import InspectorPage
         from lbc_gui.latency.latency_page import LatencyPage
         from lbc_gui.library.library_page import LibraryPage
         from lbc_gui.masks.mask_view import MaskView
 
-        self.curves = CurvesPanel(state)
-        column(self.curves, on=self._curves)
         self.masks, self.inspector = MaskView(state, runs), InspectorPage()
         self.library = LibraryPage(runs)
         self.latency = LatencyPage(experiment, run_folder, approves)
@@ -97,4 +102,4 @@ class Pages(QTabWidget):
     def run_page(self) -> ScoreView | MaskView | None:
         """The page on screen; None if it is not about the run."""
         at = self.currentIndex()
-        return (self.scores, self.masks)[at] if at < 2 else None
+        return self.scores if at == 0 else self.masks if at == 1 else None
