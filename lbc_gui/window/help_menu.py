@@ -7,12 +7,13 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QToolBar, QWidget
 
+from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.help.first_strip import FirstStrip
 from lbc_gui.help.shortcuts import ShortcutsDialog
 from lbc_gui.help.tour import Step, Tour
 from lbc_gui.settings import Settings
 from lbc_gui.window.actions import Actions
-from lbc_gui.window.parts import Parts
+from lbc_gui.window.pages import Pages
 
 ABOUT = (
     "<b>LBC Explorer</b><p>Trains networks in which at most N of every M consecutive weights are "
@@ -59,14 +60,14 @@ class Help(QObject):
         window: QMainWindow,
         actions: Actions,
         settings: Settings,
-        parts: Parts,
+        form: ExperimentForm,
+        pages: Pages,
         block: QWidget,
         timeline: QWidget,
     ) -> None:
         super().__init__(window)
-        self._window, self._settings = window, settings
-        self._pages = pages = parts.pages
-        picture, form = pages.scores.heatmap, parts.experiment_panel.form
+        self._window, self._settings, self._pages = window, settings, pages
+        picture = pages.scores.heatmap
         targets: dict[str, Callable[[], QWidget]] = {
             "experiment": lambda: form.pattern_box,
             "run": lambda: window.findChildren(QToolBar)[0],

@@ -48,7 +48,6 @@ from lbc_gui.window.garbage_collection import GarbageCollector
 from lbc_gui.window.help_menu import Help
 from lbc_gui.window.navigation import Navigation
 from lbc_gui.window.pages import Pages
-from lbc_gui.window.parts import Parts
 from lbc_gui.window.run_actions import RunActions
 from lbc_gui.window.shutdown import Shutdown
 
@@ -90,11 +89,8 @@ class MainWindow(QMainWindow):
         self.reporting = ReportExport(self.session, self)
         self.closing = Shutdown(self, self.session)
         self.saving = ViewExport(self._run_name, self)
-        self._parts = Parts(
-            self.session, self.view_state, self.experiment_panel, self.pages, self.message,
-            self.files, self.starting, self.reporting, self.saving, self.closing,
-        )  # fmt: skip
-        self.help = Help(self, self.actions_, settings, self._parts, self.block, self.timeline)
+        form, pages = self.experiment_panel.form, self.pages
+        self.help = Help(self, self.actions_, settings, form, pages, self.block, self.timeline)
         self._hover = Label()
         self._garbage = GarbageCollector(self)
         self._life_export = LifeExport(
@@ -370,7 +366,7 @@ class MainWindow(QMainWindow):
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)
         self.inspecting.run_dropped.connect(self.files.open_run)
         self._add_queue()
-        self.run_actions = RunActions(self._parts, self)
+        self.run_actions = RunActions(self, self)
         self._failures.relay(self.run_actions)
         jobs = (self.reporting, self.saving, self.starting.remedies, self.queue.following)
         self.closing.wait_for(latency.measuring, inspector.reading, *jobs)
@@ -394,4 +390,3 @@ class MainWindow(QMainWindow):
         self.actions_.queue.triggered.connect(self.queue.add)
         self.queue.filled.connect(self._dock_layout.show_queue)
         self._failures.relay(self.queue)
-        self.queue.panel.opened.connect(self.files.open_run)
