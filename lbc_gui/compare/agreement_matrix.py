@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,9 @@ WIDEST, TALLEST = 110.0, 40.0
 
 LABELS = 0.34
 """The largest share of the width that the names take."""
+
+SWATCH = 8
+"""Pixels a side of a run's colour."""
 
 LEAST_RANGE = 0.05
 """Of κ, between the ends of the colour scale."""
@@ -57,7 +60,10 @@ class _Places:
 
 
 class AgreementMatrix(QWidget):
-    """Rows and columns are the same runs; those of the columns are named by their numbers."""
+    """Rows and columns are the same runs; those of the columns are named by their numbers.
+
+    ``colour_of`` a run's number is drawn before its name.
+    """
 
     pair_shown = Signal(int, int)
     """Row and column of the cell under the mouse, or reached by the arrow keys."""
@@ -65,8 +71,9 @@ class AgreementMatrix(QWidget):
     """Those of the cell that was clicked, or on which Enter was pressed."""
     left = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, colour_of: Callable[[int], QColor]) -> None:
         super().__init__()
+        self._colour_of = colour_of
         self._names: tuple[str, ...] = ()
         self._kappas: Matrix = np.empty((0, 0))
         self._lit: int | None = None
@@ -169,7 +176,7 @@ class AgreementMatrix(QWidget):
 
     def _places(self) -> _Places:
         metrics, count = self.fontMetrics(), max(1, len(self._names))
-        widest = max(map(metrics.horizontalAdvance, self._labels()), default=0) + GAP
+        widest = max(map(metrics.horizontalAdvance, self._labels()), default=0) + SWATCH + 2 * GAP
         x = min(widest, LABELS * self.width())
         y = metrics.height() + TIGHT
         width = min((self.width() - x - 1) / count, WIDEST)
@@ -205,14 +212,17 @@ class AgreementMatrix(QWidget):
         every = max(1, int(np.ceil(metrics.height() / places.height)))
         labels, marked = self._labels(), {self._lit, *(self.pair or ())}
         left = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-        room = places.x - TIGHT
+        room = places.x - TIGHT - SWATCH - TIGHT
         for at in sorted(range(len(labels)), key=lambda at: at in marked):
             if at % every and at not in marked:
                 continue
             middle = places.cell((at, 0)).center().y()
-            place = QRectF(0, middle - metrics.height() / 2, room, metrics.height())
+            place = QRectF(0, middle - metrics.height() / 2, places.x - TIGHT, metrics.height())
             if at in marked:  # perhaps over its neighbours
                 painter.fillRect(place, QColor(now.selection if at == self._lit else now.window))
+            swatch = QRectF(0, middle - SWATCH / 2, SWATCH, SWATCH)
+            painter.fillRect(swatch, self._colour_of(at))
+            place.setLeft(SWATCH + TIGHT)
             painter.setPen(QColor(now.text if at in marked else now.caption))
             text = metrics.elidedText(labels[at], Qt.TextElideMode.ElideMiddle, int(room))
             painter.drawText(place, left, text)

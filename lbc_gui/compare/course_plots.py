@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QWidget
 
 from lbc.comparison.search_course import LayerCourse, SearchCourse
@@ -37,11 +38,13 @@ _NO_LINE: Floats = np.empty((2, 0))
 class CoursePlots(QWidget):
     """Two plots over epochs, in per cent of the blocks of a layer or of the whole network.
 
-    Two runs are in colour; the flips of the others are thin and grey.
+    Two runs are in colour, that of ``colour_of`` their numbers; the flips of the others are thin
+    and grey.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, colour_of: Callable[[int], QColor]) -> None:
         super().__init__()
+        self._colour_of = colour_of
         self.setMinimumSize(200, 120)
         self._key = HtmlLabel()
         self._key.setMinimumWidth(1)
@@ -141,8 +144,11 @@ class CoursePlots(QWidget):
     def _draw_pair(self) -> None:
         now, pair = plot_colours(), list(dict.fromkeys(self._pair or ()))
         width = self._bar_width()
+        # Of many runs several have the same colour.
+        chosen = [*dict.fromkeys(self._colour_of(run).name() for run in pair), now.text.name()]
         names = []
-        for place, colour in enumerate((now.blue, now.orange)):
+        for place in range(2):
+            colour = QColor(chosen[min(place, len(chosen) - 1)])
             run = pair[place] if place < len(pair) else None
             layer = None if run is None else self._known.get(run)
             x: Floats = np.empty(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtGui import QColor, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
 from lbc.comparison.search_course import SearchCourse
@@ -63,11 +63,11 @@ class MasksPane(QWidget):
         self.reading.running_changed.connect(self._show_running)
         self.layers = combo_box((WHOLE,), "The layer whose masks are compared, or all together")
         self.layers.activated.connect(self._show_layer)
-        self.matrix, self.legend = AgreementMatrix(), KeyLegend()
+        self.matrix, self.legend = AgreementMatrix(self._colour_of), KeyLegend()
         self.matrix.pair_shown.connect(self._show_pair)
         self.matrix.pair_opened.connect(self._open_pair)
         self.matrix.left.connect(lambda: selection.hover(None))
-        self.plots = CoursePlots()
+        self.plots = CoursePlots(self._colour_of)
         self.detail, self.note = Label(wordWrap=True), Label(wordWrap=True)
         self.note.setObjectName("problem")
         self._progress = QProgressBar()
@@ -138,6 +138,9 @@ class MasksPane(QWidget):
 
     def _folders(self) -> list[Path]:
         return [] if self._compared is None else [run.folder for run in self._compared.runs]
+
+    def _colour_of(self, at: int) -> QColor:
+        return self._selection.colours.of(self._folders()[at])
 
     @Slot(object, object)
     def _show_selection(self, before: Selection, now: Selection) -> None:

@@ -71,6 +71,8 @@ def test_a_cell_says_how_far_two_masks_agree_and_opens_them(
     assert set(pane.plots._courses) == {0, 1, 2} and pane.plots._pair == (1, 2)
     qtbot.waitUntil(lambda: "cow" in pane.plots._key.text(), timeout=SECONDS)
     assert "ant" not in pane.plots._key.text()
+    for run in runs[1:]:  # in the colours that they have in the other panes
+        assert pane._selection.colours.of(run.folder).name() in pane.plots._key.text()
     qtbot.mouseClick(pane.matrix, Qt.MouseButton.LeftButton, pos=cell(pane, 1, 2))
     assert opened == [(runs[1].folder, runs[2].folder, "")]
 

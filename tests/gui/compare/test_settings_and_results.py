@@ -53,7 +53,9 @@ def test_only_the_settings_that_differ_are_listed(qtbot: QtBot, make_run: MakeRu
     ]
     selection.show_runs(runs[:2])
     assert headings(pane.table) == ["name", "optimizer.lr"]
-    assert pane.table.columnWidth(0) == pane.table.columnWidth(1) > 100
+    later = SettingsPane(selection)
+    shown(qtbot, later)
+    assert later.table.columnWidth(0) == later.table.columnWidth(1) > 100
     assert pane.table.shown_cells()[1] == [["name", "ant", "bear"], ["optimizer.lr", "0.1", "0.2"]]
     qtbot.keyClick(pane.differences_only, Qt.Key.Key_Space)
     assert headings(pane.table) == list(runs[0].parameters)
