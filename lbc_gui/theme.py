@@ -18,6 +18,8 @@ The rules, for every page and panel:
   shapes, drawn in the colour of the text (``lbc_gui.icons``). Commands have one; choices in a menu
   (theme, panels, levels, examples) have a check mark or none, movements (menu *Go*)
   none.
+- **Pictures** of scores and weights have colours of their own (``lbc.pictures``), the same in both
+  palettes; what is drawn on them has both ``BLACK`` and ``WHITE``.
 - **Plots** take ``plot_colours`` and ``style_plot``, and again after a change of the palette;
   ``add_plot`` makes them.
 """
@@ -42,6 +44,9 @@ _SCHEMES: dict[str, Qt.ColorScheme] = {
     "light": Qt.ColorScheme.Light,
     "dark": Qt.ColorScheme.Dark,
 }
+
+BLACK, WHITE = QColor(0, 0, 0), QColor(255, 255, 255)
+"""On pictures, and what darkens the window around a step of the tour."""
 
 TIGHT, GAP, MARGIN = 4, 8, 8
 """Pixels between rows, between controls side by side, and around a panel."""
@@ -89,7 +94,7 @@ LIGHT = Colours(
 
 DARK = Colours(
     window="#202327", base="#17191c", raised="#2b2f35", hover="#33383f", border="#3a3f46",
-    text="#e4e7eb", caption="#a2aab4", disabled="#6f7680",
+    text="#e4e7eb", caption="#a6aeb8", disabled="#6f7680",
     accent="#2f6fd6", on_accent="#ffffff", selection="#24406b", link="#7db3ff",
     error="#ff9a80", error_ground="#42241d",
     blue="#56b4e9", orange="#e69f00", green="#2fbf8f", red="#ee8866",
@@ -229,7 +234,7 @@ QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled { color: $disa
 QAbstractSpinBox { padding: 0 5px 0 7px; }
 QComboBox QLineEdit, QAbstractSpinBox QLineEdit { border: 0; padding: 0; min-width: 0;
     background: transparent; }
-QComboBox, QAbstractSpinBox, QLineEdit { min-width: 40px; }
+QAbstractSpinBox, QLineEdit { min-width: 40px; }
 QComboBox::drop-down { border: 0; width: 18px; }
 QComboBox::down-arrow { image: url("$icons/down.svg"); width: 10px; height: 10px; }
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { border: 0; width: 16px; }
@@ -247,11 +252,11 @@ QTabBar::tab:selected { color: $text; border-bottom-color: $accent; }
 QTabBar::tab:disabled { color: $disabled; }
 QGroupBox { border: 0; border-top: 1px solid $border; margin-top: 18px; padding-top: 2px; }
 QGroupBox::title { subcontrol-origin: margin; subcontrol-position: top left; color: $caption; }
-QHeaderView { background: $base; border: 0; }
 QHeaderView::section { background: $base; color: $caption; border: 0;
     border-bottom: 1px solid $border; padding: 2px 4px; }
 QAbstractItemView, QPlainTextEdit { background: $base; border: 1px solid $border;
     selection-background-color: $selection; selection-color: $text; }
+QHeaderView { background: $base; border: 0; }
 QGraphicsView { border: 0; }
 QProgressBar { background: $hover; border: 0; border-radius: 4px; text-align: center; }
 QProgressBar::chunk { background: $selection; border-radius: 4px; }

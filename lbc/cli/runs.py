@@ -18,7 +18,7 @@ DONE, INVALID_INPUT = 0, 2
 DEFAULTS = {
     "folder": RUNS, "filter": "", "sort": "started desc", "columns": "", "all": False,
     "fold": False, "baseline": None, "format": "plain", "latex": None, "value": "accuracy",
-    "undo": False,
+    "undo": False, "layers": False,
 }  # fmt: skip
 
 
@@ -48,6 +48,12 @@ def add_parser(commands: Any) -> None:
         "run", metavar="RUN", help="a run folder, or its name below DIR, or its title"
     )
     show.add_argument("--json", dest="format", action="store_const", const="json")
+    compare = add("compare", "print what differs, results, and κ of the masks")
+    compare.add_argument("run", nargs="+", metavar="RUN", help="two runs or more")
+    compare.add_argument("--baseline", metavar="RUN", help="test the results against this run's")
+    compare.add_argument("--layers", action="store_true", help="κ of every layer too")
+    for form in ("json", "markdown"):
+        compare.add_argument(f"--{form}", dest="format", action="store_const", const=form)
     tag = add("tag", "add and remove tags; options come first")
     tag.add_argument("run", metavar="RUN")
     tag.add_argument("rest", nargs=argparse.REMAINDER, metavar="[RUN…] +TAG… -TAG…")
@@ -106,6 +112,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         "list": run_list.print_runs,
         "export": run_list.export_runs,
         "show": run_list.show_run,
+        "compare": _compare,
         "tag": _tag,
         "note": lambda settings: _annotate(settings, [settings.run], note=settings.text),
         "rename": lambda settings: _annotate(settings, [settings.run], title=settings.text),
@@ -120,6 +127,12 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         errors.print(str(error))
         return INVALID_INPUT
     return DONE
+
+
+def _compare(settings: argparse.Namespace) -> None:
+    from lbc.cli.run_comparison import compare_runs
+
+    compare_runs(settings)
 
 
 def _tag(settings: argparse.Namespace) -> None:

@@ -206,18 +206,19 @@ def _latex(text: str) -> str:
 
 
 def as_json(run: RunSummary) -> dict[str, object]:
-    """A run as JSON values; numbers that JSON lacks are null."""
+    """A run as JSON values."""
     values = asdict(run) | {"folder": str(run.folder), "title": run.title}
     values |= values.pop("annotations") | {"title": run.title}
-    return {key: _json(value) for key, value in values.items()}
+    return {key: json_value(value) for key, value in values.items()}
 
 
-def _json(value: object) -> object:
+def json_value(value: object) -> object:
+    """Plain values for JSON; numbers that it lacks are null."""
     match value:
         case dict():
-            return {key: _json(inner) for key, inner in value.items()}
+            return {key: json_value(inner) for key, inner in value.items()}
         case list() | tuple():
-            return [_json(inner) for inner in value]
+            return [json_value(inner) for inner in value]
         case float() if not isfinite(value):
             return None
     return value

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from lbc.pictures.curve import Curve, Floats, singles
+from lbc.runs.metrics import LARGEST_COUNT
 from lbc.runs.record_tail import RecordTail, read_first
 
 Axis = Literal["step", "epoch", "time"]
@@ -79,10 +80,13 @@ class RunCurves:
 
         Raises OSError if a file cannot be read, and ValueError if it is damaged.
         """
-        growing = self._read.pop(key, None) or _GrowingCurve(key)  # forgotten if this fails
+        growing = self._read.pop(key, None) or _GrowingCurve(key)
+        self._read[key] = growing  # the last one read
         if growing.tail.changed:
             growing.update(self._x)
-        self._read[key], self._x = growing, growing.rows.x
+        if growing.error is not None:
+            raise growing.error
+        self._x = growing.rows.x
         return growing.curve
 
     def forget(self, used: Collection[CurveKey]) -> None:
@@ -106,17 +110,32 @@ class _GrowingCurve:
             column, self._steps = "epoch", key.folder / STEPS
         self.tail = RecordTail(key.folder / key.metric.file, (column, key.metric.name))
         self.rows = self.curve = Curve(np.empty(0), np.empty(0, dtype=np.float32))
+        self.error: OSError | ValueError | None = None
 
     @property
     def nbytes(self) -> int:
         return self.curve.x.nbytes + self.curve.y.nbytes
 
     def update(self, other: Floats) -> None:
-        """Read what was added; ``other`` takes the place of an equal x, so that runs share it."""
+        """Read what was added, or find the ``error``.
+
+        ``other`` takes the place of an equal x, so that runs share it.
+        """
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._update(other)
+            self.error = None
+        except (OSError, ValueError) as error:
+            self.error = error
+            self.tail.restart()
+
+    def _update(self, other: Floats) -> None:
         same, (new_x, new_y) = self.tail.read()
         if self._steps and len(new_x) and not len(self.rows):
             step, epoch = read_first(self._steps, ("step", "epoch"))
-            self._unit = round(step / epoch) if epoch > 0 else 1
+            if not (1 <= step < LARGEST_COUNT and 0 < epoch < LARGEST_COUNT):
+                raise ValueError(f"{self._steps} is damaged: its first row is no step.")
+            self._unit = round(step / epoch)
         x, y = self._unit * new_x, singles(self._metric.factor * new_y)
         if same:
             x, y = np.concatenate([self.rows.x, x]), np.concatenate([self.rows.y, y])

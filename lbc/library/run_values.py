@@ -29,6 +29,11 @@ class AxisValues:
     categories: tuple[str, ...] = ()
 
     @property
+    def is_result(self) -> bool:
+        """Whether a run can be judged by it."""
+        return self.name in _MEASURED or self.name in COSTS
+
+    @property
     def range(self) -> tuple[float, float] | None:
         """The least and greatest value; None without any."""
         known = self.values[np.isfinite(self.values)]

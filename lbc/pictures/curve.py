@@ -106,6 +106,15 @@ class Curve:
         ends = float(self._least.reduce(part)), float(self._most.reduce(part))
         return ends if ends[0] <= ends[1] else None
 
+    def nearest(self, x: float, y: float, reach: float) -> int:
+        """The index of the point within ``reach`` of x that is nearest to y, else to x."""
+        first, last = np.searchsorted(self.x, [x - reach, x + reach])
+        distances = np.abs(self.y[first:last] - y)
+        if np.isfinite(distances).any():
+            return int(first + np.nanargmin(distances))
+        beside = [max(int(first) - 1, 0), min(int(first), len(self) - 1)]
+        return min(beside, key=lambda at: float(abs(self.x[at] - x)))
+
     def reduce(self, division: Division) -> tuple[Singles, Singles]:
         """The least and greatest y in each column that holds points, NaN in a gap."""
         part = self.y[division.first : division.last]
@@ -159,3 +168,15 @@ def envelope(lower: Curve, upper: Curve, columns: Columns) -> tuple[Floats, Sing
         return lower.x[whole], lower.y[whole], upper.y[whole]
     lows, highs = lower.reduce(division)[0], upper.reduce(division)[1]
     return columns.centres(division.filled), lows, highs
+
+
+def distance_from_origin(x: Floats, y: Floats) -> float:
+    """To a line through points; gaps (NaN) are no part of it."""
+    if len(x) < 2:
+        return float(np.hypot(x, y)[0]) if len(x) and not np.isnan(y[0]) else np.inf
+    dx, dy = np.diff(x), np.diff(y)
+    square = dx**2 + dy**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        along = np.clip(np.where(square > 0, -(x[:-1] * dx + y[:-1] * dy) / square, 0), 0, 1)
+    distances = np.hypot(x[:-1] + along * dx, y[:-1] + along * dy)
+    return float(np.fmin.reduce(distances, initial=np.inf))

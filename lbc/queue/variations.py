@@ -12,7 +12,7 @@ from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, parse_yaml
 from lbc.queue.entries import QueueError
 
-MOST_RUNS = 10_000
+MOST_RUNS = 1000
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:/(\d{{1,9}})(log)?)?", re.ASCII)

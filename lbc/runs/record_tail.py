@@ -33,8 +33,12 @@ class RecordTail:
 
     @property
     def changed(self) -> bool:
-        """Whether the file has changed, or disappeared, since it was last read."""
+        """Whether the file has changed, or disappeared, since ``read`` was last called."""
         return _stamp(self.path) != self._stamp
+
+    def restart(self) -> None:
+        """Read all rows the next time."""
+        self._start = 0
 
     def read(self) -> tuple[bool, list[Column]]:
         """Whether the rows before are still there, and the columns of the new ones, each (rows,).
@@ -43,18 +47,19 @@ class RecordTail:
         Raises OSError if the file cannot be read, and ValueError if it is no record file or lacks
         one of the columns.
         """
-        self._stamp, stamp = (), _stamp(self.path)
+        self._stamp, known = _stamp(self.path), self._start
+        self.restart()  # unless nothing fails
         with open_regular(self.path, SIZE_LIMIT) as file:
             names = _names(file, self.path, self._columns)
             width, start = 8 * len(names), file.tell()
             file.seek(self._end - len(self._last))
-            same = start == self._start and file.read(len(self._last)) == self._last
+            same = start == known and file.read(len(self._last)) == self._last
             begin = self._end if same else start
             size = os.fstat(file.fileno()).st_size
             file.seek(begin)
             body = bytearray(max(0, size - begin) // width * width)
             rows = file.readinto(body) // width
-        self._start, self._end, self._stamp = start, begin + rows * width, stamp
+        self._start, self._end = start, begin + rows * width
         if rows or not same:
             self._last = bytes(body[(rows - 1) * width : rows * width]) if rows else b""
         table = np.frombuffer(body, "<f8", rows * len(names)).reshape(rows, len(names))

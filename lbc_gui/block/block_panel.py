@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSizePolicy, QTabWidget, QWidget
 
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import BlockState, Snapshot
@@ -19,7 +19,7 @@ from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.help.explanations import help_button
 from lbc_gui.run.view_state import Pin, View, ViewState
-from lbc_gui.theme import plot_colours
+from lbc_gui.theme import MARGIN, TIGHT, plot_colours
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, Label, html, plain
@@ -156,15 +156,12 @@ class BlockPanel(QWidget):
         for button in (self.keep, self.unpin, help_button("Block")):
             head.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
         parts = (self._bars, self._summary, (self.combinations, 1), self.interventions)
-        column(*parts, on=now).setContentsMargins(0, 4, 0, 0)
+        column(*parts, on=now).setContentsMargins(0, TIGHT, 0, 0)
         self.tabs = QTabWidget(documentMode=True)
         self.tabs.addTab(now, "Now")
         self.tabs.addTab(self.life, "History")
-        layout = QVBoxLayout(self)
+        layout = column(self.pins, head, (self.tabs, 1), on=self, margin=MARGIN)
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        layout.addWidget(self.pins)
-        layout.addLayout(head)
-        layout.addWidget(self.tabs, 1)
 
     def picture_to_save(self) -> Picture | None:
         data = self.data_to_save()

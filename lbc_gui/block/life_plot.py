@@ -178,7 +178,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         style_plot(self._plot, colours)
         self._plot.getAxis("bottom").setLabel("epoch", color=colours.text.name())
         self._plot.showGrid(x=True, y=True, alpha=0.15)
-        self._now.setPen(pg.mkPen("#ffd400", width=2))
+        self._now.setPen(pg.mkPen(colours.text, width=1.5))
         self._draw()
 
 

@@ -14,6 +14,7 @@ from lbc_gui.block.life_plot import LifePlot, Quantity
 from lbc_gui.block.removals_table import RemovalRow, RemovalsTable
 from lbc_gui.run.snapshot_broker import PinnedWeights
 from lbc_gui.run.view_state import Pin
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import HtmlLabel, html
@@ -52,7 +53,7 @@ class LifeView(QWidget):
         self.removals.chosen.connect(self._row_chosen)
         plots = splitter(Qt.Orientation.Vertical, self.plot, self.removals, sizes=[190, 150])
         parts = (row((self.quantity, 1), self.save), self.summary, (plots, 1))
-        column(*parts, on=self).setContentsMargins(0, 4, 0, 0)
+        column(*parts, on=self).setContentsMargins(0, TIGHT, 0, 0)
         self._show_pin(None)
 
     def forget(self) -> None:

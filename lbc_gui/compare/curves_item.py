@@ -15,9 +15,9 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen, QPolygonF, QTransform
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
-from lbc.pictures.curve import Columns, Curve, Floats, Singles, envelope
+from lbc.pictures.curve import Columns, Curve, Floats, Singles, distance_from_origin, envelope
+from lbc.pictures.line_pixels import Pixels, fill_spans
 from lbc.pictures.smoothing import Band
-from lbc.pictures.span_canvas import Pixels, SpanCanvas
 from lbc_gui.compare.curves_reader import Line
 from lbc_gui.theme import faded, plot_colours
 
@@ -70,7 +70,7 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         self._lit: frozenset[Path] = frozenset()
         self._logarithmic = False
         self._frame: _Frame | None = None
-        self._drawn: dict[Path, tuple[Floats, Floats]] = {}
+        self._drawn: list[dict[Path, tuple[Floats, Floats]]] = []
         self._image: QImage | None = None
         self._image_of: object = None
 
@@ -79,7 +79,7 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
     ) -> None:
         """Draw these lines, on a logarithmic axis if all their values are positive."""
         self._lines, self._colours, self._logarithmic = dict(lines), colours, logarithmic
-        self._image_of, self._drawn = None, {}
+        self._image_of, self._drawn = None, []
         self.informViewBoundsChanged()
         self.update()
 
@@ -91,18 +91,19 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
             self.update()
 
     def nearest(self, x: float, y: float, reach: float) -> Path | None:
-        """The line that passes a position, in pixels of the view, at most ``reach`` away."""
+        """The line that passes a position, in pixels of the view, at most ``reach`` away.
+
+        A smoothed line is found by its raw one where no other is near, as at a spike.
+        """
         if not self._drawn and self._frame:
             main = {key: line.main for key, line in self._lines.items()}
-            self._drawn = {key: self._trace(self._frame, curve) for key, curve in main.items()}
-        best, found = reach, None
-        for key, (xs, ys) in self._drawn.items():
-            first, last = np.searchsorted(xs, [x - reach, x + reach])
-            near = slice(max(int(first) - 1, 0), int(last) + 1)
-            distance = _distance(xs[near] - x, ys[near] - y)
-            if distance < best:
-                best, found = distance, key
-        return found
+            raw = {key: line.raw for key, line in self._lines.items() if line.smoothed}
+            self._drawn = [
+                {key: self._trace(self._frame, curve) for key, curve in curves.items()}
+                for curves in (main, raw)
+            ]
+        found = (_nearest(drawn, x, y, reach) for drawn in self._drawn)
+        return next(filter(None, found), None)
 
     def dataBounds(
         self,
@@ -148,7 +149,7 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         columns = Columns(seen.left(), seen.right(), max(1, ceil(width * ratio)))
         frame = _Frame(seen, width, height, columns)
         if self._frame is None or self._frame.seen != seen:
-            self._frame, self._drawn = frame, {}
+            self._frame, self._drawn = frame, []
         painter.save()
         if self._exportOpts:
             painter.setTransform(frame.transform, True)
@@ -215,12 +216,11 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         self, frame: _Frame, curves: Iterable[tuple[Curve, QColor]], wide: bool
     ) -> Pixels:
         ratio = frame.columns.count / frame.width
-        canvas = SpanCanvas(frame.columns.count, ceil(frame.height * ratio))
-        for curve, colour in curves:
-            lows, highs = curve.spans(frame.columns)
-            tops, bottoms = (ratio * frame.y(self._scaled(ends)) for ends in (highs, lows))
-            canvas.fill(tops, bottoms, colour.rgba(), wide)
-        return canvas.picture()
+        shown = list(curves)
+        spans = np.array([curve.spans(frame.columns) for curve, _ in shown])
+        bottoms, tops = ratio * frame.y(self._scaled(spans)).swapaxes(0, 1)
+        colours = [colour.rgba() for _, colour in shown]
+        return fill_spans(ceil(frame.height * ratio), tops, bottoms, colours, wide)
 
     def _draw_end(self, painter: QPainter, frame: _Frame, curve: Curve, colour: QColor) -> None:
         """A cross where a curve ceases to be finite."""
@@ -243,6 +243,19 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
 
     def _scaled(self, y: Singles | Floats) -> Singles | Floats:
         return np.log10(y) if self._logarithmic else y
+
+
+def _nearest(
+    drawn: Mapping[Path, tuple[Floats, Floats]], x: float, y: float, reach: float
+) -> Path | None:
+    best, found = reach, None
+    for key, (xs, ys) in drawn.items():
+        first, last = np.searchsorted(xs, [x - reach, x + reach])
+        near = slice(max(int(first) - 1, 0), int(last) + 1)
+        distance = distance_from_origin(xs[near] - x, ys[near] - y)
+        if distance < best:
+            best, found = distance, key
+    return found
 
 
 def _draw_line(painter: QPainter, x: Floats, y: Floats, colour: QColor, wide: bool) -> None:
@@ -289,15 +302,3 @@ def _mixed(colour: QColor, share: float) -> QColor:
         share * colour.greenF() + rest * ground.greenF(),
         share * colour.blueF() + rest * ground.blueF(),
     )
-
-
-def _distance(x: Floats, y: Floats) -> float:
-    """From the origin to a line through points; gaps are no part of it."""
-    if len(x) < 2:
-        return float(np.hypot(x, y)[0]) if len(x) and not np.isnan(y[0]) else np.inf
-    dx, dy = np.diff(x), np.diff(y)
-    square = dx**2 + dy**2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        along = np.clip(np.where(square > 0, -(x[:-1] * dx + y[:-1] * dy) / square, 0), 0, 1)
-    distances = np.hypot(x[:-1] + along * dx, y[:-1] + along * dy)
-    return float(np.fmin.reduce(distances, initial=np.inf))

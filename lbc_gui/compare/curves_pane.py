@@ -11,21 +11,23 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, Qt, Slot
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QToolTip, QWidget
+from PySide6.QtWidgets import QWidget
 
+from lbc.files.printable import printable
 from lbc.library.differences import identify_experiment, label_runs
 from lbc.library.run_curves import METRICS, Axis
 from lbc.pictures.smoothing import Spread
 from lbc_gui.compare.curves_item import CurvesItem
 from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead
+from lbc_gui.compare.pointer import RunPointer
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import GAP, TIGHT, compact, plot_colours, style_plot
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row
-from lbc_gui.widgets.log_axis import LogAxis
-from lbc_gui.widgets.text import HtmlLabel, Label, html, plain
+from lbc_gui.widgets.log_axis import ValueAxis
+from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 AXES: dict[str, Axis] = {"by epoch": "epoch", "by step": "step", "by time": "time"}
 
@@ -71,19 +73,25 @@ class CurvesPane(QWidget):
         self.logarithmic.setCheckable(True)
         fit = tool_button("Fit", "Show the whole curves (double-click)", self.fit, "fit")
         self._legend = HtmlLabel(wordWrap=True)
+        self._legend.setContentsMargins(GAP, 0, GAP, 0)
         self._legend.linkHovered.connect(self._hover_name)
         self._legend.linkActivated.connect(self._click_name)
         self._problem = Label(wordWrap=True)
         self._problem.setObjectName("problem")
+        self._problem.setContentsMargins(GAP, 0, GAP, 0)
         self._graphics = pg.GraphicsLayoutWidget()
+        self._graphics.setAccessibleName("Curves of the runs")
         compact(self._graphics)
-        self._value_axis = _ValueAxis("left")
+        self._pointer = RunPointer(selection, self._graphics)
+        self._value_axis = ValueAxis("left")
         self.plot = self._graphics.addPlot(
             axisItems={"left": self._value_axis}, viewBox=_Box(), enableMenu=False
         )
         self.plot.hideButtons()
         for side in ("left", "bottom"):
-            self.plot.getAxis(side).setZValue(-1000)  # the grid is behind the lines
+            axis = self.plot.getAxis(side)
+            axis.setZValue(-1000)  # the grid is behind the lines
+            axis.setStyle(maxTickLevel=1)  # its finest lines would take a tenth of the time
         self.plot.vb.setAutoVisible(y=True)
         self.item = CurvesItem()
         self.plot.addItem(self.item)
@@ -99,6 +107,7 @@ class CurvesPane(QWidget):
             None,
         )
         bar.setSpacing(GAP)
+        bar.setContentsMargins(GAP, TIGHT, GAP, 0)
         layout = column(bar, self._legend, self._problem, (self._graphics, 1), on=self)
         layout.setSpacing(TIGHT)
         for box in (self.metric_box, self.axis_box, self.smoothing_box, self.seeds_box):
@@ -221,7 +230,8 @@ class CurvesPane(QWidget):
     def _show_selection(self, before: Selection, now: Selection) -> None:
         if now.compared != before.compared:
             self._ask()
-            self._show_lines()
+            self._name_runs()
+            self._show_legend()
         self._light()
 
     def _show_lines(self) -> None:
@@ -241,7 +251,7 @@ class CurvesPane(QWidget):
         sentences = list(self._problems.values())
         if len(sentences) > 3:
             sentences[2:] = [f"And {len(sentences) - 2} other runs cannot be read."]
-        self._problem.setText(" ".join(sentences))
+        self._problem.setText(printable(" ".join(sentences)))
         self._problem.setVisible(bool(sentences))
 
     def _show_axes(self) -> None:
@@ -279,7 +289,7 @@ class CurvesPane(QWidget):
         runs = {run.folder: run for run in self._selection.selection.compared}
         label = self._labels.get(group[0], "")
         title = runs[group[0]].title if group[0] in runs else group[0].name
-        return title if len(group) == 1 else f"{label or title}: {len(group)} runs"
+        return printable(title if len(group) == 1 else f"{label or title}: {len(group)} runs")
 
     def _show_legend(self) -> None:
         link = '<a href="{}" style="color: {}; text-decoration: none">●&nbsp;{}</a>'
@@ -314,46 +324,49 @@ class CurvesPane(QWidget):
     @Slot(object)
     def _mouse_moved(self, position: QPointF) -> None:
         group = self._group_at(position)
-        self._selection.hover(group[0] if group else None)
         where = self._graphics.mapToGlobal(self._graphics.mapFromScene(position))
-        x = self.plot.vb.mapSceneToView(position).x()
-        QToolTip.showText(where, plain(self._describe(group, x)) if group else "", self._graphics)
+        at = self.plot.vb.mapSceneToView(position)
+        self._pointer.move(group or (), self._describe(group, at) if group else (), where)
 
-    def _describe(self, group: Group, x: float) -> str:
+    def _describe(self, group: Group, at: QPointF) -> list[str]:
         """The run, the settings by which it differs, and its value at a place."""
-        curve, shown = self._lines[group].main, self._shown
-        at = int(np.clip(np.searchsorted(curve.x, x), 0, len(curve) - 1))
-        unit, seconds = self._time_unit
-        if shown.axis == "time":
-            place = f"{curve.x[at] / seconds:.4g} {unit}"
-        else:
-            place = f"{shown.axis} {round(float(curve.x[at]), 2):,g}"
-        lines = [self._name(group)]
-        if len(group) == 1 and self._labels.get(group[0]):
-            lines.append(self._labels[group[0]])
-        lines.append(f"{place}: {curve.y[at]:.4g} {shown.metric.unit}".rstrip())
+        line, shown = self._lines[group], self._shown
+        curve, reach = line.raw, REACH * self.plot.vb.viewPixelSize()[0]
+        nearest = curve.nearest(at.x(), 10 ** at.y() if shown.logarithmic else at.y(), reach)
+        value = f"{curve.y[nearest]:.4g} {shown.metric.unit}".rstrip()
+        if line.smoothed:
+            value += f", smoothed {line.smoothed.y[nearest]:.4g}"
+        lines = [self._name(group), f"{self._place(curve.x[nearest])}: {value}"]
+        if len(group) == 1:
+            lines.insert(1, self._labels.get(group[0], ""))
         if curve.first_gap is not None:
-            lines.append(f"Not finite from {shown.axis} {curve.x[curve.first_gap]:,g}")
-        return "\n".join(lines)
+            what = "Not finite, or not positive," if shown.logarithmic else "Not finite"
+            lines.append(f"{what} from {self._place(curve.x[curve.first_gap])}")
+        return lines
+
+    def _place(self, x: float) -> str:
+        """A place along the axis, with its unit."""
+        axis, (unit, seconds) = self._shown.axis, self._time_unit
+        return f"{x / seconds:.4g} {unit}" if axis == "time" else f"{axis} {round(x, 2):,.10g}"
 
     @Slot(object)
     def _mouse_clicked(self, event: Any) -> None:
         if event.button() != Qt.MouseButton.LeftButton or event.double():
             return
-        group = self._group_at(event.scenePos())
-        self._pick(group or (), bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
-
-    def _pick(self, group: Group, beside: bool = False) -> None:
-        selected = self._selection.selection.selected
-        self._selection.pick(selected ^ set(group) if beside else group)
+        self._pointer.click(self._group_at(event.scenePos()) or (), event.modifiers())
 
     @Slot(str)
     def _hover_name(self, place: str) -> None:
-        self._selection.hover(list(self._lines)[int(place)][0] if place else None)
+        self._selection.hover(next(iter(self._named(place)), None))
 
     @Slot(str)
     def _click_name(self, place: str) -> None:
-        self._pick(list(self._lines)[int(place)])
+        self._pointer.click(self._named(place), Qt.KeyboardModifier.NoModifier)
+
+    def _named(self, place: str) -> Group:
+        """The runs of an entry of the legend, none if the pointer left it or they are gone."""
+        groups = list(self._lines)
+        return groups[int(place)] if place and int(place) < len(groups) else ()
 
 
 def _points(name: str, line: Line) -> Iterator[tuple[object, ...]]:
@@ -372,17 +385,3 @@ class _Box(pg.ViewBox):  # type: ignore[misc]
 
     def mouseDoubleClickEvent(self, event: Any) -> None:
         self.enableAutoRange()
-
-
-class _ValueAxis(LogAxis):
-    """A logarithmic axis or a plain one."""
-
-    logarithmic = False
-
-    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        of = LogAxis if self.logarithmic else pg.AxisItem
-        return of.tickValues(self, low, high, size)
-
-    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-        of = LogAxis if self.logarithmic else pg.AxisItem
-        return of.tickStrings(self, values, scale, spacing)

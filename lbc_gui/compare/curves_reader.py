@@ -87,8 +87,9 @@ class CurvesWorker(Worker):
     def _read(self, request: CurvesRequest, anew: bool) -> bool:
         """Read what has changed; False if another request came in between."""
         lines: dict[tuple[Path, ...], Line | None] = {}
-        problems, posted = self._failed, time.monotonic()
-        self._failed = {}
+        posted = time.monotonic()
+        if anew:
+            self._failed = {}
         keys = {
             run: CurveKey(run, request.metric, request.axis)
             for group in request.groups
@@ -97,19 +98,20 @@ class CurvesWorker(Worker):
         for group in request.groups:
             if self.wake.is_set():
                 return False
-            if anew or any(run in problems or self._curves.changed(keys[run]) for run in group):
+            if anew or any(self._curves.changed(keys[run]) for run in group):
                 lines[group] = self._line(request, [keys[run] for run in group])
             if time.monotonic() - posted > POST_SECONDS:
                 self.post(LinesRead(request, lines, dict(self._failed), complete=False))
                 lines, posted = {}, time.monotonic()
         self._curves.forget(keys.values())
-        if lines or anew or problems != self._failed:
+        if lines or anew:
             self.post(LinesRead(request, lines, dict(self._failed), complete=True))
         return True
 
     def _line(self, request: CurvesRequest, keys: list[CurveKey]) -> Line | None:
         curves = []
         for key in keys:
+            self._failed.pop(key.folder, None)
             try:
                 curves.append(self._curves.read(key))
             except (OSError, ValueError) as error:
@@ -136,11 +138,12 @@ class CurvesReader(Job):
 
     def ask(self, request: CurvesRequest) -> None:
         """Read for this request from now on; without groups, nothing."""
-        if self._worker is None:
+        if self._worker not in self._workers:
             if not request.groups:
                 return
             self._worker = CurvesWorker(self)
             self._launch(self._worker)
+        assert self._worker is not None
         self._worker.request = request
         self._worker.wake.set()
 

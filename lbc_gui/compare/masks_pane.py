@@ -20,6 +20,7 @@ from lbc_gui.compare.search_reader import Compared, CourseFound, Reading, Search
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.key_legend import KeyLegend
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label, plain
@@ -148,12 +149,13 @@ class MasksPane(QWidget):
 
     @Slot()
     def _read(self) -> None:
-        runs = self._selection.selection.compared
-        if runs != self._request or self._compared is None:
-            self._request = runs
+        runs, compared = self._selection.selection.compared, self._compared
+        self._request = runs
+        known = compared is not None and compared.request == runs
+        if known and self._courses.keys() >= set(self._folders()):
+            self.reading.cancel()
+        else:
             self.reading.read(runs)
-        elif not self.reading.running and not self._courses.keys() >= set(self._folders()):
-            self.reading.read(self._request)  # it was cancelled when the pane was hidden
 
     @Slot(object)
     def _receive(self, events: Sequence[object]) -> None:
@@ -179,6 +181,8 @@ class MasksPane(QWidget):
     @Slot(bool)
     def _show_running(self, running: bool) -> None:
         self._progress.setVisible(running)
+        if running and self._compared is None:
+            self.detail.clear()
 
     def _show_compared(self) -> None:
         compared = self._compared
@@ -203,7 +207,7 @@ class MasksPane(QWidget):
         self._split.setVisible(compared is not None and bool(compared.runs))
         self.legend.setVisible(many)
         if compared is None or not compared.runs:
-            self.detail.setText("" if compared is None and self.reading.running else CHOOSE)
+            self.detail.setText(CHOOSE)
             return
         found = compared.agreement
         kappas = found.whole if layer is None else found.layers[layer]
@@ -261,14 +265,14 @@ class MasksPane(QWidget):
             if not all(compared.masks[at].decided for at in (first, second)):
                 text += " Where the search goes on, the best combinations so far are compared."
         self.detail.setText(text)
+        self.matrix.setAccessibleDescription(text)
 
     def _lay_out(self) -> None:
         self.detail.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         head = row(self.layers, (self.detail, 1), self.legend)
         self.detail.setToolTip(plain(WORDS))
         self._split = splitter(Qt.Orientation.Vertical, self.matrix, self.plots, sizes=[300, 200])
-        layout = column(head, self.note, (self._split, 1), self._progress, on=self)
-        layout.setContentsMargins(4, 4, 4, 4)
+        layout = column(head, self.note, (self._split, 1), self._progress, on=self, margin=TIGHT)
         layout.addStretch(0)  # takes the room while there is nothing to show
 
 

@@ -13,6 +13,7 @@ from lbc.library.result_groups import RESULTS, ResultGroup, explain_test, group_
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.table import Column, TableModel, TableView, faint
@@ -81,9 +82,9 @@ class ResultsPane(QWidget):
         use = QAction("Use as &baseline", self.table)
         use.triggered.connect(lambda: self._make_baseline(self.table.currentIndex()))
         self.table.addAction(use)
+        self.table.offer_in(self)
         self.note = Label(wordWrap=True)
-        layout = column(row(self.results, None), (self.table, 1), self.note, on=self)
-        layout.setContentsMargins(4, 4, 4, 4)
+        layout = column(row(self.results, None), (self.table, 1), self.note, on=self, margin=TIGHT)
         layout.addStretch(0)
         selection.changed.connect(self._show_selection)
         self._show_results()

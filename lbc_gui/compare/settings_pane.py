@@ -12,6 +12,7 @@ from lbc.library.run_summary import RunSummary, Value
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.table import Column, TableModel, TableView, faint
 from lbc_gui.widgets.text import Label, plain
@@ -46,7 +47,8 @@ class SettingsPane(QWidget):
         model: TableModel[Setting] = TableModel(
             (Column("", lambda setting: setting.key),), heading=lambda setting: setting.key
         )
-        self.table = TableView(model, "Settings side by side", 0, (1,))
+        self.table = TableView(model, "Settings side by side", 0, (COLUMN_WIDTH,))
+        self.table.offer_in(self)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.table.horizontalHeader().setDefaultSectionSize(COLUMN_WIDTH)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
@@ -56,9 +58,12 @@ class SettingsPane(QWidget):
             header.setDefaultAlignment(left)
         self.note = Label(wordWrap=True)
         layout = column(
-            row(self.differences_only, self.find_box, None), self.note, (self.table, 1), on=self
+            row(self.differences_only, self.find_box, None),
+            self.note,
+            (self.table, 1),
+            on=self,
+            margin=TIGHT,
         )
-        layout.setContentsMargins(4, 4, 4, 4)
         layout.addStretch(0)
         selection.changed.connect(self._show_selection)
         self._show_runs()

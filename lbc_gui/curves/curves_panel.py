@@ -17,6 +17,7 @@ from lbc_gui.export.view_renderer import Picture
 from lbc_gui.help.explanations import help_button
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, show_numbers, style_plot
+from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.log_axis import LogAxis
 from lbc_gui.widgets.text import html
 
@@ -67,10 +68,10 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._plots: dict[str, pg.PlotItem] = {}
         self._titles: dict[str, _Title] = {}
         for column, name in enumerate(LEVELS):
-            axes = {"left": LogAxis("left")} if name == "loss" else {}
+            left = {"left": LogAxis("left")} if name == "loss" else {}
             self._titles[name] = _Title(justify="left", size="8.5pt")
             self.addItem(self._titles[name], 0, column)
-            plot = add_plot(self, column, 1, **axes)
+            plot = add_plot(self, column, 1, bottom=EpochAxis(), **left)
             plot.setMouseEnabled(x=True, y=False)
             plot.getAxis("left").setWidth(38)
             show_numbers(plot, False)
@@ -218,7 +219,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
                 plot.getAxis("bottom").setLabel(where)
 
     def _loss_title(self, train: float | None, test: float | None) -> str:
-        colours, coloured = plot_colours(), ' <span style="color: {}">{}{}</span>'
+        colours, coloured = plot_colours(), ' <span style="color: {}">▪</span>{}{}'
         first, second = ("train ", "test ") if self.width() >= WIDE else ("", "")
         return (
             "Loss"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import push_button
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import Label, plain
@@ -28,7 +29,7 @@ class ChangesBar(QWidget):
             policy = button.sizePolicy()
             policy.setRetainSizeWhenHidden(True)
             button.setSizePolicy(policy)
-        row((self.label, 1), self.run, self.revert, on=self).setSpacing(4)
+        row((self.label, 1), self.run, self.revert, on=self).setSpacing(TIGHT)
         self.show_changes((), valid=True)
 
     def show_changes(self, changes: Sequence[str], valid: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QScrollArea, QTabWidget, QWidget
+from PySide6.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QWidget
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import Prepared
@@ -18,6 +18,7 @@ from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.experiment.schedule_preview import SchedulePreview
 from lbc_gui.help.explanations import help_button
+from lbc_gui.theme import MARGIN
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import Label
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 SETTLE_MILLISECONDS = 200
 """How long after the last change the model is examined."""
+
+LEAST_SETTINGS = 84
+"""Pixels of three settings. Where there is less room, the whole panel scrolls."""
 
 PANEL_WIDTH = 290
 """Pixels below which labels and editors would be cut."""
@@ -57,7 +61,7 @@ class ExperimentPanel(QWidget):
         self.find_box = FindBox()
         self.find_box.textChanged.connect(self._find)
         self.find_box.returnPressed.connect(self.form.focus_first)
-        self._found = Label(margin=8, wordWrap=True)
+        self._found = Label(margin=MARGIN, wordWrap=True)
         self._found.hide()
         self.facts = Label(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -79,6 +83,9 @@ class ExperimentPanel(QWidget):
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.form.other_box)
+        scroll.setMinimumHeight(LEAST_SETTINGS)
+        policy = QSizePolicy.Policy
+        self.form.pattern_box.setSizePolicy(policy.Preferred, policy.Fixed)  # or its rows overlap
         settings, corner = QWidget(), QWidget()
         column(self._found, (scroll, 1), on=settings)
         self._tabs = tabs = QTabWidget(documentMode=True)
@@ -89,9 +96,7 @@ class ExperimentPanel(QWidget):
         self.setMinimumWidth(PANEL_WIDTH)
         # Sentences are below what is edited: it must not move under the pointer.
         above = (self.changes, self.form.pattern_box, self.preview)
-        self._layout = column(*above, (tabs, 1), self.facts, self.problem, on=self)
-        self._layout.setContentsMargins(4, 4, 4, 4)
-        self._layout.setSpacing(4)
+        self._layout = column(*above, (tabs, 1), self.facts, self.problem, on=self, margin=MARGIN)
 
     @property
     def experiment(self) -> Experiment | None:

@@ -32,15 +32,20 @@ class FieldMenu(QObject):
     def watch(self, path: str, *widgets: QWidget) -> None:
         """Give label and editor of a setting the menu."""
         for widget in widgets:
-            for one in (widget, *widget.findChildren(QLineEdit)):
+            inner = [widget.viewport()] if isinstance(widget, QPlainTextEdit) else []
+            for one in (widget, *widget.findChildren(QLineEdit), *inner):
                 self._paths[one] = path
                 one.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if not isinstance(event, QContextMenuEvent) or not isinstance(watched, QWidget):
             return False
-        text = isinstance(watched, QLineEdit | QPlainTextEdit)
-        menu = watched.createStandardContextMenu() if text else QMenu(watched)  # type: ignore[attr-defined]
+        parent = watched.parentWidget()
+        text = parent if isinstance(parent, QPlainTextEdit) else watched
+        if isinstance(text, QLineEdit | QPlainTextEdit):
+            menu = text.createStandardContextMenu()
+        else:
+            menu = QMenu(watched)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         vary = QAction(icon("vary"), "Vary…", menu)
         vary.triggered.connect(partial(self.vary_requested.emit, self._paths[watched]))

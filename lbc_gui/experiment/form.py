@@ -15,7 +15,7 @@ from lbc_gui.experiment import editors
 from lbc_gui.experiment.field_menu import FieldMenu
 from lbc_gui.experiment.fields import GROUPS, PATTERN_ROWS, VARIANTS, Row
 from lbc_gui.experiment.form_history import Document, FormHistory
-from lbc_gui.theme import colours
+from lbc_gui.theme import GAP, TIGHT, colours
 from lbc_gui.widgets.text import Label, plain
 
 _STYLE = (
@@ -58,7 +58,7 @@ class ExperimentForm(QWidget):
         self.pattern_box.setLayout(self._layout(PATTERN_ROWS))
         self.other_box = QWidget()
         column = QVBoxLayout(self.other_box)
-        column.setContentsMargins(0, 0, 4, 0)
+        column.setContentsMargins(0, 0, TIGHT, 0)
         for title, rows in GROUPS.items():
             group = QGroupBox(title)
             group.setLayout(self._layout(rows))
@@ -122,9 +122,9 @@ class ExperimentForm(QWidget):
         """The widget that edits a setting, like ``schedule.end``."""
         return self._editors[path]
 
-    def describe(self, path: str) -> tuple[str, str]:
-        """The label of a setting, and its value as its editor shows it."""
-        return self._label(path), editors.as_text(editors.read(self._editors[path]))
+    def describe(self, path: str) -> tuple[str, object]:
+        """The label of a setting, and its value."""
+        return self._label(path), editors.read(self._editors[path])
 
     def enter(self, path: str, value: object) -> None:
         """Change one setting, as the user can."""
@@ -138,8 +138,9 @@ class ExperimentForm(QWidget):
 
     def _layout(self, rows: tuple[Row, ...]) -> QFormLayout:
         layout = QFormLayout()
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.setVerticalSpacing(4)
+        layout.setContentsMargins(0, TIGHT, 0, TIGHT)
+        layout.setHorizontalSpacing(GAP)
+        layout.setVerticalSpacing(TIGHT)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for row in rows:
             editor = editors.build(row, self._changed)

@@ -11,6 +11,7 @@ from PySide6.QtCore import QEvent
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds, live_under
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
+from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.text import html
 
 POINTS = 400
@@ -24,7 +25,7 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         super().__init__()
         self.setFixedHeight(126)
         compact(self)
-        self._plots = [add_plot(self, column) for column in range(2)]
+        self._plots = [add_plot(self, column, bottom=EpochAxis()) for column in range(2)]
         for plot in self._plots:
             plot.setMouseEnabled(False, False)
             plot.getAxis("left").setWidth(30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +16,7 @@ from lbc.queue.variations import MOST_RUNS, parse_values
 from lbc_gui.theme import GAP, TIGHT
 from lbc_gui.widgets.buttons import push_button, tool_button
 from lbc_gui.widgets.layouts import column, row
-from lbc_gui.widgets.number_boxes import NumberBox
+from lbc_gui.widgets.number_boxes import NumberBox, to_text
 from lbc_gui.widgets.text import Label, plain
 
 TIP = (
@@ -55,10 +56,10 @@ class VaryBox(QFrame):
         layout.setSpacing(TIGHT)
         self.clear()
 
-    def add(self, key: str, label: str, value: str) -> None:
-        """Vary a setting, too; its present value is the first, and the next key replaces it."""
+    def add(self, key: str, label: str, value: object) -> None:
+        """Vary a setting, too; its present value is shown, and the next key replaces it."""
         if key not in self.values:
-            edit = QLineEdit(value)
+            edit = QLineEdit(_first_text(value))
             edit.setToolTip(plain(TIP))
             edit.setAccessibleName(f"Values of {label}")
             edit.textChanged.connect(self._show)
@@ -101,7 +102,7 @@ class VaryBox(QFrame):
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._queue()
         elif event.key() == Qt.Key.Key_Escape:
-            focused = [key for key, edit in self.values.items() if edit.hasFocus()]
+            focused = [key for key, edit in self.values.items() if edit is self.focusWidget()]
             for key in focused or tuple(self.values):
                 self._remove(key)
         else:
@@ -145,3 +146,15 @@ class VaryBox(QFrame):
     def _queue(self) -> None:
         if self.queue.isEnabled():
             self.queue_requested.emit(self._parsed(), self.seeds.whole_number("seeds"))
+
+
+def _first_text(value: object) -> str:
+    """The text of a value, or both values of a check box."""
+    if isinstance(value, bool):
+        return "false, true"
+    text = to_text(value) if isinstance(value, int | float) else str(value)
+    try:
+        read = parse_values(text)
+    except QueueError:
+        read = ()
+    return text if read == (value,) else json.dumps(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_key
@@ -26,7 +26,7 @@ _NEAR = 8
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """One colour with its name, which is written if it is ``named``, and its code."""
 
     name: str
@@ -51,35 +51,55 @@ class KeyLegend(QWidget):
         self.setSizePolicy(policy)
         self.setMouseTracking(True)
         self._ends: tuple[str, str] | None = None
-        self._kinds: tuple[_Kind, ...] = ()
+        self._kinds: tuple[Kind, ...] = ()
         self._table: Codes | None = None
+        self._levels = range(0)
         self._bar = QImage()
-        self._highest = HIGHEST
         self._lit: range | None = None
         self._hinted = self.sizeHint()
 
     @Slot(object)
     def show_key(self, key: Key) -> None:
-        before = self._ends, self._kinds, self._table
-        removed = (_Kind(key.removed, REMOVED_COLOUR, REMOVED),) if key.removed else ()
+        removed = (Kind(key.removed, REMOVED_COLOUR, REMOVED),) if key.removed else ()
         if isinstance(key, Scale):
             won = () if key.decided is None else _winners(key.decided, key.highest + 1)
-            self._ends, self._table = _ends(key), key.table((0, 0, 0))
-            self._kinds, self._highest = (*won, *removed), key.highest
-        elif isinstance(key, Swatches):
-            self._ends, self._kinds = None, (*_kinds(key, LOWEST), *removed)
+            levels = range(LOWEST, key.highest + 1)
+            self.show_kinds((*won, *removed), _ends(key), key.table((0, 0, 0)), levels)
+        else:
+            self.show_kinds((*_kinds(key, LOWEST), *removed))
+
+    def show_kinds(
+        self,
+        kinds: tuple[Kind, ...],
+        ends: tuple[str, str] | None = None,
+        table: Codes | None = None,
+        levels: range = range(0),
+    ) -> None:
+        """Show ``kinds``, after a bar of the ``levels`` of ``table`` between the texts ``ends``."""
         # Levels are new with every picture, their few digits seldom, and to write them costs more.
-        same_table = self._table is before[2]  # tables are shared by whoever asks for the same
-        if (self._ends, self._kinds) == before[:2] and same_table:
+        same = table is self._table and levels == self._levels  # tables are shared by all users
+        same_table = table is None or same
+        if (ends, kinds) == (self._ends, self._kinds) and same_table:
             return
-        if self._table is not None and not same_table:
-            self._bar = rgb_image(self._table[LOWEST : self._highest + 1][None])
-        if self._kinds != before[1]:
+        if table is not None and not same_table:
+            self._table, self._levels = table, levels
+            self._bar = rgb_image(table[levels.start : levels.stop][None])
+        if kinds != self._kinds:
             self._light(None)
+        self._ends, self._kinds = ends, kinds
         if self.sizeHint() != self._hinted:
             self._hinted = self.sizeHint()
             self.updateGeometry()  # lays out the whole page
+            self._fit()
         self.update()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """A height that is fixed is else that of the hint, of one line."""
+        self.setMaximumHeight(self.heightForWidth(self.width()))
 
     def sizeHint(self) -> QSize:
         return self._size(10_000)
@@ -88,7 +108,7 @@ class KeyLegend(QWidget):
         """That of two lines of kinds."""
         start, full = self._high_place().right(), self.sizeHint().width()
         widest = max((place.width() for _, place in self._places(10_000)), default=0)
-        return QSize(min(full, (start + full) // 2 + widest), 20)
+        return QSize(min(full, (start + full + widest) // 2 + _GAP), 20)
 
     def heightForWidth(self, width: int) -> int:
         return self._size(width).height()
@@ -117,8 +137,8 @@ class KeyLegend(QWidget):
             self._light(range(kind.code, kind.code + 1))
         elif self._ends is not None and self._bar_place().contains(at):
             share = (at.x() - self._bar_place().left()) / _BAR_WIDTH
-            code = LOWEST + round(share * (self._highest - LOWEST))
-            self._light(range(max(LOWEST, code - _NEAR), min(self._highest, code + _NEAR) + 1))
+            code = round(share * (len(self._levels) - 1))
+            self._light(self._levels[max(0, code - _NEAR) : code + _NEAR + 1])
         else:
             self._light(None)
 
@@ -131,7 +151,7 @@ class KeyLegend(QWidget):
             self._lit = codes
             self.lit.emit(codes)
 
-    def _kind_at(self, at: QPoint) -> _Kind | None:
+    def _kind_at(self, at: QPoint) -> Kind | None:
         found = (kind for kind, place in self._places(self.width()) if place.contains(at))
         return next(found, None)
 
@@ -158,7 +178,7 @@ class KeyLegend(QWidget):
         width = self.fontMetrics().horizontalAdvance(self._ends[1]) + 2
         return QRect(left, 0, width, self._line_height())
 
-    def _places(self, width: int) -> list[tuple[_Kind, QRect]]:
+    def _places(self, width: int) -> list[tuple[Kind, QRect]]:
         """Each kind and its field, in as many lines as it takes."""
         metrics, height = self.fontMetrics(), self._line_height()
         start = x = 0 if self._ends is None else self._high_place().right() + 2 * _GAP
@@ -172,7 +192,7 @@ class KeyLegend(QWidget):
         return places
 
 
-def _winners(pattern: Pattern, start: int) -> list[_Kind]:
+def _winners(pattern: Pattern, start: int) -> list[Kind]:
     """The winners of decided blocks beside levels; of many the first and the last."""
     key = winner_key(pattern)
     if isinstance(key, Swatches):
@@ -180,13 +200,13 @@ def _winners(pattern: Pattern, start: int) -> list[_Kind]:
     assert key.texts is not None
     first, *_, last = key.table((0, 0, 0))[LOWEST:].tolist()
     ends = ((key.texts[0], first, start), (key.texts[1], last, HIGHEST))
-    return [_Kind(name, tuple(colour), code) for name, colour, code in ends]
+    return [Kind(name, tuple(colour), code) for name, colour, code in ends]
 
 
-def _kinds(key: Swatches, start: int) -> list[_Kind]:
+def _kinds(key: Swatches, start: int) -> list[Kind]:
     last = len(key.names) - 1
     return [
-        _Kind(name, colour, start + at, last < MOST_NAMED or at in (0, last))
+        Kind(name, colour, start + at, last < MOST_NAMED or at in (0, last))
         for at, (name, colour) in enumerate(zip(key.names, key.colours, strict=True))
     ]
 

@@ -26,7 +26,7 @@ LARGE, SMALL = QSize(44, 44), QSize(26, 16)
 
 LARGE_ROW, SMALL_ROW = 54, 20
 
-NARROWEST, WIDTH = 132, 172
+NARROWEST, WIDTH = 132, 156
 WIDEST_SHARE = 0.32
 """The most of the page that the list takes by itself."""
 

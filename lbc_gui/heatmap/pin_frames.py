@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
+from PySide6.QtGui import QFont, QFontMetricsF, QPainter, QPen
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
-_BLACK, _WHITE = QColor(0, 0, 0), QColor(255, 255, 255)
+from lbc_gui.theme import BLACK, WHITE
+
 _SMALLEST = 9.0
 """Pixels of a frame's sides at least: that of a block of one pixel must be seen."""
 
@@ -64,7 +65,7 @@ class PinFrames(pg.GraphicsObject):  # type: ignore[misc]
             down = max(0.0, (_SMALLEST - place.height()) / 2)
             place.adjust(-across, -down, across, down)
             line = 2.5 if frame.current else 1.5
-            for colour, width in ((_BLACK, line + 2), (_WHITE, line)):
+            for colour, width in ((BLACK, line + 2), (WHITE, line)):
                 pen = QPen(colour, width)
                 pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
                 painter.setPen(pen)
@@ -79,8 +80,8 @@ class PinFrames(pg.GraphicsObject):  # type: ignore[misc]
         fits = (y for y in tops if seen.top() <= y <= seen.bottom() - height)
         left = min(max(place.left() - 2, seen.left()), seen.right() - width)
         field = QRectF(left, next(fits, max(place.top(), seen.top()) + 2), width, height)
-        painter.fillRect(field, _BLACK)
-        painter.setPen(_WHITE)
+        painter.fillRect(field, BLACK)
+        painter.setPen(WHITE)
         painter.drawText(field, Qt.AlignmentFlag.AlignCenter, number)
 
     def dataBounds(self, *_: object) -> None:

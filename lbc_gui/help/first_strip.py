@@ -6,6 +6,7 @@ from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QFrame
 
 from lbc_gui.settings import Settings
+from lbc_gui.theme import MARGIN, TIGHT
 from lbc_gui.widgets.buttons import push_button
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import HtmlLabel
@@ -28,7 +29,9 @@ class FirstStrip(QFrame):
         text = HtmlLabel(TEXT, wordWrap=True)
         self.tour = push_button("Take the tour", "Five steps, which can be skipped", self._tour)
         self.dismiss = push_button("Got it", "Do not show this again", self._dismiss)
-        row((text, 1), self.tour, self.dismiss, on=self).setContentsMargins(8, 4, 8, 4)
+        row((text, 1), self.tour, self.dismiss, on=self).setContentsMargins(
+            MARGIN, TIGHT, MARGIN, TIGHT
+        )
         self.setVisible(not settings.introduced)
 
     @Slot()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, QTimer, Slot
-from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen, QRegion
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QRegion
 from PySide6.QtWidgets import QFrame, QPushButton, QWidget
 
-from lbc_gui.theme import plot_colours
+from lbc_gui.theme import BLACK, MARGIN, faded, plot_colours
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, html
 
@@ -36,7 +36,7 @@ class _Shade(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setClipRegion(QRegion(self.rect()).subtracted(QRegion(self.lit)))
-        painter.fillRect(self.rect(), QColor(0, 0, 0, 110))
+        painter.fillRect(self.rect(), faded(BLACK, 110))
         painter.setClipping(False)
         painter.setPen(QPen(plot_colours().blue, 3))
         painter.drawRect(self.lit)
@@ -63,7 +63,7 @@ class Tour(QFrame):
         self.skip.clicked.connect(self.end)
         self.next.clicked.connect(self._next)
         buttons = row(self.skip, None, self.next)
-        column(self._text, buttons, on=self).setContentsMargins(12, 8, 12, 10)
+        column(self._text, buttons, on=self, margin=MARGIN)
         window.installEventFilter(self)
         self.hide()
 

@@ -1,26 +1,34 @@
-"""The colours of the mask picture and of a difference, and the legend that names them."""
+"""The colours of the mask picture and of a difference, with the names for the legend."""
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from cmap import Colormap
-from PySide6.QtCore import QRect, QSize, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
-from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.inspection.picture import BROKEN, KEPT, ONLY_FIRST, ONLY_SECOND, SHADES, ZERO
 from lbc.pictures.colour_tables import REMOVED_COLOUR
 from lbc_gui.heatmap.cells_view import Table
+from lbc_gui.heatmap.key_legend import Kind
 
 FIRST, SECOND = (86, 180, 233), (230, 159, 0)
 """Sky blue and orange of Okabe and Ito, distinct from every grey."""
 
 PLAIN, PLAIN_BROKEN = (134, 182, 225), (240, 120, 30)
 
-_BAR_WIDTH = 72
-_HEIGHT = 12
+LEVELS = range(KEPT, KEPT + SHADES)
+"""Codes from 0 to the largest |w| or |difference|."""
+
+_ZERO, _BROKEN = Kind("zero", REMOVED_COLOUR, ZERO), Kind("in a violation", PLAIN_BROKEN, BROKEN)
+WEIGHT_KINDS = (_ZERO, _BROKEN)
+MASK_KINDS = (Kind("kept", PLAIN, KEPT), _ZERO, _BROKEN)
+DIFFERENCE_KINDS = (
+    Kind("first only", FIRST, ONLY_FIRST), Kind("second only", SECOND, ONLY_SECOND), _ZERO,
+)  # fmt: skip
 
 
+@cache
 def weight_table() -> Table:
     """|w| in blues, zeros in the colour of removed weights, violations in oranges."""
     table = np.zeros((256, 3), dtype=np.uint8)
@@ -30,14 +38,16 @@ def weight_table() -> Table:
     return table
 
 
+@cache
 def mask_table() -> Table:
     """Kept or zero, regardless of the weight."""
-    table = weight_table()
+    table = weight_table().copy()
     table[KEPT : KEPT + SHADES] = PLAIN
     table[BROKEN : BROKEN + SHADES] = PLAIN_BROKEN
     return table
 
 
+@cache
 def difference_table() -> Table:
     """|difference| in greys where both keep the weight; flipped positions in two colours."""
     table = np.zeros((256, 3), dtype=np.uint8)
@@ -56,81 +66,3 @@ def _shades(name: str, low: float, high: float) -> Table:
 def _between(low: tuple[int, int, int], high: tuple[int, int, int]) -> Table:
     share = np.linspace(0, 1, SHADES)[:, None]
     return np.round(np.array(low) * (1 - share) + np.array(high) * share).astype(np.uint8)
-
-
-class Legend(QWidget):
-    """Swatches with their names, and a bar from 0 to the brightest level."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
-        self._bar: tuple[str, QImage, str] | None = None
-        self._swatches: tuple[tuple[tuple[int, int, int], str], ...] = ()
-
-    def show_weights(self, top: float) -> None:
-        """Show the legend of the |w| picture."""
-        self._show(("|w| 0", weight_table(), f"{top:.3g}"), (
-            (REMOVED_COLOUR, "zero"), (PLAIN_BROKEN, "in a violation"),
-        ))  # fmt: skip
-
-    def show_mask(self) -> None:
-        """Show the legend of the mask."""
-        self._show(None, (
-            (PLAIN, "kept"), (REMOVED_COLOUR, "zero"), (PLAIN_BROKEN, "in a violation"),
-        ))  # fmt: skip
-
-    def show_difference(self, top: float) -> None:
-        """Show the legend of the difference between two checkpoints."""
-        self._show(("|Δ| 0", difference_table(), f"{top:.3g}"), (
-            (FIRST, "first only"), (SECOND, "second only"), (REMOVED_COLOUR, "zero"),
-        ))  # fmt: skip
-
-    def sizeHint(self) -> QSize:
-        metrics = self.fontMetrics()
-        width = 4
-        if self._bar is not None:
-            low, _, high = self._bar
-            texts = metrics.horizontalAdvance(low) + metrics.horizontalAdvance(high)
-            width += texts + _BAR_WIDTH + 22
-        for _, name in self._swatches:
-            width += _HEIGHT + metrics.horizontalAdvance(name) + 18
-        return QSize(width, max(20, metrics.height() + 4))
-
-    def minimumSizeHint(self) -> QSize:
-        return self.sizeHint()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.setPen(self.palette().text().color())
-        x, top = 2, (self.height() - _HEIGHT) // 2
-        if self._bar is not None:
-            low, image, high = self._bar
-            x = self._text(painter, x, low)
-            painter.drawImage(QRect(x, top, _BAR_WIDTH, _HEIGHT), image)
-            x = self._text(painter, x + _BAR_WIDTH + 6, high) + 4
-        for colour, name in self._swatches:
-            swatch = QRect(x, top, _HEIGHT, _HEIGHT)
-            painter.fillRect(swatch, QColor(*colour))
-            painter.drawRect(swatch)
-            x = self._text(painter, x + _HEIGHT + 6, name) + 4
-
-    def _show(
-        self,
-        bar: tuple[str, Table, str] | None,
-        swatches: tuple[tuple[tuple[int, int, int], str], ...],
-    ) -> None:
-        self._bar = None
-        if bar is not None:
-            low, table, high = bar
-            row = np.ascontiguousarray(table[KEPT : KEPT + SHADES].reshape(1, -1, 3))
-            image = QImage(row.tobytes(), SHADES, 1, row.nbytes, QImage.Format.Format_RGB888)
-            self._bar = (low, image.copy(), high)
-        self._swatches = swatches
-        self.updateGeometry()
-        self.update()
-
-    def _text(self, painter: QPainter, x: int, text: str) -> int:
-        width = painter.fontMetrics().horizontalAdvance(text)
-        flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
-        painter.drawText(QRect(x, 0, width + 2, self.height()), flags, text)
-        return x + width + 6

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
+from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel
 
 TEXT = (
@@ -24,10 +26,6 @@ class EmptyPage(QWidget):
         super().__init__(parent)
         text = HtmlLabel(TEXT)
         text.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        button = QPushButton("Open a checkpoint…")
-        button.clicked.connect(self.open_asked)
-        layout = QVBoxLayout(self)
-        layout.addStretch(1)
-        layout.addWidget(text)
-        layout.addWidget(button, 0, Qt.AlignmentFlag.AlignCenter)
-        layout.addStretch(2)
+        tip = "Choose a file, or the index of its shards"
+        button = push_button("Open a checkpoint…", tip, self.open_asked)
+        column(None, text, row(None, button, None), None, None, on=self)

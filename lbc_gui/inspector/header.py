@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QProgressBar,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QComboBox, QProgressBar, QSizePolicy, QWidget
 
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.help.explanations import help_button
 from lbc_gui.inspector.reader_thread import Opening
 from lbc_gui.widgets.buttons import combo_box, push_button
+from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import Label, plain
 
 DETECTED = "each layer's own"
@@ -56,6 +51,7 @@ class Header(QWidget):
         tip = "The N:M that every layer is checked against; type any other, such as 3:6"
         self.patterns = combo_box((DETECTED, *PATTERNS), tip)
         self.patterns.setEditable(True)
+        self.patterns.setMinimumContentsLength(len(DETECTED))
         self.patterns.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self._files = Label()
         self._files.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -113,11 +109,6 @@ class Header(QWidget):
             self.pattern_chosen.emit(pattern)
 
     def _lay_out(self) -> None:
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for button in (self.open, self.compare, self.alone):
-            layout.addWidget(button)
-        layout.addWidget(self._files, 1)
         check = Label("Check against:"), self.patterns, help_button("Inspect")
-        for widget in (self._progress, self.cancel, *check):
-            layout.addWidget(widget)
+        files = self.open, self.compare, self.alone, (self._files, 1)
+        row(*files, self._progress, self.cancel, *check, on=self)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QFileDialog, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QStackedWidget, QWidget
 
 from lbc.inspection.checkpoint import SUFFIXES
 from lbc.sparsity.pattern import Pattern
@@ -23,6 +23,8 @@ from lbc_gui.inspector.reader_thread import (
     Opening,
     TensorRead,
 )
+from lbc_gui.theme import TIGHT
+from lbc_gui.widgets.layouts import column, splitter
 
 FILES = f"Checkpoints ({' '.join('*' + suffix for suffix in SUFFIXES)});;All files (*)"
 
@@ -187,15 +189,9 @@ class InspectorPage(QWidget):
         self.layer.hover_text.connect(self.hover_text)
 
     def _lay_out(self) -> None:
-        middle = QSplitter(Qt.Orientation.Horizontal)
-        middle.addWidget(self.panel)
-        middle.addWidget(self.layer)
+        across = Qt.Orientation.Horizontal
+        middle = splitter(across, self.panel, self.layer, sizes=[544, 416])
         middle.setStretchFactor(1, 1)
-        middle.setSizes([544, 416])
-        middle.setChildrenCollapsible(False)
         self._stack.addWidget(self._empty_page)
         self._stack.addWidget(middle)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(self.head)
-        layout.addWidget(self._stack, 1)
+        column(self.head, (self._stack, 1), on=self, margin=TIGHT)

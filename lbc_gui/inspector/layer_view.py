@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import (
-    QHBoxLayout,
-    QSizePolicy,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
+from lbc_gui.heatmap.key_legend import KeyLegend
+from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.inspector.captions import title, weight_text
-from lbc_gui.inspector.colours import Legend, difference_table, mask_table, weight_table
+from lbc_gui.inspector.colours import (
+    DIFFERENCE_KINDS,
+    LEVELS,
+    MASK_KINDS,
+    WEIGHT_KINDS,
+    difference_table,
+    mask_table,
+    weight_table,
+)
 from lbc_gui.inspector.data_export import layer_data
 from lbc_gui.inspector.reader_thread import LayerPicture
 from lbc_gui.inspector.violations_table import ViolationRow, ViolationsTable
 from lbc_gui.inspector.weight_view import MOST_MARKS, WeightView
-from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label, plain
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
@@ -35,21 +40,20 @@ class LayerView(QWidget):
         super().__init__(parent)
         self.picture: LayerPicture | None = None
         self._hovered: tuple[int, int] | None = None
-        self._title = Label()
-        self._title.setWordWrap(True)
+        self._title = Label(wordWrap=True)
         self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.colour = combo_box((WEIGHTS, MASK), "What the colours mean")
+        self.colour.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.colour.currentTextChanged.connect(self._colour_chosen)
         self._alone = WEIGHTS
         """The colours before there was a difference to show."""
-        self._legend = Legend()
+        self._legend = KeyLegend()
         self.view = WeightView()
         self.view.hovered.connect(self._hover)
         self.view.clicked.connect(self._clicked)
         self.violations = ViolationsTable()
         self.violations.chosen.connect(self.show_violation)
-        self._listed = Label()
-        self._listed.setWordWrap(True)
+        self._listed = Label(wordWrap=True)
         self._below = QWidget()
         self._lay_out()
 
@@ -116,13 +120,15 @@ class LayerView(QWidget):
         codes, colour = picture.codes, self.colour.currentText()
         if colour == DIFFERENCE and picture.difference is not None:
             codes, table = picture.difference, difference_table()
-            self._legend.show_difference(picture.difference_top)
+            ends = "|Δ| 0", f"{picture.difference_top:.3g}"
+            self._legend.show_kinds(DIFFERENCE_KINDS, ends, table, LEVELS)
         else:
-            table = weight_table() if colour == WEIGHTS else mask_table()
             if colour == WEIGHTS:
-                self._legend.show_weights(picture.top)
+                table, ends = weight_table(), ("|w| 0", f"{picture.top:.3g}")
+                self._legend.show_kinds(WEIGHT_KINDS, ends, table, LEVELS)
             else:
-                self._legend.show_mask()
+                table = mask_table()
+                self._legend.show_kinds(MASK_KINDS)
             if picture.violations is not None and len(picture.violations) <= MOST_MARKS:
                 m = picture.violations.pattern.m
                 rows, groups = np.divmod(picture.violations.blocks, codes.shape[1] // m)
@@ -163,32 +169,11 @@ class LayerView(QWidget):
             self.view.frame((row, column // m * m, m))
 
     def _lay_out(self) -> None:
-        tip = "Show the whole layer (Home, or double-click the picture)"
-        fit = tool_button("Fit", tip, self.view.fit)
-        head = QHBoxLayout()
-        head.addWidget(self._title, 1)
-        head.addWidget(fit)
-        bar = QHBoxLayout()
-        bar.addWidget(self.colour)
-        bar.addWidget(self._legend)
-        bar.addStretch(1)
         above = QWidget()
-        column = QVBoxLayout(above)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(head)
-        column.addLayout(bar)
-        column.addWidget(self.view, 1)
-        column = QVBoxLayout(self._below)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._listed)
-        column.addWidget(self.violations, 1)
+        head = row((self._title, 1), ZoomButtons(self.view))
+        column(head, row(self.colour, (self._legend, 1)), (self.view, 1), on=above)
+        column(self._listed, (self.violations, 1), on=self._below)
         self._below.hide()
-        splitter = QSplitter(Qt.Orientation.Vertical)
-        splitter.addWidget(above)
-        splitter.addWidget(self._below)
-        splitter.setStretchFactor(0, 1)
-        splitter.setSizes([380, 160])
-        splitter.setChildrenCollapsible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(splitter)
+        parts = splitter(Qt.Orientation.Vertical, above, self._below, sizes=[380, 160])
+        parts.setStretchFactor(0, 1)
+        column(parts, on=self)

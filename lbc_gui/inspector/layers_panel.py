@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 from lbc.inspection.survey import summarise
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.layers_table import LayersModel, LayersTable
+from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import Label
 
 
@@ -21,13 +22,8 @@ class LayersPanel(QWidget):
         self.search.setPlaceholderText("Search layers")
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self.table.search)
-        self._summary = Label()
-        self._summary.setWordWrap(True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.search)
-        layout.addWidget(self.table, 1)
-        layout.addWidget(self._summary)
+        self._summary = Label(wordWrap=True)
+        column(self.search, (self.table, 1), self._summary, on=self)
 
     @property
     def summary(self) -> str:

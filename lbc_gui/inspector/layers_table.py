@@ -17,7 +17,7 @@ from lbc.inspection.survey import Finding
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.inspector.names import NameDelegate
 from lbc_gui.inspector.reader_thread import OTHER, ListedTensor, TensorRead
-from lbc_gui.theme import plot_colours
+from lbc_gui.theme import colours
 from lbc_gui.widgets.table import Column, TableModel, TableView
 
 WIDTHS = (124, 84, 42, 58, 84, 42, 56, 76, 60)
@@ -125,7 +125,7 @@ def _largest_text(row: LayerRow) -> str:
 
 
 def _broken_colour(row: LayerRow) -> QColor | None:
-    return plot_colours().red if row.broken else None
+    return QColor(colours().error) if row.broken else None
 
 
 def _tip(row: LayerRow) -> str:

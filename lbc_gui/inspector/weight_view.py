@@ -14,7 +14,8 @@ from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsRectItem, QWidget
 from lbc.inspection.picture import Codes
 from lbc.pictures.level_of_detail import detail
 from lbc_gui.heatmap.cells_view import CellsView, Table
-from lbc_gui.theme import plot_colours
+from lbc_gui.inspector.colours import PLAIN_BROKEN
+from lbc_gui.theme import BLACK, WHITE, plot_colours
 
 AROUND_COLUMNS, AROUND_ROWS = 2.5, 5
 """How many blocks at either side, and rows above and below, are shown around one block."""
@@ -146,6 +147,6 @@ class WeightView(CellsView):
     def _restyle(self) -> None:
         super()._restyle()
         self._borders.setPen(pg.mkPen(plot_colours().background, width=2, cosmetic=True))
-        self._frame.setPen(pg.mkPen("#ffd400", width=2.5, cosmetic=True))
-        self._halo.setPen(pg.mkPen("#000000", width=5.5, cosmetic=True))
-        self._marks.setPen(pg.mkPen("#f0781e", width=2))
+        self._frame.setPen(pg.mkPen(WHITE, width=2.5, cosmetic=True))
+        self._halo.setPen(pg.mkPen(BLACK, width=5.5, cosmetic=True))
+        self._marks.setPen(pg.mkPen(PLAIN_BROKEN, width=2))

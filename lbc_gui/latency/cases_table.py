@@ -13,6 +13,7 @@ from lbc.latency.anchors import find_peak
 from lbc.latency.explanation import explain
 from lbc.latency.measurement import Measurement, Mode, Result
 from lbc.latency.table import detail_lines, speed_up
+from lbc_gui.theme import GAP
 from lbc_gui.widgets.table import Column, Index, TableModel, TableView, faint
 
 SAMPLES = (
@@ -153,7 +154,7 @@ class CasesModel(TableModel[CaseRow]):
         """Columns that nothing is known for: no CUDA graphs, no baseline."""
         results = [row.result for row in self.rows if row.result is not None]
         graphs = any(result.mode("graph") == "graph" for result in results if result.times)
-        names = [] if graphs or not results else ["eager"]
+        names = [] if graphs else ["eager"]
         names += [] if any(row.baseline for row in self.rows) else ["baseline"]
         return tuple(map(HEADERS.index, names))
 
@@ -225,7 +226,8 @@ class CasesTable(TableView[CaseRow]):
         header.setMinimumSectionSize(40)
         for column, texts in enumerate(zip(HEADERS[1:], SAMPLES, strict=True), start=1):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
-            header.resizeSection(column, max(room(text) for text in texts) + 10)
+            title = room(HEADERS[column]) + 2 * GAP
+            header.resizeSection(column, max(title, *(room(text) + 10 for text in texts)))
         model.rowsInserted.connect(self._span)
         model.dataChanged.connect(self._hide_unused)
         self._hide_unused()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from lbc.latency.explanation import throttle_reasons
 from lbc.latency.measurement import Measurement
 from lbc.latency.network import estimate
 from lbc.latency.table import CPU_WARNING, device_lines
+from lbc_gui.theme import TIGHT
+from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlLabel, html
 
 EMPTY = (
@@ -26,10 +28,7 @@ class DeviceCard(QWidget):
         self._text = HtmlLabel(wordWrap=True)
         self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(2, 2, 2, 2)
-        layout.addWidget(self._text)
-        layout.addStretch(1)
+        column(self._text, None, on=self, margin=TIGHT)
         self.show_measurement(None)
 
     @property

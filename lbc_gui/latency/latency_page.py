@@ -7,14 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import (
-    QFileDialog,
-    QHBoxLayout,
-    QScrollArea,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QFileDialog, QScrollArea, QWidget
 
 from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
@@ -33,7 +26,9 @@ from lbc_gui.latency.measurements_list import MeasurementsList
 from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
 from lbc_gui.run.worker import describe
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label
 
 REDRAW_MILLISECONDS = 1000
@@ -253,14 +248,6 @@ class LatencyPage(QWidget):
         )
         self._save = push_button("Export…", "Save the ticked ones as JSON or CSV", self._export)
         left = QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.measurements, 1)
-        for pair in ((self._pin, self._remove), (self._load, self._save), (recorded,)):
-            row = QHBoxLayout()
-            for button in pair:
-                row.addWidget(button)
-            column.addLayout(row)
         card = QScrollArea()
         card.setWidgetResizable(True)
         card.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -268,27 +255,15 @@ class LatencyPage(QWidget):
         card.setWidget(self.card)
         card.viewport().setAutoFillBackground(False)
         self.card.setAutoFillBackground(False)
-        column.addWidget(card, 1)
-        right = QSplitter(Qt.Orientation.Vertical)
-        right.addWidget(self.plots)
-        right.addWidget(CasesTable(self.cases))
-        right.setSizes([320, 240])
-        right.setChildrenCollapsible(False)
-        middle = QSplitter(Qt.Orientation.Horizontal)
-        middle.addWidget(left)
-        middle.addWidget(right)
+        pairs = (self._pin, self._remove), (self._load, self._save), (recorded,)
+        buttons = [row(*((button, 1) for button in pair)) for pair in pairs]
+        column((self.measurements, 1), *buttons, (card, 1), on=left)
+        down, across = Qt.Orientation.Vertical, Qt.Orientation.Horizontal
+        right = splitter(down, self.plots, CasesTable(self.cases), sizes=[320, 240])
+        middle = splitter(across, left, right, sizes=[210, 700])
         middle.setStretchFactor(1, 1)
-        middle.setSizes([210, 700])
-        middle.setChildrenCollapsible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        top = QHBoxLayout()
-        top.addWidget(self.request, 1)
-        top.addWidget(help_button("Latency"))
-        layout.addLayout(top)
-        layout.addWidget(self._progress)
-        layout.addWidget(middle, 1)
-        layout.addWidget(self._network)
+        top = row((self.request, 1), help_button("Latency"))
+        column(top, self._progress, (middle, 1), self._network, on=self, margin=TIGHT)
 
 
 def _recorded() -> list[Path]:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from lbc.latency.measurement import Measurement
 from lbc_gui.latency.plots import Numbered, colour_of, square_icon
+from lbc_gui.theme import TIGHT
 
 
 class MeasurementsList(QListWidget):
@@ -25,7 +26,7 @@ class MeasurementsList(QListWidget):
         self.setToolTip("Ticked measurements are drawn together; the chosen one fills the table")
         self.setIconSize(QSize(10, 10))
         self.setWordWrap(True)
-        self.setSpacing(2)
+        self.setSpacing(TIGHT)
         self.currentRowChanged.connect(self._touched)
         self.itemChanged.connect(self._touched)
 

@@ -9,14 +9,15 @@ import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Slot
 from PySide6.QtGui import QColor, QIcon, QPixmap
-from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc.latency.anchors import ANCHORS, find_peak, memory_bytes
 from lbc.latency.files import as_csv
 from lbc.latency.measurement import Dtype, Measurement, Result, Time
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import add_plot, compact, plot_colours, style_plot
+from lbc_gui.theme import TIGHT, add_plot, compact, plot_colours, style_plot
+from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.log_axis import LogAxis
 from lbc_gui.widgets.text import HtmlLabel, html
 
@@ -105,17 +106,13 @@ class _Plot(QWidget):
         self._entries: list[str] = []
         self._notes: dict[str, None] = {}
         self._key = HtmlLabel(wordWrap=True)
-        self._key.setContentsMargins(6, 2, 6, 0)
+        self._key.setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
         self._graphics = pg.GraphicsLayoutWidget()
         compact(self._graphics)
         axes = {side: LogAxis(side) for side in logarithmic}
         self.plot = add_plot(self._graphics, **axes)
         self.setAccessibleName(left)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self._key)
-        layout.addWidget(self._graphics, 1)
+        column(self._key, (self._graphics, 1), on=self).setSpacing(0)
         self.restyle()
 
     def empty(self) -> None:

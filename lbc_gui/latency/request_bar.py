@@ -6,14 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import (
-    QComboBox,
-    QGridLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QComboBox, QGridLayout, QLineEdit, QSizePolicy, QWidget
 
 from lbc.config import EXTERNAL, Experiment, load_experiment
 from lbc.latency.cases import SHAPES, parse_cases
@@ -22,11 +15,13 @@ from lbc.latency.place import Place
 from lbc.latency.run import Request
 from lbc.runs.own_runs import may_import
 from lbc_gui.latency.measurement_session import Prepared
-from lbc_gui.widgets.buttons import ignore_wheel, push_button
+from lbc_gui.theme import GAP, TIGHT
+from lbc_gui.widgets.buttons import combo_box, push_button
+from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.number_boxes import NumberBox
 from lbc_gui.widgets.text import Label
 
-MODEL, RUN, TYPED = "open model, random masks", "open run, its own masks", "typed shapes"
+MODEL, RUN, TYPED = "model, random masks", "run, its own masks", "typed shapes"
 HERE_CPU, HERE_GPU, SERVER = "this processor", "this machine's GPU", "a server by ssh"
 
 TYPES: dict[str, tuple[Dtype, ...]] = {
@@ -42,6 +37,9 @@ BACKENDS: dict[str, tuple[Backend, ...]] = {
     "CUTLASS": ("cutlass",),
 }
 CPU_TYPES = ("fp32", "bf16")
+
+NUMBER_WIDTH = 92
+"""Pixels that are enough for any number here, and for the words in its place."""
 
 
 class RequestBar(QWidget):
@@ -70,8 +68,8 @@ class RequestBar(QWidget):
         self.shapes.setToolTip("Outputs x tokens x inputs, several with commas between them")
         self.batch = _spin(64, "Images at a time, for networks of convolutions")
         self.tokens = _spin(4096, "Tokens at a time, for the linear layers of transformers")
-        tip = "Side of the images in pixels, or as large as the data's own"
-        self.image = _spin(0, tip, "data's own")
+        tip = "Side of the images in pixels, or as large as those of the data"
+        self.image = _spin(0, tip, "as data")
         self.place = _combo([HERE_CPU, HERE_GPU, SERVER], "Where to measure")
         self.place.setMinimumContentsLength(14)
         self.host = QLineEdit()
@@ -171,17 +169,16 @@ class RequestBar(QWidget):
         self._image_label = Label("Image:")
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(GAP)
+        grid.setVerticalSpacing(TIGHT)
         what: tuple[QWidget, ...] = (
             self.cases, self.shapes, self._batch_label, self.batch, self._image_label, self.image,
             self._tokens_label, self.tokens,
         )  # fmt: skip
         where: tuple[QWidget, ...] = (self.place, self.host, self.dtype, self.backend, self.copy)
         for line, widgets in enumerate((what, where)):
-            row = QHBoxLayout()
-            for widget in widgets:
-                row.addWidget(widget, 1 if widget in (self.shapes, self.host) else 0)
-            row.addStretch(1)
-            grid.addLayout(row, line, 1)
+            long = self.shapes, self.host
+            grid.addLayout(row(*((one, int(one in long)) for one in widgets), None), line, 1)
         grid.addWidget(Label("Cases:"), 0, 0)
         grid.addWidget(Label("On:"), 1, 0)
         grid.setColumnStretch(1, 1)
@@ -219,10 +216,7 @@ def _of_run(
 
 
 def _combo(items: list[str], tip: str) -> QComboBox:
-    combo = QComboBox()
-    combo.addItems(items)
-    combo.setToolTip(tip)
-    ignore_wheel(combo)
+    combo = combo_box(items, tip)
     # A combo box as wide as its longest entry would widen the whole window.
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(9)
@@ -234,4 +228,5 @@ def _spin(value: int, tip: str, word: str = "") -> NumberBox:
     spin = NumberBox(whole=True, least=min(1, value), word=word)
     spin.enter(value)
     spin.setToolTip(tip)
+    spin.setFixedWidth(NUMBER_WIDTH)
     return spin

@@ -21,6 +21,7 @@ from lbc_gui.masks.captions import cell_words, input_text, weight_text
 from lbc_gui.masks.compare_bar import CompareBar
 from lbc_gui.masks.numbers_panel import NumbersPanel
 from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
@@ -73,7 +74,7 @@ class MaskView(QWidget):
         self.heatmap.scale_shown.connect(self.legend.show_key)
         self.numbers = NumbersPanel()
         self.numbers.channel_chosen.connect(self._show_channel)
-        self._title = HtmlLabel("Loading torch…")
+        self._title = HtmlLabel("Loading torch…", wordWrap=True)
         self._title.setMinimumWidth(1)
         self.note = Label(wordWrap=True)
         self.note.hide()
@@ -125,6 +126,7 @@ class MaskView(QWidget):
         self.numbers.clear()
         self.compare.clear()
         self._title.clear()
+        self.legend.show_kinds(())
         self.hover_text.emit("")
 
     def show_snapshot(self, snapshot: MaskSnapshot) -> None:
@@ -193,4 +195,4 @@ class MaskView(QWidget):
         middle.setStretchFactor(0, 1)
         column(head, bar, self.compare, self.note, (middle, 1), on=page)
         self.splitter = splitter(across, page, sizes=[])
-        column(self.splitter, on=self).setContentsMargins(4, 4, 4, 4)
+        column(self.splitter, on=self, margin=TIGHT)

@@ -13,7 +13,7 @@ from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
-from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
+from lbc_gui.theme import TIGHT, add_plot, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import HtmlLabel, plain
 
@@ -47,7 +47,7 @@ class NumbersPanel(QWidget):
         # Names under the first and the last bar may reach a little past the axis.
         self._plot.getAxis("bottom").setStyle(tickFont=small, hideOverlappingLabels=False)
         top_left = Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft
-        self._text = HtmlLabel(wordWrap=True, margin=4, alignment=top_left)
+        self._text = HtmlLabel(wordWrap=True, margin=TIGHT, alignment=top_left)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self._text.linkActivated.connect(self._link)
         row((self._plots, 1), (self._text, 1), on=self)

@@ -20,7 +20,7 @@ from lbc.runs.history_reader import MomentInfo
 from lbc_gui.help.explanations import help_button
 from lbc_gui.icons import icon
 from lbc_gui.run.view_state import View, ViewState, nearest_moment
-from lbc_gui.theme import plot_colours
+from lbc_gui.theme import TIGHT, plot_colours
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import Label, plain
@@ -193,7 +193,7 @@ class Timeline(QWidget):
         self._timer.timeout.connect(self._next)
         self._set_speed()
         parts = (self.play, self.speed, self.track, self._where, self.live, help_button("Time"))
-        row(*parts, on=self).setContentsMargins(4, 0, 4, 0)
+        row(*parts, on=self).setContentsMargins(TIGHT, 0, TIGHT, 0)
         state.changed.connect(self._show_view)
         self._show_view(View(), state.view)
 

@@ -14,11 +14,12 @@ from lbc.pictures.score_codes import HIGHEST, LOWEST, TELLING, USUAL_CLIP, Colou
 from lbc.pictures.score_snapshot import Look
 from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.run.view_state import ViewState
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
 
 COLOURS: dict[Colour, str] = {
-    "margin": "lead over the next best",
+    "margin": "lead over next",
     "difference": "difference from mean",
     "score": "score",
     "rank": "rank in block",
@@ -57,7 +58,7 @@ class LookBar(QWidget):
         self.log = QAction("&Logarithmic", self, checkable=True)
         self.hold = QAction("&Hold levels", self, checkable=True)
         self.hold.setToolTip("Keep the present levels, so that moments can be compared")
-        row(self.colour, self.summary, self._menu_button(), None, on=self)
+        row(self.colour, self.summary, self._menu_button(), None, on=self).setSpacing(TIGHT)
         self.colour.currentIndexChanged.connect(self._colour_chosen)
         self.summary.currentIndexChanged.connect(self._changed)
         self._maps.triggered.connect(self._changed)

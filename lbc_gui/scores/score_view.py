@@ -19,6 +19,7 @@ from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.help.explanations import help_button
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.scores.look_bar import COLOURS, LookBar
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import HtmlLabel, html, plain
 
@@ -44,7 +45,7 @@ class ScoreView(QWidget):
         self._legend = KeyLegend()
         self.heatmap.scale_shown.connect(self._legend.show_key)
         self._legend.lit.connect(self.heatmap.light)
-        self._title = HtmlLabel("Loading torch…")
+        self._title = HtmlLabel("Loading torch…", wordWrap=True)
         self._title.setMinimumWidth(1)
         self._lay_out()
 
@@ -58,6 +59,7 @@ class ScoreView(QWidget):
             self._snapshot = None
             self.heatmap.clear_picture()
             self._title.clear()
+            self._legend.show_kinds(())
             self.list.clear_states()
             self.hover_text.emit("")
         if view.layers != before.layers:
@@ -121,4 +123,4 @@ class ScoreView(QWidget):
         column(head, bar, (self.heatmap, 1), on=page)
         self.splitter = splitter(Qt.Orientation.Horizontal, page, sizes=[])
         self.list.move_to(self.splitter)
-        column(self.splitter, on=self).setContentsMargins(4, 4, 4, 4)
+        column(self.splitter, on=self, margin=TIGHT)

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from PySide6.QtCore import QEvent, QObject, Qt, SignalInstance
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QPushButton, QToolButton, QWidget
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, SignalInstance
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QComboBox,
+    QPushButton,
+    QStyle,
+    QStyleOptionComboBox,
+    QToolButton,
+    QWidget,
+)
 
 from lbc_gui.icons import icon
+from lbc_gui.theme import GAP
 from lbc_gui.widgets.text import plain
 
 Clicked = Callable[..., object] | SignalInstance | None
 """The slot to call, or the signal to emit, when the button is clicked."""
+
+LEAST_WIDTH = 56
+"""Pixels of a combo box that may be narrower than its choices."""
 
 B = TypeVar("B", bound=QAbstractButton)
 
@@ -29,8 +41,27 @@ def tool_button(text: str, tip: str, clicked: Clicked = None, icon_name: str = "
     return button
 
 
+class ComboBox(QComboBox):
+    """Ends with an ellipsis what its width cuts; in the list every choice is whole."""
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(LEAST_WIDTH, self.sizeHint().height())
+
+    def initStyleOption(self, option: QStyleOptionComboBox) -> None:
+        super().initStyleOption(option)
+        style, part = self.style(), QStyle.SubControl.SC_ComboBoxEditField
+        room = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self)
+        option.currentText = self.fontMetrics().elidedText(
+            self.currentText(), Qt.TextElideMode.ElideRight, room.width()
+        )
+
+    def showPopup(self) -> None:
+        self.view().setMinimumWidth(self.view().sizeHintForColumn(0) + 2 * GAP)
+        super().showPopup()
+
+
 def combo_box(choices: Iterable[str], tip: str) -> QComboBox:
-    box = QComboBox()
+    box = ComboBox()
     box.addItems(list(choices))
     box.setToolTip(plain(tip))
     ignore_wheel(box)

@@ -1,4 +1,4 @@
-"""Rows, columns and splitters, without margins of their own."""
+"""Rows, columns and splitters, with the spacing of the theme."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import TypeVar
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
+from lbc_gui.theme import GAP, TIGHT
+
 Item = QWidget | QBoxLayout | tuple[QWidget | QBoxLayout, int] | None
 """A widget or layout, alone or with its stretch; None is room that stretches."""
 
 B = TypeVar("B", bound=QBoxLayout)
 
 
-def row(*items: Item, on: QWidget | None = None) -> QHBoxLayout:
+def row(*items: Item, on: QWidget | None = None, margin: int = 0) -> QHBoxLayout:
     """Items side by side, as the layout of ``on`` or to be put into another layout."""
-    return _filled(QHBoxLayout(), items, on)
+    return _filled(QHBoxLayout(), items, on, margin, GAP)
 
 
-def column(*items: Item, on: QWidget | None = None) -> QVBoxLayout:
+def column(*items: Item, on: QWidget | None = None, margin: int = 0) -> QVBoxLayout:
     """Items below each other, as the layout of ``on`` or to be put into another layout."""
-    return _filled(QVBoxLayout(), items, on)
+    return _filled(QVBoxLayout(), items, on, margin, TIGHT)
 
 
 def splitter(orientation: Qt.Orientation, *parts: QWidget, sizes: list[int]) -> QSplitter:
@@ -32,10 +34,11 @@ def splitter(orientation: Qt.Orientation, *parts: QWidget, sizes: list[int]) -> 
     return split
 
 
-def _filled(layout: B, items: tuple[Item, ...], on: QWidget | None) -> B:
+def _filled(layout: B, items: tuple[Item, ...], on: QWidget | None, margin: int, spacing: int) -> B:
     if on is not None:
         on.setLayout(layout)
-    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setContentsMargins(margin, margin, margin, margin)
+    layout.setSpacing(spacing)
     for item in items:
         content, stretch = item if isinstance(item, tuple) else (item, 0)
         if content is None:

@@ -17,3 +17,17 @@ class LogAxis(pg.AxisItem):  # type: ignore[misc]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         return [f"{10**value:g}" for value in values]
+
+
+class ValueAxis(LogAxis):
+    """A logarithmic axis or a plain one."""
+
+    logarithmic = False
+
+    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
+        of = LogAxis if self.logarithmic else pg.AxisItem
+        return of.tickValues(self, low, high, size)
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        of = LogAxis if self.logarithmic else pg.AxisItem
+        return of.tickStrings(self, values, scale, spacing)

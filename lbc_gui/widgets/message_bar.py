@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from PySide6.QtCore import QEvent, Qt, Signal, Slot
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFrame, QPushButton
+from PySide6.QtGui import QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QPushButton
 
 from lbc_gui.icons import icon
-from lbc_gui.theme import Colours, colours
+from lbc_gui.theme import MARGIN, TIGHT, Colours, colours
 from lbc_gui.widgets.buttons import Clicked, push_button
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import Label
+
+NARROW = 800
+"""Pixels below which the buttons are under the sentence."""
 
 NO_REMEDIES: Mapping[str, Clicked] = MappingProxyType({})
 
@@ -45,10 +48,16 @@ class MessageBar(QFrame):
         self._dismiss.clicked.connect(self._dismissed)
         self._remedies = row()
         self._offered: list[QPushButton] = []
-        sentence = (self._sign, (self._text, 1))
-        parts = (*sentence, self._remedies, self._accept, self._copy, self._dismiss)
-        row(*parts, on=self).setContentsMargins(8, 4, 8, 4)
+        sentence = row(self._sign, (self._text, 1))
+        buttons = row(None, self._remedies, self._accept, self._copy, self._dismiss)
+        self._parts = row((sentence, 1), buttons, on=self)
+        self._parts.setContentsMargins(MARGIN, TIGHT, MARGIN, TIGHT)
         self.hide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        way = QBoxLayout.Direction
+        self._parts.setDirection(way.TopToBottom if self.width() < NARROW else way.LeftToRight)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

@@ -6,7 +6,7 @@ from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QDockWidget, QFrame, QScrollArea, QSplitter, QWidget
+from PySide6.QtWidgets import QDockWidget, QFrame, QLabel, QScrollArea, QSplitter, QWidget
 
 from lbc_gui.icons import icon
 from lbc_gui.theme import GAP
@@ -15,6 +15,7 @@ from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import Label, plain
 
 _SMALL = QSize(12, 12)
+_DIRECT = Qt.FindChildOption.FindDirectChildrenOnly
 _NO_LIMIT = 16777215
 """QWIDGETSIZE_MAX, which PySide does not export."""
 
@@ -111,7 +112,12 @@ class _ScrollArea(QScrollArea):
 
     def _fit(self) -> None:
         body, room = self._body, self.viewport().size()
-        body.resize(room.width(), max(room.height(), body.minimumSizeHint().height()))
+        least = body.minimumSizeHint().height()
+        for label in body.findChildren(QLabel, options=_DIRECT):
+            if label.wordWrap() and not label.isHidden():  # else it is taken for a line or two
+                needed = label.heightForWidth(label.width())
+                least += max(0, needed - label.minimumSizeHint().height())
+        body.resize(room.width(), max(room.height(), least))
 
 
 def give_title(dock: QDockWidget, body: QWidget, folds: bool = False) -> PanelTitle:

@@ -26,12 +26,20 @@ from lbc_gui.widgets.text import plain
 Index = QModelIndex | QPersistentModelIndex
 R = TypeVar("R")
 
+LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 def faint() -> QColor:
     """The colour of what takes no part, under the present palette."""
     return QColor(colours().caption)
+
+
+def small_font() -> QFont:
+    """The type of tables."""
+    font = QFont()
+    font.setPointSizeF(font.pointSizeF() * 0.9)
+    return font
 
 
 @dataclass(frozen=True)
@@ -125,12 +133,20 @@ class TableModel(QAbstractTableModel, Generic[R]):
         return 0 if parent.isValid() else len(self.columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        if role == Qt.ItemDataRole.FontRole:  # a header loses its own with every style sheet
+            return small_font()
         if orientation != Qt.Orientation.Horizontal:
             shown = self.heading is not None and role == Qt.ItemDataRole.DisplayRole
             return self.heading(self.rows[section]) if shown and self.heading else None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self.columns[section].title
-        return self.columns[section].tip or None if role == Qt.ItemDataRole.ToolTipRole else None
+        column = self.columns[section]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return column.title
+            case Qt.ItemDataRole.ToolTipRole:
+                return column.tip or None
+            case Qt.ItemDataRole.TextAlignmentRole:
+                return RIGHT if column.number else LEFT
+        return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row, column = self.rows[index.row()], self.columns[index.column()]
@@ -205,14 +221,12 @@ class TableView(QTableView, Generic[R]):
         self.setIconSize(QSize(12, 12))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        small = self.font()
-        small.setPointSizeF(small.pointSizeF() * 0.9)
-        self.setFont(small)
+        self.setFont(small_font())
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(row_height)
         header, mode = self.horizontalHeader(), QHeaderView.ResizeMode
-        header.setFont(small)
         header.setMinimumSectionSize(30)
+        header.setHighlightSections(False)  # in bold type, for which there is no room
         for column, width in enumerate(widths):
             header.resizeSection(column, width)
         if not widths:
@@ -240,6 +254,12 @@ class TableView(QTableView, Generic[R]):
         columns, rows = self.shown_cells(chosen)
         lines = ("\t".join(cells).rstrip("\t") for cells in (columns, *rows))
         QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
+
+    def offer_in(self, pane: QWidget) -> None:
+        """Let the menu of ``pane``, where it can be saved, have the commands of the table too."""
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+        pane.addActions(self.actions())
+        pane.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
 
     def shown_cells(self, chosen: Sequence[int] = ()) -> tuple[list[str], list[list[str]]]:
         """Titles of the columns that are not hidden, and the texts of the ``chosen`` rows or all.

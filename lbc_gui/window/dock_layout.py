@@ -55,6 +55,8 @@ class DockLayout(QObject):
             titles.append(give_title(dock, widget, folds=bottom))
             window.addDockWidget(where, dock)
             self.docks.append(dock)
+        for action in experiment.findChildren(QAction):  # undo, find: it may be behind the block
+            action.triggered.connect(self.docks[0].raise_)
         window.setTabPosition(area.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         _, _, log_title, queue_title = titles
         # They share their place: one that is folded would leave the other no height.

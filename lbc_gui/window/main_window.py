@@ -37,6 +37,7 @@ from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.run.worker import Failed
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.widgets.text import Label
@@ -325,7 +326,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(TITLE)
         central = QWidget()
         parts = (self.message, self.help.strip, (self.pages, 1), self.timeline)
-        column(*parts, on=central).setContentsMargins(4, 4, 4, 0)
+        column(*parts, on=central).setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
         self.setCentralWidget(central)
         self._dock_layout.place(
             self.experiment_panel, self.block, self.log, self.pages.folding[0].title

@@ -44,7 +44,9 @@ def test_every_text_is_readable_on_every_surface(colours: Colours) -> None:
     surfaces = [colours.window, colours.base, colours.raised]
     for ink in (colours.text, colours.caption, colours.link, colours.error):
         assert min(contrast(ink, surface) for surface in surfaces) >= 4.5, ink
-    for surface in (colours.selection, colours.hover, colours.error_ground):
+    for ink in (colours.text, colours.caption, colours.error):  # rows that may be chosen
+        assert min(contrast(ink, at) for at in (colours.base, colours.selection)) >= 4.5, ink
+    for surface in (colours.hover, colours.error_ground):
         assert contrast(colours.text, surface) >= 4.5
     assert contrast(colours.on_accent, colours.accent) >= 4.5
 
@@ -54,6 +56,30 @@ def test_lines_are_visible_on_the_ground_of_plots(colours: Colours) -> None:
     for line in (colours.blue, colours.orange, colours.green, colours.red, colours.error):
         assert contrast(line, colours.base) >= 3
     assert contrast(colours.accent, colours.window) >= 3
+
+
+WRITTEN = {
+    "colour": r"#[0-9a-fA-F]{6}|QColor\(\d|GlobalColor\.(?!transparent)",
+    "space": r"(setContentsMargins|Spacing)\((?!0\)|0, 0, 0, 0\))[^)]*\b[1-9]|margin=\d",
+}
+
+
+@pytest.mark.parametrize("what", WRITTEN)
+def test_colours_and_spaces_are_those_of_the_theme(what: str) -> None:
+    package = Path(__file__).parents[2] / "lbc_gui"
+    own = {package / "theme.py", package / "icons.py"}  # the grey in the files of icons
+    sources = {path: path.read_text() for path in package.rglob("*.py") if path not in own}
+    found = {path.name: re.findall(WRITTEN[what], text) for path, text in sources.items()}
+    assert not {name: places for name, places in found.items() if places}
+
+
+def test_lines_in_plots_and_pictures_follow_a_live_change(window: MainWindow) -> None:
+    now, gaps = window.block.life.plot._now, window.pages.inspector.layer.view._borders
+    for colours, theme in ((LIGHT, "light"), (DARK, "dark"), (LIGHT, "light")):
+        [chosen] = [at for at in window.actions_.themes.actions() if at.data() == theme]
+        chosen.trigger()
+        assert gaps.pen().color() == QColor(colours.base)
+        assert now.pen.color() == QColor(colours.text)
 
 
 def ink_of(button: QToolButton) -> int:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from lbc.library.run_curves import METRICS, Axis, CurveKey, RunCurves
+from lbc.pictures.curve import Columns
+from lbc.pictures.smoothing import fold, smooth
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from lbc.runs.records import RecordWriter
 
@@ -120,11 +126,13 @@ def test_what_is_wrong_with_a_file_is_said_until_it_is_mended(run: Path) -> None
         (head + np.full(10, np.nan).tobytes(), "its rows are in disorder"),
     ):
         file.write_bytes(content)
+        assert curves.changed(key)
         for _ in range(2):
-            assert curves.changed(key)
             with pytest.raises(ValueError, match=problem):
                 curves.read(key)
+            assert not curves.changed(key)
     file.unlink()
+    assert curves.changed(key)
     with pytest.raises(FileNotFoundError):
         curves.read(key)
     file.mkdir()
@@ -133,3 +141,38 @@ def test_what_is_wrong_with_a_file_is_said_until_it_is_mended(run: Path) -> None
     file.rmdir()
     file.write_bytes(good)
     assert len(curves.read(key)) == 8
+
+
+@given(
+    st.binary(max_size=60)
+    | st.builds(
+        lambda columns, rows, cut: (
+            json.dumps({"columns": columns}).encode()
+            + b"\n"
+            + rows.tobytes()[: len(rows) * 8 - cut]
+        ),
+        st.sampled_from([STEP_COLUMNS, EPOCH_COLUMNS, ["loss"], [], "step", None, 7]),
+        hnp.arrays(np.float64, st.integers(0, 30), elements=st.floats()),
+        st.integers(0, 9),
+    )
+)
+def test_whatever_a_file_holds_is_a_curve_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    run = tmp_path_factory.getbasetemp() / "whatever"
+    run.mkdir(exist_ok=True)
+    for name in ("steps", "epochs"):
+        (run / f"{name}.records").write_bytes(content)
+    curves = RunCurves()
+    for metric in METRICS.values():
+        for axis in get_args(Axis):
+            try:
+                curve = curves.read(CurveKey(run, metric, axis))
+            except ValueError as error:
+                assert str(error).startswith(str(run))
+                assert str(error).endswith(".")
+                continue
+            columns = Columns(0, 5, 3)
+            for shown in (curve, curve.positive(), smooth(curve, 3), fold([curve], "range").high):
+                assert len(shown.trace(columns)[0]) <= len(shown) + 2
+                assert shown.spans(columns)[0].shape == (3,)

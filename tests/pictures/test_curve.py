@@ -65,6 +65,14 @@ def test_gaps_are_where_values_are_not_finite(curve: Curve) -> None:
     assert np.array_equal(np.isfinite(positive.y), curve.y > 0)
 
 
+def test_the_point_that_is_meant_is_the_nearest_in_y_within_reach() -> None:
+    curve = Curve(np.arange(6.0), singles(np.array([0, 9, 1, np.nan, 4, 4])))
+    assert curve.nearest(2, 8, reach=1.5) == 1
+    assert curve.nearest(2, 0, reach=1.5) == 2
+    assert curve.nearest(2.9, 4, reach=0.2) == 3  # in a gap
+    assert [curve.nearest(x, 0, reach=0.1) for x in (-5, 1.4, 1.6, 99)] == [0, 1, 2, 5]
+
+
 def test_a_value_too_large_for_the_picture_stays_visible() -> None:
     y = singles(np.array([1e300, -1e300, np.inf, 1.0, np.nan]))
     assert np.array_equal(y, np.array([LARGEST, -LARGEST, np.inf, 1, np.nan], "f4"), equal_nan=True)

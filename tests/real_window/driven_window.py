@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QPoint, QPointF, QTimer
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QMessageBox, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QLabel,
+    QMenu,
+    QMessageBox,
+    QTabBar,
+    QWidget,
+)
 
 from lbc.config import load_experiment
 from lbc.runs.events import StepDone
@@ -56,6 +64,11 @@ def _answer(window: MainWindow, losses: list[float], question: dict[str, Any]) -
             if index >= len(track.moments):
                 return None
             return _screen(track, QPointF(track.x_of(index), track.height() / 2))
+        case {"ask": "tab", "text": text}:
+            bars = [bar for bar in window.findChildren(QTabBar) if bar.isVisible()]
+            places = [(bar, at) for bar in bars for at in range(bar.count())]
+            bar, at = next((bar, at) for bar, at in places if bar.tabText(at) == text)
+            return _screen(bar, QPointF(bar.tabRect(at).center()))
         case {"ask": "editor", "path": path}:
             return _centre(window.experiment_panel.form.editor(path))
         case {"ask": "block", "index": index}:
@@ -63,6 +76,12 @@ def _answer(window: MainWindow, losses: list[float], question: dict[str, Any]) -
             if heatmap._fold is None:
                 return None
             return _screen(heatmap, heatmap.block_centre(index))
+        case {"ask": "menu item", "text": text}:
+            menu = QApplication.activePopupWidget()
+            if not isinstance(menu, QMenu):
+                return None
+            [item] = [one for one in menu.actions() if one.text() == text]
+            return _screen(menu, QPointF(menu.actionGeometry(item).center()))
         case {"ask": "dialog button", "text": text}:
             boxes = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox)]
             found = [b for box in boxes for b in box.buttons() if b.text().replace("&", "") == text]
@@ -83,6 +102,9 @@ def _state(window: MainWindow, losses: list[float]) -> dict[str, Any]:
             [table.text(row, column) for column in range(table.columnCount())]
             for row in range(table.rowCount())
         ],
+        "queue": [(entry.varied, entry.state) for entry in window.queue.moment.queue.entries]
+        if hasattr(window, "queue")
+        else None,
         "strip": window.help.strip.isVisible(),
         "tour": window.help.tour.text if window.help.tour.isVisible() else "",
         "preview": window.experiment_panel.preview._live.yData.tolist(),

@@ -52,6 +52,7 @@ def test_the_first_five_minutes(desktop: Desktop) -> None:
     desktop.until(lambda state: state["view"] == whole)
 
     # Edit the experiment, and undo that too.
+    desktop.mouse(desktop.ask("tab", text="Experiment"), 1)
     desktop.mouse(desktop.ask("editor", path="pattern"), 1)
     desktop.keys("ctrl+a")
     desktop.type("2:4")

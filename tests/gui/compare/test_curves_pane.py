@@ -93,6 +93,12 @@ def test_a_line_under_the_pointer_is_named_and_lit_and_a_click_selects_its_run(
         qtbot.mouseClick(port, Qt.MouseButton.LeftButton, modifier, place(pane, 500, at))
         assert selection.selection.selected == selected
         assert len(selection.selection.compared) == 3
+    pane.smoothing_box.setCurrentText("smoothed over 100")
+    settle(qtbot, pane)
+    spike = spike_of(3) + 1
+    qtbot.mouseMove(port, place(pane, spike, 7.5))  # far from the smoothed line
+    qtbot.waitUntil(lambda: selection.selection.hovered == other.folder, timeout=SECONDS)
+    assert QToolTip.text().splitlines()[2].startswith(f"step {spike:,}: 8, smoothed 3.")
     selection.hover(runs[2].folder)  # as the table does
     assert not drawn(pane, runs[0], 700, 1)
 
@@ -190,7 +196,7 @@ def test_a_diverged_run_and_zeros_on_a_logarithmic_axis_leave_the_others_in_view
     pane.metric_box.setCurrentText("Test accuracy")
     settle(qtbot, pane)
     assert not pane.logarithmic.isEnabled()
-    assert pane.plot.viewRange()[1] == pytest.approx([10, 60], abs=3)
+    assert pane.plot.viewRange()[1] == pytest.approx([10, 60], abs=4)
 
 
 def test_nothing_is_read_while_the_pane_is_hidden(

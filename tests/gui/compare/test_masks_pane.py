@@ -19,6 +19,7 @@ from lbc.runs.annotations import Annotations
 from lbc_gui.compare.masks_pane import MasksPane
 from lbc_gui.compare.run_selection import RunSelection
 from lbc_gui.export.view_renderer import paint
+from lbc_gui.run.worker import DRAIN_MILLISECONDS
 from lbc_gui.theme import apply_theme
 from tests.comparison.recorded_runs import record_search
 from tests.gui.compare.conftest import MakeRun
@@ -140,6 +141,18 @@ def test_only_the_last_selection_is_shown_and_a_hidden_pane_reads_nothing(
         pane._timer.timeout.emit()
     wait_for(qtbot, pane)
     assert pane.matrix._names == ("ant", "bear", "cow")
+    for count in (5, 3):  # there and back before anything has been read
+        pane._selection.show_runs(runs[:count])
+        pane._timer.timeout.emit()
+    wait_for(qtbot, pane)
+    qtbot.wait(2 * DRAIN_MILLISECONDS)
+    assert len(pane.matrix._names) == 3
+    pane._selection.show_runs(runs[:4])
+    pane._timer.timeout.emit()
+    pane.hide()
+    pane.show()
+    wait_for(qtbot, pane)
+    assert len(pane.matrix._names) == 4
     pane.hide()
     pane._selection.show_runs(runs)
     assert not pane._timer.isActive() and not pane.reading.running

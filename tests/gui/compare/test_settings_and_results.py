@@ -53,6 +53,7 @@ def test_only_the_settings_that_differ_are_listed(qtbot: QtBot, make_run: MakeRu
     ]
     selection.show_runs(runs[:2])
     assert headings(pane.table) == ["name", "optimizer.lr"]
+    assert pane.table.columnWidth(0) == pane.table.columnWidth(1) > 100
     assert pane.table.shown_cells()[1] == [["name", "ant", "bear"], ["optimizer.lr", "0.1", "0.2"]]
     qtbot.keyClick(pane.differences_only, Qt.Key.Key_Space)
     assert headings(pane.table) == list(runs[0].parameters)
@@ -136,6 +137,7 @@ def test_results_are_folded_over_seeds_and_tested_against_a_row(
     qtbot.mouseClick(pane.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
     qtbot.mouseDClick(pane.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
     assert selection.selection.baseline == runs[0].folder
+    assert [action.text() for action in pane.actions()] == ["Copy &rows", "Use as &baseline"]
     titles, rows = pane.table.shown_cells()
     assert titles[-2:] == ["minus baseline", "p"]
     assert [row[-2:] for row in rows] == [["+2.33", "0.250"], ["", ""]]

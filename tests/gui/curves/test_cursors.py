@@ -66,7 +66,7 @@ def test_titles_say_the_last_values_and_the_crosshair_those_under_the_mouse(
     qtbot: QtBot, curves: CurvesPanel
 ) -> None:
     last = {
-        "loss": "Loss train 0.25 test 0.375",
+        "loss": "Loss ▪train 0.25 ▪test 0.375",
         "accuracy": "Test accuracy 96.0 %",
         "live": "Live 2 of 6",
         "density": "Density 50.0 %",
@@ -77,7 +77,7 @@ def test_titles_say_the_last_values_and_the_crosshair_those_under_the_mouse(
         here = curves._plots[plot].getAxis("bottom")
         qtbot.waitUntil(lambda here=here: here.labelText == "epoch 2.00")  # type: ignore[misc]
         assert titles(curves) == {
-            "loss": "Loss train 1 test 1.12",
+            "loss": "Loss ▪train 1 ▪test 1.12",
             "accuracy": "Test accuracy 88.0 %",
             "live": "Live 4 of 6",
             "density": "Density 75.0 %",
@@ -88,7 +88,7 @@ def test_titles_say_the_last_values_and_the_crosshair_those_under_the_mouse(
         qtbot.waitUntil(lambda: titles(curves) == last)
         assert not any(line.isVisible() for line in curves._cursors.across)
     curves.resize(640, 220)
-    assert titles(curves)["loss"] == "Loss 0.25 0.375"  # no title reaches into the next
+    assert titles(curves)["loss"] == "Loss ▪0.25 ▪0.375"  # no title reaches into the next
 
 
 def test_the_line_at_the_moment_follows_the_slider_and_moves_it(

@@ -139,7 +139,7 @@ def test_the_drawing_has_its_words_as_text_and_its_cells_as_they_are(
     snapshot = snapshot_in(view)
     svg = save(keeping, "save_picture", "scores.svg").read_bytes()
     written = texts(svg)
-    for text in ("model", "2:4", "epoch 1.5", "lead over the next", "removed", "output channel"):
+    for text in ("model", "2:4", "epoch 1.5", "lead over next", "removed", "output channel"):
         assert text in written
     height, width = snapshot.fold.size
     images = embedded(svg)

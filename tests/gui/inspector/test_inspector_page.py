@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QToolButton
 from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
@@ -52,6 +52,9 @@ def test_the_picture_is_the_mask_and_violations_have_their_own_look(
     broken[5, start : start + 3] = True
     assert np.array_equal(picture.codes >= BROKEN, broken)
 
+    page.resize(640, 500)
+    legend = page.layer._legend  # of two lines now
+    qtbot.waitUntil(lambda: 20 < legend.height() == legend.heightForWidth(legend.width()))
     page.layer.view.fit()
     page.layer.view._draw()
     assert np.array_equal(page.layer.view.cells.codes, picture.codes)
@@ -76,6 +79,10 @@ def test_choosing_a_violation_zooms_to_its_block(
     assert x0 < 88 and x1 > 92 and x1 - x0 <= 4 * 6 + 1
     assert y0 <= 5 and y1 >= 6 and y1 - y0 <= 12
     assert page.layer.view._frame.rect().getRect() == (88.0, 5.0, 4.0, 1.0)
+    [back] = [at for at in page.layer.findChildren(QToolButton) if at.text() == "Back"]
+    qtbot.mouseClick(back, Qt.MouseButton.LeftButton)
+    (x0, x1), _ = page.layer.view.view_range
+    assert (x0, x1) == (0, 9 * 16)
 
 
 def test_the_mouse_reads_the_weight_it_is_over(

@@ -9,7 +9,7 @@ from typing import IO
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QContextMenuEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc.files.lock import lock
@@ -168,8 +168,24 @@ def test_settings_are_varied_from_their_menus(
     vary_by_menu(qtbot, window, "seed")
     form.enter("pattern", "5:4")
     assert not box.queue.isEnabled()
+    for path, text in (
+        ("data.augment.flip", "false, true"),
+        ("pattern", "5:4"),
+        ("optimizer.weight_decay", "0.0001"),
+        ("model.kwargs", "{}"),
+    ):
+        form.menu.vary_requested.emit(path)
+        assert box.values[path].text() == text
+        qtbot.keyClick(box.values[path], Key.Key_Escape)
+        assert path not in box.values and box.isVisible()
     qtbot.keyClick(box.values["seed"], Key.Key_Escape)
     assert box.isHidden()
+    form.enter("model.name", "import")
+    arguments = form.editor("model.kwargs")
+    assert isinstance(arguments, QPlainTextEdit)
+    menu = open_menu(arguments.viewport())
+    assert menu.actions()[0].text() == "Vary…" and len(menu.actions()) > 5
+    menu.close()
     steer(runs, "cancel")
 
 

@@ -58,6 +58,7 @@ def test_nothing_is_left_of_the_run_before(qtbot: QtBot, open_window: Open) -> N
     failed(qtbot, window)
     assert window.windowTitle().startswith("resnet50-imagenet · failed")
     assert not window.scores.list._entries() and window.scores.heatmap._fold is None
+    assert not window.scores._legend._kinds and not window.pages.masks.legend._kinds
     assert window.pages.masks._snapshot is None and window.view_state.view.request is None
     assert not window.timeline.track.moments and window.curves.picture_to_save() is None
     plots = [window.scores.heatmap._plot, *window.curves._plots.values()]
@@ -69,6 +70,9 @@ def test_nothing_is_left_of_the_run_before(qtbot: QtBot, open_window: Open) -> N
     assert layers.rowCount() == 54 and layers.text(0, 0) == "conv1"
     assert "images of 3×224×224 and 1,000 classes" in window.experiment_panel.facts.text()
     offers(qtbot, window, "Use cpu", "Choose folder…")
+    window.resize(960, 600)
+    rows, sentence = window.experiment_panel.form.pattern_box, window.message._text
+    qtbot.waitUntil(lambda: sentence.width() > 500 and rows.height() == rows.sizeHint().height())
 
 
 def test_the_bar_offers_what_helps(

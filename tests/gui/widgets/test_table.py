@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QSortFilterProxyModel, Qt
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtWidgets import QApplication, QLineEdit, QTabWidget
 from pytestqt.qtbot import QtBot
 
+from lbc_gui.theme import apply_theme
 from lbc_gui.widgets.table import Column, TableModel, TableView
 from tests.gui.conftest import SECONDS
 
@@ -73,3 +74,14 @@ def test_a_typed_text_is_in_the_row_that_is_handed_on(qtbot: QtBot) -> None:
     qtbot.keyClick(editor, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: edited == [Fruit("pear", 90)], timeout=SECONDS)
     assert view.table.text(0, 0) == "pear"
+
+
+def test_titles_are_as_small_as_rows_in_every_theme(qtbot: QtBot) -> None:
+    tabs = QTabWidget()
+    qtbot.addWidget(tabs)
+    view = table(qtbot)
+    for theme in ("dark", "light"):
+        apply_theme(theme)
+        tabs.addTab(view, "Fruit")  # Qt takes fonts from headers then
+        title = view.model().headerData(0, Qt.Orientation.Horizontal, Qt.ItemDataRole.FontRole)
+        assert title.pointSizeF() == view.font().pointSizeF() < QApplication.font().pointSizeF()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QDockWidget, QTabBar, QToolButton
+from PySide6.QtWidgets import QDockWidget, QScrollBar, QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.settings import Settings
@@ -84,7 +84,8 @@ def test_in_a_narrow_window_block_and_experiment_share_a_column(
     experiment, block = dock(window, "experiment"), dock(window, "block")
     click_block(qtbot, window)
     assert in_front(block) and block.x() == 0 and not in_front(experiment)
-    [tabs] = [bar for bar in window.findChildren(QTabBar) if bar.parent() is window]
+    bars = [bar for bar in window.findChildren(QTabBar) if bar.parent() is window]
+    [tabs] = [bar for bar in bars if bar.count() and bar.tabText(0) == "Experiment"]
     qtbot.mouseClick(tabs, Qt.MouseButton.LeftButton, pos=tabs.tabRect(0).center())
     assert in_front(experiment)
     for page in (2, 0):
@@ -92,6 +93,9 @@ def test_in_a_narrow_window_block_and_experiment_share_a_column(
     assert in_front(experiment)  # as before the page without a block
     click_block(qtbot, window, 7)
     assert in_front(block)
+    assert not [bar for bar in block.findChildren(QScrollBar) if bar.isVisible()]
+    qtbot.keyClick(window, Qt.Key.Key_F, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: in_front(experiment))
     window.resize(1900, 1000)
     qtbot.waitUntil(lambda: in_front(experiment) and block.x() > 1400)
     window.resize(960, 1000)

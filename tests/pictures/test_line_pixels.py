@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbc.pictures.span_canvas import SpanCanvas
+from lbc.pictures.line_pixels import fill_spans
 
 Floats = npt.NDArray[np.float64]
 WIDTH, HEIGHT = 9, 12
@@ -21,9 +21,7 @@ def test_a_line_covers_its_spans_and_what_joins_neighbours(
     pairs: list[tuple[float, float]],
 ) -> None:
     tops, bottoms = np.array(pairs).T
-    canvas = SpanCanvas(WIDTH, HEIGHT)
-    canvas.fill(tops, bottoms, 0xFF0000FF)
-    picture = canvas.picture()
+    picture = fill_spans(HEIGHT, tops[None], bottoms[None], [0xFF0000FF])
     assert picture.shape == (HEIGHT, WIDTH)
     for column, (top, bottom) in enumerate(pairs):
         filled = np.flatnonzero(picture[:, column])
@@ -43,14 +41,14 @@ def test_a_line_covers_its_spans_and_what_joins_neighbours(
 
 
 def test_the_last_line_is_on_top_and_a_wide_one_covers_more() -> None:
-    canvas = SpanCanvas(5, 5)
-    row, nothing = np.full(5, 2.5), np.full(5, np.nan)
-    canvas.fill(row, row, 1)
-    canvas.fill(np.where(np.arange(5) == 2, 2.0, nothing), np.full(5, 2.0), 7, wide=True)
-    assert canvas.picture().tolist() == [
+    row, dot = np.full(5, 2.5), np.where(np.arange(5) == 2, 2.0, np.nan)
+    both = np.array([row, dot])
+    assert fill_spans(5, both, both, [1, 7])[2].tolist() == [1, 1, 7, 1, 1]
+    assert fill_spans(5, dot[None], dot[None], [7], wide=True).tolist() == [
         [0, 0, 0, 0, 0],
         [0, 7, 7, 7, 0],
-        [1, 7, 7, 7, 1],
+        [0, 7, 7, 7, 0],
         [0, 7, 7, 7, 0],
         [0, 0, 0, 0, 0],
     ]
+    assert not fill_spans(5, np.full((1, 5), np.nan), np.full((1, 5), np.nan), [7]).any()
