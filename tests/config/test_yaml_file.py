@@ -17,8 +17,8 @@ WRITTEN = dump_experiment(Experiment(skip=("a", "b: {c"), layers={"x.y": "dense"
 LINES = [
     *WRITTEN.splitlines(),
     "'own': 1", "---", "...", "# name: x", "key: '", 'key: "', "  key: [", "key:", "  - a", "- a",
-    "key: |", "? a", "  b: 1", "   b: 1", "\tb: 1", "a: &x 1", "b: *x", "%YAML 1.2", "name: !!str x",
-    "}",
+    "key: |", "? a", "  b: 1", "   b: 1", "\tb: 1", "a: &x 1", "b: *x", "%YAML 1.2",
+    "name: !!str x", "}",
 ]  # fmt: skip
 
 
