@@ -271,6 +271,12 @@ class _NodeReader:
         return result
 
 
+def plain_scalar(text: str) -> str | int | float | bool | None:
+    """The value of a plain scalar, as YAML's core schema resolves it."""
+    kinds = (kind for kind, pattern in _PLAIN_SCALARS.items() if re.match(pattern, text))
+    return _scalar(next(kinds, "str"), text)
+
+
 def _scalar(kind: str, text: str) -> str | int | float | bool | None:
     match kind:
         case "null":

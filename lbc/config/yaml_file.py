@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from lbc.config.strict_yaml import ExperimentError, LineOf, parse_yaml, problem_error
+from lbc.config.strict_yaml import ExperimentError, LineOf, parse_yaml, plain_scalar, problem_error
 from lbc.files.os_errors import explain
 from lbc.files.small_file import read_small
 
@@ -20,6 +20,9 @@ _KEY = r"[A-Za-z_][A-Za-z0-9_]*:(?: |$)"
 _PART = re.compile(rf"^(?={_KEY})", re.MULTILINE)
 _INNER_PART = re.compile(rf"^(?=  {_KEY})", re.MULTILINE)
 _HEAD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:\Z")
+_SIMPLE_LINE = re.compile(
+    r"([A-Za-z_][A-Za-z0-9_]*): ([-+.]?[A-Za-z0-9_](?:[A-Za-z0-9_.+:-]*[A-Za-z0-9_.+-])?)\n?"
+)
 _DOCUMENT_MARK = re.compile(r"^(?:---|\.\.\.)", re.MULTILINE)
 
 
@@ -83,11 +86,17 @@ def _parse(part: str) -> dict[str, object] | None:
 
 @lru_cache(maxsize=2048)
 def _parse_section(head: str, part: str) -> dict[str, object] | None:
-    section = (_parse_mapping(f"{head}\n{part}") or {}).get(head[:-1])
-    return section if isinstance(section, dict) else None
+    if simple := _SIMPLE_LINE.fullmatch(part, 2):
+        return {simple[1]: plain_scalar(simple[2])}
+    whole = _parse_mapping(f"{head}\n{part}") or {}
+    section = whole.get(head[:-1])
+    # More keys: a line that is not indented, and does not look like the start of a part.
+    return section if len(whole) == 1 and isinstance(section, dict) else None
 
 
 def _parse_mapping(text: str) -> dict[str, object] | None:
+    if simple := _SIMPLE_LINE.fullmatch(text):
+        return {simple[1]: plain_scalar(simple[2])}
     try:
         value, _ = parse_yaml(text, "")
     except ExperimentError:

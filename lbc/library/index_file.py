@@ -19,7 +19,7 @@ from dataclasses import astuple, fields
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from platformdirs import user_cache_path
@@ -41,6 +41,8 @@ _COLUMNS = ("path", "stamp", "base", "plain", "accuracies")
 
 _TABLE = f"CREATE TABLE runs ({', '.join(f'{name} BLOB' for name in _COLUMNS)}, checksum INTEGER, "
 _TABLE += "PRIMARY KEY (path))"
+
+_UNANNOTATED = Annotations()
 
 _DAMAGED = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -149,7 +151,7 @@ class IndexFile:
         if known is None:
             known = self._read_bases[base] = json.loads(base)
         relative = os.fsdecode(path)
-        values, (title, tags, *others), settings = json.loads(plain)
+        values, annotations, settings = json.loads(plain)
         # Of ten thousand, object.__setattr__ for each field would be the slowest part.
         run = object.__new__(RunSummary)
         vars(run).update(
@@ -157,7 +159,7 @@ class IndexFile:
             folder=self._runs / relative,
             accuracies=tuple(array("d", accuracies)),
             parameters={**known, **settings},
-            annotations=Annotations(title, tuple(tags), *others),
+            annotations=_read_annotations(*annotations) if any(annotations) else _UNANNOTATED,
         )
         entries[relative] = Entry(stamp.decode(), run)
 
@@ -181,6 +183,10 @@ class IndexFile:
             array("d", run.accuracies).tobytes(),
         )
         return *row, _checksum(row)
+
+
+def _read_annotations(title: str, tags: list[str], *others: Any) -> Annotations:
+    return Annotations(title, tuple(tags), *others)
 
 
 def _checksum(row: Row) -> int:

@@ -21,7 +21,8 @@ LONG = small_experiment(training={"epochs": 1000}, schedule={"end": 500})
 
 
 def press(qtbot: QtBot, window: MainWindow, text: str) -> None:
-    (button,) = (b for b in window.findChildren(QToolButton) if b.text() == text)
+    shown = (b for b in window.findChildren(QToolButton) if b.isVisible())
+    (button,) = (b for b in shown if b.text() == text)
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 

@@ -70,8 +70,9 @@ def test_blocks_layers_and_pages_by_keyboard(qtbot: QtBot, shown: MainWindow) ->
     shown.scores.list.order.setCurrentText("size")
     qtbot.keyClick(shown, Key.Key_PageDown, Modifier.ControlModifier)
     assert view.view.layer == shown.scores.list.shown_names[1]
-    for key, page in ((Key.Key_2, "Masks"), (Key.Key_4, "Latency"), (Key.Key_1, "Scores")):
-        qtbot.keyClick(shown, key, Modifier.ControlModifier)
+    pages = ("Scores", "Masks", "Runs", "Inspect", "Latency")
+    for key, page in zip(range(Key.Key_1, Key.Key_6), pages, strict=True):
+        qtbot.keyClick(shown, Qt.Key(key), Modifier.ControlModifier)
         assert shown.pages.tabText(shown.pages.currentIndex()) == page
 
 
