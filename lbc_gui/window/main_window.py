@@ -124,15 +124,16 @@ class MainWindow(QMainWindow):
             return
         self.curves = self.pages.add_curves(self.view_state)
         experiment = self.experiment_panel.experiment or self._first
+        starts = run is None and self._start
         if run is not None:
             self.session.open(run)
         else:
             self.starting.offer_newest()
-            if self._start:
-                self.starting.start(experiment, run=True)
-            else:
+            if not starts:
                 self.starting.prepare(experiment)
         self._complete_pages()  # while the run is being prepared
+        if starts:
+            self.starting.start(experiment, run=True)
         if inspect:
             self.inspecting.open(inspect)
 
