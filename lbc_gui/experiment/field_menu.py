@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
-from PySide6.QtGui import QAction, QContextMenuEvent, QKeySequence
+from PySide6.QtCore import QObject, QPoint, Qt, Signal, Slot
+from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QPlainTextEdit, QWidget
 
 from lbc_gui.icons import icon
+from lbc_gui.widgets.number_boxes import NumberBox
 from lbc_gui.widgets.text import plain
 
 TIP = "Queue runs with several values of the setting that has the focus"
@@ -22,7 +23,7 @@ class FieldMenu(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._paths: dict[QObject | None, str] = {}
+        self._paths: dict[QWidget | None, str] = {}
         self.vary = QAction(icon("vary"), "&Vary the setting…", self)
         self.vary.setShortcut(QKeySequence("Ctrl+Shift+V"))
         self.vary.setToolTip(plain(f"{TIP} (Ctrl+Shift+V)"))
@@ -32,29 +33,26 @@ class FieldMenu(QObject):
     def watch(self, path: str, *widgets: QWidget) -> None:
         """Give label and editor of a setting the menu."""
         for widget in widgets:
-            inner = [widget.viewport()] if isinstance(widget, QPlainTextEdit) else []
-            for one in (widget, *widget.findChildren(QLineEdit), *inner):
+            for one in (widget, *widget.findChildren(QLineEdit)):
                 self._paths[one] = path
-                one.installEventFilter(self)
+                if one.contextMenuPolicy() is Qt.ContextMenuPolicy.DefaultContextMenu:
+                    one.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+                    one.customContextMenuRequested.connect(partial(self._open, one))
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if not isinstance(event, QContextMenuEvent) or not isinstance(watched, QWidget):
-            return False
-        parent = watched.parentWidget()
-        text = parent if isinstance(parent, QPlainTextEdit) else watched
+    def _open(self, widget: QWidget, position: QPoint) -> None:
+        text = widget.lineEdit() if isinstance(widget, NumberBox) else widget
         if isinstance(text, QLineEdit | QPlainTextEdit):
             menu = text.createStandardContextMenu()
         else:
-            menu = QMenu(watched)
+            menu = QMenu(widget)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         vary = QAction(icon("vary"), "Vary…", menu)
-        vary.triggered.connect(partial(self.vary_requested.emit, self._paths[watched]))
+        vary.triggered.connect(partial(self.vary_requested.emit, self._paths[widget]))
         others = menu.actions()
         menu.insertActions(others[0] if others else None, [vary])  # type: ignore[arg-type]
         if others:
             menu.insertSeparator(others[0])
-        menu.popup(event.globalPos())
-        return True
+        menu.popup(widget.mapToGlobal(position))
 
     @Slot()
     def _vary_focused(self) -> None:

@@ -59,6 +59,9 @@ COLUMNS: tuple[Column[Line], ...] = (
 )
 WIDTHS = (210, 260, 70, 74, 66, 200)
 
+LOWEST = 90
+"""Pixels of height that show three rows."""
+
 
 def _tip(line: Line) -> str:
     entry = line.entry
@@ -68,6 +71,9 @@ def _tip(line: Line) -> str:
 class _Model(TableModel[Line]):
     def flags(self, index: Index) -> Qt.ItemFlag:
         return super().flags(index) | Qt.ItemFlag.ItemIsDragEnabled | Qt.ItemFlag.ItemIsDropEnabled
+
+    def supportedDropActions(self) -> Qt.DropAction:
+        return Qt.DropAction.MoveAction
 
 
 class QueueTable(TableView[Line]):
@@ -88,6 +94,7 @@ class QueueTable(TableView[Line]):
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.setDragDropOverwriteMode(False)
+        self.setMinimumHeight(LOWEST)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
 
     @property

@@ -66,6 +66,16 @@ class Desktop:
         for button in buttons:
             self._xdotool("click", str(button))
 
+    def drag(self, start: list[int], end: list[int]) -> None:
+        """Press the left button at one place, move, and release it at another."""
+        self.mouse(start)
+        self._xdotool("mousedown", "1")
+        for share in (0.3, 0.6, 1):  # a drag begins with a movement
+            at = [round(a + share * (b - a)) for a, b in zip(start, end, strict=True)]
+            self.mouse(at)
+        time.sleep(0.3)
+        self._xdotool("mouseup", "1")
+
     def keys(self, *keys: str) -> None:
         self._xdotool("key", "--clearmodifiers", *keys)
 

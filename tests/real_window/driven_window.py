@@ -76,6 +76,10 @@ def _answer(window: MainWindow, losses: list[float], question: dict[str, Any]) -
             if heatmap._fold is None:
                 return None
             return _screen(heatmap, heatmap.block_centre(index))
+        case {"ask": "queued row", "index": index, "down": down}:
+            table = window.queue.panel.table
+            cell = table.visualRect(table.model().index(index, 1))
+            return _screen(table.viewport(), QPointF(cell.center().x(), cell.center().y() + down))
         case {"ask": "menu item", "text": text}:
             menu = QApplication.activePopupWidget()
             if not isinstance(menu, QMenu):

@@ -35,7 +35,11 @@ def test_five_values_and_three_seeds_take_six_clicks_or_keys(desktop: Desktop) -
     assert settings == [
         f"schedule.end={end}, seed={seed}" for seed in range(3) for end in VALUES.split(",")
     ]
-    # It is trained at once, in a process that would outlive the window.
+    third = settings[2]
+    start = desktop.place("queued row", index=2, down=0)
+    desktop.drag(start, desktop.place("queued row", index=1, down=-8))
+    desktop.until(lambda state: state["queue"][1][0] == third)
+    # They are trained at once, in a process that would outlive the window.
     desktop.until(lambda state: state["queue"][0][1] == "running")
     steer(desktop.runs, "cancel")
     desktop.until(lambda state: {state for _, state in state["queue"]} == {"cancelled"})
