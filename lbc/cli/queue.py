@@ -202,7 +202,8 @@ def _list(queue: Queue, runs: Path, working: bool, as_json: bool) -> None:
             }
             for entry in queue.entries
         ]  # fmt: skip
-        print(json.dumps({"working": working, "jobs": queue.jobs, "entries": entries}, indent=2))
+        document = {"working": working, "jobs": queue.jobs, "notice": queue.notice}
+        print(json.dumps(document | {"entries": entries}, indent=2))
         return
     if not queue.entries:
         Console().print("The queue is empty: add a run with 'lbc queue add EXPERIMENT.yaml'.")

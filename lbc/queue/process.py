@@ -21,6 +21,9 @@ from lbc.queue.entries import Entry
 from lbc.queue.queue_file import QueueFile
 from lbc.runs.unfinished_run import being_trained
 
+NICENESS = 5
+"""Queued runs give way to windows and to what the user starts."""
+
 LOCK_SECONDS = 1.0
 """Another process may hold the lock for a moment, only to see whether it is held."""
 
@@ -88,7 +91,8 @@ def _start(
     inherits = guard is not None and sys.platform != "win32"
     number = guard.fileno() if guard is not None else -1
 
-    def write_number() -> None:
+    def begin() -> None:
+        os.nice(NICENESS)
         os.ftruncate(number, 0)
         os.write(number, str(os.getpid()).encode())
 
@@ -102,7 +106,7 @@ def _start(
         env={**os.environ, "PYTHONPATH": path, **environment},
         start_new_session=True,
         pass_fds=(number,) if inherits else (),
-        preexec_fn=write_number if inherits else None,
+        preexec_fn=begin if inherits else None,
     )
     if guard is not None and not inherits:
         guard.truncate(0)

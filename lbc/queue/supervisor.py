@@ -144,7 +144,7 @@ class _Supervisor:
         folder = self._file.runs / entry.folder
         try:
             arguments = train_arguments(self._file, entry)
-            if entry.group:
+            if entry.group and is_unused(folder):
                 folder.mkdir(exist_ok=True)
                 change_annotations(folder, lambda old: replace(old, group=old.group or entry.group))
             self._processes[entry.id] = launch(self._file, entry, arguments)

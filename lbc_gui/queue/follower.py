@@ -33,9 +33,10 @@ class QueueMoment:
 
 @dataclass(frozen=True)
 class Done:
-    """A command has been carried out."""
+    """A command has been carried out, and what it returned."""
 
     command: Command
+    result: object
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class QueueFollower(Job):
         self._worker.commands.put(command)
 
     def cancel(self) -> None:
+        """End after the commands that were given before."""
         super().cancel()
         self._worker.commands.put(None)
 
@@ -75,7 +77,7 @@ class _QueueWorker(Worker):
 
     def work(self) -> None:
         shown = None
-        while not self.cancelled.is_set():
+        while True:
             moment = self._read()
             if moment is not None and moment != shown:
                 shown = moment
@@ -84,22 +86,21 @@ class _QueueWorker(Worker):
                 command = self.commands.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
-            if command is not None:
-                self._carry_out(command)
+            if command is None:
+                return
+            self._carry_out(command)
 
     def failure(self, error: Exception) -> Failed:
         return describe("The queue cannot be followed", error)
 
     def _carry_out(self, command: Command) -> None:
         try:
-            command()
+            self.post(Done(command, command()))
         except (QueueError, ExperimentError) as error:
             self.post(Refused(command, " ".join(str(error).splitlines()[:1])))
         except OSError as error:
             message = explain(error, f"{error.filename or self._runs} cannot be used")
             self.post(Refused(command, message))
-        else:
-            self.post(Done(command))
 
     def _read(self) -> QueueMoment | None:
         """The queue now; None if it cannot be read, which is reported once."""

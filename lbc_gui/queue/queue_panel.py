@@ -72,7 +72,7 @@ class QueuePanel(QWidget):
         """Show the queue as it is now."""
         self._moment = moment
         self.table.show_lines(lines_of(moment))
-        self.summary.setText(describe_states(moment.queue))
+        self.summary.setText(describe_states(moment.queue) or "Nothing is queued")
         self.notice.setText(moment.notice)
         self.notice.setVisible(bool(moment.notice))
         idle = not moment.working and moment.queue.count("waiting", "running") > 0

@@ -6,12 +6,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QItemSelection, QItemSelectionModel, Qt, Signal
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QColor, QDropEvent
 from PySide6.QtWidgets import QAbstractItemView
 
 from lbc.queue.entries import Entry
 from lbc.queue.progress import Progress
 from lbc_gui.queue.follower import QueueMoment
+from lbc_gui.theme import colours
 from lbc_gui.widgets.table import Column, Index, TableModel, TableView, faint
 
 
@@ -68,6 +69,12 @@ def _tip(line: Line) -> str:
     return "\n".join(filter(None, (f"{entry.id}: {entry.folder}", entry.varied, entry.reason)))
 
 
+def _colour(line: Line) -> QColor | None:
+    if line.entry.state == "failed":
+        return QColor(colours().error)
+    return faint() if line.entry.state in ("finished", "cancelled") else None
+
+
 class _Model(TableModel[Line]):
     def flags(self, index: Index) -> Qt.ItemFlag:
         return super().flags(index) | Qt.ItemFlag.ItemIsDragEnabled | Qt.ItemFlag.ItemIsDropEnabled
@@ -86,7 +93,7 @@ class QueueTable(TableView[Line]):
         model = _Model(
             COLUMNS,
             _tip,
-            colour=lambda line: faint() if line.entry.state in ("finished", "cancelled") else None,
+            colour=_colour,
             bold=lambda line: line.entry.state == "running",
             key=lambda line: line.entry.id,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from lbc.config import Experiment
 from lbc.queue.commands import add, add_repetition, add_variations, start
+from lbc.queue.entries import Entry
 from lbc.queue.variations import Variations
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.queue.follower import Command, Done, QueueFollower, QueueMoment, Refused
@@ -47,12 +48,13 @@ class RunQueue(QObject):
         """Queue the experiment in the form."""
         experiment = self._form.experiment
         if experiment is not None:
-            self.following.ask(_Addition(partial(add, self._runs, experiment), self._runs))
+            self.following.ask(_Addition(lambda: [add(self._runs, experiment)], self._runs))
 
     def repeat(self, experiment: Experiment, seeds: Collection[int]) -> None:
         """Queue an experiment, whose runs have ``seeds``, with another seed."""
-        adding = partial(add_repetition, self._runs, experiment, seeds)
-        self.following.ask(_Addition(adding, self._runs))
+        self.following.ask(
+            _Addition(lambda: [add_repetition(self._runs, experiment, seeds)], self._runs)
+        )
 
     @Slot(object, int)
     def _queue_variations(self, variations: Variations, seeds: int) -> None:
@@ -68,7 +70,8 @@ class RunQueue(QObject):
             match event:
                 case QueueMoment():
                     self._show(event)
-                case Done(command=_Addition()):
+                case Done(command=_Addition(), result=int(count)):
+                    self.said.emit(f"Queued {count:,} run{'s' if count > 1 else ''}.")
                     if event.command is self._variations:
                         self._form.vary.clear()
                     self.filled.emit(True)
@@ -92,11 +95,12 @@ class RunQueue(QObject):
 
 
 class _Addition:
-    """Adds entries and lets them be trained."""
+    """Adds entries and lets them be trained; returns how many."""
 
-    def __init__(self, adding: Command, runs: Path) -> None:
+    def __init__(self, adding: Callable[[], Sequence[Entry]], runs: Path) -> None:
         self._adding, self._runs = adding, runs
 
-    def __call__(self) -> None:
-        self._adding()
+    def __call__(self) -> int:
+        count = len(self._adding())
         start(self._runs)
+        return count

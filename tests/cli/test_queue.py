@@ -43,7 +43,7 @@ def test_a_queue_is_made_shown_and_steered(
     assert main(["queue", "clear"]) == 0
     assert main(["queue", "jobs", "2"]) == 0
     found = listed(capsys)
-    assert (found["working"], found["jobs"]) == (False, 2)
+    assert (found["working"], found["jobs"], found["notice"]) == (False, 2, "")
     assert [entry["id"] for entry in found["entries"]] == [7, 1, 2, 4, 5, 6]
     states = [entry["state"] for entry in found["entries"]]
     assert states == ["paused", "waiting", "waiting", "paused", "paused", "paused"]

@@ -20,7 +20,6 @@ from lbc.queue.entries import Entry
 from lbc.queue.process import LOCK_SECONDS
 from lbc.queue.queue_file import QueueFile
 from lbc.queue.supervisor import threads_of, train_arguments, work
-from lbc.runs.annotations import read_annotations
 from lbc.runs.own_runs import may_import
 from lbc.runs.records import read_records
 from lbc.training.trainer import Trainer
@@ -99,7 +98,6 @@ def test_no_kill_and_no_pause_changes_a_bit(tmp_path: Path, long: Experiment) ->
     assert work(runs, print)
     assert (entry(runs).state, entry(runs).reason) == ("finished", "")
     assert "Resuming after step" in QueueFile(runs).file_of(1, "log").read_text()
-    assert read_annotations(folder).group == "rates"
     Trainer(long, tmp_path / "undisturbed").train()
     assert_same_run(folder, tmp_path / "undisturbed")
 

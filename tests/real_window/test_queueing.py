@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lbc.queue.commands import read_queue, steer, working
+from lbc.runs.annotations import read_annotations
 from tests.real_window.conftest import Desktop
 
 pytestmark = pytest.mark.timeout(180)
@@ -41,6 +42,8 @@ def test_five_values_and_three_seeds_take_six_clicks_or_keys(desktop: Desktop) -
     desktop.until(lambda state: state["queue"][1][0] == third)
     # They are trained at once, in a process that would outlive the window.
     desktop.until(lambda state: state["queue"][0][1] == "running")
+    folder = desktop.runs / read_queue(desktop.runs).entries[0].folder
+    desktop.until(lambda _: read_annotations(folder).group == "driven: schedule.end")
     steer(desktop.runs, "cancel")
     desktop.until(lambda state: {state for _, state in state["queue"]} == {"cancelled"})
     desktop.until(lambda _: not working(desktop.runs))

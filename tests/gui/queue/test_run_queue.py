@@ -75,6 +75,7 @@ def test_the_experiment_of_the_form_is_queued_and_steered(
     window.actions_.queue.trigger()
     qtbot.waitUntil(lambda: states(window) == [(1, "waiting")], timeout=SECONDS)
     assert panel.isVisible() and panel.summary.text() == "1 waiting"
+    assert "Queued 1 run." in window.log.toPlainText()
     experiment = window.experiment_panel.experiment
     assert experiment is not None
     add_group(runs, "rates", experiment, {"optimizer.lr": [0.1, 0.2]})  # from elsewhere
@@ -129,6 +130,11 @@ def test_rows_are_dragged_to_another_place(
     )
     table.dropEvent(drop)
     qtbot.waitUntil(lambda: [one for one, _ in states(window)] == [3, 1, 2], timeout=SECONDS)
+    # What is asked for just before the window closes is done.
+    window.actions_.queue.trigger()
+    window.closing.start()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
+    assert [entry.id for entry in read_queue(runs).entries] == [3, 1, 2, 4]
 
 
 def test_settings_are_varied_from_their_menus(
