@@ -91,6 +91,7 @@ class CurvesPane(QWidget):
         for side in ("left", "bottom"):
             axis = self.plot.getAxis(side)
             axis.setZValue(-1000)  # the grid is behind the lines
+            axis.enableAutoSIPrefix(False)
             axis.setStyle(maxTickLevel=1)  # its finest lines would take a tenth of the time
         self.plot.vb.setAutoVisible(y=True)
         self.item = CurvesItem()

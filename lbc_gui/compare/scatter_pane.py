@@ -111,6 +111,7 @@ class ScatterPane(QWidget):
         self.plot.hideButtons()
         for axis in self._value_axes.values():
             axis.setZValue(-1000)  # the grid is behind the points
+            axis.enableAutoSIPrefix(False)
         self._line = self.plot.plot()
         self._points = pg.ScatterPlotItem(pxMode=True)
         self.plot.addItem(self._points)

@@ -121,6 +121,7 @@ def test_costs_are_computed_in_a_thread_where_they_can_be(
     qtbot.waitUntil(lambda: not pane.costs.running, timeout=SECONDS)
     assert 0 < pane._places[0][0] < pane._places[0][1]
     assert np.isnan(pane._places[0][2:]).all()
+    assert "(x" not in pane.plot.getAxis("bottom").labelString()  # no power of ten
     pane.x_choice.column_box.setCurrentText("latency (µs)")
     assert "5 of 5 runs have no latency (µs)" in pane._note.text()
     assert "lbc latency run --run FOLDER --json FOLDER/latency.json" in pane._note.text()
