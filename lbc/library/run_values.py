@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lbc.files.printable import printable
 from lbc.library.columns import Frame, Numbers
 from lbc.library.formats import heading
 from lbc.library.run_cost import COSTS, RunCost
@@ -82,9 +83,8 @@ class RunValues:
             title = f"{title} s" if name == "duration" else title
             return AxisValues(name, title, self._frame.numbers(name))
         ranks = self._frame.ranks(name)
-        ranked = {
-            rank: str(cell) for rank, cell in zip(ranks, cells, strict=True) if cell is not None
-        }
+        pairs = zip(ranks, cells, strict=True)
+        ranked = {rank: printable(str(cell)) for rank, cell in pairs if cell is not None}
         kept = sorted(ranked)
         places = np.where(np.isnan(ranks), np.nan, np.searchsorted(kept, ranks))
         return AxisValues(name, title, places, tuple(ranked[rank] for rank in kept))

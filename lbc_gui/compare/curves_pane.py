@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, Qt, Slot
 from PySide6.QtGui import QHideEvent, QShowEvent
@@ -19,7 +18,7 @@ from lbc.library.run_curves import METRICS, Axis
 from lbc.pictures.smoothing import Spread
 from lbc_gui.compare.curves_item import CurvesItem
 from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead
-from lbc_gui.compare.pointer import RunPointer
+from lbc_gui.compare.pointer import RunPointer, shortened
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
@@ -46,6 +45,8 @@ REACH = 8
 
 MOST_NAMED = 12
 """Lines that the legend names; the pointer names them all."""
+
+LONGEST_NAME = 60
 
 Group = tuple[Path, ...]
 
@@ -91,6 +92,7 @@ class CurvesPane(QWidget):
         for side in ("left", "bottom"):
             axis = self.plot.getAxis(side)
             axis.setZValue(-1000)  # the grid is behind the lines
+            axis.enableAutoSIPrefix(False)
             axis.setStyle(maxTickLevel=1)  # its finest lines would take a tenth of the time
         self.plot.vb.setAutoVisible(y=True)
         self.item = CurvesItem()
@@ -134,21 +136,23 @@ class CurvesPane(QWidget):
     def data_to_save(self) -> Data | None:
         """Every point: npz holds ``runs``, and ``x0``, ``y0`` … of the first, without smoothing.
 
-        Of several seeds y is the mean, between ``low0`` and ``high0``.
+        Of several seeds y is the mean, between ``low0`` and ``high0``; ``folders`` has the first.
         """
         if not self._lines:
             return None
-        metric, axis = self._shown.metric, self._shown.axis
-        lines = {self._name(group): line for group, line in self._lines.items()}
-        arrays: dict[str, Any] = {"runs": np.array(list(lines))}
-        for at, line in enumerate(lines.values()):
+        metric, axis, lines = self._shown.metric, self._shown.axis, list(self._lines.values())
+        names = [(self._name(group), str(group[0])) for group in self._lines]
+        arrays: dict[str, Any] = {"runs": [name for name, _ in names]}
+        arrays["folders"] = [folder for _, folder in names]
+        for at, line in enumerate(lines):
             arrays |= {f"x{at}": line.raw.x, f"y{at}": line.raw.y}
             if line.band:
                 arrays |= {f"low{at}": line.band.low.y, f"high{at}": line.band.high.y}
-        unit = {"time": "seconds"}.get(axis, axis)
-        columns = ("run", unit, metric.label, "low", "high")
-        count = sum(len(line.raw) for line in lines.values())
-        rows = (point for name, line in lines.items() for point in _points(name, line))
+        unit = "seconds" if axis == "time" else axis
+        columns = ("run", "folder", unit, metric.label, "low", "high")
+        count = sum(len(line.raw) for line in lines)
+        pairs = zip(names, lines, strict=True)
+        rows = ((*name, *point) for name, line in pairs for point in _points(line))
         name = f"curves {metric.name}"
         return Data(name, {".csv": as_csv(columns, count, rows), ".npz": as_npz(arrays)})
 
@@ -289,7 +293,8 @@ class CurvesPane(QWidget):
         runs = {run.folder: run for run in self._selection.selection.compared}
         label = self._labels.get(group[0], "")
         title = runs[group[0]].title if group[0] in runs else group[0].name
-        return printable(title if len(group) == 1 else f"{label or title}: {len(group)} runs")
+        name = shortened(printable(title if len(group) == 1 else label or title), LONGEST_NAME)
+        return name if len(group) == 1 else f"{name}: {len(group)} runs"
 
     def _show_legend(self) -> None:
         link = '<a href="{}" style="color: {}; text-decoration: none">●&nbsp;{}</a>'
@@ -369,12 +374,11 @@ class CurvesPane(QWidget):
         return groups[int(place)] if place and int(place) < len(groups) else ()
 
 
-def _points(name: str, line: Line) -> Iterator[tuple[object, ...]]:
+def _points(line: Line) -> Iterator[tuple[float, ...]]:
     columns = [line.raw.x.tolist(), line.raw.y.tolist()]
     if line.band:
         columns += [line.band.low.y.tolist(), line.band.high.y.tolist()]
-    for point in zip(*columns, strict=True):
-        yield name, *point
+    return zip(*columns, strict=True)
 
 
 class _Box(pg.ViewBox):  # type: ignore[misc]

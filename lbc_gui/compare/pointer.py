@@ -13,6 +13,7 @@ from lbc_gui.compare.run_selection import RunSelection
 from lbc_gui.widgets.text import plain
 
 LONGEST = 120
+"""Characters of a line: hundreds of settings may differ."""
 
 
 class RunPointer:
@@ -24,7 +25,7 @@ class RunPointer:
     def move(self, runs: Collection[Path], lines: Sequence[str], where: QPoint) -> None:
         """The pointer is on these runs, at a place on the screen; ``lines`` say what they are."""
         self._selection.hover(next(iter(runs), None))
-        text = "\n".join(_shortened(printable(line)) for line in lines if line)
+        text = "\n".join(shortened(printable(line), LONGEST) for line in lines if line)
         QToolTip.showText(where, plain(text), self._widget)
 
     def click(self, runs: Collection[Path], modifiers: Qt.KeyboardModifier) -> None:
@@ -34,5 +35,5 @@ class RunPointer:
         self._selection.pick(selected ^ set(runs) if beside else runs)
 
 
-def _shortened(line: str) -> str:
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+def shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -25,7 +25,7 @@ from lbc_gui.theme import GAP, TIGHT, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.log_axis import ValueAxis
-from lbc_gui.widgets.text import Label
+from lbc_gui.widgets.text import Label, html
 
 REACH = 10
 """Pixels from the pointer within which a run is found."""
@@ -111,6 +111,7 @@ class ScatterPane(QWidget):
         self.plot.hideButtons()
         for axis in self._value_axes.values():
             axis.setZValue(-1000)  # the grid is behind the points
+            axis.enableAutoSIPrefix(False)
         self._line = self.plot.plot()
         self._points = pg.ScatterPlotItem(pxMode=True)
         self.plot.addItem(self._points)
@@ -168,7 +169,7 @@ class ScatterPane(QWidget):
     def _show_selection(self, before: Selection, now: Selection) -> None:
         if now.compared != before.compared:
             self._show_runs()
-        else:
+        elif self.isVisible():
             self._draw()
 
     @Slot()
@@ -199,7 +200,7 @@ class ScatterPane(QWidget):
         text = plot_colours().text.name()
         for side, (axis, _, logarithmic) in zip(self._value_axes.values(), found, strict=True):
             side.logarithmic = logarithmic
-            side.setLabel(axis.title, color=text)
+            side.setLabel(html("{}", axis.title), color=text)  # it takes HTML
             side.setTicks([list(enumerate(axis.categories))] if axis.categories else None)
         self._say(int((~self._drawn).sum()))
         self._draw()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import QToolTip
 from pytestqt.qtbot import QtBot
 
 from lbc.library.run_summary import RunSummary
+from lbc.runs.annotations import Annotations
 from lbc.runs.metrics import STEP_COLUMNS
 from lbc.runs.records import RecordWriter
 from lbc_gui.compare.curves_pane import CurvesPane
@@ -160,8 +162,8 @@ def test_seeds_are_folded_into_a_mean_and_a_band(
     data.writers[".npz"](arrays)
     lines = table.getvalue().decode().splitlines()
     assert lines[:2] == [
-        "run,step,Training loss of the step,low,high",
-        "lr 0.1: 2 runs,1.0,2.0,1.0,3.0",
+        "run,folder,step,Training loss of the step,low,high",
+        f"lr 0.1: 2 runs,{runs[0].folder},1.0,2.0,1.0,3.0",
     ]
     assert len(lines) == 1 + 2 * STEPS
     with np.load(BytesIO(arrays.getvalue())) as saved:
@@ -176,6 +178,28 @@ def test_seeds_are_folded_into_a_mean_and_a_band(
         for y in range(image.height())
     }
     assert {selection.colours.of(run.folder).name() for run in (runs[0], runs[2])} <= colours
+
+
+def test_runs_of_one_name_are_all_saved_and_hundreds_of_settings_fit(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, make_curves: MakeRun
+) -> None:
+    same = Annotations(title="<b>same\n" * 99)
+    runs = [
+        replace(make_curves(f"run{at}", at, {f"s{k}": at for k in range(500)}), annotations=same)
+        for at in (1, 2)
+    ]
+    show(qtbot, pane, selection, *runs)
+    data = pane.data_to_save()
+    assert data is not None
+    arrays = BytesIO()
+    data.writers[".npz"](arrays)
+    with np.load(BytesIO(arrays.getvalue())) as saved:
+        assert saved["folders"].tolist() == [str(run.folder) for run in runs]
+        assert (saved["y0"][0], saved["y1"][0]) == (1, 2)
+    assert "&lt;b&gt;same\\n" in pane._legend.text()
+    qtbot.mouseMove(pane._graphics.viewport(), place(pane, 500, 2))
+    qtbot.waitUntil(lambda: selection.selection.hovered == runs[1].folder, timeout=SECONDS)
+    assert len(QToolTip.text()) < 1000
 
 
 def test_a_diverged_run_and_zeros_on_a_logarithmic_axis_leave_the_others_in_view(

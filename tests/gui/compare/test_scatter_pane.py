@@ -110,6 +110,16 @@ def test_any_column_can_be_on_an_axis(pane: ScatterPane) -> None:
     assert not paint(picture).image.isNull()
 
 
+def test_the_names_of_settings_are_shown_as_written(
+    pane: ScatterPane, selection: RunSelection
+) -> None:
+    name = "<img src=x>"
+    both = [RunSummary(Path(str(at)), "finished", parameters={name: at}) for at in (1, 2)]
+    selection.show_runs(both)
+    pane.x_choice.column_box.setCurrentText(name)
+    assert "&lt;img src=x&gt;" in pane.plot.getAxis("bottom").labelString()
+
+
 def test_costs_are_computed_in_a_thread_where_they_can_be(
     qtbot: QtBot, pane: ScatterPane, runs: list[RunSummary]
 ) -> None:
@@ -121,6 +131,7 @@ def test_costs_are_computed_in_a_thread_where_they_can_be(
     qtbot.waitUntil(lambda: not pane.costs.running, timeout=SECONDS)
     assert 0 < pane._places[0][0] < pane._places[0][1]
     assert np.isnan(pane._places[0][2:]).all()
+    assert "(x" not in pane.plot.getAxis("bottom").labelString()  # no power of ten
     pane.x_choice.column_box.setCurrentText("latency (µs)")
     assert "5 of 5 runs have no latency (µs)" in pane._note.text()
     assert "lbc latency run --run FOLDER --json FOLDER/latency.json" in pane._note.text()
