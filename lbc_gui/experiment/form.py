@@ -82,8 +82,15 @@ class ExperimentForm(QWidget):
     @Slot()
     def revert(self) -> None:
         """Take all changes back, in one step."""
+        self._enter(self._compared)
+
+    def enter_experiment(self, experiment: Experiment) -> None:
+        """Change every setting to that of ``experiment``, in one step, as the user can."""
+        self._enter(experiment.model_dump(mode="json"))
+
+    def _enter(self, document: Document) -> None:
         before = self._document
-        self._fill(self._compared)
+        self._fill(document)
         self._record(before)
 
     def show_matching(self, text: str) -> bool:

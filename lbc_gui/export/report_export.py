@@ -50,9 +50,11 @@ class ReportExport(Job):
     @Slot()
     def choose(self) -> None:
         """Ask where the report goes, and write it there."""
-        folder = self._session.folder
-        if folder is None:
-            return
+        if self._session.folder is not None:
+            self.choose_for(self._session.folder)
+
+    def choose_for(self, folder: Path) -> None:
+        """Ask where the report of a run on disk goes, and write it there."""
         path, _ = QFileDialog.getSaveFileName(
             self._window, "Save the report of the run", str(folder / "report.html"), "HTML (*.html)"
         )

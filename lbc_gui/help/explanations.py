@@ -12,7 +12,16 @@ from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.text import HtmlLabel, html
 
 Panel = Literal[
-    "Experiment", "Scores", "Masks", "Curves", "Time", "Block", "Inspect", "Latency", "Queue"
+    "Experiment",
+    "Scores",
+    "Masks",
+    "Runs",
+    "Curves",
+    "Time",
+    "Block",
+    "Inspect",
+    "Latency",
+    "Queue",
 ]
 
 WORDS: dict[Panel, str] = {
@@ -35,6 +44,13 @@ WORDS: dict[Panel, str] = {
         "the score of each position, and <b>against magnitude</b> shows where the mask differs "
         "from keeping the N largest weights. A channel is <b>dead</b> if all its weights are "
         "removed."
+    ),
+    "Runs": (
+        "A run is <b>cut off</b> if its process ended without finishing it. The columns are the "
+        "results and the settings that <b>differ</b> between the runs shown. <b>±</b> is the "
+        "standard deviation over the seeds that are folded into one row. The <b>baseline</b> is "
+        "the run that the others are compared with: their results have the difference from its "
+        "beside them."
     ),
     "Curves": (
         "The blue line is the <b>training</b> loss and the orange one that of the <b>test</b> "

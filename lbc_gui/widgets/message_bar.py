@@ -33,7 +33,8 @@ class MessageBar(QFrame):
         super().__init__()
         self.setObjectName("message_bar")
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self._dressed: Colours | None = None
+        self._dressed: tuple[Colours, bool] | None = None
+        self._notice = False
         self._sign = Label()
         self._about: object = None
         self._restyle()
@@ -48,6 +49,7 @@ class MessageBar(QFrame):
         self._dismiss.clicked.connect(self._dismissed)
         self._remedies = row()
         self._offered: list[QPushButton] = []
+        self._remedies_now: dict[str, Clicked] = {}
         sentence = row(self._sign, (self._text, 1))
         buttons = row(None, self._remedies, self._accept, self._copy, self._dismiss)
         self._parts = row((sentence, 1), buttons, on=self)
@@ -66,12 +68,15 @@ class MessageBar(QFrame):
 
     def _restyle(self) -> None:
         now = colours()
-        if now is self._dressed:
+        if self._dressed == (now, self._notice):
             return  # setting a style sheet changes the palette again
-        self._dressed = now
-        self._sign.setPixmap(icon("warning").pixmap(18))
+        self._dressed = now, self._notice
+        self._sign.setPixmap(icon("info" if self._notice else "warning").pixmap(18))
+        ground, line = now.error_ground, now.error
+        if self._notice:
+            ground, line = now.raised, now.border
         self.setStyleSheet(
-            f"#message_bar {{ background: {now.error_ground}; border: 1px solid {now.error}; "
+            f"#message_bar {{ background: {ground}; border: 1px solid {line}; "
             "border-radius: 4px; }"
         )
 
@@ -85,12 +90,14 @@ class MessageBar(QFrame):
         details: str = "",
         remedies: Mapping[str, Clicked] = NO_REMEDIES,
         about: object = None,
+        notice: bool = False,
     ) -> None:
         """Show ``sentence``, and a button for each of ``remedies``, by its text.
 
-        The user can copy ``details``, if given. ``about``: see ``settle``.
+        The user can copy ``details``, if given. ``about``: see ``settle``. A ``notice`` says that
+        something was done, and not that it went wrong.
         """
-        self._show(sentence, details, "", remedies)
+        self._show(sentence, details, "", remedies, notice)
         self._about = about
 
     def settle(self, about: object) -> None:
@@ -111,12 +118,16 @@ class MessageBar(QFrame):
         details: str,
         button: str,
         remedies: Mapping[str, Clicked] = NO_REMEDIES,
+        notice: bool = False,
     ) -> None:
-        if list(remedies) != [old.text() for old in self._offered]:
+        self._notice = notice
+        self._restyle()
+        if remedies != self._remedies_now:
             for old in self._offered:
                 self._remedies.removeWidget(old)
                 old.hide()
                 old.deleteLater()
+            self._remedies_now = dict(remedies)
             self._offered = [push_button(text, "", clicked) for text, clicked in remedies.items()]
             for new in self._offered:
                 self._remedies.addWidget(new)

@@ -48,6 +48,7 @@ from lbc_gui.window.garbage_collection import GarbageCollector
 from lbc_gui.window.help_menu import Help
 from lbc_gui.window.navigation import Navigation
 from lbc_gui.window.pages import Pages
+from lbc_gui.window.run_actions import RunActions
 from lbc_gui.window.shutdown import Shutdown
 
 if TYPE_CHECKING:  # at run time it is imported behind the first paint
@@ -374,6 +375,8 @@ class MainWindow(QMainWindow):
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)
         self.inspecting.run_dropped.connect(self.files.open_run)
         self._add_queue()
+        self.run_actions = RunActions(self)
+        self._failures.relay(self.run_actions)
         jobs = (self.reporting, self.saving, self.starting.remedies, self.queue.following)
         self.closing.wait_for(latency.measuring, inspector.reading, *jobs)
         self.saving.add(self.scores, self.scores.heatmap)

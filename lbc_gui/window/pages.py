@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # at run time they are imported behind the first paint
     from lbc_gui.curves.curves_panel import CurvesPanel
     from lbc_gui.inspector.inspector_page import InspectorPage
     from lbc_gui.latency.latency_page import LatencyPage
+    from lbc_gui.library.library_page import LibraryPage
     from lbc_gui.masks.mask_view import MaskView
 
 LOWEST_PICTURE = 200
@@ -29,7 +30,7 @@ CURVES_HEIGHT = 160
 LOW = 720
 """Pixels of height below which the curves are folded."""
 
-OTHERS = ("Masks", "Inspect", "Latency")
+OTHERS = ("Masks", "Runs", "Inspect", "Latency")
 
 
 class Pages(QTabWidget):
@@ -37,6 +38,7 @@ class Pages(QTabWidget):
 
     curves: CurvesPanel
     masks: MaskView
+    library: LibraryPage
     inspector: InspectorPage
     latency: LatencyPage
 
@@ -74,16 +76,19 @@ class Pages(QTabWidget):
         from lbc_gui.curves.curves_panel import CurvesPanel
         from lbc_gui.inspector.inspector_page import InspectorPage
         from lbc_gui.latency.latency_page import LatencyPage
+        from lbc_gui.library.library_page import LibraryPage
         from lbc_gui.masks.mask_view import MaskView
 
         self.curves = CurvesPanel(state)
         column(self.curves, on=self._curves)
         self.masks, self.inspector = MaskView(state, runs), InspectorPage()
+        self.library = LibraryPage(runs)
         self.latency = LatencyPage(experiment, run_folder, approves)
         self.masks.heatmap.setMinimumHeight(LOWEST_PICTURE)
-        self.folding.append(self.masks.below)
-        self.masks.below.title.fold(self._low)
-        pages = (self.masks, self.inspector, self.latency)
+        for below in (self.masks.below, self.library.below):
+            self.folding.append(below)
+            below.title.fold(self._low)
+        pages = (self.masks, self.library, self.inspector, self.latency)
         for index, (name, page) in enumerate(zip(OTHERS, pages, strict=True), start=1):
             self.removeTab(index)
             self.insertTab(index, page, name)

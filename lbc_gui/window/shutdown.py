@@ -22,7 +22,7 @@ class Shutdown(QObject):
 
     def wait_for(self, *jobs: Job) -> None:
         """End these too before the window closes."""
-        self._jobs = jobs
+        self._jobs += jobs
         for job in jobs:
             job.running_changed.connect(self._thread_ended)
 

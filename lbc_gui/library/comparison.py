@@ -1,0 +1,49 @@
+"""The views below the table, which compare the selected runs, or all that it shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QTabWidget, QWidget
+
+from lbc_gui.compare.run_selection import RunSelection
+
+if TYPE_CHECKING:  # at run time they are imported when they are first seen
+    from lbc_gui.compare.masks_pane import MasksPane
+
+
+class Comparison(QTabWidget):
+    """Builds its views when it is first on screen; ``built`` follows."""
+
+    built = Signal()
+
+    masks: MasksPane
+
+    def __init__(self, selection: RunSelection) -> None:
+        super().__init__(documentMode=True)
+        self._selection = selection
+
+    @property
+    def panes(self) -> list[QWidget]:
+        return [pane for at in range(self.count()) if (pane := self.widget(at))]
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not self.count():
+            self._build()
+
+    def _build(self) -> None:
+        from lbc_gui.compare.masks_pane import MasksPane
+        from lbc_gui.compare.results_pane import ResultsPane
+        from lbc_gui.compare.settings_pane import SettingsPane
+
+        self.masks = MasksPane(self._selection)
+        for pane, title in (
+            (SettingsPane(self._selection), "Settings"),
+            (ResultsPane(self._selection), "Results"),
+            (self.masks, "Masks"),
+        ):
+            self.addTab(pane, title)
+        self.built.emit()

@@ -1,0 +1,293 @@
+"""The page Runs: a filter, the table of runs, and below it what compares them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QAction, QHideEvent, QShowEvent
+from PySide6.QtWidgets import QProgressBar, QStackedWidget, QToolButton, QWidget
+
+from lbc.library.completion import complete
+from lbc.library.filter_syntax import FilterError
+from lbc.library.index import Library
+from lbc_gui.compare.run_selection import RunSelection, Selection
+from lbc_gui.help.explanations import help_button
+from lbc_gui.library.arrangement import CURVE, Arrangement, Line, Request
+from lbc_gui.library.column_list import ColumnList
+from lbc_gui.library.comparison import Comparison
+from lbc_gui.library.copy_menu import CopyMenu
+from lbc_gui.library.empty_page import EmptyPage
+from lbc_gui.library.filter_box import FilterBox
+from lbc_gui.library.reader import LibraryReader, Progress
+from lbc_gui.library.run_changes import (
+    archive,
+    parse_tags,
+    rename,
+    star,
+    tag,
+    trash,
+    write_note,
+)
+from lbc_gui.library.runs_table import RunsTable
+from lbc_gui.theme import GAP, TIGHT
+from lbc_gui.widgets.buttons import tool_button
+from lbc_gui.widgets.layouts import column, row, splitter
+from lbc_gui.widgets.panel_title import FoldingPanel
+from lbc_gui.widgets.text import Label
+
+REFRESH_MILLISECONDS = 1000
+"""Between two looks at the folders while the page is on screen."""
+
+REST = 8
+"""Times the duration of a look that follow it without another, where that is longer."""
+
+TABLE_HEIGHT, PANES_HEIGHT = 300, 320
+
+
+class LibraryPage(QWidget):
+    """Reads the runs below a folder while it is visible."""
+
+    said = Signal(str)
+    failed = Signal(str, str)
+    changed = Signal(object)
+    """Done: runs were changed, which may be undone."""
+    commanded = Signal(str, object)
+    """The name of a command that concerns other parts of the window, and its runs."""
+
+    def __init__(self, runs: Path) -> None:
+        super().__init__()
+        self.selection = RunSelection(self)
+        self.reader = LibraryReader(Library(runs), self)
+        self.request = Request()
+        self.filter = FilterBox()
+        self.table = RunsTable(self.selection)
+        self.empty = EmptyPage(runs)
+        self.columns = ColumnList(self)
+        self.copy_menu = CopyMenu(self._to_copy, self)
+        self.comparison = Comparison(self.selection)
+        self.below = FoldingPanel("Compare", self.comparison, PANES_HEIGHT)
+        self._count = Label()
+        self._progress = QProgressBar(textVisible=False)
+        self._progress.setFixedHeight(TIGHT)
+        self._failure = ""
+        self._timer = QTimer(self, singleShot=True)
+        self._lay_out()
+        self._connect()
+
+    @Slot()
+    def refresh(self) -> None:
+        """Read what has changed, if the page is on screen."""
+        if self.isVisible():
+            self.reader.refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.reader.refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._timer.stop()
+
+    @Slot(float)
+    def _wait(self, seconds: float) -> None:
+        """Look again in a while."""
+        if self.isVisible():
+            self._timer.start(max(REFRESH_MILLISECONDS, round(1000 * REST * seconds)))
+
+    # -- what the user wants to see -------------------------------------------------------------
+
+    def ask(self, **changes: object) -> None:
+        """Arrange the rows in another way."""
+        self.request = replace(self.request, **changes)  # type: ignore[arg-type]
+        self.reader.arrange(self.request)
+
+    @Slot(str, int)
+    def _complete(self, text: str, cursor: int) -> None:
+        if self.reader.frame is not None:
+            found = complete(text, cursor, self.reader.frame)
+            self.filter.offer(found.start, found.end, found.candidates)
+
+    @Slot(str)
+    def _filter_changed(self, text: str) -> None:
+        self.ask(filter=text)
+
+    @Slot(str)
+    def _sort(self, key: str) -> None:
+        """Sort by a column; the second click reverses."""
+        falling = not self.request.falling if key == self.request.sort else key != "title"
+        if key != CURVE:
+            self.ask(sort=key, falling=falling)
+
+    @Slot(bool)
+    def _fold(self, folded: bool) -> None:
+        self.ask(folded=folded)
+
+    @Slot(bool)
+    def _show_archived(self, archived: bool) -> None:
+        self.ask(archived=archived)
+
+    @Slot(str, bool)
+    def _show_column(self, key: str, wanted: bool) -> None:
+        shown, hidden = self.request.shown - {key}, self.request.hidden - {key}
+        self.ask(
+            shown=shown | {key} if wanted else shown, hidden=hidden if wanted else hidden | {key}
+        )
+
+    @Slot()
+    def _reset_columns(self) -> None:
+        self.ask(shown=frozenset(), hidden=frozenset())
+
+    @Slot()
+    def _list_columns(self) -> None:
+        self._open_columns(self._columns.mapToGlobal(self._columns.rect().bottomLeft()))
+
+    @Slot(object)
+    def _open_columns(self, at: QPoint) -> None:
+        self.columns.open_at(at, self.table.runs.arrangement)
+
+    def _to_copy(self) -> tuple[Arrangement, frozenset[Path], Path | None]:
+        now = self.selection.selection
+        return self.table.runs.arrangement, now.selected, now.baseline
+
+    # -- what the user does with runs -----------------------------------------------------------
+
+    @Slot(str)
+    def _command(self, name: str) -> None:
+        runs = self.table.chosen_runs
+        match name:
+            case "star":
+                self.reader.change(partial(star, runs, not all(r.annotations.star for r in runs)))
+            case "archive":
+                on = not all(run.annotations.archived for run in runs)
+                self.reader.change(partial(archive, runs, on))
+            case "trash":
+                self.reader.change(partial(trash, runs))
+            case "title" | "tag" | "note":
+                self.table.edit_column(name)
+            case "baseline":
+                now = self.selection.selection.baseline
+                chosen = runs[0].folder
+                self.selection.set_baseline(None if chosen == now else chosen)
+            case "compare":
+                self.below.title.fold(False)
+                self.comparison.currentWidget().setFocus()
+            case "copy":
+                self.copy_menu.copy_markdown()
+            case _:
+                self.commanded.emit(name, runs)
+
+    @Slot(object, str, str)
+    def _edited(self, line: Line, key: str, text: str) -> None:
+        """Write what was typed into a cell; tags into those of every selected run."""
+        if key == "title":
+            self.reader.change(partial(rename, line.runs, text))
+        elif key == "note":
+            self.reader.change(partial(write_note, line.runs, text))
+        else:
+            runs = self.table.chosen_runs
+            runs = runs if line.runs[0] in runs else line.runs
+            old, new = set(line.runs[0].annotations.tags), parse_tags(text)
+            self.reader.change(partial(tag, runs, frozenset(new - old), frozenset(old - new)))
+
+    # -- what arrives ---------------------------------------------------------------------------
+
+    @Slot(object)
+    def _show(self, arrangement: Arrangement) -> None:
+        self.filter.show_problem()
+        total = len(arrangement.frame.runs)
+        self.selection.show_runs(arrangement.runs)
+        self._show_table(arrangement)
+        self.table.show_order(arrangement.request.sort, arrangement.request.falling)
+        shown = len(arrangement.runs)
+        self._count.setText(f"{total:,} runs" if shown == total else f"{shown:,} of {total:,} runs")
+        self.empty.show_reason(total)
+        self._stack.setCurrentWidget(self.table if shown else self.empty)
+
+    def _show_table(self, arrangement: Arrangement) -> None:
+        baseline = arrangement.row_of(self.selection.selection.baseline)
+        self.table.show_arrangement(arrangement, baseline)
+
+    @Slot(object)
+    def _show_misunderstood(self, error: FilterError) -> None:
+        self.filter.show_problem(str(error), error.start, error.length)
+
+    @Slot(object, object)
+    def _selection_changed(self, before: Selection, now: Selection) -> None:
+        if now.baseline != before.baseline:
+            self._show_table(self.table.runs.arrangement)
+
+    @Slot(object)
+    def _show_progress(self, progress: Progress | None) -> None:
+        self._progress.setVisible(progress is not None)
+        if progress is not None:
+            self._progress.setRange(0, progress.total)
+            self._progress.setValue(progress.done)
+
+    @Slot(str, str)
+    def _fail(self, sentence: str, details: str) -> None:
+        if sentence != self._failure:  # what is tried again every second is said once
+            self._failure = sentence
+            self.failed.emit(sentence, details)
+
+    # -- construction ---------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        table, reader = self.table, self.reader
+        for signal, slot in (
+            (self._timer.timeout, reader.refresh),
+            (reader.arranged, self._show),
+            (reader.misunderstood, self._show_misunderstood),
+            (reader.progressed, self._show_progress),
+            (reader.refreshed, self._wait),
+            (reader.changed, self.changed),
+            (reader.failed, self._fail),
+            (self.filter.changed, self._filter_changed),
+            (self.filter.candidates_wanted, self._complete),
+            (self.empty.clear_wanted, self.filter.line.clear),
+            (table.sort_wanted, self._sort),
+            (table.columns_wanted, self._open_columns),
+            (table.runs.edited, self._edited),
+            (table.commands.triggered, self._command),
+            (self.copy_menu.copied, self.said),
+            (self.columns.chosen, self._show_column),
+            (self.columns.reset_wanted, self._reset_columns),
+            (self._folded.toggled, self._fold),
+            (self._archived.toggled, self._show_archived),
+            (self.selection.changed, self._selection_changed),
+        ):
+            signal.connect(slot)
+        for action in (self.filter.action, self._archived):
+            table.addAction(action)
+
+    def _lay_out(self) -> None:
+        tip = "Fold the seeds of equal settings into one row: mean ± standard deviation"
+        self._folded = tool_button("Fold seeds", tip, icon_name="fold")
+        self._folded.setCheckable(True)
+        tip = "List archived runs too"
+        self._archived = QAction("Archived", self, checkable=True, toolTip=tip)
+        tip = "Choose the columns; by default the settings that differ between the runs"
+        self._columns = tool_button("Columns", tip, self._list_columns, "columns")
+        copy = tool_button("Copy", "Copy the selected rows, or all", icon_name="copy")
+        copy.setMenu(self.copy_menu)
+        copy.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        for button in (self._folded, self._columns, copy):
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.filter.line.setMinimumWidth(160)
+        bar = row(
+            (self.filter, 1), self._count, self._folded, self._columns, copy, help_button("Runs")
+        )
+        bar.setSpacing(GAP)
+        bar.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(self.table)
+        above = QWidget()
+        column(bar, self._progress, (self._stack, 1), on=above).setSpacing(TIGHT)
+        sizes = [TABLE_HEIGHT, PANES_HEIGHT]
+        split = splitter(Qt.Orientation.Vertical, above, self.below, sizes=sizes)
+        split.setStretchFactor(0, 1)
+        column((split, 1), on=self).setContentsMargins(TIGHT, TIGHT, TIGHT, TIGHT)
+        self._progress.hide()

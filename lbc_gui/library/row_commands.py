@@ -1,0 +1,94 @@
+"""What can be done with the selected runs: one QAction each, with keys of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMenu, QWidget
+
+from lbc.library.run_summary import RunSummary
+from lbc_gui.icons import icon
+from lbc_gui.widgets.text import plain
+
+SINGLE, SEVERAL = "single", "several"
+
+COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
+    "open": (SINGLE, "Open", "Return", "run", "Show the run on the other pages, as if live"),
+    "compare": (SEVERAL, "Compare", "C", "difference", "Show the comparison of the selected runs"),
+    "resume": (SINGLE, "Resume", "R", "resume", "Resume the run from its last checkpoint"),
+    "again": (SEVERAL, "Queue with another seed", "Shift+R", "again",
+              "Train the same settings with a seed that was not used yet"),
+    "vary": (SINGLE, "Vary…", "V", "vary", "Take the settings into the form and vary one of them"),
+    "form": (SINGLE, "Take settings into the form", "F", "form",
+             "Fill the form with the settings of the run; Ctrl+Z in the form takes that back"),
+    "form_difference": (SINGLE, "Compare the form with this run", "Shift+F", "difference",
+                        "Tint the settings of the form that differ from the run"),
+    "baseline": (SINGLE, "Baseline", "B", "baseline",
+                 "Show how far other runs are from this one, or no longer"),
+    "star": (SEVERAL, "Star", "S", "star", "Mark the run with a star, or no longer"),
+    "tag": (SINGLE, "Tags", "T", "tag", "Edit the tags, with commas between them"),
+    "note": (SINGLE, "Note", "N", "note", "Edit the note"),
+    "title": (SINGLE, "Rename", "F2", "rename", "Edit the title; the folder keeps its name"),
+    "archive": (SEVERAL, "Archive", "A", "archive", "Hide the run from the table, or no longer"),
+    "report": (SINGLE, "Save report…", "P", "report",
+               "Save the run with its pictures as one HTML file"),
+    "folder": (SINGLE, "Show folder", "E", "folder", "Show the folder of the run"),
+    "copy": (SEVERAL, "Copy &rows", "Ctrl+C", "copy",
+             "Copy the selected rows, or all, as a Markdown table"),
+    "trash": (SEVERAL, "Move to trash", "Del", "trash", "Move the run to the desktop's trash"),
+}  # fmt: skip
+"""Applies to a single run or several, text, key, icon and tip of each command."""
+
+MENU = (
+    ("open", "compare", "resume", "again", "vary"),
+    ("form", "form_difference", "baseline"),
+    ("star", "tag", "note", "title", "archive"),
+    ("report", "folder", "copy", "trash"),
+)
+
+
+class RowCommands(QObject):
+    """The commands of a table, in its context menu and by keys while it has the focus."""
+
+    triggered = Signal(str)
+    """The name of a command."""
+
+    def __init__(self, table: QWidget) -> None:
+        super().__init__(table)
+        self.actions_: dict[str, QAction] = {}
+        self.menu = QMenu(table)
+        self.menu.setToolTipsVisible(True)
+        for group in MENU:
+            for name in group:
+                _, text, key, icon_name, tip = COMMANDS[name]
+                action = QAction(icon(icon_name), text, table)
+                action.setShortcut(QKeySequence(key))
+                action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+                action.setToolTip(plain(f"{tip} ({key})"))
+                action.setStatusTip(tip)
+                action.triggered.connect(partial(self.triggered.emit, name))
+                self.actions_[name] = action
+                self.menu.addAction(action)
+                table.addAction(action)
+            self.menu.addSeparator()
+
+    def enable(self, runs: Sequence[RunSummary], baseline: bool) -> None:
+        """Enable what is possible with these runs, and name what it would do."""
+        for name, (applies, *_) in COMMANDS.items():
+            self.actions_[name].setEnabled(len(runs) == 1 or (applies == SEVERAL and bool(runs)))
+        readable = all(run.status != "unreadable" for run in runs)
+        for name in ("open", "resume", "again", "vary", "form", "form_difference", "report"):
+            action = self.actions_[name]
+            action.setEnabled(action.isEnabled() and readable)
+        ended = bool(runs) and runs[0].status in ("stopped", "failed", "cut off")
+        self.actions_["resume"].setEnabled(len(runs) == 1 and ended)
+        self.actions_["copy"].setEnabled(True)
+        for name, now, text in (
+            ("star", all(run.annotations.star for run in runs), "Remove star"),
+            ("archive", all(run.annotations.archived for run in runs), "Unarchive"),
+            ("baseline", baseline, "No baseline"),
+        ):
+            self.actions_[name].setText(text if now and runs else COMMANDS[name][1])

@@ -1,0 +1,130 @@
+"""What the page Runs does with the rest of the window: opens, resumes, reports, fills the form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QUrl, Signal, Slot
+from PySide6.QtGui import QDesktopServices
+
+from lbc.config import load_experiment
+from lbc.config.strict_yaml import ExperimentError
+from lbc.files.printable import printable
+from lbc.library.run_summary import RunSummary
+from lbc.runs.events import EpochDone, Event, Finished, Resumed, Started
+from lbc.runs.opened_run import OpenedRun
+from lbc_gui.library.run_changes import Done
+from lbc_gui.run.worker import Failed
+
+if TYPE_CHECKING:
+    from lbc_gui.window.main_window import MainWindow
+
+
+class RunActions(QObject):
+    """Carries out the commands of the table that concern other parts of the window."""
+
+    said = Signal(str)
+    failed = Signal(str, str)
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window, self._page = window, window.pages.library
+        self._expected: tuple[Path, Callable[[], object]] | None = None
+        """A run that the user has asked for, and what is to be done once it is there."""
+        window.closing.wait_for(self._page.reader)
+        self._page.commanded.connect(self._carry_out)
+        self._page.changed.connect(self._show_change)
+        self._page.failed.connect(self.failed)
+        self._page.said.connect(self.said)
+        self._page.comparison.built.connect(self._connect_comparison)
+        window.session.opened.connect(self._opened)
+        window.session.events_arrived.connect(self._events_arrived)
+
+    @Slot(str, object)
+    def _carry_out(self, name: str, runs: Sequence[RunSummary]) -> None:
+        folder = runs[0].folder
+        match name:
+            case "open":
+                self._open(folder, partial(self._window.pages.setCurrentIndex, 0))
+            case "resume":
+                self._expected = folder, partial(self._window.pages.setCurrentIndex, 0)
+                self._window.starting.resume(folder)
+            case "report" if self._window.reporting.running:
+                self.failed.emit("Another report is being written: wait until it is there.", "")
+            case "report":
+                self._window.reporting.choose_for(folder)
+            case "folder":
+                QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder.resolve())))
+            case "form" | "form_difference":
+                self._show_in_form(name, folder)
+
+    def _show_in_form(self, name: str, folder: Path) -> None:
+        try:
+            experiment = load_experiment(folder / "experiment.yaml")
+        except ExperimentError as error:
+            self.failed.emit(str(error), "")
+        else:
+            if name == "form":
+                self._window.experiment_panel.form.enter_experiment(experiment)
+                self.said.emit(f"The form has the settings of {printable(folder.name)}.")
+            else:
+                self._window.experiment_panel.compare_with(experiment)
+                self.said.emit(f"The form marks what differs from {printable(folder.name)}.")
+
+    @Slot(object)
+    def _opened(self, run: OpenedRun) -> None:
+        self._show(run.folder)
+
+    @Slot(object)
+    def _events_arrived(self, events: Sequence[Event | Failed]) -> None:
+        """List a run that begins, moves or ends here without waiting for the next look."""
+        for event in events:
+            if isinstance(event, Resumed):
+                self._show(event.folder)
+        if any(isinstance(event, Started | Resumed | EpochDone | Finished) for event in events):
+            self._page.refresh()
+
+    def _open(self, folder: Path, then: Callable[[], object]) -> None:
+        self._expected = folder, then
+        self._window.files.open_run(folder)
+
+    def _show(self, folder: Path) -> None:
+        """Do what the user wants with the run that is now in the window."""
+        expected, self._expected = self._expected, None
+        if expected is not None and expected[0] == folder:
+            expected[1]()
+
+    @Slot()
+    def _connect_comparison(self) -> None:
+        comparison = self._page.comparison
+        for pane in comparison.panes:
+            self._window.saving.add(pane)
+        comparison.masks.masks_requested.connect(self._show_masks)
+        self._window.closing.wait_for(comparison.masks.reading)
+
+    @Slot(object, object, str)
+    def _show_masks(self, first: Path, second: Path, layer: str) -> None:
+        """Open one run, with its masks beside those of another."""
+
+        def compare() -> None:
+            if layer:
+                self._window.view_state.open_layer(layer)
+            self._window.pages.masks.compare.compare_with(second)
+            self._window.pages.setCurrentWidget(self._window.pages.masks)
+
+        self._open(first, compare)
+
+    @Slot(object)
+    def _show_change(self, done: Done) -> None:
+        """Say what was changed and offer to take it back; say what could not be changed."""
+        if done.undo is None:
+            self._window.message.settle(Done)
+            if done.problems:
+                self.failed.emit("\n".join(done.problems), "")
+            return
+        undo = {"Undo": partial(self._page.reader.change, done.undo)}
+        sentence, fine = "\n".join([done.sentence, *done.problems]), not done.problems
+        self._window.message.show_message(sentence, remedies=undo, about=Done, notice=fine)

@@ -1,0 +1,208 @@
+"""The table of runs: what it lists, filters, sorts, folds, compares and copies."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from lbc_gui.library.library_page import LibraryPage
+from tests.gui.conftest import SECONDS
+from tests.gui.library.conftest import LEFT, click, place, texts, until_titles
+from tests.library.run_folders import write_run
+
+Open = Callable[..., LibraryPage]
+Key = Qt.Key
+
+ALL = ("fast-1", "fast-0", "slow-1", "slow-0", "cut")
+"""The newest first."""
+
+
+def test_runs_appear_move_and_go_as_their_folders_do(
+    qtbot: QtBot, open_page: Open, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+    page = open_page(folder)
+    assert "no runs yet" in page.empty.text.text() and str(folder) in page.empty.text.text()
+    assert page.empty.isVisible()
+    write_run(folder / "first", {"training": {"epochs": 9}}, status="running", epoch=2)
+    until_titles(qtbot, page, "first")
+    assert texts(page, "status") == ["cut off 2/9"]  # nobody holds its lock
+    click(qtbot, page, "first")
+    write_run(folder / "first", {"training": {"epochs": 9}}, status="stopped", epoch=5)
+    qtbot.waitUntil(lambda: texts(page, "status") == ["stopped 5/9"], timeout=SECONDS)
+    assert [run.epoch for run in page.table.chosen_runs] == [5]
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "run.json").write_text("{")
+    qtbot.waitUntil(lambda: "damaged" in texts(page), timeout=SECONDS)
+    [line] = [line for line in page.table.runs.lines if line.runs[0].folder.name == "damaged"]
+    assert line.faint
+    index = page.table.runs.index(page.table.runs.lines.index(line), 1)
+    assert "damaged" in index.data(Qt.ItemDataRole.ToolTipRole)
+    for name in ("first", "damaged"):
+        shutil.rmtree(folder / name)
+    qtbot.waitUntil(lambda: page.empty.isVisible(), timeout=SECONDS)
+    assert not page.selection.selection.selected
+    write_run(folder / "last")
+    until_titles(qtbot, page, "last")
+    with qtbot.waitSignal(page.failed, timeout=SECONDS) as failed:
+        folder.rename(tmp_path / "elsewhere")  # as a disk that is taken out
+    assert str(folder) in failed.args[0] and texts(page) == ["last"]
+
+
+def test_the_filter_applies_to_table_and_selection_and_points_at_the_word(
+    qtbot: QtBot, page: LibraryPage
+) -> None:
+    line = page.filter.line
+    assert texts(page) == list(ALL)
+    qtbot.keyClicks(line, "accuracy > 91 and optimizer.lr")
+    qtbot.keyClicks(line, " = 0.1")
+    until_titles(qtbot, page, "fast-1", "fast-0")
+    assert {run.folder.name for run in page.selection.selection.shown} == {"fast-1", "fast-0"}
+    qtbot.keyClicks(line, " and acuracy > 3")
+    qtbot.waitUntil(page.filter.problem.isVisible, timeout=SECONDS)
+    assert "did you mean 'accuracy'" in page.filter.problem.text()
+    assert texts(page) == ["fast-1", "fast-0"]  # as before, while it cannot be understood
+    qtbot.keyClick(line, Key.Key_Escape)
+    until_titles(qtbot, page, *ALL)
+    assert not page.filter.problem.isVisible()
+    qtbot.keyClicks(line, "seed = 99")
+    qtbot.waitUntil(page.empty.isVisible, timeout=SECONDS)
+    qtbot.mouseClick(page.empty.button, LEFT)
+    until_titles(qtbot, page, *ALL)
+
+
+def test_words_are_completed_by_the_keyboard(qtbot: QtBot, page: LibraryPage) -> None:
+    line, popup = page.filter.line, page.filter._popup
+    page.activateWindow()
+    line.setFocus()
+    qtbot.waitUntil(line.hasFocus, timeout=SECONDS)
+    qtbot.keyClicks(line, "accu")
+    qtbot.waitUntil(popup.isVisible, timeout=SECONDS)
+    qtbot.keyClick(popup, Key.Key_Tab)
+    assert line.text() == "accuracy "
+    qtbot.waitUntil(popup.isVisible, timeout=SECONDS)  # the operators
+    qtbot.keyClick(popup, Key.Key_Escape)
+    assert line.text() == "accuracy " and not popup.isVisible()
+
+
+def test_a_click_on_a_header_sorts_and_another_reverses(qtbot: QtBot, page: LibraryPage) -> None:
+    header = page.table.horizontalHeader()
+    keys = [column.key for column in page.table.runs.arrangement.columns]
+
+    def click_on(key: str) -> None:
+        left = header.sectionViewportPosition(keys.index(key))
+        qtbot.mouseClick(header.viewport(), LEFT, pos=QPoint(left + 12, 8))
+
+    click_on("accuracy")
+    until_titles(qtbot, page, "fast-1", "fast-0", "slow-1", "slow-0", "cut")
+    click_on("accuracy")
+    until_titles(qtbot, page, "cut", "slow-0", "slow-1", "fast-0", "fast-1")
+    click_on("title")
+    until_titles(qtbot, page, "cut", "fast-0", "fast-1", "slow-0", "slow-1")
+
+
+def test_columns_are_what_differs_and_what_the_user_chooses(
+    qtbot: QtBot, page: LibraryPage
+) -> None:
+    def keys() -> list[str]:
+        return [column.key for column in page.table.runs.arrangement.columns]
+
+    assert {"n:m", "seed", "optimizer.lr", "training.epochs"} <= set(keys())
+    assert "optimizer.momentum" not in keys() and keys()[:3] == ["star", "title", "status"]
+    qtbot.keyClicks(page.filter.line, "name = fast")
+    qtbot.waitUntil(lambda: "optimizer.lr" not in keys(), timeout=SECONDS)
+    assert "seed" in keys()
+    qtbot.mouseClick(page._columns, LEFT)
+    columns = page.columns
+    qtbot.keyClicks(columns.search, "momentum")
+    items = [item for item in columns._items if not item.isHidden()]
+    [momentum] = [item for item in items if item.text() == "momentum"]
+    box = columns.list.visualItemRect(momentum)
+    qtbot.mouseClick(columns.list.viewport(), LEFT, pos=box.topLeft() + QPoint(12, 8))
+    qtbot.waitUntil(lambda: "optimizer.momentum" in keys(), timeout=SECONDS)
+    columns.close()
+
+
+def test_seeds_fold_into_a_mean_and_unfold(qtbot: QtBot, page: LibraryPage) -> None:
+    qtbot.mouseClick(page._folded, LEFT)
+    until_titles(qtbot, page, "▸ fast × 2", "▸ slow × 2", "cut")
+    assert texts(page, "accuracy")[:2] == ["97.00 ± 1.41", "91.00 ± 1.41"]
+    assert page.table.runs.is_heavy(page.table.runs.lines[0], "accuracy")  # the best one
+    click(qtbot, page, "fast × 2", "status")
+    assert {run.folder.name for run in page.table.chosen_runs} == {"fast-0", "fast-1"}
+    qtbot.keyClick(page.table, Key.Key_Right)
+    until_titles(qtbot, page, "▾ fast × 2", "fast-1", "fast-0", "▸ slow × 2", "cut")
+    mark = place(page, "fast × 2")
+    mark.setX(page.table.columnViewportPosition(1) + 6)
+    qtbot.mouseClick(page.table.viewport(), LEFT, pos=mark)
+    until_titles(qtbot, page, "▸ fast × 2", "▸ slow × 2", "cut")
+
+
+def test_others_are_compared_with_a_baseline(qtbot: QtBot, page: LibraryPage) -> None:
+    click(qtbot, page, "slow-1")
+    qtbot.keyClick(page.table, Key.Key_B)
+    assert texts(page, "accuracy") == [
+        "98.00  +6.00", "96.00  +4.00", "92.00", "90.00  -2.00", "50.00  -42.00",
+    ]  # fmt: skip
+    assert page.table.commands.actions_["baseline"].text() == "No baseline"
+    qtbot.mouseClick(page._folded, LEFT)
+    qtbot.waitUntil(lambda: len(texts(page)) == 3, timeout=SECONDS)
+    assert texts(page, "accuracy")[0] == "97.00 ± 1.41  +6.00"  # than the mean of its seeds
+    qtbot.mouseClick(page._folded, LEFT)
+    qtbot.waitUntil(lambda: len(texts(page)) == 5, timeout=SECONDS)
+    qtbot.keyClick(page.table, Key.Key_B)
+    assert texts(page, "accuracy")[0] == "98.00"
+
+
+def test_rows_are_selected_by_mouse_and_keyboard_and_by_the_panes(
+    qtbot: QtBot, page: LibraryPage
+) -> None:
+    def selected() -> set[str]:
+        return {folder.name for folder in page.selection.selection.selected}
+
+    click(qtbot, page, "fast-0")
+    qtbot.keyClick(page.table, Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    assert selected() == {"fast-0", "slow-1"}
+    click(qtbot, page, "cut", modifier=Qt.KeyboardModifier.ControlModifier)
+    assert selected() == {"fast-0", "slow-1", "cut"}
+    page.selection.select([page.table.runs.lines[0].runs[0].folder])  # as a click on a curve does
+    rows = page.table.selectionModel().selectedRows()
+    assert [index.row() for index in rows] == [0] and selected() == {"fast-1"}
+    qtbot.mouseMove(page.table.viewport(), place(page, "cut"))
+    qtbot.waitUntil(lambda: page.selection.selection.hovered is not None, timeout=SECONDS)
+
+
+def test_the_table_is_copied_as_markdown_csv_and_latex(qtbot: QtBot, page: LibraryPage) -> None:
+    clipboard = QGuiApplication.clipboard()
+    click(qtbot, page, "fast-0")
+    qtbot.keyClick(page.table, Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    lines = clipboard.text().splitlines()
+    assert len(lines) == 3 and "| fast-0 |" in lines[2] and "96.00" in lines[2]
+    page.table.clearSelection()
+    page.copy_menu.actions()[1].trigger()
+    lines = clipboard.text().splitlines()
+    assert len(lines) == 6 and "optimizer.lr" in lines[0] and "0.96" in lines[2]
+    page.copy_menu.popup(page.mapToGlobal(QPoint(10, 10)))
+    down, across, value = page.copy_menu.choices
+    assert [value.currentText(), down.currentText()] == ["accuracy", "n:m"]
+    across.setCurrentText("optimizer.lr")
+    page.copy_menu.copy_latex()
+    assert r"97.00 $\pm$ 1.41" in clipboard.text() and r"\begin{tabular}" in clipboard.text()
+    assert QApplication.activePopupWidget() is None
+
+
+def test_names_with_any_characters_are_shown_on_one_line(open_page: Open, tmp_path: Path) -> None:
+    for name in ("a\u202eb", "x<img src='p'>", "line\nbreak", "\U0001d518" * 40):
+        write_run(tmp_path / "odd" / name)
+    page = open_page(tmp_path / "odd")
+    assert len(texts(page)) == 4
+    assert all(title.isprintable() for title in texts(page))
+    assert "x<img src='p'>" in texts(page)
+    tip = page.table.runs.index(texts(page).index("x<img src='p'>"), 1)
+    assert "<img" not in tip.data(Qt.ItemDataRole.ToolTipRole)

@@ -1,0 +1,115 @@
+"""The page Runs with many runs: first rows, lag of the event loop, and frames while scrolling.
+
+The runs are read once before, so that the index is warm. Then the page is opened, a filter is
+typed, the rows are sorted and folded, and the table is scrolled to its end. Prints JSON.
+
+    QT_QPA_PLATFORM=offscreen python tests/performance/library_page.py --count 10000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+
+from lbc.library.index import Library
+from lbc_gui.library.library_page import LibraryPage
+from lbc_gui.theme import apply_theme, set_up
+from tests.performance.ui_lag import percentiles, record_lags, run_event_loop, until
+
+FRAME = 1 / 60
+FILTER = "accuracy > 95 and n:m = 2:4"
+
+
+def main() -> int:
+    options = _options()
+    application = QApplication(sys.argv[:1])
+    set_up(application, "light")
+    apply_theme("light")
+    Library(options.runs).refresh()
+    page = LibraryPage(options.runs)
+    page.resize(1280, 760)
+    started = time.perf_counter()
+    with record_lags() as opening:
+        page.show()
+        until(application, lambda: bool(page.table.runs.lines))
+        application.processEvents()
+        first_rows = time.perf_counter() - started
+        run_event_loop(3.0)
+    count = len(page.table.runs.lines)
+    seconds: dict[str, float] = {}
+    with record_lags() as using:
+        for name, act in _acts(page):
+            seconds[name] = _answer(application, page, act)
+            run_event_loop(1.0)
+    frames = _scroll(application, page)
+    page.hide()
+    until(application, lambda: not page.reader.running)
+    print(json.dumps({
+        "benchmark": "library_page",
+        "runs": count,
+        "first_rows_s": round(first_rows, 3),
+        "lag_opening_ms": percentiles(opening),
+        "lag_using_ms": percentiles(using),
+        "answer_ms": {name: round(1000 * value, 1) for name, value in seconds.items()},
+        "frames": len(frames),
+        "frame_ms": percentiles(frames),
+        "dropped_frames": sum(frame > FRAME for frame in frames),
+    }))  # fmt: skip
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runs", type=Path)
+    return parser.parse_args()
+
+
+def _acts(page: LibraryPage) -> list[tuple[str, Callable[[], None]]]:
+    line, commands = page.filter.line, page.table
+    typed = [
+        (f"filter {FILTER[: at + 1]!r}", lambda key=key: QTest.keyClicks(line, key))
+        for at, key in enumerate(FILTER)
+    ]
+    return [
+        *typed,
+        ("all again", line.clear),
+        ("sort by accuracy", lambda: commands.sort_wanted.emit("accuracy")),
+        ("sort by a setting", lambda: commands.sort_wanted.emit("optimizer.lr")),
+        ("fold", page._folded.click),
+        ("unfold", page._folded.click),
+        ("choose all", commands.selectAll),
+    ]
+
+
+def _answer(application: QApplication, page: LibraryPage, act: Callable[[], None]) -> float:
+    """Seconds until the table shows what the user has asked for."""
+    started = time.perf_counter()
+    act()
+    until(application, lambda: not page.reader.arranging)
+    application.processEvents()
+    return time.perf_counter() - started
+
+
+def _scroll(application: QApplication, page: LibraryPage) -> list[float]:
+    """Seconds of each frame while the scroll bar is dragged, slowly and fast."""
+    bar, frames = page.table.verticalScrollBar(), []
+    for step in (7, 66, 480, 5003):
+        bar.setValue(0)
+        for at in range(min(250, bar.maximum() // step)):
+            started = time.perf_counter()
+            bar.setValue(at * step)
+            page.table.viewport().repaint()
+            frames.append(time.perf_counter() - started)
+            application.processEvents()
+    return frames
+
+
+if __name__ == "__main__":
+    sys.exit(main())
