@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from lbc.config import Experiment
+from lbc.config.strict_yaml import ExperimentError
 from lbc.files.printable import printable
 from lbc.queue.entries import (
     GROUP_LENGTH,
@@ -34,6 +36,18 @@ def read_queue(runs: Path) -> Queue:
 def add(runs: Path, experiment: Experiment) -> Entry:
     """Add a run at the end. Raises OSError."""
     return _add(runs, [(experiment, "")], lambda queue: "")[0]
+
+
+def add_repetition(runs: Path, experiment: Experiment, seeds: Collection[int] = ()) -> Entry:
+    """Add the run of an experiment with the lowest seed that is above ``seeds``, those of its runs,
+    and that no entry with the same settings has. Raises OSError."""
+    file, used = QueueFile(runs), {experiment.seed, *seeds}
+    for entry in read_queue(runs).entries:
+        with suppress(ExperimentError):  # it is reported when it starts
+            queued = file.experiment_of(entry)
+            if queued.model_copy(update={"seed": experiment.seed}) == experiment:
+                used.add(queued.seed)
+    return add(runs, experiment.model_copy(update={"seed": 1 + max(used)}))
 
 
 def add_group(

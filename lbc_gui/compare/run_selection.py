@@ -62,14 +62,15 @@ class RunSelection(QObject):
 
     def show_runs(self, runs: Sequence[RunSummary]) -> None:
         """Show these runs; what is selected among them stays selected."""
-        folders = {run.folder for run in runs}
         now = self._selection
+        marked = now.selected | now.restricted | {now.hovered, now.baseline}
+        kept = {run.folder for run in runs if run.folder in marked} if len(marked) > 1 else set()
         self._set(
             shown=tuple(runs),
-            selected=now.selected & folders,
-            restricted=now.restricted & folders,
-            hovered=now.hovered if now.hovered in folders else None,
-            baseline=now.baseline if now.baseline in folders else None,
+            selected=now.selected & kept,
+            restricted=now.restricted & kept,
+            hovered=now.hovered if now.hovered in kept else None,
+            baseline=now.baseline if now.baseline in kept else None,
         )
 
     def select(self, folders: Iterable[Path]) -> None:
@@ -103,7 +104,8 @@ class RunSelection(QObject):
         self._set(baseline=folder)
 
     def _among_shown(self, folders: Iterable[Path]) -> frozenset[Path]:
-        return frozenset(folders) & {run.folder for run in self._selection.shown}
+        chosen = frozenset(folders)
+        return frozenset(run.folder for run in self._selection.shown if run.folder in chosen)
 
     def _set(self, **changes: Any) -> None:
         before, now = self._selection, replace(self._selection, **changes)

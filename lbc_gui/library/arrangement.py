@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,9 @@ class ShownColumn:
     width: int = 0
 
 
+Key = Path | tuple[Path, str]
+
+
 @dataclass(eq=False, slots=True)
 class Line:
     """A row: one run, or a group of runs with a line for each of its ``members``.
@@ -58,7 +61,7 @@ class Line:
     ``inner`` lines are members.
     """
 
-    key: Path | tuple[Path, str]
+    key: Key
     row: int
     runs: tuple[RunSummary, ...]
     members: tuple[Line, ...] = ()
@@ -108,8 +111,8 @@ class Arrangement:
     columns: tuple[ShownColumn, ...] = ()
     best: int = -1
     """The number of the row, or of the group, with the highest accuracy."""
-    keys: tuple[object, ...] = ()
-    """Those of the lines."""
+    places: Mapping[Key, int] = field(default_factory=dict)
+    """Where the line with a key is."""
     runs: tuple[RunSummary, ...] = ()
     """The rows as runs."""
 
@@ -167,9 +170,11 @@ def arrange(frame: Frame, request: Request) -> Arrangement:
         best = -1 if found is None else found
     elif (values := frame.numbers("accuracy")[rows]).size and not np.isnan(values).all():
         best = int(rows[np.nanargmax(values)])
-    keys, runs = tuple(line.key for line in lines), tuple(frame.runs[row] for row in rows.tolist())
+    # Made here and not in the window's thread, also because a path computes its hash once.
+    places = {line.key: at for at, line in enumerate(lines)}
+    runs = tuple(frame.runs[row] for row in rows.tolist())
     columns = _columns(frame, names)
-    return Arrangement(request, frame, rows, groups, lines, columns, best, keys, runs)
+    return Arrangement(request, frame, rows, groups, lines, columns, best, places, runs)
 
 
 def _sorted_groups(frame: Frame, groups: Groups, request: Request) -> Groups:

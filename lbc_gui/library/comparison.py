@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QTabWidget, QWidget
 from lbc_gui.compare.run_selection import RunSelection
 
 if TYPE_CHECKING:  # at run time they are imported when they are first seen
+    from lbc_gui.compare.curves_pane import CurvesPane
     from lbc_gui.compare.masks_pane import MasksPane
 
 
@@ -19,6 +20,7 @@ class Comparison(QTabWidget):
 
     built = Signal()
 
+    curves: CurvesPane
     masks: MasksPane
 
     def __init__(self, selection: RunSelection) -> None:
@@ -35,12 +37,14 @@ class Comparison(QTabWidget):
             self._build()
 
     def _build(self) -> None:
+        from lbc_gui.compare.curves_pane import CurvesPane
         from lbc_gui.compare.masks_pane import MasksPane
         from lbc_gui.compare.results_pane import ResultsPane
         from lbc_gui.compare.settings_pane import SettingsPane
 
-        self.masks = MasksPane(self._selection)
+        self.curves, self.masks = CurvesPane(self._selection), MasksPane(self._selection)
         for pane, title in (
+            (self.curves, "Curves"),
             (SettingsPane(self._selection), "Settings"),
             (ResultsPane(self._selection), "Results"),
             (self.masks, "Masks"),

@@ -11,8 +11,10 @@ from PySide6.QtGui import QAction, QHideEvent, QShowEvent
 from PySide6.QtWidgets import QProgressBar, QStackedWidget, QToolButton, QWidget
 
 from lbc.library.completion import complete
+from lbc.library.differences import identify_experiment
 from lbc.library.filter_syntax import FilterError
 from lbc.library.index import Library
+from lbc.library.run_summary import RunSummary
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.help.explanations import help_button
 from lbc_gui.library.arrangement import CURVE, Arrangement, Line, Request
@@ -72,10 +74,23 @@ class LibraryPage(QWidget):
         self._count = Label()
         self._progress = QProgressBar(textVisible=False)
         self._progress.setFixedHeight(TIGHT)
-        self._failure = ""
+        self._failure = self._to_edit = ""
+        self._held: Arrangement | None = None
+        """What has arrived while a cell was edited."""
         self._timer = QTimer(self, singleShot=True)
         self._lay_out()
         self._connect()
+
+    def seeds_of(self, run: RunSummary) -> set[int]:
+        """The seeds of the runs that have its settings."""
+        settings, frame = identify_experiment(run.parameters), self.reader.frame
+        alike = (
+            one
+            for one in (frame.runs if frame else ())
+            if (one.pattern, one.method) == (run.pattern, run.method)
+            and identify_experiment(one.parameters) == settings
+        )
+        return {one.seed for one in alike if one.seed is not None}
 
     @Slot()
     def refresh(self) -> None:
@@ -166,7 +181,11 @@ class LibraryPage(QWidget):
             case "trash":
                 self.reader.change(partial(trash, runs))
             case "title" | "tag" | "note":
-                self.table.edit_column(name)
+                self._to_edit = name
+                if name in [one.key for one in self.table.runs.arrangement.columns]:
+                    self._edit()
+                else:
+                    self._show_column(name, wanted=True)
             case "baseline":
                 now = self.selection.selection.baseline
                 chosen = runs[0].folder
@@ -196,6 +215,9 @@ class LibraryPage(QWidget):
 
     @Slot(object)
     def _show(self, arrangement: Arrangement) -> None:
+        if self.table.editing:
+            self._held = arrangement
+            return
         self.filter.show_problem()
         total = len(arrangement.frame.runs)
         self.selection.show_runs(arrangement.runs)
@@ -205,6 +227,21 @@ class LibraryPage(QWidget):
         self._count.setText(f"{total:,} runs" if shown == total else f"{shown:,} of {total:,} runs")
         self.empty.show_reason(total)
         self._stack.setCurrentWidget(self.table if shown else self.empty)
+
+        self._edit()
+
+    @Slot()
+    def _edit(self) -> None:
+        """Edit the cell that the user has asked for."""
+        if self._to_edit:
+            self.table.edit_column(self._to_edit)
+            self._to_edit = ""
+
+    @Slot()
+    def _show_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._show(held)
 
     def _show_table(self, arrangement: Arrangement) -> None:
         baseline = arrangement.row_of(self.selection.selection.baseline)
@@ -250,6 +287,7 @@ class LibraryPage(QWidget):
             (table.sort_wanted, self._sort),
             (table.columns_wanted, self._open_columns),
             (table.runs.edited, self._edited),
+            (table.edit_ended, self._show_held),
             (table.commands.triggered, self._command),
             (self.copy_menu.copied, self.said),
             (self.columns.chosen, self._show_column),

@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
     "baseline": (SINGLE, "Baseline", "B", "baseline",
                  "Show how far other runs are from this one, or no longer"),
     "star": (SEVERAL, "Star", "S", "star", "Mark the run with a star, or no longer"),
-    "tag": (SINGLE, "Tags", "T", "tag", "Edit the tags, with commas between them"),
+    "tag": (SEVERAL, "Tags", "T", "tag", "Edit the tags, with commas between them"),
     "note": (SINGLE, "Note", "N", "note", "Edit the note"),
     "title": (SINGLE, "Rename", "F2", "rename", "Edit the title; the folder keeps its name"),
     "archive": (SEVERAL, "Archive", "A", "archive", "Hide the run from the table, or no longer"),

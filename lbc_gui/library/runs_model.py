@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
 
-from lbc_gui.library.arrangement import Arrangement, Line
+from lbc_gui.library.arrangement import Arrangement, Key, Line
 from lbc_gui.library.cells import EDITABLE, edited_text, line_text, tooltip
 from lbc_gui.widgets.table import RIGHT, Index
 from lbc_gui.widgets.text import plain
@@ -29,13 +29,15 @@ class RunsModel(QAbstractTableModel):
         self.lines: list[Line] = []
         self.baseline: int | None = None
         """The row in the frame of the run that others are compared with."""
-        self._open: set[object] = set()
+        self._open: set[Key] = set()
         self._texts: dict[int, list[str]] = {}
 
     def show(self, arrangement: Arrangement, baseline: int | None) -> bool:
         """Show rows and columns; return False if they are the same as before with news in them."""
         before = self.arrangement
-        same = (before.columns, before.keys) == (arrangement.columns, arrangement.keys)
+        same = before.columns == arrangement.columns and list(before.places) == list(
+            arrangement.places
+        )
         lines = list(self._unfolded(arrangement))
         same = same and len(lines) == len(self.lines)
         if not same:
@@ -49,8 +51,10 @@ class RunsModel(QAbstractTableModel):
             self.dataChanged.emit(self.index(0, 0), last)
         return not same
 
-    def row_of(self, key: object) -> int | None:
+    def row_of(self, key: Key) -> int | None:
         """Where a line with this key is, None if there is none."""
+        if not self._open:
+            return self.arrangement.places.get(key)
         return next((at for at, line in enumerate(self.lines) if line.key == key), None)
 
     def toggle(self, row: int) -> None:

@@ -39,6 +39,8 @@ class RunsTable(QTableView):
     """Shows the runs of an arrangement; what is chosen in it is chosen in ``selection``."""
 
     sort_wanted = Signal(str)
+    edit_ended = Signal()
+    """The editor of a cell was closed."""
     columns_wanted = Signal(object)
     """Where the user asks for the list of columns: a global position."""
 
@@ -81,6 +83,8 @@ class RunsTable(QTableView):
             changed.connect(self._forget_texts)
         self.commands = RowCommands(self)
         self.selectionModel().selectionChanged.connect(self._chosen)
+        ended = Qt.ConnectionType.QueuedConnection  # when the view knows it, too
+        self.itemDelegate().closeEditor.connect(self.edit_ended, ended)
         self.doubleClicked.connect(self._double_clicked)
         selection.changed.connect(self._selection_changed)
 
@@ -219,6 +223,11 @@ class RunsTable(QTableView):
     def current_line(self) -> Line | None:
         at = self.currentIndex().row()
         return self.runs.lines[at] if 0 <= at < len(self.runs.lines) else None
+
+    @property
+    def editing(self) -> bool:
+        """Whether the user edits a cell."""
+        return self.state() is QAbstractItemView.State.EditingState
 
     def edit_column(self, key: str) -> None:
         """Edit a column of the current row in its cell."""

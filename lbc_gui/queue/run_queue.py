@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QApplication, QWidget
 
-from lbc.queue.commands import add, add_variations, start
+from lbc.config import Experiment
+from lbc.queue.commands import add, add_repetition, add_variations, start
 from lbc.queue.variations import Variations
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.queue.follower import Command, Done, QueueFollower, QueueMoment, Refused
@@ -47,6 +48,11 @@ class RunQueue(QObject):
         experiment = self._form.experiment
         if experiment is not None:
             self.following.ask(_Addition(partial(add, self._runs, experiment), self._runs))
+
+    def repeat(self, experiment: Experiment, seeds: Collection[int]) -> None:
+        """Queue an experiment, whose runs have ``seeds``, with another seed."""
+        adding = partial(add_repetition, self._runs, experiment, seeds)
+        self.following.ask(_Addition(adding, self._runs))
 
     @Slot(object, int)
     def _queue_variations(self, variations: Variations, seeds: int) -> None:

@@ -375,7 +375,7 @@ class MainWindow(QMainWindow):
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)
         self.inspecting.run_dropped.connect(self.files.open_run)
         self._add_queue()
-        self.run_actions = RunActions(self)
+        self.run_actions = RunActions(self, self)
         self._failures.relay(self.run_actions)
         jobs = (self.reporting, self.saving, self.starting.remedies, self.queue.following)
         self.closing.wait_for(latency.measuring, inspector.reading, *jobs)
@@ -399,4 +399,3 @@ class MainWindow(QMainWindow):
         self.actions_.queue.triggered.connect(self.queue.add)
         self.queue.filled.connect(self._dock_layout.show_queue)
         self._failures.relay(self.queue)
-        self.queue.panel.opened.connect(self.files.open_run)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QObject, QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QWidget
 
 from lbc.config import load_experiment
 from lbc.config.strict_yaml import ExperimentError
@@ -16,11 +17,42 @@ from lbc.files.printable import printable
 from lbc.library.run_summary import RunSummary
 from lbc.runs.events import EpochDone, Event, Finished, Resumed, Started
 from lbc.runs.opened_run import OpenedRun
+from lbc.runs.own_runs import may_import
+from lbc_gui.experiment.experiment_panel import ExperimentPanel
+from lbc_gui.export.report_export import ReportExport
+from lbc_gui.export.view_export import ViewExport
 from lbc_gui.library.run_changes import Done
+from lbc_gui.run.launch import Launch
+from lbc_gui.run.session import Session
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.run.worker import Failed
+from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.window.file_dialogs import Files
+from lbc_gui.window.pages import Pages
+from lbc_gui.window.shutdown import Shutdown
 
-if TYPE_CHECKING:
-    from lbc_gui.window.main_window import MainWindow
+if TYPE_CHECKING:  # at run time it is imported behind the first paint
+    from lbc_gui.queue.run_queue import RunQueue
+
+
+class Parts(Protocol):
+    """The parts of the window that runs are shown in, and what acts on them."""
+
+    pages: Pages
+    view_state: ViewState
+    session: Session
+    experiment_panel: ExperimentPanel
+    files: Files
+    starting: Launch
+    reporting: ReportExport
+    saving: ViewExport
+    closing: Shutdown
+    message: MessageBar
+    queue: RunQueue
+
+
+VARIED = "optimizer.lr"
+"""The setting that is proposed for a variation; others are added in the form."""
 
 
 class RunActions(QObject):
@@ -29,8 +61,8 @@ class RunActions(QObject):
     said = Signal(str)
     failed = Signal(str, str)
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
+    def __init__(self, window: Parts, parent: QWidget) -> None:
+        super().__init__(parent)
         self._window, self._page = window, window.pages.library
         self._expected: tuple[Path, Callable[[], object]] | None = None
         """A run that the user has asked for, and what is to be done once it is there."""
@@ -40,6 +72,7 @@ class RunActions(QObject):
         self._page.failed.connect(self.failed)
         self._page.said.connect(self.said)
         self._page.comparison.built.connect(self._connect_comparison)
+        window.queue.panel.opened.connect(self.open)
         window.session.opened.connect(self._opened)
         window.session.events_arrived.connect(self._events_arrived)
 
@@ -48,7 +81,7 @@ class RunActions(QObject):
         folder = runs[0].folder
         match name:
             case "open":
-                self._open(folder, partial(self._window.pages.setCurrentIndex, 0))
+                self.open(folder)
             case "resume":
                 self._expected = folder, partial(self._window.pages.setCurrentIndex, 0)
                 self._window.starting.resume(folder)
@@ -58,21 +91,35 @@ class RunActions(QObject):
                 self._window.reporting.choose_for(folder)
             case "folder":
                 QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder.resolve())))
-            case "form" | "form_difference":
-                self._show_in_form(name, folder)
+            case _:
+                for run in runs:
+                    self._use_settings(name, run)
 
-    def _show_in_form(self, name: str, folder: Path) -> None:
+    def _use_settings(self, name: str, run: RunSummary) -> None:
+        """Do what a command does with the experiment of a run."""
+        title, panel = printable(run.title), self._window.experiment_panel
         try:
-            experiment = load_experiment(folder / "experiment.yaml")
+            experiment = load_experiment(run.folder / "experiment.yaml")
         except ExperimentError as error:
             self.failed.emit(str(error), "")
-        else:
-            if name == "form":
-                self._window.experiment_panel.form.enter_experiment(experiment)
-                self.said.emit(f"The form has the settings of {printable(folder.name)}.")
-            else:
-                self._window.experiment_panel.compare_with(experiment)
-                self.said.emit(f"The form marks what differs from {printable(folder.name)}.")
+            return
+        match name:
+            case "form":
+                panel.form.enter_experiment(experiment)
+                self.said.emit(f"The form has the settings of {title}.")
+            case "vary":
+                panel.form.enter_experiment(experiment)
+                panel.form.menu.vary_requested.emit(VARIED)
+            case "form_difference":
+                panel.compare_with(experiment)
+                self.said.emit(f"The form marks what differs from {title}.")
+            case "again" if not may_import(run.folder, experiment.model):
+                self.failed.emit(
+                    f"The model of {title} is code, and you did not start this run on this "
+                    "computer: take its settings into the form, and queue or run them there.", ""
+                )  # fmt: skip
+            case "again":
+                self._window.queue.repeat(experiment, self._page.seeds_of(run))
 
     @Slot(object)
     def _opened(self, run: OpenedRun) -> None:
@@ -86,6 +133,11 @@ class RunActions(QObject):
                 self._show(event.folder)
         if any(isinstance(event, Started | Resumed | EpochDone | Finished) for event in events):
             self._page.refresh()
+
+    @Slot(Path)
+    def open(self, folder: Path) -> None:
+        """Show a run on the pages of the run."""
+        self._open(folder, partial(self._window.pages.setCurrentIndex, 0))
 
     def _open(self, folder: Path, then: Callable[[], object]) -> None:
         self._expected = folder, then
@@ -103,7 +155,7 @@ class RunActions(QObject):
         for pane in comparison.panes:
             self._window.saving.add(pane)
         comparison.masks.masks_requested.connect(self._show_masks)
-        self._window.closing.wait_for(comparison.masks.reading)
+        self._window.closing.wait_for(comparison.curves.reader, comparison.masks.reading)
 
     @Slot(object, object, str)
     def _show_masks(self, first: Path, second: Path, layer: str) -> None:

@@ -41,7 +41,6 @@ def open_page(qtbot: QtBot, runs: Path) -> Iterator[Callable[..., LibraryPage]]:
 
     def open_one(folder: Path = runs) -> LibraryPage:
         page = LibraryPage(folder)
-        qtbot.addWidget(page)
         opened.append(page)
         page.below.title.fold(True)
         page.resize(1100, 640)
@@ -55,6 +54,7 @@ def open_page(qtbot: QtBot, runs: Path) -> Iterator[Callable[..., LibraryPage]]:
         page.hide()
         page.reader.cancel()
         qtbot.waitUntil(lambda page=page: not page.reader.running, timeout=SECONDS)  # type: ignore[misc]
+        page.deleteLater()
 
 
 @pytest.fixture
