@@ -51,10 +51,9 @@ def main() -> int:
             run_event_loop(1.0)
     frames = _scroll(application, page)
     page.hide()
-    page.reader.cancel()
-    page.comparison.curves.reader.cancel()
-    page.comparison.masks.reading.cancel()
-    jobs = (page.reader, page.comparison.curves.reader, page.comparison.masks.reading)
+    jobs = (page.reader, *page.comparison.jobs)
+    for job in jobs:
+        job.cancel()
     until(application, lambda: not any(job.running for job in jobs))
     print(json.dumps({
         "benchmark": "library_page",
