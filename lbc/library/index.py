@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from heapq import nlargest
 from pathlib import Path
 from threading import Lock
 
@@ -48,6 +49,12 @@ class Library:
         """The runs as of the last refresh, by any process, in the order of their paths."""
         known = self._load()
         return tuple(known[path].summary for path in sorted(known))
+
+    def newest(self, count: int) -> tuple[RunSummary, ...]:
+        """Those of ``runs`` that started last, of which some are known sooner than all."""
+        entries = self._index.read(count) if self._entries is None else self._entries
+        runs = (entry.summary for entry in entries.values())
+        return tuple(nlargest(count, runs, key=lambda run: run.started))
 
     def refresh(self, progress: Callable[[int, int], object] = lambda done, total: None) -> Changes:
         """Read the folders that have changed since the last refresh.

@@ -73,12 +73,20 @@ class IndexFile:
         self._read_bases: dict[bytes, Parameters] = {}
         self._bases: dict[tuple[str, ...], tuple[Parameters, bytes]] = {}
 
-    def read(self) -> dict[str, Entry]:
-        """The entries by relative path, without those that are damaged."""
+    def read(self, newest: int | None = None) -> dict[str, Entry]:
+        """The entries by relative path, without those that are damaged.
+
+        With ``newest``, only so many: those of the runs that started last.
+        """
+        started = f"json_extract(CAST(plain AS TEXT), '$[0][{_PLAIN.index('started')}]')"
+        which = f"WHERE json_valid(CAST(plain AS TEXT)) ORDER BY {started} DESC LIMIT {newest}"
+        select = f"SELECT {', '.join(_COLUMNS)}, checksum FROM runs"
+        if newest is not None:
+            select = f"{select} {which}"
         entries: dict[str, Entry] = {}
         try:
             with closing(self._connect()) as connection:
-                for row in connection.execute(f"SELECT {', '.join(_COLUMNS)}, checksum FROM runs"):
+                for row in connection.execute(select):
                     with suppress(ValueError, TypeError, KeyError):
                         self._add(entries, row[:-1], row[-1])
         except (sqlite3.Error, OSError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isnan
 
 from PySide6.QtCore import QModelIndex, Slot
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
 from lbc.files.printable import printable
@@ -89,6 +89,10 @@ class ResultsPane(QWidget):
         selection.changed.connect(self._show_selection)
         self._show_results()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._show_results()
+
     def picture_to_save(self) -> Picture | None:
         if not self.table.isVisible():
             return None
@@ -102,6 +106,8 @@ class ResultsPane(QWidget):
 
     @Slot(object, object)
     def _show_selection(self, before: Selection, now: Selection) -> None:
+        if not self.isVisible():
+            return
         if now.compared != before.compared or now.baseline != before.baseline:
             self._show_results()
 

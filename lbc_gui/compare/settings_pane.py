@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QLineEdit, QWidget
 
 from lbc.files.printable import printable
@@ -68,6 +68,10 @@ class SettingsPane(QWidget):
         selection.changed.connect(self._show_selection)
         self._show_runs()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._show_runs()
+
     def picture_to_save(self) -> Picture | None:
         if not self.table.isVisible():
             return None
@@ -81,6 +85,8 @@ class SettingsPane(QWidget):
 
     @Slot(object, object)
     def _show_selection(self, before: Selection, now: Selection) -> None:
+        if not self.isVisible():
+            return
         if now.compared != before.compared or now.baseline != before.baseline:
             self._show_runs()
 

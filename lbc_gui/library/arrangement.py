@@ -115,6 +115,8 @@ class Arrangement:
     """Where the line with a key is."""
     runs: tuple[RunSummary, ...] = ()
     """The rows as runs."""
+    archived: int = 0
+    """The number of archived runs in ``frame``."""
 
     @property
     def title_column(self) -> int:
@@ -153,9 +155,9 @@ class Arrangement:
 def arrange(frame: Frame, request: Request) -> Arrangement:
     """Filter, sort and fold the runs of a frame. Raises FilterError."""
     rows = filter_rows(request.filter, frame)
+    put_away = np.array([run.annotations.archived for run in frame.runs], dtype=bool)
     if not request.archived and "archived" not in request.filter:
-        known, codes = frame.distinct("archived")
-        rows = rows[codes[rows] != (known.index("yes") if "yes" in known else len(known))]
+        rows = rows[~put_away[rows]]
     rows = sort_rows(frame, rows, [(request.sort, request.falling)])
     groups: Groups = ()
     if request.folded and len(rows):
@@ -174,7 +176,8 @@ def arrange(frame: Frame, request: Request) -> Arrangement:
     places = {line.key: at for at, line in enumerate(lines)}
     runs = tuple(frame.runs[row] for row in rows.tolist())
     columns = _columns(frame, names)
-    return Arrangement(request, frame, rows, groups, lines, columns, best, places, runs)
+    archived = int(put_away.sum())
+    return Arrangement(request, frame, rows, groups, lines, columns, best, places, runs, archived)
 
 
 def _sorted_groups(frame: Frame, groups: Groups, request: Request) -> Groups:

@@ -34,9 +34,7 @@ class ColumnList(QFrame):
         self.list.itemChanged.connect(self._changed)
         tip = "Show the settings that differ between the runs, and hide those that are equal"
         reset = push_button("Those that differ", tip, self.reset_wanted)
-        layout = column(self.search, (self.list, 1), reset, on=self)
-        layout.setContentsMargins(TIGHT, TIGHT, TIGHT, TIGHT)
-        layout.setSpacing(TIGHT)
+        column(self.search, (self.list, 1), reset, on=self, margin=TIGHT)
         self.resize(WIDTH, HEIGHT)
 
     def open_at(self, place: QPoint, arrangement: Arrangement) -> None:

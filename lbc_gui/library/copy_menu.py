@@ -55,7 +55,6 @@ class CopyMenu(QMenu):
         bar, action = QWidget(), QWidgetAction(self)
         layout = row(*parts, button, on=bar)
         layout.setContentsMargins(GAP, TIGHT, GAP, TIGHT)
-        layout.setSpacing(GAP)
         action.setDefaultWidget(bar)
         self.addAction(action)
         self.aboutToShow.connect(self._list_choices)

@@ -18,7 +18,9 @@ NONE_YET = (
     "this window (<b>F5</b>), another one, or <b>lbc train</b> in a shell.</p>"
     "<p>With two or more, their settings, curves, results and masks can be compared.</p>"
 )
-NONE_MATCHES = "<p><b>None of the {} matches the filter.</b></p>"
+NONE_SHOWN = (
+    "<p><b>None of the {} is shown.</b></p><p>They do not match the filter, or are archived.</p>"
+)
 
 
 class EmptyPage(QWidget):
@@ -41,6 +43,6 @@ class EmptyPage(QWidget):
     def show_reason(self, total: int) -> None:
         """Say why there are no rows, with ``total`` runs in all."""
         counted = "1 run" if total == 1 else f"{total:,} runs"
-        text = html(NONE_MATCHES, counted) if total else html(NONE_YET, str(self._runs))
+        text = html(NONE_SHOWN, counted) if total else html(NONE_YET, str(self._runs))
         self.text.setText(text)
         self.button.setVisible(bool(total))

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QAction, QHideEvent, QShowEvent
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QProgressBar, QStackedWidget, QToolButton, QWidget
 
 from lbc.library.completion import complete
@@ -34,7 +34,7 @@ from lbc_gui.library.run_changes import (
     write_note,
 )
 from lbc_gui.library.runs_table import RunsTable
-from lbc_gui.theme import GAP, TIGHT
+from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
@@ -226,6 +226,7 @@ class LibraryPage(QWidget):
         shown = len(arrangement.runs)
         self._count.setText(f"{total:,} runs" if shown == total else f"{shown:,} of {total:,} runs")
         self.empty.show_reason(total)
+        self._archived.setVisible(bool(arrangement.archived))
         self._stack.setCurrentWidget(self.table if shown else self.empty)
 
         self._edit()
@@ -294,38 +295,38 @@ class LibraryPage(QWidget):
             (self.columns.reset_wanted, self._reset_columns),
             (self._folded.toggled, self._fold),
             (self._archived.toggled, self._show_archived),
+            (self.below.title.folded_changed, table.hide_swatches),
             (self.selection.changed, self._selection_changed),
         ):
             signal.connect(slot)
-        for action in (self.filter.action, self._archived):
-            table.addAction(action)
+        table.addAction(self.filter.action)
 
     def _lay_out(self) -> None:
         tip = "Fold the seeds of equal settings into one row: mean ± standard deviation"
         self._folded = tool_button("Fold seeds", tip, icon_name="fold")
         self._folded.setCheckable(True)
         tip = "List archived runs too"
-        self._archived = QAction("Archived", self, checkable=True, toolTip=tip)
+        self._archived = tool_button("Archived", tip, icon_name="archive")
+        self._archived.setCheckable(True)
         tip = "Choose the columns; by default the settings that differ between the runs"
         self._columns = tool_button("Columns", tip, self._list_columns, "columns")
         copy = tool_button("Copy", "Copy the selected rows, or all", icon_name="copy")
         copy.setMenu(self.copy_menu)
         copy.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        for button in (self._folded, self._columns, copy):
+        buttons = (self._archived, self._folded, self._columns, copy)
+        for button in buttons:
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.filter.line.setMinimumWidth(160)
-        bar = row(
-            (self.filter, 1), self._count, self._folded, self._columns, copy, help_button("Runs")
-        )
-        bar.setSpacing(GAP)
+        bar = row((self.filter, 1), self._count, *buttons, help_button("Runs"))
         bar.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.table)
         above = QWidget()
-        column(bar, self._progress, (self._stack, 1), on=above).setSpacing(TIGHT)
+        column(bar, self._progress, (self._stack, 1), on=above)
         sizes = [TABLE_HEIGHT, PANES_HEIGHT]
         split = splitter(Qt.Orientation.Vertical, above, self.below, sizes=sizes)
         split.setStretchFactor(0, 1)
-        column((split, 1), on=self).setContentsMargins(TIGHT, TIGHT, TIGHT, TIGHT)
+        column((split, 1), on=self, margin=TIGHT)
         self._progress.hide()
+        self._archived.hide()

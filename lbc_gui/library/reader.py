@@ -20,6 +20,9 @@ from lbc_gui.run.worker import Failed, Job, Worker, describe
 SHOW_SECONDS = 0.5
 """While many runs are read for the first time, those read so far are shown this often."""
 
+FIRST_RUNS = 200
+"""So many are shown before the rest of the index is read."""
+
 Runs = tuple[RunSummary, ...]
 
 
@@ -36,7 +39,7 @@ class _Cancelled(Exception):  # noqa: N818 - nothing went wrong
 
 
 class RefreshThread(Worker):
-    """Posts the runs that are known at once, if ``first``, and those that have changed since."""
+    """Posts the runs that are known, the newest at once, if ``first``, and what they are now."""
 
     def __init__(self, library: Library, first: bool, parent: QObject) -> None:
         super().__init__(parent)
@@ -46,6 +49,7 @@ class RefreshThread(Worker):
 
     def work(self) -> None:
         if self._first:
+            self.post(self._library.newest(FIRST_RUNS))
             self.post(self._library.runs())
         try:
             changes = self._library.refresh(self._progress)

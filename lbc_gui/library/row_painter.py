@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QPointF, QRect, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen
 
+from lbc_gui.compare.run_colours import RunColours
 from lbc_gui.compare.run_selection import Selection
 from lbc_gui.library.arrangement import Line
 from lbc_gui.library.runs_model import RunsModel
@@ -23,6 +24,9 @@ PADDING = 6
 
 BAR = 2
 """Pixels of the line below the status that says how far a run is."""
+
+SWATCH = 8
+"""Pixels of the colour before a title."""
 
 MOST_TEXTS = 20_000
 """Texts that are kept."""
@@ -50,8 +54,12 @@ class _Text:
 class RowPainter:
     """Draws rows of one height. Texts that were cut are kept until ``forget`` is called."""
 
-    def __init__(self, model: RunsModel, font: QFont, height: int, colours: Colours) -> None:
-        self._model, self._height = model, height
+    def __init__(
+        self, model: RunsModel, font: QFont, height: int, colours: Colours, runs: RunColours
+    ) -> None:
+        self._model, self._height, self._runs = model, height, runs
+        self.swatches = False
+        """Whether the colours of the runs in the panes are shown."""
         bold = QFont(font)
         bold.setBold(True)
         self._fonts = {False: font, True: bold}
@@ -81,10 +89,13 @@ class RowPainter:
         if len(self._texts) > MOST_TEXTS:
             self._texts = {}
         right = max((place.left + place.width for place in places), default=0)
+        compared = {run.folder for run in selection.compared} if self.swatches else set()
         for y, row in enumerate(rows):
             box = QRect(0, top + y * self._height, right, self._height)
             line = self._model.lines[row]
             self._paint_ground(painter, box, line, selection)
+            if line.runs[0].folder in compared:
+                self._paint_swatch(painter, box.top(), line, places)
             for place in places:
                 self._paint_cell(painter, box.top(), row, line, place)
             if row == current:
@@ -124,12 +135,24 @@ class RowPainter:
         column = self._model.arrangement.columns[place.column]
         heavy = self._model.is_heavy(line, column.key)
         ink = self._star if column.key == "star" else self._faint if line.faint else self._text
-        metrics, room = self._metrics[heavy], place.width - 2 * PADDING
+        metrics, left = self._metrics[heavy], PADDING
+        if self.swatches and column.key == "title":
+            left += SWATCH + TIGHT
+        room = place.width - left - PADDING
         text = self._model.text(row, place.column)
         width = metrics.horizontalAdvance(text)
         if width > room:
             text, width = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room), room
-        return _Text(PADDING + (room - width if column.number else 0), text, heavy, ink)
+        return _Text(left + (room - width if column.number else 0), text, heavy, ink)
+
+    def _paint_swatch(self, painter: QPainter, y: int, line: Line, places: Sequence[Place]) -> None:
+        """Draw the colour that the run has in the panes, before its title."""
+        title = self._model.arrangement.title_column
+        for place in places:
+            if place.column == title:
+                top = y + (self._height - SWATCH) // 2
+                colour = self._runs.of(line.runs[0].folder)
+                painter.fillRect(place.left + PADDING, top, SWATCH, SWATCH, colour)
 
     def _paint_sparkline(self, painter: QPainter, y: int, line: Line, place: Place) -> None:
         width, height = place.width - 2 * PADDING, self._height - 2 * TIGHT

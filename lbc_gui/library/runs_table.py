@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from PySide6.QtCore import (
     QEvent,
@@ -31,7 +30,7 @@ WIDEST = 260
 SAMPLE = 40
 """Rows whose texts decide the width of a column."""
 
-FOLD_WIDTH = 20
+FOLD_WIDTH = 30
 """Pixels of the mark before the title of a group."""
 
 
@@ -49,6 +48,7 @@ class RunsTable(QTableView):
         self.runs = RunsModel(self)
         self._selection, self._mirroring = selection, False
         self._widths: dict[str, int] = {}
+        self._swatches = True
         self.setModel(self.runs)
         self.setAccessibleName("Runs")
         self.setShowGrid(False)
@@ -72,6 +72,8 @@ class RunsTable(QTableView):
         header.setSectionsClickable(True)
         header.setSortIndicatorShown(True)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        # With that of the rows, it would ask for every cell whether a whole column is selected.
+        header.setSelectionModel(QItemSelectionModel(self.runs, header))
         header.sectionClicked.connect(self._header_clicked)
         header.sectionResized.connect(self._resized)
         header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -142,7 +144,16 @@ class RunsTable(QTableView):
             self._make_painter()
 
     def _make_painter(self) -> None:
-        self._painter = RowPainter(self.runs, self.font(), ROW_HEIGHT, colours())
+        runs, now = self._selection.colours, colours()
+        self._painter = RowPainter(self.runs, self.font(), ROW_HEIGHT, now, runs)
+        self._painter.swatches = self._swatches
+
+    @Slot(bool)
+    def hide_swatches(self, hidden: bool) -> None:
+        """Show before each title the colour that the run has in the panes, or no longer."""
+        self._swatches = not hidden
+        self._make_painter()
+        self.viewport().update()
 
     @Slot()
     def _forget_texts(self) -> None:
@@ -180,10 +191,9 @@ class RunsTable(QTableView):
     def _chosen(self, *_: QItemSelection) -> None:
         if self._mirroring:
             return
-        folders: set[Path] = set()
-        for part in self.selectionModel().selection().toList():
-            for line in self.runs.lines[part.top() : part.bottom() + 1]:
-                folders.update(run.folder for run in line.runs)
+        parts, lines = self.selectionModel().selection().toList(), self.runs.lines
+        chosen = (line for part in parts for line in lines[part.top() : part.bottom() + 1])
+        folders = {run.folder for line in chosen for run in line.runs}
         self._mirroring = True
         self._selection.select(folders)
         self._mirroring = False

@@ -155,7 +155,7 @@ class RunActions(QObject):
         for pane in comparison.panes:
             self._window.saving.add(pane)
         comparison.masks.masks_requested.connect(self._show_masks)
-        self._window.closing.wait_for(comparison.curves.reader, comparison.masks.reading)
+        self._window.closing.wait_for(*comparison.jobs)
 
     @Slot(object, object, str)
     def _show_masks(self, first: Path, second: Path, layer: str) -> None:

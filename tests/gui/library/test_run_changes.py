@@ -14,7 +14,7 @@ from lbc.runs.records import RecordWriter
 from lbc_gui.library.library_page import LibraryPage
 from lbc_gui.library.run_changes import Done
 from tests.gui.conftest import SECONDS
-from tests.gui.library.conftest import click, texts, until_titles
+from tests.gui.library.conftest import LEFT, click, texts, until_titles
 from tests.library.run_folders import write_run
 
 Key = Qt.Key
@@ -78,9 +78,9 @@ def test_archived_runs_are_hidden_until_asked_for(
     done = changed(qtbot, page, Key.Key_A)
     assert done.sentence == "Archived cut." and done.undo is not None
     until_titles(qtbot, page, "fast-1", "fast-0", "slow-1", "slow-0")
-    page._archived.trigger()
+    qtbot.mouseClick(page._archived, LEFT)
     until_titles(qtbot, page, "fast-1", "fast-0", "slow-1", "slow-0", "cut")
-    page._archived.trigger()
+    qtbot.mouseClick(page._archived, LEFT)
     qtbot.keyClicks(page.filter.line, "archived")
     until_titles(qtbot, page, "cut")
     page.filter.line.clear()
