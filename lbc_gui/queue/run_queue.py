@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from lbc.config import Experiment
 from lbc.queue.commands import add, add_repetition, add_variations, start
+from lbc.queue.entries import Entry
 from lbc.queue.variations import Variations
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.queue.follower import Command, Done, QueueFollower, QueueMoment, Refused
@@ -54,11 +55,6 @@ class RunQueue(QObject):
         self.following.ask(
             _Addition(lambda: [add_repetition(self._runs, experiment, seeds)], self._runs)
         )
-
-    def repeat(self, experiment: Experiment, seeds: Collection[int]) -> None:
-        """Queue an experiment, whose runs have ``seeds``, with another seed."""
-        adding = partial(add_repetition, self._runs, experiment, seeds)
-        self.following.ask(_Addition(adding, self._runs))
 
     @Slot(object, int)
     def _queue_variations(self, variations: Variations, seeds: int) -> None:
