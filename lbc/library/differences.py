@@ -51,9 +51,20 @@ def label_runs(runs: Sequence[Parameters]) -> tuple[str, ...]:
         for name, setting in zip(names, found, strict=True)
     ]
     return tuple(
-        ", ".join(f"{name} {values[at]}" for name, values in shown if values[at] is not None)
+        ", ".join(
+            f"{name} {value_text(value)}"
+            for name, values in shown
+            if (value := values[at]) is not None
+        )
         for at in range(len(runs))
     )
+
+
+def value_text(value: Value) -> str:
+    """A value as people write it: 6 for 6.0."""
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)
 
 
 def _short(key: str) -> str:

@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QLineEdit, QWidget
 
 from lbc.files.printable import printable
-from lbc.library.differences import Setting, compare_settings
+from lbc.library.differences import Setting, compare_settings, value_text
 from lbc.library.run_summary import RunSummary, Value
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv
@@ -51,6 +51,8 @@ class SettingsPane(QWidget):
         self.table.offer_in(self)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.table.horizontalHeader().setDefaultSectionSize(COLUMN_WIDTH)
+        # The ends of names tell runs of one experiment apart.
+        self.table.horizontalHeader().setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.table.verticalHeader().show()
         left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -137,6 +139,4 @@ def _column(run: RunSummary, at: int, reference: int | None) -> Column[Setting]:
 
 
 def _text(value: Value | None) -> str:
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return ABSENT if value is None else printable(str(value))
+    return ABSENT if value is None else printable(value_text(value))

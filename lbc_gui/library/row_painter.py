@@ -142,7 +142,10 @@ class RowPainter:
         text = self._model.text(row, place.column)
         width = metrics.horizontalAdvance(text)
         if width > room:
-            text, width = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room), room
+            # The ends of names tell runs of one experiment apart.
+            mode = Qt.TextElideMode
+            cut = mode.ElideMiddle if column.key == "title" else mode.ElideRight
+            text, width = metrics.elidedText(text, cut, room), room
         return _Text(left + (room - width if column.number else 0), text, heavy, ink)
 
     def _paint_swatch(self, painter: QPainter, y: int, line: Line, places: Sequence[Place]) -> None:
