@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,7 +143,7 @@ def test_a_full_disk_changes_nothing(runs: Path, quick: MakeExperiment) -> None:
 def write_often(runs: Path, number: int) -> None:
     """Add, move, pause and clear in a process of its own."""
     experiment = parse_experiment({"name": f"by-{number}"})
-    for turn in range(5):
+    for turn in range(3):
         own = [add(runs, experiment).id for _ in range(2)]
         move(runs, own, "up" if turn % 2 else "top")
         steer(runs, "cancel", own[:1])
@@ -156,10 +157,11 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     while any(process.is_alive() for process in processes):
         ids = [entry.id for entry in read_queue(runs).entries]
         assert len(set(ids)) == len(ids)
+        time.sleep(0.01)
     assert [process.exitcode for process in processes] == [0] * 3
     queue = read_queue(runs)
     names = sorted(entry.name for entry in queue.entries)
-    assert names == ["by-0"] * 5 + ["by-1"] * 5 + ["by-2"] * 5
+    assert names == ["by-0"] * 3 + ["by-1"] * 3 + ["by-2"] * 3
     file = QueueFile(runs)
     for entry in queue.entries:
         assert file.experiment_of(entry).name == entry.name

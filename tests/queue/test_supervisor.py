@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from lbc.cli.console import Console
+from lbc.cli.terminal import train_in_terminal
 from lbc.config import Experiment
 from lbc.files.lock import is_locked, lock
 from lbc.queue.commands import add, add_group, read_queue, steer, working
@@ -49,17 +51,19 @@ def epochs(runs: Path) -> int:
     return len(read_records(file)["epoch"]) if file.exists() else 0
 
 
-def train(runs: Path, *arguments: object) -> None:
-    """Train entry 1 as a process does that a supervisor has started."""
-    with QueueFile(runs).file_of(1, "lock").open("wb", buffering=0) as guard:
+def train(runs: Path, resume: bool) -> None:
+    """Train entry 1 as a process does that a supervisor has started, but draw nothing."""
+    file = QueueFile(runs)
+    with file.file_of(1, "lock").open("wb", buffering=0) as guard:
         assert lock(guard, LOCK_SECONDS)
         guard.write(str(os.getpid()).encode())
-        warm.lbc("train", *arguments)
+        one = entry(runs)
+        train_in_terminal(file.experiment_of(one), runs / one.folder, Console(), resume)
 
 
-def orphan(runs: Path, *arguments: object) -> BaseProcess:
+def orphan(runs: Path, resume: bool) -> BaseProcess:
     """The process of entry 1, whose supervisor was killed just after it had started it."""
-    process = warm.start(train, runs, *arguments)
+    process = warm.start(train, runs, resume)
     file = QueueFile(runs)
     wait(lambda: is_locked(file.file_of(1, "lock")))
     file.change(lambda queue: queue.put(replace(entry(runs), state="running", threads=0)))
@@ -78,18 +82,18 @@ def test_no_kill_and_no_pause_changes_a_bit(tmp_path: Path, long: Experiment) ->
     runs = tmp_path / "runs"
     (one,) = add_group(runs, "rates", long, {"optimizer.lr": [0.1]})
     folder = runs / one.folder
-    process = orphan(runs, QueueFile(runs).file_of(1, "yaml"), "--out", folder)
+    process = orphan(runs, resume=False)
     supervisor = warm.start(work, runs, print)
     wait(lambda: working(runs) and epochs(runs) > 1)
     steer(runs, "pause")
     supervisor.join(timeout=60)
     process.join(timeout=60)
-    assert (process.exitcode, supervisor.exitcode) == (130, 0)
+    assert (process.exitcode, supervisor.exitcode) == (0, 0)
     assert entry(runs).state == "paused" and 1 < epochs(runs) < EPOCHS
     # Now both are killed, as by a power failure.
-    process = orphan(runs, "--resume", folder)
+    process = orphan(runs, resume=True)
     supervisor = warm.start(work, runs, print)
-    wait(lambda: working(runs) and epochs(runs) > 10)
+    wait(lambda: working(runs) and epochs(runs) > 5)
     for killed in (supervisor, process):
         killed.kill()
         killed.join()
