@@ -17,11 +17,11 @@ from lbc.library.run_cost import COSTS
 from lbc.library.run_summary import RunSummary
 from lbc.library.run_values import LOWER_IS_BETTER, AxisValues, RunValues
 from lbc_gui.compare.cost_reader import RunCosts
-from lbc_gui.compare.pointer import RunPointer
+from lbc_gui.compare.pointer import PointedPlot, RunPointer
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import GAP, TIGHT, compact, faded, plot_colours, style_plot
+from lbc_gui.theme import GAP, TIGHT, faded, plot_colours, style_plot
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.log_axis import ValueAxis
@@ -103,9 +103,7 @@ class ScatterPane(QWidget):
         self.x_choice, self.y_choice = AxisChoice("x", "density"), AxisChoice("y", "accuracy")
         self._note = Label(wordWrap=True)
         self._note.setContentsMargins(GAP, 0, GAP, 0)
-        self._graphics = pg.GraphicsLayoutWidget()
-        self._graphics.setAccessibleName("Runs by two of their columns")
-        compact(self._graphics)
+        self._graphics = PointedPlot("Runs by two of their columns")
         self._value_axes = {side: ValueAxis(side) for side in ("bottom", "left")}
         self.plot = self._graphics.addPlot(axisItems=self._value_axes, enableMenu=False)
         self.plot.hideButtons()
@@ -116,7 +114,7 @@ class ScatterPane(QWidget):
         self._points = pg.ScatterPlotItem(pxMode=True)
         self.plot.addItem(self._points)
         self._pointer = RunPointer(selection, self._graphics)
-        self._graphics.scene().sigMouseMoved.connect(self._mouse_moved)
+        self._graphics.pointed.connect(self._mouse_moved)
         self._graphics.scene().sigMouseClicked.connect(self._mouse_clicked)
         fit = tool_button("Fit", "Show all runs", self.plot.enableAutoRange, "fit")
         bar = row(self.x_choice, self.y_choice, fit, None)
