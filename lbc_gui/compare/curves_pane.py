@@ -59,6 +59,7 @@ class CurvesPane(QWidget):
         self._selection = selection
         self.reader = CurvesReader(self)
         self.reader.arrived.connect(self._receive)
+        self.reader.failed.connect(self._fail)
         self._asked, self._shown = CurvesRequest(), CurvesRequest()
         self._complete = True
         self._lines: dict[Group, Line] = {}
@@ -218,6 +219,11 @@ class CurvesPane(QWidget):
             self._problems = dict(event.problems)
             self._complete = event.complete
             self._show_lines()
+
+    @Slot(str, str)
+    def _fail(self, sentence: str, _details: str) -> None:
+        self._problem.setText(sentence)
+        self._problem.show()
 
     def _begin(self, request: CurvesRequest) -> None:
         """Other lines than before are about to be shown; keep the range where it may fit."""

@@ -95,6 +95,7 @@ class ScatterPane(QWidget):
         self.costs = RunCosts(self)
         self.costs.arrived.connect(self._show_runs)
         self.costs.running_changed.connect(self._show_runs)
+        self.costs.failed.connect(self._fail)
         self._runs: tuple[RunSummary, ...] = ()
         self._labels: tuple[str, ...] = ()
         self._axes: tuple[AxisValues, ...] = ()
@@ -217,6 +218,11 @@ class ScatterPane(QWidget):
                 )
         self._note.setText(" ".join(said))
         self._note.setVisible(bool(said))
+
+    @Slot(str, str)
+    def _fail(self, sentence: str, _details: str) -> None:
+        self._note.setText(sentence)
+        self._note.show()
 
     def _draw(self) -> None:
         now, drawn = self._selection.selection, self._drawn
