@@ -18,11 +18,11 @@ from lbc.library.run_curves import METRICS, Axis
 from lbc.pictures.smoothing import Spread
 from lbc_gui.compare.curves_item import CurvesItem
 from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead
-from lbc_gui.compare.pointer import RunPointer, shortened
+from lbc_gui.compare.pointer import PointedPlot, RunPointer, shortened
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import GAP, TIGHT, compact, plot_colours, style_plot
+from lbc_gui.theme import GAP, TIGHT, plot_colours, style_plot
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.log_axis import ValueAxis
@@ -59,6 +59,7 @@ class CurvesPane(QWidget):
         self._selection = selection
         self.reader = CurvesReader(self)
         self.reader.arrived.connect(self._receive)
+        self.reader.failed.connect(self._fail)
         self._asked, self._shown = CurvesRequest(), CurvesRequest()
         self._complete = True
         self._lines: dict[Group, Line] = {}
@@ -80,9 +81,7 @@ class CurvesPane(QWidget):
         self._problem = Label(wordWrap=True)
         self._problem.setObjectName("problem")
         self._problem.setContentsMargins(GAP, 0, GAP, 0)
-        self._graphics = pg.GraphicsLayoutWidget()
-        self._graphics.setAccessibleName("Curves of the runs")
-        compact(self._graphics)
+        self._graphics = PointedPlot("Curves of the runs")
         self._pointer = RunPointer(selection, self._graphics)
         self._value_axis = ValueAxis("left")
         self.plot = self._graphics.addPlot(
@@ -97,7 +96,7 @@ class CurvesPane(QWidget):
         self.plot.vb.setAutoVisible(y=True)
         self.item = CurvesItem()
         self.plot.addItem(self.item)
-        self._graphics.scene().sigMouseMoved.connect(self._mouse_moved)
+        self._graphics.pointed.connect(self._mouse_moved)
         self._graphics.scene().sigMouseClicked.connect(self._mouse_clicked)
         bar = row(
             self.metric_box,
@@ -220,6 +219,11 @@ class CurvesPane(QWidget):
             self._problems = dict(event.problems)
             self._complete = event.complete
             self._show_lines()
+
+    @Slot(str, str)
+    def _fail(self, sentence: str, _details: str) -> None:
+        self._problem.setText(sentence)
+        self._problem.show()
 
     def _begin(self, request: CurvesRequest) -> None:
         """Other lines than before are about to be shown; keep the range where it may fit."""

@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QPoint, Qt
+import pyqtgraph as pg
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from lbc.files.printable import printable
 from lbc_gui.compare.run_selection import RunSelection
+from lbc_gui.theme import compact
 from lbc_gui.widgets.text import plain
 
 LONGEST = 120
 """Characters of a line: hundreds of settings may differ."""
+
+
+class PointedPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
+    """Plots that tell where the pointer is; pyqtgraph's own signal leaves out quick moves."""
+
+    pointed = Signal(object)
+    """The place of the pointer in the scene, while no button is held."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        compact(self)
+        self.setAccessibleName(name)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        super().mouseMoveEvent(event)
+        if not event.buttons():
+            self.pointed.emit(self.mapToScene(event.position().toPoint()))
 
 
 class RunPointer:

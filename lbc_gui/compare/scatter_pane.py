@@ -17,11 +17,11 @@ from lbc.library.run_cost import COSTS
 from lbc.library.run_summary import RunSummary
 from lbc.library.run_values import LOWER_IS_BETTER, AxisValues, RunValues
 from lbc_gui.compare.cost_reader import RunCosts
-from lbc_gui.compare.pointer import RunPointer
+from lbc_gui.compare.pointer import PointedPlot, RunPointer
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import GAP, TIGHT, compact, faded, plot_colours, style_plot
+from lbc_gui.theme import GAP, TIGHT, faded, plot_colours, style_plot
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.log_axis import ValueAxis
@@ -95,6 +95,7 @@ class ScatterPane(QWidget):
         self.costs = RunCosts(self)
         self.costs.arrived.connect(self._show_runs)
         self.costs.running_changed.connect(self._show_runs)
+        self.costs.failed.connect(self._fail)
         self._runs: tuple[RunSummary, ...] = ()
         self._labels: tuple[str, ...] = ()
         self._axes: tuple[AxisValues, ...] = ()
@@ -103,9 +104,7 @@ class ScatterPane(QWidget):
         self.x_choice, self.y_choice = AxisChoice("x", "density"), AxisChoice("y", "accuracy")
         self._note = Label(wordWrap=True)
         self._note.setContentsMargins(GAP, 0, GAP, 0)
-        self._graphics = pg.GraphicsLayoutWidget()
-        self._graphics.setAccessibleName("Runs by two of their columns")
-        compact(self._graphics)
+        self._graphics = PointedPlot("Runs by two of their columns")
         self._value_axes = {side: ValueAxis(side) for side in ("bottom", "left")}
         self.plot = self._graphics.addPlot(axisItems=self._value_axes, enableMenu=False)
         self.plot.hideButtons()
@@ -116,7 +115,7 @@ class ScatterPane(QWidget):
         self._points = pg.ScatterPlotItem(pxMode=True)
         self.plot.addItem(self._points)
         self._pointer = RunPointer(selection, self._graphics)
-        self._graphics.scene().sigMouseMoved.connect(self._mouse_moved)
+        self._graphics.pointed.connect(self._mouse_moved)
         self._graphics.scene().sigMouseClicked.connect(self._mouse_clicked)
         fit = tool_button("Fit", "Show all runs", self.plot.enableAutoRange, "fit")
         bar = row(self.x_choice, self.y_choice, fit, None)
@@ -219,6 +218,11 @@ class ScatterPane(QWidget):
                 )
         self._note.setText(" ".join(said))
         self._note.setVisible(bool(said))
+
+    @Slot(str, str)
+    def _fail(self, sentence: str, _details: str) -> None:
+        self._note.setText(sentence)
+        self._note.show()
 
     def _draw(self) -> None:
         now, drawn = self._selection.selection, self._drawn

@@ -31,7 +31,7 @@ def violations(tree: ast.AST) -> Iterator[str]:
             case ast.Name(id="QLabel"):
                 yield "QLabel: use Label or HtmlLabel"
             case ast.Call(func=ast.Attribute(attr=name), args=args) if name in CALLS:
-                for text in args[:1]:
+                for text in args[1:2] if name == "showText" else args[:1]:
                     if not (isinstance(text, ast.Constant) or ast.unparse(text)[:6] == "plain("):
                         yield f"{name} with a text that may be HTML: use plain()"
             case ast.Call(func=ast.Name(id="QMessageBox" | "QErrorMessage"), keywords=keywords):
@@ -55,6 +55,7 @@ def test_no_widget_takes_any_text_for_html(source: Path) -> None:
         "QLabel('a')",
         "widget.setToolTip(name)",
         "widget.setToolTip(f'{name}')",
+        "QToolTip.showText(where, name)",
         "QMessageBox(window)",
         "label.setText(f'<b>{name}</b>')",
     ],

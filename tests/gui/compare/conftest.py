@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QPoint
+from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc.config import parse_experiment
@@ -24,6 +26,12 @@ STEPS, EPOCHS = 2000, 8
 def spike_of(level: float) -> int:
     """The index of the step at which the loss of a run has a spike of 5."""
     return STEPS // 2 + 10 * int(level)
+
+
+def point_at(qtbot: QtBot, widget: QWidget, place: QPoint) -> None:
+    """Move the pointer; from elsewhere, because a pointer that is there already sends no event."""
+    qtbot.mouseMove(widget, place + QPoint(30, 30))
+    qtbot.mouseMove(widget, place)
 
 
 MakeRun = Callable[..., RunSummary]

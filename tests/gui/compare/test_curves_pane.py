@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtWidgets import QToolTip
+from PySide6.QtWidgets import QApplication, QToolTip
 from pytestqt.qtbot import QtBot
 
 from lbc.library.run_summary import RunSummary
@@ -20,7 +20,7 @@ from lbc.runs.records import RecordWriter
 from lbc_gui.compare.curves_pane import CurvesPane
 from lbc_gui.compare.run_selection import RunSelection
 from lbc_gui.export.view_renderer import paint
-from tests.gui.compare.conftest import STEPS, MakeRun, spike_of, write_records
+from tests.gui.compare.conftest import STEPS, MakeRun, point_at, spike_of, write_records
 from tests.gui.conftest import SECONDS
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -32,8 +32,9 @@ def show(qtbot: QtBot, pane: CurvesPane, selection: RunSelection, *runs: RunSumm
 
 
 def settle(qtbot: QtBot, pane: CurvesPane) -> None:
-    """Wait until what was asked for is read and drawn."""
+    """Wait until what was asked for is read and drawn, below a legend of its names."""
     qtbot.waitUntil(lambda: pane._shown == pane._asked and pane._complete, timeout=SECONDS)
+    QApplication.processEvents()
     pane._graphics.viewport().repaint()
 
 
@@ -77,13 +78,13 @@ def test_a_line_under_the_pointer_is_named_and_lit_and_a_click_selects_its_run(
 ) -> None:
     show(qtbot, pane, selection, *runs)
     port, (one, other, _) = pane._graphics.viewport(), runs
-    qtbot.mouseMove(port, place(pane, 500, 3))
+    point_at(qtbot, port, place(pane, 500, 3))
     qtbot.waitUntil(lambda: selection.selection.hovered == other.folder, timeout=SECONDS)
     assert QToolTip.text().splitlines()[:2] == ["run3", "lr 0.3, seed 1"]
     assert QToolTip.text().splitlines()[2].endswith(": 3")
     assert drawn(pane, runs[1], 700, 3)
     assert not drawn(pane, runs[0], 700, 1)
-    qtbot.mouseMove(port, place(pane, 500, 4.5))
+    point_at(qtbot, port, place(pane, 500, 4.5))
     qtbot.waitUntil(lambda: selection.selection.hovered is None, timeout=SECONDS)
     assert drawn(pane, runs[0], 700, 1)
     for modifier, at, selected in (
@@ -98,7 +99,7 @@ def test_a_line_under_the_pointer_is_named_and_lit_and_a_click_selects_its_run(
     pane.smoothing_box.setCurrentText("smoothed over 100")
     settle(qtbot, pane)
     spike = spike_of(3) + 1
-    qtbot.mouseMove(port, place(pane, spike, 7.5))  # far from the smoothed line
+    point_at(qtbot, port, place(pane, spike, 7.5))  # far from the smoothed line
     qtbot.waitUntil(lambda: selection.selection.hovered == other.folder, timeout=SECONDS)
     assert QToolTip.text().splitlines()[2].startswith(f"step {spike:,}: 8, smoothed 3.")
     selection.hover(runs[2].folder)  # as the table does
@@ -197,7 +198,7 @@ def test_runs_of_one_name_are_all_saved_and_hundreds_of_settings_fit(
         assert saved["folders"].tolist() == [str(run.folder) for run in runs]
         assert (saved["y0"][0], saved["y1"][0]) == (1, 2)
     assert "&lt;b&gt;same\\n" in pane._legend.text()
-    qtbot.mouseMove(pane._graphics.viewport(), place(pane, 500, 2))
+    point_at(qtbot, pane._graphics.viewport(), place(pane, 500, 2))
     qtbot.waitUntil(lambda: selection.selection.hovered == runs[1].folder, timeout=SECONDS)
     assert len(QToolTip.text()) < 1000
 

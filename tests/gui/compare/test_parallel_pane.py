@@ -15,6 +15,7 @@ from lbc.library.run_summary import RunSummary
 from lbc_gui.compare.parallel_pane import MOST_AXES, ParallelPane
 from lbc_gui.compare.run_selection import RunSelection
 from lbc_gui.export.view_renderer import paint
+from tests.gui.compare.conftest import point_at
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -81,7 +82,7 @@ def test_a_line_is_named_and_clicked(
     qtbot: QtBot, pane: ParallelPane, selection: RunSelection, runs: list[RunSummary]
 ) -> None:
     between = ((pane.place(1, 1) + pane.place(2, 1)) / 2).toPoint()
-    qtbot.mouseMove(pane, between)
+    point_at(qtbot, pane, between)
     assert selection.selection.hovered == runs[2].folder
     assert QToolTip.text() == "run2\nlr 0.1"
     qtbot.mouseClick(pane, LEFT, pos=between)

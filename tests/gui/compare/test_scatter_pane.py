@@ -17,6 +17,7 @@ from lbc.library.run_summary import RunSummary
 from lbc_gui.compare.run_selection import RunSelection
 from lbc_gui.compare.scatter_pane import ScatterPane
 from lbc_gui.export.view_renderer import paint
+from tests.gui.compare.conftest import point_at
 from tests.gui.conftest import SECONDS
 
 DENSITIES = (0.25, 0.5, 0.5, 1.0, 0.75)
@@ -74,7 +75,7 @@ def test_a_point_is_named_and_clicked(
     qtbot: QtBot, pane: ScatterPane, selection: RunSelection, runs: list[RunSummary]
 ) -> None:
     port = pane._graphics.viewport()
-    qtbot.mouseMove(port, place(pane, 1))
+    point_at(qtbot, port, place(pane, 1))
     qtbot.waitUntil(lambda: selection.selection.hovered == runs[1].folder, timeout=SECONDS)
     lines = ["run1", "lr 0.1", "density %: 50", "accuracy %: 96", "On the Pareto front"]
     assert QToolTip.text().splitlines() == lines
