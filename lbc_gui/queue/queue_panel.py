@@ -70,8 +70,9 @@ class QueuePanel(QWidget):
 
     def show_moment(self, moment: QueueMoment) -> None:
         """Show the queue as it is now."""
+        added = len(moment.queue.entries) > len(self._moment.queue.entries)
         self._moment = moment
-        self.table.show_lines(lines_of(moment))
+        self.table.show_lines(lines_of(moment), reveal=added)
         self.summary.setText(describe_states(moment.queue) or "Nothing is queued")
         self.notice.setText(moment.notice)
         self.notice.setVisible(bool(moment.notice))

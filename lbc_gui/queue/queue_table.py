@@ -110,12 +110,15 @@ class QueueTable(TableView[Line]):
         rows = sorted(index.row() for index in self.selectionModel().selectedRows())
         return [self.table.rows[row].entry.id for row in rows]
 
-    def show_lines(self, lines: Sequence[Line]) -> None:
-        """Show entries; those that were chosen still are."""
+    def show_lines(self, lines: Sequence[Line], reveal: bool = False) -> None:
+        """Show entries; those that were chosen still are. ``reveal``: scroll to what is left."""
         ids = self.chosen_ids
         self.table.show_rows(lines)
         if self.chosen_ids != ids:
             self.choose(ids)
+        left = (at for at, line in enumerate(lines) if line.entry.state in ("running", "waiting"))
+        if reveal and (first := next(left, None)) is not None:
+            self.scrollTo(self.table.index(first, 0), self.ScrollHint.PositionAtTop)
 
     def choose(self, ids: Collection[int]) -> None:
         """Choose the entries with these ids, as far as there are any."""

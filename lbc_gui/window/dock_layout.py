@@ -121,7 +121,7 @@ class DockLayout(QObject):
         """Show the queue beside the log, and unfold it if it has just been ``filled``."""
         log, queue = self.docks[2:]
         in_front = not queue.isHidden() or filled
-        if filled and not queue.isVisible():
+        if filled and self.folding["log"].folded:
             self.folding["log"].fold(False)
             self._window.resizeDocks([log], [QUEUE_HEIGHT], Qt.Orientation.Vertical)
         queue.show()
