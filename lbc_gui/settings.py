@@ -18,12 +18,14 @@ LAYOUT_VERSION = 2
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the panels are. ``size`` is the window's; ``folded`` names panels."""
+    """Where the panels are. ``size`` is the window's, and the others are names of panels."""
 
     geometry: QByteArray
     docks: QByteArray
     size: QSize
     folded: Sequence[str]
+    unfolded_low: Sequence[str]
+    """Unfolded while the window was too low for them at first."""
 
 
 class Settings:
@@ -66,12 +68,14 @@ class Settings:
         self._store.setValue("layout/docks", layout.docks)
         self._store.setValue("layout/size", layout.size)
         self._store.setValue("layout/folded", ",".join(layout.folded))
+        self._store.setValue("layout/unfolded_low", ",".join(layout.unfolded_low))
         self._store.sync()
 
     def layout(self) -> Layout | None:
         """The layout as last saved; None if saved by a version with other docks."""
-        geometry, docks, size, folded = (
-            self._store.value(f"layout/{key}") for key in ("geometry", "docks", "size", "folded")
+        geometry, docks, size, *names = (
+            self._store.value(f"layout/{key}")
+            for key in ("geometry", "docks", "size", "folded", "unfolded_low")
         )
         fits = self._store.value("layout/version") in (LAYOUT_VERSION, str(LAYOUT_VERSION))
         if (
@@ -80,7 +84,7 @@ class Settings:
             and isinstance(docks, QByteArray)
             and isinstance(size, QSize)
         ):
-            return Layout(geometry, docks, size, str(folded or "").split(","))
+            return Layout(geometry, docks, size, *(str(one or "").split(",") for one in names))
         return None
 
     def clear_layout(self) -> None:

@@ -39,11 +39,19 @@ def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experimen
     experiment = _validated(data, str(path), line_of, set_paths, problems)
     base = file.parent.resolve()
     absolute = {
-        name: base / value
+        name: _below(base, value)
         for name, value in experiment.data
         if isinstance(value, Path) and not expanded(value).is_absolute()
     }
     return experiment.model_copy(update={"data": experiment.data.model_copy(update=absolute)})
+
+
+def _below(folder: Path, path: Path) -> Path:
+    """``folder / path``, as messages show it: each ``..`` at the start leads to the parent."""
+    parts = path.parts
+    while parts and parts[0] == "..":
+        folder, parts = folder.parent, parts[1:]
+    return folder.joinpath(*parts)
 
 
 def parse_experiment(data: Mapping[str, object], file: str = "experiment") -> Experiment:

@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
 from lbc_gui.run.view_state import View
 from lbc_gui.settings import Layout, Settings
 from lbc_gui.theme import apply_theme
-from lbc_gui.widgets.panel_title import PanelTitle, give_title
+from lbc_gui.widgets.panel_title import give_title
+from lbc_gui.window.pages import PANELS, Pages
 
 FRAME = QSize(4, 36)
 """The frame that a window manager may add; window and frame should fit the screen."""
@@ -32,15 +33,14 @@ class DockLayout(QObject):
         super().__init__(window)
         self._window, self._settings, self._themes = window, settings, themes
         self.docks: list[QDockWidget] = []
-        self.folding: dict[str, PanelTitle] = {}
         self._about_run, self._wanted, self._on_top = True, False, False
         self._narrow = False
         """Whether the window was narrow when the block was last put into its place."""
         self.queue = QWidget()
         """The place of the queue, which is built when the window is complete."""
 
-    def place(self, experiment: QWidget, block: QWidget, log: QWidget, curves: PanelTitle) -> None:
-        """Put the panels around the pages; ``curves`` is the title of what folds within one."""
+    def place(self, experiment: QWidget, block: QWidget, log: QWidget, pages: Pages) -> None:
+        """Put the panels around the pages."""
         area, window = Qt.DockWidgetArea, self._window
         titles = []
         for title, widget, where in (
@@ -70,7 +70,7 @@ class DockLayout(QObject):
         window.resizeDocks(self.docks[2:3], [LOG_HEIGHT], Qt.Orientation.Vertical)
         self._block = self.docks[1]
         self._block.hide()
-        self.folding = {"log": log_title, "curves": curves}
+        self._log_title, self._pages = log_title, pages
         log_title.fold(True)
         self.docks[3].hide()
 
@@ -92,8 +92,8 @@ class DockLayout(QObject):
             self._window.restoreState(layout.docks)
             self._narrow = layout.size.width() < NARROW
             self._fit(layout.size)
-            for name, title in self.folding.items():
-                title.fold(name in layout.folded)
+            self._log_title.fold("log" in layout.folded)
+            self._pages.unfold(layout.unfolded_low, set(PANELS).difference(layout.folded))
         self._window.setMinimumWidth(0 if self._narrow else NARROWEST)
         self._block.hide()  # whatever was on screen last: nothing is pinned yet
         self.docks[3].hide()  # until it is known whether there is a queue
@@ -111,9 +111,16 @@ class DockLayout(QObject):
 
     def save(self) -> None:
         window = self._window
-        folded = [name for name, title in self.folding.items() if title.folded]
+        unfolded = self._pages.unfolded
+        folded = [*set(PANELS).difference(unfolded[False]), *["log"] * self._log_title.folded]
         self._settings.save_layout(
-            Layout(window.saveGeometry(), window.saveState(), window.size(), folded)
+            Layout(
+                window.saveGeometry(),
+                window.saveState(),
+                window.size(),
+                folded,
+                list(unfolded[True]),
+            )
         )
 
     @Slot(bool)
@@ -121,8 +128,8 @@ class DockLayout(QObject):
         """Show the queue beside the log, and unfold it if it has just been ``filled``."""
         log, queue = self.docks[2:]
         in_front = not queue.isHidden() or filled
-        if filled and self.folding["log"].folded:
-            self.folding["log"].fold(False)
+        if filled and self._log_title.folded:
+            self._log_title.fold(False)
             self._window.resizeDocks([log], [QUEUE_HEIGHT], Qt.Orientation.Vertical)
         queue.show()
         (queue if in_front else log).raise_()
@@ -178,8 +185,8 @@ class DockLayout(QObject):
         self.fit_width()
         self._block.setVisible(block_shown)
         self.docks[3].setVisible(queue_shown)
-        for name, title in self.folding.items():
-            title.fold(name == "log")
+        self._log_title.fold(True)
+        self._pages.unfold()
         QTimer.singleShot(0, window, lambda: window.setUpdatesEnabled(True))
 
     @Slot()

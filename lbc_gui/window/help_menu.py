@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import QEvent, QObject, Slot
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QToolBar, QWidget
 
 from lbc_gui.experiment.form import ExperimentForm
@@ -31,7 +31,8 @@ STEPS = {
     "run": (
         "Run",
         "F5 trains, F6 pauses, F10 takes a single step, and Reset returns to the same seed and "
-        "the same initial weights.",
+        "the same initial weights. Queue trains the experiment after those before it, also while "
+        "the window is closed, and the page Runs lists and compares all runs.",
     ),
     "picture": (
         "The scores",
@@ -64,9 +65,11 @@ class Help(QObject):
         pages: Pages,
         block: QWidget,
         timeline: QWidget,
+        message: QWidget,
     ) -> None:
         super().__init__(window)
         self._window, self._settings, self._pages = window, settings, pages
+        self._message = message
         picture = pages.scores.heatmap
         targets: dict[str, Callable[[], QWidget]] = {
             "experiment": lambda: form.pattern_box,
@@ -78,14 +81,23 @@ class Help(QObject):
         self.strip = FirstStrip(settings)
         self.tour = Tour(window, [Step(*STEPS[name], targets[name]) for name in STEPS])
         self.strip.tour_asked.connect(self._start_tour)
-        pages.currentChanged.connect(self._page_changed)
+        pages.currentChanged.connect(self._show_strip)
+        message.installEventFilter(self)
         actions.shortcuts.triggered.connect(self._show_shortcuts)
         actions.tour.triggered.connect(self._start_tour)
         actions.about.triggered.connect(self._about)
 
-    @Slot(int)
-    def _page_changed(self, page: int) -> None:
-        self.strip.setVisible(page == 0 and not self._settings.introduced)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.ShowToParent, QEvent.Type.HideToParent):
+            self._show_strip()
+        return super().eventFilter(watched, event)
+
+    @Slot()
+    def _show_strip(self) -> None:
+        """Above the scores, unless a message needs the room."""
+        on_scores = self._pages.currentIndex() == 0
+        asked_for = not self._settings.introduced
+        self.strip.setVisible(on_scores and asked_for and self._message.isHidden())
 
     @Slot()
     def _start_tour(self) -> None:

@@ -89,8 +89,8 @@ class MainWindow(QMainWindow):
         self.reporting = ReportExport(self.session, self)
         self.closing = Shutdown(self, self.session)
         self.saving = ViewExport(self._run_name, self)
-        form, pages = self.experiment_panel.form, self.pages
-        self.help = Help(self, self.actions_, settings, form, pages, self.block, self.timeline)
+        form, parts = self.experiment_panel.form, (self.block, self.timeline, self.message)
+        self.help = Help(self, self.actions_, settings, form, self.pages, *parts)
         self._hover = Label()
         self._garbage = GarbageCollector(self)
         self._life_export = LifeExport(
@@ -332,9 +332,7 @@ class MainWindow(QMainWindow):
         parts = (self.message, self.help.strip, (self.pages, 1), self.timeline)
         column(*parts, on=central).setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
         self.setCentralWidget(central)
-        self._dock_layout.place(
-            self.experiment_panel, self.block, self.log, self.pages.folding[0].title
-        )
+        self._dock_layout.place(self.experiment_panel, self.block, self.log, self.pages)
         docks = self._dock_layout.docks
         bar = self.addToolBar("Run")
         bar.setObjectName("run_bar")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,9 @@ CURVES_HEIGHT = 160
 LOW = 720
 """Pixels of height below which the curves are folded."""
 
+PANELS = ("curves", "numbers", "compare")
+"""What is below the pictures of pages; folded in a low window."""
+
 OTHERS = ("Masks", "Runs", "Inspect", "Latency")
 
 
@@ -47,22 +50,44 @@ class Pages(QTabWidget):
         self.scores = scores
         scores.heatmap.setMinimumHeight(LOWEST_PICTURE)
         self._curves = QWidget()
-        self.folding = [FoldingPanel("Curves", self._curves, CURVES_HEIGHT)]
+        below = FoldingPanel("Curves", self._curves, CURVES_HEIGHT)
+        self.folding = {"curves": below}
         self._low = False
-        first = splitter(Qt.Orientation.Vertical, scores, *self.folding, sizes=[420, CURVES_HEIGHT])
+        self._unfolded = {True: set[str](), False: set(PANELS)}
+        first = splitter(Qt.Orientation.Vertical, scores, below, sizes=[420, CURVES_HEIGHT])
         first.setStretchFactor(0, 1)
         self.addTab(first, "Scores")
         for name in OTHERS:
             self.setTabEnabled(self.addTab(QWidget(), name), False)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fold what is below the pictures where it would leave too little for the picture."""
+        """Fold what is below the pictures where it would leave too little for the picture, or as
+        it was folded when there was as much height."""
         super().resizeEvent(event)
         low = self.height() < LOW
         if low is not self._low:
+            self._note_folding()
             self._low = low
-            for panel in self.folding:
-                panel.title.fold(low)
+            self._fold(self.folding)
+
+    @property
+    def unfolded(self) -> dict[bool, set[str]]:
+        """The names of the unfolded panels in a low window (True) and in a higher one."""
+        self._note_folding()
+        return self._unfolded
+
+    def unfold(self, low: Iterable[str] = (), high: Iterable[str] = PANELS) -> None:
+        """Unfold these panels in a low window and in a higher one, and fold the others."""
+        self._unfolded = {True: set(low), False: set(high)}
+        self._fold(self.folding)
+
+    def _note_folding(self) -> None:
+        for name, panel in self.folding.items():
+            (set.discard if panel.title.folded else set.add)(self._unfolded[self._low], name)
+
+    def _fold(self, names: Iterable[str]) -> None:
+        for name in list(names):
+            self.folding[name].title.fold(name not in self._unfolded[self._low])
 
     def add_curves(self, state: ViewState) -> CurvesPanel:
         """Build the curves, which no run can be shown without."""
@@ -90,9 +115,9 @@ class Pages(QTabWidget):
         self.library = LibraryPage(runs)
         self.latency = LatencyPage(experiment, run_folder, approves)
         self.masks.heatmap.setMinimumHeight(LOWEST_PICTURE)
-        for below in (self.masks.below, self.library.below):
-            self.folding.append(below)
-            below.title.fold(self._low)
+        later = {"numbers": self.masks.below, "compare": self.library.below}
+        self.folding |= later
+        self._fold(later)
         pages = (self.masks, self.library, self.inspector, self.latency)
         for index, (name, page) in enumerate(zip(OTHERS, pages, strict=True), start=1):
             self.removeTab(index)

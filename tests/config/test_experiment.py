@@ -181,6 +181,11 @@ def test_a_data_folder_is_relative_to_the_file(tmp_path: Path) -> None:
         data = load_experiment(file).data
         assert not isinstance(data, Digits | NpzFile)
         assert data.folder == tmp_path / "images"
+    inner = tmp_path / "inner" / "file.yaml"
+    inner.parent.mkdir()
+    inner.write_text("data: {name: idx, folder: ../../images/../a}\n")
+    data = load_experiment(inner).data  # the last ".." may follow a link
+    assert str(getattr(data, "folder", "")) == str(tmp_path.parent / "images" / ".." / "a")
 
 
 def sections() -> list[type[BaseModel]]:

@@ -311,7 +311,7 @@ def test_the_view_with_the_focus_is_saved_else_the_first_on_screen(
     window.log.setFocus()
     assert current() is window.scores
 
-    window.pages.folding[0].title.fold(False)
+    window.pages.folding["curves"].title.fold(False)
     window.curves.setFocus()
     assert current() is window.curves
     epochs = [row for row in table(save(keeping, "save_data", "c.csv")) if row["test_loss"]]

@@ -108,7 +108,7 @@ def test_the_experiment_of_the_form_is_queued_and_steered(
     qtbot.keyClicks(panel.jobs, "4")
     qtbot.keyClick(panel.jobs, Key.Key_Return)
     qtbot.waitUntil(lambda: read_queue(runs).jobs == 4, timeout=SECONDS)
-    window._dock_layout.folding["log"].fold(True)
+    window._dock_layout._log_title.fold(True)
     assert not panel.isVisible()
     window.actions_.queue.trigger()
     qtbot.waitUntil(panel.isVisible, timeout=SECONDS)

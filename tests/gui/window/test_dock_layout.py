@@ -136,6 +136,21 @@ def test_curves_and_log_fold_and_are_remembered(
     close_window(qtbot, first)
     second = open_window()
     assert second.log.isVisible() and not second.curves.isVisible()
+    click(qtbot, second, "Unfold Curves")
+    choose_page(qtbot, second, 1)
+    click(qtbot, second, "Unfold Numbers")
+    close_window(qtbot, second)
+    third = open_window()
+    assert third.curves.isVisible()
+    choose_page(qtbot, third, 1)
+    assert third.pages.masks.numbers.isVisible()
+    third.resize(1280, 1050)  # each height has its own
+    choose_page(qtbot, third, 0)
+    click(qtbot, third, "Fold Curves")
+    third.resize(1280, 800)
+    qtbot.waitUntil(third.curves.isVisible)
+    third.actions_.reset_layout.trigger()
+    qtbot.waitUntil(lambda: not third.curves.isVisible() and share(third) >= 0.35)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,10 @@ def test_the_explanation_of_a_cell_is_dismissed_for_good(
     second.pages.setCurrentIndex(3)
     assert second.help.strip.isHidden()  # there are no cells on this page
     second.pages.setCurrentIndex(0)
+    second.show_failure("The disk is full.", "")
+    assert second.help.strip.isHidden()  # one bar is enough above the picture
+    qtbot.mouseClick(second.message._dismiss, LEFT)
+    assert second.help.strip.isVisible()
     qtbot.mouseClick(second.help.strip.dismiss, LEFT)
     assert second.help.strip.isHidden()
     close_window(qtbot, second)
