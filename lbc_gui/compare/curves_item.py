@@ -303,3 +303,22 @@ def _mixed(colour: QColor, share: float) -> QColor:
         share * colour.greenF() + rest * ground.greenF(),
         share * colour.blueF() + rest * ground.blueF(),
     )
+
+
+class CurvesBox(pg.ViewBox):  # type: ignore[misc]
+    """The wheel zooms along x, and over the axis of the values along y, which else fits itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAutoVisible(y=True)
+        self.sigXRangeChanged.connect(self._fit_values)
+
+    def _fit_values(self, *_: object) -> None:
+        """pyqtgraph does so itself only as long as x fits itself too."""
+        self.queueUpdateAutoRange()
+
+    def wheelEvent(self, event: Any, axis: int | None = None) -> None:
+        super().wheelEvent(event, 0 if axis is None else axis)
+
+    def mouseDoubleClickEvent(self, event: Any) -> None:
+        self.enableAutoRange()

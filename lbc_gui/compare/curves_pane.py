@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, Qt, Slot
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
@@ -16,7 +15,7 @@ from lbc.files.printable import printable
 from lbc.library.differences import identify_experiment, label_runs
 from lbc.library.run_curves import METRICS, Axis
 from lbc.pictures.smoothing import Spread
-from lbc_gui.compare.curves_item import CurvesItem
+from lbc_gui.compare.curves_item import CurvesBox, CurvesItem
 from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead
 from lbc_gui.compare.pointer import PointedPlot, RunPointer, shortened
 from lbc_gui.compare.run_selection import RunSelection, Selection
@@ -85,7 +84,7 @@ class CurvesPane(QWidget):
         self._pointer = RunPointer(selection, self._graphics)
         self._value_axis = ValueAxis("left")
         self.plot = self._graphics.addPlot(
-            axisItems={"left": self._value_axis}, viewBox=_Box(), enableMenu=False
+            axisItems={"left": self._value_axis}, viewBox=CurvesBox(), enableMenu=False
         )
         self.plot.hideButtons()
         for side in ("left", "bottom"):
@@ -93,7 +92,6 @@ class CurvesPane(QWidget):
             axis.setZValue(-1000)  # the grid is behind the lines
             axis.enableAutoSIPrefix(False)
             axis.setStyle(maxTickLevel=1)  # its finest lines would take a tenth of the time
-        self.plot.vb.setAutoVisible(y=True)
         self.item = CurvesItem()
         self.plot.addItem(self.item)
         self._graphics.pointed.connect(self._mouse_moved)
@@ -383,13 +381,3 @@ def _points(line: Line) -> Iterator[tuple[float, ...]]:
     if line.band:
         columns += [line.band.low.y.tolist(), line.band.high.y.tolist()]
     return zip(*columns, strict=True)
-
-
-class _Box(pg.ViewBox):  # type: ignore[misc]
-    """The wheel zooms along x, and over the axis of the values along y, which else fits itself."""
-
-    def wheelEvent(self, event: Any, axis: int | None = None) -> None:
-        super().wheelEvent(event, 0 if axis is None else axis)
-
-    def mouseDoubleClickEvent(self, event: Any) -> None:
-        self.enableAutoRange()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication, QToolTip
 from pytestqt.qtbot import QtBot
 
@@ -71,6 +72,27 @@ def test_every_line_and_its_only_spike_are_drawn_at_any_zoom(
             level = 10 * (run.accuracy or 0)
             assert drawn(pane, run, spike_of(level) + 1, level + 4.9)
             assert drawn(pane, run, low + 0.1 * (high - low), level)
+
+
+def test_the_wheel_zooms_along_x_and_a_double_click_shows_all(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, runs: list[RunSummary]
+) -> None:
+    show(qtbot, pane, selection, *runs)
+    port, whole = pane._graphics.viewport(), pane.plot.viewRange()
+    at = place(pane, 400, 2).toPointF()
+    QApplication.sendEvent(port, QWheelEvent(
+        at, port.mapToGlobal(at), QPoint(), QPoint(0, 1200), Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+    ))  # fmt: skip
+    port.repaint()
+    (left, right), (low, high) = pane.plot.viewRange()
+    assert left < 400 < right < 1000
+    assert (low, high) == pytest.approx((1, 6), abs=0.5)  # no spike is in view
+    qtbot.mouseDClick(port, Qt.MouseButton.LeftButton, pos=at.toPoint())
+    qtbot.mouseRelease(port, Qt.MouseButton.LeftButton, pos=at.toPoint())  # Qt holds it else
+    port.repaint()
+    for now, before in zip(pane.plot.viewRange(), whole, strict=True):
+        assert now == pytest.approx(before)
 
 
 def test_a_line_under_the_pointer_is_named_and_lit_and_a_click_selects_its_run(
