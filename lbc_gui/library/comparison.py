@@ -2,65 +2,84 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc_gui.compare.run_selection import RunSelection
 from lbc_gui.run.worker import Job
-
-if TYPE_CHECKING:  # at run time they are imported when they are first seen
-    from lbc_gui.compare.curves_pane import CurvesPane
-    from lbc_gui.compare.masks_pane import MasksPane
-    from lbc_gui.compare.scatter_pane import ScatterPane
+from lbc_gui.widgets.layouts import column
 
 
 class Comparison(QTabWidget):
-    """Builds its views when it is first on screen; ``built`` follows."""
+    """Imports and builds each view when it is first on screen, after ``start`` was called."""
 
-    built = Signal()
-
-    curves: CurvesPane
-    masks: MasksPane
-    scatter: ScatterPane
+    built = Signal(object, object)
+    """A view, and its Job, or None."""
+    masks_requested = Signal(object, object, str)
+    """As ``MasksPane.masks_requested``."""
 
     def __init__(self, selection: RunSelection) -> None:
         super().__init__(documentMode=True)
-        self._selection = selection
+        self._selection, self._started = selection, False
+        self._builders = {
+            "Curves": self._build_curves,
+            "Settings": self._build_settings,
+            "Results": self._build_results,
+            "Masks": self._build_masks,
+            "Scatter": self._build_scatter,
+            "Parallel": self._build_parallel,
+        }
+        for title in self._builders:
+            self.addTab(QWidget(), title)
+        self.currentChanged.connect(self._build)
 
-    @property
-    def jobs(self) -> tuple[Job, ...]:
-        """What must end before the window closes."""
-        return self.curves.reader, self.masks.reading, self.scatter.costs
-
-    @property
-    def panes(self) -> list[QWidget]:
-        return [pane for at in range(self.count()) if (pane := self.widget(at))]
+    def start(self) -> None:
+        self._started = True
+        self._build()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        if not self.count():
-            self._build()
+        self._build()
 
-    def _build(self) -> None:
+    @Slot()
+    def _build(self, _index: int = 0) -> None:
+        holder = self.currentWidget()
+        if self._started and self.isVisible() and holder is not None and not holder.layout():
+            pane, job = self._builders[self.tabText(self.currentIndex())]()
+            column(pane, on=holder)
+            self.built.emit(pane, job)
+
+    def _build_curves(self) -> tuple[QWidget, Job | None]:
         from lbc_gui.compare.curves_pane import CurvesPane
-        from lbc_gui.compare.masks_pane import MasksPane
-        from lbc_gui.compare.parallel_pane import ParallelPane
-        from lbc_gui.compare.results_pane import ResultsPane
-        from lbc_gui.compare.scatter_pane import ScatterPane
+
+        pane = CurvesPane(self._selection)
+        return pane, pane.reader
+
+    def _build_settings(self) -> tuple[QWidget, Job | None]:
         from lbc_gui.compare.settings_pane import SettingsPane
 
-        self.curves, self.masks = CurvesPane(self._selection), MasksPane(self._selection)
-        self.scatter = ScatterPane(self._selection)
-        for pane, title in (
-            (self.curves, "Curves"),
-            (SettingsPane(self._selection), "Settings"),
-            (ResultsPane(self._selection), "Results"),
-            (self.masks, "Masks"),
-            (self.scatter, "Scatter"),
-            (ParallelPane(self._selection), "Parallel"),
-        ):
-            self.addTab(pane, title)
-        self.built.emit()
+        return SettingsPane(self._selection), None
+
+    def _build_results(self) -> tuple[QWidget, Job | None]:
+        from lbc_gui.compare.results_pane import ResultsPane
+
+        return ResultsPane(self._selection), None
+
+    def _build_masks(self) -> tuple[QWidget, Job | None]:
+        from lbc_gui.compare.masks_pane import MasksPane
+
+        pane = MasksPane(self._selection)
+        pane.masks_requested.connect(self.masks_requested)
+        return pane, pane.reading
+
+    def _build_scatter(self) -> tuple[QWidget, Job | None]:
+        from lbc_gui.compare.scatter_pane import ScatterPane
+
+        pane = ScatterPane(self._selection)
+        return pane, pane.costs
+
+    def _build_parallel(self) -> tuple[QWidget, Job | None]:
+        from lbc_gui.compare.parallel_pane import ParallelPane
+
+        return ParallelPane(self._selection), None

@@ -230,6 +230,7 @@ class LibraryPage(QWidget):
         self._stack.setCurrentWidget(self.table if shown else self.empty)
 
         self._edit()
+        QTimer.singleShot(0, self.comparison, self.comparison.start)  # when the rows are painted
 
     @Slot()
     def _edit(self) -> None:

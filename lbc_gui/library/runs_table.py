@@ -21,9 +21,9 @@ from lbc.library.run_summary import RunSummary
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.library.arrangement import Arrangement, Line
 from lbc_gui.library.row_commands import RowCommands
-from lbc_gui.library.row_painter import PADDING, Place, RowPainter
+from lbc_gui.library.row_painter import PADDING, SWATCH, Place, RowPainter
 from lbc_gui.library.runs_model import RunsModel
-from lbc_gui.theme import colours
+from lbc_gui.theme import TIGHT, colours
 
 ROW_HEIGHT = 22
 WIDEST = 260
@@ -127,10 +127,9 @@ class RunsTable(QTableView):
                 width = self._widths.get(column.key) or column.width
                 if not width:
                     texts = [column.title + "  ", *(self.runs.text(row, at) for row in rows)]
-                    least = header.sectionSize(at) if grow else 0
-                    width = max(
-                        least, min(WIDEST, max(map(metrics.horizontalAdvance, texts)) + 2 * PADDING)
-                    )
+                    width = max(map(metrics.horizontalAdvance, texts)) + 2 * PADDING
+                    width += SWATCH + TIGHT if column.key == "title" else 0
+                    width = max(min(WIDEST, width), header.sectionSize(at) if grow else 0)
                 header.resizeSection(at, width)
         self.updateGeometries()
 

@@ -25,7 +25,7 @@ from lbc_gui.library.run_changes import Done
 from lbc_gui.run.launch import Launch
 from lbc_gui.run.session import Session
 from lbc_gui.run.view_state import ViewState
-from lbc_gui.run.worker import Failed
+from lbc_gui.run.worker import Failed, Job
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.pages import Pages
@@ -71,7 +71,8 @@ class RunActions(QObject):
         self._page.changed.connect(self._show_change)
         self._page.failed.connect(self.failed)
         self._page.said.connect(self.said)
-        self._page.comparison.built.connect(self._connect_comparison)
+        self._page.comparison.built.connect(self._connect_pane)
+        self._page.comparison.masks_requested.connect(self._show_masks)
         window.queue.panel.opened.connect(self.open)
         window.session.opened.connect(self._opened)
         window.session.events_arrived.connect(self._events_arrived)
@@ -149,13 +150,11 @@ class RunActions(QObject):
         if expected is not None and expected[0] == folder:
             expected[1]()
 
-    @Slot()
-    def _connect_comparison(self) -> None:
-        comparison = self._page.comparison
-        for pane in comparison.panes:
-            self._window.saving.add(pane)
-        comparison.masks.masks_requested.connect(self._show_masks)
-        self._window.closing.wait_for(*comparison.jobs)
+    @Slot(object, object)
+    def _connect_pane(self, pane: QWidget, job: Job | None) -> None:
+        self._window.saving.add(pane)
+        if job is not None:
+            self._window.closing.wait_for(job)
 
     @Slot(object, object, str)
     def _show_masks(self, first: Path, second: Path, layer: str) -> None:

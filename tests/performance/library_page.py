@@ -10,6 +10,7 @@ is the CPU time of the window's thread, which is more reliable on a shared machi
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import time
@@ -30,11 +31,13 @@ FILTER = "accuracy > 95 and n:m = 2:4"
 
 def main() -> int:
     options = _options()
+    gc.disable()  # as the window does, which collects in its own thread
     application = QApplication(sys.argv[:1])
     set_up(application, "light")
     apply_theme("light")
     Library(options.runs).refresh()
-    page = LibraryPage(options.runs)
+    page, jobs = LibraryPage(options.runs), []
+    page.comparison.built.connect(lambda _, job: jobs.append(job) if job else None)
     page.resize(1280, 760)
     started = time.perf_counter()
     with record_lags() as opening:
@@ -51,10 +54,9 @@ def main() -> int:
             run_event_loop(1.0)
     frames = _scroll(application, page)
     page.hide()
-    jobs = (page.reader, *page.comparison.jobs)
-    for job in jobs:
+    for job in (page.reader, *jobs):
         job.cancel()
-    until(application, lambda: not any(job.running for job in jobs))
+    until(application, lambda: not any(job.running for job in (page.reader, *jobs)))
     print(json.dumps({
         "benchmark": "library_page",
         "runs": count,
