@@ -213,7 +213,8 @@ def _relevant(frame: Frame, rows: Rows) -> tuple[str, ...]:
     statuses, codes = frame.distinct("status")
     if "unreadable" in statuses:
         rows = rows[codes[rows] != statuses.index("unreadable")]
-    return (*FIRST, *relevant_columns(frame, rows))
+    # How far a run is can be seen in its status.
+    return (*FIRST, *(name for name in relevant_columns(frame, rows) if name != "progress"))
 
 
 def _columns(frame: Frame, names: Iterable[str]) -> tuple[ShownColumn, ...]:

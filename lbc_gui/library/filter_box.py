@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QObject, QStringListModel, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QStringListModel, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import (
     QAction,
     QColor,
@@ -27,8 +27,12 @@ TIP = (
 )
 
 
+PROBLEM_MILLISECONDS = 600
+"""After the last key, before what is wrong is shown: until then the word may not be complete."""
+
+
 class FilterBox(QWidget):
-    """One line, and below it a sentence while there is something wrong with it."""
+    """One line. ``problem``, which is placed elsewhere, says what is wrong with it."""
 
     changed = Signal(str)
     candidates_wanted = Signal(str, int)
@@ -57,24 +61,37 @@ class FilterBox(QWidget):
         self._completer.setPopup(self._popup)
         self._popup.installEventFilter(self)
         self.line.installEventFilter(self)
-        self._part = (0, 0)
+        self._part = self._wrong = (0, 0)
+        self._sentence = ""
+        self._wait = QTimer(self, singleShot=True, interval=PROBLEM_MILLISECONDS)
+        self._wait.timeout.connect(self._show_problem)
         self.line.textEdited.connect(self._edited)
         self.line.textChanged.connect(self.changed)
-        column(self.line, self.problem, on=self)
+        column(self.line, on=self)
 
     @property
     def text(self) -> str:
         return self.line.text()
 
     def show_problem(self, sentence: str = "", start: int = 0, length: int = 0) -> None:
-        """Underline the part that is wrong and say why; without a sentence nothing is wrong."""
+        """Underline the part that is wrong and say why, soon; at once that nothing is wrong."""
+        self._sentence, self._wrong = sentence, (start, max(1, length))
+        if sentence:
+            self._wait.start()
+        else:
+            self._show_problem()
+
+    @Slot()
+    def _show_problem(self) -> None:
+        sentence, (start, length) = self._sentence, self._wrong
+        self._wait.stop()
         self.problem.setText(sentence)
         self.problem.setVisible(bool(sentence))
         wrong = QTextCharFormat()
         wrong.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
         wrong.setUnderlineColor(QColor(colours().error))
         kind, at = QInputMethodEvent.AttributeType.TextFormat, start - self.line.cursorPosition()
-        part = QInputMethodEvent.Attribute(kind, at, max(1, length), QTextFormat(wrong))
+        part = QInputMethodEvent.Attribute(kind, at, length, QTextFormat(wrong))
         # The one way to format a part of a line that is edited.
         QApplication.sendEvent(self.line, QInputMethodEvent("", [part] if sentence else []))
 

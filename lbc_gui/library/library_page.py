@@ -319,12 +319,11 @@ class LibraryPage(QWidget):
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.filter.line.setMinimumWidth(160)
         bar = row((self.filter, 1), self._count, *buttons, help_button("Runs"))
-        bar.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.table)
         above = QWidget()
-        column(bar, self._progress, (self._stack, 1), on=above)
+        column(bar, self.filter.problem, self._progress, (self._stack, 1), on=above)
         sizes = [TABLE_HEIGHT, PANES_HEIGHT]
         split = splitter(Qt.Orientation.Vertical, above, self.below, sizes=sizes)
         split.setStretchFactor(0, 1)

@@ -13,7 +13,8 @@ from lbc.library.run_summary import RunSummary
 from lbc_gui.icons import icon
 from lbc_gui.widgets.text import plain
 
-SINGLE, SEVERAL = "single", "several"
+SINGLE, ALIKE, SEVERAL = "single", "alike", "several"
+"""What a command is for: one run, also runs that differ in their seeds alone, or any runs."""
 
 COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
     "open": (SINGLE, "Open", "Return", "run", "Show the run on the other pages, as if live"),
@@ -21,12 +22,12 @@ COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
     "resume": (SINGLE, "Resume", "R", "resume", "Resume the run from its last checkpoint"),
     "again": (SEVERAL, "Queue with another seed", "Shift+R", "again",
               "Train the same settings with a seed that was not used yet"),
-    "vary": (SINGLE, "Vary…", "V", "vary", "Take the settings into the form and vary one of them"),
-    "form": (SINGLE, "Take settings into the form", "F", "form",
+    "vary": (ALIKE, "Vary…", "V", "vary", "Take the settings into the form and vary one of them"),
+    "form": (ALIKE, "Take settings into the form", "F", "form",
              "Fill the form with the settings of the run; Ctrl+Z in the form takes that back"),
-    "form_difference": (SINGLE, "Compare the form with this run", "Shift+F", "difference",
+    "form_difference": (ALIKE, "Compare the form with this run", "Shift+F", "difference",
                         "Tint the settings of the form that differ from the run"),
-    "baseline": (SINGLE, "Baseline", "B", "baseline",
+    "baseline": (ALIKE, "Baseline", "B", "baseline",
                  "Show how far other runs are from this one, or no longer"),
     "star": (SEVERAL, "Star", "S", "star", "Mark the run with a star, or no longer"),
     "tag": (SEVERAL, "Tags", "T", "tag", "Edit the tags, with commas between them"),
@@ -40,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
              "Copy the selected rows, or all, as a Markdown table"),
     "trash": (SEVERAL, "Move to trash", "Del", "trash", "Move the run to the desktop's trash"),
 }  # fmt: skip
-"""Applies to a single run or several, text, key, icon and tip of each command."""
+"""What each command is for, and its text, key, icon and tip."""
 
 MENU = (
     ("open", "compare", "resume", "again", "vary"),
@@ -75,10 +76,14 @@ class RowCommands(QObject):
                 table.addAction(action)
             self.menu.addSeparator()
 
-    def enable(self, runs: Sequence[RunSummary], baseline: bool) -> None:
-        """Enable what is possible with these runs, and name what it would do."""
+    def enable(self, runs: Sequence[RunSummary], baseline: bool, alike: bool) -> None:
+        """Enable what is possible with these runs, and name what it would do.
+
+        ``alike``: they are one row. ``baseline``: the baseline is one of them.
+        """
+        possible = {SEVERAL: bool(runs), ALIKE: alike or len(runs) == 1, SINGLE: len(runs) == 1}
         for name, (applies, *_) in COMMANDS.items():
-            self.actions_[name].setEnabled(len(runs) == 1 or (applies == SEVERAL and bool(runs)))
+            self.actions_[name].setEnabled(possible[applies])
         readable = all(run.status != "unreadable" for run in runs)
         for name in ("open", "resume", "again", "vary", "form", "form_difference", "report"):
             action = self.actions_[name]

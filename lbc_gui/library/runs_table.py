@@ -14,7 +14,15 @@ from PySide6.QtCore import (
     Signal,
     Slot,
 )
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QFont,
+    QFontMetrics,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+)
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from lbc.library.run_summary import RunSummary
@@ -120,13 +128,15 @@ class RunsTable(QTableView):
 
     def _fit_columns(self, grow: bool) -> None:
         """Make columns as wide as their texts; ``grow``: none narrower than it is."""
-        header, metrics = self.horizontalHeader(), self.fontMetrics()
+        header, bold = self.horizontalHeader(), QFont(self.font())
+        bold.setBold(True)
         rows = range(min(SAMPLE, len(self.runs.lines)))
         with QSignalBlocker(header):
             for at, column in enumerate(self.runs.arrangement.columns):
                 width = self._widths.get(column.key) or column.width
                 if not width:
                     texts = [column.title + "  ", *(self.runs.text(row, at) for row in rows)]
+                    metrics = QFontMetrics(bold if column.key == "accuracy" else self.font())
                     width = max(map(metrics.horizontalAdvance, texts)) + 2 * PADDING
                     width += SWATCH + TIGHT if column.key == "title" else 0
                     width = max(min(WIDEST, width), header.sectionSize(at) if grow else 0)
@@ -204,7 +214,9 @@ class RunsTable(QTableView):
             self._mirroring = True
             self._mirror()
             self._mirroring = False
-        self.commands.enable(self.chosen_runs, now.baseline in now.selected)
+        runs, line = self.chosen_runs, self.current_line
+        alike = line is not None and len(line.runs) == len(runs) and line.runs[0] in runs
+        self.commands.enable(runs, now.baseline in now.selected, alike)
 
     def _mirror(self) -> None:
         """Select the rows of the selected runs, and bring the first into view."""
@@ -280,7 +292,11 @@ class RunsTable(QTableView):
         line, key = self.current_line, event.key()
         if line is not None and line.members:
             unfolded = self.runs.is_open(line)
-            wanted = {Qt.Key.Key_Right: not unfolded, Qt.Key.Key_Left: unfolded}
+            wanted = {
+                Qt.Key.Key_Right: not unfolded,
+                Qt.Key.Key_Left: unfolded,
+                Qt.Key.Key_Return: True,
+            }
             if wanted.get(Qt.Key(key)):
                 self._toggle(self.currentIndex().row())
                 return

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QWidget
 from lbc.config import load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.printable import printable
+from lbc.library.differences import identify_experiment
 from lbc.library.run_summary import RunSummary
 from lbc.runs.events import EpochDone, Event, Finished, Resumed, Started
 from lbc.runs.opened_run import OpenedRun
@@ -92,9 +93,11 @@ class RunActions(QObject):
                 self._window.reporting.choose_for(folder)
             case "folder":
                 QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder.resolve())))
-            case _:
-                for run in runs:
+            case "again":
+                for run in {identify_experiment(run.parameters): run for run in runs}.values():
                     self._use_settings(name, run)
+            case _:  # several runs differ in their seeds alone
+                self._use_settings(name, runs[0])
 
     def _use_settings(self, name: str, run: RunSummary) -> None:
         """Do what a command does with the experiment of a run."""

@@ -136,8 +136,13 @@ def test_seeds_fold_into_a_mean_and_unfold(qtbot: QtBot, page: LibraryPage) -> N
     assert page.table.runs.is_heavy(page.table.runs.lines[0], "accuracy")  # the best one
     click(qtbot, page, "fast × 2", "status")
     assert {run.folder.name for run in page.table.chosen_runs} == {"fast-0", "fast-1"}
+    actions = page.table.commands.actions_
+    assert actions["form"].isEnabled() and not actions["open"].isEnabled()
     qtbot.keyClick(page.table, Key.Key_Right)
     until_titles(qtbot, page, "▾ fast × 2", "fast-1", "fast-0", "▸ slow × 2", "cut")
+    qtbot.keyClick(page.table, Key.Key_Return)
+    until_titles(qtbot, page, "▸ fast × 2", "▸ slow × 2", "cut")
+    qtbot.keyClick(page.table, Key.Key_Return)
     mark = place(page, "fast × 2")
     mark.setX(page.table.columnViewportPosition(1) + 6)
     qtbot.mouseClick(page.table.viewport(), LEFT, pos=mark)
