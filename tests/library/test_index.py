@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,20 @@ def test_a_second_library_knows_the_runs_at_once(runs: Path) -> None:
     assert second.runs() == first.runs()
     assert second.runs()[0].annotations.tags == ("x", "ü‮")
     assert not second.refresh()
+
+
+def test_the_newest_runs_are_known_before_the_rest(runs: Path) -> None:
+    for day, name in enumerate(("b", "deep/er/y", "a"), start=1):
+        write_run(runs / name, started=f"2026-11-0{day}")
+    first = Library(runs)
+    assert first.newest(2) == ()
+    first.refresh()
+    for library in (first, Library(runs)):
+        assert [run.folder.name for run in library.newest(2)] == ["a", "y"]
+    path = IndexFile(runs).path
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE runs SET plain = '[' WHERE path = ?", (b"a",))
+    assert [run.folder.name for run in Library(runs).newest(2)] == ["y", "b"]
 
 
 def test_what_has_changed_is_read_again(runs: Path) -> None:

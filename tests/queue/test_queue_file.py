@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from lbc.config import Experiment, parse_experiment
-from lbc.queue.commands import add, add_group, add_variations, clear, move, read_queue, steer
+from lbc.queue.commands import (
+    add,
+    add_group,
+    add_repetition,
+    add_variations,
+    clear,
+    move,
+    read_queue,
+    steer,
+)
 from lbc.queue.entries import Queue
 from lbc.queue.queue_file import QueueFile
 from tests import warm
@@ -44,6 +53,18 @@ def test_variations_get_a_name_that_no_group_has(tmp_path: Path, quick: MakeExpe
         add_variations(tmp_path, quick(), {"optimizer.lr": [0.1]}, seeds=2)
     groups = [entry.group for entry in read_queue(tmp_path).entries]
     assert groups == ["quick: optimizer.lr"] * 2 + ["quick: optimizer.lr (2)"] * 2
+
+
+def test_a_repetition_has_a_seed_that_no_run_and_no_entry_has(
+    tmp_path: Path, quick: MakeExperiment
+) -> None:
+    experiment, other = quick(), quick(schedule={"end": 1})
+    add(tmp_path, other.model_copy(update={"seed": 9}))  # which has other settings
+    entries = [add_repetition(tmp_path, experiment, seeds={0, 2}) for _ in range(2)]
+    (QueueFile(tmp_path).file_of(entries[0].id, "yaml")).unlink()
+    entries.append(add_repetition(tmp_path, experiment))
+    read = QueueFile(tmp_path).experiment_of
+    assert [read(entry).seed for entry in entries[1:]] == [4, 5]
 
 
 def test_a_cancelled_entry_leaves_no_folder_and_a_cleared_one_no_file(runs: Path) -> None:
