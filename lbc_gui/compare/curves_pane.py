@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6.QtCore import QEvent, QPointF, Qt, Slot
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.files.printable import printable
 from lbc.library.differences import identify_experiment, label_runs
@@ -109,6 +109,8 @@ class CurvesPane(QWidget):
         bar.setContentsMargins(GAP, TIGHT, GAP, 0)
         layout = column(bar, self._legend, self._problem, (self._graphics, 1), on=self)
         layout.setSpacing(TIGHT)
+        # The others have room to give.
+        self.axis_box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         for box in (self.metric_box, self.axis_box, self.smoothing_box, self.seeds_box):
             box.currentIndexChanged.connect(self._ask)
         self.logarithmic.toggled.connect(self._ask)

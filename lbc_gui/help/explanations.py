@@ -49,8 +49,7 @@ WORDS: dict[Panel, str] = {
         "A run is <b>cut off</b> if its process ended without finishing it, and the columns are "
         "the results and the settings that <b>differ</b> between the runs shown. <b>±</b> is the "
         "standard deviation over the seeds that are folded into one row. The <b>baseline</b> is "
-        "the run that the others are compared with: beside their results is the difference from "
-        "its."
+        "the run that the others are compared with: their results have the difference beside them."
     ),
     "Curves": (
         "The blue line is the <b>training</b> loss and the orange one that of the <b>test</b> "

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QProgressBar, QStackedWidget, QToolButton, QWidget
 
 from lbc.library.completion import complete
@@ -45,6 +45,9 @@ REFRESH_MILLISECONDS = 1000
 
 REST = 8
 """Times the duration of a look that follow it without another, where that is longer."""
+
+WIDE = 800
+"""Pixels of the page from which on its buttons have texts."""
 
 TABLE_HEIGHT, PANES_HEIGHT = 300, 320
 
@@ -101,6 +104,15 @@ class LibraryPage(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self.reader.refresh()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave room for the filter: in a narrow page, buttons have no text."""
+        super().resizeEvent(event)
+        styles, wide = Qt.ToolButtonStyle, self.width() >= WIDE
+        for button in self._buttons:
+            button.setToolButtonStyle(
+                styles.ToolButtonTextBesideIcon if wide else styles.ToolButtonIconOnly
+            )
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
@@ -315,8 +327,7 @@ class LibraryPage(QWidget):
         copy.setMenu(self.copy_menu)
         copy.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         buttons = (self._archived, self._folded, self._columns, copy)
-        for button in buttons:
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._buttons = buttons
         self.filter.line.setMinimumWidth(160)
         bar = row((self.filter, 1), self._count, *buttons, help_button("Runs"))
         self._stack = QStackedWidget()
