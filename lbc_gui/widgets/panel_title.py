@@ -6,16 +6,15 @@ from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QDockWidget, QFrame, QLabel, QScrollArea, QSplitter, QWidget
+from PySide6.QtWidgets import QDockWidget, QFrame, QScrollArea, QSplitter, QWidget
 
 from lbc_gui.icons import icon
 from lbc_gui.theme import GAP
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row
-from lbc_gui.widgets.text import Label, plain
+from lbc_gui.widgets.text import HtmlLabel, Label, plain
 
 _SMALL = QSize(12, 12)
-_DIRECT = Qt.FindChildOption.FindDirectChildrenOnly
 _NO_LIMIT = 16777215
 """QWIDGETSIZE_MAX, which PySide does not export."""
 
@@ -113,7 +112,8 @@ class _ScrollArea(QScrollArea):
     def _fit(self) -> None:
         body, room = self._body, self.viewport().size()
         least = body.minimumSizeHint().height()
-        for label in body.findChildren(QLabel, options=_DIRECT):
+        labels = (one for one in body.children() if isinstance(one, Label | HtmlLabel))
+        for label in labels:
             if label.wordWrap() and not label.isHidden():  # else it is taken for a line or two
                 needed = label.heightForWidth(label.width())
                 least += max(0, needed - label.minimumSizeHint().height())

@@ -23,6 +23,7 @@ from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS
 from tests.gui.window.test_dock_layout import choose_page, click_block
 
 Need = tuple[str, int, int]
@@ -91,13 +92,13 @@ def test_no_text_is_cut(qtbot: QtBot, window: MainWindow) -> None:
     click_block(qtbot, window)
     for size in (QSize(960, 1050), QSize(1280, 720), QSize(1280, 800), QSize(1900, 1050)):
         window.resize(size)
-        qtbot.waitUntil(partial(is_of_size, window, size))
+        qtbot.waitUntil(partial(is_of_size, window, size), timeout=SECONDS)
         for page in (1, 2, 3, 4, 0):
             choose_page(qtbot, window, page)
-            qtbot.waitUntil(lambda: cut_texts(window) == [])
+            qtbot.waitUntil(lambda: cut_texts(window) == [], timeout=SECONDS)
         for tab in (1, 0):
             window.block.tabs.setCurrentIndex(tab)
-            qtbot.waitUntil(lambda: cut_texts(window) == [])
+            qtbot.waitUntil(lambda: cut_texts(window) == [], timeout=SECONDS)
 
 
 def test_a_narrow_combo_box_shows_that_its_text_is_cut(qtbot: QtBot) -> None:
