@@ -36,7 +36,7 @@ class Selection:
 def _compared(now: Selection) -> tuple[RunSummary, ...]:
     among = [run for run in now.shown if not now.restricted or run.folder in now.restricted]
     runs = tuple(among[:MOST_COMPARED])
-    if now.selected.isdisjoint(run.folder for run in runs):
+    if now.selected and now.selected.isdisjoint(run.folder for run in runs):
         runs = tuple(run for run in now.shown if run.folder in now.selected) or runs
     return runs
 

@@ -177,7 +177,11 @@ def arrange(frame: Frame, request: Request) -> Arrangement:
     runs = tuple(frame.runs[row] for row in rows.tolist())
     columns = _columns(frame, names)
     archived = int(put_away.sum())
-    return Arrangement(request, frame, rows, groups, lines, columns, best, places, runs, archived)
+    made = Arrangement(request, frame, rows, groups, lines, columns, best, places, runs, archived)
+    for name in made.names if groups else ():
+        if frame.column(name).kind in MEASURED:
+            made.statistics(name)
+    return made
 
 
 def _sorted_groups(frame: Frame, groups: Groups, request: Request) -> Groups:

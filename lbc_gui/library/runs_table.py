@@ -35,7 +35,7 @@ from lbc_gui.theme import TIGHT, colours
 
 ROW_HEIGHT = 22
 WIDEST = 260
-SAMPLE = 40
+SAMPLE = 30
 """Rows whose texts decide the width of a column."""
 
 FOLD_WIDTH = 30
