@@ -28,6 +28,9 @@ CURVE = "curve"
 FIRST = ("star", "title", "status", "accuracy", CURVE)
 MEASURED = ("percent", "seconds")
 
+MOST_COLUMNS = 40
+"""Columns that are shown without being chosen; runs may differ in hundreds of settings."""
+
 WIDTHS = {"star": 26, CURVE: 84}
 TIPS = {
     "star": "Runs with a star",
@@ -163,7 +166,8 @@ def arrange(frame: Frame, request: Request) -> Arrangement:
     if request.folded and len(rows):
         groups = _sorted_groups(frame, fold_seeds(frame, rows), request)
         rows = np.concatenate(groups)
-    names = [name for name in _relevant(frame, rows) if name not in request.hidden]
+    relevant = _relevant(frame, rows)[:MOST_COLUMNS]
+    names = [name for name in relevant if name not in request.hidden]
     names += [name for name in frame.names if name in request.shown]
     lines = _group_lines(frame, groups) if groups else _run_lines(frame, rows)
     best = -1
@@ -213,12 +217,10 @@ def _group_lines(frame: Frame, groups: Groups) -> tuple[Line, ...]:
 
 
 def _relevant(frame: Frame, rows: Rows) -> tuple[str, ...]:
-    """The columns to show. Runs that cannot be read lack every setting, which is no difference."""
-    statuses, codes = frame.distinct("status")
-    if "unreadable" in statuses:
-        rows = rows[codes[rows] != statuses.index("unreadable")]
+    """The columns worth showing, the most relevant first."""
     # How far a run is can be seen in its status.
-    return (*FIRST, *(name for name in relevant_columns(frame, rows) if name != "progress"))
+    names = dict.fromkeys((*FIRST, *relevant_columns(frame, rows)))
+    return tuple(name for name in names if name != "progress")
 
 
 def _columns(frame: Frame, names: Iterable[str]) -> tuple[ShownColumn, ...]:

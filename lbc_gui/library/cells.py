@@ -28,9 +28,9 @@ def line_text(line: Line, key: str, shown: Arrangement, baseline: int | None) ->
 
 
 def _run_text(line: Line, key: str, shown: Arrangement, baseline: int | None) -> str:
-    frame, kind = shown.frame, shown.frame.column(key).kind
-    text = cell_text(frame.values(key)[line.row], kind)
-    run = line.runs[0]
+    frame, run = shown.frame, line.runs[0]
+    column = frame.column(key)
+    kind, text = column.kind, cell_text(frame.cell(column, line.row), column.kind)
     if key == "status" and run.status != "finished" and run.epochs:
         return f"{text} {run.epoch}/{run.epochs}"
     if baseline is None or baseline == line.row or kind not in MEASURED or not text:

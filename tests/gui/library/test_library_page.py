@@ -11,6 +11,9 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from lbc.library.columns import Frame
+from lbc.library.run_summary import RunSummary
+from lbc_gui.library.arrangement import MOST_COLUMNS, Request, arrange
 from lbc_gui.library.library_page import LibraryPage
 from tests.gui.conftest import SECONDS
 from tests.gui.library.conftest import LEFT, click, place, texts, until_titles
@@ -127,6 +130,23 @@ def test_columns_are_what_differs_and_what_the_user_chooses(
     qtbot.mouseClick(columns.list.viewport(), LEFT, pos=box.topLeft() + QPoint(12, 8))
     qtbot.waitUntil(lambda: "optimizer.momentum" in keys(), timeout=SECONDS)
     columns.close()
+
+
+def test_of_five_hundred_settings_that_differ_the_first_are_shown(tmp_path: Path) -> None:
+    runs = [
+        RunSummary(
+            tmp_path / str(at),
+            "finished",
+            method="lbc",
+            parameters={f"s{k}": at for k in range(500)},
+        )
+        for at in range(3)
+    ]
+    shown = arrange(Frame(runs), Request())
+    assert len(shown.columns) == MOST_COLUMNS and len(shown.choices()) > 500
+    asked = arrange(Frame(runs), Request(shown=frozenset({"s499"}), hidden=frozenset({"s0"})))
+    keys = [column.key for column in asked.columns]
+    assert keys[-1] == "s499" and "s0" not in keys and "s1" in keys
 
 
 def test_seeds_fold_into_a_mean_and_unfold(qtbot: QtBot, page: LibraryPage) -> None:
