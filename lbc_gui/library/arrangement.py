@@ -91,7 +91,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user wants to see; ``shown`` and ``hidden`` are columns that he has chosen."""
+    """What the user wants to see; ``shown`` and ``hidden`` are columns that differ from
+    the relevant ones."""
 
     filter: str = ""
     sort: str = "started"

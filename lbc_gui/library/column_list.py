@@ -22,7 +22,7 @@ class ColumnList(QFrame):
     chosen = Signal(str, bool)
     """The key of a column, and whether it is to be shown."""
     reset_wanted = Signal()
-    """The user wants the columns that differ, and no choice of his own."""
+    """The user wants the columns that differ, and none chosen by hand."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)

@@ -231,16 +231,17 @@ class LibraryPage(QWidget):
             self._held = arrangement
             return
         self.filter.show_problem()
+        self._failure = ""
         total = len(arrangement.frame.runs)
         self.selection.show_runs(arrangement.runs)
         self._show_table(arrangement)
         self.table.show_order(arrangement.request.sort, arrangement.request.falling)
         shown = len(arrangement.runs)
-        self._count.setText(f"{total:,} runs" if shown == total else f"{shown:,} of {total:,} runs")
+        of = "" if shown == total else f"{shown:,} of "
+        self._count.setText(f"{of}{total:,} {'run' if total == 1 else 'runs'}")
         self.empty.show_reason(total)
         self._archived.setVisible(bool(arrangement.archived))
         self._stack.setCurrentWidget(self.table if shown else self.empty)
-
         self._edit()
         QTimer.singleShot(0, self.comparison, self.comparison.start)  # when the rows are painted
 

@@ -52,8 +52,14 @@ def test_a_run_trained_here_appears_at_once_and_its_row_acts(
     assert form.experiment.seed == 5
     qtbot.keyClick(page.table, Key.Key_Return)
     qtbot.waitUntil(lambda: window.session.state is State.OPENED, timeout=SECONDS)
-    assert window.session.folder == page.table.chosen_runs[0].folder
+    folder = page.table.chosen_runs[0].folder
+    assert window.session.folder == folder
     assert window.pages.currentIndex() == 0
+    layer = window.view_state.view.layers[-1].name
+    page.comparison.masks_requested.emit(folder, folder, layer)  # as a cell of the matrix does
+    masks = window.pages.masks
+    qtbot.waitUntil(lambda: window.pages.currentWidget() is masks, timeout=SECONDS)
+    assert masks.compare.against == folder and window.view_state.view.layer == layer
 
 
 def test_another_seed_is_queued_and_a_variation_prepared(
