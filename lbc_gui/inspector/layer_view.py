@@ -26,7 +26,7 @@ from lbc_gui.inspector.violations_table import ViolationRow, ViolationsTable
 from lbc_gui.inspector.weight_view import MOST_MARKS, WeightView
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row, splitter
-from lbc_gui.widgets.text import Label, plain
+from lbc_gui.widgets.text import Label, breakable, plain
 
 WEIGHTS, MASK, DIFFERENCE = "|weight|", "mask alone", "difference"
 
@@ -65,8 +65,9 @@ class LayerView(QWidget):
         if before is not None and before.pattern != picture.pattern:
             self.view.frame(None)
         self.picture = picture
-        self._title.setText(title(picture))
-        self._title.setToolTip(plain(self._title.text()))
+        said = title(picture)
+        self._title.setText(said.replace(picture.name, breakable(picture.name), 1))
+        self._title.setToolTip(plain(said))
         self._offer_difference(picture.difference is not None)
         self.violations.show_violations(picture.violations)
         self._show_count(picture)

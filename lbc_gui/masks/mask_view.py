@@ -25,7 +25,7 @@ from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
-from lbc_gui.widgets.text import HtmlLabel, Label, html
+from lbc_gui.widgets.text import Label, LayerTitle
 
 SHOWS: dict[Show, str] = {
     "weights": "weights",
@@ -74,8 +74,7 @@ class MaskView(QWidget):
         self.heatmap.scale_shown.connect(self.legend.show_key)
         self.numbers = NumbersPanel()
         self.numbers.channel_chosen.connect(self._show_channel)
-        self._title = HtmlLabel("Loading torch…", wordWrap=True)
-        self._title.setMinimumWidth(1)
+        self._title = LayerTitle("Loading torch…")
         self.note = Label(wordWrap=True)
         self.note.hide()
         self._lay_out()
@@ -135,10 +134,10 @@ class MaskView(QWidget):
         self.beside.setVisible(snapshot.beside is not None)
         if snapshot.beside is not None:
             self.beside.show_snapshot(snapshot.beside)
-        title = html("<b>{}</b>", snapshot.sheet.layer or "model")
+        note = ""
         if snapshot.beside is not None:
-            title += f" · left epoch {snapshot.epoch:.2f}, right {snapshot.beside.epoch:.2f}"
-        self._title.setText(title)
+            note = f" · left epoch {snapshot.epoch:.2f}, right {snapshot.beside.epoch:.2f}"
+        self._title.show_layer(snapshot.sheet.layer or "model", note)
         self.note.setText(snapshot.note)
         self.note.setVisible(bool(snapshot.note))
         self.numbers.show_numbers(snapshot.numbers, snapshot.pattern, self.compare.words)

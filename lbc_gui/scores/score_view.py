@@ -21,7 +21,7 @@ from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.scores.look_bar import COLOURS, LookBar
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.layouts import column, row, splitter
-from lbc_gui.widgets.text import HtmlLabel, html, plain
+from lbc_gui.widgets.text import LayerTitle, plain
 
 
 class ScoreView(QWidget):
@@ -45,8 +45,7 @@ class ScoreView(QWidget):
         self._legend = KeyLegend()
         self.heatmap.scale_shown.connect(self._legend.show_key)
         self._legend.lit.connect(self.heatmap.light)
-        self._title = HtmlLabel("Loading torch…", wordWrap=True)
-        self._title.setMinimumWidth(1)
+        self._title = LayerTitle("Loading torch…")
         self._lay_out()
 
     @property
@@ -72,12 +71,12 @@ class ScoreView(QWidget):
         self.heatmap.show_snapshot(snapshot)
         self.look.show_key(snapshot.cells.scale)
         per_block = "positions" if snapshot.by_position else "combinations"
-        title = html("<b>{}</b>", snapshot.request.layer or "model")
+        note = ""
         if snapshot.scores_epoch is not None and snapshot.scores_epoch != snapshot.epoch:
-            title += f" · scores of epoch {snapshot.scores_epoch:.2f}"
+            note = f" · scores of epoch {snapshot.scores_epoch:.2f}"
         if snapshot.decided:
-            title += " · winners"
-        self._title.setText(title)
+            note += " · winners"
+        self._title.show_layer(snapshot.request.layer or "model", note)
         self._title.setToolTip(
             plain(f"{snapshot.fold.blocks:,} blocks of {snapshot.fold.cells} {per_block}")
         )

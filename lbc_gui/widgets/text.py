@@ -8,8 +8,11 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from PySide6.QtGui import Qt
+from PySide6.QtGui import QFont, QFontMetrics, Qt
 from PySide6.QtWidgets import QLabel
+
+TITLE_WIDTH = 130
+"""The most pixels that the title of a layer insists on."""
 
 
 class Label(QLabel):
@@ -26,9 +29,28 @@ class HtmlLabel(QLabel):
         super().__init__(text, textFormat=Qt.TextFormat.RichText, **properties)
 
 
+class LayerTitle(HtmlLabel):
+    """The name of a layer in bold, and a note; a long name breaks after its dots."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text, wordWrap=True)
+
+    def show_layer(self, name: str, note: str = "") -> None:
+        self.setText(html("<b>{}</b>{}", breakable(name), note))
+        bold = QFont(self.font())
+        bold.setBold(True)
+        needed = QFontMetrics(bold).horizontalAdvance(name) + 2
+        self.setMinimumWidth(min(needed, TITLE_WIDTH))  # a legend beside it takes what is left
+
+
 def html(template: str, *values: object) -> str:
     """Fill the ``{}`` of an HTML template with values, which are shown as written."""
     return template.format(*(escape(v) if isinstance(v, str) else v for v in values))
+
+
+def breakable(name: str) -> str:
+    """The name of a layer, in which a line may end after every dot."""
+    return name.replace(".", ".\u200b")
 
 
 def plain(text: str) -> str:
