@@ -98,6 +98,7 @@ def clear(runs: Path, ids: Collection[int] | None = None) -> Queue:
 
 def set_jobs(runs: Path, jobs: int) -> Queue:
     """Set the number of runs at a time; raises as ``steer``. Those that run already go on."""
+    runs.mkdir(parents=True, exist_ok=True)
     return QueueFile(runs).change(lambda queue: with_jobs(queue, jobs))
 
 
@@ -133,6 +134,7 @@ def _add(
             remember_own(runs / folder, experiment.model)
         return replace(queue, entries=(*queue.entries, *added))
 
+    runs.mkdir(parents=True, exist_ok=True)
     try:
         file.change(change)
     except OSError:

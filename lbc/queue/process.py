@@ -66,7 +66,7 @@ def is_working(file: QueueFile) -> bool:
 
 def start_working(file: QueueFile) -> None:
     """Start a process that works the queue off, unless there is one. Raises OSError."""
-    file.folder.mkdir(parents=True, exist_ok=True)
+    file.folder.mkdir(exist_ok=True)
     if not is_working(file):
         with (file.folder / "supervisor.log").open("wb") as log:
             runs = file.runs.resolve()

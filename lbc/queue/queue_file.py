@@ -98,7 +98,7 @@ class QueueFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # not its parent: its disk may have gone away
         with (self.folder / "lock").open("ab") as guard:
             if not lock(guard, LOCK_TIMEOUT_SECONDS):
                 raise BlockingIOError(11, "another program is writing it", str(self.path))

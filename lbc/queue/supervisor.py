@@ -42,7 +42,7 @@ def work(runs: Path, report: Callable[[str], object]) -> bool:
     one: the next adopts those, and resumes the runs that were cut off.
     """
     file = QueueFile(runs)
-    file.folder.mkdir(parents=True, exist_ok=True)
+    file.folder.mkdir(exist_ok=True)
     with (file.folder / "supervisor.lock").open("ab") as guard:
         if not lock(guard, LOCK_SECONDS):
             return False
