@@ -40,7 +40,7 @@ def print_runs(settings: argparse.Namespace) -> None:
 
 def export_runs(settings: argparse.Namespace) -> None:
     """Write the list into a new file. Raises RunError, and OSError if it cannot be written."""
-    form = FORMATS.get(settings.file.suffix)
+    form = FORMATS.get(settings.file.suffix.lower())
     if form is None:
         raise RunError(f"{settings.file} has none of the endings {', '.join(FORMATS)}: add one.")
     if form == "latex" and not settings.latex:
@@ -49,7 +49,7 @@ def export_runs(settings: argparse.Namespace) -> None:
         raise RunError(f"{settings.file} already exists: choose another file.")
     text = _format(settings, form).encode(errors="backslashreplace")
     write_atomically(settings.file, lambda file: file.write(text))
-    Console().print(f"Wrote {settings.file}")
+    Console().print(printable(f"Wrote {settings.file}"))
 
 
 def show_run(settings: argparse.Namespace) -> None:

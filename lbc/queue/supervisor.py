@@ -46,14 +46,18 @@ def work(runs: Path, report: Callable[[str], object]) -> bool:
     with (file.folder / "supervisor.lock").open("ab") as guard:
         if not lock(guard, LOCK_SECONDS):
             return False
-        supervisor = _Supervisor(file, report)
+        supervisor, failure = _Supervisor(file, report), ""
         while not guard.closed and file.folder.is_dir():
             try:
                 before, after = supervisor.advance(guard.close)
             except OSError as error:
-                report(explain(error, f"{error.filename or runs} failed"))
+                sentence = explain(error, f"{error.filename or runs} failed")
+                if sentence != failure:  # or a disk that stays away would fill the log
+                    report(sentence)
+                failure = sentence
                 time.sleep(RETRY_SECONDS)
                 continue
+            failure = ""
             if before == after and not guard.closed:
                 time.sleep(POLL_SECONDS)
     supervisor.notify()
