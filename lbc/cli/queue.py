@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DONE, INVALID_INPUT = 0, 2
 
+ID_DIGITS = 16
+
 STEERING = {
     "pause": "save and stop, until they are resumed",
     "resume": "let paused ones wait for their turn again",
@@ -129,7 +131,7 @@ def _ids(texts: Sequence[str], queue: Queue) -> Collection[int]:
     if texts == ["all"]:
         return {entry.id for entry in queue.entries}
     for text in texts:
-        if not text.isdecimal():
+        if not text.isdecimal() or len(text) > ID_DIGITS:
             raise QueueError(f"{text!r} is not the number of an entry: 'lbc queue' lists them.")
     return set(map(int, texts))
 
@@ -146,6 +148,8 @@ def _add(options: argparse.Namespace) -> None:
         key, equals, text = setting.partition("=")
         if not equals or not key:
             raise QueueError(f"--vary {setting}: write it as KEY=VALUES, like schedule.end=4,6,8.")
+        if key in variations:
+            raise QueueError(f"--vary has {key} twice: give all its values at once.")
         variations[key] = parse_values(text)
     runs, seeds = options.runs, options.seeds
     if not variations and seeds == 1 and not options.group:

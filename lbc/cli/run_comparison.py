@@ -30,7 +30,7 @@ def compare_runs(settings: argparse.Namespace) -> None:
     runs = [summarize_run(find_run(settings.folder, run)) for run in settings.run]
     baseline = settings.baseline and find_run(settings.folder, settings.baseline)
     for run in runs:
-        if run.problem:
+        if run.status == "unreadable":
             raise RunError(run.problem)
     masked, masks, problems = _read_all_masks(runs)
     agreement = compare_masks(masks)

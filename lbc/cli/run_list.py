@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -39,7 +40,7 @@ def print_runs(settings: argparse.Namespace) -> None:
 
 def export_runs(settings: argparse.Namespace) -> None:
     """Write the list into a new file. Raises RunError, and OSError if it cannot be written."""
-    form = FORMATS.get(settings.file.suffix)
+    form = FORMATS.get(settings.file.suffix.lower())
     if form is None:
         raise RunError(f"{settings.file} has none of the endings {', '.join(FORMATS)}: add one.")
     if form == "latex" and not settings.latex:
@@ -48,7 +49,7 @@ def export_runs(settings: argparse.Namespace) -> None:
         raise RunError(f"{settings.file} already exists: choose another file.")
     text = _format(settings, form).encode(errors="backslashreplace")
     write_atomically(settings.file, lambda file: file.write(text))
-    Console().print(f"Wrote {settings.file}")
+    Console().print(printable(f"Wrote {settings.file}"))
 
 
 def show_run(settings: argparse.Namespace) -> None:
@@ -69,9 +70,9 @@ def show_run(settings: argparse.Namespace) -> None:
 def find_run(folder: Path, run: str) -> Path:
     """A run by its path, its name below the folder of runs, or its title. Raises RunError."""
     for path in (folder / run, expanded(run)):
-        if (path / STATE).exists():
+        if os.path.lexists(path / STATE):
             return path
-    known = _read_library(folder).runs()
+    known = _read_runs(folder)
     titled = [each.folder for each in known if run in (each.title, each.folder.name)]
     if len(titled) == 1:
         return titled[0]
@@ -85,13 +86,13 @@ def find_run(folder: Path, run: str) -> Path:
     raise RunError(f"There is no run {run!r} in {folder}: {hint}")
 
 
-def _read_library(folder: Path) -> Library:
-    if not folder.is_dir():
-        raise RunError(f"The folder {folder} does not exist: choose one that has runs with --runs.")
+def _read_runs(folder: Path) -> tuple[RunSummary, ...]:
+    if not os.path.lexists(folder):
+        return ()
     library = Library(folder)
     if not sys.stderr.isatty():
         library.refresh()
-        return library
+        return library.runs()
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -101,11 +102,14 @@ def _read_library(folder: Path) -> Library:
                 bar, completed=done, total=total, visible=total > BATCH
             )
         )
-    return library
+    return library.runs()
 
 
 def _format(settings: argparse.Namespace, form: str) -> str:
-    runs = _read_library(settings.folder).runs()
+    runs = _read_runs(settings.folder)
+    if not runs:
+        missing = "" if os.path.lexists(settings.folder) else ", which does not exist"
+        Console(stderr=True).print(f"There are no runs below {settings.folder}{missing}.")
     frame = Frame(runs)
     rows = _choose_rows(settings, frame)
     if form == "json":
@@ -115,7 +119,7 @@ def _format(settings: argparse.Namespace, form: str) -> str:
         value = next(iter(_columns(settings.value, frame)), "accuracy")
         return formats.format_latex(table.pivot(frame, rows, down, across, value), frame)
     if form == "plain" and not len(rows):
-        return f"None of the {len(runs)} runs below {settings.folder} is listed.\n"
+        return f"None of the {len(runs)} runs below {settings.folder} is listed.\n" if runs else ""
     names = _columns(settings.columns, frame) or [*table.relevant_columns(frame, rows)]
     if form == "csv":
         return formats.format_csv(frame, rows, names)

@@ -1,6 +1,6 @@
 """``lbc runs``: list, filter, annotate and delete the runs below a folder.
 
-Exit status: 0, or 2 if the input cannot be used.
+Exit status: 0, also without any run; 1 if a file cannot be used, 2 if the input cannot.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lbc.cli.console import Console
+from lbc.files.printable import printable
 from lbc.runs.new_folder import RUNS
 
 DONE, INVALID_INPUT = 0, 2
@@ -80,7 +81,9 @@ def _listing_options() -> argparse.ArgumentParser:
     options.add_argument(
         "--filter", help='for example "accuracy > 97 and n:m = 2:4 and tag = paper"'
     )
-    options.add_argument("--sort", metavar="COLUMN,…", help='default: "started desc"')
+    options.add_argument(
+        "--sort", metavar="COLUMN,…", help='default: "started desc"; or --sort=-started'
+    )
     options.add_argument("--columns", metavar="COLUMN,…", help="default: those that differ")
     options.add_argument("--all", action="store_true", help="archived runs too")
     options.add_argument("--fold", action="store_true", help="seeds as mean ± deviation")
@@ -146,7 +149,7 @@ def _tag(settings: argparse.Namespace) -> None:
     others = [word for word in settings.rest if word not in tags]
     for folder in _find_all(settings, [settings.run, *others]):
         tagged = change_tags(folder, add, remove).tags
-        Console().print(f"{folder}: {', '.join(tagged) or 'no tags'}")
+        Console().print(printable(f"{folder}: {', '.join(tagged) or 'no tags'}"))
 
 
 def _annotate(settings: argparse.Namespace, runs: Sequence[str], **values: Any) -> None:
@@ -158,17 +161,20 @@ def _annotate(settings: argparse.Namespace, runs: Sequence[str], **values: Any) 
 
 def _delete(settings: argparse.Namespace) -> None:
     from lbc.library.changes import delete_run
+    from lbc.runs.run_state import RunError
 
     folders = _find_all(settings, settings.run)
-    from send2trash import send2trash
-
+    try:
+        from send2trash import send2trash
+    except ImportError as error:
+        raise RunError("The trash needs a package: pip install send2trash.") from error
     for folder in folders:
         delete_run(folder, send2trash)
-        Console().print(f"Moved to the trash: {folder}")
+        Console().print(f"Moved to the trash: {printable(str(folder))}")
 
 
 def _find_all(settings: argparse.Namespace, runs: Sequence[str]) -> list[Path]:
     """The folders of all runs, so that nothing is done where one is misspelt."""
     from lbc.cli.run_list import find_run
 
-    return [find_run(settings.folder, run) for run in runs]
+    return list(dict.fromkeys(find_run(settings.folder, run) for run in runs))

@@ -57,9 +57,10 @@ def _change(folder: Path, change: Callable[[Annotations], Annotations]) -> Annot
     try:
         return change_annotations(folder, change)
     except ValidationError as error:
-        raise RunError(f"The text for {folder} is too long: shorten it.") from error
-    except UnicodeEncodeError as error:
-        raise RunError(f"The text for {folder} has signs that are no characters.") from error
+        raise RunError(
+            f"The text for {folder} has more than 65,536 characters, or bytes that are none: "
+            "correct it."
+        ) from error
     except OSError as error:
         raise RunError(explain(error, f"The run {folder} cannot be annotated")) from error
 

@@ -139,7 +139,7 @@ def unknown_column(name: str, frame: Frame, start: int = 0, length: int = 0) -> 
     names = [*frame.names, *OTHER_NAMES]
     close = [known for known in names if known.rpartition(".")[2] == name.lower()]
     close = close or get_close_matches(name.lower(), names, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ": choose one from the suggestions."
+    hint = f"; did you mean {close[0]!r}?" if close else ": others are accuracy and optimizer.lr."
     message = f"There is no column {name[:60]!r}{hint}"
     return FilterError(message, start, length, close[0] if close else "")
 

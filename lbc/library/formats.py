@@ -30,6 +30,10 @@ _LATEX = {
 """Signs that LaTeX would act on, join with their neighbours, or take for an option."""
 
 
+WIDEST = 60
+"""A longer cell of a plain table moves the rest of its own line only."""
+
+
 @dataclass(frozen=True)
 class TextTable:
     """Cells as text, and which columns hold numbers."""
@@ -138,7 +142,7 @@ def _table(columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> TextTab
 def format_plain(table: TextTable) -> str:
     """Aligned columns, for a terminal with a font of fixed width."""
     lines = (table.headings, *table.rows)
-    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
+    widths = [min(WIDEST, max(map(cell_len, cells))) for cells in zip(*lines, strict=True)]
     return "".join(
         "  ".join(map(_aligned, line, widths, table.numeric)).rstrip() + "\n" for line in lines
     )

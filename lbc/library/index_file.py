@@ -70,6 +70,7 @@ class IndexFile:
         name = sha256(os.fsencode(os.path.realpath(runs))).hexdigest()[:32]
         self.path = user_cache_path("lbc-explorer") / "library" / f"{name}.sqlite"
         self._runs = runs
+        self._patience = LOCK_SECONDS
         self._read_bases: dict[bytes, Parameters] = {}
         self._bases: dict[tuple[str, ...], tuple[Parameters, bytes]] = {}
 
@@ -90,7 +91,7 @@ class IndexFile:
                     with suppress(ValueError, TypeError, KeyError):
                         self._add(entries, row[:-1], row[-1])
         except (sqlite3.Error, OSError) as error:
-            self._discard_if_damaged(error)
+            self._recover(error)
         return entries
 
     def write(self, entries: Entries, changed: Collection[str], removed: Collection[str]) -> None:
@@ -113,12 +114,13 @@ class IndexFile:
                         if path in entries and entries[path].summary.status != "unreadable"
                     ],
                 )
+            self._patience = LOCK_SECONDS
         except (sqlite3.Error, OSError) as error:
-            self._discard_if_damaged(error)
+            self._recover(error)
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, LOCK_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(self.path, self._patience, isolation_level=None)
         try:
             # Not even a power failure can harm more than the cache.
             connection.execute("PRAGMA synchronous = OFF")
@@ -144,9 +146,11 @@ class IndexFile:
         content = (FORMAT, _PLAIN, annotations, sorted(flatten_experiment(Experiment())))
         return crc32(repr(content).encode()) & 0x7FFFFFFF
 
-    def _discard_if_damaged(self, error: Exception) -> None:
-        # Other errors mean that it cannot be opened or written now, or that another process does.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+    def _recover(self, error: Exception) -> None:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_BUSY:  # by a process that hangs: every batch would wait for it
+            self._patience = 0.0
+        if code in _DAMAGED:  # others mean that it cannot be opened or written now
             for file in (self.path, self.path.with_name(f"{self.path.name}-journal")):
                 with suppress(OSError):
                     file.unlink(missing_ok=True)

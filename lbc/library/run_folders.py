@@ -18,7 +18,7 @@ _MISSING = "-"
 def find_runs(root: Path) -> dict[str, str]:
     """The stamp of each run below ``root``, by its path relative to it.
 
-    A stamp changes with the size or time of a file of the run. Stamps are compared for equality
+    A stamp changes with the size or a time of a file of the run. Stamps are compared for equality
     only, so it does not matter whose clock set the times. A folder is a run if it has a run.json,
     or if it has another file of a run and no runs below it; folders that cannot be listed count
     too. Links are followed once, and only out of ``root``. Raises OSError if ``root`` cannot be
@@ -82,5 +82,6 @@ def _stamps(folder: str) -> list[str]:
             gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
             stamps.append(_MISSING if gone else f"!{error.errno}")
         else:
-            stamps.append(f"{status.st_mtime_ns}:{status.st_size}")
+            # A program may set the time of the contents, but not that of the last change.
+            stamps.append(f"{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_size}")
     return stamps

@@ -77,15 +77,16 @@ def _differs(frame: Frame, rows: Rows, name: str) -> bool:
 
 
 def parse_sort(text: str, frame: Frame) -> tuple[tuple[str, bool], ...]:
-    """``"accuracy desc, n:m"`` as columns and whether they fall; ``-accuracy`` falls too.
+    """``"accuracy desc, n:m asc"`` as columns and whether they fall; ``-accuracy`` falls too.
 
     Raises FilterError.
     """
     keys = []
     for part in filter(None, map(str.strip, text.split(","))):
-        name = part.removeprefix("-").removesuffix(" desc").rstrip()
+        named = part.removesuffix(" asc").rstrip()
+        name = named.removeprefix("-").removesuffix(" desc").rstrip()
         try:
-            keys.append((frame.column(name).name, part != name))
+            keys.append((frame.column(name).name, named != name))
         except KeyError:
             raise unknown_column(name, frame, text.find(name), len(name)) from None
     return tuple(keys)

@@ -16,12 +16,13 @@ from lbc.queue.entries import (
     Entry,
     Place,
     Queue,
+    QueueError,
     cleared,
     moved,
     steered,
     with_jobs,
 )
-from lbc.queue.process import is_working, start_working, stop
+from lbc.queue.process import find_process, is_working, start_working, stop
 from lbc.queue.queue_file import QueueFile
 from lbc.queue.variations import Variations, vary
 from lbc.runs.new_folder import new_run_path
@@ -76,13 +77,20 @@ def steer(runs: Path, action: Action, ids: Collection[int] | None = None) -> Que
     """
     file = QueueFile(runs)
 
+    def is_to_end(entry: Entry) -> bool:
+        return entry.state in ("paused", "cancelled") and (ids is None or entry.id in ids)
+
     def change(queue: Queue) -> Queue:
-        return steered(queue, action, ids)
+        changed = steered(queue, action, ids)
+        for entry in filter(is_to_end, changed.entries):
+            _, computer = find_process(file, entry)
+            if computer:
+                raise QueueError(f"Entry {entry.id} is trained on {computer}: {action} it there.")
+        return changed
 
     queue = file.change(change)
-    for entry in queue.entries:
-        if entry.state in ("paused", "cancelled") and (ids is None or entry.id in ids):
-            stop(file, entry)
+    for entry in filter(is_to_end, queue.entries):
+        stop(file, entry)
     return queue
 
 
@@ -98,6 +106,7 @@ def clear(runs: Path, ids: Collection[int] | None = None) -> Queue:
 
 def set_jobs(runs: Path, jobs: int) -> Queue:
     """Set the number of runs at a time; raises as ``steer``. Those that run already go on."""
+    runs.mkdir(parents=True, exist_ok=True)
     return QueueFile(runs).change(lambda queue: with_jobs(queue, jobs))
 
 
@@ -133,6 +142,7 @@ def _add(
             remember_own(runs / folder, experiment.model)
         return replace(queue, entries=(*queue.entries, *added))
 
+    runs.mkdir(parents=True, exist_ok=True)
     try:
         file.change(change)
     except OSError:

@@ -1,12 +1,13 @@
 """The processes of a queue: those that train its entries, and the one that starts them.
 
-A process holds a lock that the operating system releases however it ends. Its number is in the
-locked file, so that a process which did not start it can stop it.
+A process holds a lock that the operating system releases however it ends. Its number and computer
+are in the locked file, so that a process which did not start it can stop it.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -52,11 +53,21 @@ def launch(file: QueueFile, entry: Entry, arguments: Sequence[str]) -> subproces
 
 
 def stop(file: QueueFile, entry: Entry) -> None:
-    """Ask the entry's process to save its run and end, as Ctrl-C does, if there is one."""
+    """Ask the entry's process to save its run and end, as Ctrl-C does, if there is one here."""
+    number, elsewhere = find_process(file, entry)
+    if number > 1 and not elsewhere:
+        with suppress(OSError):
+            os.kill(number, signal.SIGTERM)
+
+
+def find_process(file: QueueFile, entry: Entry) -> tuple[int, str]:
+    """The number of the entry's process, 0 if it has none, and its computer if that is another."""
     # Without the lock the number may by now be that of any process.
     if _has_process(file, entry):
         with suppress(OSError, ValueError):
-            os.kill(int(file.file_of(entry.id, "lock").read_bytes()), signal.SIGTERM)
+            number, _, computer = file.file_of(entry.id, "lock").read_text().partition(" ")
+            return int(number), "" if computer == platform.node() else computer
+    return 0, ""
 
 
 def is_working(file: QueueFile) -> bool:
@@ -66,7 +77,7 @@ def is_working(file: QueueFile) -> bool:
 
 def start_working(file: QueueFile) -> None:
     """Start a process that works the queue off, unless there is one. Raises OSError."""
-    file.folder.mkdir(parents=True, exist_ok=True)
+    file.folder.mkdir(exist_ok=True)
     if not is_working(file):
         with (file.folder / "supervisor.log").open("wb") as log:
             runs = file.runs.resolve()
@@ -85,16 +96,17 @@ def _start(
     directory: Path,
     guard: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start ``lbc``; it inherits the lock of ``guard``, into which its number is written first."""
+    """Start ``lbc``; it inherits the lock of ``guard``, into which its number is written."""
     package = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
     inherits = guard is not None and sys.platform != "win32"
     number = guard.fileno() if guard is not None else -1
+    computer = platform.node()
 
     def begin() -> None:
         os.nice(NICENESS)
         os.ftruncate(number, 0)
-        os.write(number, str(os.getpid()).encode())
+        os.write(number, f"{os.getpid()} {computer}".encode())
 
     process = subprocess.Popen(
         # -P: a file in that directory must not be imported in place of a package.
@@ -110,5 +122,5 @@ def _start(
     )
     if guard is not None and not inherits:
         guard.truncate(0)
-        guard.write(str(process.pid).encode())
+        guard.write(f"{process.pid} {computer}".encode())
     return process

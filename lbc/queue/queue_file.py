@@ -3,7 +3,7 @@
 queue.json              order, number of jobs, and every entry
 .queue/7.yaml           entry 7 in its first line, a comment, and its experiment for lbc train
 .queue/7.log            what its process prints
-.queue/7.lock           locked by its process; holds the process's number
+.queue/7.lock           locked by its process; holds the process's number and computer
 .queue/lock             locked by who changes the queue
 .queue/supervisor.lock  locked by the process that starts the others
 .queue/supervisor.log   what that process prints
@@ -13,6 +13,7 @@ queue.json              order, number of jobs, and every entry
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +33,8 @@ VERSION = 1
 SIZE_LIMIT = 1 << 26
 FILE = "queue.json"
 HEADER = "# Entry of the queue: "
+
+_ID = re.compile(r"[1-9]\d{0,14}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class QueueFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # not its parent: its disk may have gone away
         with (self.folder / "lock").open("ab") as guard:
             if not lock(guard, LOCK_TIMEOUT_SECONDS):
                 raise BlockingIOError(11, "another program is writing it", str(self.path))
@@ -139,9 +142,8 @@ class QueueFile:
         write_atomically(self.file_of(entry.id, "yaml"), lambda file: file.write(text))
 
     def _stored_ids(self) -> list[int]:
-        return sorted(
-            int(file.stem) for file in self.folder.glob("*.yaml") if file.stem.isdecimal()
-        )
+        stems = (file.stem for file in self.folder.glob("*.yaml"))
+        return sorted(int(stem) for stem in stems if _ID.fullmatch(stem))
 
     def _restored(self) -> Queue:
         return Queue(entries=tuple(map(self._restored_entry, self._stored_ids())))

@@ -42,18 +42,22 @@ def work(runs: Path, report: Callable[[str], object]) -> bool:
     one: the next adopts those, and resumes the runs that were cut off.
     """
     file = QueueFile(runs)
-    file.folder.mkdir(parents=True, exist_ok=True)
+    file.folder.mkdir(exist_ok=True)
     with (file.folder / "supervisor.lock").open("ab") as guard:
         if not lock(guard, LOCK_SECONDS):
             return False
-        supervisor = _Supervisor(file, report)
+        supervisor, failure = _Supervisor(file, report), ""
         while not guard.closed and file.folder.is_dir():
             try:
                 before, after = supervisor.advance(guard.close)
             except OSError as error:
-                report(explain(error, f"{error.filename or runs} failed"))
+                sentence = explain(error, f"{error.filename or runs} failed")
+                if sentence != failure:  # or a disk that stays away would fill the log
+                    report(sentence)
+                failure = sentence
                 time.sleep(RETRY_SECONDS)
                 continue
+            failure = ""
             if before == after and not guard.closed:
                 time.sleep(POLL_SECONDS)
     supervisor.notify()

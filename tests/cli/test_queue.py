@@ -62,6 +62,7 @@ def test_a_queue_is_made_shown_and_steered(
         (["pause", "8"], "no entry 8"),
         (["retry", "1"], "Entry 1 is waiting: only one that is failed or cancelled can be retried"),
         (["move", "x", "up"], "'x' is not the number of an entry"),
+        (["pause", "9" * 5000], "is not the number of an entry"),
         (["jobs", "0"], "choose 1 to"),
         (["add", "quick.yaml", "--vary", "seed"], "write it as KEY=VALUES"),
         (["add", "quick.yaml", "--vary", "seed=9..1"], "has no step"),
@@ -69,6 +70,7 @@ def test_a_queue_is_made_shown_and_steered(
             ["add", "quick.yaml", "--vary", "schedule.end=3,9"],
             "end=9: schedule.end: Removal",
         ),
+        (["add", "quick.yaml", "--vary", "seed=1,2", "seed=3"], "has seed twice"),
         (["add", "quick.yaml", "--seeds", "0"], "0 seeds"),
         (["add", "nowhere.yaml"], "nowhere.yaml: The file does not exist"),
     ],
@@ -105,3 +107,14 @@ def test_files_that_cannot_be_used_are_one_sentence(
         assert main(["queue", *arguments]) == 1
         assert capsys.readouterr().err.count("\n") == 1
     assert Path("runs").read_text() == "mine"
+
+
+def test_only_what_is_kept_makes_a_folder(
+    experiment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its disk may have gone away, and a folder in its place would hide it when it comes back."""
+    for arguments in (["pause", "all"], ["move", "all", "top"], ["clear"], ["work"]):
+        assert main(["queue", *arguments, "--runs", "gone/runs"]) == 1
+        assert "No such file" in capsys.readouterr().err and not Path("gone").exists()
+    for folder, arguments in (("a/runs", ["jobs", "2"]), ("b/runs", ["add", experiment])):
+        assert main(["queue", *arguments, "--runs", folder]) == 0 and Path(folder).is_dir()

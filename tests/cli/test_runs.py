@@ -77,7 +77,7 @@ def test_json_has_one_object_a_run(runs: Path, capsys: pytest.CaptureFixture[str
         (["--sort", "loss"], "There is no column 'loss'"),
         (["--columns", "seed, acuracy"], "      ^^^^^^^\n"),
         (["--latex", "method"], "is not ROWSxCOLUMNS"),
-        (["--runs", "nowhere"], "The folder nowhere does not exist: choose"),
+        (["--runs", "runs/r0/run.json"], "run.json cannot be read (Not a directory)"),
         (["show", "r22"], "There is no run 'r22' in runs: did you mean 'r2'?"),
         (["rm", "r0", "elsewhere"], "There is no run 'elsewhere'"),
         (["tag", "r0", "paper"], "then runs, then tags"),
@@ -122,12 +122,40 @@ def test_a_list_is_exported_into_a_new_file(
     assert "already exists" in lbc(capsys, "export", "a.md", status=2)
 
 
+@pytest.mark.parametrize("folder", ["nowhere", "empty", "x" * 5000])
+def test_without_runs_a_list_is_empty(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    for arguments, text in (([], ""), (["--json"], "[]\n")):
+        assert main(["runs", "list", "--runs", folder, *arguments]) == 0
+        out, errors = capsys.readouterr()
+        assert out == text and errors.startswith(f"There are no runs below {folder}")
+        assert errors.count("\n") == 1 and ("does not exist" in errors) == (folder != "empty")
+    assert [file.name for file in tmp_path.iterdir()] == ["empty"]
+
+
+def test_a_long_title_names_a_run_and_widens_only_its_line(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    title = "x" * 3000
+    lbc(capsys, "rename", "r0", title)
+    lbc(capsys, "note", title, "found")
+    assert max(len(line) for line in lbc(capsys).splitlines() if title not in line) < 200
+    assert title in lbc(capsys, "--columns", "title")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the trash of freedesktop.org")
 def test_runs_are_moved_to_the_trash(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("send2trash")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    assert "Moved to the trash" in lbc(capsys, "rm", "r1")
+    odd = write_run(runs / "new\nline")
+    assert lbc(capsys, "rm", "r1", "runs/r1", str(odd)).count("Moved to the trash: ") == 2
     assert not (runs / "r1").exists()
     assert [each["title"] for each in json.loads(lbc(capsys, "--json"))] == ["x", "r0", "r2"]
+    monkeypatch.setitem(sys.modules, "send2trash", None)  # as if it were not installed
+    assert "pip install send2trash" in lbc(capsys, "rm", "r0", status=2)
+    assert (runs / "r0").exists()

@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -107,6 +108,18 @@ def test_clocks_do_not_matter(runs: Path) -> None:
     assert not library.refresh()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the time of the last change")
+def test_what_has_changed_without_a_new_time_or_size_is_read_again(runs: Path) -> None:
+    library = Library(runs)
+    library.refresh()
+    file = runs / "a" / "run.json"
+    before = file.stat()
+    file.write_text(file.read_text().replace('"accuracy": 0.5', '"accuracy": 0.7'))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+    assert [run.accuracy for run in library.refresh().changed] == [0.7]
+
+
 def test_a_running_run_whose_process_ends_is_cut_off(runs: Path) -> None:
     from lbc.files.append_file import AppendFile
 
@@ -189,6 +202,24 @@ def test_without_a_cache_folder_the_library_works(
     library = Library(runs)
     library.refresh()
     assert len(library.runs()) == 4 and Library(runs).runs() == ()
+
+
+def test_an_index_that_stays_locked_is_waited_for_once(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lbc.library.index_file.LOCK_SECONDS", 0.3)
+    monkeypatch.setattr("lbc.library.index.BATCH", 1)
+    Library(runs).refresh()
+    with closing(sqlite3.connect(IndexFile(runs).path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        library = Library(runs)
+        begun = time.monotonic()
+        library.refresh()
+        assert 0.3 <= time.monotonic() - begun < 4 * 0.3  # there are four batches
+    assert len(library.runs()) == 4
+    write_run(runs / "c")
+    library.refresh()
+    assert set(Library(runs).runs()) == set(library.runs())
 
 
 def test_several_libraries_at_once_agree(runs: Path) -> None:

@@ -83,6 +83,7 @@ def test_settings_that_only_some_runs_have_differ() -> None:
     ("keys", "expected"),
     [
         ("accuracy", "edafbc"),
+        ("accuracy asc", "edafbc"),
         ("-accuracy", "cbfade"),
         ("method, title desc", "efdcba"),
         ("optimizer.lr", "abcdef"),

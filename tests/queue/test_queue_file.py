@@ -141,6 +141,11 @@ def test_a_damaged_entry_harms_no_other(runs: Path) -> None:
     assert "resume it if you want it" in one.reason
     assert two.state == "failed" and "2.yaml" in two.reason
     assert (three.id, three.state) == (30, "waiting")
+    for name in ("0", "9" * 20, "٣", "x"):  # no numbers of entries
+        (runs / ".queue" / f"{name}.yaml").write_text("mine")
+    move(runs, {30}, "top")
+    assert [entry.id for entry in read_queue(runs).entries] == [30, 1, 2]
+    assert not read_queue(runs).notice
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")

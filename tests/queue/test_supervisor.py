@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
+import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +22,7 @@ from lbc.cli.terminal import train_in_terminal
 from lbc.config import Experiment
 from lbc.files.lock import is_locked, lock
 from lbc.queue.commands import add, add_group, read_queue, steer, working
-from lbc.queue.entries import Entry
+from lbc.queue.entries import Entry, QueueError
 from lbc.queue.process import LOCK_SECONDS
 from lbc.queue.queue_file import QueueFile
 from lbc.queue.supervisor import threads_of, train_arguments, work
@@ -178,6 +182,40 @@ def test_runs_share_the_cores(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", limit)
     assert threads_of(jobs) == threads
+
+
+def test_a_process_of_another_computer_is_not_stopped(
+    tmp_path: Path, quick: Callable[..., Experiment]
+) -> None:
+    add(tmp_path, quick())
+    file = QueueFile(tmp_path).file_of(1, "lock")
+    with file.open("wb") as guard:
+        assert lock(guard)
+        process = subprocess.Popen(["sleep", "60"], pass_fds=[guard.fileno()])
+    file.write_text(f"{process.pid} elsewhere")
+    with pytest.raises(QueueError, match="Entry 1 is trained on elsewhere: pause it there"):
+        steer(tmp_path, "pause")
+    assert entry(tmp_path).state == "waiting" and process.poll() is None
+    file.write_text(f"{process.pid} {platform.node()}")
+    assert steer(tmp_path, "pause").count("paused") == 1
+    assert process.wait() == -signal.SIGTERM
+
+
+def test_a_queue_that_cannot_be_read_is_reported_once(
+    tmp_path: Path, quick: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lbc.queue.supervisor.RETRY_SECONDS", 0.01)
+    add(tmp_path, quick())
+    (tmp_path / "queue.json").replace(tmp_path / "aside")
+    (tmp_path / "queue.json").mkdir()
+    reports: list[str] = []
+    worker = threading.Thread(target=work, args=(tmp_path, reports.append))
+    worker.start()
+    wait(lambda: reports)
+    time.sleep(0.1)
+    shutil.rmtree(tmp_path / ".queue")
+    worker.join()
+    assert len(reports) == 1 and "Is a directory" in reports[0]
 
 
 def test_one_process_works_at_a_time(tmp_path: Path, long: Experiment) -> None:
