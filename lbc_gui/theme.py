@@ -234,7 +234,8 @@ QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled { color: $disa
 QAbstractSpinBox { padding: 0 5px 0 7px; }
 QComboBox QLineEdit, QAbstractSpinBox QLineEdit { border: 0; padding: 0; min-width: 0;
     background: transparent; }
-QAbstractSpinBox, QLineEdit { min-width: 40px; }
+QLineEdit { min-width: 40px; }
+QAbstractSpinBox { min-width: 51px; }
 QComboBox::drop-down { border: 0; width: 18px; }
 QComboBox::down-arrow { image: url("$icons/down.svg"); width: 10px; height: 10px; }
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { border: 0; width: 16px; }

@@ -115,7 +115,7 @@ class Remedies(Job):
 
     def _show(self, percent: int) -> None:
         sentence = f"Downloading {self._title}: {percent} %"
-        self._message.show_message(sentence, remedies={"Cancel": self.cancel})
+        self._message.show_message(sentence, remedies={"Cancel": self.cancel}, notice=True)
 
 
 def downloadable(data: Data) -> str | None:

@@ -94,8 +94,8 @@ class MessageBar(QFrame):
     ) -> None:
         """Show ``sentence``, and a button for each of ``remedies``, by its text.
 
-        The user can copy ``details``, if given. ``about``: see ``settle``. A ``notice`` says that
-        something was done, and not that it went wrong.
+        The user can copy ``details``, if given. ``about``: see ``settle``. A ``notice`` says what
+        was or is being done, and not what went wrong.
         """
         self._show(sentence, details, "", remedies, notice)
         self._about = about
@@ -106,7 +106,7 @@ class MessageBar(QFrame):
             self.hide()
 
     def offer(self, sentence: str, button: str) -> None:
-        self._show(sentence, "", button)
+        self._show(sentence, "", button, notice=True)
 
     @property
     def offering(self) -> bool:

@@ -19,6 +19,7 @@ from lbc.runs.records import read_records
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
 from lbc_gui.run.session import State
+from lbc_gui.theme import colours
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, close_window, small_experiment
@@ -52,6 +53,7 @@ def test_an_unfinished_run_is_offered_and_goes_on_to_its_exact_end(
     cut_off(run)
     window = open_window()
     assert window.message.text == "The run earlier was cut off after 2 of 10 epochs."
+    assert colours().error not in window.message.styleSheet()  # nothing went wrong
     qtbot.mouseClick(button(window.message, "Resume"), Qt.MouseButton.LeftButton)
     assert not window.message.isVisible()
     qtbot.waitUntil(lambda: window.session.experiment == small_experiment(seed=3), timeout=SECONDS)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QDockWidget, QScrollBar, QTabBar, QToolButton
+from PySide6.QtWidgets import QDockWidget, QLineEdit, QScrollBar, QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.settings import Settings
+from lbc_gui.theme import TIGHT
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, close_window, settled_centre
 
@@ -167,6 +168,11 @@ def test_small_windows_leave_room_for_the_picture(
     assert dock(window, "block").isVisible()
     assert window.size() == QSize(width, height)
     assert picture.height() >= 200 and picture.width() >= 300
+    choose_page(qtbot, window, 4)
+    image = window.pages.latency.request.image
+    needed = image.fontMetrics().horizontalAdvance(image.text())
+    qtbot.waitUntil(lambda: image.findChildren(QLineEdit)[0].width() - TIGHT >= needed)
+    assert window.size() == QSize(width, height)
 
 
 def test_the_layout_of_a_large_screen_fits_a_small_one(
