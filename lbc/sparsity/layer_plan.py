@@ -18,6 +18,9 @@ from lbc.sparsity.weight_sites import Site, WeightSite, find_sites
 DENSE = "dense"
 """The override that leaves a layer dense."""
 
+NAMED = 6
+"""The most layers that an error names."""
+
 
 PatternLike = Pattern | str | tuple[int, int]
 """An N:M as users write it: ``Pattern(2, 4)``, ``"2:4"`` or ``(2, 4)``."""
@@ -179,11 +182,18 @@ def _match(name: str, wanted: Mapping[str, object]) -> str | None:
     return next((glob for glob in wanted if fnmatchcase(name, glob)), None)
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names with commas; of many the first and the last ones."""
+    if len(names) > NAMED:
+        names = [*names[: NAMED - 2], f"… ({len(names)} in all)", *names[-2:]]
+    return ", ".join(names)
+
+
 def _check_names(names: Sequence[str], wanted: Sequence[str]) -> None:
     for glob in wanted:
         if not any(fnmatchcase(name, glob) or name == glob for name in names):
             near = get_close_matches(glob, names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the layers are {', '.join(names)}."
+            hint = f"did you mean {near[0]!r}?" if near else f"the layers are {listed(names)}."
             raise ValueError(f"No layer with a weight is named {glob!r}: {hint}")
 
 

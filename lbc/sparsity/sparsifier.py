@@ -18,7 +18,7 @@ from lbc.sparsity.attachment import (
     remove_loading_hook,
 )
 from lbc.sparsity.interventions import allowed_alone, allowed_without
-from lbc.sparsity.layer_plan import LayerPlan, PatternLike, plan_layers
+from lbc.sparsity.layer_plan import LayerPlan, PatternLike, listed, plan_layers
 from lbc.sparsity.methods import load_method
 from lbc.sparsity.optimizer_state import (
     Trained,
@@ -287,7 +287,7 @@ class Sparsifier:
     ) -> None:
         if name not in self.layers:
             raise ValueError(
-                f"There is no sparse layer {name!r}: the layers are {', '.join(self.layers)}."
+                f"There is no sparse layer {name!r}: the layers are {listed([*self.layers])}."
             )
         layer = self.layers[name]
         kept = allowed(layer, combination, block)

@@ -149,6 +149,13 @@ def test_an_unknown_name_gets_a_hint(name: str, hint: str) -> None:
         plan_layers(Named(), PATTERN, overrides={name: "dense"})
 
 
+def test_of_many_layers_a_few_are_named() -> None:
+    many = nn.Sequential(*(nn.Linear(8, 8) for _ in range(300)))
+    with pytest.raises(ValueError, match="xyz") as error:
+        plan_layers(many, PATTERN, skip=["xyz*"])
+    assert str(error.value).endswith("0, 1, 2, 3, … (300 in all), 298, 299.")
+
+
 def test_a_weight_that_modules_share_stays_dense() -> None:
     class Tied(nn.Module):
         def __init__(self) -> None:
