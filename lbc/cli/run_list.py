@@ -153,7 +153,8 @@ def _find_baseline(settings: argparse.Namespace, runs: Sequence[RunSummary]) -> 
 def _choose_rows(settings: argparse.Namespace, frame: Frame) -> Rows:
     rows = _pointed(settings.filter, lambda text: filter_rows(text, frame))
     if not settings.all and "archived" not in settings.filter:
-        rows = np.intersect1d(rows, filter_rows("archived = no", frame))
+        # Else numpy would load masked arrays, which takes a tenth of the time of this command.
+        rows = np.intersect1d(rows, filter_rows("archived = no", frame), assume_unique=True)
     keys = _pointed(settings.sort, lambda text: table.parse_sort(text, frame))
     return table.sort_rows(frame, rows, keys)
 
