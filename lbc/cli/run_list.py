@@ -113,7 +113,9 @@ def _format(settings: argparse.Namespace, form: str) -> str:
     frame = Frame(runs)
     rows = _choose_rows(settings, frame)
     if form == "json":
-        return json.dumps([formats.as_json(runs[row]) for row in rows], indent=2) + "\n"
+        # A line for each: with an indentation, json would take six times as long.
+        lines = ",\n".join(json.dumps(formats.as_json(runs[row])) for row in rows)
+        return f"[\n{lines}\n]\n" if lines else "[]\n"
     if form == "latex":
         down, across = _split(settings.latex, frame)
         value = next(iter(_columns(settings.value, frame)), "accuracy")
@@ -151,7 +153,8 @@ def _find_baseline(settings: argparse.Namespace, runs: Sequence[RunSummary]) -> 
 def _choose_rows(settings: argparse.Namespace, frame: Frame) -> Rows:
     rows = _pointed(settings.filter, lambda text: filter_rows(text, frame))
     if not settings.all and "archived" not in settings.filter:
-        rows = np.intersect1d(rows, filter_rows("archived = no", frame))
+        # Else numpy would load masked arrays, which takes a tenth of the time of this command.
+        rows = np.intersect1d(rows, filter_rows("archived = no", frame), assume_unique=True)
     keys = _pointed(settings.sort, lambda text: table.parse_sort(text, frame))
     return table.sort_rows(frame, rows, keys)
 
@@ -176,4 +179,6 @@ def _pointed(text: str, call: Callable[[str], T]) -> T:
 
 def _print(text: str, raw: bool = False) -> None:
     # Rich would take a minute for ten thousand lines.
-    sys.stdout.write(text if raw and not sys.stdout.isatty() else printable(text, keep="\n"))
+    if not raw or sys.stdout.isatty():
+        text = "\n".join(map(printable, text.split("\n")))  # quick where a line is plain ASCII
+    sys.stdout.write(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import repeat
 from math import isfinite, isnan
 
@@ -211,9 +211,8 @@ def _latex(text: str) -> str:
 
 def as_json(run: RunSummary) -> dict[str, object]:
     """A run as JSON values."""
-    values = asdict(run) | {"folder": str(run.folder), "title": run.title}
-    values |= values.pop("annotations") | {"title": run.title}
-    return {key: json_value(value) for key, value in values.items()}
+    values = vars(run) | vars(run.annotations) | {"folder": str(run.folder), "title": run.title}
+    return {key: json_value(value) for key, value in values.items() if key != "annotations"}
 
 
 def json_value(value: object) -> object:

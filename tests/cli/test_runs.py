@@ -62,7 +62,9 @@ def test_lists_show_what_differs(runs: Path, capsys: pytest.CaptureFixture[str])
 
 def test_json_has_one_object_a_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(runs / "bad").joinpath("run.json").write_text("{")
-    documents = json.loads(lbc(capsys, "list", "--json", "--sort", "title"))
+    text = lbc(capsys, "list", "--json", "--sort", "title")
+    documents = json.loads(text)
+    assert [json.loads(line.rstrip(",")) for line in text.splitlines()[1:-1]] == documents
     assert [document["title"] for document in documents] == ["bad", "r0", "r1", "r2", "x"]
     assert documents[0]["status"] == "unreadable" and "run.json" in documents[0]["problem"]
     assert documents[4]["parameters"]["method"] == documents[4]["method"] == "sr-ste"
