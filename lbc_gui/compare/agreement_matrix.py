@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QRegion,
+)
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.comparison.mask_agreement import Matrix
@@ -74,7 +83,8 @@ class AgreementMatrix(QWidget):
     def __init__(self, colour_of: Callable[[int], QColor]) -> None:
         super().__init__()
         self._colour_of = colour_of
-        self._names: tuple[str, ...] = ()
+        self._labels: list[str] = []
+        self._label_width = 0
         self._kappas: Matrix = np.empty((0, 0))
         self._lit: int | None = None
         self.pair: Pair | None = None
@@ -93,7 +103,9 @@ class AgreementMatrix(QWidget):
 
     def show_matrix(self, names: Sequence[str], kappas: Matrix) -> None:
         """κ of every pair, (R, R), NaN where there is none."""
-        self._names = tuple(map(printable, names))
+        self._labels = [f"{at}  {printable(name)}" for at, name in enumerate(names, 1)]
+        widths = map(self.fontMetrics().horizontalAdvance, self._labels)
+        self._label_width = max(widths, default=0) + SWATCH + 2 * GAP
         self._kappas = kappas
         count = len(names)
         if self.pair is not None and max(self.pair) >= count:
@@ -107,8 +119,9 @@ class AgreementMatrix(QWidget):
     def light(self, run: int | None) -> None:
         """Mark the name of a run that is under the mouse elsewhere."""
         if run != self._lit:
+            for at in (self._lit, run):
+                self._repaint_name(at)
             self._lit = run
-            self.update()
 
     @property
     def scale(self) -> Scale:
@@ -124,15 +137,17 @@ class AgreementMatrix(QWidget):
         return self._places().cell((row, column))
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        if not self._names:
+        if not self._labels:
             return
         painter = QPainter(self)
         places, shades = self._places(), self._shades()
-        count = len(self._names)
+        count = len(self._labels)
         target = QRectF(places.x, places.y, count * places.width, count * places.height)
         painter.drawImage(target, rgb_image(shades))
-        self._paint_values(painter, places, shades)
-        self._paint_names(painter, places)
+        self._paint_values(painter, places, shades, event.region())
+        self._paint_names(painter, places, event.region())
+        if event.rect().top() < places.y:
+            self._paint_numbers(painter, places)
         if self.pair is not None:
             painter.setPen(QPen(QColor(*ink_on(shades[self.pair].tolist())), 2))
             painter.drawRect(places.cell(self.pair).adjusted(1, 1, -1, -1))
@@ -161,13 +176,20 @@ class AgreementMatrix(QWidget):
         self.left.emit()
 
     def _has(self, pair: Pair) -> bool:
-        return all(0 <= at < len(self._names) for at in pair)
+        return all(0 <= at < len(self._labels) for at in pair)
 
     def _move_to(self, pair: Pair) -> None:
         if self._has(pair) and pair != self.pair:
+            for one in filter(None, (self.pair, pair)):
+                self.update(self._places().cell(one).toAlignedRect().adjusted(-1, -1, 1, 1))
+                for run in one:
+                    self._repaint_name(run)
             self.pair = pair
             self.pair_shown.emit(*pair)
-            self.update()
+
+    def _repaint_name(self, run: int | None) -> None:
+        if run is not None:
+            self.update(self._name_rect(self._places(), run).toAlignedRect())
 
     def _open(self) -> None:
         pair = self.pair
@@ -175,16 +197,18 @@ class AgreementMatrix(QWidget):
             self.pair_opened.emit(*pair)
 
     def _places(self) -> _Places:
-        metrics, count = self.fontMetrics(), max(1, len(self._names))
-        widest = max(map(metrics.horizontalAdvance, self._labels()), default=0) + SWATCH + 2 * GAP
-        x = min(widest, LABELS * self.width())
-        y = metrics.height() + TIGHT
+        count = max(1, len(self._labels))
+        x = min(self._label_width, LABELS * self.width())
+        y = self.fontMetrics().height() + TIGHT
         width = min((self.width() - x - 1) / count, WIDEST)
         height = min((self.height() - y - 1) / count, TALLEST)
         return _Places(x, y, max(1.0, width), max(1.0, height))
 
-    def _labels(self) -> list[str]:
-        return [f"{at}  {name}" for at, name in enumerate(self._names, 1)]
+    def _name_rect(self, places: _Places, run: int) -> QRectF:
+        """Where a name is drawn, which may be higher than its cells."""
+        height = self.fontMetrics().height()
+        middle = places.cell((run, 0)).center().y()
+        return QRectF(0, middle - height / 2, places.x - TIGHT, height)
 
     def _shades(self) -> Codes:
         """RGB of every cell, (R, R, 3); the diagonal and what is undefined say nothing."""
@@ -195,42 +219,48 @@ class AgreementMatrix(QWidget):
         table = scale.table((ground.red(), ground.green(), ground.blue()))
         return table[np.round(codes).astype(np.uint8)]
 
-    def _paint_values(self, painter: QPainter, places: _Places, shades: Codes) -> None:
+    def _paint_values(
+        self, painter: QPainter, places: _Places, shades: Codes, region: QRegion
+    ) -> None:
         metrics = self.fontMetrics()
         if places.width < metrics.horizontalAdvance("−0.00") or places.height < metrics.ascent():
             return
         for row, column in np.ndindex(self._kappas.shape):
+            place = places.cell((row, column))
+            if not region.intersects(place.toAlignedRect()):
+                continue
             kappa = float(self._kappas[row, column])
             faint = row == column or not np.isfinite(kappa)
             text = _text(kappa) if np.isfinite(kappa) else "–"
             ink = QColor(colours().caption if faint else "")
             painter.setPen(ink if faint else QColor(*ink_on(shades[row, column].tolist())))
-            painter.drawText(places.cell((row, column)), Qt.AlignmentFlag.AlignCenter, text)
+            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)
 
-    def _paint_names(self, painter: QPainter, places: _Places) -> None:
+    def _paint_names(self, painter: QPainter, places: _Places, region: QRegion) -> None:
         metrics, now = self.fontMetrics(), colours()
         every = max(1, int(np.ceil(metrics.height() / places.height)))
-        labels, marked = self._labels(), {self._lit, *(self.pair or ())}
+        marked = {self._lit, *(self.pair or ())}
         left = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         room = places.x - TIGHT - SWATCH - TIGHT
-        for at in sorted(range(len(labels)), key=lambda at: at in marked):
-            if at % every and at not in marked:
+        for at in sorted(range(len(self._labels)), key=lambda at: at in marked):
+            place = self._name_rect(places, at)
+            if (at % every and at not in marked) or not region.intersects(place.toAlignedRect()):
                 continue
-            middle = places.cell((at, 0)).center().y()
-            place = QRectF(0, middle - metrics.height() / 2, places.x - TIGHT, metrics.height())
             if at in marked:  # perhaps over its neighbours
                 painter.fillRect(place, QColor(now.selection if at == self._lit else now.window))
-            swatch = QRectF(0, middle - SWATCH / 2, SWATCH, SWATCH)
+            swatch = QRectF(0, place.center().y() - SWATCH / 2, SWATCH, SWATCH)
             painter.fillRect(swatch, self._colour_of(at))
             place.setLeft(SWATCH + TIGHT)
             painter.setPen(QColor(now.text if at in marked else now.caption))
-            text = metrics.elidedText(labels[at], Qt.TextElideMode.ElideMiddle, int(room))
+            text = metrics.elidedText(self._labels[at], Qt.TextElideMode.ElideMiddle, int(room))
             painter.drawText(place, left, text)
-        wide = max(1, int(np.ceil(metrics.horizontalAdvance("100 ") / places.width)))
-        for at in range(0, len(self._names), wide):
-            above = places.cell((0, at))
-            place = QRectF(above.center().x() - 20, 0, 40, metrics.height())
-            painter.setPen(QColor(now.caption))
+
+    def _paint_numbers(self, painter: QPainter, places: _Places) -> None:
+        """Those of the columns."""
+        height, advance = self.fontMetrics().height(), self.fontMetrics().horizontalAdvance("100 ")
+        painter.setPen(QColor(colours().caption))
+        for at in range(0, len(self._labels), max(1, int(np.ceil(advance / places.width)))):
+            place = QRectF(places.cell((0, at)).center().x() - 20, 0, 40, height)
             painter.drawText(place, Qt.AlignmentFlag.AlignCenter, str(at + 1))
 
 

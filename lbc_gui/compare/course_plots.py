@@ -17,6 +17,7 @@ from lbc.files.printable import printable
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
+from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlLabel, html
 
@@ -69,7 +70,7 @@ class CoursePlots(QWidget):
         self._restyle()
 
     def _add_plot(self, at: int) -> pg.PlotItem:
-        plot = add_plot(self._plots, at)
+        plot = add_plot(self._plots, at, bottom=EpochAxis(whole=True))
         plot.setMouseEnabled(x=False, y=False)
         plot.getAxis("left").setWidth(48)
         plot.getAxis("bottom").setStyle(maxTickLevel=0)

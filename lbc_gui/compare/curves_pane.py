@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, QPointF, Qt, Slot
-from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtGui import QCursor, QHideEvent, QShowEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.files.printable import printable
 from lbc.library.differences import identify_experiment, label_runs
-from lbc.library.run_curves import METRICS, Axis
+from lbc.library.run_curves import EPOCHS, METRICS, Axis
+from lbc.library.run_summary import RunSummary
 from lbc.pictures.smoothing import Spread
 from lbc_gui.compare.curves_item import CurvesBox, CurvesItem
 from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead
@@ -23,6 +24,7 @@ from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import GAP, TIGHT, plot_colours, style_plot
 from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.log_axis import ValueAxis
 from lbc_gui.widgets.text import HtmlLabel, Label, html
@@ -84,7 +86,9 @@ class CurvesPane(QWidget):
         self._pointer = RunPointer(selection, self._graphics)
         self._value_axis = ValueAxis("left")
         self.plot = self._graphics.addPlot(
-            axisItems={"left": self._value_axis}, viewBox=CurvesBox(), enableMenu=False
+            axisItems={"left": self._value_axis, "bottom": EpochAxis()},
+            viewBox=CurvesBox(),
+            enableMenu=False,
         )
         self.plot.hideButtons()
         for side in ("left", "bottom"):
@@ -96,22 +100,15 @@ class CurvesPane(QWidget):
         self.plot.addItem(self.item)
         self._graphics.pointed.connect(self._mouse_moved)
         self._graphics.scene().sigMouseClicked.connect(self._mouse_clicked)
-        bar = row(
-            self.metric_box,
-            self.axis_box,
-            self.smoothing_box,
-            self.seeds_box,
-            self.logarithmic,
-            fit,
-            None,
-        )
+        boxes = (self.metric_box, self.axis_box, self.smoothing_box, self.seeds_box)
+        bar = row(*boxes, self.logarithmic, fit, None)
         bar.setSpacing(GAP)
         bar.setContentsMargins(GAP, TIGHT, GAP, 0)
         layout = column(bar, self._legend, self._problem, (self._graphics, 1), on=self)
         layout.setSpacing(TIGHT)
         # The others have room to give.
         self.axis_box.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        for box in (self.metric_box, self.axis_box, self.smoothing_box, self.seeds_box):
+        for box in boxes:
             box.currentIndexChanged.connect(self._ask)
         self.logarithmic.toggled.connect(self._ask)
         selection.changed.connect(self._show_selection)
@@ -269,6 +266,7 @@ class CurvesPane(QWidget):
         bottom = self.plot.getAxis("bottom")
         bottom.setScale(1 / seconds if self._shown.axis == "time" else 1)
         axis = self._shown.axis
+        bottom.whole = axis == "step" or (axis == "epoch" and self._shown.metric.file == EPOCHS)
         bottom.setLabel(f"time ({unit})" if axis == "time" else axis, **text)
 
     @property
@@ -282,9 +280,13 @@ class CurvesPane(QWidget):
         lit = frozenset(group[0] for group in self._lines if not folders.isdisjoint(group))
         self.item.light(lit if len(lit) < len(self._lines) else frozenset())
 
+    @property
+    def _runs(self) -> dict[Path, RunSummary]:
+        return {run.folder: run for run in self._selection.selection.compared}
+
     def _name_runs(self) -> None:
         """Name every line by its title, and say by which settings it differs from the others."""
-        runs = {run.folder: run for run in self._selection.selection.compared}
+        runs = self._runs
         heads = [runs[group[0]] for group in self._lines if group[0] in runs]
         folded = any(len(group) > 1 for group in self._lines)
         settings = [
@@ -294,18 +296,27 @@ class CurvesPane(QWidget):
         self._labels = {run.folder: label for run, label in found}
 
     def _name(self, group: Group) -> str:
-        runs = {run.folder: run for run in self._selection.selection.compared}
+        runs = self._runs
         label = self._labels.get(group[0], "")
         title = runs[group[0]].title if group[0] in runs else group[0].name
         name = shortened(printable(title if len(group) == 1 else label or title), LONGEST_NAME)
         return name if len(group) == 1 else f"{name}: {len(group)} runs"
+
+    def _caption(self, group: Group) -> str:
+        """The settings that tell a line from all others in few words, or else its name."""
+        label = printable(self._labels.get(group[0], ""))
+        tells = 0 < len(label) <= LONGEST_NAME and [*self._labels.values()].count(label) == 1
+        run = self._runs.get(group[0])
+        if tells and len(group) == 1 and run is not None and not run.annotations.title:
+            return label.replace(" ", "\N{NO-BREAK SPACE}")
+        return self._name(group)
 
     def _show_legend(self) -> None:
         link = '<a href="{}" style="color: {}; text-decoration: none">●&nbsp;{}</a>'
         entries = []
         for at, group in enumerate(list(self._lines)[:MOST_NAMED]):
             colour = self._selection.colours.of(group[0]).name()
-            entries.append(html(link, at, colour, self._name(group)))
+            entries.append(html(link, at, colour, self._caption(group)))
         if len(self._lines) > MOST_NAMED:
             entries.append(f"and {len(self._lines) - MOST_NAMED} more: point at a line")
         if not self._complete:
@@ -366,7 +377,9 @@ class CurvesPane(QWidget):
 
     @Slot(str)
     def _hover_name(self, place: str) -> None:
-        self._selection.hover(next(iter(self._named(place)), None))
+        group = self._named(place)
+        lines = [self._name(group), self._labels.get(group[0], "")] if group else []
+        self._pointer.move(group, lines, QCursor.pos())
 
     @Slot(str)
     def _click_name(self, place: str) -> None:

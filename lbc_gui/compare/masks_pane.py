@@ -248,17 +248,17 @@ class MasksPane(QWidget):
         """Say what the cell under the mouse means."""
         compared, layer = self._compared, self.layer
         assert compared is not None
-        names = [printable(run.title) for run in compared.runs]
-        if len(names) == 1:
-            self.detail.setText(f"{names[0]} alone: {CHOOSE[0].lower()}{CHOOSE[1:]}")
+        name, other = (printable(compared.runs[at].title) for at in (first, second))
+        if len(compared.runs) == 1:
+            self.detail.setText(f"{name} alone: {CHOOSE[0].lower()}{CHOOSE[1:]}")
             return
         found = compared.agreement
         kappa = (found.whole if layer is None else found.layers[layer])[first, second]
-        pair = f"{names[first]} and {names[second]}"
+        pair = f"{name} and {other}"
         shared = found.shared[first, second]
         most = max(found.shared[first, first], found.shared[second, second])
         if first == second:
-            text = f"{names[first]}: {_condition(compared, first)}"
+            text = f"{name}: {_condition(compared, first)}"
         elif not np.isfinite(kappa):
             what = "sparse layer" if layer is None else f"layer {printable(layer)}"
             text = f"{pair} have no {what} of one name and shape in common."

@@ -189,9 +189,10 @@ class ParallelPane(QWidget):
             room = QRectF(place.x() + 5, place.y() - 9, width / 2, 18)
             left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
             short = metrics.elidedText(text, Qt.TextElideMode.ElideRight, round(room.width()))
-            ground = QRectF(room)
-            ground.setWidth(metrics.horizontalAdvance(short) + 2)
-            painter.fillRect(ground, faded(plot_colours().background, 190))
+            # From the axis on: what is left of a line would look like a minus.
+            ground = room.adjusted(-4, 0, 0, 0)
+            ground.setWidth(metrics.horizontalAdvance(short) + 6)
+            painter.fillRect(ground, faded(plot_colours().background, 230))
             painter.drawText(room, left, short)
         if np.isnan(self._shares[at]).any():
             place = self.place(at, -MISSING / self._height)

@@ -111,14 +111,29 @@ class QueueTable(TableView[Line]):
         return [self.table.rows[row].entry.id for row in rows]
 
     def show_lines(self, lines: Sequence[Line], reveal: bool = False) -> None:
-        """Show entries; those that were chosen still are. ``reveal``: scroll to what is left."""
-        ids = self.chosen_ids
+        """Show entries; those that were chosen still are.
+
+        ``reveal``: scroll to what is left. While that is in view, it is followed.
+        """
+        ids, before = self.chosen_ids, self._first_left()
+        seen = before is not None and self._shows(before)
         self.table.show_rows(lines)
         if self.chosen_ids != ids:
             self.choose(ids)
-        left = (at for at, line in enumerate(lines) if line.entry.state in ("running", "waiting"))
-        if reveal and (first := next(left, None)) is not None:
+        first = self._first_left()
+        if first is not None and (reveal or (seen and not ids and not self._shows(first))):
             self.scrollTo(self.table.index(first, 0), self.ScrollHint.PositionAtTop)
+
+    def _first_left(self) -> int | None:
+        """The first row that is not over."""
+        states = (line.entry.state for line in self.table.rows)
+        return next(
+            (at for at, state in enumerate(states) if state in ("running", "waiting")), None
+        )
+
+    def _shows(self, row: int) -> bool:
+        place = self.visualRect(self.table.index(row, 0))
+        return self.viewport().rect().contains(place.center())
 
     def choose(self, ids: Collection[int]) -> None:
         """Choose the entries with these ids, as far as there are any."""

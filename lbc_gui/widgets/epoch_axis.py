@@ -1,4 +1,4 @@
-"""An axis of epochs for narrow plots."""
+"""An axis of epochs or steps, for narrow plots too."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from lbc_gui.theme import GAP
 class EpochAxis(pg.AxisItem):  # type: ignore[misc]
     """The axis below a plot, whose numbers never touch."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: bool = False) -> None:
         super().__init__("bottom")
+        self.whole = whole
+        """Whether there are ticks at whole numbers alone."""
 
     def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
         levels: list[tuple[float, float]] = super().tickSpacing(low, high, size)
+        if self.whole:
+            levels = [level for level in levels if level[0] >= 1] or [(1.0, 0.0)]
         widest = QFontMetricsF(self.font()).horizontalAdvance(f"{high:.0f}") + GAP
         least = widest * (high - low) / max(size, 1.0)
         if not levels or levels[0][0] >= least:

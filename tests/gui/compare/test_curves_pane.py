@@ -162,6 +162,41 @@ def test_a_run_that_cannot_be_read_is_named_and_the_others_are_drawn(
     assert not pane._problem.isVisible()
 
 
+def test_the_legend_names_the_settings_that_tell_a_line_and_its_pointer_the_run(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, runs: list[RunSummary]
+) -> None:
+    named = replace(runs[1], annotations=Annotations(title="mine"))
+    twins = [replace(runs[2], parameters=runs[0].parameters), runs[0]]
+    show(qtbot, pane, selection, runs[0], named, runs[2])
+    text = pane._legend.text().replace("\N{NO-BREAK SPACE}", " ")
+    assert f"{pane._labels[runs[0].folder]}</a>" in text and "mine</a>" in text
+    assert runs[0].title not in text
+    legend = pane._legend
+    point_at(qtbot, legend, QPoint(legend.contentsMargins().left() + 30, legend.height() // 2))
+    qtbot.waitUntil(lambda: QToolTip.text().startswith(runs[0].title), timeout=SECONDS)
+    assert selection.selection.hovered == runs[0].folder
+    show(qtbot, pane, selection, *twins, named)  # their settings do not tell these two apart
+    assert all(f"{run.title}</a>" in pane._legend.text() for run in twins)
+
+
+def test_steps_and_epochs_have_ticks_at_whole_numbers(
+    qtbot: QtBot, pane: CurvesPane, selection: RunSelection, runs: list[RunSummary]
+) -> None:
+    show(qtbot, pane, selection, *runs)
+    axis = pane.plot.getAxis("bottom")
+    for metric, by, whole in (
+        ("Test accuracy", "by epoch", True),
+        ("Training loss of the step", "by step", True),
+        ("Training loss of the step", "by epoch", False),
+    ):
+        pane.metric_box.setCurrentText(metric)
+        pane.axis_box.setCurrentText(by)
+        settle(qtbot, pane)
+        for high in (1.5, 3, 8):
+            ticks = [at for _, level in axis.tickValues(0.5, high, 900) for at in level]
+            assert ticks and all(at == int(at) for at in ticks) == whole
+
+
 def test_seeds_are_folded_into_a_mean_and_a_band(
     qtbot: QtBot, pane: CurvesPane, selection: RunSelection, make_curves: MakeRun
 ) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt
+from PySide6.QtGui import QColor, QPaintEvent
+from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc.comparison.mask_agreement import compare_masks
@@ -56,6 +59,21 @@ def cell(pane: MasksPane, first: int, second: int) -> QPoint:
     return pane.matrix.cell_rect(first, second).center().toPoint()
 
 
+class Painted(QObject):
+    """The areas of a widget's paint events, in pixels."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self.areas: list[int] = []
+        widget.installEventFilter(self)
+
+    def eventFilter(self, _: QObject, event: QEvent) -> bool:
+        if isinstance(event, QPaintEvent):
+            rects = cast("Iterable[QRect]", event.region())
+            self.areas.append(sum(rect.width() * rect.height() for rect in rects))
+        return False
+
+
 def test_a_cell_says_how_far_two_masks_agree_and_opens_them(
     qtbot: QtBot, pane: MasksPane, make_run: MakeRun
 ) -> None:
@@ -92,6 +110,30 @@ def test_a_cell_says_how_far_two_masks_agree_and_opens_them(
     assert opened[1:] == [(runs[2].folder, runs[0].folder, layer)]
 
 
+def test_only_what_the_pointer_changes_in_a_large_matrix_is_painted_again(
+    qtbot: QtBot, pane: MasksPane
+) -> None:
+    matrix, count = pane.matrix, 60
+    pane._selection.show_runs([])
+    matrix._colour_of = lambda at: QColor.fromHsv(6 * at, 200, 200)
+    pane._split.show()
+    names = [f"run {at}" for at in range(count)]
+    matrix.show_matrix(names, np.random.default_rng(0).random((count, count)))
+    matrix.pair_shown.disconnect()
+    qtbot.waitUntil(lambda: matrix.visibleRegion().boundingRect() == matrix.rect(), timeout=SECONDS)
+    matrix.repaint()
+    painted = Painted(matrix)
+    for pair in ((3, 40), (4, 40), (50, 2), (50, 50)):
+        qtbot.mouseMove(matrix, cell(pane, *pair))
+        matrix.light(sum(pair) % count)
+        painted.areas.clear()
+        qtbot.waitUntil(lambda: bool(painted.areas), timeout=SECONDS)
+        assert sum(painted.areas) < 0.2 * matrix.width() * matrix.height()
+        screen = matrix.screen().grabWindow(pane.winId()).toImage()
+        matrix.repaint()
+        assert matrix.screen().grabWindow(pane.winId()).toImage() == screen
+
+
 def test_runs_that_cannot_be_compared_are_named_and_the_others_are(
     qtbot: QtBot, pane: MasksPane, make_run: MakeRun
 ) -> None:
@@ -110,7 +152,7 @@ def test_runs_that_cannot_be_compared_are_named_and_the_others_are(
     broken = replace(make_run("broken"), status="unreadable", problem="broken is no run.")
     others = [make_run(f"gone{k}") for k in range(3)]
     compare(qtbot, pane, [broken, cut, *good, *others])
-    assert len(pane.matrix._names) == 2
+    assert len(pane.matrix._labels) == 2
     said = pane.note.text().splitlines()
     assert said[0] == "broken is no run." and str(cut.folder) in said[1]
     assert "gone0" in said[2] and said[3] == "2 more runs cannot be compared."
@@ -142,28 +184,28 @@ def test_only_the_last_selection_is_shown_and_a_hidden_pane_reads_nothing(
         pane._selection.show_runs(runs[:count])
         pane._timer.timeout.emit()
     wait_for(qtbot, pane)
-    assert pane.matrix._names == ("ant", "bear", "cow")
+    assert pane.matrix._labels == ["1  ant", "2  bear", "3  cow"]
     for count in (5, 3):  # there and back before anything has been read
         pane._selection.show_runs(runs[:count])
         pane._timer.timeout.emit()
     wait_for(qtbot, pane)
     qtbot.wait(2 * DRAIN_MILLISECONDS)
-    assert len(pane.matrix._names) == 3
+    assert len(pane.matrix._labels) == 3
     pane._selection.show_runs(runs[:4])
     pane._timer.timeout.emit()
     pane.hide()
     pane.show()
     wait_for(qtbot, pane)
-    assert len(pane.matrix._names) == 4
+    assert len(pane.matrix._labels) == 4
     pane.hide()
     pane._selection.show_runs(runs)
     assert not pane._timer.isActive() and not pane.reading.running
     pane.show()
     wait_for(qtbot, pane)
-    assert len(pane.matrix._names) == 5
+    assert len(pane.matrix._labels) == 5
     pane._selection.select([runs[4].folder, runs[1].folder])
     wait_for(qtbot, pane)
-    assert pane.matrix._names == ("bear", "elk")
+    assert pane.matrix._labels == ["1  bear", "2  elk"]
     pane._selection.hover(runs[4].folder)
     assert pane.matrix._lit == 1
 
