@@ -22,8 +22,7 @@ from torch import nn
 Path("imported").touch()
 
 def make(width=16):
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.ReLU(), nn.Linear(width, width),
-                         nn.Linear(width, 10))
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.ReLU(), nn.Linear(width, 10))
 """
 MODEL = {"import": "sent:make"}
 

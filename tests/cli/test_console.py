@@ -13,11 +13,17 @@ from lbc.cli.console import Console, Parser, prepare_streams
 from lbc.cli.main import main
 from lbc.files.printable import printable
 from lbc.files.resources import resource
+from lbc.runs.new_folder import is_unused
 
 HOSTILE = "a\x1b[31m:smile:[bold]\x9b2J\u202egpj.\x07"
 SHOWN = r"a\x1b[31m:smile:[bold]\x9b2J\u202egpj.\x07"
 
-EXPERIMENT = "model: {name: mlp, width: 16}\nschedule: {end: 1}\ntraining: {epochs: 1}\n"
+# Of one sparse layer: pictures of layers take longer to draw than such a run to train.
+EXPERIMENT = """
+model: {name: mlp, width: 16, depth: 2}
+schedule: {end: 1}
+training: {epochs: 1, batch_size: 1000}
+"""
 
 
 def run(*arguments: str, cwd: Path, redirect: str = "") -> tuple[int, str]:
@@ -94,11 +100,8 @@ def test_a_run_in_ascii_prints_its_paths(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
-def test_a_run_whose_pipe_is_closed_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_pipe_is_closed_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "q.yaml").write_text(EXPERIMENT)
     command = ("train", "q.yaml", "--out", "cut")
     assert run(*command, cwd=tmp_path, redirect="| true")[0] == 1
-    monkeypatch.chdir(tmp_path)
-    assert main(list(command)) == 0
+    assert is_unused(tmp_path / "cut")  # as lbc train wants it

@@ -136,16 +136,14 @@ def test_a_byte_array_of_any_size_is_not_made(run: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["a flipped bit", "cut off", "empty", "missing"])
 def test_a_run_resumes_from_the_checkpoint_before_to_the_same_bits(
-    quick: MakeExperiment, tmp_path: Path, run: Path, undisturbed: Path, damage: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    quick: MakeExperiment, run: Path, undisturbed: Path, damage: str
+) -> None:
     file = run / "checkpoint.pt"
     good = file.read_bytes()
     file.unlink()
     if damage != "missing":
         bad = good[:30_000] + bytes([good[30_000] ^ 1]) + good[30_001:]
         file.write_bytes({"a flipped bit": bad, "cut off": good[:-1], "empty": b""}[damage])
-    shutil.copytree(run, tmp_path / "copy")
     events: list[Event] = []
     Trainer(quick(), run, emit=events.append, resume=True).train()
     (resumed,) = (event for event in events if isinstance(event, Resumed))
@@ -153,7 +151,13 @@ def test_a_run_resumes_from_the_checkpoint_before_to_the_same_bits(
     assert resumed.warning.startswith(str(file))
     assert "resumes from the checkpoint before it, checkpoint.previous.pt." in resumed.warning
     assert_same_run(run, undisturbed)
-    assert main(["train", "--resume", str(tmp_path / "copy")]) == 0
+
+
+def test_the_command_line_says_from_which_checkpoint_it_resumes(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "checkpoint.pt").write_bytes(b"")
+    assert main(["train", "--resume", str(run)]) == 0
     assert "resumes from the checkpoint before it" in capsys.readouterr().out.replace("\n", " ")
 
 
