@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -23,6 +24,7 @@ from PySide6.QtWidgets import QApplication
 from lbc.library.index import Library
 from lbc_gui.library.library_page import LibraryPage
 from lbc_gui.theme import apply_theme, set_up
+from tests.performance.library import make_runs
 from tests.performance.ui_lag import percentiles, record_lags, run_event_loop, until
 
 FRAME = 1 / 60
@@ -30,13 +32,24 @@ FILTER = "accuracy > 95 and n:m = 2:4"
 
 
 def main() -> int:
-    options = _options()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--count", type=int, default=10_000, help="runs to make")
+    parser.add_argument("--runs", type=Path, help="a folder of runs instead")
+    options = parser.parse_args()
+    if options.runs is not None:
+        return measure(options.runs)
+    with TemporaryDirectory() as folder:
+        make_runs(Path(folder), options.count)
+        return measure(Path(folder))
+
+
+def measure(runs: Path) -> int:
     gc.disable()  # as the window does, which collects in its own thread
     application = QApplication(sys.argv[:1])
     set_up(application, "light")
     apply_theme("light")
-    Library(options.runs).refresh()
-    page, jobs = LibraryPage(options.runs), []
+    Library(runs).refresh()
+    page, jobs = LibraryPage(runs), []
     page.comparison.built.connect(lambda _, job: jobs.append(job) if job else None)
     page.resize(1280, 760)
     started = time.perf_counter()
@@ -70,12 +83,6 @@ def main() -> int:
         "dropped_frames": sum(whole > FRAME for whole, _ in frames),
     }))  # fmt: skip
     return 0
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--runs", type=Path)
-    return parser.parse_args()
 
 
 def _acts(page: LibraryPage) -> list[tuple[str, Callable[[], None]]]:
