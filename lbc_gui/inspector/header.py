@@ -1,4 +1,4 @@
-"""The line above the inspected checkpoint: files, the N:M to check against, progress."""
+"""The lines above the inspected checkpoint: files, the N:M to check against, progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.help.explanations import help_button
 from lbc_gui.inspector.reader_thread import Opening
 from lbc_gui.widgets.buttons import combo_box, push_button
-from lbc_gui.widgets.layouts import row
+from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import Label, plain
 
 DETECTED = "each layer's own"
@@ -53,7 +53,7 @@ class Header(QWidget):
         self.patterns.setEditable(True)
         self.patterns.setMinimumContentsLength(len(DETECTED))
         self.patterns.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self._files = Label()
+        self._files = Label(wordWrap=True)
         self._files.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._progress = QProgressBar()
         self._progress.setRange(0, STEPS)
@@ -70,13 +70,16 @@ class Header(QWidget):
         """Name the files that are open."""
         self.compare.setEnabled(opening is not None)
         self.alone.setVisible(opening is not None and opening.against is not None)
+        self._files.setVisible(opening is not None)
         if opening is None:
-            self._files.clear()
             return
         text, tip = opening.file.name, str(opening.file)
-        if opening.against is not None:
-            text += f"  against  {opening.against.name}"
-            tip += f"\nagainst {opening.against}"
+        if (other := opening.against) is not None:
+            if other.name == text:  # as those of two runs are
+                text = f"{opening.file.parent.name}/{text} against {other.parent.name}/{text}"
+            else:
+                text += f" against {other.name}"
+            tip += f"\nagainst {other}"
         self._files.setText(text)
         self._files.setToolTip(plain(tip))
 
@@ -110,5 +113,5 @@ class Header(QWidget):
 
     def _lay_out(self) -> None:
         check = Label("Check against:"), self.patterns, help_button("Inspect")
-        files = self.open, self.compare, self.alone, (self._files, 1)
-        row(*files, self._progress, self.cancel, *check, on=self)
+        buttons = row(self.open, self.compare, self.alone, None, *check)
+        column(buttons, row((self._files, 1), self._progress, self.cancel), on=self)
