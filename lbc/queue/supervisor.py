@@ -120,6 +120,8 @@ class _Supervisor:
         free = max(0, queue.jobs - len(busy))
         waiting = [entry for entry in queue.entries if entry.state == "waiting"]
         chosen = [entry for entry in waiting if entry.id not in alive][:free]
+        for entry in chosen:  # how it ended before its pause is of no matter now
+            self._processes.pop(entry.id, None)
         threads = threads_of(queue.jobs)
         return queue.put(*(
             replace(

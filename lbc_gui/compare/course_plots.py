@@ -29,7 +29,8 @@ LONGEST_NAME = 24
 REDRAW_MILLISECONDS = 30
 """After the mouse has reached another cell; it may cross many cells at once."""
 
-DECIDED, CHANGED = "decided, % of blocks", "changed, % of blocks"
+DECIDED, CHANGED = "decided (%)", "changed (%)"
+"""Of the blocks."""
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -47,7 +48,7 @@ class CoursePlots(QWidget):
         super().__init__()
         self._colour_of = colour_of
         self.setMinimumSize(200, 120)
-        self._key = HtmlLabel()
+        self._key = HtmlLabel(wordWrap=True)
         self._key.setMinimumWidth(1)
         self._plots = pg.GraphicsLayoutWidget()
         self._plots.setAccessibleName("When blocks were decided, and flips per epoch")
@@ -182,7 +183,9 @@ class CoursePlots(QWidget):
         if run >= len(self._names):
             return ""
         name = printable(self._names[run])
-        name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+        if len(name) > LONGEST_NAME:  # the ends tell runs of one experiment apart
+            name = f"{name[: LONGEST_NAME // 3]}…{name[-LONGEST_NAME // 2 :]}"
+        name = f"{run + 1} {name}"
         return name if known else f"{name} (search not read)"
 
 

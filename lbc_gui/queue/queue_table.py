@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QItemSelection, QItemSelectionModel, Qt, Signal
-from PySide6.QtGui import QColor, QDropEvent
+from PySide6.QtCore import QItemSelection, QItemSelectionModel, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QColor, QDropEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView
 
 from lbc.queue.entries import Entry
@@ -60,6 +60,9 @@ COLUMNS: tuple[Column[Line], ...] = (
 )
 WIDTHS = (210, 260, 70, 74, 66, 200)
 
+AUTO_SCROLL = 5
+"""Pixels from an edge within which a dragged row scrolls the table, perhaps only three rows high."""
+
 LOWEST = 90
 """Pixels of height that show three rows."""
 
@@ -101,6 +104,7 @@ class QueueTable(TableView[Line]):
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.setDragDropOverwriteMode(False)
+        self.setAutoScrollMargin(AUTO_SCROLL)
         self.setMinimumHeight(LOWEST)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
 
@@ -122,6 +126,16 @@ class QueueTable(TableView[Line]):
             self.choose(ids)
         first = self._first_left()
         if first is not None and (reveal or (seen and not ids and not self._shows(first))):
+            self._reveal_left()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if not self.chosen_ids:
+            QTimer.singleShot(0, self, self._reveal_left)  # the table has its height then
+
+    @Slot()
+    def _reveal_left(self) -> None:
+        if (first := self._first_left()) is not None:
             self.scrollTo(self.table.index(first, 0), self.ScrollHint.PositionAtTop)
 
     def _first_left(self) -> int | None:

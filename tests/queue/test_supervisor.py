@@ -25,7 +25,7 @@ from lbc.queue.commands import add, add_group, read_queue, steer, working
 from lbc.queue.entries import Entry, QueueError
 from lbc.queue.process import LOCK_SECONDS
 from lbc.queue.queue_file import QueueFile
-from lbc.queue.supervisor import threads_of, train_arguments, work
+from lbc.queue.supervisor import STOPPED, _Supervisor, threads_of, train_arguments, work
 from lbc.runs.own_runs import may_import
 from lbc.runs.records import read_records
 from lbc.training.trainer import Trainer
@@ -144,6 +144,24 @@ def test_an_entry_that_cannot_run_fails_with_a_sentence(
         state, reason = outcome(runs)
         assert state == "failed" and expected in reason
         assert not (folder / "model.safetensors").exists()
+
+
+def test_a_run_that_was_paused_and_resumed_is_started_by_the_same_supervisor(
+    tmp_path: Path, quick: Callable[..., Experiment]
+) -> None:
+    add(tmp_path, quick())
+    file = QueueFile(tmp_path)
+    supervisor = _Supervisor(file, print)
+    stopped = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({STOPPED})"])
+    supervisor._processes[1] = stopped  # started by it, then paused by the user
+    assert stopped.wait() == STOPPED
+    steer(tmp_path, "pause")
+    steer(tmp_path, "resume")
+    supervisor.advance(lambda: None)
+    assert entry(tmp_path).state == "running"
+    file.file_of(1, "yaml").unlink()  # shows that it is started
+    supervisor.advance(lambda: None)
+    assert entry(tmp_path).state == "failed"
 
 
 def test_a_finished_run_is_not_trained_again(
