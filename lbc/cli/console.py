@@ -85,6 +85,15 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings)
         self.register("type", Path, expanded)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            # argparse drops the value "--" and stores an empty list in its place.
+            alone = action.option_strings and action.nargs is None and action.default != []
+            if alone and getattr(parsed, action.dest, None) == []:
+                self.error(f"argument {action.option_strings[0]}: -- is not a value")
+        return parsed, rest
+
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         super().exit(status, message and _lines(message))
 

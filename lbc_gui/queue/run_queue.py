@@ -91,7 +91,8 @@ class RunQueue(QObject):
             self.said.emit(sentence)
             QApplication.alert(self._window)
             if self._message.isHidden():
-                self._message.show_message(sentence)
+                failed = moment.queue.count("failed") > 0
+                self._message.show_message(sentence, notice=not failed)
 
 
 class _Addition:

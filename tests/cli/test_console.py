@@ -79,6 +79,13 @@ def test_signs_become_readable_in_an_encoding_that_lacks_them(
     assert plain == r"16x8 -> 2:4, +/- 3 ... -1 v \u6f22 \udcff"
 
 
+@pytest.mark.parametrize("words", [["runs", "--sort=--"], ["train", "x.yaml", "--out=--"]])
+def test_two_dashes_are_no_value(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert "-- is not a value" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 def test_a_closed_missing_or_full_output_shows_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "q.yaml").write_text(EXPERIMENT)
