@@ -61,7 +61,7 @@ COLUMNS: tuple[Column[Line], ...] = (
 WIDTHS = (210, 260, 70, 74, 66, 200)
 
 AUTO_SCROLL = 5
-"""Pixels from an edge within which a dragged row scrolls the table, perhaps only three rows high."""
+"""Pixels from an edge within which a dragged row scrolls the table: it may be three rows high."""
 
 LOWEST = 90
 """Pixels of height that show three rows."""

@@ -19,6 +19,7 @@ from lbc.comparison.mask_agreement import compare_masks
 from lbc.comparison.run_masks import read_masks
 from lbc.library.run_summary import RunSummary
 from lbc.runs.annotations import Annotations
+from lbc_gui.compare.agreement_matrix import AgreementMatrix
 from lbc_gui.compare.masks_pane import MasksPane
 from lbc_gui.compare.run_selection import RunSelection
 from lbc_gui.export.view_renderer import paint
@@ -110,28 +111,25 @@ def test_a_cell_says_how_far_two_masks_agree_and_opens_them(
     assert opened[1:] == [(runs[2].folder, runs[0].folder, layer)]
 
 
-def test_only_what_the_pointer_changes_in_a_large_matrix_is_painted_again(
-    qtbot: QtBot, pane: MasksPane
-) -> None:
-    matrix, count = pane.matrix, 60
-    pane._selection.show_runs([])
-    matrix._colour_of = lambda at: QColor.fromHsv(6 * at, 200, 200)
-    pane._split.show()
+def test_only_what_the_pointer_changes_in_a_large_matrix_is_painted_again(qtbot: QtBot) -> None:
+    matrix, count = AgreementMatrix(lambda at: QColor.fromHsv(6 * at, 200, 200)), 60
     names = [f"run {at}" for at in range(count)]
     matrix.show_matrix(names, np.random.default_rng(0).random((count, count)))
-    matrix.pair_shown.disconnect()
-    qtbot.waitUntil(lambda: matrix.visibleRegion().boundingRect() == matrix.rect(), timeout=SECONDS)
-    matrix.repaint()
+    qtbot.addWidget(matrix)
+    matrix.resize(600, 400)
+    with qtbot.waitExposed(matrix):
+        matrix.show()
     painted = Painted(matrix)
     for pair in ((3, 40), (4, 40), (50, 2), (50, 50)):
-        qtbot.mouseMove(matrix, cell(pane, *pair))
-        matrix.light(sum(pair) % count)
+        matrix.repaint()
         painted.areas.clear()
+        qtbot.mouseMove(matrix, matrix.cell_rect(*pair).center().toPoint())
+        matrix.light(sum(pair) % count)
         qtbot.waitUntil(lambda: bool(painted.areas), timeout=SECONDS)
         assert sum(painted.areas) < 0.2 * matrix.width() * matrix.height()
-        screen = matrix.screen().grabWindow(pane.winId()).toImage()
+        screen = matrix.screen().grabWindow(matrix.winId()).toImage()
         matrix.repaint()
-        assert matrix.screen().grabWindow(pane.winId()).toImage() == screen
+        assert matrix.screen().grabWindow(matrix.winId()).toImage() == screen
 
 
 def test_runs_that_cannot_be_compared_are_named_and_the_others_are(
