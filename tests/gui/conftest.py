@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QPoint, Qt, QThread
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt, QThread
 from PySide6.QtWidgets import QApplication, QMessageBox
 from pytestqt.qtbot import QtBot
 from shiboken6 import isValid
@@ -38,6 +38,50 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(tmp_path / "window.ini")
 
 
+@pytest.fixture(scope="module")
+def used_windows(request: pytest.FixtureRequest) -> Iterator[list[MainWindow]]:
+    """The window that tests of the module use after each other, once there is one."""
+    windows: list[MainWindow] = []
+    yield windows
+    for window in windows:
+        close_window(QtBot(request), window)
+
+
+def prepared(window: MainWindow, experiment: Experiment) -> bool:
+    return window.session.experiment == experiment and window.session.state is not State.LOADING
+
+
+@pytest.fixture
+def use_window(
+    open_window: Callable[..., MainWindow], used_windows: list[MainWindow], qtbot: QtBot
+) -> Iterator[Callable[..., MainWindow]]:
+    """Shows an experiment in the module's window, which keeps its settings and folders.
+
+    For tests that ask nothing about how a window opens. Pins, messages and changes of earlier tests
+    are gone; what else a test changes, such as a panel that it hides, it changes back.
+    """
+
+    def use(experiment: Experiment | None = None, start: bool = False) -> MainWindow:
+        shown = experiment or small_experiment()
+        if not used_windows:
+            return open_window(shown, start, among=used_windows)
+        (window,) = used_windows
+        window.activateWindow()
+        window.pages.setCurrentIndex(0)
+        window.log.clear()
+        window.starting.open(shown)
+        if start:
+            window.starting.start(shown, run=True)
+        qtbot.waitUntil(lambda: prepared(window, shown), timeout=SECONDS)
+        return window
+
+    yield use
+    for window in used_windows:
+        window.experiment_panel.show_experiment(small_experiment())
+        window.session.hold(small_experiment())  # which ends the run
+        qtbot.waitUntil(lambda: not window.session.live, timeout=SECONDS)  # noqa: B023
+
+
 @pytest.fixture
 def open_window(
     qapp: QApplication, qtbot: QtBot, tmp_path: Path, settings: Settings
@@ -46,11 +90,14 @@ def open_window(
     opened: list[MainWindow] = []
 
     def open_one(
-        experiment: Experiment | None = None, start: bool = False, run: OpenedRun | None = None
+        experiment: Experiment | None = None,
+        start: bool = False,
+        run: OpenedRun | None = None,
+        among: list[MainWindow] = opened,
     ) -> MainWindow:
         qapp.setStyleSheet("")  # as when the application starts; much faster than with one
         window = MainWindow(experiment or small_experiment(), tmp_path / "runs", settings, start)
-        opened.append(window)
+        among.append(window)
         window.resize(1280, 800)
         window.show()
         window.begin(run=run)
@@ -77,14 +124,20 @@ def big_imports_are_done() -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_over() -> Iterator[None]:
+def nothing_left_over(used_windows: list[MainWindow]) -> Iterator[None]:
     """No thread still runs and no window is still open once a test is over."""
     yield
     gc.collect()
+    # As long as a window is open, one thread draws and one follows the queue.
+    lasting = {
+        at for one in used_windows for at in (one.session._renderer, one.queue.following._worker)
+    }
     threads = [at for at in gc.get_objects() if issubclass(type(at), QThread) and isValid(at)]
-    running = [thread for thread in threads if thread.isRunning()]
+    running = [thread for thread in threads if thread.isRunning() and thread not in lasting]
     assert not running, "a training thread is still running"
-    shown = [at for at in QApplication.topLevelWidgets() if at.isVisible()]
+    shown = [
+        at for at in QApplication.topLevelWidgets() if at.isVisible() and at not in used_windows
+    ]
     for widget in shown:
         widget.close()
     assert not shown, f"still open: {shown}"
@@ -121,3 +174,5 @@ def close_window(qtbot: QtBot, window: MainWindow) -> None:
     window.closing.start()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
     window.deleteLater()
+    # At once: a window that is still there is given the style sheet of the next, too.
+    QCoreApplication.sendPostedEvents(window, QEvent.Type.DeferredDelete)

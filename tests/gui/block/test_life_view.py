@@ -32,9 +32,14 @@ Open = Callable[..., MainWindow]
 FIRST, SECOND = "hidden.0", "hidden.1"
 
 
-def finished(qtbot: QtBot, open_window: Open) -> tuple[MainWindow, Replay]:
+@pytest.fixture
+def window(use_window: Open) -> MainWindow:
+    return use_window()
+
+
+def finished(qtbot: QtBot, use_window: Open) -> tuple[MainWindow, Replay]:
     experiment = small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4})
-    window = open_window(experiment, start=True)
+    window = use_window(experiment, start=True)
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     assert window.session.folder is not None
     return window, Replay(window.session.folder)
@@ -125,9 +130,9 @@ def test_a_pin_outside_the_view_is_brought_into_it(qtbot: QtBot, window: MainWin
 
 
 def test_the_life_of_a_block_is_the_librarys(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
+    qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
-    window, replay = finished(qtbot, open_window)
+    window, replay = finished(qtbot, use_window)
     window.view_state.pin(300)
     view = window.block.life
     moments = len(replay.moments)
@@ -162,8 +167,8 @@ def test_the_life_of_a_block_is_the_librarys(
         view.quantity.setCurrentIndex(quantity)
 
 
-def test_a_life_that_comes_early_or_again_is_shown(qtbot: QtBot, open_window: Open) -> None:
-    window, replay = finished(qtbot, open_window)
+def test_a_life_that_comes_early_or_again_is_shown(qtbot: QtBot, use_window: Open) -> None:
+    window, replay = finished(qtbot, use_window)
     view, moments = window.block.life, len(replay.moments)
 
     def shown(block: int) -> bool:
@@ -186,17 +191,18 @@ def test_a_life_that_comes_early_or_again_is_shown(qtbot: QtBot, open_window: Op
 
 
 def test_pinned_blocks_are_saved_one_or_all_with_their_weights(
-    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, use_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    experiment = small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4})
+    window = use_window(experiment)
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+
     def save(action: QAction, name: str) -> Path:
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / name), ""))
         action.trigger()
         qtbot.waitUntil(lambda: not window.saving.running, timeout=SECONDS)
         return tmp_path / name
 
-    experiment = small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4})
-    window = open_window(experiment)
-    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     for block, beside in ((12, False), (300, True)):
         window.view_state.pin(block, beside)
         qtbot.waitUntil(lambda: f"block {block}" in window.block.title, timeout=SECONDS)  # noqa: B023
@@ -259,9 +265,9 @@ def test_weights_of_every_pinned_block_are_seen_as_training_goes_on(
 
 
 def test_hovering_says_when_and_as_which_something_was_removed(
-    qtbot: QtBot, open_window: Open
+    qtbot: QtBot, use_window: Open
 ) -> None:
-    window, replay = finished(qtbot, open_window)
+    window, replay = finished(qtbot, use_window)
 
     def decided() -> bool:
         # The picture may lag behind what is known of removals.

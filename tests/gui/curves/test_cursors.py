@@ -71,11 +71,11 @@ def test_titles_say_the_last_values_and_the_crosshair_those_under_the_mouse(
         "live": "Live 2 of 6",
         "density": "Density 50.0 %",
     }
-    qtbot.waitUntil(lambda: titles(curves) == last)
+    qtbot.waitUntil(lambda: titles(curves) == last, timeout=SECONDS)
     for plot in curves._plots:
         qtbot.mouseMove(curves.viewport(), point(curves, plot, 2))
         here = curves._plots[plot].getAxis("bottom")
-        qtbot.waitUntil(lambda here=here: here.labelText == "epoch 2.00")  # type: ignore[misc]
+        qtbot.waitUntil(lambda here=here: here.labelText == "epoch 2.00", timeout=SECONDS)  # type: ignore[misc]
         assert titles(curves) == {
             "loss": "Loss ▪train 1 ▪test 1.12",
             "accuracy": "Test accuracy 88.0 %",
@@ -85,7 +85,7 @@ def test_titles_say_the_last_values_and_the_crosshair_those_under_the_mouse(
         assert {line.value() for line in curves._cursors.across} == {2}
         assert all(line.isVisible() for line in curves._cursors.across)
         qtbot.mouseMove(curves.viewport(), QPoint(1, 1))
-        qtbot.waitUntil(lambda: titles(curves) == last)
+        qtbot.waitUntil(lambda: titles(curves) == last, timeout=SECONDS)
         assert not any(line.isVisible() for line in curves._cursors.across)
     curves.resize(640, 220)
     assert titles(curves)["loss"] == "Loss ▪0.25 ▪0.375"  # no title reaches into the next

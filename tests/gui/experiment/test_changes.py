@@ -53,8 +53,8 @@ def shown(panel: ExperimentPanel) -> list[str]:
 
 
 @pytest.fixture
-def window(open_window: Open, qtbot: QtBot) -> MainWindow:
-    window = open_window()
+def window(use_window: Open, qtbot: QtBot) -> MainWindow:
+    window = use_window()
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow, timeout=SECONDS)
     return window
@@ -216,8 +216,8 @@ def test_undo_brings_what_it_changed_into_view(qtbot: QtBot, window: MainWindow)
     assert panel.find_box.text() == ""
 
 
-def test_run_them_asks_and_then_trains_the_changes(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window(small_experiment(training={"epochs": 1000}, schedule={"end": 500}))
+def test_run_them_asks_and_then_trains_the_changes(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window(small_experiment(training={"epochs": 1000}, schedule={"end": 500}))
     panel = window.experiment_panel
     type_over(qtbot, window, "optimizer.lr", "0.2")
     assert said(panel) == "1 change"

@@ -139,8 +139,8 @@ def test_the_preview_is_of_the_method(
         assert bound.getOriginalDataset()[1].tolist() == density
 
 
-def test_the_preview_is_of_every_pattern_that_a_layer_has(open_window: Open) -> None:
-    window = open_window(
+def test_the_preview_is_of_every_pattern_that_a_layer_has(use_window: Open) -> None:
+    window = use_window(
         small_experiment(layers={"hidden.1": "1:4", "head": "dense"}, method="sr-ste")
     )
     panel = window.experiment_panel
@@ -217,8 +217,8 @@ def test_numbers_may_be_written_short(qtbot: QtBot, panel: ExperimentPanel) -> N
     assert panel.experiment.optimizer.lr == 0.002
 
 
-def test_too_much_score_memory_is_told_beforehand(open_window: Open, qtbot: QtBot) -> None:
-    window = open_window()
+def test_too_much_score_memory_is_told_beforehand(use_window: Open, qtbot: QtBot) -> None:
+    window = use_window()
     panel = window.experiment_panel
     combo(panel, "optimizer.name").setCurrentText("adam")
     combo(panel, "model.name").setCurrentText("resnet18")
@@ -228,8 +228,8 @@ def test_too_much_score_memory_is_told_beforehand(open_window: Open, qtbot: QtBo
     assert not window.actions_.run.isEnabled()
 
 
-def test_a_changed_form_is_what_run_trains(open_window: Open, qtbot: QtBot) -> None:
-    window = open_window()
+def test_a_changed_form_is_what_run_trains(use_window: Open, qtbot: QtBot) -> None:
+    window = use_window()
     combo(window.experiment_panel, "pattern").setEditText("1:4")
     window.actions_.run.trigger()  # at once, before the form has settled
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
@@ -237,8 +237,8 @@ def test_a_changed_form_is_what_run_trains(open_window: Open, qtbot: QtBot) -> N
     assert {layer.pattern for layer in window.session.prepared.layers} == {Pattern(1, 4)}
 
 
-def test_a_layer_takes_its_own_pattern(open_window: Open, qtbot: QtBot) -> None:
-    window = open_window()
+def test_a_layer_takes_its_own_pattern(use_window: Open, qtbot: QtBot) -> None:
+    window = use_window()
     table = window.experiment_panel.layers
 
     row = table.table.row_of("hidden.0")
@@ -268,8 +268,8 @@ def test_a_layer_takes_its_own_pattern(open_window: Open, qtbot: QtBot) -> None:
     assert not window.actions_.run.isEnabled()
 
 
-def test_an_edit_during_training_waits_for_reset(open_window: Open, qtbot: QtBot) -> None:
-    window = open_window(small_experiment(training={"epochs": 1000}, schedule={"end": 500}))
+def test_an_edit_during_training_waits_for_reset(use_window: Open, qtbot: QtBot) -> None:
+    window = use_window(small_experiment(training={"epochs": 1000}, schedule={"end": 500}))
     window.actions_.run.trigger()
     qtbot.waitUntil(lambda: window.session.state is State.RUNNING, timeout=SECONDS)
     name = window.experiment_panel.form.editor("name")
@@ -285,8 +285,8 @@ def test_an_edit_during_training_waits_for_reset(open_window: Open, qtbot: QtBot
     assert window.session.experiment.name == "later"
 
 
-def test_no_sentence_moves_the_form_under_the_pointer(qtbot: QtBot, open_window: Open) -> None:
-    panel = open_window().experiment_panel
+def test_no_sentence_moves_the_form_under_the_pointer(qtbot: QtBot, use_window: Open) -> None:
+    panel = use_window().experiment_panel
     paths = ("pattern", "optimizer.lr", "training.epochs", "seed", "model.name", "model.width")
     rows = [panel.form.editor(path) for path in paths]
 
@@ -304,9 +304,9 @@ def test_no_sentence_moves_the_form_under_the_pointer(qtbot: QtBot, open_window:
 
 
 def test_several_layers_take_one_pattern_and_show_that_it_is_their_own(
-    open_window: Open, qtbot: QtBot
+    use_window: Open, qtbot: QtBot
 ) -> None:
-    window = open_window()
+    window = use_window()
     panel = window.experiment_panel
     (tabs,) = panel.findChildren(QTabWidget)
     tab = tabs.tabBar().tabRect(1).center()

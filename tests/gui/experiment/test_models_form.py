@@ -137,8 +137,8 @@ def test_what_are_no_arguments_is_told(used_panel: ExperimentPanel, text: str) -
     assert used_panel.experiment is not None
 
 
-def test_the_layers_say_parameters_and_share_of_the_work(open_window: Open) -> None:
-    table = open_window().experiment_panel.layers.table
+def test_the_layers_say_parameters_and_share_of_the_work(use_window: Open) -> None:
+    table = use_window().experiment_panel.layers.table
     assert [column.title for column in table.columns] == ["layer", "N:M", "own", "params", "FLOPs"]
     rows = [[table.text(row, at) for at in (0, 1, 3, 4)] for row in range(3)]
     assert rows == [
@@ -152,9 +152,9 @@ def test_the_layers_say_parameters_and_share_of_the_work(open_window: Open) -> N
 
 
 def test_a_network_of_one_s_own_waits_until_it_is_asked_for(
-    open_window: Open, qtbot: QtBot, folder: Path
+    use_window: Open, qtbot: QtBot, folder: Path
 ) -> None:
-    window = open_window(own(width=24))
+    window = use_window(own(width=24))
     panel = window.experiment_panel
     assert window.session.state is State.WAITING
     assert "when you press Run or Reset" in panel.facts.text()
@@ -174,10 +174,8 @@ def test_a_network_of_one_s_own_waits_until_it_is_asked_for(
     assert window.session.prepared.layers[0].shape == (32, 784)
 
 
-def test_opening_a_file_runs_none_of_its_code(
-    open_window: Open, qtbot: QtBot, folder: Path
-) -> None:
-    window = open_window()
+def test_opening_a_file_runs_none_of_its_code(use_window: Open, qtbot: QtBot, folder: Path) -> None:
+    window = use_window()
     file = folder / "from_somebody.yaml"
     witness = folder / "witness"
     file.write_text(f"model: {{import: 'os:system', kwargs: {{command: touch {witness}}}}}\n")
@@ -191,9 +189,9 @@ def test_opening_a_file_runs_none_of_its_code(
 
 
 def test_a_file_that_names_code_which_ran_before_waits_all_the_same(
-    open_window: Open, qtbot: QtBot, folder: Path
+    use_window: Open, qtbot: QtBot, folder: Path
 ) -> None:
-    window = open_window(own())
+    window = use_window(own())
     window.actions_.reset.trigger()
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     file = folder / "from_somebody.yaml"
@@ -203,10 +201,10 @@ def test_a_file_that_names_code_which_ran_before_waits_all_the_same(
 
 
 def test_a_network_that_cannot_be_imported_is_one_sentence(
-    open_window: Open, qtbot: QtBot, folder: Path
+    use_window: Open, qtbot: QtBot, folder: Path
 ) -> None:
     (folder / "my_own_networks.py").write_text("import nowhere_at_all\n")
-    window = open_window(own())
+    window = use_window(own())
     window.actions_.run.trigger()
     qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
     assert window.message.text == (

@@ -16,6 +16,11 @@ from tests.gui.conftest import SECONDS, close_window
 Open = Callable[..., MainWindow]
 
 
+@pytest.fixture
+def window(use_window: Open) -> MainWindow:
+    return use_window()
+
+
 def choose(monkeypatch: pytest.MonkeyPatch, path: Path) -> list[str]:
     """Answer the file dialog; what it proposed is in the list."""
     proposed: list[str] = []

@@ -17,7 +17,7 @@ from lbc_gui.inspector.colours import weight_table
 from lbc_gui.inspector.weight_view import WeightView
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
-from tests.gui.conftest import zoom_to
+from tests.gui.conftest import SECONDS, zoom_to
 from tests.gui.export.test_view_export import pixels, snapshot_in
 
 Pixels = npt.NDArray[np.uint8]
@@ -133,7 +133,7 @@ def test_every_change_is_painted_by_itself(
     QApplication.processEvents()
     assert paints.count == 0
     change(scores)
-    qtbot.waitUntil(lambda: paints.count > 0)
+    qtbot.waitUntil(lambda: paints.count > 0, timeout=SECONDS)
 
 
 def test_a_view_may_be_closed_by_itself(qtbot: QtBot) -> None:

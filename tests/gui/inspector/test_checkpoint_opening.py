@@ -125,9 +125,9 @@ def drop(window: MainWindow, *paths: Path) -> bool:
 
 
 def test_files_are_dropped_anywhere_on_the_window(
-    open_window: Open, checkpoint: Path, other: Path, qtbot: QtBot
+    use_window: Open, checkpoint: Path, other: Path, qtbot: QtBot
 ) -> None:
-    window = open_window()
+    window = use_window()
     assert drop(window, checkpoint, other)
     assert window.pages.currentWidget() is window.pages.inspector
     finished(qtbot, window.pages.inspector)
@@ -155,9 +155,9 @@ def test_the_window_closes_while_it_reads(open_window: Open, large: Path, qtbot:
 
 
 def test_a_message_goes_once_a_good_file_is_open(
-    open_window: Open, checkpoint: Path, qtbot: QtBot
+    use_window: Open, checkpoint: Path, qtbot: QtBot
 ) -> None:
-    window = open_window()
+    window = use_window()
     window.inspecting.open([checkpoint.with_name("absent.pt")])
     finished(qtbot, window.pages.inspector)
     assert window.message.isVisible()
@@ -167,12 +167,12 @@ def test_a_message_goes_once_a_good_file_is_open(
 
 
 def test_a_dropped_experiment_and_a_dropped_run_are_opened(
-    open_window: Open, tmp_path: Path, qtbot: QtBot
+    use_window: Open, tmp_path: Path, qtbot: QtBot
 ) -> None:
     run = tmp_path / "run"
     short = {"epochs": 1, "batch_size": 1000}
     Trainer(small_experiment(training=short, schedule={"end": 1}), run, Control()).train()
-    window = open_window()
+    window = use_window()
     path = tmp_path / "other.yaml"
     path.write_text(dump_experiment(Experiment(name="dropped")))
     assert drop(window, path)
@@ -184,9 +184,9 @@ def test_a_dropped_experiment_and_a_dropped_run_are_opened(
 
 
 def test_text_fields_do_not_take_dropped_files(
-    open_window: Open, checkpoint: Path, qtbot: QtBot
+    use_window: Open, checkpoint: Path, qtbot: QtBot
 ) -> None:
-    window = open_window()
+    window = use_window()
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(checkpoint))])
     data.setText(str(checkpoint))

@@ -8,6 +8,7 @@ from pytestqt.qtbot import QtBot
 
 from lbc_gui.inspector.header import Header
 from lbc_gui.inspector.reader_thread import Opening
+from tests.gui.conftest import SECONDS
 
 
 def test_the_files_of_a_comparison_are_named_in_a_narrow_window(qtbot: QtBot) -> None:
@@ -19,7 +20,7 @@ def test_the_files_of_a_comparison_are_named_in_a_narrow_window(qtbot: QtBot) ->
     header.show()
     said = header._files
     assert said.text() == "digits-1/model.safetensors against digits-2/model.safetensors"
-    qtbot.waitUntil(lambda: said.height() >= said.heightForWidth(said.width()))
+    qtbot.waitUntil(lambda: said.height() >= said.heightForWidth(said.width()), timeout=SECONDS)
     assert said.width() >= said.fontMetrics().horizontalAdvance(said.text())
     header.show_opening(Opening(first, second.with_name("b.pt")))
     assert said.text() == "model.safetensors against b.pt"

@@ -21,6 +21,7 @@ from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.inspector.layer_view import DIFFERENCE, MASK, WEIGHTS
 from lbc_gui.inspector.names import shorten
 from lbc_gui.inspector.reader_thread import MOST_VIOLATIONS
+from tests.gui.conftest import SECONDS
 from tests.gui.inspector.conftest import HEADERS, Open, choose, column, finished, made, read, state
 
 
@@ -54,7 +55,9 @@ def test_the_picture_is_the_mask_and_violations_have_their_own_look(
 
     page.resize(640, 500)
     legend = page.layer._legend  # of two lines now
-    qtbot.waitUntil(lambda: 20 < legend.height() == legend.heightForWidth(legend.width()))
+    qtbot.waitUntil(
+        lambda: 20 < legend.height() == legend.heightForWidth(legend.width()), timeout=SECONDS
+    )
     page.layer.view.fit()
     page.layer.view._draw()
     assert np.array_equal(page.layer.view.cells.codes, picture.codes)
@@ -110,7 +113,7 @@ def test_a_real_mouse_hits_the_cell_it_points_at(
     page = window.pages.inspector
     finished(qtbot, page)
     page.layer.violations.selectRow(0)
-    qtbot.waitUntil(lambda: not page.layer.view._redraw.isActive())
+    qtbot.waitUntil(lambda: not page.layer.view._redraw.isActive(), timeout=SECONDS)
     QApplication.processEvents()
     hits: list[tuple[int, int]] = []
     page.layer.view.clicked.connect(hits.append)
@@ -270,7 +273,7 @@ def test_a_layer_that_the_user_chose_stays(page: InspectorPage, large: Path, qtb
     state["layer499.weight"][0, :4] = 1
     torch.save(state, large)
     page.open([large])
-    qtbot.waitUntil(lambda: page.layer.picture is not None)
+    qtbot.waitUntil(lambda: page.layer.picture is not None, timeout=SECONDS)
     page.panel.table.selectRow(7)
     finished(qtbot, page)
     assert page.layer.picture is not None and page.layer.picture.name == "layer7"

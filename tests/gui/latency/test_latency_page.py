@@ -49,9 +49,7 @@ def test_typed_shapes_are_measured_on_this_processor(page: LatencyPage, qtbot: Q
     assert page.request.measure.isEnabled()
 
 
-def test_without_a_gpu_the_page_says_what_is_missing(
-    page: LatencyPage, qtbot: QtBot, open_window: Open
-) -> None:
+def test_without_a_gpu_the_page_says_what_is_missing(page: LatencyPage, qtbot: QtBot) -> None:
     said: list[str] = []
     page.failed.connect(lambda sentence, _: said.append(sentence))
     page.request.place.setCurrentText(HERE_GPU)

@@ -207,8 +207,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_to_its_end(qtbot: QtBot, open_window: Open) -> MainWindow:
-    window = open_window(small_experiment(training={"epochs": 6, "batch_size": 800}), start=True)
+def run_to_its_end(qtbot: QtBot, use_window: Open) -> MainWindow:
+    window = use_window(small_experiment(training={"epochs": 6, "batch_size": 800}), start=True)
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     assert window.session.folder is not None
     last = len(Replay(window.session.folder).moments)
@@ -232,9 +232,9 @@ def arrived(qtbot: QtBot, window: MainWindow, act: Callable[[], object]) -> Mask
 
 
 def test_the_page_shares_layer_block_and_time_with_the_scores(
-    qtbot: QtBot, open_window: Open
+    qtbot: QtBot, use_window: Open
 ) -> None:
-    window = run_to_its_end(qtbot, open_window)
+    window = run_to_its_end(qtbot, use_window)
     layers = window.scores.list
     layers.layers.setCurrentItem(layers._entries()[1])
     window.view_state.pin(7)
@@ -270,8 +270,8 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     assert window.scores.list.isVisible()
 
 
-def test_a_removed_weight_says_since_when(qtbot: QtBot, open_window: Open) -> None:
-    window = run_to_its_end(qtbot, open_window)
+def test_a_removed_weight_says_since_when(qtbot: QtBot, use_window: Open) -> None:
+    window = run_to_its_end(qtbot, use_window)
     assert window.session.folder is not None
     said: list[str] = []
     window.pages.masks.hover_text.connect(said.append)
@@ -347,9 +347,9 @@ def test_a_run_of_another_network_is_refused_in_a_sentence(trained: Path) -> Non
 
 
 def test_a_run_on_disk_shows_the_weights_of_its_last_checkpoint(
-    qtbot: QtBot, open_window: Open, trained: Path
+    qtbot: QtBot, use_window: Open, trained: Path
 ) -> None:
-    window = open_window(small_experiment())
+    window = use_window(small_experiment())
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     window.files.open_run(trained)
     qtbot.waitUntil(lambda: window.view_state.view.moment is not None, timeout=SECONDS)

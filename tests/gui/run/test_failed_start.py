@@ -72,12 +72,15 @@ def test_nothing_is_left_of_the_run_before(qtbot: QtBot, open_window: Open) -> N
     offers(qtbot, window, "Use cpu", "Choose folder…")
     window.resize(960, 600)
     rows, sentence = window.experiment_panel.form.pattern_box, window.message._text
-    qtbot.waitUntil(lambda: sentence.width() > 500 and rows.height() == rows.sizeHint().height())
+    qtbot.waitUntil(
+        lambda: sentence.width() > 500 and rows.height() == rows.sizeHint().height(),
+        timeout=SECONDS,
+    )
 
 
 def test_the_bar_offers_what_helps(
     qtbot: QtBot,
-    open_window: Open,
+    use_window: Open,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     server: Server,
@@ -87,7 +90,7 @@ def test_the_bar_offers_what_helps(
     files = (server.remote("cifar-10-binary.tar.gz", content),)
     monkeypatch.setitem(DATASETS, "cifar-10", RemoteDataset("CIFAR-10, binary", files, ""))
     data = {"name": "cifar10", "folder": str(tmp_path / "missing")}
-    window = open_window(small_experiment(device="cuda", data=data))
+    window = use_window(small_experiment(device="cuda", data=data))
     failed(qtbot, window)
     offers(qtbot, window, "Use cpu", "Choose folder…", "Download CIFAR-10")
     press(qtbot, window, "Use cpu")
@@ -100,11 +103,11 @@ def test_the_bar_offers_what_helps(
 
 
 def test_another_folder_is_chosen_from_the_bar(
-    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, use_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ten(tmp_path / "made")
     data = {"name": "cifar10", "folder": str(tmp_path / "missing")}
-    window = open_window(small_experiment(data=data))
+    window = use_window(small_experiment(data=data))
     offers(qtbot, window, "Choose folder…", "Download CIFAR-10")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
     press(qtbot, window, "Choose folder…")

@@ -36,6 +36,11 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], int]:
     return lambda path: OPENED.count(str(path))
 
 
+@pytest.fixture
+def window(use_window: Open) -> MainWindow:
+    return use_window()
+
+
 def damage(folder: Path, layer: int, moment: int) -> None:
     """Change one byte of what the history says of a layer at a moment."""
     replay = Replay(folder)
@@ -63,9 +68,9 @@ def changed_moment(replay: Replay) -> int:
 
 
 def test_a_damaged_byte_in_the_history_costs_the_pictures_that_need_it_only(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
+    qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
-    window = run_to_its_end(qtbot, open_window)
+    window = run_to_its_end(qtbot, use_window)
     folder = window.session.folder
     assert folder is not None
     whole = Path(shutil.copytree(folder, tmp_path / "whole"))
@@ -90,9 +95,9 @@ def test_a_damaged_byte_in_the_history_costs_the_pictures_that_need_it_only(
 
 
 def test_a_history_that_ends_in_damage_is_told(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
+    qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
-    window = run_to_its_end(qtbot, open_window)
+    window = run_to_its_end(qtbot, use_window)
     assert window.session.folder is not None
     folder = Path(shutil.copytree(window.session.folder, tmp_path / "damaged"))
     content = bytearray((folder / FILE).read_bytes())
@@ -104,9 +109,9 @@ def test_a_history_that_ends_in_damage_is_told(
 
 
 def test_a_run_folder_that_is_deleted_is_told_and_another_run_can_be_opened(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
+    qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
-    window = run_to_its_end(qtbot, open_window)
+    window = run_to_its_end(qtbot, use_window)
     folder = window.session.folder
     assert folder is not None
     kept = Path(shutil.copytree(folder, tmp_path / "kept"))
@@ -123,9 +128,9 @@ def test_a_run_folder_that_is_deleted_is_told_and_another_run_can_be_opened(
 
 
 def test_a_run_without_a_history_says_why_there_is_nothing_to_see(
-    qtbot: QtBot, open_window: Open
+    qtbot: QtBot, use_window: Open
 ) -> None:
-    window = run_to_its_end(qtbot, open_window)
+    window = run_to_its_end(qtbot, use_window)
     folder = window.session.folder
     assert folder is not None
     run = open_run(folder)
@@ -135,9 +140,9 @@ def test_a_run_without_a_history_says_why_there_is_nothing_to_see(
 
 
 def test_a_damaged_history_is_not_read_in_a_circle(
-    qtbot: QtBot, open_window: Open, count_reads: Callable[[Path], int]
+    qtbot: QtBot, use_window: Open, count_reads: Callable[[Path], int]
 ) -> None:
-    window = run_to_its_end(qtbot, open_window)
+    window = run_to_its_end(qtbot, use_window)
     folder = window.session.folder
     assert folder is not None
     undamaged = (folder / FILE).read_bytes()
@@ -161,9 +166,9 @@ def test_a_damaged_history_is_not_read_in_a_circle(
 
 
 def test_a_picture_that_cannot_be_drawn_does_not_end_the_drawing(
-    qtbot: QtBot, open_window: Open, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, use_window: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    window = run_to_its_end(qtbot, open_window)
+    window = run_to_its_end(qtbot, use_window)
 
     def fails(*_: object) -> Snapshot:
         raise MemoryError
@@ -176,7 +181,7 @@ def test_a_picture_that_cannot_be_drawn_does_not_end_the_drawing(
 
 
 def test_a_copy_that_fails_does_not_end_the_training(
-    qtbot: QtBot, open_window: Open, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, use_window: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
         raise MemoryError
@@ -184,7 +189,7 @@ def test_a_copy_that_fails_does_not_end_the_training(
     monkeypatch.setattr(moment_copier, "RETRY_SECONDS", 0.2)
     with monkeypatch.context() as patch:
         patch.setattr(moment_copier, "copy_moment", fails)
-        window = open_window(
+        window = use_window(
             small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4}),
             start=True,
         )

@@ -81,10 +81,10 @@ def test_an_offer_that_was_declined_is_not_made_again(
 
 
 def test_a_run_is_resumed_from_any_folder(
-    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, use_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_off(tmp_path / "elsewhere", "failed", step=190)
-    window = open_window()
+    window = use_window()
     assert not window.message.isVisible()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "elsewhere"))
     window.actions_.resume.trigger()
@@ -96,8 +96,8 @@ def test_a_run_is_resumed_from_any_folder(
     assert not window.message.offering
 
 
-def test_a_folder_without_a_run_is_told(open_window: Open, tmp_path: Path) -> None:
-    window = open_window()
+def test_a_folder_without_a_run_is_told(use_window: Open, tmp_path: Path) -> None:
+    window = use_window()
     window.starting.resume(tmp_path)
     assert "holds no run" in window.message.text
     assert window.session.state is State.READY
@@ -161,13 +161,13 @@ def test_runs_that_cannot_be_read_are_logged_and_the_one_before_offered(
 
 
 def test_a_damaged_checkpoint_is_told_and_kept(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
+    qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
     run = tmp_path / "runs" / "earlier"
     cut_off(run, step=1)
     damaged = (run / "checkpoint.pt").read_bytes()[:2000]
     (run / "checkpoint.pt").write_bytes(damaged)
-    window = open_window()
+    window = use_window()
     window.starting.resume(run)
     qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
     assert "checkpoint.pt is truncated" in window.message.text

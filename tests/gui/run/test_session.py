@@ -42,6 +42,11 @@ def only_run(tmp_path: Path) -> Path:
     return folder
 
 
+def folder_of(window: MainWindow) -> Path:
+    assert window.session.folder is not None
+    return window.session.folder
+
+
 def test_a_new_window_is_ready_with_nothing_on_disk_and_a_step_is_one_step(
     qtbot: QtBot, window: MainWindow, tmp_path: Path
 ) -> None:
@@ -78,8 +83,8 @@ def test_a_run_goes_to_its_end_and_stays_on_screen_and_on_disk(
         layers.layers.setCurrentItem(layers._entries()[1])
 
 
-def test_pause_stands_and_run_goes_on(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window(small_experiment(training={"epochs": 1000, "batch_size": 50}))
+def test_pause_stands_and_run_goes_on(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window(small_experiment(training={"epochs": 1000, "batch_size": 50}))
     losses = losses_of(window)
     window.actions_.run.trigger()
     qtbot.waitUntil(lambda: len(losses) > 5, timeout=SECONDS)
@@ -95,7 +100,8 @@ def test_pause_stands_and_run_goes_on(qtbot: QtBot, open_window: Open) -> None:
     qtbot.waitUntil(lambda: len(losses) > standing, timeout=SECONDS)
 
 
-def test_reset_starts_again_from_the_same_weights(qtbot: QtBot, window: MainWindow) -> None:
+def test_reset_starts_again_from_the_same_weights(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window()
     losses = losses_of(window)
 
     def five_steps() -> list[float]:
@@ -115,14 +121,14 @@ def test_reset_starts_again_from_the_same_weights(qtbot: QtBot, window: MainWind
     assert len(set(first)) == 5
 
 
-def test_stop_keeps_what_was_learned(qtbot: QtBot, open_window: Open, tmp_path: Path) -> None:
-    window = open_window(small_experiment(training={"epochs": 1000}, schedule={"end": 500}))
+def test_stop_keeps_what_was_learned(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window(small_experiment(training={"epochs": 1000}, schedule={"end": 500}))
     losses = losses_of(window)
     window.actions_.run.trigger()
     qtbot.waitUntil(lambda: len(losses) > 70, timeout=SECONDS)
     window.actions_.stop.trigger()
     reach(qtbot, window, State.STOPPED)
-    folder = only_run(tmp_path)
+    folder = folder_of(window)
     assert json.loads((folder / "run.json").read_text())["status"] == "stopped"
     stored = read_records(folder / "steps.records")["loss"]
     assert np.array_equal(stored, np.array(losses))
@@ -130,15 +136,15 @@ def test_stop_keeps_what_was_learned(qtbot: QtBot, open_window: Open, tmp_path: 
 
 
 def test_a_loss_that_diverges_is_told_and_the_window_goes_on(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
+    qtbot: QtBot, use_window: Open
 ) -> None:
-    window = open_window(small_experiment(optimizer={"lr": 1e6}))
+    window = use_window(small_experiment(optimizer={"lr": 1e6}))
     window.actions_.run.trigger()
     reach(qtbot, window, State.FAILED)
     assert window.message.isVisible()
     assert "lower the learning rate" in window.message.text
     assert "Traceback" not in window.message.text
-    assert json.loads((only_run(tmp_path) / "run.json").read_text())["status"] == "failed"
+    assert json.loads((folder_of(window) / "run.json").read_text())["status"] == "failed"
     window.experiment_panel.show_experiment(small_experiment())
     window.actions_.reset.trigger()
     reach(qtbot, window, State.READY)
@@ -157,14 +163,12 @@ def test_a_data_file_that_is_cut_off_is_told(
     assert not window.actions_.pause.isEnabled()
 
 
-def test_a_full_disk_pauses_the_run_until_there_is_room(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
-) -> None:
-    window = open_window()
+def test_a_full_disk_pauses_the_run_until_there_is_room(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window()
     losses = losses_of(window)
     window.actions_.step.trigger()
     qtbot.waitUntil(lambda: len(losses) == 1, timeout=SECONDS)
-    folder = only_run(tmp_path)
+    folder = folder_of(window)
     # Checkpoints are new files: a folder in the place of one refuses it like a full disk does.
     (folder / "checkpoint.pt").mkdir()
     window.actions_.run.trigger()
@@ -191,11 +195,11 @@ def test_closing_while_training_ends_the_run_properly(
 
 
 def test_a_long_removal_is_seen_and_can_be_stopped(
-    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, use_window: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(removal, "PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr("lbc.sparsity.sparse_layer.CHUNK_CELLS", 1 << 18)
-    window = open_window(
+    window = use_window(
         small_experiment(
             model={"name": "mlp", "width": 192, "depth": 3},
             pattern="4:16",
@@ -208,12 +212,12 @@ def test_a_long_removal_is_seen_and_can_be_stopped(
     window.actions_.stop.trigger()
     reach(qtbot, window, State.STOPPED)
     assert "removing" not in window.progress.format()
-    state = json.loads((only_run(tmp_path) / "run.json").read_text())
+    state = json.loads((folder_of(window) / "run.json").read_text())
     assert (state["status"], state["epoch"], state["density"]) == ("stopped", 0, 1.0)
 
 
-def test_a_removal_that_ends_gives_the_bar_back(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window(small_experiment(training={"epochs": 1000, "batch_size": 50}))
+def test_a_removal_that_ends_gives_the_bar_back(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window(small_experiment(training={"epochs": 1000, "batch_size": 50}))
     window.actions_.run.trigger()
     reach(qtbot, window, State.RUNNING)
     window.progress.add([RemovalProgress(0.5, 0.25)])

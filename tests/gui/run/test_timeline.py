@@ -33,8 +33,8 @@ def moments(count: int) -> tuple[MomentInfo, ...]:
     return tuple(MomentInfo(k / 2, k % 4 == 2, True, (count - k,)) for k in range(count))
 
 
-def run_to_its_end(qtbot: QtBot, open_window: Open) -> MainWindow:
-    window = open_window(small_experiment(training={"epochs": 6, "batch_size": 800}), start=True)
+def run_to_its_end(qtbot: QtBot, use_window: Open) -> MainWindow:
+    window = use_window(small_experiment(training={"epochs": 6, "batch_size": 800}), start=True)
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     assert window.session.folder is not None
     last = len(Replay(window.session.folder).moments)
@@ -122,7 +122,7 @@ def test_pins_and_bans_have_marks_of_their_own(
         place = QPoint(round(track.x_of(moment)), middle)
         help_ = QHelpEvent(QHelpEvent.Type.ToolTip, place, track.mapToGlobal(place))
         QApplication.sendEvent(track, help_)
-        qtbot.waitUntil(lambda said=said: said in QToolTip.text())  # type: ignore[misc]
+        qtbot.waitUntil(lambda said=said: said in QToolTip.text(), timeout=SECONDS)  # type: ignore[misc]
     QToolTip.hideText()
 
 
@@ -208,15 +208,15 @@ def check_flips(qtbot: QtBot, window: MainWindow, replay: Replay) -> None:
     qtbot.waitUntil(lambda: all(e.flips is None for e in shown._entries()), timeout=SECONDS)
 
 
-def test_every_moment_shows_what_the_history_holds(qtbot: QtBot, open_window: Open) -> None:
-    window = run_to_its_end(qtbot, open_window)
+def test_every_moment_shows_what_the_history_holds(qtbot: QtBot, use_window: Open) -> None:
+    window = run_to_its_end(qtbot, use_window)
     assert window.session.folder is not None
     for check in (check_scores, check_thumbnails, check_flips):
         check(qtbot, window, Replay(window.session.folder))
 
 
-def test_live_comes_back_to_the_training(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window(start=True)
+def test_live_comes_back_to_the_training(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window(start=True)
     qtbot.waitUntil(lambda: len(window.view_state.view.moments) > 3, timeout=SECONDS)
     shown_at(qtbot, window, 1)
     known = window.view_state.view.moments[-1].epoch
@@ -227,9 +227,13 @@ def test_live_comes_back_to_the_training(qtbot: QtBot, open_window: Open) -> Non
 
 
 def test_a_run_can_be_named_on_the_command_line(
-    qtbot: QtBot, open_window: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    qtbot: QtBot,
+    use_window: Open,
+    open_window: Open,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = run_to_its_end(qtbot, open_window).session.folder
+    folder = run_to_its_end(qtbot, use_window).session.folder
     assert folder is not None
     run = open_run(folder)
     window = open_window(run.experiment, run=run)
@@ -254,9 +258,9 @@ def test_a_run_can_be_named_on_the_command_line(
 
 
 def test_a_run_on_disk_is_looked_at_like_one_that_trains(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
+    qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
-    window = run_to_its_end(qtbot, open_window)
+    window = run_to_its_end(qtbot, use_window)
     folder = window.session.folder
     assert folder is not None
     before = shown_at(qtbot, window, 4)

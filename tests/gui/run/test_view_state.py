@@ -77,9 +77,9 @@ def test_another_run_keeps_only_what_it_has_too(state: ViewState) -> None:
     assert state.view.moment == 1  # it is over: there is no other place to be
 
 
-def finished(qtbot: QtBot, open_window: Open) -> MainWindow:
+def finished(qtbot: QtBot, use_window: Open) -> MainWindow:
     experiment = small_experiment(training={"epochs": 5, "batch_size": 800}, schedule={"end": 4})
-    window = open_window(experiment, start=True)
+    window = use_window(experiment, start=True)
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     qtbot.waitUntil(lambda: window.view_state.view.moments[-1:] != (), timeout=SECONDS)
     qtbot.waitUntil(lambda: window.view_state.view.moments[-1].epoch == 5, timeout=SECONDS)
@@ -112,8 +112,8 @@ def pins_on(window: MainWindow) -> set[tuple[int | None, tuple[int, ...]]]:
     return {(picture._pinned, tuple(picture._pins)) for picture in pictures}
 
 
-def test_a_pin_is_the_same_on_every_page(qtbot: QtBot, open_window: Open) -> None:
-    window = finished(qtbot, open_window)
+def test_a_pin_is_the_same_on_every_page(qtbot: QtBot, use_window: Open) -> None:
+    window = finished(qtbot, use_window)
     click(qtbot, window, 777)
     qtbot.waitUntil(lambda: "block 777" in window.block.title, timeout=SECONDS)
     assert pins_on(window) == {(777, (777,))}
@@ -138,8 +138,8 @@ def test_a_pin_is_the_same_on_every_page(qtbot: QtBot, open_window: Open) -> Non
     assert window.scores.list.layers.currentItem() is window.scores.list._entries()[0]
 
 
-def test_the_slider_moves_every_page_to_one_moment(qtbot: QtBot, open_window: Open) -> None:
-    window = finished(qtbot, open_window)
+def test_the_slider_moves_every_page_to_one_moment(qtbot: QtBot, use_window: Open) -> None:
+    window = finished(qtbot, use_window)
     click(qtbot, window, 12)
     track, moments = window.timeline.track, window.view_state.view.moments
     height = track.height() // 2
@@ -171,13 +171,13 @@ def test_the_slider_moves_every_page_to_one_moment(qtbot: QtBot, open_window: Op
     qtbot.waitUntil(there, timeout=SECONDS)
 
 
-def test_of_the_run_before_nothing_is_left(qtbot: QtBot, open_window: Open, tmp_path: Path) -> None:
+def test_of_the_run_before_nothing_is_left(qtbot: QtBot, use_window: Open, tmp_path: Path) -> None:
     other = small_experiment(
         model={"name": "mlp", "width": 16, "depth": 4}, training={"epochs": 2, "batch_size": 2000},
         schedule={"end": 1},
     )  # fmt: skip
     Trainer(other, tmp_path / "other").train()
-    window = finished(qtbot, open_window)
+    window = finished(qtbot, use_window)
     layers = window.scores.list
     layers.layers.setCurrentItem(layers._entries()[1])
     click(qtbot, window, 200)
@@ -209,9 +209,9 @@ def test_of_the_run_before_nothing_is_left(qtbot: QtBot, open_window: Open, tmp_
 
 
 def test_nothing_is_shown_of_a_network_that_is_not_built_yet(
-    qtbot: QtBot, open_window: Open
+    qtbot: QtBot, use_window: Open
 ) -> None:
-    window = open_window()
+    window = use_window()
     qtbot.waitUntil(lambda: shown(window) is not None, timeout=SECONDS)
     window.view_state.pin(3)
     window.actions_.step.trigger()

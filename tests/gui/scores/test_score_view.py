@@ -211,10 +211,8 @@ def test_only_thumbnails_in_view_are_drawn(qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: seen[-1] == {"layer7"}, timeout=SECONDS)
 
 
-def test_clicking_a_block_pins_it_with_the_librarys_numbers(
-    qtbot: QtBot, open_window: Open
-) -> None:
-    window = open_window()
+def test_clicking_a_block_pins_it_with_the_librarys_numbers(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window()
     assert HINT in window.block.title
     for _ in range(3):
         window.actions_.step.trigger()
@@ -242,9 +240,9 @@ def test_clicking_a_block_pins_it_with_the_librarys_numbers(
 
 
 def test_only_summaries_that_differ_between_blocks_are_offered(
-    qtbot: QtBot, open_window: Open
+    qtbot: QtBot, use_window: Open
 ) -> None:
-    look = open_window().scores.look
+    look = use_window().scores.look
     for colour, texts in (
         ("rank", ["best minus second"]),
         ("difference", ["best of block", "worst of block", "best minus second"]),
@@ -258,8 +256,8 @@ def test_only_summaries_that_differ_between_blocks_are_offered(
         qtbot.wait(QApplication.keyboardInputInterval() + 50)  # the next keys name another
 
 
-def test_hovering_reads_the_cell_and_follows_the_training(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window()
+def test_hovering_reads_the_cell_and_follows_the_training(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window()
     heatmap = window.scores.heatmap
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
     said: list[str] = []
@@ -274,8 +272,8 @@ def test_hovering_reads_the_cell_and_follows_the_training(qtbot: QtBot, open_win
     assert said[-1] == ""
 
 
-def test_zoom_pan_and_fit_with_the_keyboard(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window()
+def test_zoom_pan_and_fit_with_the_keyboard(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window()
     heatmap = window.scores.heatmap
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
 
@@ -314,8 +312,8 @@ def test_every_look_is_drawn(qtbot: QtBot, open_window: Open) -> None:
     assert got.args[0].request.look.held is not None
 
 
-def test_zooms_can_be_gone_back_through(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window()
+def test_zooms_can_be_gone_back_through(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window()
     heatmap = window.scores.heatmap
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
     whole = heatmap._box.viewRect()

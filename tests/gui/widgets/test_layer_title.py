@@ -12,6 +12,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import LayerTitle
+from tests.gui.conftest import SECONDS
 
 
 @pytest.mark.parametrize("name", ["stages.1.conv", "model.layers.11.self_attn.out_proj"])
@@ -28,6 +29,8 @@ def test_a_name_is_not_cut_off_beside_the_winners(qtbot: QtBot, name: str) -> No
     bold.setBold(True)
     longest = max(name.split("."), key=len) if len(name) > 20 else name
     needed = QFontMetrics(bold).horizontalAdvance(longest)
-    qtbot.waitUntil(lambda: legend.height() == legend.heightForWidth(legend.width()) > one_line)
-    qtbot.waitUntil(lambda: title.height() >= title.heightForWidth(title.width()))
+    qtbot.waitUntil(
+        lambda: legend.height() == legend.heightForWidth(legend.width()) > one_line, timeout=SECONDS
+    )
+    qtbot.waitUntil(lambda: title.height() >= title.heightForWidth(title.width()), timeout=SECONDS)
     assert title.width() >= needed

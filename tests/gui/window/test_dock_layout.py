@@ -65,7 +65,7 @@ def test_the_block_has_room_from_the_first_pin_to_the_last(
     assert in_front(block)
     for page in (1, 0):
         choose_page(qtbot, window, page)
-        qtbot.waitUntil(lambda: share(window) >= 0.35 and in_front(block))
+        qtbot.waitUntil(lambda: share(window) >= 0.35 and in_front(block), timeout=SECONDS)
     click(qtbot, window, "Remove pin")
     assert block.isHidden()
     # Closed, it stays closed on other pages until the next pin.
@@ -96,11 +96,11 @@ def test_in_a_narrow_window_block_and_experiment_share_a_column(
     assert in_front(block)
     assert not [bar for bar in block.findChildren(QScrollBar) if bar.isVisible()]
     qtbot.keyClick(window, Qt.Key.Key_F, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(lambda: in_front(experiment))
+    qtbot.waitUntil(lambda: in_front(experiment), timeout=SECONDS)
     window.resize(1900, 1000)
-    qtbot.waitUntil(lambda: in_front(experiment) and block.x() > 1400)
+    qtbot.waitUntil(lambda: in_front(experiment) and block.x() > 1400, timeout=SECONDS)
     window.resize(960, 1000)
-    qtbot.waitUntil(lambda: window.width() == 960 and in_front(block))
+    qtbot.waitUntil(lambda: window.width() == 960 and in_front(block), timeout=SECONDS)
 
 
 def test_the_block_is_there_after_quitting_on_a_page_without_it(
@@ -129,10 +129,12 @@ def test_curves_and_log_fold_and_are_remembered(
     click(qtbot, first, "Unfold Curves")
     click(qtbot, first, "Unfold Log")
     assert first.curves.isVisible() and first.log.isVisible()
-    qtbot.waitUntil(lambda: first.curves.height() >= 100 and first.log.height() >= 40)
+    qtbot.waitUntil(
+        lambda: first.curves.height() >= 100 and first.log.height() >= 40, timeout=SECONDS
+    )
     click(qtbot, first, "Fold Log")
     click(qtbot, first, "Fold Curves")
-    qtbot.waitUntil(lambda: share(first) >= 0.35)
+    qtbot.waitUntil(lambda: share(first) >= 0.35, timeout=SECONDS)
     click(qtbot, first, "Unfold Log")
     close_window(qtbot, first)
     second = open_window()
@@ -149,9 +151,9 @@ def test_curves_and_log_fold_and_are_remembered(
     choose_page(qtbot, third, 0)
     click(qtbot, third, "Fold Curves")
     third.resize(1280, 800)
-    qtbot.waitUntil(third.curves.isVisible)
+    qtbot.waitUntil(third.curves.isVisible, timeout=SECONDS)
     third.actions_.reset_layout.trigger()
-    qtbot.waitUntil(lambda: not third.curves.isVisible() and share(third) >= 0.35)
+    qtbot.waitUntil(lambda: not third.curves.isVisible() and share(third) >= 0.35, timeout=SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +163,9 @@ def test_small_windows_leave_room_for_the_picture(
     qtbot: QtBot, window: MainWindow, width: int, height: int
 ) -> None:
     window.resize(width, height)
-    qtbot.waitUntil(lambda: window.size() == QSize(width, height))
+    qtbot.waitUntil(lambda: window.size() == QSize(width, height), timeout=SECONDS)
     picture = window.scores.heatmap
-    qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 300)
+    qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 300, timeout=SECONDS)
     click_block(qtbot, window)
     assert dock(window, "block").isVisible()
     assert window.size() == QSize(width, height)
@@ -171,7 +173,9 @@ def test_small_windows_leave_room_for_the_picture(
     choose_page(qtbot, window, 4)
     image = window.pages.latency.request.image
     needed = image.fontMetrics().horizontalAdvance(image.text())
-    qtbot.waitUntil(lambda: image.findChildren(QLineEdit)[0].width() - TIGHT >= needed)
+    qtbot.waitUntil(
+        lambda: image.findChildren(QLineEdit)[0].width() - TIGHT >= needed, timeout=SECONDS
+    )
     assert window.size() == QSize(width, height)
 
 
@@ -184,9 +188,11 @@ def test_the_layout_of_a_large_screen_fits_a_small_one(
     click(qtbot, first, "Unfold Log")
     first.resizeDocks([left], [700], Qt.Orientation.Horizontal)
     first.resizeDocks([log], [400], Qt.Orientation.Vertical)
-    qtbot.waitUntil(lambda: left.width() == 700 and log.height() == 400)
+    qtbot.waitUntil(lambda: left.width() == 700 and log.height() == 400, timeout=SECONDS)
     close_window(qtbot, first)
     second = open_window()  # 1280 × 800
-    qtbot.waitUntil(lambda: second.width() == 1280 and dock(second, "experiment").width() < 480)
+    qtbot.waitUntil(
+        lambda: second.width() == 1280 and dock(second, "experiment").width() < 480, timeout=SECONDS
+    )
     picture = second.scores.heatmap
-    qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 500)
+    qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 500, timeout=SECONDS)

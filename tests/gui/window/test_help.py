@@ -22,6 +22,11 @@ Open = Callable[..., MainWindow]
 LEFT, Key = Qt.MouseButton.LeftButton, Qt.Key
 
 
+@pytest.fixture
+def window(use_window: Open) -> MainWindow:
+    return use_window()
+
+
 def test_the_list_of_shortcuts_has_every_command(qtbot: QtBot, window: MainWindow) -> None:
     qtbot.keyClick(window, Key.Key_F1)
     dialog = window.findChild(ShortcutsDialog)
@@ -57,7 +62,7 @@ def test_the_tour_points_at_five_widgets_and_can_be_skipped(
     assert strip.isHidden()
     seen = []
     for count in range(1, 6):
-        qtbot.waitUntil(tour.isVisible)
+        qtbot.waitUntil(tour.isVisible, timeout=SECONDS)
         assert f"{count} of 5" in tour.text
         assert window.rect().contains(tour.geometry())
         seen.append(tour.lit)

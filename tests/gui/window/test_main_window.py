@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QDockWidget, QGraphicsView
 from pytestqt.qtbot import QtBot
@@ -22,10 +23,15 @@ from tests.gui.conftest import SECONDS, close_window, small_experiment
 Open = Callable[..., MainWindow]
 
 
+@pytest.fixture
+def window(use_window: Open) -> MainWindow:
+    return use_window()
+
+
 def test_an_experiment_is_saved_and_opened_again(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
+    qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
-    window = open_window()
+    window = use_window()
     experiment = small_experiment(name="kept", pattern="1:4", seed=9)
     path = tmp_path / "kept.yaml"
     window.files.save_experiment(experiment, path)
@@ -70,8 +76,8 @@ def test_a_file_that_cannot_be_read_leaves_everything_as_it_was(
         assert window.session.state is State.READY
 
 
-def test_every_example_opens_and_says_what_it_lacks_here(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window()
+def test_every_example_opens_and_says_what_it_lacks_here(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window()
     examples = {action.text(): action for action in window.actions_.examples.actions()}
     assert list(examples) == [
         "cifar10-resnet32", "deit-small-imagenet", "digits", "resnet50-imagenet",
