@@ -264,7 +264,8 @@ class MasksPane(QWidget):
             text = f"{pair} have no {what} of one name and shape in common."
         else:
             common = "" if shared == most else f" over the {shared} of {most} layers in common"
-            text = f"κ {kappa:.3f}{common} between {pair}. Click to open both masks."
+            value = f"{kappa:.3f}".replace("-", "−")
+            text = f"κ {value}{common} between {pair}. Click to open both masks."
             if not all(compared.masks[at].decided for at in (first, second)):
                 text += " Where the search goes on, the best combinations so far are compared."
         self.detail.setText(text)

@@ -66,6 +66,7 @@ class QueuePanel(QWidget):
         self.table.dropped.connect(self._move_before)
         self.table.doubleClicked.connect(self._open_run)
         self.table.selectionModel().selectionChanged.connect(self._enable)
+        self.table.selectionModel().currentChanged.connect(self._enable)  # follows the selection
         self.show_moment(self._moment)
 
     def show_moment(self, moment: QueueMoment) -> None:
@@ -101,8 +102,8 @@ class QueuePanel(QWidget):
                          partial(self._move, "down")),
             self._action("top", "Move to the top", "Train it next", "top", "Ctrl+Shift+Home",
                          partial(self._move, "top")),
-            self._action("open", "Open the run", "Show the run of the chosen entry", "run", "",
-                         self._open_run),
+            self._action("open", "Open the run", "Show the run of the chosen entry", "run",
+                         "Return", self._open_run),
             self._action("clear", "Clear", "Take runs that are over off the list; all are kept",
                          "close", "", self._clear),
         ]  # fmt: skip
