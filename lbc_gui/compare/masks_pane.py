@@ -267,7 +267,7 @@ class MasksPane(QWidget):
             value = f"{kappa:.3f}".replace("-", "−")
             text = f"κ {value}{common} between {pair}. Click to open both masks."
             if not all(compared.masks[at].decided for at in (first, second)):
-                text += " Where the search goes on, the best combinations so far are compared."
+                text += " Before the end of a search, its best combinations so far are compared."
         self.detail.setText(text)
         self.matrix.setAccessibleDescription(text)
 
@@ -285,5 +285,5 @@ def _condition(compared: Compared, at: int) -> str:
     masks = compared.masks[at]
     kept = sum(mask.kept for mask in masks.layers.values())
     share = kept / max(1, sum(mask.size for mask in masks.layers.values()))
-    state = "every block is decided" if masks.decided else "the search goes on"
+    state = "every block is decided" if masks.decided else "the search has not ended"
     return f"{share:.1%} of the weights are kept after epoch {masks.epoch:g}, {state}."
