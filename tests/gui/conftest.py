@@ -116,9 +116,9 @@ def window(open_window: Callable[..., MainWindow]) -> MainWindow:
     return open_window()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def big_imports_are_done() -> None:
-    """Looking at their objects after every test would take longer than most tests."""
+@pytest.fixture(scope="module", autouse=True)
+def what_modules_before_imported_is_left_alone() -> None:
+    """Looking at all their objects after every test would take longer than most tests."""
     gc.collect()
     gc.freeze()
 
