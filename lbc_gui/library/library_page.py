@@ -15,7 +15,7 @@ from lbc.library.differences import identify_experiment
 from lbc.library.filter_syntax import FilterError
 from lbc.library.index import Library
 from lbc.library.run_summary import RunSummary
-from lbc_gui.compare.run_selection import RunSelection, Selection
+from lbc_gui.compare.run_selection import MOST_COMPARED, RunSelection, Selection
 from lbc_gui.help.explanations import help_button
 from lbc_gui.library.arrangement import CURVE, Arrangement, Line, Request
 from lbc_gui.library.column_list import ColumnList
@@ -225,6 +225,16 @@ class LibraryPage(QWidget):
 
     # -- what arrives ---------------------------------------------------------------------------
 
+    @Slot()
+    def _show_count(self) -> None:
+        """Say how many runs there are, how many are shown, and if not all of them are compared."""
+        total = len(self.reader.frame.runs) if self.reader.frame else 0
+        now = self.selection.selection
+        shown, compared = len(now.shown), len(now.compared)
+        of = "" if shown == total else f"{shown:,} of "
+        some = f", {compared} compared" if compared == MOST_COMPARED < shown else ""
+        self._count.setText(f"{of}{total:,} {'run' if total == 1 else 'runs'}{some}")
+
     @Slot(object)
     def _show(self, arrangement: Arrangement) -> None:
         if self.table.editing:
@@ -236,12 +246,10 @@ class LibraryPage(QWidget):
         self.selection.show_runs(arrangement.runs)
         self._show_table(arrangement)
         self.table.show_order(arrangement.request.sort, arrangement.request.falling)
-        shown = len(arrangement.runs)
-        of = "" if shown == total else f"{shown:,} of "
-        self._count.setText(f"{of}{total:,} {'run' if total == 1 else 'runs'}")
+        self._show_count()
         self.empty.show_reason(total)
         self._archived.setVisible(bool(arrangement.archived))
-        self._stack.setCurrentWidget(self.table if shown else self.empty)
+        self._stack.setCurrentWidget(self.table if arrangement.runs else self.empty)
         self._edit()
         QTimer.singleShot(0, self.comparison, self.comparison.start)  # when the rows are painted
 
@@ -270,6 +278,8 @@ class LibraryPage(QWidget):
     def _selection_changed(self, before: Selection, now: Selection) -> None:
         if now.baseline != before.baseline:
             self._show_table(self.table.runs.arrangement)
+        if now.compared != before.compared:
+            self._show_count()
 
     @Slot(object)
     def _show_progress(self, progress: Progress | None) -> None:

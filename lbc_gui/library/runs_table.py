@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from PySide6.QtCore import (
     QEvent,
@@ -209,6 +211,9 @@ class RunsTable(QTableView):
 
     @Slot(object, object)
     def _selection_changed(self, before: Selection, now: Selection) -> None:
+        if replace(before, hovered=now.hovered) == now:
+            self._repaint_rows({before.hovered, now.hovered})
+            return
         self.viewport().update()
         if now.selected != before.selected and not self._mirroring:
             self._mirroring = True
@@ -217,6 +222,15 @@ class RunsTable(QTableView):
         runs, line = self.chosen_runs, self.current_line
         alike = line is not None and len(line.runs) == len(runs) and line.runs[0] in runs
         self.commands.enable(runs, now.baseline in now.selected, alike)
+
+    def _repaint_rows(self, folders: set[Path | None]) -> None:
+        """Paint the visible rows of runs anew; the others have not changed."""
+        area = self.viewport().rect()
+        first, last = max(self.rowAt(0), 0), self.rowAt(area.bottom())
+        for at, line in enumerate(self.runs.lines[first : last + 1 or None], first):
+            if not folders.isdisjoint(run.folder for run in line.runs):
+                top, height = self.rowViewportPosition(at), self.rowHeight(at)
+                self.viewport().update(area.x(), top, area.width(), height)
 
     def _mirror(self) -> None:
         """Select the rows of the selected runs, and bring the first into view."""

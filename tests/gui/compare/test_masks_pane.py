@@ -218,7 +218,7 @@ def test_a_run_that_has_gone_on_is_read_again(
     history.write_bytes((tmp_path / "shorter" / "scores.history").read_bytes())
     compare(qtbot, pane, [replace(ant, epoch=2), bear])
     assert pane._compared is not None and pane._compared.masks[0].epoch == 2
-    assert "the best combinations so far are compared" in pane.detail.text()
+    assert "its best combinations so far are compared" in pane.detail.text()
     history.write_bytes((tmp_path / "longer" / "scores.history").read_bytes())
     compare(qtbot, pane, [replace(ant, epoch=4), bear])
     assert pane._compared.masks[0].epoch == 4
