@@ -37,6 +37,10 @@ from PySide6.QtWidgets import QApplication
 
 from lbc.files.resources import resource
 
+# By default a move within 10 ms of another is dropped, so that plots miss where the mouse comes to
+# rest.
+pg.setConfigOption("mouseRateLimit", 0)
+
 Theme = Literal["system", "light", "dark"]
 
 _SCHEMES: dict[str, Qt.ColorScheme] = {

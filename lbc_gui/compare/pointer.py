@@ -20,10 +20,10 @@ LONGEST = 120
 
 
 class PointedPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Plots that tell where the pointer is; pyqtgraph's own signal leaves out quick moves."""
+    """Plots that say where the pointer is while no button is held."""
 
     pointed = Signal(object)
-    """The place of the pointer in the scene, while no button is held."""
+    """The place of the pointer in the scene."""
 
     def __init__(self, name: str) -> None:
         super().__init__()

@@ -149,3 +149,16 @@ def test_the_finished_run_stays_as_a_thin_grey_line(qtbot: QtBot, open_window: O
     qtbot.mouseClick(question.defaultButton(), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     assert grey.yData.tolist() == finished
+
+
+def test_the_crosshair_follows_quick_moves_to_where_they_end(curves: CurvesPanel) -> None:
+    plot, none = next(iter(curves._plots)), Qt.MouseButton.NoButton
+    places = [*(point(curves, plot, epoch) for epoch in (1, 3, 2)), QPoint(1, 1)]
+    found = []
+    for place in places:  # without a pause in between
+        where = QPointF(curves.viewport().mapToGlobal(place))
+        keys = Qt.KeyboardModifier.NoModifier
+        event = QMouseEvent(QEvent.Type.MouseMove, QPointF(place), where, none, none, keys)
+        QApplication.sendEvent(curves.viewport(), event)
+        found.append(curves._cursors.epoch)
+    assert found == [1, 3, 2, None]
