@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from lbc.cli.console import Console, Parser, prepare_streams
+from lbc.cli.streams import Parser, prepare_streams
 from lbc.config import Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.resources import resource
@@ -34,20 +34,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = _opened(path, options.start)
         experiment = run.experiment if run is not None else load_experiment(path)
     except (ExperimentError, RunError, FileNotFoundError) as error:
-        Console(stderr=True).print(str(error))
+        _print_error(str(error))
         return 2
     from lbc_gui.display_check import why_no_window
 
     reason = why_no_window()
     if reason is None:
         return show_window(experiment, options.runs.absolute(), options.start, options.inspect, run)
-    Console(stderr=True).print(reason)
+    _print_error(reason)
     if not options.start:
         return 1
-    Console(stderr=True).print("Training in the terminal instead.")
+    _print_error("Training in the terminal instead.")
     from lbc.cli.train import train_and_draw
 
     return train_and_draw(experiment, new_run_path(options.runs, experiment.name))
+
+
+def _print_error(text: str) -> None:
+    from lbc.cli.console import Console  # which needs rich, and the window does not
+
+    Console(stderr=True).print(text)
 
 
 def _opened(folder: Path, start: bool) -> OpenedRun:

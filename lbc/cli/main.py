@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from lbc.cli.console import Console, Parser, flush_streams, prepare_streams
+from lbc.cli.console import Console
+from lbc.cli.streams import Parser, flush_streams, prepare_streams
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
 

@@ -48,7 +48,6 @@ from lbc_gui.window.garbage_collection import GarbageCollector
 from lbc_gui.window.help_menu import Help
 from lbc_gui.window.navigation import Navigation
 from lbc_gui.window.pages import Pages
-from lbc_gui.window.run_actions import RunActions
 from lbc_gui.window.shutdown import Shutdown
 
 if TYPE_CHECKING:  # at run time it is imported behind the first paint
@@ -353,6 +352,8 @@ class MainWindow(QMainWindow):
 
     def _complete_pages(self) -> None:
         """Build the pages that are not on screen at first, and connect them."""
+        from lbc_gui.window.run_actions import RunActions
+
         self.pages.complete(
             self.view_state,
             self._runs,

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from lbc.cli.console import Console, Parser, prepare_streams
+from lbc.cli.console import Console
 from lbc.cli.main import main
+from lbc.cli.streams import Parser, prepare_streams
 from lbc.files.printable import printable
 from lbc.files.resources import resource
 from lbc.runs.new_folder import is_unused
