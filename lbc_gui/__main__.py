@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from importlib import import_module
@@ -12,6 +13,7 @@ from lbc.__main__ import leave
 def main() -> int:
     """Import and run the command; Ctrl-C ends it at once until there is a window to close."""
     signal.signal(signal.SIGINT, leave)
+    gc.disable()  # modules are no garbage; later the window collects, in its own thread
     status: int = import_module("lbc_gui.app").main()
     return status
 

@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print_error("Training in the terminal instead.")
     from lbc.cli.train import train_and_draw
 
+    gc.enable()
     return train_and_draw(experiment, new_run_path(options.runs, experiment.name))
 
 
@@ -75,7 +76,6 @@ def show_window(
     run: OpenedRun | None = None,
 ) -> int:
     """Run the application until its window closes."""
-    gc.disable()  # modules are no garbage; later the window collects, in its own thread
     from PySide6.QtWidgets import QApplication
 
     from lbc_gui.settings import Settings

@@ -15,7 +15,8 @@ import time
 from statistics import median
 
 CHILD = """
-import sys, time
+import gc, sys, time
+gc.disable()  # as lbc_gui.__main__ does first
 from lbc_gui import app
 
 show_window = app.show_window
