@@ -13,12 +13,7 @@ from PySide6.QtWidgets import QMainWindow, QWidget
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
-from lbc.runs.events import (
-    Event,
-    Prepared,
-    Resumed,
-    Started,
-)
+from lbc.runs.events import Event, Prepared, Resumed, Started
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.block.block_panel import BlockPanel
@@ -57,6 +52,9 @@ TITLE = "LBC Explorer"
 
 FIRST_PAINT_MILLISECONDS = 1000
 """The longest wait for the window to be painted."""
+
+LONGEST_LOADING = 1500
+"""Milliseconds of loading after which the other pages wait no longer."""
 
 
 class MainWindow(QMainWindow):
@@ -101,11 +99,11 @@ class MainWindow(QMainWindow):
         self.experiment_panel.show_experiment(experiment)
         self._enable_actions()
         self._first = experiment
+        self.complete = False
         self._begin = QTimer(self, singleShot=True, interval=FIRST_PAINT_MILLISECONDS)
 
     def begin(self, inspect: Sequence[Path] = (), run: OpenedRun | None = None) -> None:
-        """Once the window is painted, complete it, prepare the first experiment, or show ``run``,
-        and ``inspect``."""
+        """Once the window is painted, prepare its experiment or show ``run``, and ``inspect``."""
         self._begin.timeout.connect(lambda: self._load_first(inspect, run))
         self._begin.start()
 
@@ -123,18 +121,26 @@ class MainWindow(QMainWindow):
             return
         self.curves = self.pages.add_curves(self.view_state)
         experiment = self.experiment_panel.experiment or self._first
-        starts = run is None and self._start
+        if run is None:
+            self.starting.offer_newest()
+        if run is not None or self._start or inspect:
+            self._complete_pages()
+        else:  # Run is enabled sooner where the other pages are built after it
+            self.session.state_changed.connect(self._complete_when_loaded)
+            QTimer.singleShot(LONGEST_LOADING, self, self._complete_pages)
         if run is not None:
             self.session.open(run)
-        else:
-            self.starting.offer_newest()
-            if not starts:
-                self.starting.prepare(experiment)
-        self._complete_pages()  # while the run is being prepared
-        if starts:
+        elif self._start:
             self.starting.start(experiment, run=True)
+        else:
+            self.starting.prepare(experiment)
         if inspect:
             self.inspecting.open(inspect)
+
+    @Slot(object)
+    def _complete_when_loaded(self, state: State) -> None:
+        if state is not State.LOADING:
+            QTimer.singleShot(0, self, self._complete_pages)
 
     def sizeHint(self) -> QSize:
         return QSize(1280, 800)
@@ -332,7 +338,6 @@ class MainWindow(QMainWindow):
         column(*parts, on=central).setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
         self.setCentralWidget(central)
         self._dock_layout.place(self.experiment_panel, self.block, self.log, self.pages)
-        docks = self._dock_layout.docks
         bar = self.addToolBar("Run")
         bar.setObjectName("run_bar")
         bar.setMovable(False)
@@ -343,15 +348,19 @@ class MainWindow(QMainWindow):
         go = self.actions_.fill_menus(
             self.menuBar(),
             self.experiment_panel.actions_,
-            [dock.toggleViewAction() for dock in docks],
+            [dock.toggleViewAction() for dock in self._dock_layout.docks],
             [interventions.pin, interventions.ban],
         )
         Navigation(go, self.pages, self.view_state)
         self.statusBar().addWidget(self._hover, 1)
         self._dock_layout.restore()
 
+    @Slot()
     def _complete_pages(self) -> None:
-        """Build the pages that are not on screen at first, and connect them."""
+        """Build the pages that are not on screen at first, and connect them, once."""
+        if self.complete or self.closing.started:
+            return
+        self.complete = True
         from lbc_gui.window.run_actions import RunActions
 
         self.pages.complete(

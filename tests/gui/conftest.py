@@ -101,7 +101,9 @@ def open_window(
         window.resize(1280, 800)
         window.show()
         window.begin(run=run)
-        qtbot.waitUntil(lambda: window.session.state is not State.LOADING, timeout=SECONDS)
+        qtbot.waitUntil(
+            lambda: window.complete and window.session.state is not State.LOADING, timeout=SECONDS
+        )
         return window
 
     yield open_one
