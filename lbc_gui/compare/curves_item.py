@@ -16,8 +16,8 @@ from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen, QPolygonF, QTr
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from lbc.pictures.curve import Columns, Curve, Floats, Singles, distance_from_origin, envelope
+from lbc.pictures.curve_means import Band
 from lbc.pictures.line_pixels import Pixels, fill_spans
-from lbc.pictures.smoothing import Band
 from lbc_gui.compare.curves_reader import Line
 from lbc_gui.theme import faded, plot_colours
 

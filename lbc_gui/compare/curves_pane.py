@@ -15,7 +15,7 @@ from lbc.files.printable import printable
 from lbc.library.differences import identify_experiment, label_runs
 from lbc.library.run_curves import EPOCHS, METRICS, Axis
 from lbc.library.run_summary import RunSummary
-from lbc.pictures.smoothing import Spread
+from lbc.pictures.curve_means import Spread
 from lbc_gui.compare.curves_item import CurvesBox, CurvesItem
 from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead
 from lbc_gui.compare.pointer import PointedPlot, RunPointer, shortened

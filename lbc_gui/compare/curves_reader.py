@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Slot
 
 from lbc.library.run_curves import METRICS, Axis, CurveKey, Metric, RunCurves
 from lbc.pictures.curve import Curve
-from lbc.pictures.smoothing import Band, Spread, fold, smooth
+from lbc.pictures.curve_means import Band, Spread, fold, smooth
 from lbc_gui.run.worker import Failed, Job, Worker, describe
 
 POLL_SECONDS = 1.0

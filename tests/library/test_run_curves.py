@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from lbc.library.run_curves import METRICS, Axis, CurveKey, RunCurves
 from lbc.pictures.curve import Columns
-from lbc.pictures.smoothing import fold, smooth
+from lbc.pictures.curve_means import fold, smooth
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from lbc.runs.records import RecordWriter
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lbc.pictures.curve import LARGEST, Columns, Curve, Singles, envelope, singles
-from lbc.pictures.smoothing import fold, smooth
+from lbc.pictures.curve_means import fold, smooth
 
 Floats = npt.NDArray[np.float64]
 

@@ -35,7 +35,7 @@ def test_runs_appear_move_and_go_as_their_folders_do(
     assert page.empty.isVisible()
     write_run(folder / "first", {"training": {"epochs": 9}}, status="running", epoch=2)
     until_titles(qtbot, page, "first")
-    assert texts(page, "status") == ["cut off 2/9"]  # nobody holds its lock
+    assert texts(page, "status") == ["cut off 2/9"]  # no process has locked it
     click(qtbot, page, "first")
     write_run(folder / "first", {"training": {"epochs": 9}}, status="stopped", epoch=5)
     qtbot.waitUntil(lambda: texts(page, "status") == ["stopped 5/9"], timeout=SECONDS)

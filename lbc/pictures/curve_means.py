@@ -1,4 +1,4 @@
-"""Exponential smoothing, and curves of several seeds folded into their mean and a band."""
+"""Means of curves: exponential ones over steps, and those of several seeds with a band."""
 
 from __future__ import annotations
 
