@@ -26,8 +26,8 @@ class RunSummary:
     it) or unreadable; then ``problem`` is the sentence that says why, and the rest is as far as it
     could be read. ``accuracy``, ``density`` and the values of ``accuracies`` (test accuracy after
     each epoch) are fractions, ``seconds`` exclude pauses, ``started`` and ``updated`` are ISO
-    times. ``parameters`` are the settings of the resolved experiment by dotted key, such as
-    ``optimizer.lr``; lists are text.
+    times. ``parent`` is name@epoch if the run is a fork. ``parameters`` are the settings of the
+    resolved experiment by dotted key, such as ``optimizer.lr``; lists are text.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ def summarize_run(folder: Path) -> RunSummary:
             started=state.started,
             updated=state.updated,
             device=state.device,
-            parent=state.parent,
+            parent=state.parent.label if state.parent else "",
             accuracies=tuple(epochs["accuracy"].tolist()),
             parameters=flatten_experiment(experiment),
             annotations=annotations,

@@ -40,7 +40,7 @@ from lbc.runs.new_folder import is_annotation, is_unused
 from lbc.runs.own_runs import remember_own
 from lbc.runs.records import RecordWriter
 from lbc.runs.run_state import FILE as STATE
-from lbc.runs.run_state import RunState, read_state
+from lbc.runs.run_state import Parent, RunState, read_state
 from lbc.sparsity.sparsifier import Sparsifier
 
 CHECKPOINT = "checkpoint.pt"
@@ -81,11 +81,13 @@ class RunFolder:
         self.path = path
         self._experiment = experiment
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._parent: Parent | None = None
         with ExitStack() as undo:
             if position is None:
                 self._create(undo)
             else:
-                self._started = read_state(path).started or self._started
+                before = read_state(path)
+                self._started, self._parent = before.started or self._started, before.parent
             # A new run waits too: a program that asks whether it is being trained holds the lock.
             self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, LOCK_TIMEOUT_SECONDS)
             undo.callback(self._steps.close)
@@ -146,6 +148,7 @@ class RunFolder:
             "threads": torch.get_num_threads(),
             "started": self._started,
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            "parent": asdict(self._parent) if self._parent else None,
             "versions": {
                 "python": platform.python_version(),
                 **{package: version(package) for package in PACKAGES},

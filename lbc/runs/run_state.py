@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -35,10 +35,31 @@ class RunState:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The run that a fork began with, and how much of it the fork contains.
+
+    ``folder`` is where it was when the fork was made. ``epoch`` and ``step`` are the moment of the
+    fork; the first ``moments`` moments of the fork's history and its first ``interventions``
+    interventions are the parent's.
+    """
+
+    folder: str
+    epoch: Annotated[Number, Field(ge=0)]
+    step: Annotated[int, Field(ge=0)]
+    moments: Annotated[int, Field(ge=0)]
+    interventions: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def label(self) -> str:
+        """Name and epoch of the parent, such as ``digits-20261129-101500@7.5``."""
+        return f"{PurePath(self.folder).name}@{self.epoch:g}"
+
+
+@dataclass(frozen=True)
 class RunDocument(RunState):
     """The contents of ``run.json``, with what does not change during a run.
 
-    ``parent`` is the run that a fork began with.
+    ``parent`` is None unless the run is a fork.
     """
 
     name: str = "run"
@@ -47,7 +68,7 @@ class RunDocument(RunState):
     device: str = ""
     started: str = ""
     updated: str = ""
-    parent: str = ""
+    parent: Parent | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
 

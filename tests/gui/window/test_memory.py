@@ -30,9 +30,11 @@ def test_resets_leave_nothing_of_the_runs_before(qtbot: QtBot, window: MainWindo
             qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
 
-    for _ in range(5):
-        reset()
-    before = own_megabytes()
-    for _ in range(40):
-        reset()
-    assert own_megabytes() - before < 20
+    def grown() -> float:
+        before = own_megabytes()
+        for _ in range(8):
+            reset()
+        return own_megabytes() - before
+
+    # The allocator takes new memory now and then, but what a run leaves behind grows in each round.
+    assert min(grown() for _ in range(5)) < 4
