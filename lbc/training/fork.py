@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from lbc.runs.run_state import FILE as STATE
 from lbc.runs.run_state import Parent, RunError, RunState
 from lbc.training.checkpoint import Checkpoint, parse_stored_experiment, read_checkpoint
 from lbc.training.failures import TrainingError
-from lbc.training.fork_changes import find_obstacles, is_structural
+from lbc.training.fork_changes import describe_changes, find_obstacles, is_structural
 from lbc.training.fork_state import restructured
 from lbc.training.optimizer import build_optimizer
 
@@ -47,7 +47,7 @@ class ForkError(ValueError):
         self.reasons = reasons
 
 
-def experiment_at(point: ForkPoint, settings: tuple[str, ...] = ()) -> Experiment:
+def experiment_at(point: ForkPoint, settings: Sequence[str] = ()) -> Experiment:
     """The experiment of a run at a moment, with ``settings`` as ``lbc train --set`` takes them.
 
     No tensor is loaded. Raises ForkError if the checkpoint cannot be read, and ExperimentError
@@ -83,6 +83,17 @@ def check_fork(parent_folder: Path, epoch: float, experiment: Experiment) -> tup
         return (explain(error, f"The run {parent_folder} cannot be read"),)
     except ValueError as error:
         return (str(error),)
+
+
+def describe_fork(parent_folder: Path, point: ForkPoint, experiment: Experiment) -> tuple[str, ...]:
+    """What a fork begins with, what it changes, and what its schedule does first, as sentences.
+
+    Raises ForkError if the checkpoint cannot be read, and ValueError if the history cannot.
+    """
+    moment = f"epoch {point.epoch:g} ({point.step:,} steps)"
+    begin = f"The fork continues {parent_folder.name} after {moment}."
+    layers = read_layers(parent_folder / HISTORY)
+    return begin, *describe_changes(experiment_at(point), experiment, point.epoch, layers)
 
 
 def fork_run(parent_folder: Path, epoch: float, experiment: Experiment, folder: Path) -> Path:
