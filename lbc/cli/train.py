@@ -111,7 +111,7 @@ def _fork(options: argparse.Namespace, settings: list[str], errors: Console) -> 
         if not is_unused(folder):
             raise ForkError(f"{folder} is not an empty folder: choose another with --out.")
         sentences = describe_fork(parent, point, experiment)
-        fork_run(parent, point.epoch, experiment, folder)
+        fork_run(parent, point.epoch, experiment, folder, allow_import=True)
     except ForkError as error:
         for reason in error.reasons:
             errors.print(reason)

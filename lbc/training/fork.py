@@ -96,12 +96,21 @@ def describe_fork(parent_folder: Path, point: ForkPoint, experiment: Experiment)
     return begin, *describe_changes(experiment_at(point), experiment, point.epoch, layers)
 
 
-def fork_run(parent_folder: Path, epoch: float, experiment: Experiment, folder: Path) -> Path:
+def fork_run(
+    parent_folder: Path,
+    epoch: float,
+    experiment: Experiment,
+    folder: Path,
+    allow_import: bool = False,
+) -> Path:
     """Make ``folder`` a run that continues another from its moment after ``epoch`` epochs.
 
     ``experiment`` is the parent's with changes; ``folder`` is missing or empty. Returns
     ``folder``, in which training is then resumed. Raises ForkError with all reasons why it is
     impossible; nothing has been written then. The parent is only read, and may be in training.
+
+    Another method or N:M needs the network: where that is the user's own code, it is run only
+    with ``allow_import``, or if this user started the parent here.
     """
     if reasons := check_fork(parent_folder, epoch, experiment):
         raise ForkError(*reasons)
@@ -111,11 +120,12 @@ def fork_run(parent_folder: Path, epoch: float, experiment: Experiment, folder: 
         checkpoint = _read(point)
         old = parse_stored_experiment(checkpoint, point.file)
         temporary.mkdir(parents=True)
-        _write(temporary, parent_folder, checkpoint, old, experiment, point)
+        own = may_import(parent_folder, old.model)
+        _write(temporary, parent_folder, checkpoint, old, experiment, point, own or allow_import)
         if folder.exists():
             folder.rmdir()
         temporary.rename(folder)
-        if may_import(parent_folder, old.model):
+        if own:
             remember_own(folder, experiment.model)
     except OSError as error:
         raise ForkError(explain(error, f"The fork {folder} could not be written")) from error
@@ -163,13 +173,14 @@ def _write(
     old: Experiment,
     experiment: Experiment,
     point: ForkPoint,
+    allow_import: bool,
 ) -> None:
     """Write everything that the run of a fork begins with."""
     state, position = checkpoint.model_dump(exclude={"position"}), checkpoint.position
     state["experiment"] = dump_experiment(experiment)
     layers = read_layers(parent / HISTORY)
     if is_structural(old, experiment):
-        changed, new_layers = restructured(checkpoint, old, experiment, point.file)
+        changed, new_layers = restructured(checkpoint, old, experiment, point.file, allow_import)
         state |= changed
         if new_layers != layers:
             # Winners and live sets of another N:M cannot be in one history.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lbc.config import Experiment, parse_experiment
 from lbc.runs.events import Event, Intervention, StepDone
@@ -230,6 +231,42 @@ def test_other_methods_have_no_scores_for_lbc(quick: MakeExperiment, tmp_path: P
     (reason,) = check_fork(tmp_path / "run", 1, changed(experiment, method="lbc", seed=3))
     assert "lbc trains scores from its first step, and dense has none" in reason
     assert not check_fork(tmp_path / "run", 1, changed(experiment, method="sr-ste"))
+
+
+def test_a_method_without_scores_takes_over_the_weights(
+    quick: MakeExperiment, tmp_path: Path
+) -> None:
+    experiment = make(quick, method="dense")
+    Trainer(experiment, tmp_path / "dense").train()
+    asp = changed(experiment, method="asp")
+    Trainer(asp, tmp_path / "asp").train()
+    train(fork_run(tmp_path / "dense", 1, asp, tmp_path / "pruned"))
+    assert equal(stored(tmp_path / "pruned")["model"], stored(tmp_path / "asp")["model"])
+    stricter = changed(experiment, method="sr-ste", pattern="1:4")
+    fork = fork_run(tmp_path / "dense", 1, stricter, tmp_path / "sr-ste")
+    dense, sparse = (stored(run)["model"] for run in (tmp_path / "dense", fork))
+    before = torch.load(kept_moments(tmp_path / "dense")[0].file, weights_only=True)["model"]
+    assert dense.keys() == sparse.keys()
+    assert all(equal(before[key], sparse[key]) for key in before if key.endswith("original"))
+    train(fork)
+    assert read_state(fork).density == 1 / 4
+
+
+def test_a_run_in_training_has_forks(quick: MakeExperiment, tmp_path: Path) -> None:
+    run, forks = tmp_path / "run", list[Path]()
+
+    def emit(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step in (9, 20):
+            point = kept_moments(run)[-1]
+            forks.append(
+                fork_run(run, point.epoch, experiment_at(point), tmp_path / f"{event.step}")
+            )
+
+    Trainer(make(quick), run, emit=emit).train()
+    for fork in forks:
+        train(fork)
+        assert_same_run(fork, run)
+    assert len(forks) == 2
 
 
 def test_settings_of_the_optimiser_replace_the_stored_ones(undecided: Path, tmp_path: Path) -> None:
