@@ -28,7 +28,7 @@ from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.kept_checkpoints import ForkPoint, moment_at, read_content
 from lbc.runs.own_runs import may_import, remember_own
 from lbc.runs.run_state import FILE as STATE
-from lbc.runs.run_state import Parent, RunError, RunState
+from lbc.runs.run_state import Parent, RunState
 from lbc.training.checkpoint import Checkpoint, parse_stored_experiment, read_checkpoint
 from lbc.training.failures import TrainingError
 from lbc.training.fork_changes import describe_changes, find_obstacles, is_structural
@@ -129,8 +129,11 @@ def fork_run(
             remember_own(folder, experiment.model)
     except OSError as error:
         raise ForkError(explain(error, f"The fork {folder} could not be written")) from error
-    except (TrainingError, RunError, ValueError) as error:
-        raise error if isinstance(error, ForkError) else ForkError(str(error)) from error
+    except ForkError:
+        raise
+    except (TrainingError, ValueError) as error:  # records are read from their copies
+        reason = str(error).replace(str(temporary), str(parent_folder))
+        raise ForkError(reason) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -178,6 +181,8 @@ def _write(
     """Write everything that the run of a fork begins with."""
     state, position = checkpoint.model_dump(exclude={"position"}), checkpoint.position
     state["experiment"] = dump_experiment(experiment)
+    if not experiment.training.ema_decay:
+        state["average"] = {}
     layers = read_layers(parent / HISTORY)
     if is_structural(old, experiment):
         changed, new_layers = restructured(checkpoint, old, experiment, point.file, allow_import)
@@ -189,6 +194,8 @@ def _write(
         state["optimizer"] = _with_settings(checkpoint.optimizer, experiment.optimizer)
     files = [*RECORDS, *([HISTORY] if position.moments else [])]
     for name in [*files, *([INTERVENTIONS] if position.interventions else [])]:
+        if not (parent / name).is_file():
+            raise ForkError(f"The run {parent} has lost its {name}: restore it, or fork another.")
         shutil.copyfile(parent / name, folder / name)
     begun = Parent(
         str(parent.resolve()), point.epoch, point.step, position.moments, position.interventions
