@@ -288,6 +288,19 @@ def faded(colour: QColor, alpha: int) -> QColor:
     return QColor(colour.red(), colour.green(), colour.blue(), alpha)
 
 
+def mixed(colour: QColor, share: float) -> QColor:
+    """A colour on the ground of plots, opaque."""
+    if share == 1:
+        return colour
+    ground = plot_colours().background
+    rest = 1 - share
+    return QColor.fromRgbF(
+        share * colour.redF() + rest * ground.redF(),
+        share * colour.greenF() + rest * ground.greenF(),
+        share * colour.blueF() + rest * ground.blueF(),
+    )
+
+
 def add_plot(
     plots: pg.GraphicsLayoutWidget, column: int = 0, row: int = 0, **axes: pg.AxisItem
 ) -> pg.PlotItem:

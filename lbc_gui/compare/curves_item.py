@@ -19,10 +19,11 @@ from lbc.pictures.curve import Columns, Curve, Floats, Singles, distance_from_or
 from lbc.pictures.curve_means import Band
 from lbc.pictures.line_pixels import Pixels, fill_spans
 from lbc_gui.compare.curves_reader import Line
-from lbc_gui.theme import faded, plot_colours
+from lbc_gui.theme import faded, mixed
 
-DOTTED = 40
-"""Points of a curve on screen up to which each has a dot, and the line is wider."""
+DOTTED, MOST_DOTTED = 40, 16
+"""Points of a curve on screen up to which each has a dot, and the line is wider, if there are few
+such curves: a wider line takes Qt fifteen times as long."""
 
 SMOOTH_EDGED = 1000
 """Points of a line up to which its edges are smooth, which takes Qt twice as long."""
@@ -181,11 +182,11 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
     def _draw(self, painter: QPainter, frame: _Frame, keys: Iterable[Path], dim: bool) -> None:
         chosen = set(keys)
         lines = [(key, line) for key, line in self._lines.items() if key in chosen]
-        colours = {key: _mixed(self._colours[key], DIMMED if dim else 1) for key in chosen}
+        colours = {key: mixed(self._colours[key], DIMMED if dim else 1) for key in chosen}
         for key, line in lines:
             if line.band:
                 self._draw_band(painter, frame, line.band, faded(colours[key], BAND_ALPHA))
-        raw = [(line.raw, _mixed(colours[key], FAINT)) for key, line in lines if line.smoothed]
+        raw = [(line.raw, mixed(colours[key], FAINT)) for key, line in lines if line.smoothed]
         self._draw_curves(painter, frame, raw, wide=False)
         main = [(line.main, colours[key]) for key, line in lines]
         self._draw_curves(painter, frame, main, wide=not dim and bool(self._lit))
@@ -203,9 +204,10 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
             image = QImage(picture.data, width, height, QImage.Format.Format_ARGB32_Premultiplied)
             image.setDevicePixelRatio(width / frame.width)
             painter.drawImage(0, 0, image)
+        few = len(curves) <= MOST_DOTTED
         for (curve, colour), done in zip(curves, dense, strict=True):
             if not done:
-                _draw_line(painter, *self._trace(frame, curve), colour, wide)
+                _draw_line(painter, *self._trace(frame, curve), colour, wide, few)
             if curve.first_gap:
                 self._draw_end(painter, frame, curve, colour)
 
@@ -259,10 +261,12 @@ def _nearest(
     return found
 
 
-def _draw_line(painter: QPainter, x: Floats, y: Floats, colour: QColor, wide: bool) -> None:
+def _draw_line(
+    painter: QPainter, x: Floats, y: Floats, colour: QColor, wide: bool, few: bool
+) -> None:
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, len(x) <= SMOOTH_EDGED)
     pieces = list(_pieces(x, y))
-    dotted = len(x) <= DOTTED
+    dotted = few and len(x) <= DOTTED
     painter.setPen(QPen(colour, 1.5 if dotted else 1))
     for piece in pieces:
         painter.drawPolyline(piece)
@@ -290,19 +294,6 @@ def _runs(true: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[slice]:
     changes = np.flatnonzero(np.diff(true, prepend=False, append=False))
     for first, last in changes.reshape(-1, 2).tolist():
         yield slice(first, last)
-
-
-def _mixed(colour: QColor, share: float) -> QColor:
-    """A colour on the ground of plots, opaque."""
-    if share == 1:
-        return colour
-    ground = plot_colours().background
-    rest = 1 - share
-    return QColor.fromRgbF(
-        share * colour.redF() + rest * ground.redF(),
-        share * colour.greenF() + rest * ground.greenF(),
-        share * colour.blueF() + rest * ground.blueF(),
-    )
 
 
 class CurvesBox(pg.ViewBox):  # type: ignore[misc]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 
+from lbc_gui.widgets.grid_axis import GridAxis
 
-class LogAxis(pg.AxisItem):  # type: ignore[misc]
+
+class LogAxis(GridAxis):
     """A logarithmic axis with ticks at 1, 2 and 5 of every decade, or at the decades alone."""
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
