@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal, Slot
+from functools import partial
+
+from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QTabWidget, QWidget
 
@@ -44,11 +46,15 @@ class Comparison(QTabWidget):
 
     @Slot()
     def _build(self, _index: int = 0) -> None:
-        holder = self.currentWidget()
-        if self._started and self.isVisible() and holder is not None and not holder.layout():
-            pane, job = self._builders[self.tabText(self.currentIndex())]()
-            column(pane, on=holder)
-            self.built.emit(pane, job)
+        holder, title = self.currentWidget(), self.tabText(self.currentIndex())
+        if self._started and self.isVisible() and title in self._builders:
+            pane, job = self._builders.pop(title)()
+            # In another turn of the event loop, which must not wait for both.
+            QTimer.singleShot(0, holder, partial(self._show_pane, holder, pane, job))
+
+    def _show_pane(self, holder: QWidget, pane: QWidget, job: Job | None) -> None:
+        column(pane, on=holder)
+        self.built.emit(pane, job)
 
     def _build_curves(self) -> tuple[QWidget, Job | None]:
         from lbc_gui.compare.curves_pane import CurvesPane

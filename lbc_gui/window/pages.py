@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,16 +104,21 @@ class Pages(QTabWidget):
         experiment: Callable[[], Experiment | None],
         run_folder: Callable[[], Path | None],
         approves: Callable[[Experiment], bool],
-    ) -> None:
-        """Build the other pages, which take half of the time of all."""
+    ) -> Iterator[None]:
+        """Build the other pages, which take half of the time of all, one in each step."""
         from lbc_gui.inspector.inspector_page import InspectorPage
         from lbc_gui.latency.latency_page import LatencyPage
         from lbc_gui.library.library_page import LibraryPage
         from lbc_gui.masks.mask_view import MaskView
 
-        self.masks, self.inspector = MaskView(state, runs), InspectorPage()
+        self.masks = MaskView(state, runs)
+        yield
         self.library = LibraryPage(runs)
+        yield
+        self.inspector = InspectorPage()
+        yield
         self.latency = LatencyPage(experiment, run_folder, approves)
+        yield
         self.masks.heatmap.setMinimumHeight(LOWEST_PICTURE)
         later = {"numbers": self.masks.below, "compare": self.library.below}
         self.folding |= later
