@@ -51,7 +51,15 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     if options.json:
         print(json.dumps(as_dict(table, in_shape), indent=2))
     else:
-        _print(table, in_shape)
+        from lbc.training.fork_points import describe_kept
+        from lbc.training.preparation import score_form
+
+        plans = [row.plan for row in table.rows]
+        _print(
+            table,
+            in_shape,
+            describe_kept(experiment, plans, table.parameters, score_form(experiment)[0]),
+        )
     return DONE
 
 
@@ -112,7 +120,7 @@ def _layer(row: LayerRow) -> dict[str, object]:
     }
 
 
-def _print(table: LayerTable, in_shape: tuple[int, ...]) -> None:
+def _print(table: LayerTable, in_shape: tuple[int, ...], kept: str) -> None:
     output = Table("layer", "kind", "shape", "N:M")
     for name in ("blocks", "combinations", "parameters", "MACs", "share"):
         output.add_column(name, justify="right")
@@ -131,6 +139,8 @@ def _print(table: LayerTable, in_shape: tuple[int, ...]) -> None:
         + (f" and {elsewhere:.1%} outside layers, as in attention." if elsewhere else "."),
         soft_wrap=True,
     )
+    if kept:
+        console.print(kept, soft_wrap=True)
     if any(row.plan.overridden for row in table.rows):
         console.print("* Pattern set for this layer.")
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import parse_yaml
 from lbc.runs.events import (
+    CheckpointNotKept,
     EpochDone,
     Event,
     Finished,
@@ -82,7 +83,7 @@ class _TerminalView:
                 self._progress.console.print(f"Sparse layers: {names}")
                 for name, reason in event.skipped:
                     self._progress.console.print(f"Dense: {name} ({reason})")
-                for note in event.data_notes:
+                for note in event.notes:
                     self._progress.console.print(note)
             case Resumed():
                 step = event.steps[-1].step if event.steps else 0
@@ -100,7 +101,7 @@ class _TerminalView:
                     f"accuracy {event.accuracy:.2%}   live {max(event.live):4d}   "
                     f"density {event.density:.1%}",
                 )
-            case Untrained():
+            case Untrained() | CheckpointNotKept():
                 self._progress.console.print(event.message, highlight=False, markup=False)
             case _:
                 pass

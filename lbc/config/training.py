@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from lbc.config.values import Section
+from lbc.config.values import Bytes, Interval, Section
 from lbc.sparsity.schedule import Kind, Schedule
 
 
@@ -102,6 +102,24 @@ class Optimizer(Section):
         return milestones
 
 
+class Keep(Section):
+    """Which checkpoints a run keeps, so that forks can begin there."""
+
+    every: Interval = Field(
+        default="1 epoch",
+        description="Which checkpoints to keep for forks: 1 epoch, 5 epochs, removal or never.",
+    )
+    at_most: Bytes = Field(
+        default=1 << 30, description="Disk space for them; beyond it they are thinned evenly."
+    )
+
+    def asks_for(self, epoch: float, removed: bool) -> bool:
+        """Whether to keep a checkpoint after ``epoch`` epochs; ``removed``: after a removal."""
+        if self.every in ("removal", "never"):
+            return removed and self.every == "removal"
+        return epoch % int(self.every.partition(" ")[0]) == 0
+
+
 class Training(Section):
     """Training length, batch size, regularisation and precision."""
 
@@ -138,6 +156,7 @@ class Training(Section):
     checkpoint_minutes: float = Field(
         default=10, gt=0, description="Minutes between checkpoints within an epoch."
     )
+    keep: Keep = Field(default=Keep(), description="Checkpoints kept for forks.")
 
     @field_validator("accumulate")
     @classmethod

@@ -57,6 +57,16 @@ def _write_bytes(count: int) -> str:
     return f"{count // 1024**power} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
+def _read_interval(text: str) -> str:
+    if text in ("removal", "never"):
+        return text
+    if (match := re.fullmatch(r"([1-9]\d{0,5}) epochs?", text, re.ASCII)) is None:
+        raise ValueError(
+            f"{quote(text)} is no interval: write 1 epoch, 5 epochs, removal or never."
+        )
+    return "1 epoch" if match[1] == "1" else f"{match[1]} epochs"
+
+
 def _safe_name(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?", name) is None:
         raise ValueError(
@@ -90,6 +100,7 @@ LayerPatterns = dict[LayerName, LayerText]
 LayerNames = Annotated[tuple[LayerName, ...], Field(strict=False)]
 SafeName = Annotated[str, AfterValidator(_safe_name)]
 MethodName = Annotated[str, AfterValidator(check_method)]
+Interval = Annotated[str, AfterValidator(_read_interval)]
 Device = Annotated[str, AfterValidator(_device)]
 Bytes = Annotated[
     int,

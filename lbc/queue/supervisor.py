@@ -21,6 +21,7 @@ from lbc.queue.entries import Entry, Queue, State
 from lbc.queue.process import LOCK_SECONDS, is_alive, launch
 from lbc.queue.queue_file import SIZE_LIMIT, QueueFile
 from lbc.runs.annotations import change_annotations
+from lbc.runs.kept_checkpoints import CHECKPOINT
 from lbc.runs.new_folder import is_unused
 from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import RunError, read_state
@@ -30,7 +31,6 @@ RETRY_SECONDS = 5.0
 MOST_RESTARTS = 5
 """How often a run is started again without having got further, as one that exhausts the memory."""
 
-CHECKPOINT = "checkpoint.pt"
 DONE, ERRORS, STOPPED = 0, (1, 2), 130
 """Exit statuses of ``lbc train``; others are those of a killed process."""
 

@@ -26,7 +26,7 @@ class LayerInfo:
 class Prepared:
     """Data and model are loaded; no step has been taken and nothing is on disk yet.
 
-    ``data_notes``: sentences on what was done with the files of the data.
+    ``notes``: sentences on the files of the data, and on the disk space of kept checkpoints.
     """
 
     layers: tuple[LayerInfo, ...]
@@ -37,7 +37,7 @@ class Prepared:
     steps_per_epoch: int
     epochs: int
     table: LayerTable
-    data_notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -149,6 +149,16 @@ class Untrained:
 
 
 @dataclass(frozen=True)
+class CheckpointNotKept:
+    """A checkpoint for forks alone takes more than ``training.keep.at_most``."""
+
+    message: str = (
+        "No checkpoint is kept for forks, as one alone takes more than training.keep.at_most: "
+        "stop the run and resume it with a larger limit."
+    )
+
+
+@dataclass(frozen=True)
 class StorageProblem:
     """The run folder could not be written; training pauses, and retries when it continues."""
 
@@ -176,6 +186,7 @@ Event = (
     | Intervened
     | InterventionRefused
     | Untrained
+    | CheckpointNotKept
     | StorageProblem
     | Finished
 )

@@ -9,6 +9,7 @@ interventions.jsonl  combinations that the user pinned and banned, if any
 library.json         title, tags, star and note of the user, if any
 checkpoint.pt        everything needed to resume
 checkpoint.previous.pt  the one before, for when that is damaged; of the same size
+checkpoints/         those that training.keep asks for, from which a fork can begin
 model.safetensors    the final weights, dense with zeros
 """
 
@@ -35,6 +36,13 @@ from lbc.runs.events import EpochDone, Intervened, LayerInfo, StepDone
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import InterventionLog
+from lbc.runs.kept_checkpoints import (
+    CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+    drop_after,
+    is_kept,
+    keep_checkpoint,
+)
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from lbc.runs.new_folder import is_annotation, is_unused
 from lbc.runs.own_runs import remember_own
@@ -42,9 +50,6 @@ from lbc.runs.records import RecordWriter
 from lbc.runs.run_state import FILE as STATE
 from lbc.runs.run_state import Parent, RunState, read_state
 from lbc.sparsity.sparsifier import Sparsifier
-
-CHECKPOINT = "checkpoint.pt"
-PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 
 PACKAGES = ("lbc-explorer", "torch", "numpy", "safetensors")
 
@@ -131,6 +136,7 @@ class RunFolder:
         self._interventions.truncate(position.interventions)
         for leftover in self.path.glob(".*.tmp"):  # of a write that was killed
             leftover.unlink()
+        drop_after(self.path, position.steps)
 
     def _empty(self) -> None:
         for file in self.path.iterdir():
@@ -172,10 +178,11 @@ class RunFolder:
     def add_intervention(self, done: Intervened) -> None:
         self._interventions.append(done)
 
-    def write_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write ``checkpoint.pt``, and keep the one before.
+    def write_checkpoint(self, state: Mapping[str, Any], keep: bool = False) -> bool:
+        """Write ``checkpoint.pt``; what it was before becomes the previous one.
 
-        Tensors and plain values only, so that it loads without pickle.
+        Tensors and plain values only, so that it loads without pickle. With ``keep`` it is kept
+        for forks too, as it is if an earlier one of the same step was. False if it is too large.
         """
         # A power failure must not lose rows that the checkpoint refers to.
         for written in (self._steps, self._epochs, self._history):
@@ -183,6 +190,11 @@ class RunFolder:
         whole = {**state, "position": asdict(self.position)}
         path, previous = self.path / CHECKPOINT, self.path / PREVIOUS_CHECKPOINT
         write_atomically(path, lambda file: _save(whole, file), previous)
+        step = self._steps.rows
+        if not (keep or is_kept(self.path, step)):
+            return True
+        limit = self._experiment.training.keep.at_most
+        return keep_checkpoint(self.path, step, step / state["steps_per_epoch"], limit)
 
     def write_model(self, weights: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
         """Replace ``model.safetensors``; ``layers`` goes into its metadata, for ``lbc inspect``."""

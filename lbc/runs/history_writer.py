@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lbc.files.append_file import AppendFile
-from lbc.runs.events import LayerInfo
+from lbc.runs.events import LayerInfo, Prepared
 from lbc.runs.history_codec import (
     CHANGED,
     KEY,
@@ -148,6 +148,16 @@ class HistoryWriter:
         with self._file.path.open("rb") as file:
             *_, state = read_states(file, self._layers[at], at, frames, moments, None)
         return state
+
+
+def is_moment(step: int, prepared: Prepared) -> bool:
+    """Whether a moment within an epoch is recorded after ``step`` steps, evenly spaced over them.
+
+    The moment at the end of an epoch is recorded after that epoch's removal.
+    """
+    steps, step = prepared.steps_per_epoch, step % prepared.steps_per_epoch
+    count = moments_per_epoch(prepared.layers, prepared.epochs)
+    return step > 0 and step * count // steps > (step - 1) * count // steps
 
 
 def moments_per_epoch(layers: Sequence[LayerInfo], epochs: int) -> int:

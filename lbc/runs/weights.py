@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lbc.files.torch_zip import find_damage
-from lbc.runs.folder import CHECKPOINT
+from lbc.runs.kept_checkpoints import CHECKPOINT
 
 
 def read_weights(run: Path, layer: str, epoch: float) -> npt.NDArray[np.float32] | None:

@@ -18,7 +18,8 @@ from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
 from lbc.files.torch_zip import find_damage
 from lbc.inspection import explain_unloadable
 from lbc.runs.events import EpochDone
-from lbc.runs.folder import CHECKPOINT, PREVIOUS_CHECKPOINT, Position
+from lbc.runs.folder import Position
+from lbc.runs.kept_checkpoints import CHECKPOINT, PREVIOUS_CHECKPOINT
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.weight_sites import Site
@@ -29,7 +30,10 @@ VERSION: Final = 2
 
 FILE: Final = CHECKPOINT
 
-CHANGEABLE = ("name", "device", "data.workers", "training.checkpoint_minutes")
+CHANGEABLE = (
+    "name", "device", "data.workers", "training.checkpoint_minutes",
+    "training.keep.every", "training.keep.at_most",
+)  # fmt: skip
 """Settings that may differ when a run is resumed, because no result depends on them."""
 
 

@@ -19,19 +19,24 @@ from lbc.sparsity.layer_plan import LayerPlan, plan_layers
 from lbc.sparsity.score_memory import ADAM_COPIES, check_memory, plan_memory
 from lbc.sparsity.sparse_layer import Form
 from lbc.sparsity.sparsifier import Sparsifier, sparsify_planned
+from lbc.training.fork_points import describe_kept
 
 SGD_COPIES = 3
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The layers of an experiment's model; ``score_memory`` in bytes."""
+    """The layers of an experiment's model; ``score_memory`` in bytes.
+
+    ``checkpoints`` is a sentence on the disk space of those kept for forks, or empty.
+    """
 
     plans: tuple[LayerPlan, ...]
     form: Form | None
     score_memory: int
     parameters: int
     table: LayerTable
+    checkpoints: str
 
 
 def score_form(experiment: Experiment) -> tuple[Form | None, int]:
@@ -104,7 +109,7 @@ def prepare(
         steps_per_epoch=len(batch_sizes(count, size, fewest)),
         epochs=experiment.training.epochs,
         table=seen.table,
-        data_notes=data.notes,
+        notes=(*data.notes, *filter(None, [seen.checkpoints])),
     )
     return model, sparsifier, prepared
 
@@ -148,7 +153,8 @@ def _preview(
     table = layer_table(model, plans, cost)
     memory = plan_memory(plans, memory_form, copies)
     _check_machine(table.parameters, memory if experiment.device == "cpu" else 0)
-    return Preview(plans, form, memory, table.parameters, table)
+    kept = describe_kept(experiment, plans, table.parameters, form)
+    return Preview(plans, form, memory, table.parameters, table, kept)
 
 
 def _check_machine(parameters: int, score_memory: int) -> None:

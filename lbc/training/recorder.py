@@ -77,8 +77,11 @@ class Recorder:
     def add_intervention(self, done: Intervened) -> None:
         self._write(lambda run: run.add_intervention(done))
 
-    def write_checkpoint(self, checkpoint: Callable[[], dict[str, Any]]) -> None:
-        self._write(lambda run: run.write_checkpoint(checkpoint()))
+    def write_checkpoint(self, checkpoint: Callable[[], dict[str, Any]], keep: bool) -> bool:
+        """Write a checkpoint, and with ``keep`` keep it for forks; False if it is too large."""
+        if (run := self._run) is None:
+            return True
+        return self._retry_until_written(lambda: run.write_checkpoint(checkpoint(), keep))
 
     def write_model(self, sparsifier: Sparsifier) -> None:
         """Write the finalized weights; the sparsifier itself stays unchanged."""

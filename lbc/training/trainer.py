@@ -14,6 +14,7 @@ import torch
 from lbc.config import Experiment, dump_experiment
 from lbc.data import Batch, Loader, load
 from lbc.runs.events import (
+    CheckpointNotKept,
     EpochDone,
     Event,
     Finished,
@@ -27,7 +28,7 @@ from lbc.runs.events import (
     StorageProblem,
 )
 from lbc.runs.folder import Position
-from lbc.runs.history_writer import moments_per_epoch
+from lbc.runs.history_writer import is_moment
 from lbc.runs.run_state import RunState, Status
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training import checkpoint as checkpoints
@@ -35,6 +36,7 @@ from lbc.training.allocator import keep_freed_memory
 from lbc.training.control import Control
 from lbc.training.evaluation import evaluate
 from lbc.training.failures import TrainingError, check_finite, describe_error
+from lbc.training.fork_points import KeptSteps
 from lbc.training.optimizer import build_optimizer, learning_rate
 from lbc.training.placement import place_model, resolve_device
 from lbc.training.preparation import min_batch_size, prepare
@@ -85,6 +87,7 @@ class Trainer:
         self._prepared: Prepared
         self._ready = False
         self._started = False
+        self._kept_steps: KeptSteps
 
     def train(self) -> Finished:
         """Prepare, train and finish. Raises TrainingError; the last good checkpoint is kept."""
@@ -122,6 +125,7 @@ class Trainer:
         sparse = found.checkpoint.sparse if found else None
         prepared = prepare(experiment, self._data, self._ranks.count, sparse)
         model, self._sparsifier, self._prepared = prepared
+        self._kept_steps = KeptSteps(settings.keep, self._prepared.steps)
         self._loader = Loader(
             self._data,
             experiment.data,
@@ -191,7 +195,8 @@ class Trainer:
                 return False
             self._loss_sum += self._train_step(batch) * batch.size
             self._seen += batch.size
-            self._add_moment_if_due()
+            if is_moment(self._step, self._prepared):
+                self._recorder.add_moment(self._epoch, self._sparsifier)
             self._save_if_due()
             self._call_watch()
         return self._end_epoch(epoch + 1, self._loss_sum / self._seen)
@@ -234,7 +239,7 @@ class Trainer:
         self._started = True
         if self._recorder.folder is None:
             self._recorder.open(self.experiment, self._prepared.layers)
-        self._recorder.add_moment(0.0, self._sparsifier)
+        self._recorder.add_moment(self._epoch, self._sparsifier)
         self._emit(Started(self._recorder.folder))
 
     def _train_step(self, batch: Batch) -> float:
@@ -251,15 +256,6 @@ class Trainer:
         self._recorder.add_step(done)
         self._emit(done)
         return loss
-
-    def _add_moment_if_due(self) -> None:
-        """Record moments within epochs if there are few epochs, evenly spaced over the steps."""
-        steps = self._prepared.steps_per_epoch
-        count = moments_per_epoch(self._prepared.layers, self._prepared.epochs)
-        step = self._step % steps
-        # The moment at the end of an epoch is recorded after that epoch's removal.
-        if step and step * count // steps > (step - 1) * count // steps:
-            self._recorder.add_moment(self._epoch, self._sparsifier)
 
     def _save_if_due(self) -> None:
         minutes = (self._seconds - self._saved_at) / 60
@@ -283,6 +279,8 @@ class Trainer:
         self._seconds += time.perf_counter() - started
         if removed:
             self._recorder.add_moment(self._epoch, self._sparsifier)
+            if self._kept_steps.at_removal(self._step):
+                self._save(keep=True)
         return removed
 
     def _remove(self, epoch: float) -> bool:
@@ -299,6 +297,7 @@ class Trainer:
     def _end_epoch(self, epoch: int, train_loss: float) -> bool:
         """Remove, evaluate and save; return False if stopped during the removal."""
         started = time.perf_counter()
+        due = self._sparsifier.due(self.experiment.schedule.as_schedule(), epoch)
         self._ranks.broadcast_buffers(self._model)
         # Remove first, so that the masks evaluated are those of the schedule at this epoch.
         if not self._remove(epoch):
@@ -319,7 +318,7 @@ class Trainer:
         self._loss_sum, self._seen = 0.0, 0
         self._recorder.add_moment(epoch, self._sparsifier)
         self._recorder.add_epoch(done)
-        self._save()
+        self._save(self._kept_steps.at_epoch(epoch, due))
         self._recorder.write_state(self._state("running"))
         self._emit(done)
         return True
@@ -364,11 +363,13 @@ class Trainer:
             message=message,
         )
 
-    def _save(self) -> None:
+    def _save(self, keep: bool = False) -> None:
         self._saved_at = self._seconds
         if self._recorder.folder is not None:
             check_finite(self._model)
-            self._recorder.write_checkpoint(self._checkpoint)
+            kept = self._recorder.write_checkpoint(self._checkpoint, keep)
+            if not kept and self._kept_steps.warn_once():
+                self._emit(CheckpointNotKept())
 
     def _checkpoint(self) -> dict[str, Any]:
         return {

@@ -29,6 +29,7 @@ Editor = Literal[
 ]
 
 EMNIST = ("none", "balanced", "byclass", "bymerge", "digits", "letters", "mnist")
+KEEP = ("1 epoch", "5 epochs", "removal", "never")
 PATTERNS = ("2:4", "1:4", "1:2", "2:8", "4:8", "1:16", "2:16", "4:16", "8:16")
 
 
@@ -115,6 +116,8 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row("training.ema_decay", "Averaging", "number"),
         Row("training.clip_norm", "Clip gradients", "number"),
         Row("training.precision", "Precision", "choice", ("float32", "bfloat16", "float16")),
+        Row("training.keep.every", "Keep for forks", "editable choice", KEEP),
+        Row("training.keep.at_most", "at most", "text"),
         Row("device", "Device", "editable choice", ("cpu", "cuda", "mps")),
         Row("name", "Name of the run", "text"),
     ),

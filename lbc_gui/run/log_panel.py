@@ -7,6 +7,7 @@ from datetime import datetime
 from PySide6.QtWidgets import QPlainTextEdit
 
 from lbc.runs.events import (
+    CheckpointNotKept,
     EpochDone,
     Event,
     Finished,
@@ -51,7 +52,7 @@ def describe(event: Event | Failed) -> str:
                 f"Ready: {len(event.layers)} sparse layers, {event.steps:,} steps in "
                 f"{event.epochs} epochs. Dense: {dense or 'none'}."
             )
-            return " ".join([ready, *event.data_notes])
+            return " ".join([ready, *event.notes])
         case Started():
             return f"Training starts; the run is kept in {event.folder}."
         case Resumed():
@@ -64,7 +65,9 @@ def describe(event: Event | Failed) -> str:
             )
         case Intervened():
             return f"{event.intervention.described} after {event.step:,} steps."
-        case StorageProblem() | InterventionRefused() | Untrained() | Failed():
+        case (
+            StorageProblem() | InterventionRefused() | Untrained() | CheckpointNotKept() | Failed()
+        ):
             return event.message
         case Finished(folder=None):
             return ""  # the run had not begun

@@ -29,7 +29,7 @@ def test_every_layer_has_a_row_with_its_plan_and_cost(
     macs = 14 * 14 * 16 * 32 * 9
     assert rows["stages.1.conv"][1:7] == ["32×16×3×3", "2:4", "1,152", "6", "4,608", f"{macs:,}"]
     assert rows["stages.2.conv"][2:5] == ["1:8 *", "2,304", "8"]
-    assert "2 sparse and 2 dense layers" in lines[-2]
+    assert "2 sparse and 2 dense layers" in lines[-3]
     assert lines[-1] == "* Pattern set for this layer."
 
 

@@ -22,7 +22,7 @@ def fill_disk(folder: Path, sizes: Sequence[int] | None = None) -> Outcome:
     outcome = Outcome("no room for a file beyond a size")
     experiment = small_experiment(folder)
     Trainer(experiment, folder / "expected").train()
-    largest = max(file.stat().st_size for file in (folder / "expected").iterdir())
+    largest = max(file.stat().st_size for file in (folder / "expected").glob("*.*"))
     free = resource.getrlimit(resource.RLIMIT_FSIZE)
     for size in sizes if sizes is not None else range(0, largest, 97):
         run = folder / f"full-{size}"

@@ -164,9 +164,9 @@ def test_the_command_line_says_from_which_checkpoint_it_resumes(
 def test_if_both_are_damaged_the_newest_is_named(run: Path, quick: MakeExperiment) -> None:
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):
         (run / name).write_bytes((run / name).read_bytes()[:5000])
-    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    before = {file.name: file.read_bytes() for file in run.glob("*.*")}
     assert f"{run / 'checkpoint.pt'} is truncated" in refusal(quick(), run)
-    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in run.glob("*.*")} == before
 
 
 def test_every_checkpoint_keeps_the_one_before(run: Path) -> None:

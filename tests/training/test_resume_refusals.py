@@ -21,10 +21,10 @@ def test_a_finished_run_is_not_resumed(
     quick: MakeExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Trainer(quick(), tmp_path / "run").train()
-    before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").glob("*.*")}
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
     assert "is finished (2 epochs): nothing is left to train" in capsys.readouterr().out
-    assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").glob("*.*")} == before
     with pytest.raises(RunFinishedError):
         open_unfinished(tmp_path / "run")
     assert newest_unfinished(tmp_path) is None
@@ -43,10 +43,10 @@ def test_a_changed_experiment_is_refused_naming_the_setting(
     quick: MakeExperiment, tmp_path: Path, sections: dict[str, object], text: str
 ) -> None:
     stop_at(3, quick(), tmp_path)
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("*.*")}
     message = refusal(quick(**sections), tmp_path)
     assert text in message and "Restore it, or start a new run." in message
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("*.*")} == before
 
 
 def corrupt(folder: Path, **changes: object) -> None:

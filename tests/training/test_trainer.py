@@ -116,7 +116,7 @@ def test_the_run_folder_agrees_with_the_events(quick: MakeExperiment, tmp_path: 
     events = train(quick(pattern="1:4", model=CONVNET), tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {
         "experiment.yaml", "run.json", "steps.records", "epochs.records", "scores.history",
-        "checkpoint.pt", "checkpoint.previous.pt", "model.safetensors",
+        "checkpoint.pt", "checkpoint.previous.pt", "checkpoints", "model.safetensors",
     }  # fmt: skip
     steps, epochs = (
         read_records(tmp_path / "steps.records"),

@@ -1,0 +1,130 @@
+"""The checkpoints of a run that a fork can begin from, found without loading torch.
+
+Those that ``training.keep`` asks for are in the folder ``checkpoints`` of the run, named by step
+and epoch. Where the disk allows they are hard links of a ``checkpoint.pt`` that has been replaced
+since.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lbc.files.atomic import write_atomically
+from lbc.inspection.errors import LayerError
+from lbc.inspection.torch_file import read_torch_zip
+
+CHECKPOINT = "checkpoint.pt"
+PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
+
+FOLDER = "checkpoints"
+
+_NAME = re.compile(r"step-(\d{1,15})-epoch-(\d[\d.e-]{0,30})\.pt")
+
+
+@dataclass(frozen=True)
+class ForkPoint:
+    """A checkpoint of a run, after ``step`` steps and ``epoch`` epochs; ``size`` in bytes."""
+
+    file: Path
+    epoch: float
+    step: int
+    size: int
+
+
+def kept_moments(folder: Path) -> tuple[ForkPoint, ...]:
+    """The moments of a run from which a fork can begin, oldest first, one for each step.
+
+    Checkpoints that cannot be read are left out, as are those that another process deletes
+    meanwhile.
+    """
+    points = {point.step: point for point in _kept(folder)}
+    for name in (PREVIOUS_CHECKPOINT, CHECKPOINT):
+        with suppress(OSError, LayerError, KeyError, TypeError, ValueError, ZeroDivisionError):
+            file = folder / name
+            status = file.stat()
+            content = read_content(file, status.st_mtime_ns, status.st_ino)
+            step, epoch = int(content["step"]), content["step"] / content["steps_per_epoch"]
+            points[step] = ForkPoint(file, float(epoch), step, status.st_size)
+    return tuple(points[step] for step in sorted(points))
+
+
+@lru_cache(maxsize=16)
+def read_content(file: Path, _written: int = 0, _inode: int = 0) -> dict[str, Any]:
+    """What a checkpoint holds, its tensors as ``PickledTensor``; once for each version of it.
+
+    Nothing in the file is run. Raises OSError, and LayerError if it is damaged.
+    """
+    content = read_torch_zip(file).content
+    return content if isinstance(content, dict) else {}
+
+
+def keep_checkpoint(folder: Path, step: int, epoch: float, limit: int) -> bool:
+    """Keep the ``checkpoint.pt`` of a run in ``limit`` bytes; False if it alone is larger.
+
+    Others are deleted to make room, those whose loss leaves the distances in steps most even;
+    never more than ``limit`` bytes are kept. Raises OSError.
+    """
+    source = folder / CHECKPOINT
+    kept = [point for point in _kept(folder) if point.step != step]
+    size = source.stat().st_size
+    if size > limit:
+        return False
+    for point in _superfluous(kept, step, size, limit):
+        point.file.unlink(missing_ok=True)
+    target = folder / FOLDER / f"step-{step}-epoch-{epoch!r}.pt"
+    target.parent.mkdir(exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        os.link(source, temporary)
+        temporary.replace(target)
+    except OSError:  # a disk without hard links
+        with source.open("rb") as data:
+            write_atomically(target, lambda file: shutil.copyfileobj(data, file))
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def is_kept(folder: Path, step: int) -> bool:
+    """Whether the moment after ``step`` steps has been kept."""
+    return any(point.step == step for point in _kept(folder))
+
+
+def drop_after(folder: Path, step: int) -> None:
+    """Delete what is kept of moments after ``step`` steps, and what killed writes have left."""
+    for point in _kept(folder):
+        if point.step > step:
+            point.file.unlink(missing_ok=True)
+    for leftover in (folder / FOLDER).glob(".*.tmp"):
+        leftover.unlink()
+
+
+def _kept(folder: Path) -> list[ForkPoint]:
+    """What is in the folder of kept checkpoints, oldest first."""
+    points = []
+    with suppress(OSError), os.scandir(folder / FOLDER) as entries:
+        for entry in entries:
+            if (match := _NAME.fullmatch(entry.name)) is None:
+                continue
+            with suppress(FileNotFoundError, ValueError):  # thinned meanwhile; not a number
+                size, file = entry.stat().st_size, Path(entry.path)
+                points.append(ForkPoint(file, float(match[2]), int(match[1]), size))
+    return sorted(points, key=lambda point: point.step)
+
+
+def _superfluous(kept: list[ForkPoint], step: int, size: int, limit: int) -> list[ForkPoint]:
+    """Which of ``kept`` to delete so that one of ``size`` bytes at ``step`` fits."""
+    left, deleted = list(kept), []
+    while left and size + sum(point.size for point in left) > limit:
+        at = [0, *(point.step for point in left), step]
+        # Its loss adds twice this product to the sum of the squared distances.
+        cost = [(at[k] - at[k - 1]) * (at[k + 1] - at[k]) for k in range(1, len(at) - 1)]
+        deleted.append(left.pop(cost.index(min(cost))))
+    return deleted
