@@ -22,6 +22,8 @@ from lbc.runs.events import (
     EpochDone,
     Event,
     Finished,
+    Intervened,
+    InterventionRefused,
     Prepared,
     RemovalProgress,
     Resumed,
@@ -74,10 +76,12 @@ class _TerminalView:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("preparing", total=None)
+        self._steps_per_epoch = 0
 
     def show(self, event: Event) -> None:
         match event:
             case Prepared():
+                self._steps_per_epoch = event.steps_per_epoch
                 self._progress.update(self._task, total=event.steps, description="training")
                 names = ", ".join(f"{layer.name} {layer.pattern}" for layer in event.layers)
                 self._progress.console.print(f"Sparse layers: {names}")
@@ -101,10 +105,17 @@ class _TerminalView:
                     f"accuracy {event.accuracy:.2%}   live {max(event.live):4d}   "
                     f"density {event.density:.1%}",
                 )
-            case Untrained() | CheckpointNotKept():
-                self._progress.console.print(event.message, highlight=False, markup=False)
+            case Intervened():
+                self._say(f"{event.intervention.described} after {event.step:,} steps.")
+                if epochs := event.epochs:
+                    self._progress.update(self._task, total=epochs * self._steps_per_epoch)
+            case Untrained() | InterventionRefused() | CheckpointNotKept():
+                self._say(event.message)
             case _:
                 pass
+
+    def _say(self, sentence: str) -> None:
+        self._progress.console.print(sentence, highlight=False, markup=False)
 
 
 def _progress(console: Console) -> Progress:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lbc.config import Experiment, load_experiment
+from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
 from lbc.runs.annotations import Annotations, read_annotations
+from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.metrics import EPOCH_COLUMNS, read_metrics
 from lbc.runs.run_state import RunError, read_state
 from lbc.runs.unfinished_run import being_trained
@@ -67,7 +68,7 @@ def summarize_run(folder: Path) -> RunSummary:
         problems.append(str(error))
     try:
         state = read_state(folder)
-        experiment = load_experiment(folder / "experiment.yaml")
+        experiment = effective_experiment(folder)
         epochs = read_metrics(folder / "epochs.records", EPOCH_COLUMNS)
     except ExperimentError as error:
         problems.append("; ".join(str(error).splitlines()))

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lbc.runs.events import Intervened
+from lbc.runs.events import Intervened, Intervention
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState
 from lbc.runs.history_format import RecordedScores
 from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
@@ -94,7 +94,11 @@ def biography(
         for moment, one in kept.items():
             before = live[moment - 1] if moment else live[0]
             scores[moment] = np.where(before | live[moment], one.by_combination()[0], np.nan)
-    causes = {one.moment: one.intervention.action for one in done}
+    causes = {
+        one.moment: one.intervention.action
+        for one in done
+        if isinstance(one.intervention, Intervention)
+    }
     removals = () if live is None else tuple(_removals(epochs, live, scores, causes))
     return Biography(pattern, epochs, winners, live, mask, scores, positions, removals, tuple(done))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbc.config import Experiment, load_experiment
+from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
+from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.events import EpochDone, LayerInfo, StepDone
 from lbc.runs.history_reader import Replay
 from lbc.runs.metrics import read_epochs, read_steps
@@ -39,7 +40,7 @@ def open_run(folder: Path) -> OpenedRun:
     try:
         return OpenedRun(
             folder,
-            load_experiment(folder / "experiment.yaml"),
+            effective_experiment(folder),
             _status(folder, state.status),
             Replay(folder).layers,
             read_steps(folder),

@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbc.config import Experiment, load_experiment
+from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.lock import is_locked
+from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.run_state import FILE, RunError, read_state
 
 _ENDED = {"running": "was cut off", "stopped": "was stopped", "failed": "failed"}
@@ -46,7 +47,7 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     """
     state = read_state(path)
     try:
-        experiment = load_experiment(path / "experiment.yaml")
+        experiment = effective_experiment(path)
     except ExperimentError as error:
         raise RunError(
             f"The run cannot be resumed: {'; '.join(str(error).splitlines())}"

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from lbc.runs.events import Intervention
+from lbc.runs.events import Intervention, Steering
 
 IDLE_SECONDS = 0.03
 """Seconds between calls of ``idle`` while the trainer is paused."""
@@ -21,7 +21,7 @@ class Control:
         self._steps = 0
         self._stopped = False
         self._discarded = False
-        self._interventions: deque[Intervention] = deque()
+        self._interventions: deque[Intervention | Steering] = deque()
 
     @property
     def paused(self) -> bool:
@@ -53,13 +53,17 @@ class Control:
             self._stopped = True
             self._changed.notify_all()
 
-    def intervene(self, intervention: Intervention) -> None:
+    def steer(self, steering: Steering) -> None:
+        """Queue a change of settings, as ``intervene`` does."""
+        self.intervene(steering)
+
+    def intervene(self, intervention: Intervention | Steering) -> None:
         """Queue an intervention; it is applied before the next step, or at once if paused."""
         with self._changed:
             self._interventions.append(intervention)
             self._changed.notify_all()
 
-    def next_intervention(self) -> Intervention | None:
+    def next_intervention(self) -> Intervention | Steering | None:
         """Remove and return the oldest queued intervention, or None."""
         return self._interventions.popleft() if self._interventions else None
 

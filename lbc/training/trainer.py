@@ -24,6 +24,7 @@ from lbc.runs.events import (
     Prepared,
     Resumed,
     Started,
+    Steering,
     StepDone,
     StorageProblem,
 )
@@ -37,6 +38,7 @@ from lbc.training.control import Control
 from lbc.training.evaluation import evaluate
 from lbc.training.failures import TrainingError, check_finite, describe_error
 from lbc.training.fork_points import KeptSteps
+from lbc.training.interventions import intervene
 from lbc.training.optimizer import build_optimizer, learning_rate
 from lbc.training.placement import place_model, resolve_device
 from lbc.training.preparation import min_batch_size, prepare
@@ -73,7 +75,6 @@ class Trainer:
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.experiment = experiment
-        self._experiment_text = dump_experiment(experiment)
         self.control = control or Control()
         self._emit = emit
         self._watch = watch
@@ -87,7 +88,6 @@ class Trainer:
         self._prepared: Prepared
         self._ready = False
         self._started = False
-        self._kept_steps: KeptSteps
 
     def train(self) -> Finished:
         """Prepare, train and finish. Raises TrainingError; the last good checkpoint is kept."""
@@ -115,11 +115,11 @@ class Trainer:
     # -- preparation ----------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        experiment, settings = self.experiment, self.experiment.training
-        self._device = resolve_device(self._ranks.device(experiment.device))
+        self._device = resolve_device(self._ranks.device(self.experiment.device))
         found = None
         if self._resume:
-            found = checkpoints.read_on_all_ranks(self._folder, experiment, self._ranks)
+            self.experiment, found = checkpoints.find(self._folder, self.experiment, self._ranks)
+        experiment, settings = self.experiment, self.experiment.training
         torch.manual_seed(experiment.seed)
         self._data = load(experiment.data)
         sparse = found.checkpoint.sparse if found else None
@@ -180,8 +180,10 @@ class Trainer:
 
     def _train_epochs(self) -> bool:
         """Return True when all epochs are complete, False if the run was stopped."""
-        first = self._last.epoch if self._last else 0
-        return all(self._train_epoch(epoch) for epoch in range(first, self._prepared.epochs))
+        while (epoch := self._last.epoch if self._last else 0) < self._prepared.epochs:
+            if not self._train_epoch(epoch):
+                return False
+        return True
 
     def _train_epoch(self, epoch: int) -> bool:
         """Return True when the epoch is complete, False if the run was stopped."""
@@ -213,26 +215,28 @@ class Trainer:
         self._call_watch()
 
     def _apply_interventions(self) -> None:
-        while (intervention := self.control.next_intervention()) is not None:
-            self._intervene(intervention)
+        asked = self.control.next_intervention
+        while one := self._recorder.due_intervention(self._step) or asked():
+            self._intervene(one)
 
-    def _intervene(self, intervention: Intervention) -> None:
+    def _intervene(self, intervention: Intervention | Steering) -> None:
         if not self._started:
             self._start()
         try:
             if self._ranks.count > 1:
-                raise ValueError("Pinning and banning need a run in a single process.")
-            at = intervention
-            apply = self._sparsifier.pin if at.action == "pin" else self._sparsifier.ban
-            apply(at.layer, at.combination, at.block, self._optimizer)
+                raise ValueError("Changing a run needs a run in a single process.")
+            now = (self.experiment, self._epoch, self._sparsifier, self._optimizer)
+            intervention, self.experiment = intervene(intervention, *now)
         except ValueError as error:
             self._emit(InterventionRefused(str(error)))
             return
+        self._prepared = replace(self._prepared, epochs=self.experiment.training.epochs)
+        self._recorder.use(self.experiment)
         done = Intervened(intervention, self._step, self._epoch, self._recorder.moments)
         self._recorder.add_intervention(done)
         self._recorder.add_moment(self._epoch, self._sparsifier)
-        # Save now: unlike a removal, an intervention is not repeated by the schedule on resume.
         self._save()
+        self._recorder.write_state(self._state("running"))
         self._emit(done)
 
     def _start(self) -> None:
@@ -374,7 +378,7 @@ class Trainer:
     def _checkpoint(self) -> dict[str, Any]:
         return {
             "version": checkpoints.VERSION,
-            "experiment": self._experiment_text,
+            "experiment": dump_experiment(self.experiment),
             "in_shape": self._data.in_shape,
             "classes": self._data.classes,
             "steps_per_epoch": self._prepared.steps_per_epoch,

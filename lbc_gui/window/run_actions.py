@@ -11,11 +11,11 @@ from PySide6.QtCore import QObject, QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QWidget
 
-from lbc.config import load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.printable import printable
 from lbc.library.differences import identify_experiment
 from lbc.library.run_summary import RunSummary
+from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.events import EpochDone, Event, Finished, Resumed, Started
 from lbc.runs.opened_run import OpenedRun
 from lbc.runs.own_runs import may_import
@@ -103,7 +103,7 @@ class RunActions(QObject):
         """Do what a command does with the experiment of a run."""
         title, panel = printable(run.title), self._window.experiment_panel
         try:
-            experiment = load_experiment(run.folder / "experiment.yaml")
+            experiment = effective_experiment(run.folder)
         except ExperimentError as error:
             self.failed.emit(str(error), "")
             return

@@ -16,7 +16,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFileDialog, QToolButton
 from pytestqt.qtbot import QtBot
 
-from lbc.runs.events import LayerInfo
+from lbc.runs.events import Intervention, LayerInfo
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
 from lbc.runs.interventions import read_interventions
@@ -322,6 +322,7 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
     assert window.session.folder is not None
     (done,) = read_interventions(window.session.folder)
     wish = done.intervention
+    assert isinstance(wish, Intervention)
     assert (wish.action, wish.layer, wish.combination, wish.block) == (action, FIRST, 4, 12)
     assert done.step == 2
     assert "Combination 4 was" in window.log.toPlainText()
