@@ -10,6 +10,7 @@ library.json         title, tags, star and note of the user, if any
 checkpoint.pt        everything needed to resume
 checkpoint.previous.pt  the one before, for when that is damaged; of the same size
 model.safetensors    the final weights, dense with zeros
+trainer.json, commands.jsonl, watch-*, frame-*  between the process that trains the run and others
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from datetime import datetime
 from PySide6.QtWidgets import QPlainTextEdit
 
 from lbc.runs.events import (
+    Commanded,
     EpochDone,
     Event,
     Finished,
@@ -64,6 +65,8 @@ def describe(event: Event | Failed) -> str:
             )
         case Intervened():
             return f"{event.intervention.described} after {event.step:,} steps."
+        case Commanded():
+            return event.described
         case StorageProblem() | InterventionRefused() | Untrained() | Failed():
             return event.message
         case Finished(folder=None):
