@@ -187,6 +187,27 @@ class InterventionRefused:
     message: str
 
 
+Command = Literal["run", "pause", "step", "stop"]
+
+
+@dataclass(frozen=True)
+class Commanded:
+    """Another process gave a command to this run, and it is carried out."""
+
+    command: Command
+
+    @property
+    def described(self) -> str:
+        """The command as a sentence."""
+        done = {
+            "run": "Training continues",
+            "pause": "Training is paused",
+            "step": "One step is trained",
+            "stop": "The run is stopped",
+        }
+        return f"{done[self.command]} by a command from another process."
+
+
 @dataclass(frozen=True)
 class Untrained:
     """Layers have lost combinations before any of their scores was updated; ``message`` says so."""
@@ -231,6 +252,7 @@ Event = (
     | EpochDone
     | Intervened
     | InterventionRefused
+    | Commanded
     | Untrained
     | CheckpointNotKept
     | StorageProblem

@@ -11,6 +11,7 @@ checkpoint.pt        everything needed to resume
 checkpoint.previous.pt  the one before, for when that is damaged; of the same size
 checkpoints/         those that training.keep asks for, from which a fork can begin
 model.safetensors    the final weights, dense with zeros
+trainer.json, commands.jsonl, watch-*, frame-*  between the process that trains the run and others
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from lbc.runs.events import Intervention, Steering
 
@@ -81,12 +83,14 @@ class Control:
                 if not self._discarded:
                     self._changed.wait(IDLE_SECONDS)
 
-    def wait_for_step(self, idle: Callable[[], None]) -> bool:
+    def wait_for_step(self, idle: Callable[[], None], patience: float = inf) -> bool | None:
         """Return True if the next step may be taken, False if the run is to end.
 
-        Blocks while paused, calling ``idle`` every IDLE_SECONDS.
+        Blocks while paused, calling ``idle`` every IDLE_SECONDS, and returns None if it is still
+        paused after ``patience`` seconds.
         """
-        while True:
+        end = time.monotonic() + patience
+        while time.monotonic() <= end:
             with self._changed:
                 if self._stopped:
                     return False
@@ -99,6 +103,7 @@ class Control:
             with self._changed:
                 if self._paused and not self._steps and not self._stopped:
                     self._changed.wait(IDLE_SECONDS)
+        return None
 
     def _set(self, paused: bool) -> None:
         with self._changed:

@@ -205,10 +205,14 @@ class Trainer:
 
     def _wait_for_step(self) -> bool:
         """Block while paused; return True if all ranks take another step, False if none does."""
-        running = self.control.wait_for_step(self._on_idle)
-        if running:
-            self._apply_interventions()
-        return self._ranks.sum([float(not running)], self._device) == [0.0]
+        while True:
+            running = self.control.wait_for_step(self._on_idle, self._ranks.patience)
+            if running:
+                self._apply_interventions()
+            votes = [float(running is False), float(running is None)]
+            stopped, paused = self._ranks.sum(votes, self._device)
+            if stopped or not paused:
+                return not stopped
 
     def _on_idle(self) -> None:
         self._apply_interventions()
@@ -354,7 +358,7 @@ class Trainer:
     def _on_disk_full(self, message: str) -> bool:
         self.control.pause()
         self._emit(StorageProblem(message))
-        return self.control.wait_for_step(self._call_watch)
+        return bool(self.control.wait_for_step(self._call_watch))
 
     def _state(self, status: Status, message: str = "") -> RunState:
         last = self._last

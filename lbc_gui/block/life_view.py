@@ -8,12 +8,11 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QToolButton, QWidget
 
 from lbc.pictures.glyphs import squares
+from lbc.pictures.moment_copier import Pin, PinnedWeights
 from lbc.runs.block_history import Biography, Life
 from lbc.sparsity.arrays import Floats
 from lbc_gui.block.life_plot import LifePlot, Quantity
 from lbc_gui.block.removals_table import RemovalRow, RemovalsTable
-from lbc_gui.run.snapshot_broker import PinnedWeights
-from lbc_gui.run.view_state import Pin
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row, splitter

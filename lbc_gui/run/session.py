@@ -11,7 +11,9 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal, Slot
 
 from lbc.config import Experiment
+from lbc.pictures.moment_copier import Pin
 from lbc.runs.events import (
+    Commanded,
     Event,
     Finished,
     Intervened,
@@ -27,7 +29,6 @@ from lbc.training.control import Control
 from lbc_gui.run.renderer import RenderThread
 from lbc_gui.run.snapshot_broker import Request
 from lbc_gui.run.training_thread import TrainingThread
-from lbc_gui.run.view_state import Pin
 from lbc_gui.run.worker import Failed
 
 
@@ -215,8 +216,11 @@ class Session(QObject):
                     self.prepared = event
                     paused = self._thread is not None and self._thread.control.paused
                     self._set_state(State.READY if paused else State.RUNNING)
-                case StorageProblem():
+                case StorageProblem() | Commanded(command="pause" | "step"):
                     self._set_state(State.PAUSED)
+                case Commanded():
+                    running = event.command == "run"
+                    self._set_state(State.RUNNING if running else State.STOPPING)
                 case Finished():
                     over = State.FINISHED if event.status == "finished" else State.STOPPED
                     self._set_state(over)

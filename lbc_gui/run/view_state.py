@@ -9,21 +9,10 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
+from lbc.pictures.moment_copier import Pin
 from lbc.pictures.score_snapshot import Look, ViewRequest
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import MomentInfo
-
-
-@dataclass(frozen=True)
-class Pin:
-    """One block of one layer."""
-
-    layer: str
-    block: int
-
-    @property
-    def text(self) -> str:
-        return f"{self.layer or 'model'} · block {self.block}"
 
 
 @dataclass(frozen=True)

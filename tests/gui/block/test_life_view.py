@@ -16,6 +16,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFileDialog, QToolButton
 from pytestqt.qtbot import QtBot
 
+from lbc.pictures.moment_copier import Pin
 from lbc.runs.events import Intervention, LayerInfo
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
@@ -24,7 +25,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import ordinal
 from lbc_gui.run.session import State
-from lbc_gui.run.view_state import Pin, ViewState
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
 
