@@ -15,6 +15,8 @@ from lbc_gui.theme import Theme
 LAYOUT_VERSION = 2
 """Increased when docks change so much that a layout saved before does not fit."""
 
+MOST_SERVERS = 8
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -52,6 +54,15 @@ class Settings:
     @declined_run.setter
     def declined_run(self, folder: str) -> None:
         self._store.setValue("runs/declined", folder)
+
+    @property
+    def recent_servers(self) -> list[str]:
+        """The addresses of the runs on servers that were opened last, the last one first."""
+        return [text for text in str(self._store.value("servers/recent", "")).split("\n") if text]
+
+    def add_server(self, address: str) -> None:
+        others = [text for text in self.recent_servers if text != address]
+        self._store.setValue("servers/recent", "\n".join([address, *others][:MOST_SERVERS]))
 
     @property
     def introduced(self) -> bool:

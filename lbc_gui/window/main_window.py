@@ -81,7 +81,7 @@ class MainWindow(QMainWindow):
         self.progress = RunProgress()
         self.actions_ = Actions(self)
         self._dock_layout = DockLayout(self, settings, self.actions_.themes)
-        self._start, self._runs = start, runs
+        self._start, self._runs, self.settings = start, runs, settings
         self.starting = Launch(self.session, self.experiment_panel, self.message, settings, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = ReportExport(self.session, self)

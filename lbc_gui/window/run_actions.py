@@ -27,9 +27,12 @@ from lbc_gui.run.launch import Launch
 from lbc_gui.run.session import Session
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.run.worker import Failed, Job
+from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.window.actions import Actions
 from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.pages import Pages
+from lbc_gui.window.server_runs import ServerRuns
 from lbc_gui.window.shutdown import Shutdown
 
 if TYPE_CHECKING:  # at run time it is imported behind the first paint
@@ -48,6 +51,8 @@ class Parts(Protocol):
     reporting: ReportExport
     saving: ViewExport
     closing: Shutdown
+    settings: Settings
+    actions_: Actions
     message: MessageBar
     queue: RunQueue
 
@@ -77,6 +82,16 @@ class RunActions(QObject):
         window.queue.panel.opened.connect(self.open)
         window.session.opened.connect(self._opened)
         window.session.events_arrived.connect(self._events_arrived)
+        self._follow_servers(window, parent)
+
+    def _follow_servers(self, window: Parts, parent: QWidget) -> None:
+        open_run, message = window.files.open_run, window.message
+        servers = ServerRuns(window.session, window.settings, open_run, message, parent)
+        servers.said.connect(self.said)
+        window.closing.wait_for(servers)
+        window.actions_.open_server.triggered.connect(lambda: servers.ask())
+        if window.files.server is not None:
+            servers.ask(window.files.server)
 
     @Slot(str, object)
     def _carry_out(self, name: str, runs: Sequence[RunSummary]) -> None:
