@@ -11,7 +11,7 @@ from lbc.files.os_errors import explain
 from lbc.runs.events import EpochDone, LayerInfo, StepDone
 from lbc.runs.history_reader import Replay
 from lbc.runs.metrics import read_epochs, read_steps
-from lbc.runs.run_state import RunError, read_state
+from lbc.runs.run_state import Parent, RunError, read_state
 from lbc.runs.unfinished_run import being_trained
 
 
@@ -20,6 +20,7 @@ class OpenedRun:
     """The contents of a run folder, except its history, which is read moment by moment.
 
     ``status`` is "cut off" if the process that trained the run ended without finishing it.
+    ``parent`` is None unless the run is a fork.
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class OpenedRun:
     layers: tuple[LayerInfo, ...]
     steps: tuple[StepDone, ...]
     epochs: tuple[EpochDone, ...]
+    parent: Parent | None = None
 
 
 def open_run(folder: Path) -> OpenedRun:
@@ -44,6 +46,7 @@ def open_run(folder: Path) -> OpenedRun:
             Replay(folder).layers,
             read_steps(folder),
             read_epochs(folder),
+            state.parent,
         )
     except ExperimentError as error:
         raise RunError(f"The run cannot be read: {'; '.join(str(error).splitlines())}") from error

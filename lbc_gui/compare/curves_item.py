@@ -32,6 +32,9 @@ DIMMED, FAINT = 0.25, 0.4
 
 BAND_ALPHA = 45
 
+RING = 3.5
+"""Pixels from the middle to the edge of the mark where a fork begins."""
+
 
 @dataclass(frozen=True)
 class _Frame:
@@ -96,7 +99,7 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         A smoothed line is found by its raw one where no other is near, as at a spike.
         """
         if not self._drawn and self._frame:
-            main = {key: line.main for key, line in self._lines.items()}
+            main = {key: line.own if line.drawn else line.main for key, line in self._lines.items()}
             raw = {key: line.raw for key, line in self._lines.items() if line.smoothed}
             self._drawn = [
                 {key: self._trace(self._frame, curve) for key, curve in curves.items()}
@@ -185,10 +188,15 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         for key, line in lines:
             if line.band:
                 self._draw_band(painter, frame, line.band, faded(colours[key], BAND_ALPHA))
-        raw = [(line.raw, _mixed(colours[key], FAINT)) for key, line in lines if line.smoothed]
+        faint = {key: _mixed(colours[key], FAINT) for key in chosen}
+        raw = [(line.own_raw, faint[key]) for key, line in lines if line.smoothed]
+        raw += [(line.parents, faint[key]) for key, line in lines if line.parents]
         self._draw_curves(painter, frame, raw, wide=False)
-        main = [(line.main, colours[key]) for key, line in lines]
+        main = [(line.own, colours[key]) for key, line in lines]
         self._draw_curves(painter, frame, main, wide=not dim and bool(self._lit))
+        for key, line in lines:
+            if line.shared:
+                self._draw_fork(painter, frame, line.own, colours[key])
 
     def _draw_curves(
         self, painter: QPainter, frame: _Frame, curves: list[tuple[Curve, QColor]], wide: bool
@@ -222,6 +230,15 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         bottoms, tops = ratio * frame.y(self._scaled(spans)).swapaxes(0, 1)
         colours = [colour.rgba() for _, colour in shown]
         return fill_spans(ceil(frame.height * ratio), tops, bottoms, colours, wide)
+
+    def _draw_fork(self, painter: QPainter, frame: _Frame, own: Curve, colour: QColor) -> None:
+        """A ring where a fork leaves its parent."""
+        (x,), (y,) = frame.x(own.x[:1]), frame.y(self._scaled(own.y[:1]))
+        if np.isfinite(y):
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(colour, 1.5))
+            painter.setBrush(plot_colours().background)
+            painter.drawEllipse(QPointF(x, y), RING, RING)
 
     def _draw_end(self, painter: QPainter, frame: _Frame, curve: Curve, colour: QColor) -> None:
         """A cross where a curve ceases to be finite."""
