@@ -91,6 +91,10 @@ class Curve:
     def __len__(self) -> int:
         return len(self.x)
 
+    def part(self, first: int, last: int) -> Curve:
+        """The points from ``first`` up to ``last``, without that."""
+        return Curve(self.x[first:last], self.y[first:last])
+
     def positive(self) -> Curve:
         """The curve for a logarithmic axis, with gaps where y is not positive."""
         if not (self.y <= 0).any():

@@ -12,7 +12,7 @@ from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.events import EpochDone, LayerInfo, StepDone
 from lbc.runs.history_reader import Replay
 from lbc.runs.metrics import read_epochs, read_steps
-from lbc.runs.run_state import RunError, read_state
+from lbc.runs.run_state import Parent, RunError, read_state
 from lbc.runs.unfinished_run import being_trained
 
 
@@ -21,6 +21,7 @@ class OpenedRun:
     """The contents of a run folder, except its history, which is read moment by moment.
 
     ``status`` is "cut off" if the process that trained the run ended without finishing it.
+    ``parent`` is None unless the run is a fork.
     """
 
     folder: Path
@@ -29,6 +30,7 @@ class OpenedRun:
     layers: tuple[LayerInfo, ...]
     steps: tuple[StepDone, ...]
     epochs: tuple[EpochDone, ...]
+    parent: Parent | None = None
 
 
 def open_run(folder: Path) -> OpenedRun:
@@ -45,6 +47,7 @@ def open_run(folder: Path) -> OpenedRun:
             Replay(folder).layers,
             read_steps(folder),
             read_epochs(folder),
+            state.parent,
         )
     except ExperimentError as error:
         raise RunError(f"The run cannot be read: {'; '.join(str(error).splitlines())}") from error

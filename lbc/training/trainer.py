@@ -97,9 +97,8 @@ class Trainer:
             self._prepare()
             finished = self._finish("finished" if self._train_epochs() else "stopped")
         except Exception as error:
-            message = describe_error(error, self._ranks.count)
-            failure = self._state("failed", message=message)
-            raise TrainingError(message) from error
+            failure = self._state("failed", describe_error(error, self._ranks.count))
+            raise TrainingError(failure.message) from error
         finally:
             self._recorder.close(failure)
             if self._ready:

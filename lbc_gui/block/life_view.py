@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QToolButton, QWidget
 
+from lbc.files.printable import printable
 from lbc.pictures.glyphs import squares
 from lbc.pictures.moment_copier import Pin, PinnedWeights
-from lbc.runs.block_history import Biography, Life
+from lbc.runs.block_history import Biography, Life, ParentLife
 from lbc.sparsity.arrays import Floats
 from lbc_gui.block.life_plot import LifePlot, Quantity
 from lbc_gui.block.removals_table import RemovalRow, RemovalsTable
@@ -72,8 +75,8 @@ class LifeView(QWidget):
         self.life = life
         self.removals.show_life(life.biography)
         self.removals.setVisible(life.biography.live is not None)
-        self.plot.show_life(life.biography)
-        self.summary.setText(_summary(life.biography))
+        self.plot.show_life(life.biography, life.other)
+        self.summary.setText(_summary(life.biography) + _parents_summary(life.other))
         self.save.setEnabled(True)
 
     @Slot(object)
@@ -117,6 +120,15 @@ class LifeView(QWidget):
     @Slot(object)
     def _row_chosen(self, row: RemovalRow | None) -> None:
         self.plot.mark(None if row is None else row.combination)
+
+
+def _parents_summary(other: ParentLife | None) -> str:
+    """What became of the block in the parent of a fork, a line more; empty without one."""
+    if other is None:
+        return ""
+    name = printable(PurePath(other.parent.folder).name)
+    forked = "<br>Dashed: its future in {}, from which this run was forked at epoch {}. "
+    return html(forked, name, f"{other.parent.epoch:.2f}") + _summary(other.biography)
 
 
 def _summary(life: Biography) -> str:

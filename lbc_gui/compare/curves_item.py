@@ -19,7 +19,7 @@ from lbc.pictures.curve import Columns, Curve, Floats, Singles, distance_from_or
 from lbc.pictures.curve_means import Band
 from lbc.pictures.line_pixels import Pixels, fill_spans
 from lbc_gui.compare.curves_reader import Line
-from lbc_gui.theme import faded, mixed
+from lbc_gui.theme import faded, mixed, plot_colours
 
 DOTTED, MOST_DOTTED = 40, 16
 """Points of a curve on screen up to which each has a dot, and the line is wider, if there are few
@@ -32,6 +32,9 @@ DIMMED, FAINT = 0.25, 0.4
 """How much of its colour a line keeps beside lit ones, and the raw line under a smoothed one."""
 
 BAND_ALPHA = 45
+
+RING = 3.5
+"""Pixels from the middle to the edge of the mark where a fork begins."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         A smoothed line is found by its raw one where no other is near, as at a spike.
         """
         if not self._drawn and self._frame:
-            main = {key: line.main for key, line in self._lines.items()}
+            main = {key: line.own if line.drawn else line.main for key, line in self._lines.items()}
             raw = {key: line.raw for key, line in self._lines.items() if line.smoothed}
             self._drawn = [
                 {key: self._trace(self._frame, curve) for key, curve in curves.items()}
@@ -186,10 +189,15 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         for key, line in lines:
             if line.band:
                 self._draw_band(painter, frame, line.band, faded(colours[key], BAND_ALPHA))
-        raw = [(line.raw, mixed(colours[key], FAINT)) for key, line in lines if line.smoothed]
+        faint = {key: mixed(colours[key], FAINT) for key in chosen}
+        raw = [(line.own_raw, faint[key]) for key, line in lines if line.smoothed]
+        raw += [(line.parents, faint[key]) for key, line in lines if line.parents]
         self._draw_curves(painter, frame, raw, wide=False)
-        main = [(line.main, colours[key]) for key, line in lines]
+        main = [(line.own, colours[key]) for key, line in lines]
         self._draw_curves(painter, frame, main, wide=not dim and bool(self._lit))
+        for key, line in lines:
+            if line.shared:
+                self._draw_fork(painter, frame, line.own, colours[key])
 
     def _draw_curves(
         self, painter: QPainter, frame: _Frame, curves: list[tuple[Curve, QColor]], wide: bool
@@ -224,6 +232,15 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         bottoms, tops = ratio * frame.y(self._scaled(spans)).swapaxes(0, 1)
         colours = [colour.rgba() for _, colour in shown]
         return fill_spans(ceil(frame.height * ratio), tops, bottoms, colours, wide)
+
+    def _draw_fork(self, painter: QPainter, frame: _Frame, own: Curve, colour: QColor) -> None:
+        """A ring where a fork leaves its parent."""
+        (x,), (y,) = frame.x(own.x[:1]), frame.y(self._scaled(own.y[:1]))
+        if np.isfinite(y):
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(colour, 1.5))
+            painter.setBrush(plot_colours().background)
+            painter.drawEllipse(QPointF(x, y), RING, RING)
 
     def _draw_end(self, painter: QPainter, frame: _Frame, curve: Curve, colour: QColor) -> None:
         """A cross where a curve ceases to be finite."""

@@ -17,7 +17,7 @@ from lbc.library.run_curves import EPOCHS, METRICS, Axis
 from lbc.library.run_summary import RunSummary
 from lbc.pictures.curve_means import Spread
 from lbc_gui.compare.curves_item import CurvesBox, CurvesItem
-from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead
+from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead, find_forks
 from lbc_gui.compare.pointer import PointedPlot, RunPointer, shortened
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv, as_npz
@@ -179,13 +179,15 @@ class CurvesPane(QWidget):
         fits = metric.unit != "%"
         self.logarithmic.setEnabled(fits)
         spread = SEEDS[self.seeds_box.currentText()]
+        groups = self._groups(fold=spread is not None) if self.isVisible() else ()
         request = CurvesRequest(
-            groups=self._groups(fold=spread is not None) if self.isVisible() else (),
+            groups=groups,
             metric=metric,
             axis=AXES[self.axis_box.currentText()],
             span=SMOOTHING[self.smoothing_box.currentText()],
             spread=spread or "range",
             logarithmic=fits and self.logarithmic.isChecked(),
+            forks=find_forks(self._selection.selection.compared, groups),
         )
         if request == self._asked:
             return
@@ -226,7 +228,8 @@ class CurvesPane(QWidget):
         """Other lines than before are about to be shown; keep the range where it may fit."""
         before, self._shown = self._shown, request
         self._lines = {}
-        if replace(request, span=0, groups=()) != replace(before, span=0, groups=()):
+        now, earlier = (replace(one, span=0, groups=(), forks={}) for one in (request, before))
+        if now != earlier:
             self.fit()
 
     # -- what is shown -------------------------------------------------------------------------
@@ -262,10 +265,9 @@ class CurvesPane(QWidget):
     def _show_axes(self) -> None:
         text = {"color": plot_colours().text.name()}
         self._value_axis.setLabel(self._shown.metric.label, **text)
-        unit, seconds = self._time_unit
+        axis, (unit, seconds) = self._shown.axis, self._time_unit
         bottom = self.plot.getAxis("bottom")
-        bottom.setScale(1 / seconds if self._shown.axis == "time" else 1)
-        axis = self._shown.axis
+        bottom.setScale(1 / seconds if axis == "time" else 1)
         bottom.whole = axis == "step" or (axis == "epoch" and self._shown.metric.file == EPOCHS)
         bottom.setLabel(f"time ({unit})" if axis == "time" else axis, **text)
 

@@ -10,7 +10,9 @@ from PySide6.QtCore import QEvent, QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 
 from lbc.runs.events import EpochDone, LayerInfo, Resumed, StepDone
+from lbc.runs.run_state import Parent
 from lbc_gui.curves.cursors import Cursors
+from lbc_gui.curves.fork_note import ForkMarks, ForkNote
 from lbc_gui.curves.series import Series
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
@@ -58,7 +60,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Four small plots over the same epochs, side by side.
 
     Their titles say the values under the mouse, or else the last ones. Thin grey lines are those of
-    the run that finished before.
+    the run that finished before. What a fork has from its parent is dimmed.
     """
 
     def __init__(self, state: ViewState) -> None:
@@ -91,6 +93,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._cursors = Cursors(self._plots.values(), state, self)
         self._cursors.moved.connect(self._show_values)
         self.scene().sigMouseMoved.connect(self._cursors.follow)
+        self.fork_note = ForkNote()
+        self._fork = ForkMarks(self._plots.values())
         self._help = help_button("Curves")
         self._help.setParent(self)
         self._restyle()
@@ -102,6 +106,13 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             curve.clear()
         for plot in self._plots.values():
             show_numbers(plot, False)
+        self.show_parent(None)
+
+    @Slot(object)
+    def show_parent(self, parent: Parent | None) -> None:
+        """Show up to where the curves are those of the parent of a fork."""
+        self.fork_note.show_parent(parent)
+        self._fork.show_epoch(None if parent is None else parent.epoch, plot_colours())
 
     def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
         """Scale empty plots for a run, and draw the one that finished before in grey."""
@@ -231,6 +242,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         colours = plot_colours()
         self.setBackground(colours.background)
         self._cursors.restyle(colours)
+        self._fork.restyle(colours)
         for name, plot in self._plots.items():
             style_plot(plot, colours)
             self._titles[name].setText("", color=colours.text.name())

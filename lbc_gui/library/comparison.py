@@ -21,6 +21,9 @@ class Comparison(QTabWidget):
     masks_requested = Signal(object, object, str)
     """As ``MasksPane.masks_requested``."""
 
+    fork_requested = Signal(object)
+    """As ``ForksPane.compare_requested``."""
+
     def __init__(self, selection: RunSelection) -> None:
         super().__init__(documentMode=True)
         self._selection, self._started = selection, False
@@ -31,6 +34,7 @@ class Comparison(QTabWidget):
             "Masks": self._build_masks,
             "Scatter": self._build_scatter,
             "Parallel": self._build_parallel,
+            "Forks": self._build_forks,
         }
         for title in self._builders:
             self.addTab(QWidget(), title)
@@ -89,3 +93,10 @@ class Comparison(QTabWidget):
         from lbc_gui.compare.parallel_pane import ParallelPane
 
         return ParallelPane(self._selection), None
+
+    def _build_forks(self) -> tuple[QWidget, Job | None]:
+        from lbc_gui.compare.forks_pane import ForksPane
+
+        pane = ForksPane(self._selection)
+        pane.compare_requested.connect(self.fork_requested)
+        return pane, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -78,6 +79,9 @@ class LibraryPage(QWidget):
         self._progress = QProgressBar(textVisible=False)
         self._progress.setFixedHeight(TIGHT)
         self._failure = self._to_edit = ""
+        self._to_compare: tuple[tuple[Path, ...], Path] | None = None
+        """Runs, and the baseline among them."""
+        self._looks = 0
         self._held: Arrangement | None = None
         """What has arrived while a cell was edited."""
         self._timer = QTimer(self, singleShot=True)
@@ -94,6 +98,41 @@ class LibraryPage(QWidget):
             and identify_experiment(one.parameters) == settings
         )
         return {one.seed for one in alike if one.seed is not None}
+
+    def compare(self, runs: Sequence[Path], baseline: Path) -> None:
+        """Compare some runs once they are listed, also if the filter hides them now."""
+        self._to_compare, self._looks = (tuple(runs), baseline), 0
+        self.below.title.fold(False)
+        self.comparison.setCurrentIndex(0)
+        if not self._compare():
+            self.filter.line.clear()
+            self._archived.setChecked(True)
+            self.reader.refresh()
+
+    def _compare(self) -> bool:
+        """Select the runs that are to be compared; False if they are not listed."""
+        if self._to_compare is None:
+            return True
+        runs, baseline = self._to_compare
+        listed = {run.folder.absolute(): run.folder for run in self.selection.selection.shown}
+        if not listed.keys() >= {run.absolute() for run in runs}:
+            return False
+        self._to_compare = None
+        self.selection.select(listed[run.absolute()] for run in runs)
+        self.selection.set_baseline(listed[baseline.absolute()])
+        return True
+
+    def _give_up(self) -> None:
+        """Say which run that is to be compared has not been found in two looks at the folders."""
+        self._looks += 1
+        if self._to_compare is None or self._looks < 2 or self.reader.frame is None:
+            return
+        found = {run.folder.absolute() for run in self.reader.frame.runs}
+        missing = [run for run in self._to_compare[0] if run.absolute() not in found]
+        if missing:
+            self._to_compare, folder = None, self.reader.library.folder
+            sentence = f"{missing[0]} is not below {folder}: only runs there are compared."
+            self.failed.emit(sentence, "")
 
     @Slot()
     def refresh(self) -> None:
@@ -121,6 +160,7 @@ class LibraryPage(QWidget):
     @Slot(float)
     def _wait(self, seconds: float) -> None:
         """Look again in a while."""
+        self._give_up()
         if self.isVisible():
             self._timer.start(max(REFRESH_MILLISECONDS, round(1000 * REST * seconds)))
 
@@ -210,6 +250,10 @@ class LibraryPage(QWidget):
             case _:
                 self.commanded.emit(name, runs)
 
+    @Slot(object)
+    def _compare_fork(self, fork: RunSummary) -> None:
+        self.commanded.emit("compare_parent", (fork,))
+
     @Slot(object, str, str)
     def _edited(self, line: Line, key: str, text: str) -> None:
         """Write what was typed into a cell; tags into those of every selected run."""
@@ -251,6 +295,7 @@ class LibraryPage(QWidget):
         self._archived.setVisible(bool(arrangement.archived))
         self._stack.setCurrentWidget(self.table if arrangement.runs else self.empty)
         self._edit()
+        self._compare()
         QTimer.singleShot(0, self.comparison, self.comparison.start)  # when the rows are painted
 
     @Slot()
@@ -315,6 +360,7 @@ class LibraryPage(QWidget):
             (table.edit_ended, self._show_held),
             (table.commands.triggered, self._command),
             (self.copy_menu.copied, self.said),
+            (self.comparison.fork_requested, self._compare_fork),
             (self.columns.chosen, self._show_column),
             (self.columns.reset_wanted, self._reset_columns),
             (self._folded.toggled, self._fold),

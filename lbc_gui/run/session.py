@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from lbc.runs.events import (
 )
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.opened_run import OpenedRun
+from lbc.runs.run_state import Parent, RunError, read_state
 from lbc.training.control import Control
 from lbc_gui.run.renderer import RenderThread
 from lbc_gui.run.snapshot_broker import Request
@@ -81,6 +83,8 @@ class Session(QObject):
     """Something could not be shown: a sentence, and details for a bug report."""
     opened = Signal(object)
     """OpenedRun: a run on disk replaces the one before."""
+    parent_found = Signal(object)
+    """Parent: the run on screen is a fork."""
     loaded = Signal()
     """A new run begins; what was drawn of the one before is void."""
     ended = Signal()
@@ -93,6 +97,8 @@ class Session(QObject):
         self.experiment: Experiment | None = None
         self.prepared: Prepared | None = None
         self.folder: Path | None = None
+        self.forked_from: Parent | None = None
+        """The parent of the run on screen, if that is a fork."""
         self.finished_folder: Path | None = None
         self._thread: TrainingThread | None = None
         self._pending: Callable[[], None] | None = None
@@ -234,6 +240,15 @@ class Session(QObject):
                 case Intervened():
                     self._read_history()
         self.events_arrived.emit(events)
+        resumed = [event.folder for event in events if isinstance(event, Resumed)]
+        if resumed:
+            with suppress(RunError):
+                self._show_parent(read_state(resumed[-1]).parent)
+
+    def _show_parent(self, parent: Parent | None) -> None:
+        self.forked_from = parent
+        if parent is not None:
+            self.parent_found.emit(parent)
 
     def _prepare(self, experiment: Experiment, run: bool, resume: Path | None) -> None:
         folder = resume or new_run_path(self.runs, experiment.name)
@@ -255,6 +270,7 @@ class Session(QObject):
         self._set_state(State.OPENED)
         self.loaded.emit()
         self.opened.emit(run)
+        self._show_parent(run.parent)
         self._read_history()
 
     def _wait(self, experiment: Experiment) -> None:
@@ -264,7 +280,7 @@ class Session(QObject):
 
     def _switch(self, experiment: Experiment, control: Control | None = None) -> None:
         self.experiment = experiment
-        self.prepared = self.finished_folder = self.folder = None
+        self.prepared = self.finished_folder = self.folder = self.forked_from = None
         self._renderer.switch(control)
 
     def _read_history(self) -> None:

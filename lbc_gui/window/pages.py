@@ -95,6 +95,7 @@ class Pages(QTabWidget):
 
         curves = CurvesPanel(state)
         column(curves, on=self._curves)
+        self.folding["curves"].title.buttons.addWidget(curves.fork_note, 1)
         return curves
 
     def complete(
