@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         server = _server(options.experiment, options.start)
         given = None if server else options.experiment
-        path = Path(expanded(given)) if given else resource("experiments/digits.yaml")
+        path = given or resource("experiments/digits.yaml")
         if path.is_dir():
             run = _opened(path, options.start)
         experiment = run.experiment if run is not None else load_experiment(path)
@@ -62,9 +62,13 @@ def _print_error(text: str) -> None:
     Console(stderr=True).print(text)
 
 
-def _server(given: str | None, start: bool) -> Address | None:
+def _path_or_address(given: str) -> Path | str:
+    return given if given.startswith("ssh:") else Path(expanded(given))
+
+
+def _server(given: Path | str | None, start: bool) -> Address | None:
     """The run on a server that an argument names, if any. Raises ValueError if it cannot be one."""
-    if given is None or not given.startswith("ssh:"):
+    if not isinstance(given, str):
         return None
     from lbc.following.address import Address
 
@@ -131,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="lbc-gui", description="Train N:M sparse networks and watch them learn.")
     parser.add_argument(
         "experiment",
+        type=_path_or_address,
         nargs="?",
         metavar="EXPERIMENT.yaml | RUN | ssh://SERVER/RUN",
         help="experiment to open, or a run here or on a server (default: the bundled example)",

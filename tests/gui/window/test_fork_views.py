@@ -82,6 +82,7 @@ def test_the_curves_say_where_the_fork_begins_and_one_click_compares_it(
     qtbot.keyClicks(page.filter.line, "name = nothing")  # which hides both
     qtbot.mouseClick(note.compare, LEFT)
     until_compared(qtbot, window)
+    qtbot.waitUntil(lambda: page.comparison.findChild(CurvesPane) is not None, timeout=SECONDS)
     pane = page.comparison.findChild(CurvesPane)
     assert isinstance(pane, CurvesPane)
     qtbot.waitUntil(lambda: len(pane._lines) == 2, timeout=SECONDS)
