@@ -9,6 +9,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
+from lbc_gui.library import library_page
 from lbc_gui.library.library_page import LibraryPage
 from tests.gui.conftest import SECONDS
 from tests.library.run_folders import write_run
@@ -35,8 +36,11 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_page(qtbot: QtBot, runs: Path) -> Iterator[Callable[..., LibraryPage]]:
-    """Opens the page above a folder and waits until it is read."""
+def open_page(
+    qtbot: QtBot, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., LibraryPage]]:
+    """Opens the page above a folder, which it reads ten times a second, and waits for the first."""
+    monkeypatch.setattr(library_page, "REFRESH_MILLISECONDS", 100)
     opened: list[LibraryPage] = []
 
     def open_one(folder: Path = runs) -> LibraryPage:
