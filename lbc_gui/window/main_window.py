@@ -81,7 +81,7 @@ class MainWindow(QMainWindow):
         self.progress = RunProgress()
         self.actions_ = Actions(self)
         self._dock_layout = DockLayout(self, settings, self.actions_.themes)
-        self._start, self._runs = start, runs
+        self._start, self._runs, self._settings = start, runs, settings
         self.starting = Launch(self.session, self.experiment_panel, self.message, settings, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = ReportExport(self.session, self)
@@ -362,6 +362,7 @@ class MainWindow(QMainWindow):
         yield from self.pages.complete(
             self.view_state,
             self._runs,
+            self._settings,
             lambda: self.experiment_panel.experiment,
             lambda: self.session.finished_folder,
             self.starting.approves,

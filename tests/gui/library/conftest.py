@@ -10,6 +10,7 @@ from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.library.library_page import LibraryPage
+from lbc_gui.settings import Settings
 from tests.gui.conftest import SECONDS
 from tests.library.run_folders import write_run
 
@@ -35,12 +36,12 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_page(qtbot: QtBot, runs: Path) -> Iterator[Callable[..., LibraryPage]]:
+def open_page(qtbot: QtBot, runs: Path, settings: Settings) -> Iterator[Callable[..., LibraryPage]]:
     """Opens the page above a folder and waits until it is read."""
     opened: list[LibraryPage] = []
 
     def open_one(folder: Path = runs) -> LibraryPage:
-        page = LibraryPage(folder)
+        page = LibraryPage(folder, settings)
         opened.append(page)
         page.below.title.fold(True)
         page.resize(1100, 640)
