@@ -317,7 +317,7 @@ class CurvesBox(pg.ViewBox):  # type: ignore[misc]
     """The wheel zooms along x, and over the axis of the values along y, which else fits itself."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(enableMenu=False)
         self.setAutoVisible(y=True)
         self.sigXRangeChanged.connect(self._fit_values)
 

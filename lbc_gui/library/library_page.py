@@ -35,6 +35,7 @@ from lbc_gui.library.run_changes import (
     write_note,
 )
 from lbc_gui.library.runs_table import RunsTable
+from lbc_gui.settings import Settings, TableColumns
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
@@ -54,7 +55,7 @@ TABLE_HEIGHT, PANES_HEIGHT = 300, 320
 
 
 class LibraryPage(QWidget):
-    """Reads the runs below a folder while it is visible."""
+    """Reads the runs below a folder while it is visible; ``settings`` keeps the chosen columns."""
 
     said = Signal(str)
     failed = Signal(str, str)
@@ -63,13 +64,14 @@ class LibraryPage(QWidget):
     commanded = Signal(str, object)
     """The name of a command that concerns other parts of the window, and its runs."""
 
-    def __init__(self, runs: Path) -> None:
+    def __init__(self, runs: Path, settings: Settings) -> None:
         super().__init__()
         self.selection = RunSelection(self)
         self.reader = LibraryReader(Library(runs), self)
-        self.request = Request()
+        self._settings, chosen = settings, settings.columns
+        self.request = Request(shown=chosen.shown, hidden=chosen.hidden)
         self.filter = FilterBox()
-        self.table = RunsTable(self.selection)
+        self.table = RunsTable(self.selection, chosen.widths)
         self.empty = EmptyPage(runs)
         self.columns = ColumnList(self)
         self.copy_menu = CopyMenu(self._to_copy, self)
@@ -87,6 +89,7 @@ class LibraryPage(QWidget):
         self._timer = QTimer(self, singleShot=True)
         self._lay_out()
         self._connect()
+        self.ask()
 
     def seeds_of(self, run: RunSummary) -> set[int]:
         """The seeds of the runs that have its settings."""
@@ -156,6 +159,7 @@ class LibraryPage(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
         self._timer.stop()
+        self._keep_columns()
 
     @Slot(float)
     def _wait(self, seconds: float) -> None:
@@ -202,10 +206,17 @@ class LibraryPage(QWidget):
         self.ask(
             shown=shown | {key} if wanted else shown, hidden=hidden if wanted else hidden | {key}
         )
+        self._keep_columns()
 
     @Slot()
     def _reset_columns(self) -> None:
         self.ask(shown=frozenset(), hidden=frozenset())
+        self._keep_columns()
+
+    def _keep_columns(self) -> None:
+        shown, hidden = self.request.shown, self.request.hidden
+        widths = self.table.chosen_widths
+        self._settings.columns = TableColumns(shown=shown, hidden=hidden, widths=widths)
 
     @Slot()
     def _list_columns(self) -> None:

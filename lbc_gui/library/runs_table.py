@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +45,10 @@ FOLD_WIDTH = 30
 
 
 class RunsTable(QTableView):
-    """Shows the runs of an arrangement; what is chosen in it is chosen in ``selection``."""
+    """Shows the runs of an arrangement; what is chosen in it is chosen in ``selection``.
+
+    ``widths`` are those of columns that the user has resized before.
+    """
 
     sort_wanted = Signal(str)
     edit_ended = Signal()
@@ -53,11 +56,12 @@ class RunsTable(QTableView):
     columns_wanted = Signal(object)
     """Where the user asks for the list of columns: a global position."""
 
-    def __init__(self, selection: RunSelection) -> None:
+    def __init__(self, selection: RunSelection, widths: Mapping[str, int]) -> None:
         super().__init__()
         self.runs = RunsModel(self)
         self._selection, self._mirroring = selection, False
-        self._widths: dict[str, int] = {}
+        self.chosen_widths = dict(widths)
+        """Of the columns that the user has resized, by their keys."""
         self._swatches = True
         self.setModel(self.runs)
         self.setAccessibleName("Runs")
@@ -135,7 +139,7 @@ class RunsTable(QTableView):
         rows = range(min(SAMPLE, len(self.runs.lines)))
         with QSignalBlocker(header):
             for at, column in enumerate(self.runs.arrangement.columns):
-                width = self._widths.get(column.key) or column.width
+                width = self.chosen_widths.get(column.key) or column.width
                 if not width:
                     texts = [column.title + "  ", *(self.runs.text(row, at) for row in rows)]
                     metrics = QFontMetrics(bold if column.key == "accuracy" else self.font())
@@ -147,7 +151,7 @@ class RunsTable(QTableView):
 
     @Slot(int, int, int)
     def _resized(self, at: int, _before: int, width: int) -> None:
-        self._widths[self.runs.arrangement.columns[at].key] = width
+        self.chosen_widths[self.runs.arrangement.columns[at].key] = width
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

@@ -362,6 +362,7 @@ class MainWindow(QMainWindow):
         yield from self.pages.complete(
             self.view_state,
             self._runs,
+            self.settings,
             lambda: self.experiment_panel.experiment,
             lambda: self.session.finished_folder,
             self.starting.approves,

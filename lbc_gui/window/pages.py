@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QTabWidget, QWidget
 from lbc.config import Experiment
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
+from lbc_gui.settings import Settings
 from lbc_gui.widgets.layouts import column, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
 
@@ -102,6 +103,7 @@ class Pages(QTabWidget):
         self,
         state: ViewState,
         runs: Path,
+        settings: Settings,
         experiment: Callable[[], Experiment | None],
         run_folder: Callable[[], Path | None],
         approves: Callable[[Experiment], bool],
@@ -114,7 +116,7 @@ class Pages(QTabWidget):
 
         self.masks = MaskView(state, runs)
         yield
-        self.library = LibraryPage(runs)
+        self.library = LibraryPage(runs, settings)
         yield
         self.inspector = InspectorPage()
         yield

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QApplication
 
 from lbc.library.index import Library
 from lbc_gui.library.library_page import LibraryPage
+from lbc_gui.settings import Settings
 from lbc_gui.theme import apply_theme, set_up
 from tests.performance.library import make_runs
 from tests.performance.ui_lag import percentiles, record_lags, run_event_loop, until
@@ -49,7 +50,7 @@ def measure(runs: Path) -> int:
     set_up(application, "light")
     apply_theme("light")
     Library(runs).refresh()
-    page, jobs = LibraryPage(runs), []
+    page, jobs = LibraryPage(runs, Settings(runs / "window.ini")), []
     page.comparison.built.connect(lambda _, job: jobs.append(job) if job else None)
     page.resize(1280, 760)
     started = time.perf_counter()
