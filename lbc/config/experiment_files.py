@@ -54,9 +54,15 @@ def _below(folder: Path, path: Path) -> Path:
     return folder.joinpath(*parts)
 
 
-def parse_experiment(data: Mapping[str, object], file: str = "experiment") -> Experiment:
-    """Validate plain YAML values. Raises ExperimentError, which lists every problem."""
-    return _validated(_current(data, file, lambda _: None), file, lambda _: None)
+def parse_experiment(
+    data: Mapping[str, object], file: str = "experiment", settings: Sequence[str] = ()
+) -> Experiment:
+    """Validate plain YAML values, overridden by ``settings`` as in ``load_experiment``.
+
+    Raises ExperimentError, which lists every problem.
+    """
+    current, set_paths, problems = apply_settings(_current(data, file, lambda _: None), settings)
+    return _validated(current, file, lambda _: None, set_paths, problems)
 
 
 def dump_experiment(experiment: Experiment) -> str:

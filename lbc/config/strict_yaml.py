@@ -112,30 +112,38 @@ def apply_settings(
 ) -> tuple[dict[str, object], list[KeyPath], list[Problem]]:
     """Apply settings like ``"model.width=32"``; return the new data, their paths and problems.
 
-    Everything after the first dot is one key, because layer names contain dots.
+    Names of layers, which contain dots, are one key.
     """
     result, paths, problems = dict(data), list[KeyPath](), list[Problem]()
     for setting in settings:
         key, equals, text = setting.partition("=")
-        path = tuple(part.strip() for part in key.split(".", 1))
+        most = 1 if key.strip().startswith("layers.") else -1
+        path = tuple(part.strip() for part in key.split(".", most))
         try:
             if not equals or not all(path):
                 path = (setting,)
                 raise problem_error(setting, "Write it as key=value, like model.width=32.")
             value, _ = parse_yaml(text, setting)
-            if len(path) == 2:
-                section = result.get(path[0], {})
-                if not isinstance(section, dict):
-                    message = f"The file sets {path[0]} to {quote(section)}, not to a group."
-                    raise problem_error(setting, message)
-                value = section | {path[1]: value}
+            changed = _with_value(result, path, value, setting)
         except ExperimentError as error:
             dotted = join_keys(path)
             problems += [Problem(dotted, None, bad.message, True) for bad in error.problems]
         else:
-            result[path[0]] = value
+            result = changed
             paths.append(path)
     return result, paths, problems
+
+
+def _with_value(
+    group: Mapping[str, object], path: Sequence[str], value: object, setting: str
+) -> dict[str, object]:
+    key, *rest = path
+    if rest:
+        inner = group.get(key, {})
+        if not isinstance(inner, dict):
+            raise problem_error(setting, f"The file sets {key} to {quote(inner)}, not to a group.")
+        value = _with_value(inner, rest, value, setting)
+    return {**group, key: value}
 
 
 def problem_error(file: str, message: str, line: int | None = None) -> ExperimentError:

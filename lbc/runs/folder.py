@@ -46,7 +46,6 @@ from lbc.runs.kept_checkpoints import (
 )
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from lbc.runs.new_folder import is_annotation, is_unused
-from lbc.runs.own_runs import remember_own
 from lbc.runs.records import RecordWriter
 from lbc.runs.run_state import FILE as STATE
 from lbc.runs.run_state import Parent, RunState, read_state
@@ -106,7 +105,6 @@ class RunFolder:
             if position is not None:
                 self._truncate(position)
             undo.pop_all()
-        remember_own(path, experiment.model)
 
     @property
     def position(self) -> Position:

@@ -19,11 +19,15 @@ from typing import Any
 from lbc.files.atomic import write_atomically
 from lbc.inspection.errors import LayerError
 from lbc.inspection.torch_file import read_torch_zip
+from lbc.runs.run_state import RunError, read_state
 
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 
 FOLDER = "checkpoints"
+
+EPOCH_TOLERANCE = 5e-4
+"""Epochs by which one that is typed may differ from that of a checkpoint."""
 
 _NAME = re.compile(r"step-(\d{1,15})-epoch-(\d[\d.e-]{0,30})\.pt")
 
@@ -44,7 +48,7 @@ def kept_moments(folder: Path) -> tuple[ForkPoint, ...]:
     Checkpoints that cannot be read are left out, as are those that another process deletes
     meanwhile.
     """
-    points = {point.step: point for point in _kept(folder)}
+    points = {}
     for name in (PREVIOUS_CHECKPOINT, CHECKPOINT):
         with suppress(OSError, LayerError, KeyError, TypeError, ValueError, ZeroDivisionError):
             file = folder / name
@@ -52,7 +56,23 @@ def kept_moments(folder: Path) -> tuple[ForkPoint, ...]:
             content = read_content(file, status.st_mtime_ns, status.st_ino)
             step, epoch = int(content["step"]), content["step"] / content["steps_per_epoch"]
             points[step] = ForkPoint(file, float(epoch), step, status.st_size)
+    points |= {point.step: point for point in _kept(folder)}  # which no trainer replaces soon
     return tuple(points[step] for step in sorted(points))
+
+
+def moment_at(folder: Path, epoch: float) -> ForkPoint:
+    """The moment after ``epoch`` epochs, to three decimals. Raises RunError, naming the others."""
+    points = kept_moments(folder)
+    near = min(points, key=lambda point: abs(point.epoch - epoch), default=None)
+    if near is None:
+        read_state(folder)
+        raise RunError(f"The run {folder} holds no checkpoint that can be read: train it further.")
+    if abs(near.epoch - epoch) > EPOCH_TOLERANCE:
+        raise RunError(
+            f"The run {folder} holds no checkpoint after epoch {epoch:g}: "
+            f"choose {', '.join(f'{point.epoch:g}' for point in points)}."
+        )
+    return near
 
 
 @lru_cache(maxsize=16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -77,8 +77,13 @@ class Checkpoint(BaseModel):
 
         Which weights become sparse by default has changed with the versions of this program.
         """
-        found = filter(None, map(LIVE_SETS_KEY.fullmatch, self.model))
-        return frozenset(Site(at[1] or "", at[2], None).name for at in found)
+        return sparse_weights(self.model)
+
+
+def sparse_weights(keys: Iterable[str]) -> frozenset[str]:
+    """The weights that are sparse in a model with these keys, by ``LayerPlan.name``."""
+    found = filter(None, map(LIVE_SETS_KEY.fullmatch, keys))
+    return frozenset(Site(at[1] or "", at[2], None).name for at in found)
 
 
 def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
@@ -187,15 +192,24 @@ def parse_stored_experiment(checkpoint: Checkpoint, file: Path) -> Experiment:
 def check_experiment(checkpoint: Checkpoint, experiment: Experiment, file: Path) -> None:
     """Raise TrainingError, naming the setting, if the experiment differs from the stored one."""
     # Parsing and dumping fills in the defaults of settings newer than the checkpoint.
-    stored = parse_stored_experiment(checkpoint, file)
-    texts = (dump_experiment(stored), dump_experiment(experiment))
-    old, new = (dict(_flat(parse_yaml(text, str(file))[0])) for text in texts)
-    for key in dict.fromkeys([*old, *new]):
-        if key not in CHANGEABLE and old.get(key) != new.get(key):
+    for key, change in changes(parse_stored_experiment(checkpoint, file), experiment).items():
+        if key not in CHANGEABLE:
             raise TrainingError(
-                f"The experiment has changed since the run was interrupted: {key} was "
-                f"{_value(old, key)} and is {_value(new, key)}. Restore it, or start a new run."
+                f"The experiment has changed since the run was interrupted: {key} {change}. "
+                "Restore it, or start a new run."
             )
+
+
+def changes(old: Experiment, new: Experiment) -> dict[str, str]:
+    """The settings that differ, by their keys with dots, as "was 2 and is 4"."""
+    before, after = (
+        dict(_flat(parse_yaml(dump_experiment(one), "experiment")[0])) for one in (old, new)
+    )
+    return {
+        key: f"was {_value(before, key)} and is {_value(after, key)}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key)
+    }
 
 
 def check_layout(checkpoint: Checkpoint, steps_per_epoch: int, ranks: int, file: Path) -> None:

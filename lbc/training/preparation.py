@@ -54,15 +54,21 @@ def score_form(experiment: Experiment) -> tuple[Form | None, int]:
     return experiment.scores, copies
 
 
-def preview(experiment: Experiment, in_shape: tuple[int, int, int], classes: int) -> Preview:
+def preview(
+    experiment: Experiment,
+    in_shape: tuple[int, int, int],
+    classes: int,
+    sparse: Collection[str] | None = None,
+) -> Preview:
     """Inspect the model without allocating memory for it. External code is not run.
 
+    ``sparse`` as in ``prepare``.
     Raises ValueError if the model is external or does not accept the images, if an override is
     invalid, if the scores exceed the memory limit or the model that of the machine, or if no layer
     qualifies.
     """
     model = build_on_meta(experiment.model, in_shape, classes)
-    return _preview(experiment, model, _own_cost(experiment.model, in_shape, classes))
+    return _preview(experiment, model, _own_cost(experiment.model, in_shape, classes), sparse)
 
 
 @lru_cache(maxsize=16)

@@ -21,6 +21,7 @@ from lbc.runs.events import (
 )
 from lbc.runs.folder import Position, RunFolder
 from lbc.runs.metrics import read_epochs, read_steps
+from lbc.runs.own_runs import remember_own
 from lbc.runs.run_state import RunState
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError
@@ -56,6 +57,7 @@ class Recorder:
         path = self.path
         if path is not None:
             self._run = self._retry_until_written(lambda: RunFolder(path, experiment, layers))
+            remember_own(path, experiment.model)
 
     def reopen(
         self, experiment: Experiment, layers: Sequence[LayerInfo], position: Position
@@ -67,6 +69,7 @@ class Recorder:
             self._run = self._retry_until_written(
                 lambda: RunFolder(path, experiment, layers, position)
             )
+            remember_own(path, experiment.model)
             return Resumed(path, read_steps(path), read_epochs(path))
         except ValueError as error:
             raise TrainingError(f"The run cannot be resumed: {error}") from error

@@ -1,0 +1,203 @@
+"""Forks: new runs that continue a run from one of its checkpoints with other settings.
+
+A fork is a folder of its own. It holds the records of its parent up to the checkpoint, and a
+checkpoint of its own, from which it is trained by an ordinary resume. With nothing changed it
+reproduces the rest of its parent, to the last bit on the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lbc.config import Experiment, Optimizer, dump_experiment, parse_experiment
+from lbc.config.strict_yaml import ExperimentError, parse_yaml
+from lbc.files.os_errors import explain
+from lbc.inspection.errors import LayerError
+from lbc.runs.folder import Position, RunFolder
+from lbc.runs.history_format import read_layers
+from lbc.runs.interventions import FILE as INTERVENTIONS
+from lbc.runs.kept_checkpoints import ForkPoint, moment_at, read_content
+from lbc.runs.own_runs import may_import, remember_own
+from lbc.runs.run_state import FILE as STATE
+from lbc.runs.run_state import Parent, RunError, RunState
+from lbc.training.checkpoint import Checkpoint, parse_stored_experiment, read_checkpoint
+from lbc.training.failures import TrainingError
+from lbc.training.fork_changes import find_obstacles, is_structural
+from lbc.training.fork_state import restructured
+from lbc.training.optimizer import build_optimizer
+
+HISTORY = "scores.history"
+RECORDS = ("steps.records", "epochs.records")
+
+
+class ForkError(ValueError):
+    """A fork is impossible; ``reasons`` are all of them, a sentence each."""
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__(" ".join(reasons))
+        self.reasons = reasons
+
+
+def experiment_at(point: ForkPoint, settings: tuple[str, ...] = ()) -> Experiment:
+    """The experiment of a run at a moment, with ``settings`` as ``lbc train --set`` takes them.
+
+    No tensor is loaded. Raises ForkError if the checkpoint cannot be read, and ExperimentError
+    for settings that are wrong.
+    """
+    text = _content(point).get("experiment")
+    try:
+        document, _ = parse_yaml(text if isinstance(text, str) else "", str(point.file))
+        stored = parse_experiment(document if isinstance(document, dict) else {}, str(point.file))
+    except ExperimentError as error:
+        reason = "; ".join(str(error).splitlines())
+        raise ForkError(f"The experiment in {point.file} cannot be used: {reason}") from error
+    if not settings:
+        return stored
+    return parse_experiment(stored.model_dump(mode="json"), "the fork", settings)
+
+
+def check_fork(parent_folder: Path, epoch: float, experiment: Experiment) -> tuple[str, ...]:
+    """Why no fork of a run can begin after ``epoch`` epochs with ``experiment``; empty if it can.
+
+    ``experiment`` is the parent's with changes. No tensor is loaded, and no code of the user is
+    run: of a network that is the user's own code, ``fork_run`` alone finds which layers a stricter
+    N:M does not fit.
+    """
+    try:
+        point = moment_at(parent_folder, epoch)
+        layers = read_layers(parent_folder / HISTORY)
+        old = experiment_at(point)
+        return tuple(find_obstacles(_content(point), old, experiment, layers))
+    except ForkError as error:
+        return error.reasons
+    except OSError as error:
+        return (explain(error, f"The run {parent_folder} cannot be read"),)
+    except ValueError as error:
+        return (str(error),)
+
+
+def fork_run(parent_folder: Path, epoch: float, experiment: Experiment, folder: Path) -> Path:
+    """Make ``folder`` a run that continues another from its moment after ``epoch`` epochs.
+
+    ``experiment`` is the parent's with changes; ``folder`` is missing or empty. Returns
+    ``folder``, in which training is then resumed. Raises ForkError with all reasons why it is
+    impossible; nothing has been written then. The parent is only read, and may be in training.
+    """
+    if reasons := check_fork(parent_folder, epoch, experiment):
+        raise ForkError(*reasons)
+    point = moment_at(parent_folder, epoch)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        checkpoint = _read(point)
+        old = parse_stored_experiment(checkpoint, point.file)
+        temporary.mkdir(parents=True)
+        _write(temporary, parent_folder, checkpoint, old, experiment, point)
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+        if may_import(parent_folder, old.model):
+            remember_own(folder, experiment.model)
+    except OSError as error:
+        raise ForkError(explain(error, f"The fork {folder} could not be written")) from error
+    except (TrainingError, RunError, ValueError) as error:
+        raise error if isinstance(error, ForkError) else ForkError(str(error)) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _content(point: ForkPoint) -> dict[str, Any]:
+    try:
+        status = point.file.stat()
+        return read_content(point.file, status.st_mtime_ns, status.st_ino)
+    except FileNotFoundError as error:
+        raise _deleted(point) from error
+    except OSError as error:
+        raise ForkError(explain(error, f"{point.file} cannot be read")) from error
+    except LayerError as error:
+        raise ForkError(f"{point.file} {error}") from error
+
+
+def _read(point: ForkPoint) -> Checkpoint:
+    try:
+        data = point.file.read_bytes()
+    except FileNotFoundError as error:
+        raise _deleted(point) from error
+    checkpoint = read_checkpoint(data, point.file)
+    if checkpoint.step != point.step:
+        raise ForkError(f"{point.file} was replaced meanwhile: fork again.")
+    return checkpoint
+
+
+def _deleted(point: ForkPoint) -> ForkError:
+    return ForkError(
+        f"The checkpoint {point.file} has been deleted meanwhile, as its run keeps no more than "
+        "training.keep.at_most: choose another moment."
+    )
+
+
+def _write(
+    folder: Path,
+    parent: Path,
+    checkpoint: Checkpoint,
+    old: Experiment,
+    experiment: Experiment,
+    point: ForkPoint,
+) -> None:
+    """Write everything that the run of a fork begins with."""
+    state, position = checkpoint.model_dump(exclude={"position"}), checkpoint.position
+    state["experiment"] = dump_experiment(experiment)
+    layers = read_layers(parent / HISTORY)
+    if is_structural(old, experiment):
+        changed, new_layers = restructured(checkpoint, old, experiment, point.file)
+        state |= changed
+        if new_layers != layers:
+            # Winners and live sets of another N:M cannot be in one history.
+            layers, position = new_layers, Position(position.steps, position.epochs)
+    else:
+        state["optimizer"] = _with_settings(checkpoint.optimizer, experiment.optimizer)
+    files = [*RECORDS, *([HISTORY] if position.moments else [])]
+    for name in [*files, *([INTERVENTIONS] if position.interventions else [])]:
+        shutil.copyfile(parent / name, folder / name)
+    begun = Parent(
+        str(parent.resolve()), point.epoch, point.step, position.moments, position.interventions
+    )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    head = {"status": "stopped", "started": now, "parent": asdict(begun)}
+    (folder / STATE).write_text(json.dumps(head))
+    (folder / "experiment.yaml").write_text(dump_experiment(experiment), encoding="utf-8")
+    run = RunFolder(folder, experiment, layers, position)
+    try:
+        run.write_checkpoint(state)
+        last = checkpoint.last
+        run.write_state(
+            RunState(
+                "stopped",
+                checkpoint.epoch,
+                last.accuracy if last else None,
+                last.density if last else 1.0,
+                round(checkpoint.seconds, 3),
+            )
+        )
+    finally:
+        run.close()
+
+
+def _with_settings(stored: Mapping[str, Any], settings: Optimizer) -> dict[str, Any]:
+    """The state of an optimiser with other settings of the same kind of optimiser."""
+    decayed, plain = build_optimizer(nn.Linear(1, 1), settings).state_dict()["param_groups"]
+    groups = [
+        {**old, **new, "params": old["params"], "lr": old["lr"]}
+        for old, new in zip(stored["param_groups"], (decayed, plain), strict=True)
+    ]
+    kept = settings.name != "sgd" or settings.momentum > 0
+    return {**stored, "state": stored["state"] if kept else {}, "param_groups": groups}

@@ -1,0 +1,175 @@
+"""Which settings a fork may change, and why it may not change the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from lbc.config import EXTERNAL, Experiment
+from lbc.runs.events import LayerInfo
+from lbc.sparsity.stricter_pattern import obstacle
+from lbc.training.checkpoint import CHANGEABLE, LIVE_SETS_KEY, changes, sparse_weights
+from lbc.training.preparation import preview, score_form
+
+STRUCTURAL: Final = ("method", "pattern", "layers.", "skip")
+"""Settings that decide which layers there are."""
+
+FREE: Final = (
+    *CHANGEABLE, *STRUCTURAL, "schedule.", "optimizer.", "score_memory_limit", "training.epochs",
+    "training.label_smoothing", "training.clip_norm", "training.compile",
+    "training.sync_batchnorm",
+)  # fmt: skip
+"""Settings that no state depends on, and those whose state can be taken over.
+
+Those of the optimiser are stored with its state, and replaced there.
+"""
+
+FIXED: Final = {
+    "data.": "its steps and epochs are those of the parent's images",
+    "model.": "its weights are those of the parent's network",
+    "training.batch_size": "its steps and epochs count the parent's batches",
+    "training.accumulate": "BatchNorm has seen the parent's parts of a batch",
+    "training.precision": "the parent's loss scale and rounding are in its state",
+    "training.channels_last": "its momentum lies in memory as the parent's weights do",
+}
+"""Why other settings are those of the parent."""
+
+KEEPS_ALL: Final = ("dense", "sr-ste")
+"""Methods that remove nothing for good."""
+
+
+def is_structural(old: Experiment, new: Experiment) -> bool:
+    """Whether layers change, and not settings alone: another method or N:M."""
+    return any(_under(key, STRUCTURAL) for key in changes(old, new))
+
+
+def find_obstacles(
+    content: Mapping[str, Any], old: Experiment, new: Experiment, layers: Sequence[LayerInfo]
+) -> Iterator[str]:
+    """Why a fork of ``old`` cannot have the settings ``new``, a sentence each.
+
+    ``content`` is that of the checkpoint, without the values of its tensors; ``layers`` are those
+    of the parent's history.
+    """
+    moment = content["step"] / content["steps_per_epoch"]
+    changed = changes(old, new)
+    for key, change in changed.items():
+        if reason := _reason(key, old, new, moment):
+            yield f"A fork cannot change {key}, which {change}: {reason}."
+    if new.training.epochs < moment:
+        yield (
+            f"A fork that begins after epoch {moment:g} cannot end at epoch "
+            f"{new.training.epochs}: raise training.epochs, or fork earlier."
+        )
+    removed = old.method not in KEEPS_ALL and not all(_complete(content, layers).values())
+    if old.method != new.method and (reason := method_obstacle(old.method, new.method, removed)):
+        yield f"A fork cannot change the method from {old.method} to {new.method}: {reason}."
+    patterns = [key for key in changed if _under(key, STRUCTURAL[1:])]
+    if patterns and old.method == "asp" and removed:
+        yield "A fork cannot change the N:M of asp once it has removed: fork before its t_f."
+    elif patterns and not isinstance(old.model, EXTERNAL):
+        yield from _pattern_obstacles(content, old, new, layers)
+
+
+def method_obstacle(old: str, new: str, removed: bool) -> str:
+    """Why a run of one method cannot continue with another, as a clause; empty if it can.
+
+    ``removed``: combinations have been removed for good, by ``lbc`` or at the t_f of ``asp``.
+
+    - To ``lbc``: never. Its scores are trained from the first step, and no other method has any.
+    - To ``dense``, ``asp`` or ``sr-ste``, which know nothing but the weights and the momentum:
+      from any method that has removed nothing for good. Until their first removal ``lbc`` and
+      ``asp`` train every weight as ``dense`` does, to the same bits; and ``sr-ste`` trains every
+      weight too, through the mask of each step. After a removal the new method would bring back
+      weights that have been removed, and no run of it could have come to such a state.
+    """
+    if new == "lbc":
+        return (
+            f"lbc trains scores from its first step, and {old} has none; start a run from its "
+            "weights with lbc train --from"
+        )
+    if removed:
+        return (
+            f"{old} has removed combinations for good, which {new} would bring back; fork before "
+            "the first removal"
+        )
+    return ""
+
+
+def layer_obstacle(name: str, old: LayerInfo, new: LayerInfo | None, complete: bool) -> str:
+    """Why a fork cannot change the N:M of a layer, as a sentence; empty if it can."""
+    if new is None:
+        return (
+            f"Layer {name!r} would be dense in the fork, which is looser than {old.pattern}: a "
+            "fork can only have a stricter N:M."
+        )
+    if old.pattern == new.pattern or not (why := obstacle(old.pattern, new.pattern, complete)):
+        return ""
+    return f"The N:M of layer {name!r} cannot change from {old.pattern} to {new.pattern}: {why}."
+
+
+def _reason(key: str, old: Experiment, new: Experiment, moment: float) -> str:
+    """Why a fork cannot change a setting; empty if it can."""
+    optimizers = {old.optimizer.name, new.optimizer.name}
+    match key:
+        case "optimizer.name" if "sgd" in optimizers:
+            return "the momentum of SGD and the moments of Adam cannot become each other"
+        case "training.ema_decay":
+            return "" if old.training.ema_decay else "the parent has averaged no weights"
+        case "seed":
+            within = "within an epoch it would train on some images twice; fork at the end of one"
+            return within if moment % 1 else ""
+        case "scores":
+            same = score_form(old)[0] == score_form(new)[0]
+            return "" if same else "the parent's scores have another form"
+    if _under(key, FREE):
+        return ""
+    return next((why for start, why in FIXED.items() if _under(key, (start,))), "its state may "
+                "depend on it")  # fmt: skip
+
+
+def _pattern_obstacles(
+    content: Mapping[str, Any], old: Experiment, new: Experiment, layers: Sequence[LayerInfo]
+) -> Iterator[str]:
+    """Why the N:M of layers cannot change; the network's code is the program's own."""
+    images = tuple(content["in_shape"]), content["classes"]
+    try:
+        planned = preview(new, *images, sparse_weights(content["model"]))
+        fresh, before = (
+            {plan.name for plan in preview(one, *images).plans if plan.pattern}
+            for one in (new, old)
+        )
+    except ValueError as error:
+        yield str(error)
+        return
+    complete = _complete(content, layers)
+    infos = {
+        plan.name: LayerInfo(plan.name, plan.shape, plan.pattern, plan.blocks)
+        for plan in planned.plans
+        if plan.pattern
+    }
+    for layer in layers:
+        known = complete.get(layer.name, True) or old.method in KEEPS_ALL
+        if why := layer_obstacle(layer.name, layer, infos.get(layer.name), known):
+            yield why
+    for name in sorted(fresh - before - {layer.name for layer in layers}):
+        yield f"Layer {name!r} is dense in the parent, and has learned nothing for an N:M."
+
+
+def _complete(content: Mapping[str, Any], layers: Sequence[LayerInfo]) -> dict[str, bool]:
+    """By layer, whether nothing has been removed.
+
+    Live sets are stored as one row until something is removed. Of a layer of one block they always
+    are: ``fork_run`` looks at the bits.
+    """
+    rows = {
+        name: content["model"][key].shape[0]
+        for key in content["model"]
+        if LIVE_SETS_KEY.fullmatch(key)
+        for name in sparse_weights([key])
+    }
+    return {layer.name: rows.get(layer.name, 1) == 1 for layer in layers}
+
+
+def _under(key: str, starts: Sequence[str]) -> bool:
+    return any(key == start or (start[-1] == "." and key.startswith(start)) for start in starts)
