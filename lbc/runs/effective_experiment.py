@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from lbc.config import Experiment, load_experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, Problem
@@ -43,9 +45,31 @@ def steered(experiment: Experiment, settings: Settings, file: str = "experiment"
     return parse_experiment(document, file)
 
 
+def replaced(experiment: Experiment, settings: Settings) -> Experiment:
+    """The experiment with other values, which are known to be valid once all have changed."""
+    for key, value in settings:
+        section, _, name = key.partition(".")
+        changed = getattr(experiment, section).model_copy(update={name: value})
+        experiment = experiment.model_copy(update={section: changed})
+    return experiment
+
+
 def values_of(experiment: Experiment, keys: Iterable[str] = STEERABLE) -> Settings:
     """The values of settings that can be steered."""
     return tuple((key, attrgetter(key)(experiment)) for key in keys)
+
+
+def changed_keys(before: BaseModel, after: BaseModel, inside: str = "") -> Iterator[str]:
+    """The dotted keys of settings that differ; ``model.name`` if the network is another one."""
+    for key in type(before).model_fields:
+        old, new, path = getattr(before, key), getattr(after, key), f"{inside}{key}"
+        if old == new:
+            continue
+        if isinstance(old, BaseModel):
+            same = type(old) is type(new)
+            yield from changed_keys(old, new, f"{path}.") if same else (f"{path}.name",)
+        else:
+            yield path
 
 
 def experiment_at(folder: Path, experiment: Experiment, interventions: int) -> Experiment:

@@ -9,7 +9,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 
-from lbc.runs.events import EpochDone, LayerInfo, Resumed, StepDone
+from lbc.runs.events import EpochDone, Intervened, LayerInfo, Resumed, StepDone
 from lbc.runs.run_state import Parent
 from lbc_gui.curves.cursors import Cursors
 from lbc_gui.curves.fork_note import ForkMarks, ForkNote
@@ -117,11 +117,9 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
         """Scale empty plots for a run, and draw the one that finished before in grey."""
         self.clear_curves()
-        self._epochs = epochs
         largest = self._count = max(layer.pattern.count for layer in layers)
+        self._show_epochs(epochs)
         for plot in self._plots.values():
-            plot.setLimits(xMin=-0.02 * epochs, xMax=1.02 * epochs)  # first: they cut the range
-            plot.setXRange(0, epochs, padding=0.02)
             show_numbers(plot, True)
         for name, curve in self._before.items():
             _draw_series(curve, name, self._finished[name])
@@ -130,6 +128,12 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._plots["density"].setYRange(0, 100, padding=0.03)
         self._plots["live"].setYRange(0, largest, padding=0.03)
         self._draw(CURVES)
+
+    def _show_epochs(self, epochs: int) -> None:
+        self._epochs = epochs
+        for plot in self._plots.values():
+            plot.setLimits(xMin=-0.02 * epochs, xMax=1.02 * epochs)  # first: they cut the range
+            plot.setXRange(0, epochs, padding=0.02)
 
     def add(self, events: Sequence[object]) -> None:
         """Add what has arrived, to be drawn soon."""
@@ -140,6 +144,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             elif isinstance(event, StepDone):
                 self._series["step_loss"].append(event.epoch, event.loss)
                 touched.add("step_loss")
+            elif isinstance(event, Intervened) and event.epochs:
+                self._show_epochs(event.epochs)
             elif isinstance(event, EpochDone):
                 for name, value in (
                     ("train_loss", event.train_loss),

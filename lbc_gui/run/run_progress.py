@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtWidgets import QProgressBar
 
-from lbc.runs.events import Prepared, RemovalProgress, Resumed, StepDone
+from lbc.runs.events import Intervened, Prepared, RemovalProgress, Resumed, StepDone
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.run.session import State
 
@@ -73,6 +73,10 @@ class RunProgress(QProgressBar):
         for event in events:
             if isinstance(event, Resumed) and event.steps:
                 self._show_steps(event.steps[-1:])
+            elif isinstance(event, Intervened) and event.epochs:
+                self.setMaximum(self.maximum() // self._epochs * event.epochs)
+                self._epochs = event.epochs
+                self._update_text()
             elif isinstance(event, RemovalProgress):
                 self._removed = event.share
                 self._update_text()

@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Signal, Slot
 
 from lbc.config import Experiment
 from lbc.pictures.moment_copier import Pin
+from lbc.runs.effective_experiment import replaced
 from lbc.runs.events import (
     Commanded,
     Event,
@@ -21,7 +22,9 @@ from lbc.runs.events import (
     Intervention,
     Prepared,
     Resumed,
+    Settings,
     Started,
+    Steering,
     StorageProblem,
 )
 from lbc.runs.new_folder import new_run_path
@@ -165,6 +168,16 @@ class Session(QObject):
             self._thread.control.intervene(intervention)
             self._set_state(State.PAUSED)
 
+    def steer(self, settings: Settings) -> None:
+        """Change settings of the run in training, before its next step."""
+        if self._thread is not None and self.steerable:
+            self._thread.control.steer(Steering(settings))
+
+    @property
+    def steerable(self) -> bool:
+        """Whether settings of the run can change now."""
+        return self.state in (State.RUNNING, State.PAUSED)
+
     def look(self, request: Request) -> None:
         """Show ``request`` from now on."""
         self._renderer.broker.ask(request)
@@ -238,6 +251,8 @@ class Session(QObject):
                     self.folder = event.folder
                     self._read_history()
                 case Intervened():
+                    if isinstance(event.intervention, Steering) and self.experiment is not None:
+                        self.experiment = replaced(self.experiment, event.intervention.settings)
                     self._read_history()
         self.events_arrived.emit(events)
         resumed = [event.folder for event in events if isinstance(event, Resumed)]

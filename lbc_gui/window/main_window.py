@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QMainWindow, QWidget
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
-from lbc.runs.events import Event, Prepared, Resumed, Started
+from lbc.runs.events import Event, Intervened, Prepared, Resumed, Started, Steering
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.block.block_panel import BlockPanel
@@ -174,7 +174,7 @@ class MainWindow(QMainWindow):
             match event:
                 case Prepared():
                     self._prepared(event)
-                case Started():
+                case Started() | Intervened(intervention=Steering()):
                     assert self.session.experiment is not None
                     self.experiment_panel.compare_with(self.session.experiment)
                     self._enable_actions()
