@@ -24,11 +24,14 @@ from lbc_gui.export.report_export import ReportExport
 from lbc_gui.export.view_export import ViewExport
 from lbc_gui.library.run_changes import Done
 from lbc_gui.run.launch import Launch
+from lbc_gui.run.log_panel import LogPanel
+from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.run.worker import Failed, Job
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.file_dialogs import Files
+from lbc_gui.window.followed_run import FollowedRun
 from lbc_gui.window.pages import Pages
 from lbc_gui.window.shutdown import Shutdown
 
@@ -49,6 +52,8 @@ class Parts(Protocol):
     saving: ViewExport
     closing: Shutdown
     message: MessageBar
+    progress: RunProgress
+    log: LogPanel
     queue: RunQueue
 
 
@@ -77,6 +82,7 @@ class RunActions(QObject):
         window.queue.panel.opened.connect(self.open)
         window.session.opened.connect(self._opened)
         window.session.events_arrived.connect(self._events_arrived)
+        FollowedRun(window, self)
 
     @Slot(str, object)
     def _carry_out(self, name: str, runs: Sequence[RunSummary]) -> None:
