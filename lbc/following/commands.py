@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from lbc.files.small_file import open_regular
-from lbc.runs.events import Command, Intervention
+from lbc.runs.events import Command, Intervention, Steering
 
 FILE = "commands.jsonl"
 MOST_BYTES = 1 << 16
@@ -29,14 +29,14 @@ class CommandLine:
 
     to: Identity
     id: Identity
-    command: Command | Intervention
+    command: Command | Intervention | Steering
     version: Literal[1] = 1
 
 
 _LINE = TypeAdapter(CommandLine)
 
 
-def send(folder: Path, command: Command | Intervention, to: str) -> None:
+def send(folder: Path, command: Command | Intervention | Steering, to: str) -> None:
     """Give a command to the process with the token ``to``, which trains the run in ``folder``.
 
     Raises OSError if it cannot be written.
@@ -63,7 +63,7 @@ class CommandReader:
         self._end, self._inode = 0, 0
         self._seen: set[str] = set()
 
-    def read(self) -> list[Command | Intervention]:
+    def read(self) -> list[Command | Intervention | Steering]:
         """The commands since the last call, oldest first; none if the file cannot be read."""
         try:
             found = self._path.stat()
@@ -85,7 +85,7 @@ class CommandReader:
         self._end = start + len(whole) + len(newline)
         return whole
 
-    def _parse(self, line: bytes) -> Command | Intervention | None:
+    def _parse(self, line: bytes) -> Command | Intervention | Steering | None:
         if self._token.encode() not in line:  # the cheapest test of lines for others
             return None
         try:

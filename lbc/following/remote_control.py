@@ -22,6 +22,7 @@ from lbc.runs.events import (
     InterventionRefused,
     Resumed,
     Started,
+    Steering,
     StorageProblem,
     Untrained,
 )
@@ -103,11 +104,14 @@ class RemoteControl:
         self._folder = folder
         self._write()
 
-    def _carry_out(self, command: Command | Intervention) -> None:
+    def _carry_out(self, command: Command | Intervention | Steering) -> None:
         control = self._control
         match command:
             case Intervention():
                 control.intervene(command)
+                return
+            case Steering():
+                control.steer(command)
                 return
             case "run":
                 control.run()

@@ -117,16 +117,21 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
         """Scale empty plots for a run, and draw the one that finished before in grey."""
         self.clear_curves()
-        largest = self._count = max(layer.pattern.count for layer in layers)
+        self._count = max(layer.pattern.count for layer in layers)
         self._show_epochs(epochs)
         for plot in self._plots.values():
             show_numbers(plot, True)
         for name, curve in self._before.items():
             _draw_series(curve, name, self._finished[name])
-        self._series["live"].append(0, largest)
-        self._series["density"].append(0, 100)
         self._plots["density"].setYRange(0, 100, padding=0.03)
-        self._plots["live"].setYRange(0, largest, padding=0.03)
+        self._plots["live"].setYRange(0, self._count, padding=0.03)
+        self._restart()
+
+    def _restart(self) -> None:
+        """Begin the curves of the run anew."""
+        self._series = {name: Series() for name in CURVES}
+        self._series["live"].append(0, self._count)
+        self._series["density"].append(0, 100)
         self._draw(CURVES)
 
     def _show_epochs(self, epochs: int) -> None:
@@ -140,6 +145,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         touched = self._stale
         for event in events:
             if isinstance(event, Resumed):
+                self._restart()
                 self.add([*event.steps, *event.epochs])
             elif isinstance(event, StepDone):
                 self._series["step_loss"].append(event.epoch, event.loss)

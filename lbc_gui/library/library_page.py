@@ -25,6 +25,7 @@ from lbc_gui.library.copy_menu import CopyMenu
 from lbc_gui.library.empty_page import EmptyPage
 from lbc_gui.library.filter_box import FilterBox
 from lbc_gui.library.reader import LibraryReader, Progress
+from lbc_gui.library.requested_comparison import RequestedComparison
 from lbc_gui.library.run_changes import (
     archive,
     parse_tags,
@@ -81,9 +82,7 @@ class LibraryPage(QWidget):
         self._progress = QProgressBar(textVisible=False)
         self._progress.setFixedHeight(TIGHT)
         self._failure = self._to_edit = ""
-        self._to_compare: tuple[tuple[Path, ...], Path] | None = None
-        """Runs, and the baseline among them."""
-        self._looks = 0
+        self._requested = RequestedComparison(self.selection)
         self._held: Arrangement | None = None
         """What has arrived while a cell was edited."""
         self._timer = QTimer(self, singleShot=True)
@@ -104,38 +103,13 @@ class LibraryPage(QWidget):
 
     def compare(self, runs: Sequence[Path], baseline: Path) -> None:
         """Compare some runs once they are listed, also if the filter hides them now."""
-        self._to_compare, self._looks = (tuple(runs), baseline), 0
+        self._requested.ask(runs, baseline)
         self.below.title.fold(False)
         self.comparison.setCurrentIndex(0)
-        if not self._compare():
+        if not self._requested.select():
             self.filter.line.clear()
             self._archived.setChecked(True)
             self.reader.refresh()
-
-    def _compare(self) -> bool:
-        """Select the runs that are to be compared; False if they are not listed."""
-        if self._to_compare is None:
-            return True
-        runs, baseline = self._to_compare
-        listed = {run.folder.absolute(): run.folder for run in self.selection.selection.shown}
-        if not listed.keys() >= {run.absolute() for run in runs}:
-            return False
-        self._to_compare = None
-        self.selection.select(listed[run.absolute()] for run in runs)
-        self.selection.set_baseline(listed[baseline.absolute()])
-        return True
-
-    def _give_up(self) -> None:
-        """Say which run that is to be compared has not been found in two looks at the folders."""
-        self._looks += 1
-        if self._to_compare is None or self._looks < 2 or self.reader.frame is None:
-            return
-        found = {run.folder.absolute() for run in self.reader.frame.runs}
-        missing = [run for run in self._to_compare[0] if run.absolute() not in found]
-        if missing:
-            self._to_compare, folder = None, self.reader.library.folder
-            sentence = f"{missing[0]} is not below {folder}: only runs there are compared."
-            self.failed.emit(sentence, "")
 
     @Slot()
     def refresh(self) -> None:
@@ -164,7 +138,11 @@ class LibraryPage(QWidget):
     @Slot(float)
     def _wait(self, seconds: float) -> None:
         """Look again in a while."""
-        self._give_up()
+        frame, folder = self.reader.frame, self.reader.library.folder
+        missing = self._requested.missing(frame.runs) if frame else None
+        if missing is not None:
+            sentence = f"{missing} is not below {folder}: only runs there are compared."
+            self.failed.emit(sentence, "")
         if self.isVisible():
             self._timer.start(max(REFRESH_MILLISECONDS, round(1000 * REST * seconds)))
 
@@ -306,7 +284,7 @@ class LibraryPage(QWidget):
         self._archived.setVisible(bool(arrangement.archived))
         self._stack.setCurrentWidget(self.table if arrangement.runs else self.empty)
         self._edit()
-        self._compare()
+        self._requested.select()
         QTimer.singleShot(0, self.comparison, self.comparison.start)  # when the rows are painted
 
     @Slot()

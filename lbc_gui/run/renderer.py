@@ -73,6 +73,12 @@ class Renderer:
         self._uncounted: list[str] = []
         self._past_thumbnails: tuple[int, Look] | None = None
 
+    @property
+    def deleted(self) -> bool:
+        """Whether the run was deleted by its owner, as the thread that follows it says."""
+        folder = self._history
+        return folder is not None and self.broker.control is None and not folder.is_dir()
+
     def next_job(self) -> Callable[[], None] | None:
         """The most urgent thing to do; None if there is nothing. Call with the lock held."""
         broker, demand = self.broker, self.broker.demand
@@ -252,7 +258,8 @@ class RenderThread(Worker):
                 if job is not None:
                     job()
             except Exception as error:
-                self._renderer.broker.report(self.failure(error))
+                if not self._renderer.deleted:
+                    self._renderer.broker.report(self.failure(error))
                 self.cancelled.wait(PAUSE_SECONDS)
 
     def failure(self, error: Exception) -> Failed:

@@ -152,7 +152,7 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _state_changed(self, state: State) -> None:
         self.progress.show_state(state)
-        self.setWindowTitle(f"{self._run_name()} · {state.value} — {TITLE}")
+        self.setWindowTitle(f"{self._run_name()} · {self.session.described} — {TITLE}")
         self._enable_actions()
         if state is not State.LOADING:
             self._completion.begin()
@@ -163,7 +163,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _loaded(self) -> None:
         self._state_changed(self.session.state)  # perhaps the same state, but of another run
-        self.view_state.begin_run(live=self.session.state is not State.OPENED)
+        self.view_state.begin_run(live=self.session.shown_live)
         self.curves.clear_curves()
         if self.session.state is State.WAITING:
             self.view_state.set_layers(())

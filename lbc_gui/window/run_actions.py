@@ -27,6 +27,8 @@ from lbc_gui.export.report_export import ReportExport
 from lbc_gui.export.view_export import ViewExport
 from lbc_gui.library.run_changes import Done
 from lbc_gui.run.launch import Launch
+from lbc_gui.run.log_panel import LogPanel
+from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.run.worker import Failed, Job
@@ -34,6 +36,7 @@ from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
 from lbc_gui.window.file_dialogs import Files
+from lbc_gui.window.followed_run import FollowedRun
 from lbc_gui.window.pages import Pages
 from lbc_gui.window.server_runs import ServerRuns
 from lbc_gui.window.shutdown import Shutdown
@@ -59,6 +62,8 @@ class Parts(Protocol):
     actions_: Actions
     message: MessageBar
     curves: CurvesPanel
+    progress: RunProgress
+    log: LogPanel
     queue: RunQueue
 
 
@@ -89,6 +94,7 @@ class RunActions(QObject):
         window.session.parent_found.connect(window.curves.show_parent)
         window.session.opened.connect(self._opened)
         window.session.events_arrived.connect(self._events_arrived)
+        FollowedRun(window, self)
         self._follow_servers(window, parent)
 
     def _follow_servers(self, window: Parts, parent: QWidget) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -58,6 +57,10 @@ class Trained:
             return len(read_steps(self.folder))
         return 0
 
+    @property
+    def losses(self) -> list[float]:
+        return [step.loss for step in read_steps(self.folder)]
+
     def send(self, command: Command | Intervention) -> None:
         info = self.info
         assert info is not None
@@ -69,6 +72,5 @@ class Trained:
         wait(lambda: self.state == "paused")
 
     def kill(self) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, 9)
+        self.process.kill()
         self.process.join()
