@@ -10,7 +10,7 @@ from pathlib import Path
 from lbc.config import Experiment, dump_experiment
 from lbc.following.commands import send
 from lbc.following.trainer_file import TrainerInfo, trainer_of
-from lbc.runs.events import Command, Intervention
+from lbc.runs.events import Command, Intervention, Steering
 from lbc.runs.history_reader import Replay
 from lbc.runs.metrics import read_steps
 from tests import warm
@@ -61,7 +61,7 @@ class Trained:
     def losses(self) -> list[float]:
         return [step.loss for step in read_steps(self.folder)]
 
-    def send(self, command: Command | Intervention) -> None:
+    def send(self, command: Command | Intervention | Steering) -> None:
         info = self.info
         assert info is not None
         send(self.folder, command, info.token)
