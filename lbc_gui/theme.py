@@ -307,6 +307,7 @@ def add_plot(
     """Add a plot without menu and buttons; what it does not show does not follow its range."""
     plot = plots.addPlot(row, column, axisItems=axes, enableMenu=False)
     plot.hideButtons()
+    plot.ctrlMenu, plot.subMenus = None, []  # seven menus that are never shown
     for name in ("left", "bottom", "top", "right"):
         plot.getAxis(name).autoSIPrefix = False  # no axis has units to find one for
         if name in ("top", "right"):
