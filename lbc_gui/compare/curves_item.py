@@ -19,7 +19,10 @@ from lbc.pictures.curve import Columns, Curve, Floats, Singles, distance_from_or
 from lbc.pictures.curve_means import Band
 from lbc.pictures.line_pixels import Pixels, fill_spans
 from lbc_gui.compare.curves_reader import Line
+from lbc_gui.compare.pointer import PointedPlot
 from lbc_gui.theme import faded, mixed, plot_colours
+from lbc_gui.widgets.epoch_axis import EpochAxis
+from lbc_gui.widgets.log_axis import ValueAxis
 
 DOTTED, MOST_DOTTED = 40, 16
 """Points of a curve on screen up to which each has a dot, and the line is wider, if there are few
@@ -330,3 +333,19 @@ class CurvesBox(pg.ViewBox):  # type: ignore[misc]
 
     def mouseDoubleClickEvent(self, event: Any) -> None:
         self.enableAutoRange()
+
+
+class CurvesPlot(PointedPlot):
+    """A plot of curves, whose grid is behind them."""
+
+    def __init__(self) -> None:
+        super().__init__("Curves of the runs")
+        self.value_axis, self.item = ValueAxis("left"), CurvesItem()
+        axes = {"left": self.value_axis, "bottom": EpochAxis()}
+        self.plot = self.addPlot(axisItems=axes, viewBox=CurvesBox(), enableMenu=False)
+        self.plot.hideButtons()
+        for axis in axes.values():
+            axis.setZValue(-1000)
+            axis.enableAutoSIPrefix(False)
+            axis.setStyle(maxTickLevel=1)  # its finest lines would take a tenth of the time
+        self.plot.addItem(self.item)

@@ -146,6 +146,12 @@ class LibraryPage(QWidget):
         if self.isVisible():
             self._timer.start(max(REFRESH_MILLISECONDS, round(1000 * REST * seconds)))
 
+    @Slot()
+    def _wait_for_scrolling(self) -> None:
+        """Look again once the user has scrolled: the thread that looks takes time from frames."""
+        if self._timer.isActive():
+            self._timer.start(max(REFRESH_MILLISECONDS, self._timer.remainingTime()))
+
     # -- what the user wants to see -------------------------------------------------------------
 
     def ask(self, **changes: object) -> None:
@@ -343,6 +349,7 @@ class LibraryPage(QWidget):
             (self.filter.changed, self._filter_changed),
             (self.filter.candidates_wanted, self._complete),
             (self.empty.clear_wanted, self.filter.line.clear),
+            (table.verticalScrollBar().valueChanged, self._wait_for_scrolling),
             (table.sort_wanted, self._sort),
             (table.columns_wanted, self._open_columns),
             (table.runs.edited, self._edited),

@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
+    QRect,
     QSignalBlocker,
     Qt,
     Signal,
@@ -175,8 +176,12 @@ class RunsTable(QTableView):
         self._painter.forget()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the rows that need it; the editor of a cell draws itself above them."""
-        area = event.rect()
+        """Draw the rows that need it, which may be far apart; an editor draws itself above them."""
+        with QPainter(self.viewport()) as painter:
+            for area in event.region():  # type: ignore[attr-defined]
+                self._paint_rows(painter, area)
+
+    def _paint_rows(self, painter: QPainter, area: QRect) -> None:
         first, last = self.rowAt(area.top()), self.rowAt(area.bottom())
         if first < 0:
             return
@@ -188,9 +193,7 @@ class RunsTable(QTableView):
                 places.append(Place(column, left, width))
         current = self.currentIndex().row() if self.hasFocus() else -1
         top, selection = self.rowViewportPosition(first), self._selection.selection
-        with QPainter(self.viewport()) as painter:
-            rows = range(first, last + 1)
-            self._painter.paint(painter, rows, top, places, selection, current)
+        self._painter.paint(painter, range(first, last + 1), top, places, selection, current)
 
     # -- what is chosen -------------------------------------------------------------------------
 

@@ -6,8 +6,7 @@ import math
 
 from PySide6.QtGui import QFontMetricsF
 
-from lbc_gui.theme import GAP
-from lbc_gui.widgets.grid_axis import GridAxis
+from lbc_gui.theme import GAP, GridAxis
 
 
 class EpochAxis(GridAxis):

@@ -62,7 +62,7 @@ class Completion(Job):
     @Slot()
     def cancel(self) -> None:
         super().cancel()
-        self._parts = iter(())
+        self._parts, self._begun = iter(()), True
 
     @Slot(object)
     def _ended(self, worker: Worker) -> None:
