@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
 from lbc.cli.allow_import import add_allow_import
 from lbc.cli.console import Console
+from lbc.cli.run_list import find_run
 from lbc.config import Experiment, check_import, load_experiment
 from lbc.runs.new_folder import RUNS, is_unused, new_run_path
 from lbc.runs.own_runs import may_import
@@ -25,6 +27,10 @@ def add_parser(commands: Any) -> None:
     train.add_argument(
         "--resume", type=Path, metavar="RUN", help="continue the unfinished run in this folder"
     )
+    train.add_argument(
+        "--fork", metavar="RUN@EPOCH",
+        help="a new run that continues a run from one of its checkpoints; change it with --set",
+    )  # fmt: skip
     train.add_argument(
         "--out", type=Path, metavar="DIR", help="new run folder (default: runs/NAME-TIME)"
     )
@@ -65,10 +71,15 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         return _train_as_other_rank(errors)
     device = [f"device={options.device}"] if options.device else []
     settings = [*options.set, *device]
+    if options.fork is not None:
+        return _fork(options, settings, errors)
     if options.resume is not None:
         return _resume(options, settings, errors)
     if options.experiment is None:
-        errors.print("Give an experiment file to train, or a run to resume with --resume RUN.")
+        errors.print(
+            "Give an experiment file to train, a run to resume with --resume RUN, or a moment of a "
+            "run with --fork RUN@EPOCH."
+        )
         return INVALID_INPUT
     experiment = load_experiment(options.experiment, settings)
     folder = options.out or new_run_path(RUNS, experiment.name)
@@ -79,6 +90,50 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         )
         return INVALID_INPUT
     return train_and_draw(experiment, folder)
+
+
+def _fork(options: argparse.Namespace, settings: list[str], errors: Console) -> int:
+    from lbc.runs.kept_checkpoints import moment_at
+    from lbc.training.fork import ForkError, describe_fork, experiment_at, fork_run
+
+    if options.resume is not None or options.experiment is not None:
+        errors.print(
+            "A fork takes its experiment from its parent: omit --resume and the experiment, and "
+            "change settings with --set."
+        )
+        return INVALID_INPUT
+    try:
+        parent, epoch = _parse_moment(options.fork)
+        point = moment_at(parent, epoch)
+        experiment = experiment_at(point, settings)
+        _check_import(parent, experiment, options.allow_import)
+        folder = options.out or new_run_path(RUNS, experiment.name)
+        if not is_unused(folder):
+            raise ForkError(f"{folder} is not an empty folder: choose another with --out.")
+        sentences = describe_fork(parent, point, experiment)
+        fork_run(parent, point.epoch, experiment, folder, allow_import=True)
+    except ForkError as error:
+        for reason in error.reasons:
+            errors.print(reason)
+        return INVALID_INPUT
+    except ValueError as error:
+        errors.print(str(error))
+        return INVALID_INPUT
+    for sentence in sentences:
+        Console().print(sentence)
+    return train_and_draw(experiment, folder, resume=True)
+
+
+def _parse_moment(text: str) -> tuple[Path, float]:
+    """A run, by its path, its name below ``RUNS`` or its title, and an epoch. Raises ValueError."""
+    run, _, moment = text.rpartition("@")
+    try:
+        epoch = float(moment)
+    except ValueError:
+        epoch = nan
+    if not run or not isfinite(epoch):
+        raise ValueError(f"{text!r} names no moment of a run: write RUN@EPOCH, like runs/first@7.")
+    return find_run(RUNS, run), epoch
 
 
 def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -> int:
@@ -97,14 +152,21 @@ def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -
     if options.experiment is not None or settings:
         file = options.experiment or run.path / "experiment.yaml"
         experiment = load_experiment(file, settings)
-    own = options.experiment is not None or may_import(run.path, experiment.model)
     try:
-        check_import(experiment.model, own or options.allow_import)
+        _check_import(run.path, experiment, options.experiment is not None or options.allow_import)
     except ValueError as error:
-        errors.print(f"You did not start this run on this computer. {error}")
+        errors.print(str(error))
         return INVALID_INPUT
     Console().print(run.described)
     return train_and_draw(experiment, run.path, resume=True)
+
+
+def _check_import(run: Path, experiment: Experiment, allowed: bool) -> None:
+    """Raise ValueError if the network of a run is code that the user has not allowed to run."""
+    try:
+        check_import(experiment.model, allowed or may_import(run, experiment.model))
+    except ValueError as error:
+        raise ValueError(f"You did not start this run on this computer. {error}") from error
 
 
 def _train_as_other_rank(errors: Console) -> int:

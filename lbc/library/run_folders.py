@@ -38,6 +38,8 @@ class _Search:
     def enter(self, folder: str, prefix: str, depth: int, linked: bool) -> None:
         """Find the runs in a folder, up to ``depth`` folders down; ``linked``: behind a link."""
         for name, is_link in _folders_in(folder):
+            if name.startswith(".") and name.endswith(".tmp"):  # of a fork being written
+                continue
             path = os.path.join(folder, name)  # noqa: PTH118 - pathlib takes three times as long
             if is_link and (linked or not self._leads_outside(path)):
                 continue

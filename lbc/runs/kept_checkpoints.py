@@ -13,6 +13,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +89,21 @@ def read_content(file: Path, _written: int = 0, _inode: int = 0) -> dict[str, An
 def keep_checkpoint(folder: Path, step: int, epoch: float, limit: int) -> bool:
     """Keep the ``checkpoint.pt`` of a run in ``limit`` bytes; False if it alone is larger.
 
-    Others are deleted to make room, those whose loss leaves the distances in steps most even;
-    never more than ``limit`` bytes are kept. Raises OSError.
+    Where all do not fit, they are thinned evenly, which may leave out this one; never more than
+    ``limit`` bytes are kept. Raises OSError.
     """
     source = folder / CHECKPOINT
     kept = [point for point in _kept(folder) if point.step != step]
     size = source.stat().st_size
     if size > limit:
         return False
-    for point in _superfluous(kept, step, size, limit):
-        point.file.unlink(missing_ok=True)
     target = folder / FOLDER / f"step-{step}-epoch-{epoch!r}.pt"
+    deleted = _superfluous(kept, step, size, limit)
+    if deleted is None:
+        target.unlink(missing_ok=True)  # an earlier one of the same step
+        return True
+    for point in deleted:
+        point.file.unlink(missing_ok=True)
     target.parent.mkdir(exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -139,12 +144,19 @@ def _kept(folder: Path) -> list[ForkPoint]:
     return sorted(points, key=lambda point: point.step)
 
 
-def _superfluous(kept: list[ForkPoint], step: int, size: int, limit: int) -> list[ForkPoint]:
-    """Which of ``kept`` to delete so that one of ``size`` bytes at ``step`` fits."""
+def _superfluous(kept: list[ForkPoint], step: int, size: int, limit: int) -> list[ForkPoint] | None:
+    """Which of ``kept`` to delete so that one of ``size`` bytes at ``step`` fits.
+
+    None if that one is nearer to the last than any two others are: then it is not kept. Otherwise
+    the one goes whose neighbours are nearest, the oldest of several. So distances in steps differ
+    by a factor of two at most, where checkpoints are written at even distances.
+    """
     left, deleted = list(kept), []
     while left and size + sum(point.size for point in left) > limit:
         at = [0, *(point.step for point in left), step]
-        # Its loss adds twice this product to the sum of the squared distances.
-        cost = [(at[k] - at[k - 1]) * (at[k + 1] - at[k]) for k in range(1, len(at) - 1)]
-        deleted.append(left.pop(cost.index(min(cost))))
+        apart = [later - earlier for earlier, later in pairwise(at)]
+        if apart[-1] < min(apart[:-1]):
+            return None
+        joined = [before + after for before, after in pairwise(apart)]
+        deleted.append(left.pop(joined.index(min(joined))))
     return deleted

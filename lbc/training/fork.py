@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,10 +28,10 @@ from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.kept_checkpoints import ForkPoint, moment_at, read_content
 from lbc.runs.own_runs import may_import, remember_own
 from lbc.runs.run_state import FILE as STATE
-from lbc.runs.run_state import Parent, RunError, RunState
+from lbc.runs.run_state import Parent, RunState
 from lbc.training.checkpoint import Checkpoint, parse_stored_experiment, read_checkpoint
 from lbc.training.failures import TrainingError
-from lbc.training.fork_changes import find_obstacles, is_structural
+from lbc.training.fork_changes import describe_changes, find_obstacles, is_structural
 from lbc.training.fork_state import restructured
 from lbc.training.optimizer import build_optimizer
 
@@ -47,7 +47,7 @@ class ForkError(ValueError):
         self.reasons = reasons
 
 
-def experiment_at(point: ForkPoint, settings: tuple[str, ...] = ()) -> Experiment:
+def experiment_at(point: ForkPoint, settings: Sequence[str] = ()) -> Experiment:
     """The experiment of a run at a moment, with ``settings`` as ``lbc train --set`` takes them.
 
     No tensor is loaded. Raises ForkError if the checkpoint cannot be read, and ExperimentError
@@ -85,12 +85,32 @@ def check_fork(parent_folder: Path, epoch: float, experiment: Experiment) -> tup
         return (str(error),)
 
 
-def fork_run(parent_folder: Path, epoch: float, experiment: Experiment, folder: Path) -> Path:
+def describe_fork(parent_folder: Path, point: ForkPoint, experiment: Experiment) -> tuple[str, ...]:
+    """What a fork begins with, what it changes, and what its schedule does first, as sentences.
+
+    Raises ForkError if the checkpoint cannot be read, and ValueError if the history cannot.
+    """
+    moment = f"epoch {point.epoch:g} ({point.step:,} steps)"
+    begin = f"The fork continues {parent_folder.name} after {moment}."
+    layers = read_layers(parent_folder / HISTORY)
+    return begin, *describe_changes(experiment_at(point), experiment, point.epoch, layers)
+
+
+def fork_run(
+    parent_folder: Path,
+    epoch: float,
+    experiment: Experiment,
+    folder: Path,
+    allow_import: bool = False,
+) -> Path:
     """Make ``folder`` a run that continues another from its moment after ``epoch`` epochs.
 
     ``experiment`` is the parent's with changes; ``folder`` is missing or empty. Returns
     ``folder``, in which training is then resumed. Raises ForkError with all reasons why it is
     impossible; nothing has been written then. The parent is only read, and may be in training.
+
+    Another method or N:M needs the network: where that is the user's own code, it is run only
+    with ``allow_import``, or if this user started the parent here.
     """
     if reasons := check_fork(parent_folder, epoch, experiment):
         raise ForkError(*reasons)
@@ -100,16 +120,20 @@ def fork_run(parent_folder: Path, epoch: float, experiment: Experiment, folder: 
         checkpoint = _read(point)
         old = parse_stored_experiment(checkpoint, point.file)
         temporary.mkdir(parents=True)
-        _write(temporary, parent_folder, checkpoint, old, experiment, point)
+        own = may_import(parent_folder, old.model)
+        _write(temporary, parent_folder, checkpoint, old, experiment, point, own or allow_import)
         if folder.exists():
             folder.rmdir()
         temporary.rename(folder)
-        if may_import(parent_folder, old.model):
+        if own:
             remember_own(folder, experiment.model)
     except OSError as error:
         raise ForkError(explain(error, f"The fork {folder} could not be written")) from error
-    except (TrainingError, RunError, ValueError) as error:
-        raise error if isinstance(error, ForkError) else ForkError(str(error)) from error
+    except ForkError:
+        raise
+    except (TrainingError, ValueError) as error:  # records are read from their copies
+        reason = str(error).replace(str(temporary), str(parent_folder))
+        raise ForkError(reason) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -152,13 +176,16 @@ def _write(
     old: Experiment,
     experiment: Experiment,
     point: ForkPoint,
+    allow_import: bool,
 ) -> None:
     """Write everything that the run of a fork begins with."""
     state, position = checkpoint.model_dump(exclude={"position"}), checkpoint.position
     state["experiment"] = dump_experiment(experiment)
+    if not experiment.training.ema_decay:
+        state["average"] = {}
     layers = read_layers(parent / HISTORY)
     if is_structural(old, experiment):
-        changed, new_layers = restructured(checkpoint, old, experiment, point.file)
+        changed, new_layers = restructured(checkpoint, old, experiment, point.file, allow_import)
         state |= changed
         if new_layers != layers:
             # Winners and live sets of another N:M cannot be in one history.
@@ -167,6 +194,8 @@ def _write(
         state["optimizer"] = _with_settings(checkpoint.optimizer, experiment.optimizer)
     files = [*RECORDS, *([HISTORY] if position.moments else [])]
     for name in [*files, *([INTERVENTIONS] if position.interventions else [])]:
+        if not (parent / name).is_file():
+            raise ForkError(f"The run {parent} has lost its {name}: restore it, or fork another.")
         shutil.copyfile(parent / name, folder / name)
     begun = Parent(
         str(parent.resolve()), point.epoch, point.step, position.moments, position.interventions

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import floor
 from typing import Any, Final
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import LayerInfo
+from lbc.sparsity.schedule import live_under
 from lbc.sparsity.stricter_pattern import obstacle
 from lbc.training.checkpoint import CHANGEABLE, LIVE_SETS_KEY, changes, sparse_weights
 from lbc.training.preparation import preview, score_form
@@ -64,7 +66,7 @@ def find_obstacles(
     removed = old.method not in KEEPS_ALL and not all(_complete(content, layers).values())
     if old.method != new.method and (reason := method_obstacle(old.method, new.method, removed)):
         yield f"A fork cannot change the method from {old.method} to {new.method}: {reason}."
-    patterns = [key for key in changed if _under(key, STRUCTURAL[1:])]
+    patterns = [key for key in changed if _under(key, (*STRUCTURAL[1:], "score_memory_limit"))]
     if patterns and old.method == "asp" and removed:
         yield "A fork cannot change the N:M of asp once it has removed: fork before its t_f."
     elif patterns and not isinstance(old.model, EXTERNAL):
@@ -94,6 +96,33 @@ def method_obstacle(old: str, new: str, removed: bool) -> str:
             "the first removal"
         )
     return ""
+
+
+def describe_changes(
+    old: Experiment, new: Experiment, moment: float, layers: Sequence[LayerInfo]
+) -> list[str]:
+    """What a fork of ``old`` after ``moment`` epochs changes, and what its schedule does first."""
+    changed = "; ".join(f"{key} {change}" for key, change in changes(old, new).items())
+    sentences = [f"Changed: {changed}." if changed else "Nothing is changed."]
+    if new.method in KEEPS_ALL or old.schedule == new.schedule or is_structural(old, new):
+        return sentences
+    done = moment if old.schedule.every == "step" else floor(moment)
+    widest = max({layer.pattern for layer in layers}, key=lambda pattern: pattern.count)
+    left = live_under(old.method, old.schedule.as_schedule(), widest, done)
+    schedule = new.schedule.as_schedule()
+    asked = live_under(new.method, schedule, widest, moment)
+    if left == 1:
+        sentences.append("Every block is decided already, so its schedule has no effect.")
+    elif asked > left:
+        ends = range(floor(moment) + 1, new.training.epochs + 1)
+        next_removal = next(
+            at for at in ends if live_under(new.method, schedule, widest, at) < left
+        )
+        sentences.append(
+            f"Its schedule asks for {asked:,} combinations of {widest} where {left:,} are left: "
+            f"nothing is removed until it asks for fewer, after epoch {next_removal}."
+        )
+    return sentences
 
 
 def layer_obstacle(name: str, old: LayerInfo, new: LayerInfo | None, complete: bool) -> str:

@@ -10,7 +10,6 @@ from typing import Protocol
 from lbc.config import Experiment, Keep
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import live_under
-from lbc.sparsity.sparse_layer import Form
 
 MOST_WITHIN_EPOCHS = 128
 """The most checkpoints kept at removals before steps: each of them is written for that alone."""
@@ -54,7 +53,7 @@ class _Layer(Protocol):
 
 
 def checkpoint_size(
-    experiment: Experiment, layers: Iterable[_Layer], parameters: int, form: Form | None
+    experiment: Experiment, layers: Iterable[_Layer], parameters: int, form: str | None
 ) -> int:
     """About how many bytes a checkpoint of the experiment takes while combinations compete.
 
@@ -91,7 +90,7 @@ def count_kept(experiment: Experiment, patterns: Iterable[Pattern]) -> int:
 
 
 def describe_kept(
-    experiment: Experiment, layers: Collection[_Layer], parameters: int, form: Form | None
+    experiment: Experiment, layers: Collection[_Layer], parameters: int, form: str | None
 ) -> str:
     """A sentence on what the kept checkpoints will take on disk; empty if none is asked for."""
     count = count_kept(experiment, [layer.pattern for layer in layers if layer.pattern])

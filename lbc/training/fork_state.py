@@ -20,7 +20,7 @@ from lbc.training.preparation import build_sparse
 
 
 def restructured(
-    checkpoint: Checkpoint, old: Experiment, new: Experiment, file: Path
+    checkpoint: Checkpoint, old: Experiment, new: Experiment, file: Path, allow_import: bool
 ) -> tuple[dict[str, Any], tuple[LayerInfo, ...]]:
     """Model and optimiser of a fork for its checkpoint, and its layers.
 
@@ -29,12 +29,13 @@ def restructured(
     N:M, and for scores that were frozen and compete again, it begins anew. Scores and live sets as
     in ``narrow``.
 
-    The user's own code for a network is run. Raises ValueError, TrainingError if it is impossible.
+    Raises ValueError if it is impossible, or if the network is code of the user and not allowed
+    to run, and TrainingError if the checkpoint does not fit.
     """
-    model, sparsifier, optimizer = _built(old, checkpoint)
+    model, sparsifier, optimizer = _built(old, checkpoint, allow_import)
     load_model(model, checkpoint.model, file)
     load_optimizer(optimizer, checkpoint.optimizer, file)
-    new_model, new_sparsifier, new_optimizer = _built(new, checkpoint)
+    new_model, new_sparsifier, new_optimizer = _built(new, checkpoint, allow_import)
     _check(sparsifier, new_sparsifier, old.method, new.method)
     own = [key for key in new_model.state_dict() if not _of_layer(key)]
     new_model.load_state_dict(new_model.state_dict() | {k: model.state_dict()[k] for k in own})
@@ -52,10 +53,10 @@ def restructured(
 
 
 def _built(
-    experiment: Experiment, checkpoint: Checkpoint
+    experiment: Experiment, checkpoint: Checkpoint, allow_import: bool
 ) -> tuple[nn.Module, Sparsifier, torch.optim.Optimizer]:
     model, sparsifier, _ = build_sparse(
-        experiment, checkpoint.in_shape, checkpoint.classes, checkpoint.sparse, allow_import=True
+        experiment, checkpoint.in_shape, checkpoint.classes, checkpoint.sparse, allow_import
     )
     return model, sparsifier, build_optimizer(model, experiment.optimizer)
 

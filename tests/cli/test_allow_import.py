@@ -12,6 +12,9 @@ import torch
 
 from lbc.cli.main import main
 from lbc.config import Experiment, dump_experiment
+from lbc.runs.kept_checkpoints import kept_moments
+from lbc.runs.own_runs import may_import
+from lbc.training.fork import ForkError, experiment_at, fork_run
 from lbc.training.trainer import Trainer
 from tests.training.resumption import stop_at
 
@@ -62,7 +65,10 @@ COMMANDS: dict[str, list[str]] = {
     "latency of a run": ["latency", "run", "--run", "finished", "--print-command"],
     "compare": ["compare", "e.yaml", "--methods", "dense", "--seeds", "1"],
     "resume of a copy": ["train", "--resume", "copy"],
-}
+    "fork of a copy": ["train", "--fork", "copy@0.375", "--out", "out"],
+    "stricter fork of a copy": ["train", "--fork", "copy@0.375", "--out", "out", "--set",
+                                "pattern=1:4"],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -111,6 +117,22 @@ def test_another_s_run_resumes_only_with_permission(
         run, name = run.rename("moved"), "moved"
     assert change in ("other user", "moved") or file.read_text() != text
     assert main(["train", "--resume", name]) == 2
+    assert not (folder / "imported").exists()
+
+
+def test_a_fork_runs_no_code_by_itself(
+    folder: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (point,) = kept_moments(run)
+    stricter = experiment_at(point, ["pattern=1:4"])
+    fork_run(run, point.epoch, stricter, folder / "own")  # as the user's own run
+    forget(folder)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state of another"))
+    fork = fork_run(run, point.epoch, experiment_at(point), folder / "other")
+    assert not (folder / "imported").exists()
+    assert not may_import(fork, stricter.model)
+    with pytest.raises(ForkError, match="'sent:make'"):
+        fork_run(run, point.epoch, stricter, folder / "stricter")
     assert not (folder / "imported").exists()
 
 

@@ -37,6 +37,7 @@ def runs(tmp_path: Path) -> Path:
 def test_runs_at_any_depth_up_to_three_are_found(runs: Path) -> None:
     write_run(runs / "too/deep/for/it")
     write_run(runs / "a" / "inside")  # part of another run
+    write_run(runs / ".a.123.tmp")  # a fork that is being written
     (runs / "notes").mkdir()
     (runs / "experiment.yaml").touch()
     library = Library(runs)

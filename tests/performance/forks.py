@@ -1,0 +1,133 @@
+"""What forks cost and whether they are exact, as JSON.
+
+share: 16 forks from 70 % of a small run, with 16 ends of the removal, against 16 whole runs.
+start: seconds from the call of ``fork_run`` to the first step of the bundled example's fork.
+bits:  how many unchanged forks, from every kept checkpoint of the bundled example, end in the bits
+of their parent.
+
+    python -m tests.performance.forks                  # all of it: half an hour
+    python -m tests.performance.forks --parts share start
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lbc.config import Experiment, load_experiment, parse_experiment
+from lbc.files.resources import resource
+from lbc.runs.events import Event, StepDone
+from lbc.runs.kept_checkpoints import kept_moments
+from lbc.training.fork import experiment_at, fork_run
+from lbc.training.trainer import Trainer
+from tests.training.resumption import assert_same_run
+
+FORKS, EPOCHS = 16, 10
+
+
+def train(experiment: Experiment, folder: Path, resume: bool = False) -> tuple[int, float]:
+    """Train to the end; return the number of steps trained and the seconds that passed."""
+    steps = 0
+
+    def emit(event: Event) -> None:
+        nonlocal steps
+        steps += isinstance(event, StepDone)
+
+    started = time.perf_counter()
+    Trainer(experiment, folder, emit=emit, resume=resume).train()
+    return steps, time.perf_counter() - started
+
+
+def share(folder: Path) -> dict[str, Any]:
+    """Whole runs and forks take turns, so that both see the same load of the machine."""
+
+    def ending(number: int) -> Experiment:
+        return parse_experiment({
+            "name": "forks",
+            "model": {"name": "convnet", "width": 8},
+            "schedule": {"end": 7.5 + 2.5 * number / FORKS},
+            "training": {"epochs": EPOCHS, "batch_size": 64},
+        })  # fmt: skip
+
+    parent = folder / "parent"
+    steps, seconds = train(ending(0), parent)
+    whole, forked = [0, 0.0], [0.7 * steps, 0.7 * seconds]  # the part that the forks share
+    for number in range(FORKS):
+        done, took = train(ending(number), folder / f"whole-{number}")
+        whole = [whole[0] + done, whole[1] + took]
+        started = time.perf_counter()
+        fork = fork_run(parent, 0.7 * EPOCHS, ending(number), folder / f"fork-{number}")
+        forking = time.perf_counter() - started
+        done, took = train(ending(number), fork, resume=True)
+        forked = [forked[0] + done, forked[1] + forking + took]
+    return {
+        "steps": round(forked[0] / whole[0], 4),
+        "seconds": round(forked[1] / whole[1], 4),
+        "whole_seconds": round(whole[1], 1),
+        "forked_seconds": round(forked[1], 1),
+    }
+
+
+def start(parent: Path, folder: Path) -> list[float]:
+    """Seconds to the first step, from every kept checkpoint but the last."""
+
+    class FirstStepError(Exception):
+        pass
+
+    def emit(event: Event) -> None:
+        if isinstance(event, StepDone):
+            raise FirstStepError
+
+    found = []
+    for point in kept_moments(parent)[:-1]:
+        started = time.perf_counter()
+        experiment = experiment_at(point)
+        fork = fork_run(parent, point.epoch, experiment, folder / f"start-{point.step}")
+        try:
+            Trainer(experiment, fork, emit=emit, resume=True).train()
+        except Exception as error:  # the trainer explains it
+            assert isinstance(error.__cause__, FirstStepError)
+        found.append(round(time.perf_counter() - started, 3))
+    return found
+
+
+def bits(parent: Path, folder: Path) -> dict[str, int]:
+    points, exact = kept_moments(parent), 0
+    for point in points:
+        experiment = experiment_at(point)
+        fork = fork_run(parent, point.epoch, experiment, folder / f"bits-{point.step}")
+        train(experiment, fork, resume=True)
+        assert_same_run(fork, parent)
+        exact += 1
+    return {"kept": len(points), "exact": exact}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parts = ("share", "start", "bits")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    chosen = parser.parse_args().parts
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if "share" in chosen:
+            found["share"] = share(folder)
+        if {"start", "bits"} & {*chosen}:
+            bundled = load_experiment(resource("experiments/digits.yaml"))
+            found["bundled_seconds"] = round(train(bundled, folder / "bundled")[1], 1)
+        if "start" in chosen:
+            found["start"] = start(folder / "bundled", folder)
+        if "bits" in chosen:
+            found["bits"] = bits(folder / "bundled", folder)
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
