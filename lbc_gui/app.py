@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from lbc.cli.streams import Parser, prepare_streams
 from lbc.config import Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
+from lbc.files.home import expanded
 from lbc.files.resources import resource
 from lbc.runs.new_folder import RUNS, new_run_path
 from lbc.runs.opened_run import OpenedRun, open_run
 from lbc.runs.run_state import RunError
 
 if TYPE_CHECKING:
+    from lbc.following.address import Address
     from lbc_gui.window.main_window import MainWindow
 
 
@@ -27,20 +29,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Open the window; without a display, train the same experiment in the terminal."""
     prepare_streams()
     options = _parser().parse_args(arguments)
-    path = options.experiment or resource("experiments/digits.yaml")
-    run = None
+    run = server = None
     try:
+        server = _server(options.experiment, options.start)
+        given = None if server else options.experiment
+        path = given or resource("experiments/digits.yaml")
         if path.is_dir():
             run = _opened(path, options.start)
         experiment = run.experiment if run is not None else load_experiment(path)
-    except (ExperimentError, RunError, FileNotFoundError) as error:
+    except (ExperimentError, ValueError, FileNotFoundError) as error:
         _print_error(str(error))
         return 2
     from lbc_gui.display_check import why_no_window
 
     reason = why_no_window()
     if reason is None:
-        return show_window(experiment, options.runs.absolute(), options.start, options.inspect, run)
+        runs = options.runs.absolute()
+        return show_window(experiment, runs, options.start, options.inspect, run, server)
     _print_error(reason)
     if not options.start:
         return 1
@@ -55,6 +60,21 @@ def _print_error(text: str) -> None:
     from lbc.cli.console import Console  # which needs rich, and the window does not
 
     Console(stderr=True).print(text)
+
+
+def _path_or_address(given: str) -> Path | str:
+    return given if given.startswith("ssh:") else Path(expanded(given))
+
+
+def _server(given: Path | str | None, start: bool) -> Address | None:
+    """The run on a server that an argument names, if any. Raises ValueError if it cannot be one."""
+    if not isinstance(given, str):
+        return None
+    from lbc.following.address import Address
+
+    if start:
+        raise ValueError(f"{given} is a run, which is trained where it is: leave out --start.")
+    return Address.parse(given)
 
 
 def _opened(folder: Path, start: bool) -> OpenedRun:
@@ -74,6 +94,7 @@ def show_window(
     start: bool,
     inspect: Sequence[Path] = (),
     run: OpenedRun | None = None,
+    server: Address | None = None,
 ) -> int:
     """Run the application until its window closes."""
     from PySide6.QtWidgets import QApplication
@@ -89,6 +110,7 @@ def show_window(
     settings = Settings()
     set_up(application, settings.theme)
     window = MainWindow(experiment, runs, settings, start)
+    window.files.server = server
     _report_exceptions_in(window)
     interrupts = Interrupts(window.closing, window)
     window.show()
@@ -113,10 +135,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="lbc-gui", description="Train N:M sparse networks and watch them learn.")
     parser.add_argument(
         "experiment",
+        type=_path_or_address,
         nargs="?",
-        type=Path,
-        metavar="EXPERIMENT.yaml | RUN",
-        help="experiment to open, or the folder of a run (default: the bundled example)",
+        metavar="EXPERIMENT.yaml | RUN | ssh://SERVER/RUN",
+        help="experiment to open, or a run here or on a server (default: the bundled example)",
     )
     parser.add_argument("--start", action="store_true", help="start training immediately")
     parser.add_argument(

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import Annotated, cast, get_args
 
 from platformdirs import user_config_path
+from pydantic import BaseModel, Field, ValidationError
 from PySide6.QtCore import QByteArray, QSettings, QSize
 
 from lbc_gui.theme import Theme
 
 LAYOUT_VERSION = 2
 """Increased when docks change so much that a layout saved before does not fit."""
+
+MOST_SERVERS = 8
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,14 @@ class Layout:
     folded: Sequence[str]
     unfolded_low: Sequence[str]
     """Unfolded while the window was too low for them at first."""
+
+
+class TableColumns(BaseModel):
+    """What the user has changed of the columns of the table of runs, by their keys."""
+
+    shown: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    widths: dict[str, Annotated[int, Field(gt=0, lt=10_000)]] = {}
 
 
 class Settings:
@@ -54,6 +65,15 @@ class Settings:
         self._store.setValue("runs/declined", folder)
 
     @property
+    def recent_servers(self) -> list[str]:
+        """The addresses of the runs on servers that were opened last, the last one first."""
+        return [text for text in str(self._store.value("servers/recent", "")).split("\n") if text]
+
+    def add_server(self, address: str) -> None:
+        others = [text for text in self.recent_servers if text != address]
+        self._store.setValue("servers/recent", "\n".join([address, *others][:MOST_SERVERS]))
+
+    @property
     def introduced(self) -> bool:
         """Whether the user has dismissed the explanation of a cell."""
         return bool(self._store.value("help/introduced", False, type=bool))
@@ -61,6 +81,17 @@ class Settings:
     @introduced.setter
     def introduced(self, introduced: bool) -> None:
         self._store.setValue("help/introduced", introduced)
+
+    @property
+    def columns(self) -> TableColumns:
+        try:
+            return TableColumns.model_validate_json(str(self._store.value("runs/columns", "{}")))
+        except ValidationError:
+            return TableColumns()
+
+    @columns.setter
+    def columns(self, columns: TableColumns) -> None:
+        self._store.setValue("runs/columns", columns.model_dump_json())
 
     def save_layout(self, layout: Layout) -> None:
         self._store.setValue("layout/version", LAYOUT_VERSION)

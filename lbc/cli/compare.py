@@ -82,7 +82,7 @@ def _complete(trials: tuple[Trial, ...], console: Console) -> bool:
         if trial.accuracy is not None:
             continue
         console.print(f"{number} of {len(trials)}: {trial.folder.name}")
-        finished = train_in_terminal(trial.experiment, trial.folder, console, resume=begun)
+        finished = train_in_terminal(trial.experiment, trial.folder, console, begun, "lbc compare")
         if finished.status == "stopped":
             return False
         if trial.accuracy is None:

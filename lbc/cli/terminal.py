@@ -6,6 +6,7 @@ Ctrl-C or SIGTERM stops and saves the run.
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +18,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import parse_yaml
+from lbc.following.remote_control import RemoteControl
+from lbc.following.trainer_file import PROGRAM_VARIABLE
 from lbc.runs.events import (
     CheckpointNotKept,
+    Commanded,
     EpochDone,
     Event,
     Finished,
+    Intervened,
+    InterventionRefused,
     Prepared,
     RemovalProgress,
     Resumed,
@@ -34,11 +40,16 @@ from lbc.training.trainer import Trainer
 
 
 def train_in_terminal(
-    experiment: Experiment, folder: Path, console: Console, resume: bool = False
+    experiment: Experiment,
+    folder: Path,
+    console: Console,
+    resume: bool = False,
+    program: str = "lbc train",
 ) -> Finished:
     """Train until the end or Ctrl-C, with a progress bar; ``resume`` continues ``folder``'s run.
 
-    In distributed training, rank 0 sends the job to the other ranks. Raises TrainingError.
+    In distributed training, rank 0 sends the job to the other ranks. Other processes see that
+    ``program`` trains the run, and may command it. Raises TrainingError.
     """
     control = Control()
     with _progress(console) as progress, _stop_on_interrupt(control):
@@ -46,8 +57,15 @@ def train_in_terminal(
         with process_group(ranks_from_environment()) as ranks:
             job = {"experiment": dump_experiment(experiment), "resume": resume}
             ranks.broadcast_bytes(json.dumps(job).encode())
-            trainer = Trainer(experiment, folder, control, view.show, resume=resume, ranks=ranks)
-            return trainer.train()
+            program = os.environ.get(PROGRAM_VARIABLE, program)
+            remote = RemoteControl(control, program, view.show)
+            trainer = Trainer(
+                experiment, folder, control, remote.emit, remote.watch, resume=resume, ranks=ranks
+            )
+            try:
+                return trainer.train()
+            finally:
+                remote.close()
 
 
 def train_as_other_rank() -> Finished:
@@ -74,10 +92,12 @@ class _TerminalView:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("preparing", total=None)
+        self._steps_per_epoch = 0
 
     def show(self, event: Event) -> None:
         match event:
             case Prepared():
+                self._steps_per_epoch = event.steps_per_epoch
                 self._progress.update(self._task, total=event.steps, description="training")
                 names = ", ".join(f"{layer.name} {layer.pattern}" for layer in event.layers)
                 self._progress.console.print(f"Sparse layers: {names}")
@@ -101,10 +121,21 @@ class _TerminalView:
                     f"accuracy {event.accuracy:.2%}   live {max(event.live):4d}   "
                     f"density {event.density:.1%}",
                 )
-            case Untrained() | CheckpointNotKept():
-                self._progress.console.print(event.message, highlight=False, markup=False)
+            case Intervened():
+                self._say(f"{event.intervention.described} after {event.step:,} steps.")
+                if epochs := event.epochs:
+                    self._progress.update(self._task, total=epochs * self._steps_per_epoch)
+            case Commanded():
+                self._say(event.described)
+                now = {"run": "training", "stop": "stopping"}.get(event.command, "paused")
+                self._progress.update(self._task, description=now)
+            case Untrained() | InterventionRefused() | CheckpointNotKept():
+                self._say(event.message)
             case _:
                 pass
+
+    def _say(self, sentence: str) -> None:
+        self._progress.console.print(sentence, highlight=False, markup=False)
 
 
 def _progress(console: Console) -> Progress:

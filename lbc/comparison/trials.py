@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbc.config import Experiment, load_experiment
+from lbc.config import Experiment
+from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.new_folder import is_unused
 from lbc.runs.run_state import read_state
 from lbc.runs.unfinished_run import open_unfinished
@@ -75,7 +76,7 @@ def is_begun(trial: Trial) -> bool:
     folder, file = trial.folder, trial.folder / "experiment.yaml"
     if is_unused(folder):
         return False
-    if not file.is_file() or load_experiment(file) != trial.experiment:
+    if not file.is_file() or effective_experiment(folder) != trial.experiment:
         raise ComparisonError(
             f"{folder} has a run with other settings: choose another folder with --out."
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import shlex
 import sys
 import zlib
@@ -14,18 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lbc.files.home import expanded
+from lbc.files.ssh import SSH_OPTIONS, check_host, quote_path
 from lbc.latency import worker
-
-SSH_OPTIONS = (
-    "-T",
-    "-o", "BatchMode=yes",
-    "-o", "ConnectTimeout=10",
-    "-o", "ServerAliveInterval=5",
-    "-o", "ServerAliveCountMax=3",
-    "-o", "ControlMaster=no",
-)  # fmt: skip
-"""No prompts, because a window has no terminal for a password, and a timeout without an answer.
-An existing shared connection is used, but none is created: it would keep the pipes open."""
 
 _BOOT = "import sys;b=sys.stdin.buffer;exec(compile(b.read(int(b.readline())),'worker.py','exec'))"
 """Reads the worker's source from standard input; the job follows there too, because a trained mask
@@ -40,10 +29,7 @@ class Place:
     python: str = ""
 
     def __post_init__(self) -> None:
-        if self.host.startswith("-") or " " in self.host or not self.host.isprintable():
-            raise ValueError(
-                f"{self.host!r} is not a host: write it as for ssh, such as user@server."
-            )
+        check_host(self.host)
 
     @property
     def remote(self) -> bool:
@@ -59,7 +45,7 @@ class Place:
             python = str(expanded(self.python or sys.executable))
             return [python, "-u", str(_source_path()), *arguments]
         remote = shlex.join(["-u", "-c", _BOOT, *arguments])
-        return ["ssh", *SSH_OPTIONS, self.host, f"{_quoted(self.python or 'python3')} {remote}"]
+        return ["ssh", *SSH_OPTIONS, self.host, f"{quote_path(self.python or 'python3')} {remote}"]
 
     def opening(self) -> bytes:
         """Return the bytes that the process reads before its job."""
@@ -84,16 +70,8 @@ def command_for_server(
     # Pipe the job: with masks it exceeds the maximum length of an argument.
     text = json.dumps({**job, "keep": None, "orphan": "stay"})
     program = f"import base64,zlib;exec(zlib.decompress(base64.b64decode('{packed}')))"
-    worker = f"{_quoted(python)} -c {shlex.quote(program)} -"
+    worker = f"{quote_path(python)} -c {shlex.quote(program)} -"
     return f"printf '%s\\n' {shlex.quote(text)} | {worker} > {shlex.quote(result)}"
-
-
-def _quoted(python: str) -> str:
-    """Quote a path for a shell, which is to expand its ``~`` or ``~user``."""
-    home, slash, rest = python.partition("/")
-    if slash and re.fullmatch(r"~[\w.-]*", home, re.ASCII):
-        return f"{home}/{shlex.quote(rest)}"
-    return shlex.quote(python)
 
 
 def _source_path() -> Path:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from lbc.files.os_errors import explain
 from lbc.files.printable import printable
+from lbc.files.ssh import COMMAND_NOT_FOUND, SSH_FAILED
 from lbc.latency.answers import Answer, Ended, Hello, OtherLine, read_answer
 from lbc.latency.measurement import MeasurementError
 from lbc.latency.place import Place
@@ -24,8 +25,6 @@ CANCEL_SECONDS = 5.0
 END_SECONDS = 1.0
 POLL_SECONDS = 0.1
 MAX_LINE = 1 << 20
-SSH_FAILED = 255
-COMMAND_NOT_FOUND = 127
 
 
 class WorkerProcess:

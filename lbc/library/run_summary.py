@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lbc.config import Experiment, load_experiment
+from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
 from lbc.runs.annotations import Annotations, read_annotations
+from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.metrics import EPOCH_COLUMNS, read_metrics
 from lbc.runs.run_state import RunError, read_state
 from lbc.runs.unfinished_run import being_trained
@@ -26,7 +27,8 @@ class RunSummary:
     it) or unreadable; then ``problem`` is the sentence that says why, and the rest is as far as it
     could be read. ``accuracy``, ``density`` and the values of ``accuracies`` (test accuracy after
     each epoch) are fractions, ``seconds`` exclude pauses, ``started`` and ``updated`` are ISO
-    times. ``parent`` is name@epoch if the run is a fork. ``parameters`` are the settings of the
+    times. If the run is a fork, ``parent`` is name@epoch, and ``parent_folder`` is where its parent
+    was when it was forked after ``parent_epoch`` epochs. ``parameters`` are the settings of the
     resolved experiment by dotted key, such as ``optimizer.lr``; lists are text.
     """
 
@@ -45,6 +47,8 @@ class RunSummary:
     updated: str = ""
     device: str = ""
     parent: str = ""
+    parent_folder: str = ""
+    parent_epoch: float = 0.0
     accuracies: tuple[float, ...] = ()
     parameters: Parameters = field(default_factory=dict, hash=False)
     annotations: Annotations = field(default_factory=Annotations)
@@ -67,7 +71,7 @@ def summarize_run(folder: Path) -> RunSummary:
         problems.append(str(error))
     try:
         state = read_state(folder)
-        experiment = load_experiment(folder / "experiment.yaml")
+        experiment = effective_experiment(folder)
         epochs = read_metrics(folder / "epochs.records", EPOCH_COLUMNS)
     except ExperimentError as error:
         problems.append("; ".join(str(error).splitlines()))
@@ -93,6 +97,8 @@ def summarize_run(folder: Path) -> RunSummary:
             updated=state.updated,
             device=state.device,
             parent=state.parent.label if state.parent else "",
+            parent_folder=state.parent.folder if state.parent else "",
+            parent_epoch=state.parent.epoch if state.parent else 0.0,
             accuracies=tuple(epochs["accuracy"].tolist()),
             parameters=flatten_experiment(experiment),
             annotations=annotations,

@@ -91,6 +91,10 @@ class Curve:
     def __len__(self) -> int:
         return len(self.x)
 
+    def part(self, first: int, last: int) -> Curve:
+        """The points from ``first`` up to ``last``, without that."""
+        return Curve(self.x[first:last], self.y[first:last])
+
     def positive(self) -> Curve:
         """The curve for a logarithmic axis, with gaps where y is not positive."""
         if not (self.y <= 0).any():
@@ -123,12 +127,14 @@ class Curve:
         ends = (extreme.reduceat(part, division.starts) for extreme in (self._least, self._most))
         return next(ends), next(ends)
 
-    def spans(self, columns: Columns) -> tuple[Floats, Floats]:
+    def spans(self, columns: Columns) -> tuple[Floats | Singles, Floats | Singles]:
         """From where to where the curve extends in every column, NaN where it does not: (count,).
 
         Between two points the curve is straight, also over columns that hold none.
         """
         division = columns.divide(self.x)
+        if len(division.filled) == columns.count:
+            return self.reduce(division)
         lows, highs = np.full((2, columns.count), np.nan)
         lows[division.filled], highs[division.filled] = self.reduce(division)
         if len(crossed := division.crossed):

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lbc.pictures.curve import Floats, Indices
+from lbc.pictures.curve import Floats
 
 Pixels = npt.NDArray[np.uint32]
+Rows = npt.NDArray[np.int32]
 
 
 def fill_spans(
@@ -21,35 +22,52 @@ def fill_spans(
     fills a column, NaN where it does not. Columns that are neighbours are joined. ``wide``: lines
     are wider by a pixel on every side.
     """
-    lines, columns = tops.shape
-    # Column after column, so that the pixels of a span are neighbours in memory.
-    pixels = np.zeros((columns, height), dtype=np.uint32)
-    first, last = _joined(tops, bottoms, height)
-    more = int(wide)
-    first, last = np.maximum(first - more, 0), np.minimum(last + more, height - 1)
-    counts = np.maximum(last - first + 1, 0)
-    counts[np.isnan(tops)] = 0
-    ends = np.cumsum(counts, axis=1)
-    total = int(ends[:, -1].max(initial=0)) if columns else 0
-    each, flat = np.arange(total), pixels.reshape(-1)
+    columns, more = tops.shape[1], int(wide)
+    starts, ends = _visible(*_joined(tops, bottoms, height, more), height)
+    counts = np.maximum(ends - starts, 0).reshape(-1)
+    spans = np.flatnonzero(counts)
+    counts, column = counts[spans], spans % columns
+    inks = np.repeat(np.asarray(colours, dtype=np.uint32)[spans // (2 * columns)], counts)
+    row = np.arange(len(inks))
+    row += np.repeat(starts.reshape(-1)[spans] - np.cumsum(counts) + counts, counts)
+    pixels = np.zeros((height, columns), dtype=np.uint32)
     for beside in range(-more, more + 1):
-        places = np.clip(np.arange(columns) + beside, 0, columns - 1) * height
-        offsets = places + first - (ends - counts)
-        for line in range(lines):
-            at = np.repeat(offsets[line], counts[line])
-            at += each[: len(at)]
-            flat[at] = colours[line]
-    return np.ascontiguousarray(pixels.T)
+        places = np.clip(column + beside, 0, columns - 1)
+        pixels.reshape(-1)[row * columns + np.repeat(places, counts)] = inks
+    return pixels
 
 
-def _joined(tops: Floats, bottoms: Floats, height: int) -> tuple[Indices, Indices]:
-    """The first and last row of every span, extended to meet the span before it."""
-    # Beyond the picture, but near enough for an integer.
-    ends = np.nan_to_num(np.clip([tops, bottoms], -2, height + 2))
-    first, last = np.floor(ends).astype(np.intp)
+def _joined(tops: Floats, bottoms: Floats, height: int, more: int) -> tuple[Rows, Rows]:
+    """The first row of every span, extended to meet the span before it, and the row after its end.
+
+    Where there is none they are ``height`` and 0.
+    """
     there = ~np.isnan(tops)
+    # Beyond the picture, but near enough for an integer.
+    ends = (np.clip(np.where(there, at, 0), -2, height + 2) for at in (tops, bottoms))
+    first, last = (np.floor(at).astype(np.int32) for at in ends)
     joined = there[:, 1:] & there[:, :-1]
     above, below = first[:, :-1].copy(), last[:, :-1].copy()
     np.minimum(first[:, 1:], below + 1, out=first[:, 1:], where=joined)
     np.maximum(last[:, 1:], above - 1, out=last[:, 1:], where=joined)
-    return first, last
+    first, end = np.maximum(first - more, 0), np.minimum(last + more + 1, height)
+    there &= first < end
+    return np.where(there, first, height), np.where(there, end, 0)
+
+
+def _visible(first: Rows, end: Rows, height: int) -> tuple[Rows, Rows]:
+    """The parts of every span above and below what is drawn over it: (lines, 2, columns).
+
+    A picture of many lines has twenty times as many pixels in spans as in sight.
+    """
+    starts, ends = np.stack([first, first], axis=1), np.stack([end, end], axis=1)
+    # What is covered in each column, without gaps: a span apart from it is merely drawn over.
+    top, bottom = np.full_like(first[0], height), np.zeros_like(first[0])
+    for line in reversed(range(len(first))):
+        np.minimum(end[line], top, out=ends[line, 0])
+        np.maximum(first[line], bottom, out=starts[line, 1])
+        meets = (first[line] <= bottom) & (end[line] >= top)
+        meets |= bottom == 0
+        np.minimum(top, first[line], out=top, where=meets)
+        np.maximum(bottom, end[line], out=bottom, where=meets)
+    return starts, ends

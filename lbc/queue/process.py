@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from lbc.files.lock import is_locked, lock
+from lbc.following.trainer_file import PROGRAM_VARIABLE
 from lbc.queue.entries import Entry
 from lbc.queue.queue_file import QueueFile
 from lbc.runs.unfinished_run import being_trained
@@ -39,7 +40,9 @@ def launch(file: QueueFile, entry: Entry, arguments: Sequence[str]) -> subproces
 
     It prints to the entry's log. Raises OSError if it cannot be started.
     """
-    environment = {} if not entry.threads else {"OMP_NUM_THREADS": str(entry.threads)}
+    environment = {PROGRAM_VARIABLE: "lbc queue"}
+    if entry.threads:
+        environment["OMP_NUM_THREADS"] = str(entry.threads)
     directory = Path(entry.directory) if entry.directory else file.runs
     with (
         file.file_of(entry.id, "log").open("ab") as log,

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lbc.config import dump_experiment, load_experiment
+from lbc.config import dump_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.config.yaml_file import SIZE_LIMIT
 from lbc.files.small_file import read_small
 from lbc.report.layer_summary import LayerSummary, summarise_layer
+from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.history_reader import Replay
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS, read_metrics
 from lbc.runs.records import Columns
@@ -80,7 +81,7 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunSummary:
         state = read_state(folder)
     except RunError as error:
         raise ReportError(str(error)) from error
-    experiment, planned = _read_experiment(folder / "experiment.yaml")
+    experiment, planned = _read_experiment(folder)
     return RunSummary(
         folder=folder,
         state=state,
@@ -93,17 +94,17 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunSummary:
     )
 
 
-def _read_experiment(file: Path) -> tuple[str, int | None]:
+def _read_experiment(folder: Path) -> tuple[str, int | None]:
     """The experiment as text, and its epochs.
 
-    What ``file`` links to may be anything: it is shown only if it is an experiment.
+    What its file links to may be anything: it is shown only if it is an experiment.
     """
     try:
-        experiment = load_experiment(file)
+        experiment = effective_experiment(folder)
     except ExperimentError:  # perhaps of another version, which begins alike
         content = b""
         with suppress(OSError):
-            content = read_small(file, SIZE_LIMIT)
+            content = read_small(folder / "experiment.yaml", SIZE_LIMIT)
         known = content.startswith(b"version:")
         return content.decode("utf-8", "replace") if known else "(This is no experiment.)", None
     return dump_experiment(experiment), experiment.training.epochs

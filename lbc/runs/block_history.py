@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lbc.runs.events import Intervened
+from lbc.runs.events import Intervened, Intervention
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState
 from lbc.runs.history_format import RecordedScores
+from lbc.runs.run_state import Parent
 from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
 from lbc.sparsity.combinations import unpack
 from lbc.sparsity.pattern import Pattern
@@ -57,10 +58,19 @@ class Biography:
 
 
 @dataclass(frozen=True, eq=False)
+class ParentLife:
+    """The biography of the same block in the parent of a fork."""
+
+    parent: Parent
+    biography: Biography
+
+
+@dataclass(frozen=True, eq=False)
 class Life:
     """The biography of a block, with the layer and index of the block.
 
-    ``weights`` (T', M) were observed at ``weight_epochs`` (T',); a history has none.
+    ``weights`` (T', M) were observed at ``weight_epochs`` (T',); a history has none. ``other`` is
+    None unless the run is a fork whose parent can be read.
     """
 
     layer: str
@@ -68,6 +78,7 @@ class Life:
     biography: Biography
     weight_epochs: npt.NDArray[np.floating] = field(default_factory=lambda: np.empty(0))
     weights: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    other: ParentLife | None = None
 
 
 def biography(
@@ -94,7 +105,11 @@ def biography(
         for moment, one in kept.items():
             before = live[moment - 1] if moment else live[0]
             scores[moment] = np.where(before | live[moment], one.by_combination()[0], np.nan)
-    causes = {one.moment: one.intervention.action for one in done}
+    causes = {
+        one.moment: one.intervention.action
+        for one in done
+        if isinstance(one.intervention, Intervention)
+    }
     removals = () if live is None else tuple(_removals(epochs, live, scores, causes))
     return Biography(pattern, epochs, winners, live, mask, scores, positions, removals, tuple(done))
 

@@ -10,6 +10,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from lbc.runs.block_history import Biography, Life, Removal
+from lbc.runs.events import Intervention
 from lbc.sparsity.arrays import Array
 
 Row = dict[str, object]
@@ -51,6 +52,7 @@ def write_npz(file: IO[bytes], lives: Sequence[Life]) -> None:
 def _arrays(life: Life) -> dict[str, Any]:
     history = life.biography
     removals, done = history.removals, history.interventions
+    what = [one.intervention for one in done if isinstance(one.intervention, Intervention)]
     seen = len(life.weight_epochs) > 0
     return {
         "layer": np.array(life.layer),
@@ -74,8 +76,8 @@ def _arrays(life: Life) -> dict[str, Any]:
         ),
         "removed_cause": np.array([one.cause for one in removals], "U5"),
         "done_moment": np.array([one.moment for one in done], np.int64),
-        "done_action": np.array([one.intervention.action for one in done], "U5"),
-        "done_combination": np.array([one.intervention.combination for one in done], np.int64),
+        "done_action": np.array([one.action for one in what], "U5"),
+        "done_combination": np.array([one.combination for one in what], np.int64),
     }
 
 
@@ -115,9 +117,9 @@ def _moments(life: Biography) -> list[Row]:
     ]
     columns["intervention"] = [
         "; ".join(
-            f"{done.intervention.action} {names[done.intervention.combination]}"
+            f"{what.action} {names[what.combination]}"
             for done in life.interventions
-            if done.moment == moment
+            if done.moment == moment and isinstance(what := done.intervention, Intervention)
         )
         for moment in moments
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lbc.sparsity.pattern import Pattern
 
@@ -121,6 +121,46 @@ class Intervention:
         return self.layer == layer and self.block in (None, block)
 
 
+STEERABLE = {
+    "optimizer.lr": "the learning rate",
+    "optimizer.weight_decay": "the weight decay",
+    "schedule.end": "the end of the removal schedule",
+    "training.epochs": "the number of epochs",
+}
+"""Settings that can be changed during a run, by dotted key, and what a sentence calls them."""
+
+Settings = tuple[tuple[str, int | float], ...]
+"""Values by dotted key."""
+
+
+@dataclass(frozen=True)
+class Steering:
+    """A request to train on with other ``settings``, of those in ``STEERABLE``.
+
+    ``before`` are the values that were replaced; none in a request.
+    """
+
+    settings: Settings
+    before: Settings = ()
+    action: ClassVar[Literal["steer"]] = "steer"
+
+    @property
+    def described(self) -> str:
+        """The change as a sentence without a full stop."""
+        old = dict(self.before)
+        parts = [
+            f"{STEERABLE.get(key, key)} {'was changed ' if not at else ''}"
+            + (f"from {old[key]:g} to {value:g}" if key in old else f"to {value:g}")
+            for at, (key, value) in enumerate(self.settings)
+        ]
+        return _sentence(parts)
+
+
+def _sentence(parts: list[str]) -> str:
+    text = " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+    return text[:1].upper() + text[1:]
+
+
 @dataclass(frozen=True)
 class Intervened:
     """An intervention took effect, after ``step`` steps and ``epoch`` epochs.
@@ -128,10 +168,16 @@ class Intervened:
     ``moment`` is the index of the first moment in the history that includes it.
     """
 
-    intervention: Intervention
+    intervention: Intervention | Steering
     step: int
     epoch: float
     moment: int
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs from now on, if it was changed, else 0."""
+        steering = self.intervention if isinstance(self.intervention, Steering) else None
+        return int(dict(steering.settings).get("training.epochs", 0)) if steering else 0
 
 
 @dataclass(frozen=True)
@@ -139,6 +185,27 @@ class InterventionRefused:
     """An intervention is impossible, and nothing has changed; ``message`` says why."""
 
     message: str
+
+
+Command = Literal["run", "pause", "step", "stop"]
+
+
+@dataclass(frozen=True)
+class Commanded:
+    """Another process gave a command to this run, and it is carried out."""
+
+    command: Command
+
+    @property
+    def described(self) -> str:
+        """The command as a sentence."""
+        done = {
+            "run": "Training continues",
+            "pause": "Training is paused",
+            "step": "One step is trained",
+            "stop": "The run is stopped",
+        }
+        return f"{done[self.command]} by a command from another process."
 
 
 @dataclass(frozen=True)
@@ -185,6 +252,7 @@ Event = (
     | EpochDone
     | Intervened
     | InterventionRefused
+    | Commanded
     | Untrained
     | CheckpointNotKept
     | StorageProblem

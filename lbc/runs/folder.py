@@ -5,12 +5,13 @@ run.json             status, versions, seed, final accuracy, density, seconds
 steps.records        loss and learning rate of every step
 epochs.records       losses, accuracy, live combinations and density of every epoch
 scores.history       winners and live sets after every removal, 60 moments or more; some scores
-interventions.jsonl  combinations that the user pinned and banned, if any
+interventions.jsonl  combinations that the user pinned and banned, settings changed since, if any
 library.json         title, tags, star and note of the user, if any
 checkpoint.pt        everything needed to resume
 checkpoint.previous.pt  the one before, for when that is damaged; of the same size
 checkpoints/         those that training.keep asks for, from which a fork can begin
 model.safetensors    the final weights, dense with zeros
+trainer.json, commands.jsonl, watch-*, frame-*  between the process that trains the run and others
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from torch import Tensor
 from lbc.config import Experiment, dump_experiment
 from lbc.files.atomic import write_atomically
 from lbc.files.lock import LOCK_TIMEOUT_SECONDS
-from lbc.runs.events import EpochDone, Intervened, LayerInfo, StepDone
+from lbc.runs.events import EpochDone, Intervened, Intervention, LayerInfo, Steering, StepDone
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import InterventionLog
@@ -131,7 +132,7 @@ class RunFolder:
         self._steps.truncate(position.steps)
         self._epochs.truncate(position.epochs)
         self._history.truncate(position.moments, position.decided)
-        self._interventions.truncate(position.interventions)
+        self._interventions.resume(position.interventions, position.steps)
         for leftover in self.path.glob(".*.tmp"):  # of a write that was killed
             leftover.unlink()
         drop_after(self.path, position.steps)
@@ -173,8 +174,17 @@ class RunFolder:
     def add_moment(self, epoch: float, sparsifier: Sparsifier) -> None:
         self._history.append(epoch, sparsifier)
 
+    def due_intervention(self, step: int) -> Intervention | Steering | None:
+        """The next intervention that a resumed run is to repeat, as ``InterventionLog.due``."""
+        return self._interventions.due(step)
+
     def add_intervention(self, done: Intervened) -> None:
         self._interventions.append(done)
+
+    def use(self, experiment: Experiment) -> None:
+        """Continue with the settings of ``experiment``; the file keeps those at the start."""
+        self._experiment = experiment
+        self._history.epochs = experiment.training.epochs
 
     def write_checkpoint(self, state: Mapping[str, Any], keep: bool = False) -> bool:
         """Write ``checkpoint.pt``; what it was before becomes the previous one.

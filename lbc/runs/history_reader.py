@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from lbc.files.os_errors import explain
-from lbc.runs.events import Intervention, LayerInfo
+from lbc.runs.events import Intervention, LayerInfo, Steering
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT, REMOVED, SearchState
 from lbc.runs.history_format import (
     Frame,
@@ -43,7 +43,7 @@ class MomentInfo:
     removal: bool
     scores: bool
     live: tuple[int, ...]
-    interventions: tuple[Intervention, ...] = ()
+    interventions: tuple[Intervention | Steering, ...] = ()
 
 
 class Replay:
@@ -180,7 +180,9 @@ class Replay:
         return next(kept, None)
 
 
-def _moment_info(one: Frame, before: Frame, interventions: tuple[Intervention, ...]) -> MomentInfo:
+def _moment_info(
+    one: Frame, before: Frame, interventions: tuple[Intervention | Steering, ...]
+) -> MomentInfo:
     records = one.records
     fewer = records["live"] < before.records["live"]
     return MomentInfo(

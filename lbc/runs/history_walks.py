@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.block_history import Biography, biography
+from lbc.runs.events import Intervention
 from lbc.runs.history_codec import SearchState, index_type, row_bytes
 from lbc.runs.history_format import RecordedScores
 from lbc.runs.history_reader import Replay
@@ -98,7 +99,9 @@ class BlockWalk(Walk):
         pattern = self.info.pattern
         epochs = np.array([one.epoch for one in self.replay.moments[: self.moments]])
         done = [
-            one for one in read_interventions(self.replay.path.parent) if one.moment < self.moments
+            (one, one.intervention)
+            for one in read_interventions(self.replay.path.parent)
+            if one.moment < self.moments and isinstance(one.intervention, Intervention)
         ]
         return tuple(
             biography(
@@ -107,7 +110,7 @@ class BlockWalk(Walk):
                 np.array([one[k] for one in self._winners], index_type(pattern)),
                 np.array([one[k] for one in self._bits], np.uint8).reshape(-1, row_bytes(pattern)),
                 {moment: one.of([k]) for moment, one in self._scores.items()},
-                [one for one in done if one.intervention.touches(self.info.name, block)],
+                [one for one, what in done if what.touches(self.info.name, block)],
             )
             for k, block in enumerate(self.blocks)
         )

@@ -59,7 +59,7 @@ class HistoryWriter:
 
     def __init__(self, path: Path, layers: Sequence[LayerInfo], epochs: float) -> None:
         self._layers = layers
-        self._epochs = epochs
+        self.epochs = epochs
         self._before: list[SearchState | None] = [None] * len(layers)
         self._chain = [0] * len(layers)
         self._count = self._kept = 0
@@ -137,10 +137,10 @@ class HistoryWriter:
 
         Always at the first and last moment, and when the last block is decided.
         """
-        if self._count == 0 or epoch >= self._epochs or (ended and not self._decided):
+        if self._count == 0 or epoch >= self.epochs or (ended and not self._decided):
             return True
         spare = SCORE_BUDGET // max(1, sum(_score_bytes(layer) for layer in layers)) - 4
-        return spare > 0 and self._kept < 1 + spare * epoch / self._epochs + removed
+        return spare > 0 and self._kept < 1 + spare * epoch / self.epochs + removed
 
     def _last(self, frames: Sequence[Frame], at: int) -> SearchState:
         last = len(frames) - 1

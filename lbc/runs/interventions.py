@@ -6,6 +6,7 @@ The file is created at the first intervention.
 from __future__ import annotations
 
 import json
+from collections import deque
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +14,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from lbc.files.append_file import AppendFile
+from lbc.files.atomic import write_atomically
 from lbc.files.small_file import read_small
-from lbc.runs.events import Intervened
+from lbc.runs.events import Intervened, Intervention, Steering
 
 FILE = "interventions.jsonl"
 SIZE_LIMIT = 1 << 26
@@ -28,25 +30,51 @@ class InterventionLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.count = 0
+        self._later: deque[Intervened] = deque()
 
-    def truncate(self, count: int) -> None:
-        """Keep the first ``count`` only. Raises ValueError if there are fewer."""
-        if not self._path.exists() and not count:
-            return
+    def resume(self, count: int, step: int) -> None:
+        """Continue after the first ``count``; ``due`` returns the later ones, from ``step`` on.
+
+        Raises ValueError if there are fewer.
+        """
         lines = _whole_lines(self._path)
         if len(lines) < count:
             raise ValueError(
                 f"{self._path} holds {len(lines)} interventions, but {count} are needed."
             )
-        with closing(AppendFile(self._path)) as file:
-            file.truncate(sum(map(len, lines[:count])))
-        self.count = count
+        later = read_interventions(self._path.parent)[count:]
+        self.count, self._later = count, deque(one for one in later if one.step >= step)
+        if lines or self._path.exists():
+            self._write(lines[:count])
+
+    def due(self, step: int) -> Intervention | Steering | None:
+        """Remove and return the next that the run had logged before it was cut off, or None.
+
+        It stays in the file until another is appended in its place.
+        """
+        later = self._later
+        return later.popleft().intervention if later and later[0].step <= step else None
 
     def append(self, done: Intervened) -> None:
         """Write one line to the disk. Raises OSError, leaving only whole lines, if it is full."""
-        with closing(AppendFile(self._path)) as file:
-            file.append((json.dumps(asdict(done)) + "\n").encode(), sync=True)
+        self._write([*_whole_lines(self._path)[: self.count], _line(done)])
         self.count += 1
+
+    def _write(self, lines: list[bytes]) -> None:
+        """Make the file consist of ``lines`` and those that are to be repeated."""
+        old = read_small(self._path, SIZE_LIMIT) if self._path.exists() else b""
+        new = b"".join([*lines, *map(_line, self._later)])
+        if new == old:
+            return
+        if new.startswith(old):
+            with closing(AppendFile(self._path)) as file:
+                file.append(new[len(old) :], sync=True)
+        else:
+            write_atomically(self._path, lambda file: file.write(new))
+
+
+def _line(done: Intervened) -> bytes:
+    return (json.dumps(asdict(done)) + "\n").encode()
 
 
 def read_interventions(folder: Path) -> tuple[Intervened, ...]:

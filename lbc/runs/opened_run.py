@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbc.config import Experiment, load_experiment
+from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
+from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.events import EpochDone, LayerInfo, StepDone
 from lbc.runs.history_reader import Replay
 from lbc.runs.metrics import read_epochs, read_steps
-from lbc.runs.run_state import RunError, read_state
+from lbc.runs.run_state import Parent, RunError, read_state
 from lbc.runs.unfinished_run import being_trained
 
 
@@ -20,6 +21,7 @@ class OpenedRun:
     """The contents of a run folder, except its history, which is read moment by moment.
 
     ``status`` is "cut off" if the process that trained the run ended without finishing it.
+    ``parent`` is None unless the run is a fork.
     """
 
     folder: Path
@@ -28,6 +30,7 @@ class OpenedRun:
     layers: tuple[LayerInfo, ...]
     steps: tuple[StepDone, ...]
     epochs: tuple[EpochDone, ...]
+    parent: Parent | None = None
 
 
 def open_run(folder: Path) -> OpenedRun:
@@ -39,11 +42,12 @@ def open_run(folder: Path) -> OpenedRun:
     try:
         return OpenedRun(
             folder,
-            load_experiment(folder / "experiment.yaml"),
+            effective_experiment(folder),
             _status(folder, state.status),
             Replay(folder).layers,
             read_steps(folder),
             read_epochs(folder),
+            state.parent,
         )
     except ExperimentError as error:
         raise RunError(f"The run cannot be read: {'; '.join(str(error).splitlines())}") from error

@@ -34,7 +34,7 @@ class RecordTail:
     @property
     def changed(self) -> bool:
         """Whether the file has changed, or disappeared, since ``read`` was last called."""
-        return _stamp(self.path) != self._stamp
+        return stamp_of(self.path) != self._stamp
 
     def restart(self) -> None:
         """Read all rows the next time."""
@@ -47,7 +47,7 @@ class RecordTail:
         Raises OSError if the file cannot be read, and ValueError if it is no record file or lacks
         one of the columns.
         """
-        self._stamp, known = _stamp(self.path), self._start
+        self._stamp, known = stamp_of(self.path), self._start
         self.restart()  # unless nothing fails
         with open_regular(self.path, SIZE_LIMIT) as file:
             names = _names(file, self.path, self._columns)
@@ -66,7 +66,8 @@ class RecordTail:
         return same, [table[:, names.index(name)] for name in self._columns]
 
 
-def _stamp(path: Path) -> object:
+def stamp_of(path: Path) -> object:
+    """Differs once a file has changed; None if there is none."""
     try:
         found = path.stat()
     except OSError:

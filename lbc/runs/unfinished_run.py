@@ -7,9 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbc.config import Experiment, load_experiment
+from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.lock import is_locked
+from lbc.runs.effective_experiment import effective_experiment
+from lbc.runs.mirror_state import read_mirror
 from lbc.runs.run_state import FILE, RunError, read_state
 
 _ENDED = {"running": "was cut off", "stopped": "was stopped", "failed": "failed"}
@@ -46,7 +48,7 @@ def open_unfinished(path: Path) -> UnfinishedRun:
     """
     state = read_state(path)
     try:
-        experiment = load_experiment(path / "experiment.yaml")
+        experiment = effective_experiment(path)
     except ExperimentError as error:
         raise RunError(
             f"The run cannot be resumed: {'; '.join(str(error).splitlines())}"
@@ -56,13 +58,24 @@ def open_unfinished(path: Path) -> UnfinishedRun:
             f"The run {path} is finished ({experiment.training.epochs} epochs): nothing is left "
             "to train."
         )
+    mirror = read_mirror(path)
+    if mirror is not None:
+        raise RunError(
+            f"{path} is a copy of {mirror.source}, without its checkpoint: resume the run there."
+        )
     if being_trained(path):
         raise RunError(f"Another process is training the run {path}: wait for it, or stop it.")
     return UnfinishedRun(path, experiment, state.status, state.epoch)
 
 
 def being_trained(folder: Path) -> bool:
-    """Whether a process, this one or another, is writing the run in ``folder``."""
+    """Whether a process, this one or another, is writing the run in ``folder``.
+
+    Of a run on a server: the one there, as far as is known.
+    """
+    mirror = read_mirror(folder)
+    if mirror is not None:
+        return mirror.trained
     return is_locked(folder / "steps.records")
 
 

@@ -17,6 +17,7 @@ from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
 from lbc.files.torch_zip import find_damage
 from lbc.inspection import explain_unloadable
+from lbc.runs.effective_experiment import experiment_at
 from lbc.runs.events import EpochDone
 from lbc.runs.folder import Position
 from lbc.runs.kept_checkpoints import CHECKPOINT, PREVIOUS_CHECKPOINT
@@ -126,19 +127,37 @@ class Found(NamedTuple):
     warning: str
 
 
-def read_on_all_ranks(folder: Path | None, experiment: Experiment, ranks: Ranks) -> Found | None:
+def find(
+    folder: Path | None, experiment: Experiment, ranks: Ranks
+) -> tuple[Experiment, Found | None]:
+    """Read the checkpoint to resume from as ``read_on_all_ranks``, and the experiment at it.
+
+    ``experiment`` may be that of the run as it began, or as it is now. Raises TrainingError if the
+    checkpoint belongs to another.
+    """
+    found = read_on_all_ranks(folder, ranks)
+    if folder is not None:
+        done = found.checkpoint.position.interventions if found else 0
+        try:
+            experiment = experiment_at(folder, experiment, done)
+        except ExperimentError as error:
+            reason = "; ".join(str(error).splitlines())
+            raise TrainingError(f"The run cannot be resumed: {reason}") from error
+    if found is not None:
+        check_experiment(found.checkpoint, experiment, found.file)
+    return experiment, found
+
+
+def read_on_all_ranks(folder: Path | None, ranks: Ranks) -> Found | None:
     """Read the checkpoint in rank 0's run folder, on every rank; None if none has been written.
 
-    If it is damaged, the one before is read. Raises TrainingError if both are, or if it belongs to
-    another experiment.
+    If it is damaged, the one before is read. Raises TrainingError if both are.
     """
     file, stored, warning = _newest_intact(folder) if folder else (Path(FILE), None, "")
     data = ranks.broadcast_bytes(stored)
     if data is None:
         return None
-    checkpoint = read_checkpoint(data, file)
-    check_experiment(checkpoint, experiment, file)
-    return Found(checkpoint, file, warning)
+    return Found(read_checkpoint(data, file), file, warning)
 
 
 def _newest_intact(folder: Path) -> tuple[Path, bytes | None, str]:

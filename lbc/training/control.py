@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
-from lbc.runs.events import Intervention
+from lbc.runs.events import Intervention, Steering
 
 IDLE_SECONDS = 0.03
 """Seconds between calls of ``idle`` while the trainer is paused."""
@@ -21,7 +23,7 @@ class Control:
         self._steps = 0
         self._stopped = False
         self._discarded = False
-        self._interventions: deque[Intervention] = deque()
+        self._interventions: deque[Intervention | Steering] = deque()
 
     @property
     def paused(self) -> bool:
@@ -53,13 +55,17 @@ class Control:
             self._stopped = True
             self._changed.notify_all()
 
-    def intervene(self, intervention: Intervention) -> None:
+    def steer(self, steering: Steering) -> None:
+        """Queue a change of settings, as ``intervene`` does."""
+        self.intervene(steering)
+
+    def intervene(self, intervention: Intervention | Steering) -> None:
         """Queue an intervention; it is applied before the next step, or at once if paused."""
         with self._changed:
             self._interventions.append(intervention)
             self._changed.notify_all()
 
-    def next_intervention(self) -> Intervention | None:
+    def next_intervention(self) -> Intervention | Steering | None:
         """Remove and return the oldest queued intervention, or None."""
         return self._interventions.popleft() if self._interventions else None
 
@@ -77,12 +83,14 @@ class Control:
                 if not self._discarded:
                     self._changed.wait(IDLE_SECONDS)
 
-    def wait_for_step(self, idle: Callable[[], None]) -> bool:
+    def wait_for_step(self, idle: Callable[[], None], patience: float = inf) -> bool | None:
         """Return True if the next step may be taken, False if the run is to end.
 
-        Blocks while paused, calling ``idle`` every IDLE_SECONDS.
+        Blocks while paused, calling ``idle`` every IDLE_SECONDS, and returns None if it is still
+        paused after ``patience`` seconds.
         """
-        while True:
+        end = time.monotonic() + patience
+        while time.monotonic() <= end:
             with self._changed:
                 if self._stopped:
                     return False
@@ -95,6 +103,7 @@ class Control:
             with self._changed:
                 if self._paused and not self._steps and not self._stopped:
                     self._changed.wait(IDLE_SECONDS)
+        return None
 
     def _set(self, paused: bool) -> None:
         with self._changed:

@@ -63,6 +63,11 @@ def build_optimizer(model: nn.Module, settings: config.Optimizer) -> torch.optim
             return _uncompiled(torch.optim.AdamW)(groups, lr=settings.lr, fused=True)
 
 
+def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
+    """Change the weight decay of what decays in an optimiser of ``build_optimizer``."""
+    optimizer.param_groups[0]["weight_decay"] = weight_decay
+
+
 def _uncompiled(kind: type[Kind]) -> type[Kind]:
     """Derive an optimiser that does not load torch's compiler, which takes 2 s and 70 MB (2.13).
 

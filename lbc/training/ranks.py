@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 
 import torch
 import torch.distributed as dist
@@ -31,6 +32,11 @@ class Ranks:
     def is_first(self) -> bool:
         """True for the one process that writes files and prints."""
         return self.rank == 0
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which this rank may stay paused without a word to the others."""
+        return inf if self.count == 1 else TIMEOUT.total_seconds() / 60
 
     def device(self, name: str) -> str:
         """Return this process's device: with several processes, cuda becomes one GPU for each.

@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 
 from lbc.config import Experiment
 from lbc.files.os_errors import explain
-from lbc.runs.events import EpochDone, Intervened, LayerInfo, Resumed, StepDone
+from lbc.runs.events import (
+    EpochDone,
+    Intervened,
+    Intervention,
+    LayerInfo,
+    Resumed,
+    Steering,
+    StepDone,
+)
 from lbc.runs.folder import Position, RunFolder
 from lbc.runs.metrics import read_epochs, read_steps
 from lbc.runs.own_runs import remember_own
@@ -76,6 +84,15 @@ class Recorder:
 
     def add_epoch(self, done: EpochDone) -> None:
         self._write(lambda run: run.add_epoch(done))
+
+    def due_intervention(self, step: int) -> Intervention | Steering | None:
+        """The next intervention that a resumed run is to repeat after ``step`` steps, or None."""
+        return self._run.due_intervention(step) if self._run else None
+
+    def use(self, experiment: Experiment) -> None:
+        """Continue with the settings of ``experiment``."""
+        if self._run is not None:
+            self._run.use(experiment)
 
     def add_intervention(self, done: Intervened) -> None:
         self._write(lambda run: run.add_intervention(done))

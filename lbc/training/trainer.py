@@ -24,6 +24,7 @@ from lbc.runs.events import (
     Prepared,
     Resumed,
     Started,
+    Steering,
     StepDone,
     StorageProblem,
 )
@@ -37,6 +38,7 @@ from lbc.training.control import Control
 from lbc.training.evaluation import evaluate
 from lbc.training.failures import TrainingError, check_finite, describe_error
 from lbc.training.fork_points import KeptSteps
+from lbc.training.interventions import intervene
 from lbc.training.optimizer import build_optimizer, learning_rate
 from lbc.training.placement import place_model, resolve_device
 from lbc.training.preparation import min_batch_size, prepare
@@ -73,7 +75,6 @@ class Trainer:
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.experiment = experiment
-        self._experiment_text = dump_experiment(experiment)
         self.control = control or Control()
         self._emit = emit
         self._watch = watch
@@ -87,7 +88,6 @@ class Trainer:
         self._prepared: Prepared
         self._ready = False
         self._started = False
-        self._kept_steps: KeptSteps
 
     def train(self) -> Finished:
         """Prepare, train and finish. Raises TrainingError; the last good checkpoint is kept."""
@@ -97,9 +97,8 @@ class Trainer:
             self._prepare()
             finished = self._finish("finished" if self._train_epochs() else "stopped")
         except Exception as error:
-            message = describe_error(error, self._ranks.count)
-            failure = self._state("failed", message=message)
-            raise TrainingError(message) from error
+            failure = self._state("failed", describe_error(error, self._ranks.count))
+            raise TrainingError(failure.message) from error
         finally:
             self._recorder.close(failure)
             if self._ready:
@@ -115,11 +114,11 @@ class Trainer:
     # -- preparation ----------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        experiment, settings = self.experiment, self.experiment.training
-        self._device = resolve_device(self._ranks.device(experiment.device))
+        self._device = resolve_device(self._ranks.device(self.experiment.device))
         found = None
         if self._resume:
-            found = checkpoints.read_on_all_ranks(self._folder, experiment, self._ranks)
+            self.experiment, found = checkpoints.find(self._folder, self.experiment, self._ranks)
+        experiment, settings = self.experiment, self.experiment.training
         torch.manual_seed(experiment.seed)
         self._data = load(experiment.data)
         sparse = found.checkpoint.sparse if found else None
@@ -180,8 +179,10 @@ class Trainer:
 
     def _train_epochs(self) -> bool:
         """Return True when all epochs are complete, False if the run was stopped."""
-        first = self._last.epoch if self._last else 0
-        return all(self._train_epoch(epoch) for epoch in range(first, self._prepared.epochs))
+        while (epoch := self._last.epoch if self._last else 0) < self._prepared.epochs:
+            if not self._train_epoch(epoch):
+                return False
+        return True
 
     def _train_epoch(self, epoch: int) -> bool:
         """Return True when the epoch is complete, False if the run was stopped."""
@@ -203,36 +204,42 @@ class Trainer:
 
     def _wait_for_step(self) -> bool:
         """Block while paused; return True if all ranks take another step, False if none does."""
-        running = self.control.wait_for_step(self._on_idle)
-        if running:
-            self._apply_interventions()
-        return self._ranks.sum([float(not running)], self._device) == [0.0]
+        while True:
+            running = self.control.wait_for_step(self._on_idle, self._ranks.patience)
+            if running:
+                self._apply_interventions()
+            votes = [float(running is False), float(running is None)]
+            stopped, paused = self._ranks.sum(votes, self._device)
+            if stopped or not paused:
+                return not stopped
 
     def _on_idle(self) -> None:
         self._apply_interventions()
         self._call_watch()
 
     def _apply_interventions(self) -> None:
-        while (intervention := self.control.next_intervention()) is not None:
-            self._intervene(intervention)
+        asked = self.control.next_intervention
+        while one := self._recorder.due_intervention(self._step) or asked():
+            self._intervene(one)
 
-    def _intervene(self, intervention: Intervention) -> None:
+    def _intervene(self, intervention: Intervention | Steering) -> None:
         if not self._started:
             self._start()
         try:
             if self._ranks.count > 1:
-                raise ValueError("Pinning and banning need a run in a single process.")
-            at = intervention
-            apply = self._sparsifier.pin if at.action == "pin" else self._sparsifier.ban
-            apply(at.layer, at.combination, at.block, self._optimizer)
+                raise ValueError("Changing a run needs a run in a single process.")
+            now = (self.experiment, self._epoch, self._sparsifier, self._optimizer)
+            intervention, self.experiment = intervene(intervention, *now)
         except ValueError as error:
             self._emit(InterventionRefused(str(error)))
             return
+        self._prepared = replace(self._prepared, epochs=self.experiment.training.epochs)
+        self._recorder.use(self.experiment)
         done = Intervened(intervention, self._step, self._epoch, self._recorder.moments)
         self._recorder.add_intervention(done)
         self._recorder.add_moment(self._epoch, self._sparsifier)
-        # Save now: unlike a removal, an intervention is not repeated by the schedule on resume.
         self._save()
+        self._recorder.write_state(self._state("running"))
         self._emit(done)
 
     def _start(self) -> None:
@@ -350,7 +357,7 @@ class Trainer:
     def _on_disk_full(self, message: str) -> bool:
         self.control.pause()
         self._emit(StorageProblem(message))
-        return self.control.wait_for_step(self._call_watch)
+        return bool(self.control.wait_for_step(self._call_watch))
 
     def _state(self, status: Status, message: str = "") -> RunState:
         last = self._last
@@ -374,7 +381,7 @@ class Trainer:
     def _checkpoint(self) -> dict[str, Any]:
         return {
             "version": checkpoints.VERSION,
-            "experiment": self._experiment_text,
+            "experiment": dump_experiment(self.experiment),
             "in_shape": self._data.in_shape,
             "classes": self._data.classes,
             "steps_per_epoch": self._prepared.steps_per_epoch,

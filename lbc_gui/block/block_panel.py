@@ -8,6 +8,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QTabWidget, QWidget
 
 from lbc.pictures.mask_snapshot import MaskSnapshot
+from lbc.pictures.moment_copier import Pin
 from lbc.pictures.score_snapshot import BlockState, Snapshot
 from lbc_gui.block.combinations_table import SHOWN_ROWS, CombinationRow, CombinationsTable
 from lbc_gui.block.intervention_buttons import InterventionButtons
@@ -18,7 +19,7 @@ from lbc_gui.export.snapshot_data import block_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.help.explanations import help_button
-from lbc_gui.run.view_state import Pin, View, ViewState
+from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.theme import MARGIN, TIGHT, plot_colours
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Slot
 
+from lbc.pictures.moment_copier import Pin
 from lbc.runs.block_history import Life
 from lbc.runs.block_history_files import write_csv, write_npz
 from lbc.runs.history_reader import Replay
@@ -15,7 +16,7 @@ from lbc.runs.history_walks import biographies
 from lbc.sparsity.arrays import Floats
 from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.export.view_export import Data, UnsuitableError, ViewExport
-from lbc_gui.run.view_state import Pin, ViewState
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.run.worker import describe
 
 

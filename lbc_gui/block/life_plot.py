@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor
 
 from lbc.pictures.colour_keys import combination_colours
 from lbc.pictures.glyphs import members_of, squares
-from lbc.runs.block_history import Biography
+from lbc.runs.block_history import Biography, ParentLife
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
 
@@ -30,7 +30,10 @@ def combination_colour(combination: int, pattern: Pattern) -> QColor:
 
 
 class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Lines over epochs, crosses where they end, interventions, and the moment on screen."""
+    """Lines over epochs, crosses where they end, interventions, and the moment on screen.
+
+    The future that a block had in the parent of a fork is dashed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,14 +49,15 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._now = pg.InfiniteLine(angle=90)
         self._now.setZValue(20)
         self._life: Biography | None = None
+        self._other: ParentLife | None = None
         self._weights: tuple[Floats, Floats] = (np.empty(0), np.empty((0, 0)))
         self.quantity: Quantity = "behind"
         self._marked: int | None = None
         self._restyle()
 
-    def show_life(self, life: Biography | None) -> None:
-        """Another block, or more of the same."""
-        self._life = life
+    def show_life(self, life: Biography | None, other: ParentLife | None = None) -> None:
+        """Another block, or more of the same; ``other`` is its life in the parent of a fork."""
+        self._life, self._other = life, other
         self._draw()
 
     def show_weights(self, epochs: Floats, weights: Floats) -> None:
@@ -86,19 +90,29 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         life = self._life
         if life is None:
             return
-        epochs, values = self._values(life)
-        combinations = self.quantity in ("behind", "score")
-        winner = int(life.winners[-1]) if combinations else None
-        colours = self._colours(life, values.shape[1])
-        ends = {one.combination: one.epoch for one in life.removals} if combinations else {}
-        for line in range(values.shape[1]):
-            thick = line == winner or (combinations and line == self._marked)
-            self._draw_line(epochs, values[:, line], colours[line], thick, ends.get(line))
-            if not combinations and values.shape[1] <= FEW_LINES:
-                self._name_line(epochs, values[:, line], line)
+        if self._other is not None and self.quantity != "weight":
+            self._draw_life(self._other.biography, self._other.parent.epoch)
+        self._draw_life(life)
         for done in life.interventions:
             self._draw_intervention(life, done.epoch, done.intervention)
         self._plot.enableAutoRange()
+
+    def _draw_life(self, life: Biography, since: float | None = None) -> None:
+        """Draw every line; dashed, if only what came after a moment is drawn."""
+        epochs, values = self._values(life)
+        combinations, dashed = self.quantity in ("behind", "score"), since is not None
+        winner = int(life.winners[-1]) if combinations else None
+        colours = self._colours(life, values.shape[1])
+        ends = {one.combination: one.epoch for one in life.removals} if combinations else {}
+        if since is not None:
+            ends = {line: epoch for line, epoch in ends.items() if epoch > since}
+            first = max(int(np.searchsorted(epochs, since, side="right")) - 1, 0)
+            epochs, values = epochs[first:], values[first:]
+        for line in range(values.shape[1]):
+            thick = line == winner or (combinations and line == self._marked)
+            self._draw_line(epochs, values[:, line], colours[line], thick, ends.get(line), dashed)
+            if not combinations and values.shape[1] <= FEW_LINES and not dashed:
+                self._name_line(epochs, values[:, line], line)
 
     def _colours(self, life: Biography, lines: int) -> list[QColor]:
         """Those of the combinations; positions have the winner's where it holds them."""
@@ -127,17 +141,26 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         return life.epochs, values
 
     def _draw_line(
-        self, epochs: Floats, values: Floats, colour: QColor, thick: bool, end: float | None
+        self,
+        epochs: Floats,
+        values: Floats,
+        colour: QColor,
+        thick: bool,
+        end: float | None,
+        dashed: bool,
     ) -> None:
         known = ~np.isnan(values)
         if not known.any():
             return
         x, y = epochs[known], values[known]
         width = 2.6 if thick else 1.6
-        # A dark or light edge: no colour of the table is faint on every ground.
-        edge = pg.mkPen(faded(plot_colours().text, colour.alpha() // 2), width=width + 1.4)
-        curve = self._plot.plot(x, y, pen=pg.mkPen(colour, width=width), shadowPen=edge)
-        curve.setZValue(5 if thick else 1)
+        if dashed:
+            pen, edge = pg.mkPen(colour, width=width, style=Qt.PenStyle.DashLine), None
+        else:  # A dark or light edge: no colour of the table is faint on every ground.
+            pen = pg.mkPen(colour, width=width)
+            edge = pg.mkPen(faded(plot_colours().text, colour.alpha() // 2), width=width + 1.4)
+        curve = self._plot.plot(x, y, pen=pen, shadowPen=edge)
+        curve.setZValue(0 if dashed else 5 if thick else 1)
         if end is not None:
             cross = pg.ScatterPlotItem(
                 [end], [y[-1]], symbol="x", size=8, pen=pg.mkPen(colour, width=1.6), brush=None

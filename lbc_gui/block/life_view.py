@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import numpy as np
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QToolButton, QWidget
 
+from lbc.files.printable import printable
 from lbc.pictures.glyphs import squares
-from lbc.runs.block_history import Biography, Life
+from lbc.pictures.moment_copier import Pin, PinnedWeights
+from lbc.runs.block_history import Biography, Life, ParentLife
 from lbc.sparsity.arrays import Floats
 from lbc_gui.block.life_plot import LifePlot, Quantity
 from lbc_gui.block.removals_table import RemovalRow, RemovalsTable
-from lbc_gui.run.snapshot_broker import PinnedWeights
-from lbc_gui.run.view_state import Pin
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
@@ -73,8 +75,8 @@ class LifeView(QWidget):
         self.life = life
         self.removals.show_life(life.biography)
         self.removals.setVisible(life.biography.live is not None)
-        self.plot.show_life(life.biography)
-        self.summary.setText(_summary(life.biography))
+        self.plot.show_life(life.biography, life.other)
+        self.summary.setText(_summary(life.biography) + _parents_summary(life.other))
         self.save.setEnabled(True)
 
     @Slot(object)
@@ -118,6 +120,15 @@ class LifeView(QWidget):
     @Slot(object)
     def _row_chosen(self, row: RemovalRow | None) -> None:
         self.plot.mark(None if row is None else row.combination)
+
+
+def _parents_summary(other: ParentLife | None) -> str:
+    """What became of the block in the parent of a fork, a line more; empty without one."""
+    if other is None:
+        return ""
+    name = printable(PurePath(other.parent.folder).name)
+    forked = "<br>Dashed: its future in {}, from which this run was forked at epoch {}. "
+    return html(forked, name, f"{other.parent.epoch:.2f}") + _summary(other.biography)
 
 
 def _summary(life: Biography) -> str:

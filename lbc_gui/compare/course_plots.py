@@ -61,13 +61,17 @@ class CoursePlots(QWidget):
         self._pair: tuple[int, int] | None = None
         self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MILLISECONDS)
         self._redraw.timeout.connect(self._draw_pair)
+        column(self._key, (self._plots, 1), on=self)
+        QTimer.singleShot(0, self, self._add_plots)  # which takes as long as the rest of the pane
+
+    @Slot()
+    def _add_plots(self) -> None:
         self._decided, self._flips = (self._add_plot(at) for at in range(2))
         self._every = self._flips.plot(connect="finite")
         self._lines = [self._flips.plot() for _ in range(2)]
         self._bars = [pg.BarGraphItem(x=[], height=[], width=0.4) for _ in range(2)]
         for bars in self._bars:
             self._decided.addItem(bars)
-        column(self._key, (self._plots, 1), on=self)
         self._restyle()
 
     def _add_plot(self, at: int) -> pg.PlotItem:
@@ -134,6 +138,8 @@ class CoursePlots(QWidget):
         self._draw()
 
     def _draw(self) -> None:
+        if not hasattr(self, "_flips"):
+            return
         lines = [_line(layer) for layer in self._known.values()]
         x, y = np.concatenate(lines, axis=1) if lines else _NO_LINE
         self._every.setData(x, y, pen=pg.mkPen(faded(plot_colours().text, 70)))

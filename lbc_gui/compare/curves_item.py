@@ -19,10 +19,14 @@ from lbc.pictures.curve import Columns, Curve, Floats, Singles, distance_from_or
 from lbc.pictures.curve_means import Band
 from lbc.pictures.line_pixels import Pixels, fill_spans
 from lbc_gui.compare.curves_reader import Line
-from lbc_gui.theme import faded, plot_colours
+from lbc_gui.compare.pointer import PointedPlot
+from lbc_gui.theme import faded, mixed, plot_colours
+from lbc_gui.widgets.epoch_axis import EpochAxis
+from lbc_gui.widgets.log_axis import ValueAxis
 
-DOTTED = 40
-"""Points of a curve on screen up to which each has a dot, and the line is wider."""
+DOTTED, MOST_DOTTED = 40, 16
+"""Points of a curve on screen up to which each has a dot, and the line is wider, if there are few
+such curves: a wider line takes Qt fifteen times as long."""
 
 SMOOTH_EDGED = 1000
 """Points of a line up to which its edges are smooth, which takes Qt twice as long."""
@@ -31,6 +35,9 @@ DIMMED, FAINT = 0.25, 0.4
 """How much of its colour a line keeps beside lit ones, and the raw line under a smoothed one."""
 
 BAND_ALPHA = 45
+
+RING = 3.5
+"""Pixels from the middle to the edge of the mark where a fork begins."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         A smoothed line is found by its raw one where no other is near, as at a spike.
         """
         if not self._drawn and self._frame:
-            main = {key: line.main for key, line in self._lines.items()}
+            main = {key: line.own if line.drawn else line.main for key, line in self._lines.items()}
             raw = {key: line.raw for key, line in self._lines.items() if line.smoothed}
             self._drawn = [
                 {key: self._trace(self._frame, curve) for key, curve in curves.items()}
@@ -181,14 +188,19 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
     def _draw(self, painter: QPainter, frame: _Frame, keys: Iterable[Path], dim: bool) -> None:
         chosen = set(keys)
         lines = [(key, line) for key, line in self._lines.items() if key in chosen]
-        colours = {key: _mixed(self._colours[key], DIMMED if dim else 1) for key in chosen}
+        colours = {key: mixed(self._colours[key], DIMMED if dim else 1) for key in chosen}
         for key, line in lines:
             if line.band:
                 self._draw_band(painter, frame, line.band, faded(colours[key], BAND_ALPHA))
-        raw = [(line.raw, _mixed(colours[key], FAINT)) for key, line in lines if line.smoothed]
+        faint = {key: mixed(colours[key], FAINT) for key in chosen}
+        raw = [(line.own_raw, faint[key]) for key, line in lines if line.smoothed]
+        raw += [(line.parents, faint[key]) for key, line in lines if line.parents]
         self._draw_curves(painter, frame, raw, wide=False)
-        main = [(line.main, colours[key]) for key, line in lines]
+        main = [(line.own, colours[key]) for key, line in lines]
         self._draw_curves(painter, frame, main, wide=not dim and bool(self._lit))
+        for key, line in lines:
+            if line.shared:
+                self._draw_fork(painter, frame, line.own, colours[key])
 
     def _draw_curves(
         self, painter: QPainter, frame: _Frame, curves: list[tuple[Curve, QColor]], wide: bool
@@ -203,9 +215,10 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
             image = QImage(picture.data, width, height, QImage.Format.Format_ARGB32_Premultiplied)
             image.setDevicePixelRatio(width / frame.width)
             painter.drawImage(0, 0, image)
+        few = len(curves) <= MOST_DOTTED
         for (curve, colour), done in zip(curves, dense, strict=True):
             if not done:
-                _draw_line(painter, *self._trace(frame, curve), colour, wide)
+                _draw_line(painter, *self._trace(frame, curve), colour, wide, few)
             if curve.first_gap:
                 self._draw_end(painter, frame, curve, colour)
 
@@ -222,6 +235,15 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
         bottoms, tops = ratio * frame.y(self._scaled(spans)).swapaxes(0, 1)
         colours = [colour.rgba() for _, colour in shown]
         return fill_spans(ceil(frame.height * ratio), tops, bottoms, colours, wide)
+
+    def _draw_fork(self, painter: QPainter, frame: _Frame, own: Curve, colour: QColor) -> None:
+        """A ring where a fork leaves its parent."""
+        (x,), (y,) = frame.x(own.x[:1]), frame.y(self._scaled(own.y[:1]))
+        if np.isfinite(y):
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(QPen(colour, 1.5))
+            painter.setBrush(plot_colours().background)
+            painter.drawEllipse(QPointF(x, y), RING, RING)
 
     def _draw_end(self, painter: QPainter, frame: _Frame, curve: Curve, colour: QColor) -> None:
         """A cross where a curve ceases to be finite."""
@@ -259,10 +281,12 @@ def _nearest(
     return found
 
 
-def _draw_line(painter: QPainter, x: Floats, y: Floats, colour: QColor, wide: bool) -> None:
+def _draw_line(
+    painter: QPainter, x: Floats, y: Floats, colour: QColor, wide: bool, few: bool
+) -> None:
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, len(x) <= SMOOTH_EDGED)
     pieces = list(_pieces(x, y))
-    dotted = len(x) <= DOTTED
+    dotted = few and len(x) <= DOTTED
     painter.setPen(QPen(colour, 1.5 if dotted else 1))
     for piece in pieces:
         painter.drawPolyline(piece)
@@ -292,24 +316,11 @@ def _runs(true: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[slice]:
         yield slice(first, last)
 
 
-def _mixed(colour: QColor, share: float) -> QColor:
-    """A colour on the ground of plots, opaque."""
-    if share == 1:
-        return colour
-    ground = plot_colours().background
-    rest = 1 - share
-    return QColor.fromRgbF(
-        share * colour.redF() + rest * ground.redF(),
-        share * colour.greenF() + rest * ground.greenF(),
-        share * colour.blueF() + rest * ground.blueF(),
-    )
-
-
 class CurvesBox(pg.ViewBox):  # type: ignore[misc]
     """The wheel zooms along x, and over the axis of the values along y, which else fits itself."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(enableMenu=False)
         self.setAutoVisible(y=True)
         self.sigXRangeChanged.connect(self._fit_values)
 
@@ -322,3 +333,19 @@ class CurvesBox(pg.ViewBox):  # type: ignore[misc]
 
     def mouseDoubleClickEvent(self, event: Any) -> None:
         self.enableAutoRange()
+
+
+class CurvesPlot(PointedPlot):
+    """A plot of curves, whose grid is behind them."""
+
+    def __init__(self) -> None:
+        super().__init__("Curves of the runs")
+        self.value_axis, self.item = ValueAxis("left"), CurvesItem()
+        axes = {"left": self.value_axis, "bottom": EpochAxis()}
+        self.plot = self.addPlot(axisItems=axes, viewBox=CurvesBox(), enableMenu=False)
+        self.plot.hideButtons()
+        for axis in axes.values():
+            axis.setZValue(-1000)
+            axis.enableAutoSIPrefix(False)
+            axis.setStyle(maxTickLevel=1)  # its finest lines would take a tenth of the time
+        self.plot.addItem(self.item)

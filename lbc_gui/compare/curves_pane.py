@@ -16,17 +16,15 @@ from lbc.library.differences import identify_experiment, label_runs
 from lbc.library.run_curves import EPOCHS, METRICS, Axis
 from lbc.library.run_summary import RunSummary
 from lbc.pictures.curve_means import Spread
-from lbc_gui.compare.curves_item import CurvesBox, CurvesItem
-from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead
-from lbc_gui.compare.pointer import PointedPlot, RunPointer, shortened
+from lbc_gui.compare.curves_item import CurvesPlot
+from lbc_gui.compare.curves_reader import CurvesReader, CurvesRequest, Line, LinesRead, find_forks
+from lbc_gui.compare.pointer import RunPointer, shortened
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import GAP, TIGHT, plot_colours, style_plot
 from lbc_gui.widgets.buttons import combo_box, tool_button
-from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.layouts import column, row
-from lbc_gui.widgets.log_axis import ValueAxis
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 AXES: dict[str, Axis] = {"by epoch": "epoch", "by step": "step", "by time": "time"}
@@ -55,7 +53,7 @@ Group = tuple[Path, ...]
 class CurvesPane(QWidget):
     """One metric of up to a hundred runs; a line that is clicked is a run that is selected."""
 
-    def __init__(self, selection: RunSelection) -> None:
+    def __init__(self, selection: RunSelection, graphics: CurvesPlot) -> None:
         super().__init__()
         self._selection = selection
         self.reader = CurvesReader(self)
@@ -82,22 +80,9 @@ class CurvesPane(QWidget):
         self._problem = Label(wordWrap=True)
         self._problem.setObjectName("problem")
         self._problem.setContentsMargins(GAP, 0, GAP, 0)
-        self._graphics = PointedPlot("Curves of the runs")
-        self._pointer = RunPointer(selection, self._graphics)
-        self._value_axis = ValueAxis("left")
-        self.plot = self._graphics.addPlot(
-            axisItems={"left": self._value_axis, "bottom": EpochAxis()},
-            viewBox=CurvesBox(),
-            enableMenu=False,
-        )
-        self.plot.hideButtons()
-        for side in ("left", "bottom"):
-            axis = self.plot.getAxis(side)
-            axis.setZValue(-1000)  # the grid is behind the lines
-            axis.enableAutoSIPrefix(False)
-            axis.setStyle(maxTickLevel=1)  # its finest lines would take a tenth of the time
-        self.item = CurvesItem()
-        self.plot.addItem(self.item)
+        self._graphics = graphics
+        self.plot, self.item = graphics.plot, graphics.item
+        self._pointer = RunPointer(selection, graphics)
         self._graphics.pointed.connect(self._mouse_moved)
         self._graphics.scene().sigMouseClicked.connect(self._mouse_clicked)
         boxes = (self.metric_box, self.axis_box, self.smoothing_box, self.seeds_box)
@@ -179,13 +164,15 @@ class CurvesPane(QWidget):
         fits = metric.unit != "%"
         self.logarithmic.setEnabled(fits)
         spread = SEEDS[self.seeds_box.currentText()]
+        groups = self._groups(fold=spread is not None) if self.isVisible() else ()
         request = CurvesRequest(
-            groups=self._groups(fold=spread is not None) if self.isVisible() else (),
+            groups=groups,
             metric=metric,
             axis=AXES[self.axis_box.currentText()],
             span=SMOOTHING[self.smoothing_box.currentText()],
             spread=spread or "range",
             logarithmic=fits and self.logarithmic.isChecked(),
+            forks=find_forks(self._selection.selection.compared, groups),
         )
         if request == self._asked:
             return
@@ -226,7 +213,8 @@ class CurvesPane(QWidget):
         """Other lines than before are about to be shown; keep the range where it may fit."""
         before, self._shown = self._shown, request
         self._lines = {}
-        if replace(request, span=0, groups=()) != replace(before, span=0, groups=()):
+        now, earlier = (replace(one, span=0, groups=(), forks={}) for one in (request, before))
+        if now != earlier:
             self.fit()
 
     # -- what is shown -------------------------------------------------------------------------
@@ -248,7 +236,7 @@ class CurvesPane(QWidget):
             {group[0]: colours.of(group[0]) for group in self._lines},
             self._shown.logarithmic,
         )
-        self._value_axis.logarithmic = self._shown.logarithmic
+        self._graphics.value_axis.logarithmic = self._shown.logarithmic
         self._show_axes()
         self._light()
         self._name_runs()
@@ -261,11 +249,10 @@ class CurvesPane(QWidget):
 
     def _show_axes(self) -> None:
         text = {"color": plot_colours().text.name()}
-        self._value_axis.setLabel(self._shown.metric.label, **text)
-        unit, seconds = self._time_unit
+        self._graphics.value_axis.setLabel(self._shown.metric.label, **text)
+        axis, (unit, seconds) = self._shown.axis, self._time_unit
         bottom = self.plot.getAxis("bottom")
-        bottom.setScale(1 / seconds if self._shown.axis == "time" else 1)
-        axis = self._shown.axis
+        bottom.setScale(1 / seconds if axis == "time" else 1)
         bottom.whole = axis == "step" or (axis == "epoch" and self._shown.metric.file == EPOCHS)
         bottom.setLabel(f"time ({unit})" if axis == "time" else axis, **text)
 

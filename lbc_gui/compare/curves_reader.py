@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from PySide6.QtCore import QObject, Slot
 
+from lbc.library.fork_tree import Families
 from lbc.library.run_curves import METRICS, Axis, CurveKey, Metric, RunCurves
+from lbc.library.run_summary import RunSummary
 from lbc.pictures.curve import Curve
 from lbc.pictures.curve_means import Band, Spread, fold, smooth
 from lbc_gui.run.worker import Failed, Job, Worker, describe
@@ -20,6 +24,17 @@ POLL_SECONDS = 1.0
 
 POST_SECONDS = 0.5
 """How often curves are passed to the window while many are read."""
+
+EXACT = 1e-12
+"""Relative error of an epoch that was computed in another way."""
+
+
+@dataclass(frozen=True)
+class ForkedAt:
+    """Up to this epoch a fork's line is its parent's, which may be ``drawn`` too."""
+
+    epoch: float
+    drawn: bool
 
 
 @dataclass(frozen=True)
@@ -32,19 +47,56 @@ class CurvesRequest:
     span: int = 0
     spread: Spread = "range"
     logarithmic: bool = False
+    forks: Mapping[Path, ForkedAt] = field(default_factory=dict, hash=False)
+
+
+def find_forks(
+    runs: Sequence[RunSummary], groups: Sequence[tuple[Path, ...]]
+) -> dict[Path, ForkedAt]:
+    """The forks among the runs that have a line of their own."""
+    alone = {group[0] for group in groups if len(group) == 1}
+    single = [run for run in runs if run.folder in alone]
+    families = Families(single)
+    return {
+        run.folder: ForkedAt(run.parent_epoch, families.parent(run) is not None)
+        for run in single
+        if run.parent_folder
+    }
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One line: the values, smoothed if asked for, and the band around the mean of several runs."""
+    """One line: the values, smoothed if asked for, and the band around the mean of several runs.
+
+    The first ``shared`` points of a fork are its parent's, and drawn with it if that is ``drawn``.
+    """
 
     raw: Curve
     smoothed: Curve | None = None
     band: Band | None = None
+    shared: int = 0
+    drawn: bool = False
 
     @property
     def main(self) -> Curve:
         return self.smoothed or self.raw
+
+    @cached_property
+    def own(self) -> Curve:
+        """``main`` from the last point that is shared."""
+        return self._own(self.main)
+
+    @cached_property
+    def own_raw(self) -> Curve:
+        return self._own(self.raw)
+
+    @cached_property
+    def parents(self) -> Curve | None:
+        """The shared part of ``main``, if it is to be drawn."""
+        return self.main.part(0, self.shared) if self.shared and not self.drawn else None
+
+    def _own(self, curve: Curve) -> Curve:
+        return curve.part(max(self.shared - 1, 0), len(curve)) if self.shared else curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +175,17 @@ class CurvesWorker(Worker):
         band = fold(curves, request.spread) if len(keys) > 1 else None
         raw = band.mean if band else curves[0]
         smoothed = smooth(raw, request.span) if request.span else None
+        fork = request.forks.get(keys[0].folder) if band is None else None
+        shared = 0 if fork is None else self._shared(keys[0], fork.epoch)
         if request.logarithmic:
             raw, smoothed = raw.positive(), smoothed and smoothed.positive()
             band = band and Band(raw, band.low.positive(), band.high.positive())
-        return Line(raw, smoothed, band)
+        return Line(raw, smoothed, band, shared, fork is not None and fork.drawn)
+
+    def _shared(self, key: CurveKey, epoch: float) -> int:
+        """The number of points up to an epoch."""
+        over_epochs = self._curves.read(replace(key, axis="epoch"))
+        return int(np.searchsorted(over_epochs.x, epoch * (1 + EXACT), side="right"))
 
 
 class CurvesReader(Job):

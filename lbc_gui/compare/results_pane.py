@@ -87,7 +87,6 @@ class ResultsPane(QWidget):
         layout = column(row(self.results, None), (self.table, 1), self.note, on=self, margin=TIGHT)
         layout.addStretch(0)
         selection.changed.connect(self._show_selection)
-        self._show_results()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

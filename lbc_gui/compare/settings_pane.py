@@ -36,6 +36,7 @@ class SettingsPane(QWidget):
         self._selection = selection
         self._runs: tuple[RunSummary, ...] = ()
         self._settings: tuple[Setting, ...] = ()
+        self._problems: list[str] = []
         self.differences_only = QCheckBox("Differences only")
         self.differences_only.setChecked(True)
         self.differences_only.setToolTip("Hide the settings that all these runs have in common")
@@ -68,7 +69,6 @@ class SettingsPane(QWidget):
         )
         layout.addStretch(0)
         selection.changed.connect(self._show_selection)
-        self._show_runs()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -97,7 +97,9 @@ class SettingsPane(QWidget):
         readable = [run for run in now.compared if run.status != "unreadable"]
         self._runs = tuple(sorted(readable, key=lambda run: run.folder != now.baseline))
         self._settings = compare_settings([run.parameters for run in self._runs])
-        self._problems = [printable(run.problem) for run in now.compared if run not in readable]
+        self._problems = [
+            printable(run.problem) for run in now.compared if run.status == "unreadable"
+        ]
         self._show_settings()
 
     @Slot()

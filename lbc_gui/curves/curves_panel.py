@@ -9,8 +9,10 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 
-from lbc.runs.events import EpochDone, LayerInfo, Resumed, StepDone
+from lbc.runs.events import EpochDone, Intervened, LayerInfo, Resumed, StepDone
+from lbc.runs.run_state import Parent
 from lbc_gui.curves.cursors import Cursors
+from lbc_gui.curves.fork_note import ForkMarks, ForkNote
 from lbc_gui.curves.series import Series
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
@@ -58,7 +60,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Four small plots over the same epochs, side by side.
 
     Their titles say the values under the mouse, or else the last ones. Thin grey lines are those of
-    the run that finished before.
+    the run that finished before. What a fork has from its parent is dimmed.
     """
 
     def __init__(self, state: ViewState) -> None:
@@ -91,6 +93,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._cursors = Cursors(self._plots.values(), state, self)
         self._cursors.moved.connect(self._show_values)
         self.scene().sigMouseMoved.connect(self._cursors.follow)
+        self.fork_note = ForkNote()
+        self._fork = ForkMarks(self._plots.values())
         self._help = help_button("Curves")
         self._help.setParent(self)
         self._restyle()
@@ -102,33 +106,52 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             curve.clear()
         for plot in self._plots.values():
             show_numbers(plot, False)
+        self.show_parent(None)
+
+    @Slot(object)
+    def show_parent(self, parent: Parent | None) -> None:
+        """Show up to where the curves are those of the parent of a fork."""
+        self.fork_note.show_parent(parent)
+        self._fork.show_epoch(None if parent is None else parent.epoch, plot_colours())
 
     def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
         """Scale empty plots for a run, and draw the one that finished before in grey."""
         self.clear_curves()
-        self._epochs = epochs
-        largest = self._count = max(layer.pattern.count for layer in layers)
+        self._count = max(layer.pattern.count for layer in layers)
+        self._show_epochs(epochs)
         for plot in self._plots.values():
-            plot.setLimits(xMin=-0.02 * epochs, xMax=1.02 * epochs)  # first: they cut the range
-            plot.setXRange(0, epochs, padding=0.02)
             show_numbers(plot, True)
         for name, curve in self._before.items():
             _draw_series(curve, name, self._finished[name])
-        self._series["live"].append(0, largest)
-        self._series["density"].append(0, 100)
         self._plots["density"].setYRange(0, 100, padding=0.03)
-        self._plots["live"].setYRange(0, largest, padding=0.03)
+        self._plots["live"].setYRange(0, self._count, padding=0.03)
+        self._restart()
+
+    def _restart(self) -> None:
+        """Begin the curves of the run anew."""
+        self._series = {name: Series() for name in CURVES}
+        self._series["live"].append(0, self._count)
+        self._series["density"].append(0, 100)
         self._draw(CURVES)
+
+    def _show_epochs(self, epochs: int) -> None:
+        self._epochs = epochs
+        for plot in self._plots.values():
+            plot.setLimits(xMin=-0.02 * epochs, xMax=1.02 * epochs)  # first: they cut the range
+            plot.setXRange(0, epochs, padding=0.02)
 
     def add(self, events: Sequence[object]) -> None:
         """Add what has arrived, to be drawn soon."""
         touched = self._stale
         for event in events:
             if isinstance(event, Resumed):
+                self._restart()
                 self.add([*event.steps, *event.epochs])
             elif isinstance(event, StepDone):
                 self._series["step_loss"].append(event.epoch, event.loss)
                 touched.add("step_loss")
+            elif isinstance(event, Intervened) and event.epochs:
+                self._show_epochs(event.epochs)
             elif isinstance(event, EpochDone):
                 for name, value in (
                     ("train_loss", event.train_loss),
@@ -231,6 +254,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         colours = plot_colours()
         self.setBackground(colours.background)
         self._cursors.restyle(colours)
+        self._fork.restyle(colours)
         for name, plot in self._plots.items():
             style_plot(plot, colours)
             self._titles[name].setText("", color=colours.text.name())

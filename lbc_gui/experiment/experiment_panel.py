@@ -10,9 +10,10 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QWidget
 
 from lbc.config import EXTERNAL, Experiment
-from lbc.runs.events import Prepared
+from lbc.runs.effective_experiment import changed_keys
+from lbc.runs.events import STEERABLE, Prepared
 from lbc.sparsity.pattern import Pattern
-from lbc_gui.experiment.changes_bar import ChangesBar
+from lbc_gui.experiment.changes_bar import ChangesBar, needs_new_run
 from lbc_gui.experiment.find_box import FindBox, bring_up
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
@@ -65,6 +66,8 @@ class ExperimentPanel(QWidget):
         self._found.hide()
         self.facts = Label(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._note = Label(wordWrap=True)
+        self._note.hide()
         self.problem = Label(wordWrap=True)
         self.problem.setObjectName("problem")
         self.refused = ""
@@ -96,7 +99,8 @@ class ExperimentPanel(QWidget):
         self.setMinimumWidth(PANEL_WIDTH)
         # Sentences are below what is edited: it must not move under the pointer.
         above = (self.changes, self.form.pattern_box, self.preview)
-        self._layout = column(*above, (tabs, 1), self.facts, self.problem, on=self, margin=MARGIN)
+        below = (self.facts, self._note, self.problem)
+        self._layout = column(*above, (tabs, 1), *below, on=self, margin=MARGIN)
 
     @property
     def experiment(self) -> Experiment | None:
@@ -114,6 +118,14 @@ class ExperimentPanel(QWidget):
         self.form.compare_with(experiment)
         self.layers.compare()
         self._show_problems()
+
+    def offer_to_apply(self, run: Experiment | None) -> None:
+        """Offer to apply the changes to a run in training, if it can take all of them."""
+        keys = list(changed_keys(run, self.experiment)) if run and self.experiment else []
+        others = [self.form.label(key) for key in keys if key not in STEERABLE]
+        self.changes.offer_to_apply(bool(keys), others)
+        self._note.setText(needs_new_run(others))
+        self._note.setVisible(bool(others))
 
     def show_experiment(self, experiment: Experiment) -> None:
         self.form.show_experiment(experiment)

@@ -131,7 +131,7 @@ class ExperimentForm(QWidget):
 
     def describe(self, path: str) -> tuple[str, object]:
         """The label of a setting, and its value."""
-        return self._label(path), editors.read(self._editors[path])
+        return self.label(path), editors.read(self._editors[path])
 
     def enter(self, path: str, value: object) -> None:
         """Change one setting, as the user can."""
@@ -221,7 +221,7 @@ class ExperimentForm(QWidget):
         except ExperimentError as error:
             self.experiment = None
             self._wrong = {self._row_of(at.path): at.message for at in error.problems}
-        self.problems = tuple(f"{self._label(at)}: {text}" for at, text in self._wrong.items())
+        self.problems = tuple(f"{self.label(at)}: {text}" for at, text in self._wrong.items())
         self._show_rows()
         self.show_marks()
 
@@ -307,7 +307,8 @@ class ExperimentForm(QWidget):
         """The row of a problem's path, which may name one of a row's numbers or arguments."""
         return next((row for row in self._rows if f"{path}.".startswith(f"{row}.")), path)
 
-    def _label(self, path: str) -> str:
+    def label(self, path: str) -> str:
+        """The label of a setting, or its key if it has none."""
         return self._rows[path][0].label if path in self._rows else path
 
 

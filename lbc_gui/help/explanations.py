@@ -61,8 +61,8 @@ WORDS: dict[Panel, str] = {
     "Time": (
         "A <b>moment</b> is a recorded state of the run, and every view shows the chosen one; "
         "<b>Live</b> follows the training. Triangles mark <b>removals</b>, diamonds combinations "
-        "that you <b>pinned</b>, and crosses those that you <b>banned</b>. Training continues "
-        "while you look at the past."
+        "that you <b>pinned</b>, crosses those that you <b>banned</b>, and squares settings that "
+        "you changed during the run. Training continues while you look at the past."
     ),
     "Block": (
         "A block is <b>pinned</b> by a click, and <b>Keep</b> holds the pin when the next block is "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from lbc_gui.library.copy_menu import CopyMenu
 from lbc_gui.library.empty_page import EmptyPage
 from lbc_gui.library.filter_box import FilterBox
 from lbc_gui.library.reader import LibraryReader, Progress
+from lbc_gui.library.requested_comparison import RequestedComparison
 from lbc_gui.library.run_changes import (
     archive,
     parse_tags,
@@ -34,6 +36,7 @@ from lbc_gui.library.run_changes import (
     write_note,
 )
 from lbc_gui.library.runs_table import RunsTable
+from lbc_gui.settings import Settings, TableColumns
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
@@ -53,7 +56,7 @@ TABLE_HEIGHT, PANES_HEIGHT = 300, 320
 
 
 class LibraryPage(QWidget):
-    """Reads the runs below a folder while it is visible."""
+    """Reads the runs below a folder while it is visible; ``settings`` keeps the chosen columns."""
 
     said = Signal(str)
     failed = Signal(str, str)
@@ -62,13 +65,14 @@ class LibraryPage(QWidget):
     commanded = Signal(str, object)
     """The name of a command that concerns other parts of the window, and its runs."""
 
-    def __init__(self, runs: Path) -> None:
+    def __init__(self, runs: Path, settings: Settings) -> None:
         super().__init__()
         self.selection = RunSelection(self)
         self.reader = LibraryReader(Library(runs), self)
-        self.request = Request()
+        self._settings, chosen = settings, settings.columns
+        self.request = Request(shown=chosen.shown, hidden=chosen.hidden)
         self.filter = FilterBox()
-        self.table = RunsTable(self.selection)
+        self.table = RunsTable(self.selection, chosen.widths)
         self.empty = EmptyPage(runs)
         self.columns = ColumnList(self)
         self.copy_menu = CopyMenu(self._to_copy, self)
@@ -78,11 +82,13 @@ class LibraryPage(QWidget):
         self._progress = QProgressBar(textVisible=False)
         self._progress.setFixedHeight(TIGHT)
         self._failure = self._to_edit = ""
+        self._requested = RequestedComparison(self.selection)
         self._held: Arrangement | None = None
         """What has arrived while a cell was edited."""
         self._timer = QTimer(self, singleShot=True)
         self._lay_out()
         self._connect()
+        self.ask()
 
     def seeds_of(self, run: RunSummary) -> set[int]:
         """The seeds of the runs that have its settings."""
@@ -94,6 +100,16 @@ class LibraryPage(QWidget):
             and identify_experiment(one.parameters) == settings
         )
         return {one.seed for one in alike if one.seed is not None}
+
+    def compare(self, runs: Sequence[Path], baseline: Path) -> None:
+        """Compare some runs once they are listed, also if the filter hides them now."""
+        self._requested.ask(runs, baseline)
+        self.below.title.fold(False)
+        self.comparison.setCurrentIndex(0)
+        if not self._requested.select():
+            self.filter.line.clear()
+            self._archived.setChecked(True)
+            self.reader.refresh()
 
     @Slot()
     def refresh(self) -> None:
@@ -117,12 +133,24 @@ class LibraryPage(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
         self._timer.stop()
+        self._keep_columns()
 
     @Slot(float)
     def _wait(self, seconds: float) -> None:
         """Look again in a while."""
+        frame, folder = self.reader.frame, self.reader.library.folder
+        missing = self._requested.missing(frame.runs) if frame else None
+        if missing is not None:
+            sentence = f"{missing} is not below {folder}: only runs there are compared."
+            self.failed.emit(sentence, "")
         if self.isVisible():
             self._timer.start(max(REFRESH_MILLISECONDS, round(1000 * REST * seconds)))
+
+    @Slot()
+    def _wait_for_scrolling(self) -> None:
+        """Look again once the user has scrolled: the thread that looks takes time from frames."""
+        if self._timer.isActive():
+            self._timer.start(max(REFRESH_MILLISECONDS, self._timer.remainingTime()))
 
     # -- what the user wants to see -------------------------------------------------------------
 
@@ -162,10 +190,17 @@ class LibraryPage(QWidget):
         self.ask(
             shown=shown | {key} if wanted else shown, hidden=hidden if wanted else hidden | {key}
         )
+        self._keep_columns()
 
     @Slot()
     def _reset_columns(self) -> None:
         self.ask(shown=frozenset(), hidden=frozenset())
+        self._keep_columns()
+
+    def _keep_columns(self) -> None:
+        shown, hidden = self.request.shown, self.request.hidden
+        widths = self.table.chosen_widths
+        self._settings.columns = TableColumns(shown=shown, hidden=hidden, widths=widths)
 
     @Slot()
     def _list_columns(self) -> None:
@@ -210,6 +245,10 @@ class LibraryPage(QWidget):
             case _:
                 self.commanded.emit(name, runs)
 
+    @Slot(object)
+    def _compare_fork(self, fork: RunSummary) -> None:
+        self.commanded.emit("compare_parent", (fork,))
+
     @Slot(object, str, str)
     def _edited(self, line: Line, key: str, text: str) -> None:
         """Write what was typed into a cell; tags into those of every selected run."""
@@ -251,6 +290,7 @@ class LibraryPage(QWidget):
         self._archived.setVisible(bool(arrangement.archived))
         self._stack.setCurrentWidget(self.table if arrangement.runs else self.empty)
         self._edit()
+        self._requested.select()
         QTimer.singleShot(0, self.comparison, self.comparison.start)  # when the rows are painted
 
     @Slot()
@@ -309,12 +349,14 @@ class LibraryPage(QWidget):
             (self.filter.changed, self._filter_changed),
             (self.filter.candidates_wanted, self._complete),
             (self.empty.clear_wanted, self.filter.line.clear),
+            (table.verticalScrollBar().valueChanged, self._wait_for_scrolling),
             (table.sort_wanted, self._sort),
             (table.columns_wanted, self._open_columns),
             (table.runs.edited, self._edited),
             (table.edit_ended, self._show_held),
             (table.commands.triggered, self._command),
             (self.copy_menu.copied, self.said),
+            (self.comparison.fork_requested, self._compare_fork),
             (self.columns.chosen, self._show_column),
             (self.columns.reset_wanted, self._reset_columns),
             (self._folded.toggled, self._fold),

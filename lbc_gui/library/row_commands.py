@@ -19,6 +19,8 @@ SINGLE, ALIKE, SEVERAL = "single", "alike", "several"
 COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
     "open": (SINGLE, "Open", "Return", "run", "Show the run on the other pages, as if live"),
     "compare": (SEVERAL, "Compare", "C", "difference", "Show the comparison of the selected runs"),
+    "compare_parent": (SINGLE, "Compare with its parent", "Shift+C", "difference",
+                       "Compare a fork with the run it was forked from"),
     "resume": (SINGLE, "Resume", "R", "resume", "Resume the run from its last checkpoint"),
     "again": (SEVERAL, "Queue with another seed", "Shift+R", "again",
               "Train the same settings with a seed that was not used yet"),
@@ -44,7 +46,7 @@ COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
 """What each command is for, and its text, key, icon and tip."""
 
 MENU = (
-    ("open", "compare", "resume", "again", "vary"),
+    ("open", "compare", "compare_parent", "resume", "again", "vary"),
     ("form", "form_difference", "baseline"),
     ("star", "tag", "note", "title", "archive"),
     ("report", "folder", "copy", "trash"),
@@ -90,6 +92,8 @@ class RowCommands(QObject):
             action.setEnabled(action.isEnabled() and readable)
         ended = bool(runs) and runs[0].status in ("stopped", "failed", "cut off")
         self.actions_["resume"].setEnabled(len(runs) == 1 and ended)
+        forked = len(runs) == 1 and bool(runs[0].parent_folder)
+        self.actions_["compare_parent"].setEnabled(forked)
         self.actions_["copy"].setEnabled(True)
         for name, now, text in (
             ("star", all(run.annotations.star for run in runs), "Remove star"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
+    QRect,
     QSignalBlocker,
     Qt,
     Signal,
@@ -45,7 +46,10 @@ FOLD_WIDTH = 30
 
 
 class RunsTable(QTableView):
-    """Shows the runs of an arrangement; what is chosen in it is chosen in ``selection``."""
+    """Shows the runs of an arrangement; what is chosen in it is chosen in ``selection``.
+
+    ``widths`` are those of columns that the user has resized before.
+    """
 
     sort_wanted = Signal(str)
     edit_ended = Signal()
@@ -53,11 +57,12 @@ class RunsTable(QTableView):
     columns_wanted = Signal(object)
     """Where the user asks for the list of columns: a global position."""
 
-    def __init__(self, selection: RunSelection) -> None:
+    def __init__(self, selection: RunSelection, widths: Mapping[str, int]) -> None:
         super().__init__()
         self.runs = RunsModel(self)
         self._selection, self._mirroring = selection, False
-        self._widths: dict[str, int] = {}
+        self.chosen_widths = dict(widths)
+        """Of the columns that the user has resized, by their keys."""
         self._swatches = True
         self.setModel(self.runs)
         self.setAccessibleName("Runs")
@@ -135,7 +140,7 @@ class RunsTable(QTableView):
         rows = range(min(SAMPLE, len(self.runs.lines)))
         with QSignalBlocker(header):
             for at, column in enumerate(self.runs.arrangement.columns):
-                width = self._widths.get(column.key) or column.width
+                width = self.chosen_widths.get(column.key) or column.width
                 if not width:
                     texts = [column.title + "  ", *(self.runs.text(row, at) for row in rows)]
                     metrics = QFontMetrics(bold if column.key == "accuracy" else self.font())
@@ -147,7 +152,7 @@ class RunsTable(QTableView):
 
     @Slot(int, int, int)
     def _resized(self, at: int, _before: int, width: int) -> None:
-        self._widths[self.runs.arrangement.columns[at].key] = width
+        self.chosen_widths[self.runs.arrangement.columns[at].key] = width
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -171,8 +176,12 @@ class RunsTable(QTableView):
         self._painter.forget()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the rows that need it; the editor of a cell draws itself above them."""
-        area = event.rect()
+        """Draw the rows that need it, which may be far apart; an editor draws itself above them."""
+        with QPainter(self.viewport()) as painter:
+            for area in event.region():  # type: ignore[attr-defined]
+                self._paint_rows(painter, area)
+
+    def _paint_rows(self, painter: QPainter, area: QRect) -> None:
         first, last = self.rowAt(area.top()), self.rowAt(area.bottom())
         if first < 0:
             return
@@ -184,9 +193,7 @@ class RunsTable(QTableView):
                 places.append(Place(column, left, width))
         current = self.currentIndex().row() if self.hasFocus() else -1
         top, selection = self.rowViewportPosition(first), self._selection.selection
-        with QPainter(self.viewport()) as painter:
-            rows = range(first, last + 1)
-            self._painter.paint(painter, rows, top, places, selection, current)
+        self._painter.paint(painter, range(first, last + 1), top, places, selection, current)
 
     # -- what is chosen -------------------------------------------------------------------------
 

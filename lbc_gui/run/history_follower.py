@@ -7,9 +7,10 @@ from weakref import WeakKeyDictionary
 
 from lbc.pictures.mask_snapshot import MaskRequest
 from lbc.pictures.score_snapshot import LARGEST_DRAWN_COUNT
-from lbc.runs.block_history import Life
+from lbc.runs.block_history import Life, ParentLife
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import BlockWalk, RemovalTimes, RemovalWalk, Walk
+from lbc.runs.run_state import Parent
 from lbc_gui.run.snapshot_broker import Request
 
 LARGEST_TABLE = 1 << 25
@@ -21,12 +22,16 @@ class HistoryFollower:
 
     One walk follows the pinned block, another when each cell of the open page's picture was
     removed, by combination or by position. A walk starts anew for another layer, block or replay.
-    After a failure, reading resumes once the file has changed.
+    After a failure, reading resumes once the file has changed. Of a fork, a third walk follows the
+    block in its ``parent``.
     """
 
     def __init__(self) -> None:
         self._gone: dict[bool, RemovalWalk] = {}
         self._life: BlockWalk | None = None
+        self.parent: tuple[Parent, Replay] | None = None
+        """What the run was forked from, and the history of that."""
+        self._other: BlockWalk | None = None
         self._shown: RemovalTimes | None = None
         self._failed: WeakKeyDictionary[Walk, object] = WeakKeyDictionary()
 
@@ -52,10 +57,36 @@ class HistoryFollower:
         if walk.behind:
             return None
         if isinstance(walk, BlockWalk):
-            return Life(walk.info.name, walk.blocks[0], walk.biographies()[0])
+            return self._lived()
         if isinstance(walk, RemovalWalk) and walk.times is not self._shown:
             return walk.times
         return None
+
+    def _lived(self) -> Life | None:
+        """The life of the pinned block; None until all of it is read."""
+        life, other, beside = self._life, self._other, None
+        if life is None or life.behind:
+            return None
+        same = other is not None and (other.info.name, other.blocks) == (
+            life.info.name,
+            life.blocks,
+        )
+        if self.parent is not None and other is not None and same and other.moments:
+            beside = ParentLife(self.parent[0], other.biographies()[0])
+        return Life(life.info.name, life.blocks[0], life.biographies()[0], other=beside)
+
+    def _walk_parent(self, life: BlockWalk) -> BlockWalk | None:
+        """A walk through the history of the same block in the parent, if that has it."""
+        if self.parent is None:
+            return None
+        replay, name = self.parent[1], life.info.name
+        info = next((info for info in replay.layers if info.name == name), None)
+        if info is None or (info.blocks, info.pattern.m) != (life.info.blocks, life.info.pattern.m):
+            return None
+        other = self._other
+        if other is None or not _same(other, replay, name) or other.blocks != life.blocks:
+            other = self._other = BlockWalk(replay, name, life.blocks)
+        return other
 
     def gone(self, request: Request) -> RemovalTimes | None:
         """The removals in a layer that are known so far, for a picture of it."""
@@ -76,6 +107,8 @@ class HistoryFollower:
             if life is None or not _same(life, replay, info.name) or life.blocks != [block]:
                 life = self._life = BlockWalk(replay, info.name, [block])
             walks.append(life)
+            if (other := self._walk_parent(life)) is not None:
+                walks.append(other)
         masks = isinstance(request, MaskRequest)
         by_position = masks or info.pattern.count > LARGEST_DRAWN_COUNT
         cells = info.blocks * (info.pattern.m if by_position else info.pattern.count)

@@ -15,6 +15,7 @@ from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import RunError
 from lbc.runs.unfinished_run import UnfinishedRun, newest_unfinished, open_unfinished
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
+from lbc_gui.run.apply_now import ApplyNow
 from lbc_gui.run.interruption import ask_before
 from lbc_gui.run.remedies import Remedies
 from lbc_gui.run.session import Session, State
@@ -47,6 +48,7 @@ class Launch(QObject):
         self._approved: object = None
         self._offered: Path | None = None
         form.changes.run_requested.connect(self._run_changes)
+        ApplyNow(session, form, self)
         message.accepted.connect(self._offer_accepted)
         message.declined.connect(self._offer_declined)
 

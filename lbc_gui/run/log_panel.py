@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QPlainTextEdit
 
 from lbc.runs.events import (
     CheckpointNotKept,
+    Commanded,
     EpochDone,
     Event,
     Finished,
@@ -65,6 +66,8 @@ def describe(event: Event | Failed) -> str:
             )
         case Intervened():
             return f"{event.intervention.described} after {event.step:,} steps."
+        case Commanded():
+            return event.described
         case (
             StorageProblem() | InterventionRefused() | Untrained() | CheckpointNotKept() | Failed()
         ):

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from lbc.runs.epoch_flips import EpochFlips, flipped_share, latest_epoch
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import Walk
 from lbc.runs.layer_moment import LayerMoment
+from lbc.runs.parent_run import find_parent
+from lbc.runs.run_state import Parent, read_state
 from lbc.sparsity.arrays import Floats
 from lbc_gui.run.history_follower import HistoryFollower
 from lbc_gui.run.snapshot_broker import Demand, SnapshotBroker
@@ -69,6 +72,12 @@ class Renderer:
         self._flips: dict[str, float] = {}
         self._uncounted: list[str] = []
         self._past_thumbnails: tuple[int, Look] | None = None
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the run was deleted by its owner, as the thread that follows it says."""
+        folder = self._history
+        return folder is not None and self.broker.control is None and not folder.is_dir()
 
     def next_job(self) -> Callable[[], None] | None:
         """The most urgent thing to do; None if there is nothing. Call with the lock held."""
@@ -128,6 +137,9 @@ class Renderer:
         replay = self._replay
         if replay is not None:
             grown = _read(replay.path, replay.refresh)
+            if self._follower.parent is not None:
+                with suppress(OSError, ValueError):  # it may be deleted meanwhile
+                    self._follower.parent[1].refresh()
         else:
             try:
                 replay, grown = _read(folder, lambda: Replay(folder)), True
@@ -135,6 +147,7 @@ class Renderer:
                 if self.broker.control is None:
                     raise
                 return  # the trainer has not written it yet
+            self._follower.parent = _read_parent(folder)
         self._replay = replay
         if replay.damage:
             self.broker.report(Failed(replay.damage))
@@ -245,7 +258,8 @@ class RenderThread(Worker):
                 if job is not None:
                     job()
             except Exception as error:
-                self._renderer.broker.report(self.failure(error))
+                if not self._renderer.deleted:
+                    self._renderer.broker.report(self.failure(error))
                 self.cancelled.wait(PAUSE_SECONDS)
 
     def failure(self, error: Exception) -> Failed:
@@ -276,6 +290,16 @@ def _read(path: Path, read: Callable[[], T]) -> T:
     except (OSError, ValueError) as error:
         what = f"The run's history {path} cannot be read"
         raise HistoryError(describe(what, error, ValueError).message) from error
+
+
+def _read_parent(folder: Path) -> tuple[Parent, Replay] | None:
+    """What the run in ``folder`` was forked from, if that is still there."""
+    try:
+        parent = read_state(folder).parent
+        place = None if parent is None else find_parent(folder, parent)
+        return None if parent is None or place is None else (parent, Replay(place))
+    except (OSError, ValueError):
+        return None
 
 
 def _read_weights(run: Path, layer: str, epoch: float) -> Floats | None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QProgressBar
 
-from lbc.runs.events import Prepared, RemovalProgress, Resumed, StepDone
+from lbc.following.trainer_file import TrainerInfo
+from lbc.runs.events import Intervened, Prepared, RemovalProgress, Resumed, StepDone
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.run.session import State
+from lbc_gui.widgets.text import plain
 
 _RECENT = 200
 """Steps over which the speed is averaged, so that the estimate follows the machine."""
+
+MOST_STEPS = (1 << 31) - 1
+"""What a progress bar can count."""
 
 _TEXTS = {
     State.LOADING: "loading torch and the data…",
@@ -31,10 +37,9 @@ class RunProgress(QProgressBar):
         super().__init__()
         self.setMinimumWidth(260)
         self.setTextVisible(True)
-        self.setToolTip("Progress of the run, and the time left at the present speed")
         self._epochs = 0
         """Of the run; 0 as long as they are not known."""
-        self._opened = ""
+        self._opened = self._trainer = ""
         self._recent: list[tuple[int, float]] = []
         self._last: StepDone | None = None
         self._removed = 1.0
@@ -47,14 +52,20 @@ class RunProgress(QProgressBar):
     def show_opened(self, run: OpenedRun) -> None:
         """Show how far a run on disk came."""
         epochs, last = run.experiment.training.epochs, run.steps[-1:]
-        self._opened = f"{run.status}, on disk"
-        self._begin(round(last[0].step / last[0].epoch * epochs) if last else 1, epochs)
+        self.show_trainer(None, run.status)
+        self._begin(1, epochs)
         self._show_steps(last)
+
+    def show_trainer(self, trainer: TrainerInfo | None, status: str) -> None:
+        """Show who trains a run on disk, or else its status."""
+        self._opened = f"{status}, on disk"
+        self._trainer = "" if trainer is None else f"trained by {trainer.label}"
+        self._update_text()
 
     def show_state(self, state: State) -> None:
         self._state = state
-        if state in (State.LOADING, State.WAITING, State.OPENED):
-            self._epochs, self._last = 0, None
+        if state in (State.LOADING, State.WAITING):
+            self._epochs, self._last, self._trainer = 0, None, ""
         if state is State.LOADING:
             self.setRange(0, 0)
         elif not self._epochs:
@@ -72,7 +83,12 @@ class RunProgress(QProgressBar):
     def add(self, events: Sequence[object]) -> None:
         for event in events:
             if isinstance(event, Resumed) and event.steps:
+                self._recent.clear()
                 self._show_steps(event.steps[-1:])
+            elif isinstance(event, Intervened) and event.epochs:
+                self.setMaximum(self.maximum() // self._epochs * event.epochs)
+                self._epochs = event.epochs
+                self._update_text()
             elif isinstance(event, RemovalProgress):
                 self._removed = event.share
                 self._update_text()
@@ -84,7 +100,10 @@ class RunProgress(QProgressBar):
         self._recent.extend((step.step, step.seconds) for step in steps)
         del self._recent[:-_RECENT]
         self._last = steps[-1]
-        self.setValue(self._last.step)
+        # Of a run on disk the number of steps is known once there is one.
+        total = self._last.step / max(self._last.epoch, 1e-9) * self._epochs
+        self.setMaximum(min(max(1, round(total)), MOST_STEPS))
+        self.setValue(min(self._last.step, MOST_STEPS))
         self._update_text()
 
     def _update_text(self) -> None:
@@ -101,7 +120,16 @@ class RunProgress(QProgressBar):
                 parts.append("paused")
         else:
             parts.append(_TEXTS.get(self._state, self._opened))
-        self.setFormat(" · ".join(parts or ["starting…"]))
+        parts = parts or ["starting…"]
+        whole = " · ".join([*parts, self._trainer])
+        fits = self.fontMetrics().horizontalAdvance(whole) < self.width()
+        self.setFormat(whole if self._trainer and fits else " · ".join(parts))
+        tip = "Progress of the run, and the time left at the present speed"
+        self.setToolTip(plain(f"{tip}; {self._trainer}" if self._trainer else tip))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._update_text()
 
     def _seconds_left(self) -> float | None:
         if len(self._recent) < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -11,23 +12,30 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal, Slot
 
 from lbc.config import Experiment
+from lbc.following.trainer_file import TrainerInfo, trainer_of
+from lbc.pictures.moment_copier import Pin
+from lbc.runs.effective_experiment import replaced
 from lbc.runs.events import (
+    Commanded,
     Event,
     Finished,
     Intervened,
     Intervention,
     Prepared,
     Resumed,
+    Settings,
     Started,
+    Steering,
     StorageProblem,
 )
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.opened_run import OpenedRun
+from lbc.runs.run_state import Parent, RunError, read_state
 from lbc.training.control import Control
+from lbc_gui.run.following_thread import FollowingThread, TrainerChanged, is_shown_live
 from lbc_gui.run.renderer import RenderThread
 from lbc_gui.run.snapshot_broker import Request
 from lbc_gui.run.training_thread import TrainingThread
-from lbc_gui.run.view_state import Pin
 from lbc_gui.run.worker import Failed
 
 
@@ -35,7 +43,8 @@ class State(Enum):
     """READY: prepared, no step taken, nothing on disk.
 
     WAITING: not prepared, because that would run code from elsewhere before the user presses Run.
-    OPENED: a run on disk, which is shown but not trained here.
+    OPENED: a run on disk, which no process trains. One that another process trains has the state
+    that it has there.
     """
 
     LOADING = "loading"
@@ -78,8 +87,12 @@ class Session(QObject):
     """PinnedWeights, during training."""
     failed = Signal(str, str)
     """Something could not be shown: a sentence, and details for a bug report."""
+    trainer_changed = Signal(object)
+    """TrainerChanged: another process begins or ends to train the run on disk, or is paused."""
     opened = Signal(object)
     """OpenedRun: a run on disk replaces the one before."""
+    parent_found = Signal(object)
+    """Parent: the run on screen is a fork."""
     loaded = Signal()
     """A new run begins; what was drawn of the one before is void."""
     ended = Signal()
@@ -92,8 +105,12 @@ class Session(QObject):
         self.experiment: Experiment | None = None
         self.prepared: Prepared | None = None
         self.folder: Path | None = None
+        self.forked_from: Parent | None = None
+        """The parent of the run on screen, if that is a fork."""
+        self.trainer: TrainerInfo | None = None
+        """The process that trains the run on screen, if it is not this one."""
         self.finished_folder: Path | None = None
-        self._thread: TrainingThread | None = None
+        self._thread: TrainingThread | FollowingThread | None = None
         self._pending: Callable[[], None] | None = None
         self._renderer = RenderThread(self)
         self._renderer.drained.connect(self._drain)
@@ -132,31 +149,41 @@ class Session(QObject):
             self.load(self.experiment, run=True)
         elif self._thread is not None:
             self._thread.control.run()
-            self._set_state(State.RUNNING if self.prepared else State.LOADING)
+            self._expect(State.RUNNING if self.prepared else State.LOADING)
 
     def pause(self) -> None:
         if self._thread is not None and self.state is State.RUNNING:
             self._thread.control.pause()
-            self._set_state(State.PAUSED)
+            self._expect(State.PAUSED)
 
     def step(self) -> None:
         """Take one optimiser step, then pause."""
         if self._thread is not None and self.state in (State.READY, State.RUNNING, State.PAUSED):
             self._thread.control.step()
-            self._set_state(State.PAUSED)
+            self._expect(State.PAUSED)
 
     def stop(self) -> None:
         """End the run; what it learned stays on disk and on screen."""
         if self._thread is not None and self.state in (State.RUNNING, State.PAUSED):
             self._thread.control.stop()
-            self._set_state(State.STOPPING)
+            self._expect(State.STOPPING)
 
     @Slot(object)
     def intervene(self, intervention: Intervention) -> None:
         """Pin or ban a combination while training is paused; this starts a run that is ready."""
         if self._thread is not None and self.state in (State.READY, State.PAUSED):
             self._thread.control.intervene(intervention)
-            self._set_state(State.PAUSED)
+            self._expect(State.PAUSED)
+
+    def steer(self, settings: Settings) -> None:
+        """Change settings of the run in training, before its next step."""
+        if self._thread is not None and self.steerable:
+            self._thread.control.steer(Steering(settings))
+
+    @property
+    def steerable(self) -> bool:
+        """Whether settings of the run can change now."""
+        return self.state in (State.RUNNING, State.PAUSED)
 
     def look(self, request: Request) -> None:
         """Show ``request`` from now on."""
@@ -173,7 +200,14 @@ class Session(QObject):
     @property
     def training(self) -> bool:
         """Whether closing now would interrupt a run."""
-        return self.state in (State.RUNNING, State.PAUSED, State.STOPPING)
+        ongoing = self.state in (State.RUNNING, State.PAUSED, State.STOPPING)
+        return ongoing and self.trainer is None
+
+    @property
+    def shown_live(self) -> bool:
+        """Whether there are pictures of the run as it is now."""
+        trained = self.trainer is None or is_shown_live(self.trainer)
+        return trained and self.state is not State.OPENED
 
     @property
     def unprepared(self) -> bool:
@@ -182,8 +216,14 @@ class Session(QObject):
 
     @property
     def live(self) -> bool:
-        """Whether there is a training thread, which must end before the application may."""
+        """Whether there is a thread of the run, which must end before the application may."""
         return self._thread is not None
+
+    @property
+    def described(self) -> str:
+        """The state, and who trains the run if another process does."""
+        by = "" if self.trainer is None else f", trained by {self.trainer.label}"
+        return f"{self.state.value}{by}"
 
     @Slot()
     def _drain(self) -> None:
@@ -215,43 +255,72 @@ class Session(QObject):
                     self.prepared = event
                     paused = self._thread is not None and self._thread.control.paused
                     self._set_state(State.READY if paused else State.RUNNING)
-                case StorageProblem():
+                case StorageProblem() | Commanded(command="pause" | "step"):
                     self._set_state(State.PAUSED)
+                case Commanded():
+                    running = event.command == "run"
+                    self._set_state(State.RUNNING if running else State.STOPPING)
+                case TrainerChanged():
+                    self._follow(event)
+                case Finished() if isinstance(self._thread, FollowingThread):
+                    self.finished_folder = event.folder if event.status == "finished" else None
                 case Finished():
                     over = State.FINISHED if event.status == "finished" else State.STOPPED
                     self._set_state(over)
                     if event.status == "finished":
                         self.finished_folder = event.folder
-                case Failed():
+                case Failed() if not isinstance(self._thread, FollowingThread):
                     self._set_state(State.FAILED)
                 case Started() | Resumed():
                     self.folder = event.folder
                     self._read_history()
                 case Intervened():
+                    if isinstance(event.intervention, Steering) and self.experiment is not None:
+                        self.experiment = replaced(self.experiment, event.intervention.settings)
                     self._read_history()
         self.events_arrived.emit(events)
+        resumed = [event.folder for event in events if isinstance(event, Resumed)]
+        if resumed:
+            with suppress(RunError):
+                self._show_parent(read_state(resumed[-1]).parent)
+
+    def _show_parent(self, parent: Parent | None) -> None:
+        self.forked_from = parent
+        if parent is not None:
+            self.parent_found.emit(parent)
 
     def _prepare(self, experiment: Experiment, run: bool, resume: Path | None) -> None:
         folder = resume or new_run_path(self.runs, experiment.name)
         control = Control(paused=not run)
         self._switch(experiment, control)
-        self._thread = TrainingThread(
-            experiment, folder, control, self._renderer.broker, resume is not None, self
-        )
-        self._thread.arrived.connect(self._receive)
-        self._thread.ended.connect(self._thread_ended)
         self._set_state(State.LOADING)
         self.loaded.emit()
-        self._thread.launch()
+        broker, resumed = self._renderer.broker, resume is not None
+        self._start(TrainingThread(experiment, folder, control, broker, resumed, self))
 
     def _show_opened(self, run: OpenedRun) -> None:
         self._switch(run.experiment)
-        self.folder = run.folder
+        self.folder, self.trainer = run.folder, trainer_of(run.folder)
         self.finished_folder = run.folder if run.status == "finished" else None
-        self._set_state(State.OPENED)
+        self._set_state(state_of(self.trainer))
         self.loaded.emit()
         self.opened.emit(run)
+        self._show_parent(run.parent)
         self._read_history()
+        if run.status != "finished":  # else no process can train it again
+            self._start(FollowingThread(run, self.trainer, self._renderer.broker, self))
+
+    def _follow(self, change: TrainerChanged) -> None:
+        self.trainer = change.trainer
+        self.state = state_of(change.trainer)
+        self.state_changed.emit(self.state)
+        self.trainer_changed.emit(change)
+
+    def _start(self, thread: TrainingThread | FollowingThread) -> None:
+        self._thread = thread
+        thread.arrived.connect(self._receive)
+        thread.ended.connect(self._thread_ended)
+        thread.launch()
 
     def _wait(self, experiment: Experiment) -> None:
         self._switch(experiment)
@@ -261,6 +330,7 @@ class Session(QObject):
     def _switch(self, experiment: Experiment, control: Control | None = None) -> None:
         self.experiment = experiment
         self.prepared = self.finished_folder = self.folder = None
+        self.trainer = self.forked_from = None
         self._renderer.switch(control)
 
     def _read_history(self) -> None:
@@ -282,7 +352,17 @@ class Session(QObject):
         self._renderer.wait()
         self.ended.emit()
 
+    def _expect(self, state: State) -> None:
+        """Show what a command leads to; a process elsewhere says itself that it has obeyed."""
+        if self.trainer is None:
+            self._set_state(state)
+
     def _set_state(self, state: State) -> None:
         if state is not self.state:
             self.state = state
             self.state_changed.emit(state)
+
+
+def state_of(trainer: TrainerInfo | None) -> State:
+    """The state of a run on disk."""
+    return State.OPENED if trainer is None else State(trainer.state)

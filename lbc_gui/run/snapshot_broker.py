@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot
+from lbc.pictures.moment_copier import CopyRequest, Kind, Pace, Pin, PinnedWeights
 from lbc.pictures.score_snapshot import Snapshot, Thumbnail, ViewRequest
 from lbc.runs.block_history import Life
 from lbc.runs.epoch_flips import EpochFlips
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.layer_moment import LayerMoment
-from lbc.sparsity.arrays import Floats
-from lbc_gui.run.view_state import Pin
-from lbc_gui.run.worker import Failed
+from lbc_gui.run.worker import Failed, describe
 
 if TYPE_CHECKING:
     from lbc.training.control import Control
@@ -40,30 +37,6 @@ class Demand:
     def live(self) -> bool:
         """Whether it shows the run as it is now."""
         return self.request.moment is None
-
-
-@dataclass(frozen=True)
-class PinnedWeights:
-    """The weights of the pinned blocks after ``epoch`` epochs, (M,) each: no history keeps them."""
-
-    epoch: float
-    weights: Mapping[Pin, Floats]
-
-
-class Pace:
-    """Limits how often something is done."""
-
-    def __init__(self) -> None:
-        self.not_before = 0.0
-        """Of the monotonic clock, in seconds."""
-
-    @property
-    def due(self) -> bool:
-        return time.monotonic() >= self.not_before
-
-    def rest(self, seconds: float) -> None:
-        """Do it no sooner than ``seconds`` from now."""
-        self.not_before = max(self.not_before, time.monotonic() + seconds)
 
 
 class Mailbox(Generic[T]):
@@ -151,13 +124,40 @@ class SnapshotBroker:
             self._reported.clear()
             self.changed.notify_all()
 
-    def deliver_copy(self, demand: Demand, moment: LayerMoment) -> bool:
-        """Hand a copy to the renderer; False if it is out of date."""
+    @property
+    def requested(self) -> CopyRequest:
+        demand = self.demand
+        if demand is None or not demand.live:
+            return CopyRequest(pins=self.pins)
+        return CopyRequest(demand.number, demand.request.watch, self.listed, self.pins)
+
+    @property
+    def standing(self) -> bool:
+        return self.control is not None and (self.control.paused or self.control.stopped)
+
+    def has_room(self, kind: Kind) -> bool:
+        full = {
+            "layer": self.copy.full,
+            "samples": self.samples.full,
+            "weights": self.drawn.weights.full,
+        }
+        return not full[kind]
+
+    def put_layer(self, number: int, moment: LayerMoment) -> bool:
         with self.changed:
-            current = self.demand is not None and self.demand.number == demand.number
+            current = self.demand is not None and self.demand.number == number
             if current:
-                self.copy.put((demand.number, moment))
+                self.copy.put((number, moment))
             return current
+
+    def put_samples(self, samples: tuple[LayerMoment, ...]) -> None:
+        self.samples.put(samples)
+
+    def put_weights(self, weights: PinnedWeights) -> None:
+        self.drawn.weights.put(weights)
+
+    def copying_failed(self, error: Exception) -> None:
+        self.report(describe("The present state could not be copied to show it", error))
 
     def publish(self, demand: Demand, snapshot: Snapshot | MaskSnapshot) -> None:
         """Hand a picture to the window, unless it shows something else by now."""

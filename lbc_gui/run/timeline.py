@@ -33,15 +33,16 @@ _NEAR = 5.0
 """Pixels within which a mark is explained."""
 _MOST_LINES = 12
 _HOW_TO = (
-    "Drag to any moment of the run; triangles mark removals, diamonds pins and crosses bans. Left "
-    "and Right go one moment, Home and End to the first and the last"
+    "Drag to any moment of the run; triangles mark removals, diamonds pins, crosses bans, and "
+    "squares changed settings. Left and Right go one moment, Home and End to the first and the last"
 )
 
 
 class MomentTrack(QWidget):
     """A slider over the moments of a run: ticks on a line of epochs, and marks for what changed.
 
-    Triangles above the line are removals; below it diamonds are pins, and crosses bans.
+    Triangles above the line are removals; below it diamonds are pins, crosses bans, and squares
+    changed settings.
     """
 
     moved = Signal(int)
@@ -106,7 +107,7 @@ class MomentTrack(QWidget):
         return super().event(event)
 
     def described(self, x: float) -> str:
-        """The removals, pins and bans at ``x``, a line each, or how the slider is used."""
+        """What happened at ``x``, a line each, or how the slider is used."""
         lines = []
         for moment in self.moments:
             if abs(self._x(moment.epoch) - x) <= _NEAR:
@@ -162,6 +163,10 @@ def _draw_intervention(painter: QPainter, action: str, at: QPointF) -> None:
         painter.setBrush(colours.green)
         corners = ((0.0, -5.0), (5.0, 0.0), (0.0, 5.0), (-5.0, 0.0))
         painter.drawPolygon(QPolygonF([at + QPointF(*corner) for corner in corners]))
+    elif action == "steer":
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colours.blue)
+        painter.drawRect(QRectF(at - QPointF(3.5, 3.5), at + QPointF(3.5, 3.5)))
     else:
         painter.setPen(QPen(colours.red, 2))
         for end in (QPointF(3.5, 3.5), QPointF(3.5, -3.5)):

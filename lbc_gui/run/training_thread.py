@@ -11,8 +11,9 @@ from pathlib import Path
 from PySide6.QtCore import QObject
 
 from lbc.config import Experiment
+from lbc.following.remote_control import RemoteControl
+from lbc.pictures.moment_copier import MomentCopier
 from lbc.training.control import Control
-from lbc_gui.run.moment_copier import MomentCopier
 from lbc_gui.run.snapshot_broker import SnapshotBroker
 from lbc_gui.run.worker import Failed, Worker, describe
 
@@ -59,12 +60,13 @@ class TrainingThread(Worker):
 
         # One core is left to the window: with all of them taken it stalls, and training with it.
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+        remote = RemoteControl(self.control, "the window", self.post, self._copier.watch)
         trainer = Trainer(
             self._experiment,
             self._folder,
             self.control,
-            self.post,
-            self._copier.watch,
+            remote.emit,
+            remote.watch,
             attended=True,
             resume=self._resume,
         )
@@ -72,6 +74,8 @@ class TrainingThread(Worker):
             trainer.train()
         except TrainingError as error:
             self.post(Failed(str(error), traceback.format_exc()))
+        finally:
+            remote.close()
         trainer.linger()
 
     def failure(self, error: Exception) -> Failed:

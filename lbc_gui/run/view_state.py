@@ -9,21 +9,10 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 
+from lbc.pictures.moment_copier import Pin
 from lbc.pictures.score_snapshot import Look, ViewRequest
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import MomentInfo
-
-
-@dataclass(frozen=True)
-class Pin:
-    """One block of one layer."""
-
-    layer: str
-    block: int
-
-    @property
-    def text(self) -> str:
-        return f"{self.layer or 'model'} · block {self.block}"
 
 
 @dataclass(frozen=True)
@@ -137,6 +126,16 @@ class ViewState(QObject):
         """
         self._set(run=self._view.run + 1, live=live, moments=(), epochs=0.0, moment=None)
 
+    def set_live(self, live: bool) -> None:
+        """Whether the run is shown as it is now; without, its last moment takes that place."""
+        if live == self._view.live:
+            return
+        at, last = self._view.moment, len(self._view.moments) - 1
+        if live:
+            self._set(live=True, moment=None if at == last else at)
+        else:
+            self._set(live=False, moment=last if at is None and last >= 0 else at)
+
     def set_layers(self, layers: tuple[LayerInfo, ...]) -> None:
         if layers == self._view.layers:
             return
@@ -148,7 +147,7 @@ class ViewState(QObject):
     def set_moments(self, moments: Sequence[MomentInfo], epochs: float) -> None:
         """The moments that can be shown by now, of a run of so many epochs."""
         at = self._view.moment
-        if at is not None and at >= len(moments):
+        if at is not None and (at >= len(moments) or self._at_end):
             at = None
         if at is None and not self._view.live and moments:
             at = len(moments) - 1
@@ -202,6 +201,11 @@ class ViewState(QObject):
 
     def set_look(self, look: Look) -> None:
         self._set(look=look)
+
+    @property
+    def _at_end(self) -> bool:
+        """Whether the last moment stands for a run that is not shown live."""
+        return not self._view.live and self._view.moment == len(self._view.moments) - 1
 
     def _set(self, **changes: Any) -> None:
         before, self._view = self._view, replace(self._view, **changes)

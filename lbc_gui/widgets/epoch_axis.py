@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import pyqtgraph as pg
 from PySide6.QtGui import QFontMetricsF
 
-from lbc_gui.theme import GAP
+from lbc_gui.theme import GAP, GridAxis
 
 
-class EpochAxis(pg.AxisItem):  # type: ignore[misc]
+class EpochAxis(GridAxis):
     """The axis below a plot, whose numbers never touch."""
 
     def __init__(self, whole: bool = False) -> None:

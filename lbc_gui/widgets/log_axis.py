@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pyqtgraph as pg
+
+from lbc_gui.theme import GridAxis
 
 
-class LogAxis(pg.AxisItem):  # type: ignore[misc]
+class LogAxis(GridAxis):
     """A logarithmic axis with ticks at 1, 2 and 5 of every decade, or at the decades alone."""
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
@@ -25,9 +26,11 @@ class ValueAxis(LogAxis):
     logarithmic = False
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        of = LogAxis if self.logarithmic else pg.AxisItem
-        return of.tickValues(self, low, high, size)
+        of = LogAxis if self.logarithmic else GridAxis
+        ticks: list[tuple[float, list[float]]] = of.tickValues(self, low, high, size)
+        return ticks
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-        of = LogAxis if self.logarithmic else pg.AxisItem
-        return of.tickStrings(self, values, scale, spacing)
+        of = LogAxis if self.logarithmic else GridAxis
+        texts: list[str] = of.tickStrings(self, values, scale, spacing)
+        return texts

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QDockWidget, QFrame, QScrollArea, QSplitter, QWidget
+from PySide6.QtCore import QEvent, QObject, QPointF, QSize, Qt, Signal, Slot
+from PySide6.QtGui import QMouseEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QFrame,
+    QScrollArea,
+    QSplitter,
+    QWidget,
+)
 
 from lbc_gui.icons import icon
 from lbc_gui.theme import GAP
@@ -27,6 +34,7 @@ class PanelTitle(QWidget):
     def __init__(self, title: str, panel: QWidget, body: QWidget, folds: bool = False) -> None:
         super().__init__()
         self._title, self._panel, self._body = title, panel, body
+        self._pressed = QPointF()
         name = Label(title)
         bold = name.font()
         bold.setBold(True)
@@ -39,6 +47,17 @@ class PanelTitle(QWidget):
         self.fold_button.setVisible(folds)  # in a layout: alone it would be a window
         self.buttons.setContentsMargins(0 if folds else GAP, 0, 0, 0)
         self._show_button(False)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        super().mousePressEvent(event)
+        self._pressed = event.globalPosition()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """A click anywhere unfolds the panel; a title that was dragged was not clicked."""
+        super().mouseReleaseEvent(event)
+        moved = (event.globalPosition() - self._pressed).manhattanLength()
+        if self.folded and moved < QApplication.startDragDistance():
+            self.fold(False)
 
     @property
     def folded(self) -> bool:

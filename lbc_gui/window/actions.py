@@ -58,6 +58,8 @@ class Actions:
         self.resume = make("R&esume a run…", "Ctrl+Shift+R", "Resume an unfinished run", "resume")
         tip = "Show a run on disk, moment by moment"
         self.open_run = make("Open a &run…", "Ctrl+Shift+O", tip, "run")
+        tip = "Show a run on a server as it is trained there, over ssh"
+        self.open_server = make("Open a run on a ser&ver…", "Ctrl+Alt+O", tip, "run")
         self.open = make("&Open experiment…", "Ctrl+O", "Open an experiment file", "open")
         self.examples = _examples(parent)
         tip = "Show which N:M a saved model obeys"
@@ -99,7 +101,8 @@ class Actions:
         file.addAction(self.open)
         examples = file.addMenu("Open e&xample")
         examples.addActions(self.examples.actions())
-        file.addActions([self.save, self.open_run, self.save_report, self.inspect, self.open_runs])
+        file.addActions([self.save, self.open_run, self.open_server, self.save_report])
+        file.addActions([self.inspect, self.open_runs])
         file.addSeparator()
         file.addActions([self.save_picture, self.copy_picture, self.save_data])
         file.addSeparator()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, QSize, Qt, QTimer, Slot
+from functools import partial
+
+from PySide6.QtCore import QChildEvent, QEvent, QObject, QSize, Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QActionGroup, QGuiApplication
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabBar, QTabWidget, QWidget
 
 from lbc_gui.run.view_state import View
 from lbc_gui.settings import Layout, Settings
@@ -38,6 +40,7 @@ class DockLayout(QObject):
         """Whether the window was narrow when the block was last put into its place."""
         self.queue = QWidget()
         """The place of the queue, which is built when the window is complete."""
+        window.installEventFilter(self)
 
     def place(self, experiment: QWidget, block: QWidget, log: QWidget, pages: Pages) -> None:
         """Put the panels around the pages."""
@@ -73,6 +76,18 @@ class DockLayout(QObject):
         self._log_title, self._pages = log_title, pages
         log_title.fold(True)
         self.docks[3].hide()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Watch the tabs of docks, which Qt makes when docks come to share a place."""
+        if event.type() is QEvent.Type.ChildPolished and isinstance(event, QChildEvent):
+            tabs = event.child()
+            if isinstance(tabs, QTabBar):
+                tabs.tabBarClicked.connect(partial(self._tab_clicked, tabs))
+        return super().eventFilter(watched, event)
+
+    def _tab_clicked(self, tabs: QTabBar, at: int) -> None:
+        if tabs.tabText(at) in (dock.windowTitle() for dock in self.docks[2:]):
+            self._log_title.follow(False)
 
     def restore(self) -> None:
         """Restore the layout of the last session; call it when the window is complete."""

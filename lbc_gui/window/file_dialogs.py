@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QUrl, Signal, Slot
 from PySide6.QtGui import QAction, QDesktopServices
@@ -14,6 +15,9 @@ from lbc.config.strict_yaml import ExperimentError
 from lbc.runs.opened_run import open_run
 from lbc.runs.run_state import RunError
 from lbc_gui.run.worker import describe
+
+if TYPE_CHECKING:  # at run time it is imported behind the first paint
+    from lbc.following.address import Address
 
 
 class Files(QObject):
@@ -31,6 +35,8 @@ class Files(QObject):
     ) -> None:
         super().__init__(parent)
         self._window, self._present, self._runs = parent, present, runs
+        self.server: Address | None = None
+        """A run on a server, to be shown once the window is complete."""
 
     @Slot()
     def choose_experiment(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QMainWindow, QWidget
 from lbc.config import Experiment
 from lbc.pictures.mask_snapshot import MaskSnapshot
 from lbc.pictures.score_snapshot import Snapshot
-from lbc.runs.events import Event, Prepared, Resumed, Started
+from lbc.runs.events import Event, Intervened, Prepared, Resumed, Started, Steering
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.block.block_panel import BlockPanel
@@ -37,6 +37,7 @@ from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.widgets.text import Label
 from lbc_gui.window.actions import Actions
+from lbc_gui.window.completion import Completion
 from lbc_gui.window.dock_layout import DockLayout
 from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.garbage_collection import GarbageCollector
@@ -80,7 +81,7 @@ class MainWindow(QMainWindow):
         self.progress = RunProgress()
         self.actions_ = Actions(self)
         self._dock_layout = DockLayout(self, settings, self.actions_.themes)
-        self._start, self._runs = start, runs
+        self._start, self._runs, self.settings = start, runs, settings
         self.starting = Launch(self.session, self.experiment_panel, self.message, settings, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
         self.reporting = ReportExport(self.session, self)
@@ -99,7 +100,8 @@ class MainWindow(QMainWindow):
         self.experiment_panel.show_experiment(experiment)
         self._enable_actions()
         self._first = experiment
-        self.complete = False
+        self.complete, self._completion = False, Completion(self._build_others(), self)
+        self.closing.wait_for(self._completion)
         self._begin = QTimer(self, singleShot=True, interval=FIRST_PAINT_MILLISECONDS)
 
     def begin(self, inspect: Sequence[Path] = (), run: OpenedRun | None = None) -> None:
@@ -124,10 +126,9 @@ class MainWindow(QMainWindow):
         if run is None:
             self.starting.offer_newest()
         if run is not None or self._start or inspect:
-            self._complete_pages()
+            self._completion.finish()
         else:  # Run is enabled sooner where the other pages are built after it
-            self.session.state_changed.connect(self._complete_when_loaded)
-            QTimer.singleShot(LONGEST_LOADING, self, self._complete_pages)
+            QTimer.singleShot(LONGEST_LOADING, self._completion.begin)
         if run is not None:
             self.session.open(run)
         elif self._start:
@@ -136,11 +137,6 @@ class MainWindow(QMainWindow):
             self.starting.prepare(experiment)
         if inspect:
             self.inspecting.open(inspect)
-
-    @Slot(object)
-    def _complete_when_loaded(self, state: State) -> None:
-        if state is not State.LOADING:
-            QTimer.singleShot(0, self, self._complete_pages)
 
     def sizeHint(self) -> QSize:
         return QSize(1280, 800)
@@ -156,8 +152,10 @@ class MainWindow(QMainWindow):
     @Slot(object)
     def _state_changed(self, state: State) -> None:
         self.progress.show_state(state)
-        self.setWindowTitle(f"{self._run_name()} · {state.value} — {TITLE}")
+        self.setWindowTitle(f"{self._run_name()} · {self.session.described} — {TITLE}")
         self._enable_actions()
+        if state is not State.LOADING:
+            self._completion.begin()
 
     def _run_name(self) -> str:
         return self.session.experiment.name if self.session.experiment else ""
@@ -165,7 +163,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _loaded(self) -> None:
         self._state_changed(self.session.state)  # perhaps the same state, but of another run
-        self.view_state.begin_run(live=self.session.state is not State.OPENED)
+        self.view_state.begin_run(live=self.session.shown_live)
         self.curves.clear_curves()
         if self.session.state is State.WAITING:
             self.view_state.set_layers(())
@@ -176,7 +174,7 @@ class MainWindow(QMainWindow):
             match event:
                 case Prepared():
                     self._prepared(event)
-                case Started():
+                case Started() | Intervened(intervention=Steering()):
                     assert self.session.experiment is not None
                     self.experiment_panel.compare_with(self.session.experiment)
                     self._enable_actions()
@@ -355,17 +353,16 @@ class MainWindow(QMainWindow):
         self.statusBar().addWidget(self._hover, 1)
         self._dock_layout.restore()
 
-    @Slot()
-    def _complete_pages(self) -> None:
-        """Build the pages that are not on screen at first, and connect them, once."""
-        if self.complete or self.closing.started:
-            return
-        self.complete = True
+    def _build_others(self) -> Iterator[None]:
+        """Build the pages that are not on screen at first, and connect them, in several steps."""
         from lbc_gui.window.run_actions import RunActions
 
-        self.pages.complete(
+        self._add_queue()
+        yield
+        yield from self.pages.complete(
             self.view_state,
             self._runs,
+            self.settings,
             lambda: self.experiment_panel.experiment,
             lambda: self.session.finished_folder,
             self.starting.approves,
@@ -374,9 +371,8 @@ class MainWindow(QMainWindow):
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
         self.inspecting.experiment_dropped.connect(self.files.open_experiment)
         self.inspecting.run_dropped.connect(self.files.open_run)
-        self._add_queue()
         self._failures.relay(RunActions(self, self))
-        jobs = (self.reporting, self.saving, self.starting.remedies, self.queue.following)
+        jobs = (self.reporting, self.saving, self.starting.remedies)
         self.closing.wait_for(latency.measuring, inspector.reading, *jobs)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)
@@ -389,6 +385,7 @@ class MainWindow(QMainWindow):
             view.hover_text.connect(self._hover.setText)
         inspector.failed.connect(self.show_failure)
         self._failures.relay(latency)
+        self.complete = True
 
     def _add_queue(self) -> None:
         from lbc_gui.queue.run_queue import RunQueue
@@ -397,4 +394,5 @@ class MainWindow(QMainWindow):
         column(self.queue.panel, on=self._dock_layout.queue)
         self.actions_.queue.triggered.connect(self.queue.add)
         self.queue.filled.connect(self._dock_layout.show_queue)
+        self.closing.wait_for(self.queue.following)
         self._failures.relay(self.queue)

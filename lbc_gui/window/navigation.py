@@ -9,8 +9,9 @@ from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu
 
+from lbc.pictures.moment_copier import Pin
 from lbc_gui.heatmap.cells_view import CellsView
-from lbc_gui.run.view_state import Pin, ViewState
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.widgets.text import plain
 from lbc_gui.window.pages import Pages
 

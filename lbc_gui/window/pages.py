@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QTabWidget, QWidget
 from lbc.config import Experiment
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.scores.score_view import ScoreView
+from lbc_gui.settings import Settings
 from lbc_gui.widgets.layouts import column, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
 
@@ -95,25 +96,32 @@ class Pages(QTabWidget):
 
         curves = CurvesPanel(state)
         column(curves, on=self._curves)
+        self.folding["curves"].title.buttons.addWidget(curves.fork_note, 1)
         return curves
 
     def complete(
         self,
         state: ViewState,
         runs: Path,
+        settings: Settings,
         experiment: Callable[[], Experiment | None],
         run_folder: Callable[[], Path | None],
         approves: Callable[[Experiment], bool],
-    ) -> None:
-        """Build the other pages, which take half of the time of all."""
+    ) -> Iterator[None]:
+        """Build the other pages, which take half of the time of all, one in each step."""
         from lbc_gui.inspector.inspector_page import InspectorPage
         from lbc_gui.latency.latency_page import LatencyPage
         from lbc_gui.library.library_page import LibraryPage
         from lbc_gui.masks.mask_view import MaskView
 
-        self.masks, self.inspector = MaskView(state, runs), InspectorPage()
-        self.library = LibraryPage(runs)
+        self.masks = MaskView(state, runs)
+        yield
+        self.library = LibraryPage(runs, settings)
+        yield
+        self.inspector = InspectorPage()
+        yield
         self.latency = LatencyPage(experiment, run_folder, approves)
+        yield
         self.masks.heatmap.setMinimumHeight(LOWEST_PICTURE)
         later = {"numbers": self.masks.below, "compare": self.library.below}
         self.folding |= later

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,28 +12,37 @@ from PySide6.QtCore import QObject, QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QWidget
 
-from lbc.config import load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.printable import printable
 from lbc.library.differences import identify_experiment
 from lbc.library.run_summary import RunSummary
+from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.events import EpochDone, Event, Finished, Resumed, Started
 from lbc.runs.opened_run import OpenedRun
 from lbc.runs.own_runs import may_import
+from lbc.runs.parent_run import find_parent
+from lbc.runs.run_state import RunError, read_state
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.export.report_export import ReportExport
 from lbc_gui.export.view_export import ViewExport
 from lbc_gui.library.run_changes import Done
 from lbc_gui.run.launch import Launch
+from lbc_gui.run.log_panel import LogPanel
+from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.run.worker import Failed, Job
+from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.window.actions import Actions
 from lbc_gui.window.file_dialogs import Files
+from lbc_gui.window.followed_run import FollowedRun
 from lbc_gui.window.pages import Pages
+from lbc_gui.window.server_runs import ServerRuns
 from lbc_gui.window.shutdown import Shutdown
 
 if TYPE_CHECKING:  # at run time it is imported behind the first paint
+    from lbc_gui.curves.curves_panel import CurvesPanel
     from lbc_gui.queue.run_queue import RunQueue
 
 
@@ -48,7 +58,12 @@ class Parts(Protocol):
     reporting: ReportExport
     saving: ViewExport
     closing: Shutdown
+    settings: Settings
+    actions_: Actions
     message: MessageBar
+    curves: CurvesPanel
+    progress: RunProgress
+    log: LogPanel
     queue: RunQueue
 
 
@@ -75,8 +90,21 @@ class RunActions(QObject):
         self._page.comparison.built.connect(self._connect_pane)
         self._page.comparison.masks_requested.connect(self._show_masks)
         window.queue.panel.opened.connect(self.open)
+        window.curves.fork_note.compare_requested.connect(self._compare_present)
+        window.session.parent_found.connect(window.curves.show_parent)
         window.session.opened.connect(self._opened)
         window.session.events_arrived.connect(self._events_arrived)
+        FollowedRun(window, self)
+        self._follow_servers(window, parent)
+
+    def _follow_servers(self, window: Parts, parent: QWidget) -> None:
+        open_run, message = window.files.open_run, window.message
+        servers = ServerRuns(window.session, window.settings, open_run, message, parent)
+        servers.said.connect(self.said)
+        window.closing.wait_for(servers)
+        window.actions_.open_server.triggered.connect(lambda: servers.ask())
+        if window.files.server is not None:
+            servers.ask(window.files.server)
 
     @Slot(str, object)
     def _carry_out(self, name: str, runs: Sequence[RunSummary]) -> None:
@@ -84,6 +112,8 @@ class RunActions(QObject):
         match name:
             case "open":
                 self.open(folder)
+            case "compare_parent":
+                self.compare_with_parent(folder)
             case "resume":
                 self._expected = folder, partial(self._window.pages.setCurrentIndex, 0)
                 self._window.starting.resume(folder)
@@ -103,7 +133,7 @@ class RunActions(QObject):
         """Do what a command does with the experiment of a run."""
         title, panel = printable(run.title), self._window.experiment_panel
         try:
-            experiment = load_experiment(run.folder / "experiment.yaml")
+            experiment = effective_experiment(run.folder)
         except ExperimentError as error:
             self.failed.emit(str(error), "")
             return
@@ -135,8 +165,46 @@ class RunActions(QObject):
         for event in events:
             if isinstance(event, Resumed):
                 self._show(event.folder)
+            elif isinstance(event, Finished) and event.status == "finished":
+                self._offer_comparison(event)
         if any(isinstance(event, Started | Resumed | EpochDone | Finished) for event in events):
             self._page.refresh()
+
+    @Slot()
+    def _compare_present(self) -> None:
+        if self._window.session.folder is not None:
+            self.compare_with_parent(self._window.session.folder)
+
+    def compare_with_parent(self, folder: Path) -> None:
+        """Show the comparison of a fork with its parent, the baseline, on the page Runs."""
+        try:
+            parent = read_state(folder).parent
+        except RunError as error:
+            self.failed.emit(str(error), "")
+            return
+        place = None if parent is None else find_parent(folder, parent)
+        if parent is None or place is None:
+            missing = f": {parent.folder} was moved or deleted" if parent else ", as it is no fork"
+            self.failed.emit(f"{folder.name} cannot be compared with its parent{missing}.", "")
+            return
+        self._window.pages.setCurrentWidget(self._page)
+        self._page.compare((place, folder), baseline=place)
+
+    def _offer_comparison(self, done: Finished) -> None:
+        """Say how a fork has ended, and how its parent did."""
+        parent, folder = self._window.session.forked_from, done.folder
+        if parent is None or folder is None or done.accuracy is None:
+            return
+        sentence = f"The fork {folder.name} has finished with {100 * done.accuracy:.2f} %"
+        place, before = find_parent(folder, parent), None
+        with suppress(RunError):
+            before = None if place is None else read_state(place)
+        if before is not None and before.status == "finished" and before.accuracy is not None:
+            sentence += f", its parent with {100 * before.accuracy:.2f} %"
+        compare = {"Compare them": partial(self.compare_with_parent, folder)}
+        self._window.message.show_message(
+            f"{sentence}.", remedies={} if place is None else compare, notice=True
+        )
 
     @Slot(Path)
     def open(self, folder: Path) -> None:

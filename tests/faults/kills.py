@@ -22,8 +22,8 @@ OPERATIONS = frozenset({
 OURS = f"{os.sep}lbc{os.sep}"
 
 
-class _Counter:
-    """Counts the file operations of this package, and kills the process at the ``last``."""
+class Killer:
+    """A profile function that counts this package's file operations and kills at the ``last``."""
 
     def __init__(self, last: int) -> None:
         self.count = 0
@@ -50,14 +50,14 @@ def run_until(last: int, experiment: Experiment, run: Path) -> int:
     process = os.fork()
     if process:
         return os.waitpid(process, 0)[1]
-    sys.setprofile(_Counter(last))
+    sys.setprofile(Killer(last))
     Trainer(experiment, run).train()
     os._exit(0)
 
 
 def count_operations(experiment: Experiment, run: Path) -> int:
     """Train undisturbed, and count the moments at which a kill can be told from another."""
-    counter = _Counter(0)
+    counter = Killer(0)
     sys.setprofile(counter)
     try:
         Trainer(experiment, run).train()

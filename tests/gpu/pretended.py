@@ -170,6 +170,11 @@ class Kernels(DispatchMode):  # type: ignore[misc]
         super().__init__()
         self._gpu = gpu
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No compiler is kept out, because nothing is compiled: loading one takes over a second."""
+        return False
+
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:

@@ -1,4 +1,4 @@
-"""A process that answers like a worker on a GPU, with made-up figures."""
+"""A process that answers like a worker on a GPU, with made-up figures, until it is cancelled."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from lbc.latency.worker import PREFIX
 
 _SCRIPT = """#!{python}
-import json, sys, time
+import json, select, sys
 job = json.loads(sys.stdin.readline())
 def send(kind, **content):
     print({prefix!r} + json.dumps(dict(content, kind=kind)), flush=True)
-    time.sleep({pause})
+    if select.select([sys.stdin], [], [], {pause})[0] and sys.stdin.readline():  # "cancel"
+        sys.exit(5)
 device = dict(kind="cuda", name="NVIDIA H100 (made up)", torch="2.13.0", capability=[9, 0],
               cusparselt=801)
 send("hello", schema=1, device=device, backend=job["backend"], dtype=job["dtype"], time=1.0)

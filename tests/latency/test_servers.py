@@ -5,15 +5,10 @@ The tests use a fake ssh command and, if installed, OpenSSH.
 
 from __future__ import annotations
 
-import getpass
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,10 +17,8 @@ import pytest
 from lbc.latency.cases import square
 from lbc.latency.place import Place
 from lbc.latency.run import CaseDone, CaseStarted, Event, LogMessage, WorkerFailed, measure
-from tests.latency.conftest import ENDLESS, SMALL, answer, cpu, ends, hello, indices, write_program
-
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-CLIENT = shutil.which("ssh")
+from tests.latency.conftest import ENDLESS, SMALL, answer, cpu, ends, hello, indices
+from tests.ssh_server import CLIENT, HOST, free_port, install_ssh, running_sshd
 
 SERVER = Place("user@server", sys.executable)
 
@@ -138,66 +131,11 @@ def test_results_missing_on_the_server_are_reported(
 # -- OpenSSH --------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def install_ssh(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> None:
-    """Put the real client first in PATH, with its own settings; it writes its process ids."""
-    (folder / "config").write_text(settings)
-    (folder / "bin").mkdir()
-    write_program(
-        folder / "bin" / "ssh",
-        f'#!/bin/sh\necho $$ >> {folder}/pids\nexec {CLIENT} -F {folder}/config "$@"\n',
-    )
-    monkeypatch.setenv("PATH", f"{folder}/bin{os.pathsep}{os.environ['PATH']}")
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A local sshd with its own keys, known to ssh as gpu-07."""
-    if SSHD is None or CLIENT is None or shutil.which("ssh-keygen") is None:
-        pytest.skip("OpenSSH server and client are not installed")
-    for name in ("host", "user"):
-        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
-        subprocess.run(keygen, check=True)
-    shutil.copy(tmp_path / "user.pub", tmp_path / "authorized_keys")
-    port = free_port()
-    (tmp_path / "banner").write_text("Authorised use only.\n")
-    (tmp_path / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nStrictModes no\n"
-        f"AuthorizedKeysFile {tmp_path}/authorized_keys\nUsePAM no\nPidFile none\n"
-        f"Banner {tmp_path}/banner\nSetEnv XDG_CACHE_HOME={tmp_path}/cache OMP_NUM_THREADS=1\n"
-    )
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    sshd = subprocess.Popen(
-        [SSHD, "-D", "-e", "-f", str(tmp_path / "sshd_config")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    install_ssh(
-        tmp_path,
-        monkeypatch,
-        f"Host gpu-07\nHostName 127.0.0.1\nPort {port}\nUser {getpass.getuser()}\n"
-        f"IdentityFile {tmp_path}/user\nIdentitiesOnly yes\nStrictHostKeyChecking no\n"
-        f"UserKnownHostsFile {tmp_path}/known_hosts\n",
-    )
-    try:
-        for _ in range(100):
-            if subprocess.run(["ssh", "gpu-07", "true"], capture_output=True).returncode == 0:
-                break
-            if sshd.poll() is not None:
-                pytest.skip("this machine's sshd does not start")
-            time.sleep(0.05)
-        else:
-            pytest.skip("this machine's sshd accepts no login")
-        yield Place("gpu-07", sys.executable)
-    finally:
-        sshd.terminate()
-        sshd.wait()
+    with running_sshd(tmp_path, monkeypatch):
+        yield Place(HOST, sys.executable)
 
 
 def test_a_real_server_continues_after_a_broken_connection(

@@ -28,8 +28,8 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from PySide6.QtWidgets import QApplication
 
+from lbc.pictures.moment_copier import MomentCopier
 from lbc.pictures.score_snapshot import ViewRequest
-from lbc_gui.run.moment_copier import MomentCopier
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow

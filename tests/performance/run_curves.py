@@ -29,6 +29,7 @@ from lbc.library.run_curves import METRICS, CurveKey, RunCurves
 from lbc.library.run_summary import RunSummary
 from lbc.pictures.curve import Columns, singles
 from lbc.runs.metrics import STEP_COLUMNS
+from lbc_gui.compare.curves_item import CurvesPlot
 from lbc_gui.compare.curves_pane import AXES, CurvesPane
 from lbc_gui.compare.run_selection import RunSelection
 from lbc_gui.theme import apply_theme, set_up
@@ -90,7 +91,7 @@ def draw(
     application: QApplication, runs: list[Path], spikes: list[float], options: argparse.Namespace
 ) -> dict[str, object]:
     selection = RunSelection()
-    pane = CurvesPane(selection)
+    pane = CurvesPane(selection, CurvesPlot())
     pane.resize(options.width, options.height)
     pane.metric_box.setCurrentText(METRICS["loss"].title)
     pane.axis_box.setCurrentText(options.axis)

@@ -131,7 +131,7 @@ def test_difference_is_to_the_mean_of_the_live(scores: Floats) -> None:
         assert result == pytest.approx([score - mean for score in row], abs=1e-5)
 
 
-@pytest.mark.parametrize("rows", [1, 3, 1 << 15, (1 << 15) + 1, 70_001])
+@pytest.mark.parametrize("rows", [1, 3, 1 << 15, (1 << 15) + 1])
 @pytest.mark.parametrize("cells", [1, 4, 70, 1 << 16])
 def test_by_chunks_is_all_at_once(rows: int, cells: int) -> None:
     scores = np.random.default_rng(rows).normal(size=(rows, 3)).astype(np.float32)

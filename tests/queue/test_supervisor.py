@@ -236,7 +236,10 @@ def test_a_queue_that_cannot_be_read_is_reported_once(
     assert len(reports) == 1 and "Is a directory" in reports[0]
 
 
-def test_one_process_works_at_a_time(tmp_path: Path, long: Experiment) -> None:
+def test_one_process_works_at_a_time(
+    tmp_path: Path, long: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lbc.queue.supervisor.LOCK_SECONDS", 0.1)
     runs = tmp_path / "runs"
     add(runs, long)
     steer(runs, "cancel")

@@ -196,6 +196,7 @@ def test_who_decided_is_told(tmp_path: Path) -> None:
     assert {one.cause for one in free.removals} == {"score"}
     assert [len(one.interventions) for one in (banned, pinned, free)] == [1, 1, 0]
     (done,) = pinned.interventions
+    assert isinstance(done.intervention, Intervention)
     assert pinned.winners[done.moment :].tolist() == [done.intervention.combination] * 4
 
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lbc import Sparsifier, sparsify
@@ -151,6 +150,9 @@ def test_the_identity_survives_averages_with_buffers() -> None:
 
 
 def test_distributed_checkpoints_gather_and_refuse_it() -> None:
+    # Takes a second to import.
+    from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
+
     model = search().model
     state: Any = get_model_state_dict(model)
     assert_same(state, model.state_dict())

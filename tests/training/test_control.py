@@ -140,3 +140,12 @@ def test_discard_ends_a_running_loop_at_once(loop: Loop) -> None:
 
 def test_a_control_is_not_paused_by_default() -> None:
     assert Control().wait_for_step(lambda: None)
+
+
+def test_a_paused_loop_can_give_others_a_sign_of_life() -> None:
+    control = Control(paused=True)
+    assert control.wait_for_step(lambda: None, patience=0.01) is None
+    control.run()
+    assert control.wait_for_step(lambda: None, patience=0.01) is True
+    control.stop()
+    assert control.wait_for_step(lambda: None, patience=0.01) is False

@@ -116,7 +116,9 @@ def test_the_history_shows_interventions(small: MakeExperiment, tmp_path: Path) 
     events = train(experiment, tmp_path / "run", interventions_for(experiment))
     replay = Replay(tmp_path / "run")
     for done in (event for event in events if isinstance(event, Intervened)):
-        intervention, moment, block = done.intervention, done.moment, done.intervention.block
+        intervention, moment = done.intervention, done.moment
+        assert isinstance(intervention, Intervention)
+        block = intervention.block
         assert block is not None
         assert replay.moments[moment].epoch == done.epoch
         before, after = (replay.layer(intervention.layer, at).live() for at in (moment - 1, moment))
@@ -163,7 +165,7 @@ def sample(count: int) -> list[Intervened]:
 
 def test_the_file_is_created_by_the_first_intervention_and_can_be_cut(tmp_path: Path) -> None:
     log = InterventionLog(tmp_path / FILE)
-    log.truncate(0)
+    log.resume(0, 0)
     assert read_interventions(tmp_path) == ()
     assert not (tmp_path / FILE).exists()
     for one in sample(3):
@@ -171,8 +173,8 @@ def test_the_file_is_created_by_the_first_intervention_and_can_be_cut(tmp_path: 
     assert read_interventions(tmp_path) == tuple(sample(3))
     again = InterventionLog(tmp_path / FILE)
     with pytest.raises(ValueError, match=r"holds 3 interventions, but 4 are needed\."):
-        again.truncate(4)
-    again.truncate(1)
+        again.resume(4, 4)
+    again.resume(1, 3)
     again.append(sample(2)[1])
     assert read_interventions(tmp_path) == tuple(sample(2))
 

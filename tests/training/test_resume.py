@@ -22,14 +22,14 @@ from tests.training.resumption import MakeExperiment, assert_same_run, refusal, 
 
 CONVNET = {"name": "convnet", "width": 8, "depth": 2}
 FREQUENT = {"epochs": 3, "batch_size": 12, "checkpoint_minutes": 1e-4}
-"""A checkpoint every few steps; 16 steps per epoch."""
+"""A checkpoint every few steps; 8 steps per epoch."""
 
 
 @pytest.fixture
 def small(quick: MakeExperiment, tmp_path: Path) -> MakeExperiment:
-    """Like ``quick``, with 192 images of 8×8 pixels and a convolutional network."""
-    images = np.random.default_rng(0).integers(0, 256, (256, 8, 8), dtype=np.uint8)
-    np.savez(tmp_path / "small.npz", images=images, labels=np.arange(256) % 4)
+    """Like ``quick``, with 96 images of 8×8 pixels and a convolutional network."""
+    images = np.random.default_rng(0).integers(0, 256, (128, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "small.npz", images=images, labels=np.arange(128) % 4)
     data = {"name": "npz", "file": str(tmp_path / "small.npz"), "test_share": 0.25}
     return lambda **sections: quick(
         **{"data": data, "model": CONVNET, "training": FREQUENT} | sections
@@ -46,7 +46,7 @@ def test_a_process_killed_repeatedly_resumes_to_the_same_end(
     file.write_text(dump_experiment(experiment))
     seed = random.randrange(1 << 30)
     print("kills from seed", seed)
-    moments = sorted(random.Random(seed).sample(range(1, 47), 2))
+    moments = sorted(random.Random(seed).sample(range(1, 17), 2))  # of 24 steps
     arguments: list[object] = ["train", file, "--out", run]
     for rows in moments:
         kill_after(rows, arguments, run)
@@ -97,7 +97,7 @@ def test_a_run_killed_after_any_write_resumes_to_the_same_end(
 ) -> None:
     experiment = small(**recipe)
     copies = tmp_path / "copies"
-    steps = (1, 5, 16, 27, 48)
+    steps = (1, 3, 8, 13, 24)
 
     def copy(event: Event) -> None:
         # The files that a process killed now would leave.
@@ -119,9 +119,9 @@ def test_a_stopped_run_resumes_within_an_epoch_and_reports_earlier_steps(
     experiment = small()
     expected: list[Event] = []
     Trainer(experiment, tmp_path / "expected", emit=expected.append).train()
-    before = stop_at(21, experiment, tmp_path / "run")
-    assert (stored(tmp_path / "run")["epoch"], stored(tmp_path / "run")["step"]) == (1, 21)
-    after = stop_at(23, experiment, tmp_path / "run", resume=True)
+    before = stop_at(11, experiment, tmp_path / "run")
+    assert (stored(tmp_path / "run")["epoch"], stored(tmp_path / "run")["step"]) == (1, 11)
+    after = stop_at(13, experiment, tmp_path / "run", resume=True)
     assert [type(event) for event in after[:3]] == [Prepared, Resumed, StepDone]
     resumed = after[1]
     assert isinstance(resumed, Resumed)
@@ -141,7 +141,7 @@ def test_random_augmentation_resumes_exactly(small: MakeExperiment, tmp_path: Pa
     data = small().data.model_dump(mode="json") | {"augment": augment}
     experiment = small(data=data)
     Trainer(experiment, tmp_path / "expected").train()
-    stop_at(21, experiment, tmp_path / "run")
+    stop_at(11, experiment, tmp_path / "run")
     Trainer(experiment, tmp_path / "run", resume=True).train()
     assert_same_run(tmp_path / "run", tmp_path / "expected")
     plain = read_records(tmp_path / "expected" / "steps.records")
@@ -172,18 +172,18 @@ def test_random_numbers_depend_only_on_seed_and_step(small: MakeExperiment, tmp_
 
         experiment = small()
         if resume:
-            stop_at(20, experiment, tmp_path / "run")
+            stop_at(10, experiment, tmp_path / "run")
         Trainer(experiment, tmp_path / "run" if resume else None, emit=emit, resume=resume).train()
         drawn.append(numbers)
-    assert drawn[1] == drawn[0][20:]
-    assert len(set(drawn[0])) == 48
+    assert drawn[1] == drawn[0][10:]
+    assert len(set(drawn[0])) == 24
 
 
 def test_a_checkpoint_older_than_a_setting_resumes_with_its_default(
     small: MakeExperiment, tmp_path: Path
 ) -> None:
     experiment = small()
-    stop_at(21, experiment, tmp_path / "run")
+    stop_at(11, experiment, tmp_path / "run")
     state = stored(tmp_path / "run")
     assert ", every: epoch" in state["experiment"]
     state["experiment"] = state["experiment"].replace(", every: epoch", "")
@@ -191,7 +191,7 @@ def test_a_checkpoint_older_than_a_setting_resumes_with_its_default(
     assert Trainer(experiment, tmp_path / "run", resume=True).train().status == "finished"
     changed = small(schedule={"end": 2, "every": "step"})
     shutil.rmtree(tmp_path / "run")
-    stop_at(21, experiment, tmp_path / "run")
+    stop_at(11, experiment, tmp_path / "run")
     assert "schedule.every was 'epoch' and is 'step'" in refusal(changed, tmp_path / "run")
 
 

@@ -16,7 +16,8 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFileDialog, QToolButton
 from pytestqt.qtbot import QtBot
 
-from lbc.runs.events import LayerInfo
+from lbc.pictures.moment_copier import Pin
+from lbc.runs.events import Intervention, LayerInfo
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
 from lbc.runs.interventions import read_interventions
@@ -24,7 +25,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import ordinal
 from lbc_gui.run.session import State
-from lbc_gui.run.view_state import Pin, ViewState
+from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
 
@@ -322,6 +323,7 @@ def test_a_combination_is_pinned_or_banned_while_training_stands(
     assert window.session.folder is not None
     (done,) = read_interventions(window.session.folder)
     wish = done.intervention
+    assert isinstance(wish, Intervention)
     assert (wish.action, wish.layer, wish.combination, wish.block) == (action, FIRST, 4, 12)
     assert done.step == 2
     assert "Combination 4 was" in window.log.toPlainText()

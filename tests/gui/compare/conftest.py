@@ -15,6 +15,8 @@ from pytestqt.qtbot import QtBot
 from lbc.config import parse_experiment
 from lbc.library.run_summary import Parameters, RunSummary, flatten_experiment
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
+from lbc_gui.compare import curves_reader
+from lbc_gui.compare.curves_item import CurvesPlot
 from lbc_gui.compare.curves_pane import CurvesPane
 from lbc_gui.compare.run_selection import RunSelection
 from tests.comparison.recorded_runs import record_search
@@ -35,6 +37,11 @@ def point_at(qtbot: QtBot, widget: QWidget, place: QPoint) -> None:
 
 
 MakeRun = Callable[..., RunSummary]
+
+
+@pytest.fixture(autouse=True)
+def changes_are_seen_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves_reader, "POLL_SECONDS", 0.1)
 
 
 def write_records(file: Path, columns: tuple[str, ...], rows: np.ndarray) -> None:
@@ -91,7 +98,7 @@ def selection() -> RunSelection:
 @pytest.fixture
 def pane(qtbot: QtBot, selection: RunSelection) -> Iterator[CurvesPane]:
     """Curves of the loss of every step; its thread ends with the test."""
-    pane = CurvesPane(selection)
+    pane = CurvesPane(selection, CurvesPlot())
     pane.resize(900, 500)
     pane.metric_box.setCurrentText("Training loss of the step")
     pane.axis_box.setCurrentText("by step")

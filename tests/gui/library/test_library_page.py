@@ -15,6 +15,7 @@ from lbc.library.columns import Frame
 from lbc.library.run_summary import RunSummary
 from lbc_gui.library.arrangement import MOST_COLUMNS, Request, arrange
 from lbc_gui.library.library_page import LibraryPage
+from lbc_gui.settings import Settings, TableColumns
 from tests.gui.conftest import SECONDS
 from tests.gui.library.conftest import LEFT, click, place, texts, until_titles
 from tests.library.run_folders import write_run
@@ -130,6 +131,36 @@ def test_columns_are_what_differs_and_what_the_user_chooses(
     qtbot.mouseClick(columns.list.viewport(), LEFT, pos=box.topLeft() + QPoint(12, 8))
     qtbot.waitUntil(lambda: "optimizer.momentum" in keys(), timeout=SECONDS)
     columns.close()
+
+
+def test_chosen_columns_and_their_widths_are_kept(
+    qtbot: QtBot, open_page: Open, settings: Settings, tmp_path: Path
+) -> None:
+    def shown(page: LibraryPage) -> dict[str, int]:
+        keys = [column.key for column in page.table.runs.arrangement.columns]
+        return {key: page.table.columnWidth(at) for at, key in enumerate(keys)}
+
+    first = open_page()
+    first.columns.chosen.emit("optimizer.momentum", True)
+    first.columns.chosen.emit("seed", False)
+    qtbot.waitUntil(lambda: "optimizer.momentum" in shown(first), timeout=SECONDS)
+    header = first.table.horizontalHeader()
+    edge = QPoint(header.sectionViewportPosition(2) - 1, 8)  # of the column of titles
+    qtbot.mousePress(header.viewport(), LEFT, pos=edge)
+    before = shown(first)["title"]
+    qtbot.mouseMove(header.viewport(), edge + QPoint(40, 0))
+    qtbot.mouseRelease(header.viewport(), LEFT, pos=edge + QPoint(40, 0))
+    assert shown(first)["title"] == before + 40
+    first.hide()
+    second = open_page()
+    assert shown(second)["title"] == before + 40 and "seed" not in shown(second)
+    assert "optimizer.momentum" in shown(second)
+    second.columns.reset_wanted.emit()
+    second.hide()
+    assert {"seed"} <= shown(open_page()).keys()
+    for damaged in ("{", "[1]", '{"widths": {"title": -5}}', '{"shown": 3}'):
+        settings._store.setValue("runs/columns", damaged)
+        assert settings.columns == TableColumns()
 
 
 def test_of_five_hundred_settings_that_differ_the_first_are_shown(tmp_path: Path) -> None:

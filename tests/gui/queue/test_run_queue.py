@@ -15,11 +15,17 @@ from pytestqt.qtbot import QtBot
 from lbc.files.lock import lock
 from lbc.queue.commands import add, add_group, read_queue, steer
 from lbc_gui.experiment.vary_box import VaryBox
+from lbc_gui.queue import follower
 from lbc_gui.queue.queue_panel import QueuePanel
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment
 
 Key, LEFT = Qt.Key, Qt.MouseButton.LeftButton
+
+
+@pytest.fixture(autouse=True)
+def changes_are_seen_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "POLL_SECONDS", 0.1)
 
 
 @pytest.fixture

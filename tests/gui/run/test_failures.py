@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
+from lbc.pictures import moment_copier
 from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import Untrained
 from lbc.runs.history_reader import FILE, Replay
 from lbc.runs.opened_run import open_run
-from lbc_gui.run import moment_copier, renderer
+from lbc_gui.run import renderer
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment

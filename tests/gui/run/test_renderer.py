@@ -7,10 +7,10 @@ import threading
 import torch
 
 from lbc.pictures.colour_keys import Scale
+from lbc.pictures.moment_copier import MomentCopier
 from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest
 from lbc.sparsity.sparsifier import sparsify
 from lbc.training.control import Control
-from lbc_gui.run.moment_copier import MomentCopier
 from lbc_gui.run.renderer import Renderer
 from lbc_gui.run.snapshot_broker import SnapshotBroker
 from tests.gui.scores.test_score_view import searched_layer

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
@@ -28,7 +29,7 @@ Open = Callable[..., MainWindow]
 
 
 def cut_off(folder: Path, status: str = "running", step: int = 50, **changes: object) -> None:
-    """A run of 200 steps as it is left when its process is killed."""
+    """A run, by default of 200 steps, as it is left when its process is killed."""
     control = Control()
 
     def see(event: Event) -> None:
@@ -113,12 +114,17 @@ def test_the_code_of_another_s_run_is_run_only_after_a_question(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "received", raising=False)
     run = tmp_path / "runs" / "earlier"
-    cut_off(run, model={"import": "received:make"})
+    short: dict[str, Any] = {
+        "model": {"import": "received:make"},
+        "training": {"epochs": 3, "batch_size": 200},
+        "schedule": {"end": 2},
+    }
+    cut_off(run, **short)
     own = open_window()
     own.starting.resume(run)
     qtbot.waitUntil(lambda: own.session.state is State.FINISHED, timeout=SECONDS)
     shutil.rmtree(run)
-    cut_off(run, model={"import": "received:make"})
+    cut_off(run, **short)
     monkeypatch.delitem(sys.modules, "received")
     (tmp_path / "imported").unlink()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))

@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from lbc.files.lock import lock
 from lbc.pictures.score_snapshot import THUMBNAIL_WIDTH, Snapshot
-from lbc.runs.events import Intervention
+from lbc.runs.events import Intervention, Steering
 from lbc.runs.history_reader import MomentInfo, Replay
 from lbc.runs.opened_run import open_run
 from lbc_gui.app import main
@@ -91,16 +91,18 @@ def test_keys_and_mouse_go_from_moment_to_moment(
     assert track.at is None
 
 
-def test_pins_and_bans_have_marks_of_their_own(
+def test_each_kind_of_intervention_has_a_mark_of_its_own(
     qtbot: QtBot, state: ViewState, timeline: Timeline
 ) -> None:
-    done = [Intervention("pin", "layer", 3, 5), Intervention("ban", "layer", 1), None]
+    pinned, banned = Intervention("pin", "layer", 3, 5), Intervention("ban", "layer", 1)
+    steered = Steering((("optimizer.lr", 0.05),), (("optimizer.lr", 0.1),))
+    done = [pinned, banned, None, steered]
     state.set_moments(
         tuple(
-            MomentInfo(k, k > 0, True, (6,), (one,) if one else ())
+            MomentInfo(k, 0 < k < 4, True, (6,), (one,) if one else ())
             for k, one in enumerate((None, *done), start=0)
         ),
-        3.5,
+        4.5,
     )
     track, colours = timeline.track, plot_colours()
     picture = track.grab().toImage()
@@ -112,13 +114,18 @@ def test_pins_and_bans_have_marks_of_their_own(
 
     middle = track.height() // 2
     above, below = range(middle - 11, middle - 5), range(middle + 8, middle + 13)
-    pin, ban, removal = (colour.name() for colour in (colours.green, colours.red, colours.orange))
-    for moment, mark in ((1, pin), (2, ban)):
+    pin, ban, removal, steer = (
+        colour.name() for colour in (colours.green, colours.red, colours.orange, colours.blue)
+    )
+    for moment, mark in ((1, pin), (2, ban), (4, steer)):
         assert mark in colours_near(moment, below)
         assert removal not in colours_near(moment, above)
     assert removal in colours_near(3, above)
-    assert not {pin, ban} & colours_near(3, below)
-    for moment, said in ((1, done[0].described), (2, done[1].described), (3, "were removed")):  # type: ignore[union-attr]
+    assert not {pin, ban, steer} & colours_near(3, below)
+    for moment, said in (
+        (1, pinned.described), (2, banned.described), (3, "were removed"),
+        (4, "The learning rate was changed from 0.1 to 0.05"),
+    ):  # fmt: skip
         place = QPoint(round(track.x_of(moment)), middle)
         help_ = QHelpEvent(QHelpEvent.Type.ToolTip, place, track.mapToGlobal(place))
         QApplication.sendEvent(track, help_)

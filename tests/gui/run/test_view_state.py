@@ -10,6 +10,7 @@ from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
 from lbc.pictures.mask_snapshot import MaskSnapshot
+from lbc.pictures.moment_copier import Pin
 from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import MomentInfo
@@ -17,7 +18,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc.training.trainer import Trainer
 from lbc_gui.block.block_panel import HINT
 from lbc_gui.run.session import State
-from lbc_gui.run.view_state import Pin, View, ViewState
+from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled_centre, small_experiment
 

@@ -156,6 +156,29 @@ def test_curves_and_log_fold_and_are_remembered(
     qtbot.waitUntil(lambda: not third.curves.isVisible() and share(third) >= 0.35, timeout=SECONDS)
 
 
+def test_a_click_on_the_tab_or_title_of_a_folded_panel_unfolds_it(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    qtbot.waitUntil(lambda: window.complete, timeout=SECONDS)
+    queue, log = dock(window, "queue"), dock(window, "log")
+    queue.show()
+    qtbot.waitUntil(lambda: len(window.findChildren(QTabBar)) > 1, timeout=SECONDS)
+    found = [bar for bar in window.findChildren(QTabBar) if bar.parent() is window]
+    [tabs] = [bar for bar in found if "Queue" in map(bar.tabText, range(bar.count()))]
+    for name, panel in (("Queue", queue), ("Log", log), ("Log", log)):
+        window._dock_layout._log_title.fold(True)
+        at = [tabs.tabText(at) for at in range(tabs.count())].index(name)
+        qtbot.mouseClick(tabs, Qt.MouseButton.LeftButton, pos=tabs.tabRect(at).center())
+        qtbot.waitUntil(lambda panel=panel: in_front(panel), timeout=SECONDS)  # type: ignore[misc]
+        body = panel.widget()
+        assert body is not None and body.height() >= 40
+    window._dock_layout._log_title.fold(True)
+    for title in (window._dock_layout._log_title, window.pages.folding["curves"].title):
+        assert title.folded
+        qtbot.mouseClick(title, Qt.MouseButton.LeftButton)
+        assert not title.folded
+
+
 @pytest.mark.parametrize(
     ("width", "height"), [(960, 1050), (853, 520), (1280, 700)], ids=["half", "150 %", "720p"]
 )

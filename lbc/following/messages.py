@@ -1,0 +1,186 @@
+"""What the server and the viewer of a run send each other, in frames with a limited size.
+
+The server begins with the line ``GREETING``, which follows whatever the shell of the user prints.
+A frame is ``_HEAD`` (bytes sent, bytes when unpacked, whether zlib packed them), then the length of
+a JSON document, the document, and binary data.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+PROTOCOL = 1
+PROGRAM = version("lbc-explorer")
+"""The version of this program."""
+
+GREETING = b"@lbc-follow "
+LARGEST_GREETING = 1 << 10
+NOISE_LIMIT = 1 << 16
+"""Bytes that a shell may print before the greeting."""
+
+LARGEST_FRAME = 1 << 24
+LARGEST_DOCUMENT = 1 << 20
+LEAST_PACKED = 200
+"""Bytes below which packing does not pay."""
+
+_HEAD = struct.Struct("<IIB")
+_LENGTH = struct.Struct("<I")
+
+Grown = Literal["steps.records", "epochs.records", "interventions.jsonl", "scores.history"]
+"""Files that grow, in the order in which they are sent."""
+Small = Literal["experiment.yaml", "trainer.json", "library.json", "run.json"]
+"""Files that are replaced. ``run.json`` comes last: it must not be ahead of the others."""
+
+Size = Annotated[int, Field(ge=0, lt=1 << 53)]
+
+
+class ProtocolError(Exception):
+    """What arrived is not what the other side may send; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """How much of a file the viewer has: its size, and the sums of ``BlockSums``."""
+
+    size: Size
+    sums: tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...]
+
+
+@dataclass(frozen=True)
+class Begin:
+    """The first message of the viewer: what it has of each file that grows."""
+
+    held: dict[Grown, Held]
+    kind: Literal["begin"] = "begin"
+
+
+@dataclass(frozen=True)
+class Show:
+    """What the viewer shows: a document for ``watch.json``, and its part of the picture."""
+
+    watch: dict[str, Any] | None
+    view: dict[str, Any] | None
+    kind: Literal["show"] = "show"
+
+
+@dataclass(frozen=True)
+class Order:
+    """A line for ``commands.jsonl``. It has an id, so that one sent twice is carried out once."""
+
+    line: Annotated[str, Field(max_length=1 << 16)]
+    kind: Literal["order"] = "order"
+
+
+@dataclass(frozen=True)
+class Alive:
+    """Nothing else was to be sent."""
+
+    kind: Literal["alive"] = "alive"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes of a file that grows, from ``offset`` on; what followed there is void."""
+
+    name: Grown
+    offset: Size
+    kind: Literal["part"] = "part"
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A small file, or that it is gone."""
+
+    name: Small
+    exists: bool
+    kind: Literal["whole"] = "whole"
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Status:
+    """``trained``: a process holds the run. ``missing``: bytes still to be sent.
+
+    ``ready``: what is needed to open the run has been sent.
+    """
+
+    trained: bool
+    missing: Size
+    ready: bool
+    kind: Literal["status"] = "status"
+
+
+@dataclass(frozen=True)
+class Over:
+    """The run cannot be followed, or no longer; ``message`` is a sentence."""
+
+    message: str
+    deleted: bool = False
+    kind: Literal["over"] = "over"
+
+
+FromViewer = Begin | Show | Order | Alive
+FromServer = Part | Whole | Status | Over
+Message = FromViewer | FromServer
+
+_FROM_VIEWER: TypeAdapter[FromViewer] = TypeAdapter(
+    Annotated[FromViewer, Field(discriminator="kind")]
+)
+_FROM_SERVER: TypeAdapter[FromServer] = TypeAdapter(
+    Annotated[FromServer, Field(discriminator="kind")]
+)
+
+ReadExactly = Callable[[int], bytes]
+"""Reads so many bytes. Raises EOFError if there are fewer."""
+
+
+def encode(message: Message) -> bytes:
+    """The frame of a message."""
+    document = asdict(message)
+    data = document.pop("data", b"")
+    text = json.dumps(document).encode()
+    content = _LENGTH.pack(len(text)) + text + data
+    packed = zlib.compress(content, 6) if len(content) >= LEAST_PACKED else content
+    smaller = len(packed) < len(content)
+    sent = packed if smaller else content
+    return _HEAD.pack(len(sent), len(content), smaller) + sent
+
+
+def read_from_viewer(read: ReadExactly) -> FromViewer:
+    """Read a message on the server. Raises EOFError or ProtocolError."""
+    message: FromViewer = _decode(read, _FROM_VIEWER)
+    return message
+
+
+def read_from_server(read: ReadExactly) -> FromServer:
+    """Read a message of the server. Raises EOFError or ProtocolError."""
+    message: FromServer = _decode(read, _FROM_SERVER)
+    return message
+
+
+def _decode(read: ReadExactly, adapter: TypeAdapter[Any]) -> Any:
+    sent, size, packed = _HEAD.unpack(read(_HEAD.size))
+    if max(sent, size) > LARGEST_FRAME or packed > 1 or size < _LENGTH.size:
+        raise ProtocolError("It sent a message that is too large, or none of this protocol.")
+    content = read(sent)
+    try:
+        if packed:
+            unpacking = zlib.decompressobj()
+            content = unpacking.decompress(content, size)
+        (length,) = _LENGTH.unpack_from(content)
+        if len(content) != size or length > min(LARGEST_DOCUMENT, size - _LENGTH.size):
+            raise ValueError("lengths differ")
+        start = _LENGTH.size + length
+        document = json.loads(content[_LENGTH.size : start])
+        return adapter.validate_python({**document, "data": content[start:]})
+    except (ValueError, zlib.error, TypeError, RecursionError, struct.error) as error:
+        raise ProtocolError("It sent a message that this version cannot read.") from error

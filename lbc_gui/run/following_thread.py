@@ -1,0 +1,224 @@
+"""The thread that follows a run which another process trains, or may train again."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject
+
+from lbc.files.os_errors import explain
+from lbc.following.commands import send
+from lbc.following.run_tail import RunTail
+from lbc.following.trainer_file import TrainerInfo, trainer_of
+from lbc.following.watch import WatchedRun, as_watch_request
+from lbc.runs.events import Command, Finished, Intervention, InterventionRefused, Steering
+from lbc.runs.opened_run import OpenedRun
+from lbc.runs.run_state import RunDocument, read_state
+from lbc_gui.run.snapshot_broker import SnapshotBroker
+from lbc_gui.run.worker import Failed, Worker, describe
+
+LOOK_SECONDS = 0.1
+"""Interval of looks at the folder of a run that is being trained."""
+
+IDLE_SECONDS = 1.0
+"""Interval of looks at the folder of a run that is not."""
+
+
+@dataclass(frozen=True)
+class TrainerChanged:
+    """Another process trains the run now, or is paused; None if none does.
+
+    ``live``: it shows the run as it is now; without, recorded moments are shown as they come.
+    ``status`` is that of a run on disk, and ``message`` a sentence on how training ended.
+    """
+
+    trainer: TrainerInfo | None
+    live: bool
+    status: str
+    message: str = ""
+
+
+class SentCommands:
+    """Commands to the process that trains a run, as ``Control`` has them for one trained here."""
+
+    paused = stopped = False
+
+    def __init__(self) -> None:
+        self.queue: deque[Command | Intervention | Steering] = deque()
+        self.changed = threading.Event()
+        self.discarded = False
+
+    def run(self) -> None:
+        self._send("run")
+
+    def pause(self) -> None:
+        self._send("pause")
+
+    def step(self) -> None:
+        self._send("step")
+
+    def stop(self) -> None:
+        self._send("stop")
+
+    def intervene(self, intervention: Intervention) -> None:
+        self._send(intervention)
+
+    def steer(self, steering: Steering) -> None:
+        self._send(steering)
+
+    def discard(self) -> None:
+        """Follow the run no longer; its training is not affected."""
+        self.discarded = True
+        self.changed.set()
+
+    def _send(self, command: Command | Intervention | Steering) -> None:
+        self.queue.append(command)
+        self.changed.set()
+
+
+class FollowingThread(Worker):
+    """Posts what happens to a run on disk, and gives ``broker`` copies of it as it is now."""
+
+    def __init__(
+        self,
+        run: OpenedRun,
+        trainer: TrainerInfo | None,
+        broker: SnapshotBroker,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self.control = SentCommands()
+        self._folder, self._status = run.folder, run.status
+        self._trainer, self._broker = trainer, broker
+        self._tail, self._watched = RunTail(run), WatchedRun(run.folder)
+        self._live = is_shown_live(trainer)
+        self._notices = 0 if trainer is None else trainer.notices
+        self._failure = ""
+
+    def work(self) -> None:
+        control = self.control
+        try:
+            while not control.discarded and self._look():
+                control.changed.wait(IDLE_SECONDS if self._trainer is None else LOOK_SECONDS)
+                control.changed.clear()
+        finally:
+            self._watched.close()
+
+    def failure(self, error: Exception) -> Failed:
+        return describe(f"The run {self._folder} can be followed no longer", error)
+
+    def _look(self) -> bool:
+        """Post what is new; False if there is no run any more."""
+        if not self._folder.is_dir():
+            self._set_trainer(None, "deleted", (
+                f"The run {self._folder} was deleted or moved: what is on screen of it stays, and "
+                "other moments cannot be read."
+            ))  # fmt: skip
+            return False
+        try:
+            self._follow(trainer_of(self._folder))
+            self._failure = ""
+        except (OSError, ValueError) as error:
+            what = f"The run {self._folder} cannot be read"
+            self._fail(describe(what, error, ValueError).message)
+        return True
+
+    def _follow(self, trainer: TrainerInfo | None) -> None:
+        ended = trainer is None and self._trainer is not None
+        if trainer is not None:
+            self._set_trainer(trainer, "running")
+            self._send_commands(trainer)
+        for event in self._tail.read():
+            self.post(event)
+        if ended:
+            self._say_end(read_state(self._folder))
+        elif trainer is not None and self._live:
+            self._take_copies(trainer)
+
+    def _set_trainer(self, trainer: TrainerInfo | None, status: str, message: str = "") -> None:
+        before, self._trainer = self._trainer, trainer
+        token = "" if before is None else before.token
+        if trainer is None or trainer.token != token:
+            self._live, self._notices = is_shown_live(trainer), 0
+        if trainer is not None and trainer.notices > self._notices:
+            self._notices = trainer.notices
+            self.post(InterventionRefused(trainer.notice))
+        if (trainer, status) != (before, self._status):
+            self._status = status
+            self.post(TrainerChanged(trainer, self._live, status, message))
+
+    def _say_end(self, state: RunDocument) -> None:
+        """Say how a training process has ended."""
+        self._watched.close()
+        match state.status:
+            case "finished" | "stopped" as over:
+                self.post(
+                    Finished(over, state.accuracy, state.density, state.seconds, self._folder)
+                )
+                self._set_trainer(None, over)
+            case "failed":
+                self._set_trainer(None, "failed", state.message or "The run failed.")
+            case _:
+                self._set_trainer(None, "cut off", (
+                    f"The process that trained {self._folder.name} has ended without finishing the "
+                    "run, which can be resumed from its last checkpoint."
+                ))  # fmt: skip
+
+    def _send_commands(self, trainer: TrainerInfo) -> None:
+        queue = self.control.queue
+        while queue:
+            command = queue.popleft()
+            if not trainer.commandable:
+                self.post(InterventionRefused(
+                    f"The program that trains the run ({trainer.label}) is of another version, and "
+                    "takes no commands from this one: give them there."
+                ))  # fmt: skip
+                continue
+            try:
+                send(self._folder, command, trainer.token)
+            except OSError as error:
+                what = f"The command could not be written into {self._folder}"
+                self.post(InterventionRefused(explain(error, what)))
+
+    def _take_copies(self, trainer: TrainerInfo) -> None:
+        broker = self._broker
+        try:
+            self._watched.ask(as_watch_request(trainer.token, broker.requested))
+            taken = self._watched.take()
+        except OSError as error:
+            self._show_records(trainer, explain(error, f"{self._folder} cannot be written"))
+            return
+        except ValueError:
+            self._show_records(trainer, "The program that trains it is of another version.")
+            return
+        for kind, frame in taken:
+            if kind == "layer":
+                for moment in frame.moments:
+                    broker.put_layer(frame.number, moment)
+            elif kind == "samples":
+                broker.put_samples(frame.moments)
+            elif frame.weights is not None:
+                broker.put_weights(frame.weights)
+
+    def _show_records(self, trainer: TrainerInfo, reason: str) -> None:
+        """Show recorded moments from now on, as the trainer's present cannot be."""
+        self._live = False
+        self._watched.close()
+        self.post(TrainerChanged(trainer, False, self._status))
+        self.post(InterventionRefused(
+            f"Only recorded moments of the run can be shown while {trainer.label} trains it. "
+            f"{reason}"
+        ))  # fmt: skip
+
+    def _fail(self, sentence: str) -> None:
+        """Say what failed, once."""
+        if sentence != self._failure:
+            self._failure = sentence
+            self.post(Failed(sentence))
+
+
+def is_shown_live(trainer: TrainerInfo | None) -> bool:
+    """Whether a training process can show the run as it is now."""
+    return trainer is not None and trainer.commandable

@@ -1,0 +1,134 @@
+"""Asks for the address of a run on a server, and shows how connecting to it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtGui import Qt
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QFormLayout,
+    QLineEdit,
+    QProgressBar,
+    QSizePolicy,
+    QWidget,
+)
+
+from lbc.following.address import EXAMPLE, PYTHON, Address
+from lbc.runs.mirror_state import MirrorState
+from lbc_gui.theme import GAP, MARGIN
+from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.layouts import column, row
+from lbc_gui.widgets.text import Label
+
+WIDTH = 560
+"""Pixels, enough for an address."""
+
+MEBIBYTE = 1 << 20
+
+
+class ServerDialog(QDialog):
+    """Stays open until the run is there, it is cancelled, or closed."""
+
+    requested = Signal(object)
+    """Address."""
+
+    def __init__(self, recent: Sequence[str], parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Open a run on a server")
+        self.address = QComboBox()
+        self.address.setLineEdit(QLineEdit(placeholderText=EXAMPLE))
+        self.address.addItems(list(recent))
+        self.address.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.address.setToolTip("User and server as ssh knows them, and the folder of the run")
+        self.address.setAccessibleName("Address")
+        self.python = QLineEdit(placeholderText=PYTHON)
+        self.python.setToolTip("The Python on the server that has lbc, such as ~/env/bin/python")
+        self.python.setAccessibleName("Python")
+        self._hint = Label(
+            "ssh connects with your key and starts lbc there; nothing listens on a port.",
+            wordWrap=True,
+        )
+        self.problem = Label(wordWrap=True)
+        self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.problem.setObjectName("problem")
+        self.progress = QProgressBar()
+        self.open_button = push_button("Open", "Connect and show the run", self._request)
+        self.open_button.setDefault(True)
+        self.cancel_button = push_button("Cancel", "Close, and end the connection", self.reject)
+        self.cancel_button.setAutoDefault(False)
+        self.address.currentTextChanged.connect(self._choose)
+        self._lay_out()
+        self._choose(self.address.currentText())
+        self.show_problem("")
+
+    @Slot(str)
+    def _choose(self, text: str) -> None:
+        """Show the Python of a recent address in its own field."""
+        try:
+            address = Address.parse(text.strip())
+        except ValueError:
+            return
+        if address.python != PYTHON:
+            self.python.setText(address.python)
+            self.address.setEditText(replace(address, python=PYTHON).text)
+
+    def enter(self, address: Address) -> None:
+        """Fill the fields."""
+        self.python.setText("" if address.python == PYTHON else address.python)
+        self.address.setEditText(replace(address, python=PYTHON).text)
+
+    def show_connecting(self, address: Address) -> None:
+        self._enable(False)
+        self.problem.hide()
+        self._hint.hide()
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("")
+        self.progress.show()
+        self._hint.setText(f"Connecting to {address.login}…")
+        self._hint.show()
+
+    def show_state(self, state: MirrorState) -> None:
+        """Show how much is still to be copied."""
+        if state.connected and state.missing:
+            self._hint.setText(f"Copying {state.missing / MEBIBYTE:.1f} MiB from {state.server}…")
+
+    def show_problem(self, sentence: str) -> None:
+        """Show what went wrong, and let the address be changed."""
+        self._enable(True)
+        self.progress.hide()
+        self._hint.setVisible(not sentence)
+        self.problem.setText(sentence)
+        self.problem.setVisible(bool(sentence))
+        self.adjustSize()
+
+    def _enable(self, enabled: bool) -> None:
+        for widget in (self.address, self.python, self.open_button):
+            widget.setEnabled(enabled)
+        self.address.setFocus()
+
+    @Slot()
+    def _request(self) -> None:
+        try:
+            address = Address.parse(self.address.currentText().strip())
+            python = self.python.text().strip()
+            if python:
+                address = Address.parse(replace(address, python=python).text)
+        except ValueError as error:
+            self.show_problem(str(error))
+            return
+        self.requested.emit(address)
+
+    def _lay_out(self) -> None:
+        fields = QWidget()
+        form = QFormLayout(fields)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(GAP)
+        form.addRow(Label("Address:"), self.address)
+        form.addRow(Label("Python:"), self.python)
+        buttons = row(None, self.open_button, self.cancel_button)
+        column(fields, self._hint, self.problem, self.progress, buttons, on=self, margin=MARGIN)
+        self.setMinimumWidth(WIDTH)

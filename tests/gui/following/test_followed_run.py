@@ -1,0 +1,131 @@
+"""A run that another process trains is followed and commanded in the whole window."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QToolBar
+from pytestqt.qtbot import QtBot
+
+from lbc.config import Experiment
+from lbc.runs.events import Intervention
+from lbc.runs.interventions import read_interventions
+from lbc_gui.run.session import State
+from lbc_gui.window.main_window import MainWindow
+from tests.following.processes import Trained
+from tests.gui.conftest import SECONDS
+
+if sys.platform == "win32":
+    pytest.skip("needs a fork server and kill", allow_module_level=True)
+
+Open = Callable[..., MainWindow]
+MakeExperiment = Callable[..., Experiment]
+
+
+@pytest.fixture
+def trained(quick: MakeExperiment, tmp_path: Path) -> Iterator[Trained]:
+    long = {"training": {"epochs": 400, "batch_size": 500}, "schedule": {"end": 300}}
+    run = Trained(quick(**long), tmp_path / "followed")
+    yield run
+    run.kill()
+
+
+def press(qtbot: QtBot, window: MainWindow, action: QAction) -> None:
+    """Click the button of an action in the toolbar."""
+    bar = window.findChild(QToolBar, "run_bar")
+    assert isinstance(bar, QToolBar)
+    button = bar.widgetForAction(action)
+    qtbot.waitUntil(button.isEnabled, timeout=SECONDS)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def shown_epoch(window: MainWindow) -> float:
+    snapshot = window.scores._snapshot
+    return -1.0 if snapshot is None else snapshot.epoch
+
+
+def test_a_run_of_lbc_train_is_followed_as_if_it_were_the_windows_own(
+    qtbot: QtBot, use_window: Open, trained: Trained
+) -> None:
+    window = use_window()
+    session = window.session
+    window.files.open_run(trained.folder)
+    qtbot.waitUntil(lambda: session.state is State.RUNNING, timeout=SECONDS)
+    who = f"trained by lbc train on {platform.node()}, process {trained.process.pid}"
+    assert who in window.windowTitle() and who in window.progress.text()
+    assert not session.training  # so nothing asks before it is left
+    with qtbot.waitSignal(session.snapshot_arrived, timeout=SECONDS) as got:
+        pass
+    assert got.args[0].request.moment is None
+    shown = got.args[0].epoch
+    window.view_state.pin(3)
+    weights: list[object] = []
+    thumbnails: list[object] = []
+    session.pin_weights_arrived.connect(weights.append)
+    session.thumbnails_arrived.connect(thumbnails.append)
+    qtbot.waitUntil(lambda: shown_epoch(window) > shown + 0.2, timeout=SECONDS)
+    qtbot.waitUntil(lambda: bool(weights and thumbnails), timeout=SECONDS)
+    qtbot.waitUntil(lambda: len(window.curves._series["accuracy"]) > 2, timeout=SECONDS)
+    assert len(window.view_state.view.moments) > 1 and window.view_state.view.live
+
+    press(qtbot, window, window.actions_.pause)
+    qtbot.waitUntil(lambda: session.state is State.PAUSED, timeout=SECONDS)
+    steps = trained.steps
+    qtbot.waitUntil(lambda: window.progress.value() == steps, timeout=SECONDS)
+    press(qtbot, window, window.actions_.step)
+    qtbot.waitUntil(lambda: window.progress.value() == steps + 1, timeout=SECONDS)
+    assert session.state is State.PAUSED and trained.steps == steps + 1
+
+    session.intervene(Intervention("pin", trained.layer, 2, 3))
+    qtbot.waitUntil(lambda: len(read_interventions(trained.folder)) == 1, timeout=SECONDS)
+    qtbot.waitUntil(lambda: "was pinned in block 3" in window.log.toPlainText(), timeout=SECONDS)
+    session.intervene(Intervention("pin", trained.layer, 1, 3))  # removed with the others
+    qtbot.waitUntil(window.message.isVisible, timeout=SECONDS)
+    assert "was removed" in window.message.text
+
+    press(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: session.state is State.RUNNING, timeout=SECONDS)
+    press(qtbot, window, window.actions_.stop)
+    qtbot.waitUntil(lambda: session.state is State.OPENED, timeout=SECONDS)
+    assert "stopped, on disk" in window.progress.text()
+    view = window.view_state.view
+    assert not view.live and view.moment == len(view.moments) - 1
+    assert "trained by" not in window.windowTitle()
+    assert "Stopped after" in window.log.toPlainText()
+
+
+def test_a_followed_run_is_killed_resumed_and_deleted_by_others(
+    qtbot: QtBot, use_window: Open, trained: Trained
+) -> None:
+    window = use_window()
+    session = window.session
+    window.files.open_run(trained.folder)
+    qtbot.waitUntil(lambda: len(window.curves._series["step_loss"]) > 20, timeout=SECONDS)
+    trained.kill()
+    qtbot.waitUntil(lambda: session.state is State.OPENED, timeout=SECONDS)
+    assert "has ended without finishing the run" in window.message.text
+    seen = len(window.curves._series["step_loss"])
+
+    trained.start("--resume", trained.folder)  # from a checkpoint before the last step
+    qtbot.waitUntil(lambda: session.state is State.RUNNING, timeout=SECONDS)
+    qtbot.waitUntil(lambda: not window.message.isVisible(), timeout=SECONDS)
+    assert window.view_state.view.live
+    qtbot.waitUntil(lambda: len(window.curves._series["step_loss"]) > seen + 20, timeout=SECONDS)
+    trained.pause()
+    qtbot.waitUntil(lambda: session.state is State.PAUSED, timeout=SECONDS)
+    qtbot.waitUntil(lambda: window.progress.value() == trained.steps, timeout=SECONDS)
+    losses = trained.losses
+    assert window.curves._series["step_loss"].y.tolist() == losses
+
+    trained.kill()
+    shutil.rmtree(trained.folder)
+    qtbot.waitUntil(lambda: "was deleted or moved" in window.message.text, timeout=SECONDS)
+    assert len(window.curves._series["step_loss"]) == len(losses)
+    assert "deleted, on disk" in window.progress.text()

@@ -1,0 +1,123 @@
+"""Runs on servers in the window: the dialog, connecting, and connections that break."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from lbc_gui.run.session import State
+from lbc_gui.window.main_window import MainWindow
+from lbc_gui.window.server_dialog import ServerDialog
+from lbc_gui.window.server_runs import ServerRuns
+from tests.comparison.recorded_runs import record_search
+from tests.following.sources import begin_run
+from tests.gui.conftest import SECONDS, small_experiment
+
+SSH = """#!/bin/sh
+test -e {folder}/broken && {{ echo 'ssh: connect to host gpu-07: refused' >&2; exit 255; }}
+echo $$ >> {folder}/pids
+for last; do :; done
+exec /bin/sh -c "$last"
+"""
+"""In place of ssh: runs the command here, unless there is a file ``broken``."""
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ssh is imitated by a script")
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a fake ssh first in PATH; the folder in which it writes its process ids."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ssh").write_text(SSH.format(folder=tmp_path))
+    (tmp_path / "bin" / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    record_search(tmp_path / "first")
+    begin_run(tmp_path / "first")
+    return tmp_path / "first"
+
+
+def type_address(qtbot: QtBot, dialog: ServerDialog, text: str) -> None:
+    edit = dialog.address.lineEdit()
+    assert edit is not None
+    edit.selectAll()
+    qtbot.keyClicks(edit, text)
+    qtbot.keyClick(edit, Qt.Key.Key_Return)
+
+
+def dialog_of(qtbot: QtBot, window: MainWindow) -> ServerDialog:
+    qtbot.keyClick(
+        window, Qt.Key.Key_O, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
+    )
+    qtbot.waitUntil(lambda: bool(window.findChildren(ServerDialog)))
+    (dialog,) = window.findChildren(ServerDialog)
+    return dialog
+
+
+def test_a_run_on_a_server_is_opened_and_followed_through_a_broken_connection(
+    use_window: Callable[..., MainWindow], qtbot: QtBot, ssh: Path, run: Path
+) -> None:
+    window = use_window()
+    dialog = dialog_of(qtbot, window)
+    type_address(qtbot, dialog, "ssh://-oProxyCommand=id/run")
+    assert "is not a host: write it as for ssh" in dialog.problem.text()
+
+    (ssh / "broken").touch()
+    dialog.python.setText(sys.executable)
+    type_address(qtbot, dialog, f"ssh://gpu-07{run}")
+    assert dialog.progress.isVisible()
+    assert not dialog.address.isEnabled()
+    qtbot.waitUntil(lambda: "cannot be reached" in dialog.problem.text(), timeout=SECONDS)
+    assert dialog.address.isEnabled()
+
+    (ssh / "broken").unlink()
+    qtbot.mouseClick(dialog.open_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: window.session.folder is not None, timeout=SECONDS)
+    assert window.session.folder is not None
+    assert window.session.folder.name == "first"
+    assert window.session.folder != run
+    qtbot.waitUntil(lambda: not window.findChildren(ServerDialog))
+    assert window.settings.recent_servers[0].startswith(f"ssh://gpu-07{run}?python=")
+
+    (ssh / "broken").touch()
+    last = int((ssh / "pids").read_text().split()[-1])
+    os.killpg(last, signal.SIGKILL)
+    qtbot.waitUntil(lambda: "is being connected again" in window.message.text, timeout=SECONDS)
+    assert window.message.isVisible()
+    (ssh / "broken").unlink()
+    qtbot.waitUntil(window.message.isHidden, timeout=SECONDS)
+
+    os.rename(run, ssh / "elsewhere")  # noqa: PTH104
+    qtbot.waitUntil(lambda: "was deleted on the server" in window.message.text, timeout=SECONDS)
+    assert window.session.folder.is_dir()
+    assert window.session.state is State.OPENED
+    window.starting.open(small_experiment())
+    (servers,) = window.findChildren(ServerRuns)
+    qtbot.waitUntil(lambda: not servers.running, timeout=SECONDS)
+
+
+def test_connecting_is_cancelled_with_the_dialog(
+    use_window: Callable[..., MainWindow], qtbot: QtBot, ssh: Path
+) -> None:
+    window = use_window()
+    (ssh / "bin" / "ssh").write_text("#!/bin/sh\nsleep 60\n")
+    dialog = dialog_of(qtbot, window)
+    type_address(qtbot, dialog, "ssh://gpu-07/run")
+    folder, state = window.session.folder, window.session.state
+    qtbot.mouseClick(dialog.cancel_button, Qt.MouseButton.LeftButton)
+    (servers,) = window.findChildren(ServerRuns)
+    qtbot.waitUntil(lambda: not servers.running, timeout=SECONDS)
+    assert not window.findChildren(ServerDialog)
+    assert (window.session.folder, window.session.state) == (folder, state)
