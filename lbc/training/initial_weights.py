@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lbc.files.os_errors import explain
 from lbc.inspection import InspectionError, OpenCheckpoint, open_checkpoint
 from lbc.inspection.checkpoint import checkpoint_files
+from lbc.inspection.errors import name_file_in_errors
 from lbc.inspection.layouts import without_wrappers
 from lbc.inspection.safetensors_file import read_index
 from lbc.inspection.stored_tensor import FLOATS, StoredTensor
@@ -42,13 +42,12 @@ class InitialWeights:
         weights is there, or one has another shape, is no floating-point number or is not finite.
         """
         try:
-            self.sha256 = _digest(self._path)
+            with name_file_in_errors(self._path):
+                self.sha256 = _digest(self._path)
             with open_checkpoint(self._path) as checkpoint:
                 self._fill(model, checkpoint)
         except InspectionError as error:
             raise TrainingError(str(error)) from error
-        except OSError as error:
-            raise TrainingError(explain(error, f"{self._path} cannot be read")) from error
 
     def _fill(self, model: nn.Module, checkpoint: OpenCheckpoint) -> None:
         own = model.state_dict()
