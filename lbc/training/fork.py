@@ -140,15 +140,21 @@ def fork_run(
 
 
 def _content(point: ForkPoint) -> dict[str, Any]:
+    """What the checkpoint holds, without the values of its tensors. Raises ForkError."""
     try:
         status = point.file.stat()
-        return read_content(point.file, status.st_mtime_ns, status.st_ino)
+        content = read_content(point.file, status.st_mtime_ns, status.st_ino)
     except FileNotFoundError as error:
         raise _deleted(point) from error
     except OSError as error:
         raise ForkError(explain(error, f"{point.file} cannot be read")) from error
     except LayerError as error:
         raise ForkError(f"{point.file} {error}") from error
+    counts = content.get("step"), content.get("steps_per_epoch")
+    known = all(isinstance(count, int) and count >= 0 for count in counts) and counts[1]
+    if not known or not isinstance(content.get("model"), dict):
+        raise ForkError(f"{point.file} was not written by this program: no fork can begin from it.")
+    return content
 
 
 def _read(point: ForkPoint) -> Checkpoint:

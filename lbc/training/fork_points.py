@@ -14,6 +14,9 @@ from lbc.sparsity.schedule import live_under
 MOST_WITHIN_EPOCHS = 128
 """The most checkpoints kept at removals before steps: each of them is written for that alone."""
 
+MOST_EPOCHS = 1_000
+"""The most moments at which the schedule is asked: removals of longer runs are counted roughly."""
+
 OVERHEAD = 1_000
 """Bytes of a checkpoint for each tensor's name, place and padding, about."""
 
@@ -77,10 +80,12 @@ def count_kept(experiment: Experiment, patterns: Iterable[Pattern]) -> int:
     """How many checkpoints ``training.keep.every`` asks for in a whole run."""
     keep, schedule = experiment.training.keep, experiment.schedule
     epochs = experiment.training.epochs
+    if keep.every == "never":
+        return 0
     if keep.every != "removal":
-        return sum(keep.asks_for(epoch, False) for epoch in range(1, epochs + 1))
+        return epochs // int(keep.every.partition(" ")[0])
     within = schedule.every == "step" and experiment.method == "lbc"
-    grid = MOST_WITHIN_EPOCHS if within else epochs
+    grid = MOST_WITHIN_EPOCHS if within else min(epochs, MOST_EPOCHS)
     live = [
         [live_under(experiment.method, schedule.as_schedule(), at, epochs * k / grid)
          for at in set(patterns)]

@@ -28,17 +28,13 @@ SGD_COPIES = 3
 
 @dataclass(frozen=True)
 class Preview:
-    """The layers of an experiment's model; ``score_memory`` in bytes.
-
-    ``checkpoints`` is a sentence on the disk space of those kept for forks, or empty.
-    """
+    """The layers of an experiment's model; ``score_memory`` in bytes."""
 
     plans: tuple[LayerPlan, ...]
     form: Form | None
     score_memory: int
     parameters: int
     table: LayerTable
-    checkpoints: str
 
 
 def score_form(experiment: Experiment) -> tuple[Form | None, int]:
@@ -108,6 +104,7 @@ def prepare(
     model, sparsifier, seen = build_sparse(
         experiment, data.in_shape, data.classes, sparse, allow_import=True, initial=initial
     )
+    kept = describe_kept(experiment, seen.plans, seen.parameters, seen.form)
     prepared = Prepared(
         layers=tuple(
             LayerInfo(name, layer.shape, layer.pattern, layer.blocks)
@@ -120,7 +117,7 @@ def prepare(
         steps_per_epoch=len(batch_sizes(count, size, fewest)),
         epochs=experiment.training.epochs,
         table=seen.table,
-        notes=(*data.notes, *(initial.notes if initial else ()), *filter(None, [seen.checkpoints])),
+        notes=(*data.notes, *(initial.notes if initial else ()), *filter(None, [kept])),
         weights_sha256=initial.sha256 if initial else "",
     )
     return model, sparsifier, prepared
@@ -169,8 +166,7 @@ def _preview(
     table = layer_table(model, plans, cost)
     memory = plan_memory(plans, memory_form, copies)
     _check_machine(table.parameters, memory if experiment.device == "cpu" else 0)
-    kept = describe_kept(experiment, plans, table.parameters, form)
-    return Preview(plans, form, memory, table.parameters, table, kept)
+    return Preview(plans, form, memory, table.parameters, table)
 
 
 def _check_machine(parameters: int, score_memory: int) -> None:

@@ -13,6 +13,7 @@ from lbc.config import EXTERNAL, Experiment
 from lbc.runs.effective_experiment import changed_keys
 from lbc.runs.events import STEERABLE, Prepared
 from lbc.sparsity.pattern import Pattern
+from lbc.training.fork_points import describe_kept
 from lbc_gui.experiment.changes_bar import ChangesBar, needs_new_run
 from lbc_gui.experiment.find_box import FindBox, bring_up
 from lbc_gui.experiment.form import ExperimentForm
@@ -279,10 +280,12 @@ class ExperimentPanel(QWidget):
         rows = seen.table.rows
         self._list(rows, (experiment.model, experiment.data))
         sparse = sum(row.plan.pattern is not None for row in rows)
+        plans = [row.plan for row in rows]
+        kept = describe_kept(experiment, plans, seen.parameters, seen.form)
         return (
             f" {sparse} sparse and {len(rows) - sparse} dense layers, "
-            f"{seen.parameters:,} parameters. {_scores(seen)}"
-        )
+            f"{seen.parameters:,} parameters. {_scores(seen)} {kept}"
+        ).rstrip()
 
 
 def _scores(seen: Preview | Prepared) -> str:

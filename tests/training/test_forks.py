@@ -290,6 +290,9 @@ def test_a_checkpoint_that_is_gone_or_damaged_is_named(undecided: Path, tmp_path
     second.file.write_bytes(whole[:5000])
     (reason,) = check_fork(run, 2, experiment)
     assert "is truncated" in reason
+    torch.save({"state_dict": {}}, second.file)
+    (reason,) = check_fork(run, 2, experiment)
+    assert "was not written by this program" in reason
     assert not (tmp_path / "fork").exists()
     (run / "checkpoint.previous.pt").unlink()
     first.file.unlink()
