@@ -104,7 +104,7 @@ class _TerminalView:
                 for name, reason in event.skipped:
                     self._progress.console.print(f"Dense: {name} ({reason})")
                 for note in event.notes:
-                    self._progress.console.print(note)
+                    self._say(note)
             case Resumed():
                 step = event.steps[-1].step if event.steps else 0
                 for line in filter(None, (event.warning, f"Resuming after step {step:,}")):

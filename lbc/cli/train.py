@@ -38,6 +38,11 @@ def add_parser(commands: Any) -> None:
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
         help="override settings, for example model.width=32",
     )  # fmt: skip
+    train.add_argument(
+        "--from", dest="weights", type=Path, metavar="CHECKPOINT",
+        help="start from the trained weights of a file or run folder, of any format that "
+        "'lbc inspect' reads",
+    )  # fmt: skip
     train.add_argument("--device", help="cpu, cuda, cuda:0 or mps")
     add_allow_import(train)
 
@@ -82,6 +87,10 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         )
         return INVALID_INPUT
     experiment = load_experiment(options.experiment, settings)
+    if options.weights is not None:
+        start = {"weights": options.weights.absolute()}
+        training = experiment.training.model_copy(update=start)
+        experiment = experiment.model_copy(update={"training": training})
     folder = options.out or new_run_path(RUNS, experiment.name)
     if not is_unused(folder):
         errors.print(
@@ -139,6 +148,9 @@ def _parse_moment(text: str) -> tuple[Path, float]:
 def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -> int:
     if options.out is not None:
         errors.print("A resumed run continues in its own folder: omit --out or --resume.")
+        return INVALID_INPUT
+    if options.weights is not None:
+        errors.print("A resumed run continues with its own weights: omit --from or --resume.")
         return INVALID_INPUT
     try:
         run = open_unfinished(options.resume)

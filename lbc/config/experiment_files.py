@@ -18,6 +18,7 @@ from lbc.config.strict_yaml import (
     join_keys,
 )
 from lbc.config.validation_messages import explain
+from lbc.config.values import Section
 from lbc.config.yaml_file import read_yaml
 from lbc.files.home import expanded
 
@@ -28,8 +29,8 @@ MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}
 def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """Read a YAML file. ``settings`` such as ``"model.width=32"`` override its values.
 
-    A relative ``data.file`` or ``data.folder`` is resolved against the folder of the YAML file; one
-    that starts with ``~`` stays as it is until the data are read.
+    A relative ``data.file``, ``data.folder`` or ``training.weights`` is resolved against the folder
+    of the YAML file; one that starts with ``~`` stays as it is until it is read.
 
     Raises ExperimentError, which lists every problem.
     """
@@ -38,12 +39,21 @@ def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experimen
     data, set_paths, problems = apply_settings(_current(content, str(path), line_of), settings)
     experiment = _validated(data, str(path), line_of, set_paths, problems)
     base = file.parent.resolve()
+    located = {
+        name: _located(base, section)
+        for name, section in (("data", experiment.data), ("training", experiment.training))
+    }
+    return experiment.model_copy(update=located)
+
+
+def _located(folder: Path, section: Section) -> Section:
+    """The section with its relative paths below ``folder``."""
     absolute = {
-        name: _below(base, value)
-        for name, value in experiment.data
+        name: _below(folder, value)
+        for name, value in section
         if isinstance(value, Path) and not expanded(value).is_absolute()
     }
-    return experiment.model_copy(update={"data": experiment.data.model_copy(update=absolute)})
+    return section.model_copy(update=absolute)
 
 
 def _below(folder: Path, path: Path) -> Path:

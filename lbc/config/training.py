@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from lbc.config.values import Bytes, Interval, Section
+from lbc.config.values import Bytes, Interval, OptionalPath, Section
 from lbc.sparsity.schedule import Kind, Schedule
 
 
@@ -152,6 +152,10 @@ class Training(Section):
     compile: bool = Field(default=False, description="Compile the model; needs a C++ compiler.")
     sync_batchnorm: bool = Field(
         default=False, description="Synchronise BatchNorm statistics across GPUs."
+    )
+    weights: OptionalPath = Field(
+        default="",
+        description="Checkpoint or run whose weights training starts from; empty for a new start.",
     )
     checkpoint_minutes: float = Field(
         default=10, gt=0, description="Minutes between checkpoints within an epoch."

@@ -88,6 +88,10 @@ def _read_file(value: object) -> object:
     return Path(value) if isinstance(value, str) else value
 
 
+def _read_optional(value: object) -> object:
+    return Path(value) if isinstance(value, str) and value else value
+
+
 PatternText = Annotated[
     Pattern, PlainValidator(_read_pattern), PlainSerializer(str, return_type=str)
 ]
@@ -95,6 +99,7 @@ LayerText = Annotated[
     Pattern | Literal["dense"], PlainValidator(_read_layer), PlainSerializer(str, return_type=str)
 ]
 FilePath = Annotated[Path, BeforeValidator(_read_file)]
+OptionalPath = Annotated[Path | Literal[""], BeforeValidator(_read_optional)]
 LayerName = Annotated[str, Field(min_length=1)]
 LayerPatterns = dict[LayerName, LayerText]
 LayerNames = Annotated[tuple[LayerName, ...], Field(strict=False)]

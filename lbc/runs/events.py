@@ -26,7 +26,8 @@ class LayerInfo:
 class Prepared:
     """Data and model are loaded; no step has been taken and nothing is on disk yet.
 
-    ``notes``: sentences on the files of the data, and on the disk space of kept checkpoints.
+    ``notes``: sentences on the files of the data and of initial weights, and on the disk space of
+    kept checkpoints. ``weights_sha256``: that of the initial weights, if they were read.
     """
 
     layers: tuple[LayerInfo, ...]
@@ -38,6 +39,7 @@ class Prepared:
     epochs: int
     table: LayerTable
     notes: tuple[str, ...] = ()
+    weights_sha256: str = ""
 
     @property
     def steps(self) -> int:

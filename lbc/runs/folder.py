@@ -77,6 +77,7 @@ class RunFolder:
         experiment: Experiment,
         layers: Sequence[LayerInfo],
         position: Position | None = None,
+        weights_sha256: str = "",
     ) -> None:
         """Start a run in an empty folder or, with a ``position``, resume an existing one there.
 
@@ -87,12 +88,14 @@ class RunFolder:
         self._experiment = experiment
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._parent: Parent | None = None
+        self._weights_sha256 = weights_sha256
         with ExitStack() as undo:
             if position is None:
                 self._create(undo)
             else:
                 before = read_state(path)
                 self._started, self._parent = before.started or self._started, before.parent
+                self._weights_sha256 = before.weights_sha256
             # A new run waits too: a program that asks whether it is being trained holds the lock.
             self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, LOCK_TIMEOUT_SECONDS)
             undo.callback(self._steps.close)
@@ -154,6 +157,7 @@ class RunFolder:
             "started": self._started,
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
             "parent": asdict(self._parent) if self._parent else None,
+            "weights_sha256": self._weights_sha256,
             "versions": {
                 "python": platform.python_version(),
                 **{package: version(package) for package in PACKAGES},

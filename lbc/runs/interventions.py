@@ -91,6 +91,12 @@ def read_interventions(folder: Path) -> tuple[Intervened, ...]:
     return tuple(done)
 
 
+def copy_interventions(source: Path, target: Path, count: int) -> None:
+    """Copy the first ``count`` of a run to another folder, if any. Raises OSError."""
+    if count:
+        (target / FILE).write_bytes(b"".join(_whole_lines(source / FILE)[:count]))
+
+
 def _whole_lines(path: Path) -> list[bytes]:
     if not path.exists():
         return []

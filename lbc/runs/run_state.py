@@ -59,7 +59,8 @@ class Parent:
 class RunDocument(RunState):
     """The contents of ``run.json``, with what does not change during a run.
 
-    ``parent`` is None unless the run is a fork.
+    ``parent`` is None unless the run is a fork. ``weights_sha256`` is that of the checkpoint
+    ``training.weights`` when the run began.
     """
 
     name: str = "run"
@@ -69,6 +70,7 @@ class RunDocument(RunState):
     started: str = ""
     updated: str = ""
     parent: Parent | None = None
+    weights_sha256: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
 

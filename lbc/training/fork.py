@@ -24,7 +24,7 @@ from lbc.files.os_errors import explain
 from lbc.inspection.errors import LayerError
 from lbc.runs.folder import Position, RunFolder
 from lbc.runs.history_format import read_layers
-from lbc.runs.interventions import FILE as INTERVENTIONS
+from lbc.runs.interventions import copy_interventions
 from lbc.runs.kept_checkpoints import ForkPoint, moment_at, read_content
 from lbc.runs.own_runs import may_import, remember_own
 from lbc.runs.run_state import FILE as STATE
@@ -196,7 +196,9 @@ def _write(
     for name in [*files, *([INTERVENTIONS] if position.interventions else [])]:
         if not (parent / name).is_file():
             raise ForkError(f"The run {parent} has lost its {name}: restore it, or fork another.")
+    for name in files:
         shutil.copyfile(parent / name, folder / name)
+    copy_interventions(parent, folder, position.interventions)
     begun = Parent(
         str(parent.resolve()), point.epoch, point.step, position.moments, position.interventions
     )

@@ -29,6 +29,7 @@ Those of the optimiser are stored with its state, and replaced there.
 FIXED: Final = {
     "data.": "its steps and epochs are those of the parent's images",
     "model.": "its weights are those of the parent's network",
+    "training.weights": "its weights are those of the parent at that moment",
     "training.batch_size": "its steps and epochs count the parent's batches",
     "training.accumulate": "BatchNorm has seen the parent's parts of a batch",
     "training.precision": "the parent's loss scale and rounding are in its state",

@@ -11,6 +11,7 @@ from torch import nn
 from lbc.config import EXTERNAL, Experiment, Model
 from lbc.data import Dataset, batch_sizes
 from lbc.data.batches import MIN_BATCH_SIZE
+from lbc.files.home import expanded
 from lbc.files.memory import physical_memory
 from lbc.models import build, build_on_meta
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
@@ -20,6 +21,7 @@ from lbc.sparsity.score_memory import ADAM_COPIES, check_memory, plan_memory
 from lbc.sparsity.sparse_layer import Form
 from lbc.sparsity.sparsifier import Sparsifier, sparsify_planned
 from lbc.training.fork_points import describe_kept
+from lbc.training.initial_weights import InitialWeights
 
 SGD_COPIES = 3
 
@@ -90,8 +92,9 @@ def prepare(
 ) -> tuple[nn.Module, Sparsifier, Prepared]:
     """Build the model from torch's current random state and make it sparse.
 
-    ``sparse`` names the sparse weights of the run that is resumed. Raises ValueError as
-    ``preview`` does, and if a batch is too small for the processes.
+    ``sparse`` names the sparse weights of the run that is resumed; without it, the experiment's
+    initial weights are read. Raises ValueError as ``preview`` does, and if a batch is too small
+    for the processes, and TrainingError if the initial weights cannot be used.
     """
     fewest, size = min_batch_size(experiment, processes), experiment.training.batch_size
     count = len(data.train.labels)
@@ -100,8 +103,10 @@ def prepare(
             f"A batch of {min(size, count)} images is too small for {processes} process(es) with "
             f"accumulate {experiment.training.accumulate}: every part needs {MIN_BATCH_SIZE}."
         )
+    source = experiment.training.weights if sparse is None else ""
+    initial = InitialWeights(expanded(source)) if source else None
     model, sparsifier, seen = build_sparse(
-        experiment, data.in_shape, data.classes, sparse, allow_import=True
+        experiment, data.in_shape, data.classes, sparse, allow_import=True, initial=initial
     )
     prepared = Prepared(
         layers=tuple(
@@ -115,7 +120,8 @@ def prepare(
         steps_per_epoch=len(batch_sizes(count, size, fewest)),
         epochs=experiment.training.epochs,
         table=seen.table,
-        notes=(*data.notes, *filter(None, [seen.checkpoints])),
+        notes=(*data.notes, *(initial.notes if initial else ()), *filter(None, [seen.checkpoints])),
+        weights_sha256=initial.sha256 if initial else "",
     )
     return model, sparsifier, prepared
 
@@ -126,10 +132,12 @@ def build_sparse(
     classes: int,
     sparse: Collection[str] | None = None,
     allow_import: bool = False,
+    initial: InitialWeights | None = None,
 ) -> tuple[nn.Module, Sparsifier, Preview]:
     """Build the experiment's model for images of ``in_shape`` and make it sparse.
 
-    ``sparse`` as in ``prepare``. Raises ValueError as ``build`` and ``preview`` do.
+    ``sparse`` as in ``prepare``; ``initial`` replaces the random weights. Raises ValueError as
+    ``build`` and ``preview`` do, and TrainingError as ``InitialWeights``.
     """
     if isinstance(experiment.model, EXTERNAL):
         model = build(experiment.model, in_shape, classes, allow_import)
@@ -140,6 +148,8 @@ def build_sparse(
         _preview(experiment, on_meta, cost, sparse)  # before gigabytes are allocated
         model = build(experiment.model, in_shape, classes)
     seen = _preview(experiment, model, cost, sparse)
+    if initial is not None:
+        initial.fill(model)
     form = seen.form or "per_combination"
     return model, sparsify_planned(model, seen.plans, experiment.method, form), seen
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lbc.config import Experiment
+from lbc.files.home import expanded
 from lbc.files.os_errors import explain
 from lbc.runs.events import (
     EpochDone,
     Intervened,
     Intervention,
     LayerInfo,
+    Prepared,
     Resumed,
     Steering,
     StepDone,
@@ -23,6 +25,7 @@ from lbc.runs.folder import Position, RunFolder
 from lbc.runs.metrics import read_epochs, read_steps
 from lbc.runs.own_runs import remember_own
 from lbc.runs.run_state import RunState
+from lbc.runs.used_weights import remember_weights
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError
 
@@ -52,12 +55,16 @@ class Recorder:
         """The number of moments recorded so far."""
         return self._run.position.moments if self._run else 0
 
-    def open(self, experiment: Experiment, layers: Sequence[LayerInfo]) -> None:
+    def open(self, experiment: Experiment, prepared: Prepared) -> None:
         """Create the run folder."""
-        path = self.path
+        path, digest = self.path, prepared.weights_sha256
         if path is not None:
-            self._run = self._retry_until_written(lambda: RunFolder(path, experiment, layers))
+            self._run = self._retry_until_written(
+                lambda: RunFolder(path, experiment, prepared.layers, weights_sha256=digest)
+            )
             remember_own(path, experiment.model)
+            if digest:
+                remember_weights(expanded(experiment.training.weights), digest)
 
     def reopen(
         self, experiment: Experiment, layers: Sequence[LayerInfo], position: Position

@@ -86,8 +86,7 @@ class Trainer:
         self._seconds = self._saved_at = 0.0
         self._last: EpochDone | None = None
         self._prepared: Prepared
-        self._ready = False
-        self._started = False
+        self._ready = self._started = False
 
     def train(self) -> Finished:
         """Prepare, train and finish. Raises TrainingError; the last good checkpoint is kept."""
@@ -245,8 +244,10 @@ class Trainer:
     def _start(self) -> None:
         self._started = True
         if self._recorder.folder is None:
-            self._recorder.open(self.experiment, self._prepared.layers)
+            self._recorder.open(self.experiment, self._prepared)
         self._recorder.add_moment(self._epoch, self._sparsifier)
+        if self._prepared.weights_sha256:
+            self._save()  # so that a resume does not need the file of the weights
         self._emit(Started(self._recorder.folder))
 
     def _train_step(self, batch: Batch) -> float:
@@ -276,10 +277,8 @@ class Trainer:
 
         Because it precedes the step, a run stopped here repeats the same removal when resumed.
         """
-        schedule = self.experiment.schedule
-        if schedule.every != "step" or not self._sparsifier.due(
-            schedule.as_schedule(), self._epoch
-        ):
+        every, schedule = self.experiment.schedule.every, self.experiment.schedule.as_schedule()
+        if every != "step" or not self._sparsifier.due(schedule, self._epoch):
             return True
         started = time.perf_counter()
         removed = self._remove(self._epoch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import (
@@ -60,21 +60,27 @@ class ArgumentsBox(QPlainTextEdit):
 class FileBox(QWidget):
     """A path of a file or folder, typed or chosen."""
 
-    def __init__(self, folder: bool) -> None:
+    def __init__(self, kind: Literal["file", "folder", "checkpoint"]) -> None:
         super().__init__()
-        self._folder = folder
+        self._kind = kind
         self.edit = QLineEdit()
-        tip = "Choose a folder" if folder else "Choose a file"
+        tip = "Choose a folder" if kind == "folder" else "Choose a file"
         side_by_side(self.edit, tool_button("…", tip, self.browse), on=self)
 
     @Slot()
     def browse(self) -> None:
         """Let the user choose the path."""
-        if self._folder:
+        if self._kind == "folder":
             start = str(expanded(self.edit.text()))
             path = QFileDialog.getExistingDirectory(self, "Folder of the data", start)
         else:
-            path, _ = QFileDialog.getOpenFileName(self, "Images and labels", "", "NumPy (*.npz)")
+            title, names = "Images and labels", "NumPy (*.npz)"
+            if self._kind == "checkpoint":
+                from lbc.inspection.checkpoint import SUFFIXES  # not before the first paint
+
+                title = "Weights to start from"
+                names = f"Checkpoints (*{' *'.join(SUFFIXES)});;All files (*)"
+            path, _ = QFileDialog.getOpenFileName(self, title, "", names)
         if path:
             self.edit.setText(path)
 
@@ -97,8 +103,8 @@ def build(row: Row, changed: Callable[[], None]) -> QWidget:
         case "yes/no":
             widget = QCheckBox()
             widget.toggled.connect(changed)
-        case "file" | "folder":
-            widget = FileBox(row.editor == "folder")
+        case "file" | "folder" | "checkpoint":
+            widget = FileBox(row.editor)
             widget.edit.textChanged.connect(changed)
         case "arguments":
             widget = ArgumentsBox()

@@ -25,6 +25,7 @@ Editor = Literal[
     "yes/no",
     "file",
     "folder",
+    "checkpoint",
     "arguments",
 ]
 
@@ -110,6 +111,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row("data.workers", "worker processes", "whole"),
     ),
     "Training": (
+        Row("training.weights", "Start from", "checkpoint"),
         Row("training.batch_size", "Batch size", "whole"),
         Row("training.accumulate", "in parts", "whole"),
         Row("training.label_smoothing", "Label smoothing", "number"),

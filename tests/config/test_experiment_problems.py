@@ -204,7 +204,7 @@ def test_an_unknown_key_lists_the_valid_keys_if_none_is_close() -> None:
     assert problems({"training": {"zzz": 1}}) == {
         "training.zzz": "Unknown key; valid keys are epochs, batch_size, accumulate, "
         "label_smoothing, clip_norm, ema_decay, precision, channels_last, compile, "
-        "sync_batchnorm, checkpoint_minutes, keep."
+        "sync_batchnorm, weights, checkpoint_minutes, keep."
     }
     assert problems({"model": {"name": "resnet18", "width": 3}}) == {
         "model.width": "Unknown key; valid keys are name."
