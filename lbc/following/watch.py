@@ -117,14 +117,16 @@ class WatchedRun:
     def ask(self, request: WatchRequest) -> None:
         """Ask for these copies, and say that they are still wanted: call it every second or more
         often. Raises OSError if the folder cannot be written."""
-        if request != self._asked:
-            text = json.dumps(asdict(request)).encode()
-            write_atomically(self._request, lambda file: file.write(text), sync=False)
-            self._asked = request
-        elif self._touched.due:
-            os.utime(self._request)
-        else:
-            return
+        if request == self._asked:
+            if not self._touched.due:
+                return
+            with suppress(FileNotFoundError):  # given up by the trainer, after a long sleep
+                os.utime(self._request)
+                self._touched.rest(ALIVE_SECONDS / 5)
+                return
+        text = json.dumps(asdict(request)).encode()
+        write_atomically(self._request, lambda file: file.write(text), sync=False)
+        self._asked = request
         self._touched.rest(ALIVE_SECONDS / 5)
 
     def take(self) -> list[tuple[Kind, Frame]]:

@@ -13,6 +13,7 @@ from lbc.following.commands import send
 from lbc.following.run_tail import RunTail
 from lbc.following.trainer_file import TrainerInfo, trainer_of
 from lbc.following.watch import WatchedRun, as_watch_request
+from lbc.pictures.moment_copier import Pace
 from lbc.runs.events import Command, Finished, Intervention, InterventionRefused, Steering
 from lbc.runs.opened_run import OpenedRun
 from lbc.runs.run_state import RunDocument, read_state
@@ -21,6 +22,9 @@ from lbc_gui.run.worker import Failed, Worker, describe
 
 LOOK_SECONDS = 0.1
 """Interval of looks at the folder of a run that is being trained."""
+
+RETRY_SECONDS = 10.0
+"""Seconds after a failure until the run is again shown as it is."""
 
 IDLE_SECONDS = 1.0
 """Interval of looks at the folder of a run that is not."""
@@ -95,6 +99,7 @@ class FollowingThread(Worker):
         self._tail, self._watched = RunTail(run), WatchedRun(run.folder)
         self._live = is_shown_live(trainer)
         self._notices = 0 if trainer is None else trainer.notices
+        self._retry = Pace()
         self._failure = ""
 
     def work(self) -> None:
@@ -134,7 +139,7 @@ class FollowingThread(Worker):
             self.post(event)
         if ended:
             self._say_end(read_state(self._folder))
-        elif trainer is not None and self._live:
+        elif trainer is not None and is_shown_live(trainer) and self._retry.due:
             self._take_copies(trainer)
 
     def _set_trainer(self, trainer: TrainerInfo | None, status: str, message: str = "") -> None:
@@ -188,11 +193,12 @@ class FollowingThread(Worker):
             self._watched.ask(as_watch_request(trainer.token, broker.requested))
             taken = self._watched.take()
         except OSError as error:
-            self._show_records(trainer, explain(error, f"{self._folder} cannot be written"))
+            self._show_live(False, explain(error, f"{self._folder} cannot be written"))
             return
         except ValueError:
-            self._show_records(trainer, "The program that trains it is of another version.")
+            self._show_live(False, "Its pictures are damaged, or of another version.")
             return
+        self._show_live(True)
         for kind, frame in taken:
             if kind == "layer":
                 for moment in frame.moments:
@@ -202,15 +208,18 @@ class FollowingThread(Worker):
             elif frame.weights is not None:
                 broker.put_weights(frame.weights)
 
-    def _show_records(self, trainer: TrainerInfo, reason: str) -> None:
-        """Show recorded moments from now on, as the trainer's present cannot be."""
-        self._live = False
-        self._watched.close()
-        self.post(TrainerChanged(trainer, False, self._status))
-        self.post(InterventionRefused(
-            f"Only recorded moments of the run can be shown while {trainer.label} trains it. "
-            f"{reason}"
-        ))  # fmt: skip
+    def _show_live(self, live: bool, reason: str = "") -> None:
+        """Show the run as it is now, or if that is impossible recorded moments as they come."""
+        if not live:
+            self._retry.rest(RETRY_SECONDS)
+        if live is self._live:
+            return
+        self._live = live
+        self.post(TrainerChanged(self._trainer, live, self._status))
+        if reason:
+            self.post(
+                InterventionRefused(f"Only recorded moments of the run can be shown. {reason}")
+            )
 
     def _fail(self, sentence: str) -> None:
         """Say what failed, once."""
