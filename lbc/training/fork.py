@@ -24,6 +24,7 @@ from lbc.files.os_errors import explain
 from lbc.inspection.errors import LayerError
 from lbc.runs.folder import Position, RunFolder
 from lbc.runs.history_format import read_layers
+from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import copy_interventions
 from lbc.runs.kept_checkpoints import ForkPoint, moment_at, read_content
 from lbc.runs.own_runs import may_import, remember_own
