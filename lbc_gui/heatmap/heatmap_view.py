@@ -11,7 +11,8 @@ import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
 
 from lbc.pictures.colour_keys import Key
-from lbc.pictures.level_of_detail import Detail, detail
+from lbc.pictures.level_of_detail import Detail
+from lbc.pictures.live_picture import Part
 from lbc.pictures.score_codes import Fold
 from lbc.pictures.score_snapshot import Drawn, KeyedCodes
 from lbc_gui.heatmap.cell_labels import CellLabels, score_words
@@ -84,6 +85,12 @@ class HeatmapView(CellsView):
     @property
     def picture_size(self) -> tuple[int, int] | None:
         return None if self._fold is None else self._fold.size
+
+    @property
+    def part(self) -> Part:
+        """What of the picture is visible."""
+        (x0, x1), (y0, y1) = self.view_range
+        return Part(x0, y0, x1, y1, *self.pixels)
 
     def show_snapshot(self, snapshot: Drawn) -> None:
         """Draw a new frame; the zoom stays where the layer is the same."""
@@ -195,16 +202,11 @@ class HeatmapView(CellsView):
 
     def _visible(self, snapshot: Drawn) -> tuple[KeyedCodes, Detail]:
         """What of the range is drawn: cells where each has the pixels it needs, else blocks."""
-        (x0, x1), (y0, y1) = self.view_range
-        width, height = self.pixels
-        if width >= x1 - x0 and height >= y1 - y0:
-            picture = snapshot.cells
-            return picture, detail(picture.codes, x0, y0, x1, y1, width, height)
+        level, part = self.part.of(snapshot)
+        if level == "cells":
+            return snapshot.cells, part
         rows, columns = snapshot.fold.grid
-        picture, summary = snapshot.summary, snapshot.reduction
-        x0, x1, y0, y1 = x0 / columns, x1 / columns, y0 / rows, y1 / rows
-        part = detail(picture.codes, x0, y0, x1, y1, width, height, summary)
-        return picture, Detail(
+        return snapshot.summary, Detail(
             part.codes, part.x * columns, part.y * rows, part.width * columns, part.height * rows
         )
 

@@ -113,6 +113,8 @@ class ServerRuns(Job):
             rest = "What was copied stays." if state.over else "It is being connected again."
             self._message.show_message(f"{state.message} {rest}", about=ServerRuns)
             self.said.emit(state.message)
+        elif state.notice != before.notice:
+            self._message.show_message(state.notice, about=ServerRuns)
         elif state.connected and not before.connected:
             self._message.settle(ServerRuns)
             self.said.emit(f"Connected to {state.server} again.")
