@@ -32,6 +32,7 @@ from lbc.following.messages import (
     Whole,
 )
 from lbc.following.mirror_files import MirrorFiles
+from lbc.following.open_mirrors import OPEN
 from lbc.following.screen import Screen
 from lbc.runs.mirror_state import MirrorState, write_mirror
 
@@ -92,14 +93,14 @@ class Mirror:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / COMMANDS).unlink(missing_ok=True)  # of an earlier viewer
         write_mirror(self.folder, self.state)
-        _OPEN[self.folder] = self
+        OPEN[self.folder] = self
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
         """End the connection and the threads; the folder stays."""
         self._closed.set()
-        _OPEN.pop(self.folder, None)
+        OPEN.pop(self.folder, None)
         if self._connection is not None:
             self._connection.close()
         for thread in self._threads:
@@ -209,11 +210,3 @@ class Mirror:
             if line.strip():
                 self._orders.append(_WrittenOrder(line, time.monotonic()))
         return end + len(whole) + len(newline)
-
-
-_OPEN: dict[Path, Mirror] = {}
-
-
-def mirror_in(folder: Path) -> Mirror | None:
-    """The mirror that this process keeps in a folder; None if it keeps none there."""
-    return _OPEN.get(folder)

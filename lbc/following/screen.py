@@ -49,8 +49,10 @@ class Screen:
             self._number += 1
             self._request = request
             view = None
+            if isinstance(request, MaskRequest) and request.against is not None:
+                # What it is compared with is here: recorded moments show the difference.
+                request = request if request.beside else None
             if isinstance(request, MaskRequest):
-                # What it is compared with is here, and cannot be drawn there.
                 view = View(self._number, part, masks=replace(request, against=None, beside=False))
             elif request is not None:
                 view = View(self._number, part, scores=request)

@@ -103,8 +103,9 @@ class LivePicture:
         layers = self.layers or snapshot.layers
         if isinstance(snapshot, MaskSnapshot):
             sheet = replace(self._drawn_over(snapshot.sheet), epoch=self.epoch)
+            note = self.note if snapshot.beside is None else snapshot.note
             return replace(
-                snapshot, sheet=sheet, epoch=self.epoch, note=self.note, block=block, layers=layers
+                snapshot, sheet=sheet, epoch=self.epoch, note=note, block=block, layers=layers
             )
         scores, scores_epoch = snapshot.scores, snapshot.scores_epoch
         if self.exact is not None:

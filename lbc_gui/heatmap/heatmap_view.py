@@ -59,6 +59,8 @@ class HeatmapView(CellsView):
 
     pinned = Signal(int, bool)
     """The block that was clicked, and whether Ctrl was held down."""
+    part_shown = Signal(object)
+    """Part that is visible now."""
     scale_shown = Signal(object)
     """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
@@ -75,6 +77,7 @@ class HeatmapView(CellsView):
         self._labels = CellLabels(words)
         self._box.addItem(self._labels, ignoreBounds=True)
         self._scale: Key | None = None
+        self._part: Part | None = None
         self._frames = PinFrames()
         self._box.addItem(self._frames, ignoreBounds=True)
         self._lit: range | None = None
@@ -189,6 +192,9 @@ class HeatmapView(CellsView):
         snapshot = self._snapshot
         if snapshot is None:
             return
+        if self.part != self._part:
+            self._part = self.part
+            self.part_shown.emit(self._part)
         picture, part = self._visible(snapshot)
         if part.codes.size == 0:
             return
