@@ -101,9 +101,12 @@ class Server:
             self._changed.notify_all()
 
     def _read(self, size: int) -> bytes:
-        data = self._input.read(size)
-        if len(data) < size:
-            raise EOFError
+        data = b""
+        while len(data) < size:  # pieces: the input is not buffered
+            piece = self._input.read(size - len(data))
+            if not piece:
+                raise EOFError
+            data += piece
         return data
 
     def _next(self, seconds: float) -> FromViewer | None:

@@ -232,6 +232,8 @@ class Session(QObject):
         by = "" if self.trainer is None else f", trained by {self.trainer.label}"
         mirror = None if self.folder is None else mirror_in(self.folder)
         where = "" if mirror is None else f" on {mirror.state.server}"
+        if mirror is not None and not mirror.state.connected:
+            where += ", not connected"
         return f"{self.state.value}{where}{by}"
 
     @Slot()

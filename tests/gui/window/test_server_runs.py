@@ -60,11 +60,9 @@ def run(tmp_path: Path) -> Path:
 
 
 def type_address(qtbot: QtBot, dialog: ServerDialog, text: str) -> None:
-    edit = dialog.address.lineEdit()
-    assert edit is not None
-    edit.selectAll()
-    qtbot.keyClicks(edit, text)
-    qtbot.keyClick(edit, Qt.Key.Key_Return)
+    dialog.address.selectAll()
+    qtbot.keyClicks(dialog.address, text)
+    qtbot.keyClick(dialog.address, Qt.Key.Key_Return)
 
 
 def click(qtbot: QtBot, window: MainWindow, action: QAction) -> None:
@@ -120,8 +118,9 @@ def test_a_run_on_a_server_is_opened_and_followed_through_a_broken_connection(
     (ssh / "broken").touch()
     last = int((ssh / "pids").read_text().split()[-1])
     os.killpg(last, signal.SIGKILL)
-    qtbot.waitUntil(lambda: "is being connected again" in window.message.text, timeout=SECONDS)
+    qtbot.waitUntil(lambda: "connecting is tried again" in window.message.text, timeout=SECONDS)
     assert window.message.isVisible()
+    assert "opened on gpu-07, not connected" in window.windowTitle()
     (ssh / "broken").unlink()
     qtbot.waitUntil(window.message.isHidden, timeout=SECONDS)
 
