@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from lbc.runs.mirror_state import MirrorState
 
 if TYPE_CHECKING:
-    from lbc.following.mirror import Mirror
-
-OPEN: dict[Path, Mirror] = {}
+    from lbc.following.screen import Screen
 
 
-def mirror_in(folder: Path) -> Mirror | None:
+class OpenMirror(Protocol):
+    """What a viewer needs of a ``Mirror``."""
+
+    screen: Screen
+    state: MirrorState
+
+
+OPEN: dict[Path, OpenMirror] = {}
+
+
+def mirror_in(folder: Path) -> OpenMirror | None:
     """The mirror that this process keeps in a folder; None if it keeps none there."""
     return OPEN.get(folder)
