@@ -5,20 +5,25 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
 from lbc.files.os_errors import explain
 from lbc.following.commands import send
+from lbc.following.open_mirrors import mirror_in
 from lbc.following.run_tail import RunTail
 from lbc.following.trainer_file import TrainerInfo, trainer_of
 from lbc.following.watch import WatchedRun, as_watch_request
-from lbc.pictures.moment_copier import Pace
+from lbc.pictures.moment_copier import Pace, PinnedWeights
 from lbc.runs.events import Command, Finished, Intervention, InterventionRefused, Steering
 from lbc.runs.opened_run import OpenedRun
 from lbc.runs.run_state import RunDocument, read_state
 from lbc_gui.run.snapshot_broker import SnapshotBroker
 from lbc_gui.run.worker import Failed, Worker, describe
+
+if TYPE_CHECKING:  # at run time it is imported with the first run on a server
+    from lbc.following.screen import Screen
 
 LOOK_SECONDS = 0.1
 """Interval of looks at the folder of a run that is being trained."""
@@ -97,6 +102,7 @@ class FollowingThread(Worker):
         self._folder, self._status = run.folder, run.status
         self._trainer, self._broker = trainer, broker
         self._tail, self._watched = RunTail(run), WatchedRun(run.folder)
+        self._mirror, self._based = mirror_in(run.folder), -1
         self._live = is_shown_live(trainer)
         self._notices = 0 if trainer is None else trainer.notices
         self._retry = Pace()
@@ -165,6 +171,12 @@ class FollowingThread(Worker):
                 self._set_trainer(None, over)
             case "failed":
                 self._set_trainer(None, "failed", state.message or "The run failed.")
+            case _ if self._mirror is not None:
+                where = self._mirror.state
+                self._set_trainer(None, "deleted" if where.over else "cut off", where.message or (
+                    f"The process on {where.server} that trained {self._folder.name} has ended "
+                    "without finishing the run, which can be resumed there."
+                ))  # fmt: skip
             case _:
                 self._set_trainer(None, "cut off", (
                     f"The process that trained {self._folder.name} has ended without finishing the "
@@ -189,6 +201,9 @@ class FollowingThread(Worker):
 
     def _take_copies(self, trainer: TrainerInfo) -> None:
         broker = self._broker
+        if self._mirror is not None:
+            self._take_pictures(trainer, self._mirror.screen)
+            return
         try:
             self._watched.ask(as_watch_request(trainer.token, broker.requested))
             taken = self._watched.take()
@@ -220,6 +235,24 @@ class FollowingThread(Worker):
             self.post(
                 InterventionRefused(f"Only recorded moments of the run can be shown. {reason}")
             )
+
+    def _take_pictures(self, trainer: TrainerInfo, screen: Screen) -> None:
+        """Take what a server has drawn; until it has, show the last recorded moment."""
+        broker = self._broker
+        demand, requested = broker.demand, broker.requested
+        request = None if demand is None or not demand.live else demand.request
+        screen.show(as_watch_request(trainer.token, requested), request, broker.part)
+        if request is not None and requested.number != self._based:
+            self._based = requested.number
+            broker.put_layer(requested.number, None)
+        for arrived in screen.take():
+            match arrived:
+                case (number, picture):
+                    broker.put_layer(number, picture)
+                case PinnedWeights():
+                    broker.put_weights(arrived)
+                case dict():
+                    broker.put_thumbnails(arrived)
 
     def _fail(self, sentence: str) -> None:
         """Say what failed, once."""

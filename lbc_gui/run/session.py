@@ -12,7 +12,9 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal, Slot
 
 from lbc.config import Experiment
+from lbc.following.open_mirrors import mirror_in
 from lbc.following.trainer_file import TrainerInfo, trainer_of
+from lbc.pictures.live_picture import Part
 from lbc.pictures.moment_copier import Pin
 from lbc.runs.effective_experiment import replaced
 from lbc.runs.events import (
@@ -190,6 +192,11 @@ class Session(QObject):
         self._renderer.broker.ask(request)
 
     @Slot(object)
+    def show_part(self, part: Part) -> None:
+        """This part of the picture is visible."""
+        self._renderer.broker.part = part
+
+    @Slot(object)
     def show_thumbnails_of(self, layers: frozenset[str]) -> None:
         self._renderer.broker.listed = layers
 
@@ -221,9 +228,13 @@ class Session(QObject):
 
     @property
     def described(self) -> str:
-        """The state, and who trains the run if another process does."""
+        """The state, and where and by whom the run is trained if by another process."""
         by = "" if self.trainer is None else f", trained by {self.trainer.label}"
-        return f"{self.state.value}{by}"
+        mirror = None if self.folder is None else mirror_in(self.folder)
+        where = "" if mirror is None else f" on {mirror.state.server}"
+        if mirror is not None and not mirror.state.connected:
+            where += ", not connected"
+        return f"{self.state.value}{where}{by}"
 
     @Slot()
     def _drain(self) -> None:

@@ -103,8 +103,18 @@ class RunActions(QObject):
         servers.said.connect(self.said)
         window.closing.wait_for(servers)
         window.actions_.open_server.triggered.connect(lambda: servers.ask())
+        for heatmap in (window.pages.scores.heatmap, window.pages.masks.heatmap):
+            heatmap.part_shown.connect(self._show_part)
+        window.pages.currentChanged.connect(self._show_part)
         if window.files.server is not None:
             servers.ask(window.files.server)
+
+    @Slot()
+    def _show_part(self) -> None:
+        """Let a server draw what is visible of the page on screen."""
+        page = self._window.pages.run_page
+        if page is not None:
+            self._window.session.show_part(page.heatmap.part)
 
     @Slot(str, object)
     def _carry_out(self, name: str, runs: Sequence[RunSummary]) -> None:
