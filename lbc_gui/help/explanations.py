@@ -62,7 +62,8 @@ WORDS: dict[Panel, str] = {
         "A <b>moment</b> is a recorded state of the run, and every view shows the chosen one; "
         "<b>Live</b> follows the training. Triangles mark <b>removals</b>, diamonds combinations "
         "that you <b>pinned</b>, crosses those that you <b>banned</b>, and squares settings that "
-        "you changed during the run. Training continues while you look at the past."
+        "you changed during the run. Rings are <b>checkpoints</b>: from each of them <b>Fork "
+        "here</b> trains on with other settings, and the run stays as it is."
     ),
     "Block": (
         "A block is <b>pinned</b> by a click, and <b>Keep</b> holds the pin when the next block is "

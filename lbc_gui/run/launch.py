@@ -132,6 +132,14 @@ class Launch(QObject):
         else:
             self._ask_to_import(run)
 
+    def train_fork(self, folder: Path) -> None:
+        """Train a fork, which has been made with the user's consent to end the present run."""
+        run = open_unfinished(folder)
+        if may_import(folder, run.experiment.model):
+            self._resume(run)
+        else:
+            self._ask_to_import(run)
+
     def _ask_to_import(self, run: UnfinishedRun) -> None:
         """Ask before running the code of a run that the user did not start here."""
         assert isinstance(run.experiment.model, EXTERNAL)

@@ -30,6 +30,7 @@ from lbc.runs.block_history import Life
 from lbc.runs.epoch_flips import EpochFlips, flipped_share, latest_epoch
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import Walk
+from lbc.runs.kept_checkpoints import ForkPoint, kept_moments
 from lbc.runs.layer_moment import LayerMoment
 from lbc.runs.parent_run import find_parent
 from lbc.runs.run_state import Parent, read_state
@@ -75,6 +76,7 @@ class Renderer:
         self._history: Path | None = None
         self._history_due = 0.0
         self._replay: Replay | None = None
+        self._fork_points: tuple[ForkPoint, ...] = ()
         self._references = ReferenceReader(_read_weights)
         self._follower = HistoryFollower()
         self._flips_of: object = None
@@ -184,6 +186,10 @@ class Renderer:
             self.broker.drawn.moments.put(replay.moments)
             if self._copy is not None and not isinstance(self._copy[1], LayerMoment):
                 self._drawn = None  # the last recorded moment is below what is on screen
+        points = kept_moments(folder)
+        if points != self._fork_points:
+            self._fork_points = points
+            self.broker.drawn.fork_points.put(points)
 
     def _past(self, watch: Watch, at: int) -> LayerMoment | None:
         replay = self._replay

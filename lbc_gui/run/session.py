@@ -83,6 +83,8 @@ class Session(QObject):
     """Tuple of Thumbnail, one for each layer that has changed."""
     moments_arrived = Signal(object)
     """Tuple of MomentInfo: the moments of the run that can be shown again."""
+    fork_points_arrived = Signal(object)
+    """Tuple of ForkPoint: the checkpoints of the run at which a fork can begin."""
     life_arrived = Signal(object)
     """Life: the biography of the pinned block, as it grows."""
     pin_weights_arrived = Signal(object)
@@ -245,6 +247,7 @@ class Session(QObject):
         drawn = broker.drawn
         for value, arrived in (
             (drawn.moments.take(), self.moments_arrived),
+            (drawn.fork_points.take(), self.fork_points_arrived),
             (drawn.snapshot.take(), self.snapshot_arrived),
             (drawn.life.take(), self.life_arrived),
             (drawn.weights.take(), self.pin_weights_arrived),

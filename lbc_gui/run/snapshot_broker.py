@@ -15,6 +15,7 @@ from lbc.pictures.score_snapshot import Snapshot, Thumbnail, ViewRequest
 from lbc.runs.block_history import Life
 from lbc.runs.epoch_flips import EpochFlips
 from lbc.runs.history_reader import MomentInfo
+from lbc.runs.kept_checkpoints import ForkPoint
 from lbc.runs.layer_moment import LayerMoment
 from lbc_gui.run.worker import Failed, describe
 
@@ -71,6 +72,7 @@ class Drawn:
 
     def __init__(self, changed: threading.Condition) -> None:
         self.moments: Mailbox[tuple[MomentInfo, ...]] = Mailbox(changed)
+        self.fork_points: Mailbox[tuple[ForkPoint, ...]] = Mailbox(changed)
         self.snapshot: Mailbox[Snapshot | MaskSnapshot] = Mailbox(changed)
         self.life: Mailbox[Life] = Mailbox(changed)
         self.weights: Mailbox[PinnedWeights] = Mailbox(changed)
