@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
@@ -20,6 +21,8 @@ from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 CHECK_MILLISECONDS = 120
 """Between a change and its check."""
+
+NOTHING_LEFT = "Nothing is left to train after this moment: raise it, or choose an earlier one."
 
 MOST = 5
 """Reasons that are shown."""
@@ -60,7 +63,7 @@ class ForkDialog(QDialog):
         points = [f"epoch {one.epoch:.2f} of {count}, step {one.step:,}" for one in origin.points]
         self.moments = combo_box(points, "The checkpoints of the run, of which one is continued")
         self.moments.setAccessibleName("Moment")
-        point = nearest_fork_point(origin.points, epoch)
+        point = nearest_fork_point(origin.points, count - 1e-6 if epoch is None else epoch)
         self.moments.setCurrentIndex(0 if point is None else origin.points.index(point))
         self.preview = SchedulePreview()
         self.control = QCheckBox(NO_CONTROL)
@@ -104,10 +107,9 @@ class ForkDialog(QDialog):
 
     @Slot()
     def _edited(self) -> None:
-        self.form.refuse({})
         self._show_schedule()
         self._show_control()
-        self._show_problems(self.form.problems)
+        self._show_refused({})
         self.settled = self.form.experiment is None
         self._soon.start()
 
@@ -122,11 +124,16 @@ class ForkDialog(QDialog):
         if checked.request != self.request:
             return
         self.settled = True
-        self.form.refuse(checked.fields)
-        named = (f"{self.form.label(path)}: {text}" for path, text in checked.fields.items())
-        self._show_problems((*named, *checked.others))
+        self._show_refused(checked.fields, checked.others)
 
-    def _show_problems(self, problems: tuple[str, ...]) -> None:
+    def _show_refused(self, fields: Mapping[str, str], others: tuple[str, ...] = ()) -> None:
+        """Mark the fields of what cannot be forked, and say why."""
+        experiment = self.form.experiment
+        if experiment is not None and self.epoch >= experiment.training.epochs:
+            fields = {"training.epochs": NOTHING_LEFT, **fields}
+        self.form.refuse(fields)
+        named = (f"{self.form.label(path)}: {text}" for path, text in fields.items())
+        problems = (*self.form.problems, *named, *others)
         more = [f"And {len(problems) - MOST + 1} more reasons."] if len(problems) > MOST else []
         self.problem.setText("\n".join([*problems[: MOST - len(more)], *more]))
         for button in (self.queue, self.train):

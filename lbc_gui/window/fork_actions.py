@@ -41,7 +41,7 @@ class ForkActions(QObject):
             self.fork(self._window.session.folder, epoch)
 
     def fork(self, folder: Path, epoch: float | None = None) -> None:
-        """Ask how a run is to be forked; without an epoch, at its last checkpoint."""
+        """Ask how a run is to be forked; without an epoch, at the last moment before its end."""
         try:
             origin = read_origin(folder)
         except RunError as error:

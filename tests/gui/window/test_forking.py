@@ -163,7 +163,10 @@ def test_menus_of_slider_and_block_history_and_the_row_open_the_dialog(
     click(qtbot, page, folder.name)
     qtbot.keyClick(page.table, Key.Key_W)
     dialog = dialog_of(qtbot, window)
-    assert dialog.epoch == EPOCHS  # the last one
+    assert dialog.epoch == EPOCHS - 1  # the last one with something left to train
+    qtbot.keyClick(dialog.moments, Key.Key_Down)
+    qtbot.waitUntil(lambda: "Nothing is left to train" in dialog.problem.text(), timeout=SECONDS)
+    assert not dialog.queue.isEnabled()
     enter(qtbot, dialog, "training.epochs", 8)
     (runs / ".queue").mkdir(exist_ok=True)
     with (runs / ".queue" / "supervisor.lock").open("ab") as guard:
