@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import LayerInfo
+from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import live_under
 from lbc.sparsity.stricter_pattern import obstacle
 from lbc.training.checkpoint import CHANGEABLE, LIVE_SETS_KEY, changes, sparse_weights
@@ -126,16 +127,20 @@ def describe_changes(
     return sentences
 
 
-def layer_obstacle(name: str, old: LayerInfo, new: LayerInfo | None, complete: bool) -> str:
-    """Why a fork cannot change the N:M of a layer, as a sentence; empty if it can."""
+def layer_obstacle(old: LayerInfo, new: Pattern | None, complete: bool, dense: str) -> str:
+    """Why a fork cannot change the N:M of a layer, as a sentence; empty if it can.
+
+    ``new`` is None if the layer would be dense, because of ``dense``.
+    """
+    name = old.name
     if new is None:
         return (
-            f"Layer {name!r} would be dense in the fork, which is looser than {old.pattern}: a "
-            "fork can only have a stricter N:M."
+            f"Layer {name!r} would be dense in the fork ({dense}), which is looser than "
+            f"{old.pattern}: a fork can only have a stricter N:M."
         )
-    if old.pattern == new.pattern or not (why := obstacle(old.pattern, new.pattern, complete)):
+    if old.pattern == new or not (why := obstacle(old.pattern, new, complete)):
         return ""
-    return f"The N:M of layer {name!r} cannot change from {old.pattern} to {new.pattern}: {why}."
+    return f"The N:M of layer {name!r} cannot change from {old.pattern} to {new}: {why}."
 
 
 def _reason(key: str, old: Experiment, new: Experiment, moment: float) -> str:
@@ -173,14 +178,10 @@ def _pattern_obstacles(
         yield str(error)
         return
     complete = _complete(content, layers)
-    infos = {
-        plan.name: LayerInfo(plan.name, plan.shape, plan.pattern, plan.blocks)
-        for plan in planned.plans
-        if plan.pattern
-    }
+    plans = {plan.name: plan for plan in planned.plans}
     for layer in layers:
-        known = complete.get(layer.name, True) or old.method in KEEPS_ALL
-        if why := layer_obstacle(layer.name, layer, infos.get(layer.name), known):
+        known, plan = complete[layer.name] or old.method in KEEPS_ALL, plans[layer.name]
+        if why := layer_obstacle(layer, plan.pattern, known, plan.reason):
             yield why
     for name in sorted(fresh - before - {layer.name for layer in layers}):
         yield f"Layer {name!r} is dense in the parent, and has learned nothing for an N:M."

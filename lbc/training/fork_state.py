@@ -71,9 +71,13 @@ def _check(old: Sparsifier, new: Sparsifier, method: str, new_method: str) -> No
         why := method_obstacle(method, new_method, not all(kept.values()))
     ):
         reasons.append(f"A fork cannot change the method from {method} to {new_method}: {why}.")
-    after = {info.name: info for info in _infos(new)}
     reasons += [
-        layer_obstacle(info.name, info, after.get(info.name), kept[info.name])
+        layer_obstacle(
+            info,
+            new.layers[info.name].pattern if info.name in new.layers else None,
+            kept[info.name],
+            new.skipped.get(info.name, ""),
+        )
         for info in _infos(old)
     ]
     if any(reasons):
