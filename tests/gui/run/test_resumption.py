@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
@@ -113,7 +114,7 @@ def test_the_code_of_another_s_run_is_run_only_after_a_question(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "received", raising=False)
     run = tmp_path / "runs" / "earlier"
-    short = {
+    short: dict[str, Any] = {
         "model": {"import": "received:make"},
         "training": {"epochs": 3, "batch_size": 200},
         "schedule": {"end": 2},

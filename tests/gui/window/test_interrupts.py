@@ -66,10 +66,10 @@ def wait_until_idle(process: BaseProcess) -> None:
 
     def idle() -> bool:
         nonlocal asleep
-        states = []
+        states: list[str] = []
         with suppress(OSError):  # a thread has ended
-            for task in Path(f"/proc/{process.pid}/task").iterdir():
-                states.append((task / "stat").read_text().rpartition(")")[2].split()[0])
+            stats = Path(f"/proc/{process.pid}/task").glob("*/stat")
+            states.extend(stat.read_text().rpartition(")")[2].split()[0] for stat in stats)
         asleep = asleep + 1 if len(states) > 2 and set(states) == {"S"} else 0
         return asleep == 10
 
