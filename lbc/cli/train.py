@@ -105,10 +105,10 @@ def _fork(options: argparse.Namespace, settings: list[str], errors: Console) -> 
     from lbc.runs.kept_checkpoints import moment_at
     from lbc.training.fork import ForkError, describe_fork, experiment_at, fork_run
 
-    if options.resume is not None or options.experiment is not None:
+    if any(each is not None for each in (options.resume, options.experiment, options.weights)):
         errors.print(
-            "A fork takes its experiment from its parent: omit --resume and the experiment, and "
-            "change settings with --set."
+            "A fork has its parent's experiment and weights: omit --resume, --from and the "
+            "experiment, and change settings with --set."
         )
         return INVALID_INPUT
     try:

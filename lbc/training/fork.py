@@ -24,7 +24,6 @@ from lbc.files.os_errors import explain
 from lbc.inspection.errors import LayerError
 from lbc.runs.folder import Position, RunFolder
 from lbc.runs.history_format import read_layers
-from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import copy_interventions
 from lbc.runs.kept_checkpoints import ForkPoint, moment_at, read_content
 from lbc.runs.own_runs import may_import, remember_own
@@ -193,11 +192,9 @@ def _write(
             layers, position = new_layers, Position(position.steps, position.epochs)
     else:
         state["optimizer"] = _with_settings(checkpoint.optimizer, experiment.optimizer)
-    files = [*RECORDS, *([HISTORY] if position.moments else [])]
-    for name in [*files, *([INTERVENTIONS] if position.interventions else [])]:
+    for name in [*RECORDS, *([HISTORY] if position.moments else [])]:
         if not (parent / name).is_file():
             raise ForkError(f"The run {parent} has lost its {name}: restore it, or fork another.")
-    for name in files:
         shutil.copyfile(parent / name, folder / name)
     copy_interventions(parent, folder, position.interventions)
     begun = Parent(

@@ -53,6 +53,7 @@ def test_settings_are_changed_and_the_schedule_is_explained(
         (["first@1.5"], ["no checkpoint after epoch 1.5: choose 1, 2, 3."]),
         (["frist@1"], ["There is no run 'frist'", "did you mean 'first'"]),
         (["first@1", "--resume", "runs/first"], ["omit --resume"]),
+        (["first@1", "--from", "runs/first"], ["omit --resume, --from"]),
         (["first@1", "--out", "runs/first"], ["is not an empty folder"]),
         (["first@1", "--set", "pattern=3:4", "seed=1", "data.test_share=0.5"], ["test_share"]),
         (["first@1", "--set", "pattern=3:4", "training.batch_size=7"],
@@ -73,4 +74,4 @@ def test_what_is_impossible_is_said_and_nothing_is_written(
 
 def test_an_experiment_beside_a_fork_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "quick.yaml", "--fork", "first@1"]) == 2
-    assert "A fork takes its experiment from its parent" in capsys.readouterr().err
+    assert "A fork has its parent's experiment and weights" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lbc.config import Experiment, parse_experiment
-from lbc.runs.events import Event, Intervention, StepDone
+from lbc.runs.events import Event, Intervention, Steering, StepDone
 from lbc.runs.history_format import read_layers
 from lbc.runs.history_reader import Replay
 from lbc.runs.interventions import read_interventions
@@ -330,3 +330,29 @@ def test_a_full_disk_leaves_nothing_of_a_fork(undecided: Path, tmp_path: Path) -
             resource.setrlimit(resource.RLIMIT_FSIZE, free)
         assert not list(tmp_path.iterdir())
     train(fork_run(undecided, 1, experiment, tmp_path / "fork"))
+
+
+def test_a_steered_run_has_forks(quick: MakeExperiment, tmp_path: Path) -> None:
+    control, run = Control(), tmp_path / "parent"
+    changes = {
+        5: Steering((("optimizer.lr", 0.05),)),
+        10: Steering((("optimizer.weight_decay", 0.01), ("schedule.end", 3.0))),
+        20: Steering((("training.epochs", 4),)),
+    }
+
+    def emit(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step in changes:
+            control.steer(changes[event.step])
+
+    Trainer(make(quick), run, control, emit).train()
+    at = {point.step: point for point in kept_moments(run)}
+    assert [experiment_at(at[step]).optimizer.lr for step in (8, 16, 24, 32)] == [0.05] * 4
+    assert [experiment_at(at[step]).schedule.end for step in (8, 16)] == [2, 3]
+    third = fork_run(run, 3, experiment_at(at[24]), tmp_path / "third")
+    train(third)
+    shutil.copy(run / "experiment.yaml", third)  # the fork's has what was steered before it
+    assert_same_run(third, run)
+    second = fork_run(run, 2, experiment_at(at[16]), tmp_path / "second")
+    train(second)  # without what was steered later
+    assert len(read_interventions(second)) == 2
+    assert read_state(second).epoch == 3
