@@ -8,6 +8,7 @@ from dataclasses import replace
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QCheckBox, QDialog, QWidget
 
+from lbc.config import Experiment
 from lbc.files.printable import printable
 from lbc_gui.experiment.fields import FORK_ROWS
 from lbc_gui.experiment.form import ExperimentForm
@@ -54,12 +55,10 @@ class ForkDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"Fork {printable(origin.folder.name)}")
         self._origin, self._forking = origin, forking
-        name = f"{origin.experiment.name}-fork"
-        self._begun = origin.experiment.model_copy(update={"name": name})
         self.form = ExperimentForm(self, FORK_ROWS, {})
         self.form.hide()
         self.addActions([self.form.history.undo, self.form.history.redo])
-        count = origin.experiment.training.epochs
+        count = origin.experiments[-1].training.epochs
         points = [f"epoch {one.epoch:.2f} of {count}, step {one.step:,}" for one in origin.points]
         self.moments = combo_box(points, "The checkpoints of the run, of which one is continued")
         self.moments.setAccessibleName("Moment")
@@ -80,8 +79,9 @@ class ForkDialog(QDialog):
         self._soon.timeout.connect(self._check)
         self._lay_out()
         self.form.edited.connect(self._edited)
-        self.moments.currentIndexChanged.connect(self._edited)
+        self.moments.currentIndexChanged.connect(self._show_moment)
         forking.checked.connect(self._show_checked)
+        self._begun = self._unchanged()
         self.form.show_experiment(self._begun)
         self._edited()
 
@@ -104,6 +104,22 @@ class ForkDialog(QDialog):
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "form"):
             self.form.show_marks()
+
+    def _unchanged(self) -> Experiment:
+        """The fork with nothing changed but its name."""
+        experiment = self._origin.experiment_at(self.epoch)
+        return experiment.model_copy(update={"name": f"{experiment.name}-fork"})
+
+    @Slot()
+    def _show_moment(self) -> None:
+        """Fill in the settings of the run as it was at the moment, and keep what was changed."""
+        begun, changes = self._unchanged(), self.form.changed_settings
+        if begun != self._begun:
+            self._begun = begun
+            self.form.show_experiment(begun)
+            for path, value in changes.items():
+                self.form.enter(path, value)
+        self._edited()
 
     @Slot()
     def _edited(self) -> None:
@@ -142,7 +158,7 @@ class ForkDialog(QDialog):
     def _show_schedule(self) -> None:
         experiment = self.form.experiment
         if experiment is not None:
-            old = self._origin.experiment
+            old = self._begun
             self.preview.show_schedule(
                 {experiment.pattern: 1},
                 experiment.method,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from lbc.config import Experiment, load_experiment, parse_experiment
+from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
 from lbc.queue.commands import add_run, start
+from lbc.runs.effective_experiment import effective_experiment
+from lbc.runs.events import Intervened, Steering
 from lbc.runs.interventions import read_interventions
 from lbc.runs.kept_checkpoints import ForkPoint, kept_moments
 from lbc.runs.new_folder import new_run_path
@@ -23,14 +25,19 @@ from lbc_gui.run.worker import Failed, Job, Worker, describe
 class Origin:
     """A run that can be forked, at one of the ``points``.
 
-    ``finished`` is whether it is over, and ``intervened`` the epoch of the last intervention.
+    ``experiments`` are those of the run at each of the points. ``finished`` is whether it is over,
+    and ``intervened`` the epoch of the last intervention.
     """
 
     folder: Path
-    experiment: Experiment
+    experiments: tuple[Experiment, ...]
     points: tuple[ForkPoint, ...]
     finished: bool
     intervened: float
+
+    def experiment_at(self, epoch: float) -> Experiment:
+        """The experiment of the run as it was at the epoch of one of the points."""
+        return self.experiments[[point.epoch for point in self.points].index(epoch)]
 
     def is_control(self, epoch: float) -> bool:
         """Whether the run is what its fork at an epoch, with nothing changed, would become."""
@@ -40,19 +47,33 @@ class Origin:
 def read_origin(folder: Path) -> Origin:
     """Read what can be forked. Raises RunError if nothing can."""
     try:
-        state, experiment = read_state(folder), load_experiment(folder / "experiment.yaml")
-        done = [one.epoch for one in read_interventions(folder)]
+        state, points = read_state(folder), kept_moments(folder)
+        done = read_interventions(folder)
+        experiments = tuple(_experiments_at(folder, points, done))
     except ExperimentError as error:
         raise RunError("; ".join(str(error).splitlines())) from error
     except OSError as error:
         raise RunError(explain(error, f"{error.filename or folder} cannot be read")) from error
-    points = kept_moments(folder)
     if not points:
         raise RunError(
             f"{folder.name} has no checkpoint at which a fork could begin: one is kept at the end "
             "of every epoch, unless training.keep says otherwise."
         )
-    return Origin(folder, experiment, points, state.status == "finished", max([0.0, *done]))
+    last = max([0.0, *(one.epoch for one in done)])
+    return Origin(folder, experiments, points, state.status == "finished", last)
+
+
+def _experiments_at(
+    folder: Path, points: Sequence[ForkPoint], done: Sequence[Intervened]
+) -> Iterator[Experiment]:
+    known: dict[int, Experiment] = {}
+    for point in points:
+        # A checkpoint that is kept includes what was done at its step.
+        before = [one.intervention for one in done if one.step <= point.step]
+        steered = sum(isinstance(one, Steering) for one in before)
+        if steered not in known:
+            known[steered] = effective_experiment(folder, len(before))
+        yield known[steered]
 
 
 @dataclass(frozen=True)
@@ -101,7 +122,7 @@ class CheckThread(Worker):
         folder, epoch = request.origin.folder, request.epoch
         reasons = check_fork(folder, epoch, request.experiment)
         for path, value in request.changes.items() if reasons else ():
-            alone = _with_setting(request.origin.experiment, path, value)
+            alone = _with_setting(request.origin.experiment_at(epoch), path, value)
             found = () if alone is None else check_fork(folder, epoch, alone)
             if blamed := [reason for reason in found if reason in reasons]:
                 fields[path] = " ".join(blamed)
@@ -127,7 +148,8 @@ class ForkThread(Worker):
         wanted = [(request.experiment, request.queued)]
         if request.control:
             control = {"name": f"{request.experiment.name}-control"}
-            wanted.append((origin.experiment.model_copy(update=control), True))
+            unchanged = origin.experiment_at(request.epoch)
+            wanted.append((unchanged.model_copy(update=control), True))
         for experiment, queued in wanted:
             folder = new_run_path(self._runs, experiment.name)
             fork_run(origin.folder, request.epoch, experiment, folder)

@@ -54,7 +54,7 @@ class ForkActions(QObject):
     @Slot(object)
     def _confirmed(self, request: ForkRequest) -> None:
         origin = request.origin
-        own, queued = may_import(origin.folder, origin.experiment.model), request.queued
+        own, queued = may_import(origin.folder, request.experiment.model), request.queued
         if not own and (queued or request.control):
             self.failed.emit(
                 f"The model of {origin.folder.name} is code, and you did not start this run on "
