@@ -48,6 +48,9 @@ DRAW_SHARE = 0.1
 """Share of all processors' time that drawing the open layer repeatedly may take. One of them is
 left to the window, see ``TrainingThread``; drawing takes memory bandwidth besides."""
 
+FOLLOWED_SHARE = 0.01
+"""The same for a run whose training, in another process, may use all processors."""
+
 THUMBNAIL_SHARE = 0.0025
 """Share of all processors' time that drawing the thumbnails may take."""
 
@@ -136,7 +139,8 @@ class Renderer:
             snapshot = recorded if copied is None else copied.over(recorded)
         snapshot = replace(snapshot, gone=self._follower.gone(request))
         if demand.live:
-            self.broker.copy_pace.rest(_rest_after(time.thread_time() - began, DRAW_SHARE))
+            share = FOLLOWED_SHARE if self.broker.frugal else DRAW_SHARE
+            self.broker.copy_pace.rest(_rest_after(time.thread_time() - began, share))
         self.broker.publish(demand, snapshot)
 
     def _draw_recorded(self, request: ViewRequest) -> Snapshot | MaskSnapshot | None:

@@ -103,6 +103,8 @@ class SnapshotBroker:
         last recorded moment below it, and None where that moment alone is known."""
         self.samples: Mailbox[tuple[LayerMoment, ...]] = Mailbox(changed)
         self.copy_pace, self.sample_pace = Pace(), Pace()
+        self.frugal = False
+        """Whether drawing takes processors from a process that trains the run."""
         self.drawn = Drawn(changed)
         self.failures: deque[Failed] = deque()
         self._reported: set[str] = set()

@@ -7,13 +7,15 @@ One process trains, without a window. In this one a real window opens the run, s
 layer, pins a block, and leaves the run again, in intervals of random order. Each step is compared
 with the steps around it. If other processes use the same CPUs, the CPU time of the training thread
 is more reliable (``processor_cost_percent``), and most of all the share of it that the thread
-spends on looking for commands and on copies (``own_share_percent``).
+spends on looking for commands and on copies (``own_share_percent``). The window itself takes
+``window_percent_of_all_processors``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -62,14 +64,15 @@ def main() -> int:
         trainer = get_context("spawn").Process(target=train, args=(experiment, run, times))
         trainer.start()
         try:
-            intervals, blocks = _follow(experiment, run, options)
+            intervals, blocks, used = _follow(experiment, run, options)
         finally:
             info = trainer_of(run)
             if info is not None:
                 send(run, "stop", info.token)
             trainer.join()
         clocks = np.fromfile(times, "<f8").reshape(-1, 3).T
-    print(json.dumps(_report(options, blocks, intervals, *clocks), indent=2))
+    report = _report(options, blocks, intervals, *clocks)
+    print(json.dumps({**report, "window_percent_of_all_processors": round(used, 2)}, indent=2))
     return 0
 
 
@@ -95,7 +98,7 @@ def train(experiment: Experiment, folder: Path, times: Path) -> None:
 
 def _follow(
     experiment: Experiment, run: Path, options: argparse.Namespace
-) -> tuple[list[Interval], int]:
+) -> tuple[list[Interval], int, float]:
     application = QApplication(sys.argv[:1])
     until(application, lambda: trainer_of(run) is not None and (run / "epochs.records").exists())
     windows = []
@@ -112,6 +115,7 @@ def _follow(
     for window in windows:
         window.session.snapshot_arrived.connect(snapshots.append)
     intervals: list[Interval] = []
+    used: dict[bool, list[float]] = {False: [], True: []}
     generator = np.random.default_rng(0)
     ends = time.monotonic() + options.seconds
     while time.monotonic() < ends:
@@ -124,15 +128,17 @@ def _follow(
             else:
                 window.session.hold(experiment)
         run_event_loop(0.5)
-        started, shown = time.monotonic(), len(snapshots)
+        began, started, shown = time.process_time(), time.monotonic(), len(snapshots)
         run_event_loop(options.interval)
         drawn = len(snapshots) - shown
         intervals.append(Interval(viewed, started, time.monotonic(), drawn, _memory(), 0))
+        used[viewed].append(time.process_time() - began)
     for window in windows:
         window.session.close()
         until(application, lambda: not window.session.live)  # noqa: B023
         window.close()
-    return intervals, largest.blocks
+    more = (np.mean(used[True]) - np.mean(used[False])) / options.interval
+    return intervals, largest.blocks, 100 * float(more) / (os.cpu_count() or 1)
 
 
 def _inside(interval: Interval, ends: Floats) -> npt.NDArray[np.bool_]:

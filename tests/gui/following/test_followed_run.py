@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import secrets
 import shutil
@@ -22,6 +23,7 @@ from lbc.following.trainer_file import FILE as TRAINER
 from lbc.following.trainer_file import trainer_of
 from lbc.runs.events import Command, Intervention
 from lbc.runs.interventions import read_interventions
+from lbc_gui.run.following_thread import may_use_all_processors
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
 from tests.following.processes import Trained
@@ -202,3 +204,11 @@ def test_the_windows_own_run_obeys_other_processes_and_says_so(
     assert session.training  # it is the window's own
     send(folder, "stop", trainer.token)
     qtbot.waitUntil(lambda: session.state is State.STOPPED, timeout=SECONDS)
+
+
+def test_the_window_gives_way_where_no_processor_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = os.cpu_count() or 1
+    for load, gives_way in ((cores - 1.0, False), (cores + 0.0, True)):
+        monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))  # noqa: B023
+        assert may_use_all_processors(platform.node()) is gives_way
+        assert not may_use_all_processors("another")
