@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from lbc.following.frame import Frame
-from lbc.following.messages import FromServer, Show, View, Weights
-from lbc.following.picture_codec import PictureEncoder, encode_thumbnails
+from lbc.following.messages import FromServer, Picture, Show, View, Weights
+from lbc.following.picture_codec import BYTES_PER_SECOND, PictureEncoder, encode_thumbnails
 from lbc.following.trainer_file import trainer_of
 from lbc.following.watch import WatchedRun
 from lbc.pictures.live_picture import draw_live
@@ -23,9 +23,6 @@ PICTURE_SECONDS = 1.0
 
 VIEW_SECONDS = 0.1
 """The shortest interval between two pictures of different parts."""
-
-BYTES_PER_SECOND = 200_000
-"""What pictures may take of the line: a picture that takes more delays the next."""
 
 THUMBNAIL_SECONDS = 2.0
 
@@ -87,8 +84,10 @@ class LivePictures:
                 self.close()
         return due
 
-    def count(self, size: int) -> None:
-        """So many bytes were sent."""
+    def count(self, message: FromServer, size: int) -> None:
+        """A message took so many bytes: what takes more than the line may have delays the next."""
+        if isinstance(message, Picture):
+            self._encoder.count(size)
         self._free_at = max(self._free_at, time.monotonic()) + size / BYTES_PER_SECOND
 
     def _look_for_trainer(self) -> None:
@@ -104,7 +103,7 @@ class LivePictures:
         moment = copy[1]
         new_view = sent is None or sent[0] != view
         same = sent is not None and sent[1] is moment and not new_view
-        if same or moment.name != view.request.layer:
+        if (same and self._encoder.exact) or moment.name != view.request.layer:
             return []
         if now < max(
             self._free_at, self._sent_at + (VIEW_SECONDS if new_view else PICTURE_SECONDS)
@@ -112,7 +111,7 @@ class LivePictures:
             return []
         self._sent, self._sent_at = (view, moment), now
         picture = draw_live(moment, view.request, view.part)
-        return [self._encoder.encode(view.number, picture)]
+        return [self._encoder.encode(view.number, picture, again=same)]
 
     def _draw_thumbnails(self, frame: Frame) -> list[FromServer]:
         """The thumbnails that have changed."""

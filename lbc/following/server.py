@@ -131,7 +131,7 @@ class Server:
         while (message := self._next(0.0 if busy else POLL_SECONDS)) is not None:
             self._obey(message)
             for picture in self._pictures.next():
-                self._pictures.count(self._send(picture))
+                self._pictures.count(picture, self._send(picture))
             busy = self._send_files(grown, small)
             if not (self._folder / STATE).exists():
                 self._send(Over(f"{self._folder} was deleted on the server.", deleted=True))

@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 
 from lbc.config import parse_experiment
-from lbc.following.live_pictures import BYTES_PER_SECOND
 from lbc.following.messages import Picture, encode, read_from_server
-from lbc.following.picture_codec import PictureDecoder, PictureEncoder
+from lbc.following.picture_codec import BYTES_PER_SECOND, PictureDecoder, PictureEncoder
 from lbc.pictures.layer_copy import copy_moment
 from lbc.pictures.live_picture import Part, draw_live
 from lbc.pictures.score_codes import Fold
@@ -54,6 +53,7 @@ class Line:
         drawn = draw_live(moment, self._request, self._part)
         sent = encode(self._encoder.encode(1, drawn))
         self.seconds.append(time.thread_time() - began)
+        self._encoder.count(len(sent))
         self.bytes.append(len(sent))
         message = read_from_server(io.BytesIO(sent).read)
         assert isinstance(message, Picture)
