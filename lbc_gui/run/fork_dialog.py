@@ -217,3 +217,4 @@ class ForkDialog(QDialog):
         sides = row(left, (right, 1))
         sides.setSpacing(2 * GAP)
         column((sides, 1), buttons, on=self, margin=MARGIN).setSpacing(GAP)
+        self.resize(self.minimumSizeHint())

@@ -153,9 +153,11 @@ class ForkThread(Worker):
         for experiment, queued in wanted:
             folder = new_run_path(self._runs, experiment.name)
             fork_run(origin.folder, request.epoch, experiment, folder)
+            done = "Forked"
             if queued:
                 add_run(self._runs, folder)
-                self.post(f"Queued {folder.name}, a fork of {origin.folder.name}.")
+                done = "Queued a fork of"
+            self.post(f"{done} {origin.folder.name} at epoch {request.epoch:g}: {folder}.")
             if experiment is request.experiment:
                 self.post(ForkMade(request, folder))
         if request.queued or request.control:

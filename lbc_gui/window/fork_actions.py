@@ -72,4 +72,4 @@ class ForkActions(QObject):
             self._window.queue.filled.emit(True)
             return
         self._window.pages.setCurrentIndex(0)
-        self._window.starting.train_fork(made.folder)
+        self._window.starting.resume(made.folder, asked=True)
