@@ -230,6 +230,7 @@ QPushButton:pressed, QPushButton:checked { background: $selection; }
 QPushButton:focus { border-color: $accent; }
 QPushButton:disabled { color: $disabled; }
 QPushButton:default { background: $accent; border-color: $accent; color: $on_accent; }
+QPushButton:default:disabled { background: $hover; border-color: $border; color: $disabled; }
 QLineEdit, QAbstractSpinBox, QComboBox { background: $base; border: 1px solid $border;
     border-radius: 4px; padding: 2px 5px; selection-background-color: $accent;
     selection-color: $on_accent; }

@@ -34,5 +34,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         return INVALID_INPUT
     from lbc.following.server import Server
 
-    Server(options.run, sys.stdin.buffer, sys.stdout.buffer).serve()
+    # Unbuffered: at the end of the process a thread may still wait for input.
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as unbuffered:
+        Server(options.run, unbuffered, sys.stdout.buffer).serve()
     return DONE

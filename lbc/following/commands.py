@@ -41,7 +41,11 @@ def send(folder: Path, command: Command | Intervention | Steering, to: str) -> N
 
     Raises OSError if it cannot be written.
     """
-    line = json.dumps(asdict(CommandLine(to, secrets.token_hex(8), command)))
+    append_line(folder, json.dumps(asdict(CommandLine(to, secrets.token_hex(8), command))))
+
+
+def append_line(folder: Path, line: str) -> None:
+    """Append what ``send`` writes, perhaps on another computer. Raises OSError."""
     # O_NOFOLLOW: the folder may be a stranger's, and a link could point to any file of the user.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     number = os.open(folder / FILE, flags | getattr(os, "O_NONBLOCK", 0), 0o666)

@@ -17,6 +17,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from lbc.following.watch import WatchRequest
+from lbc.pictures.colour_keys import Scale, Swatches
+from lbc.pictures.level_of_detail import Reduction
+from lbc.pictures.live_picture import Level
+from lbc.pictures.live_picture import Part as ShownPart
+from lbc.pictures.mask_snapshot import MaskRequest
+from lbc.pictures.moment_copier import Pin
+from lbc.pictures.score_snapshot import ViewRequest
+from lbc.runs.layer_moment import LayerState
+from lbc.sparsity.pattern import Pattern
+
 PROTOCOL = 1
 PROGRAM = version("lbc-explorer")
 """The version of this program."""
@@ -63,11 +74,25 @@ class Begin:
 
 
 @dataclass(frozen=True)
-class Show:
-    """What the viewer shows: a document for ``watch.json``, and its part of the picture."""
+class View:
+    """One page, and what of its picture is visible. Pictures of it have its ``number``."""
 
-    watch: dict[str, Any] | None
-    view: dict[str, Any] | None
+    number: Size
+    part: ShownPart
+    scores: ViewRequest | None = None
+    masks: MaskRequest | None = None
+
+    @property
+    def request(self) -> ViewRequest | None:
+        return self.masks or self.scores
+
+
+@dataclass(frozen=True)
+class Show:
+    """What the viewer shows: the copies that the trainer is to make for it, and the page."""
+
+    watch: WatchRequest | None
+    view: View | None
     kind: Literal["show"] = "show"
 
 
@@ -120,6 +145,14 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something was not done; ``message`` is a sentence."""
+
+    message: str
+    kind: Literal["notice"] = "notice"
+
+
+@dataclass(frozen=True)
 class Over:
     """The run cannot be followed, or no longer; ``message`` is a sentence."""
 
@@ -128,8 +161,72 @@ class Over:
     kind: Literal["over"] = "over"
 
 
+@dataclass(frozen=True)
+class Block:
+    """A ``BlockState``."""
+
+    index: Size
+    pattern: Pattern
+    weights: tuple[float, ...] | None
+    kept: tuple[bool, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A ``LivePicture`` of the view ``number``.
+
+    ``data`` has one byte for each of the ``shape`` codes, to be added to those before, modulo 256,
+    or to 0 if ``fresh``; and then the float32 scores of ``exact``: row, column, (rows, columns, K).
+    """
+
+    number: Size
+    fresh: bool
+    epoch: float
+    level: Level
+    key: Scale | Swatches
+    reduction: Reduction
+    size: tuple[Size, Size]
+    place: tuple[Size, Size, Size, Size]
+    shape: tuple[Size, Size]
+    decided: bool
+    block: Block | None
+    layers: tuple[LayerState, ...]
+    exact: tuple[Size, Size, Size, Size, Size] | None
+    note: str
+    kind: Literal["picture"] = "picture"
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """A ``Thumbnail``, the codes of which have this ``shape``."""
+
+    name: str
+    shape: tuple[Size, Size]
+    key: Scale | Swatches
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Those that have changed; ``data`` has their codes one after the other."""
+
+    items: tuple[Miniature, ...]
+    kind: Literal["thumbnails"] = "thumbnails"
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of the pinned blocks after ``epoch`` epochs."""
+
+    epoch: float
+    pins: tuple[tuple[Pin, tuple[float, ...]], ...]
+    kind: Literal["weights"] = "weights"
+
+
 FromViewer = Begin | Show | Order | Alive
-FromServer = Part | Whole | Status | Over
+FromServer = Part | Whole | Status | Picture | Thumbnails | Weights | Notice | Over
 Message = FromViewer | FromServer
 
 _FROM_VIEWER: TypeAdapter[FromViewer] = TypeAdapter(
@@ -149,10 +246,19 @@ def encode(message: Message) -> bytes:
     data = document.pop("data", b"")
     text = json.dumps(document).encode()
     content = _LENGTH.pack(len(text)) + text + data
-    packed = zlib.compress(content, 6) if len(content) >= LEAST_PACKED else content
-    smaller = len(packed) < len(content)
-    sent = packed if smaller else content
+    sent: bytes = content
+    if len(content) >= LEAST_PACKED:
+        # What is left of noise has no strings that repeat: Huffman's code alone is smaller.
+        usual, huffman = zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY
+        strategies = (usual, huffman) if isinstance(message, Picture) else (usual,)
+        sent = min(content, *(_packed(content, at) for at in strategies), key=len)
+    smaller = len(sent) < len(content)
     return _HEAD.pack(len(sent), len(content), smaller) + sent
+
+
+def _packed(content: bytes, strategy: int) -> bytes:
+    packing = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, strategy)
+    return packing.compress(content) + packing.flush()
 
 
 def read_from_viewer(read: ReadExactly) -> FromViewer:

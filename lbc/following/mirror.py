@@ -7,26 +7,33 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lbc.files.os_errors import explain
 from lbc.files.printable import printable
 from lbc.following.address import Address
+from lbc.following.commands import FILE as COMMANDS
 from lbc.following.connection import Connection, ConnectionFailedError
 from lbc.following.messages import (
     LARGEST_DOCUMENT,
     Begin,
     FromServer,
+    Notice,
     Order,
     Over,
     Part,
+    Picture,
     ProtocolError,
     Status,
+    Thumbnails,
+    Weights,
     Whole,
 )
 from lbc.following.mirror_files import MirrorFiles
+from lbc.following.open_mirrors import OPEN
+from lbc.following.screen import Screen
 from lbc.runs.mirror_state import MirrorState, write_mirror
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
@@ -41,7 +48,16 @@ ORDER_SECONDS = 30.0
 STATE_SECONDS = 0.5
 """How often ``mirror.json`` is written while only the number of missing bytes changes."""
 
-COMMANDS = "commands.jsonl"
+MOST_ORDERS = 256
+
+
+@dataclass
+class _WrittenOrder:
+    """A line of ``commands.jsonl``, and whether it was sent into the present connection."""
+
+    line: str
+    since: float
+    sent: bool = False
 
 
 class Mirror:
@@ -62,10 +78,11 @@ class Mirror:
         self.state = MirrorState(address.text, address.login)
         self._changed, self._command = changed, command or address.command()
         self._files = MirrorFiles(folder)
+        self.screen = Screen()
         self._connection: Connection | None = None
         self._closed = threading.Event()
         self._written_at = 0.0
-        self._orders: deque[tuple[float, str]] = deque()
+        self._orders: deque[_WrittenOrder] = deque(maxlen=MOST_ORDERS)
         self._threads = [
             threading.Thread(target=work, daemon=True, name="mirror")
             for work in (self._keep_connected, self._pass_on)
@@ -76,12 +93,14 @@ class Mirror:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / COMMANDS).unlink(missing_ok=True)  # of an earlier viewer
         write_mirror(self.folder, self.state)
+        OPEN[self.folder] = self
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
         """End the connection and the threads; the folder stays."""
         self._closed.set()
+        OPEN.pop(self.folder, None)
         if self._connection is not None:
             self._connection.close()
         for thread in self._threads:
@@ -102,6 +121,7 @@ class Mirror:
         connection, over = None, False
         try:
             begin = Begin(self._files.held())
+            self.screen.begin()
             connection = self._connection = Connection(self.address, self._command)
             connection.send(begin)
             while not self._closed.is_set() and not self.state.over:
@@ -132,6 +152,10 @@ class Mirror:
                 self._show(
                     connected=True, message="", trained=trained, missing=missing, ready=ready
                 )
+            case Picture() | Thumbnails() | Weights():
+                self.screen.accept(message)
+            case Notice():
+                self._show(notice=printable(message.message[:1000]))
             case Over():
                 sentence = f"{self.address.login}: {printable(message.message[:1000])}"
                 self._show(connected=False, trained=False, message=sentence, over=True)
@@ -150,18 +174,29 @@ class Mirror:
     # -- the other way --------------------------------------------------------------------------
 
     def _pass_on(self) -> None:
-        """Send the commands that the viewer writes into the folder."""
-        end = 0
+        """Send what the viewer shows, and the commands that it writes into the folder.
+
+        What was sent into a connection that broke may have been lost, and is sent again: a command
+        has an id, and is carried out once.
+        """
+        end, last, shown = 0, None, None
         while not self._closed.wait(POLL_SECONDS):
-            connection = self._connection
             with suppress(OSError):
                 end = self._read_orders(end)
+            connection = self._connection
             if connection is None or not self.state.connected:
                 continue
-            while self._orders:
-                since, line = self._orders.popleft()
-                if time.monotonic() - since < ORDER_SECONDS:
-                    connection.send(Order(line))
+            if connection is not last:
+                last, shown = connection, None
+                for order in self._orders:
+                    order.sent = False
+            for order in self._orders:
+                if not order.sent and time.monotonic() - order.since < ORDER_SECONDS:
+                    connection.send(Order(order.line))
+                order.sent = True
+            if shown != self.screen.shown:
+                shown = self.screen.shown
+                connection.send(shown)
 
     def _read_orders(self, end: int) -> int:
         """Queue the lines after ``end``; the new end. Raises OSError."""
@@ -173,5 +208,5 @@ class Mirror:
             whole, newline, _ = file.read(LARGEST_DOCUMENT).rpartition(b"\n")
         for line in whole.decode(errors="replace").splitlines():
             if line.strip():
-                self._orders.append((time.monotonic(), line))
+                self._orders.append(_WrittenOrder(line, time.monotonic()))
         return end + len(whole) + len(newline)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05
 """The shortest interval between two looks at the run folder."""
 
-POLL_SHARE = 0.003
+POLL_SHARE = 0.002
 """Share of the training thread's time that these looks may take, on a slow file system too."""
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO, get_args
 
 from lbc.files.os_errors import explain
+from lbc.following.commands import append_line
+from lbc.following.live_pictures import LivePictures
 from lbc.following.messages import (
     GREETING,
     PROGRAM,
@@ -19,6 +21,7 @@ from lbc.following.messages import (
     FromServer,
     FromViewer,
     Grown,
+    Notice,
     Order,
     Over,
     ProtocolError,
@@ -64,6 +67,7 @@ class Server:
 
     def serve(self) -> None:
         """Send until the end. Raises nothing: what went wrong is sent as a sentence."""
+        self._pictures = LivePictures(self._folder)
         try:
             versions = {"protocol": PROTOCOL, "version": PROGRAM}
             self._write(b"\n" + GREETING + json.dumps(versions).encode() + b"\n")
@@ -77,6 +81,8 @@ class Server:
             self._leave(explain(error, f"{error.filename or self._folder} cannot be read"))
         except (ProtocolError, ValueError) as error:
             self._leave(f"The viewer's messages cannot be read: {error}")
+        finally:
+            self._pictures.close()
 
     # -- what the viewer sends ------------------------------------------------------------------
 
@@ -95,9 +101,12 @@ class Server:
             self._changed.notify_all()
 
     def _read(self, size: int) -> bytes:
-        data = self._input.read(size)
-        if len(data) < size:
-            raise EOFError
+        data = b""
+        while len(data) < size:  # pieces: the input is not buffered
+            piece = self._input.read(size - len(data))
+            if not piece:
+                raise EOFError
+            data += piece
         return data
 
     def _next(self, seconds: float) -> FromViewer | None:
@@ -121,6 +130,8 @@ class Server:
         busy = True
         while (message := self._next(0.0 if busy else POLL_SECONDS)) is not None:
             self._obey(message)
+            for picture in self._pictures.next():
+                self._pictures.count(picture, self._send(picture))
             busy = self._send_files(grown, small)
             if not (self._folder / STATE).exists():
                 self._send(Over(f"{self._folder} was deleted on the server.", deleted=True))
@@ -130,8 +141,14 @@ class Server:
     def _obey(self, message: FromViewer) -> None:
         match message:
             case Order():
-                pass
+                try:
+                    append_line(self._folder, message.line)
+                except OSError as error:
+                    what = f"The command could not be written into {self._folder}"
+                    self._send(Notice(explain(error, what)))
             case Show():
+                self._pictures.show(message)
+            case _:
                 pass
 
     def _send_files(self, grown: list[GrowingFile], small: list[SmallFile]) -> bool:
@@ -165,8 +182,11 @@ class Server:
         except OSError:
             return
 
-    def _send(self, message: FromServer) -> None:
-        self._write(encode(message))
+    def _send(self, message: FromServer) -> int:
+        """Send a message; returns its size in bytes."""
+        data = encode(message)
+        self._write(data)
+        return len(data)
 
     def _write(self, data: bytes) -> None:
         self._output.write(data)

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ ALIVE_SECONDS = 5.0
 
 MOST_VIEWERS = 8
 
-FOLLOWED_SHARE = 0.6
+FOLLOWED_SHARE = 0.4
 """What viewers in other processes may cost together, of what the trainer's own window may."""
 
 KINDS: tuple[Kind, ...] = ("layer", "samples", "weights")
@@ -117,23 +117,26 @@ class WatchedRun:
     def ask(self, request: WatchRequest) -> None:
         """Ask for these copies, and say that they are still wanted: call it every second or more
         often. Raises OSError if the folder cannot be written."""
-        if request != self._asked:
-            text = json.dumps(asdict(request)).encode()
-            write_atomically(self._request, lambda file: file.write(text), sync=False)
-            self._asked = request
-        elif self._touched.due:
-            os.utime(self._request)
-        else:
-            return
+        if request == self._asked:
+            if not self._touched.due:
+                return
+            with suppress(FileNotFoundError):  # given up by the trainer, after a long sleep
+                os.utime(self._request)
+                self._touched.rest(ALIVE_SECONDS / 5)
+                return
+        text = json.dumps(asdict(request)).encode()
+        write_atomically(self._request, lambda file: file.write(text), sync=False)
+        self._asked = request
         self._touched.rest(ALIVE_SECONDS / 5)
 
-    def take(self) -> list[tuple[Kind, Frame]]:
-        """What the trainer has copied since the last time.
+    def take(self, kinds: Collection[Kind] = KINDS) -> list[tuple[Kind, Frame]]:
+        """What the trainer has copied since the last time, of some kinds.
 
         Raises OSError if it cannot be read, and ValueError if it is damaged or of another version.
         """
         taken = []
-        for kind, path in self._frames.items():
+        for kind in kinds:
+            path = self._frames[kind]
             try:
                 frame = read_frame(path)
             except FileNotFoundError:

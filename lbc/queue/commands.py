@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from lbc.config import Experiment
+from lbc.config import Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.printable import printable
 from lbc.queue.entries import (
@@ -37,6 +37,15 @@ def read_queue(runs: Path) -> Queue:
 def add(runs: Path, experiment: Experiment) -> Entry:
     """Add a run at the end. Raises OSError."""
     return _add(runs, [(experiment, "")], lambda queue: "")[0]
+
+
+def add_run(runs: Path, folder: Path) -> Entry:
+    """Add a run that has begun in a folder below ``runs``, such as a fork, to be resumed.
+
+    Raises OSError, and ExperimentError if its experiment cannot be read.
+    """
+    experiment = load_experiment(folder / "experiment.yaml")
+    return _add(runs, [(experiment, "")], lambda queue: "", folder.name)[0]
 
 
 def add_repetition(runs: Path, experiment: Experiment, seeds: Collection[int] = ()) -> Entry:
@@ -124,7 +133,9 @@ def _add(
     runs: Path,
     experiments: Sequence[tuple[Experiment, str]],
     name_group: Callable[[Queue], str],
+    begun: str = "",
 ) -> tuple[Entry, ...]:
+    """Add entries; ``begun`` is the folder of the only one, if that is to be resumed."""
     file = QueueFile(runs)
     added: list[Entry] = []
 
@@ -132,7 +143,7 @@ def _add(
         group = printable(name_group(queue))[:GROUP_LENGTH]
         first = file.next_id(queue)
         for number, (experiment, varied) in enumerate(experiments, first):
-            folder = f"{new_run_path(runs, experiment.name).name}-q{number}"
+            folder = begun or f"{new_run_path(runs, experiment.name).name}-q{number}"
             entry = Entry(
                 number, experiment.name, folder, experiment.training.epochs, group, varied,
                 directory=printable(str(Path.cwd())),

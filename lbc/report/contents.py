@@ -17,6 +17,7 @@ from lbc.files.small_file import read_small
 from lbc.report.layer_summary import LayerSummary, summarise_layer
 from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.history_reader import Replay
+from lbc.runs.interventions import read_interventions
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS, read_metrics
 from lbc.runs.records import Columns
 from lbc.runs.run_state import RunDocument, RunError, read_state
@@ -35,7 +36,8 @@ class ReportCancelled(Exception):  # noqa: N818 - nothing went wrong
 class RunSummary:
     """Everything a report shows. ``steps`` and ``epochs``: columns, each (rows,).
 
-    ``planned``: the experiment's epochs, None if its file cannot be read.
+    ``planned``: the experiment's epochs, None if its file cannot be read. ``changes``: a sentence
+    on each of the user's interventions.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class RunSummary:
     being_written: bool
     planned: int | None
     experiment: str
+    changes: tuple[str, ...]
     steps: Columns
     epochs: Columns
     layers: tuple[LayerSummary, ...]
@@ -88,6 +91,10 @@ def read_run(folder: Path, cancel: threading.Event | None = None) -> RunSummary:
         being_written=being_trained(folder),
         planned=planned,
         experiment=experiment,
+        changes=tuple(
+            f"Epoch {one.epoch:.2f}: {one.intervention.described}."
+            for one in read_interventions(folder)
+        ),
         steps=_read_columns(folder / "steps.records", STEP_COLUMNS),
         epochs=_read_columns(folder / "epochs.records", EPOCH_COLUMNS),
         layers=_read_layers(folder / "scores.history", cancel),

@@ -12,6 +12,9 @@ from lbc.report.charts import Axis, Line, line_chart
 from lbc.report.contents import ReportCancelled, RunSummary, read_run
 from lbc.report.layer_section import layer_section, layer_table
 
+MOST_CHANGES = 50
+"""The most of the user's interventions that are listed."""
+
 STYLE = Path(__file__).with_name("style.css")
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -124,7 +127,11 @@ def _layers(run: RunSummary) -> str:
 
 
 def _experiment(run: RunSummary) -> str:
-    return f"<h2>Experiment</h2><pre>{text(run.experiment)}</pre>"
+    listed = "<br>".join(map(text, run.changes[:MOST_CHANGES]))
+    if len(run.changes) > MOST_CHANGES:
+        listed += f"<br>… and {len(run.changes) - MOST_CHANGES:,} more"
+    changes = f"<p>Changed during the run:<br>{listed}</p>" if listed else ""
+    return f"<h2>Experiment</h2><pre>{text(run.experiment)}</pre>{changes}"
 
 
 def _footer(run: RunSummary) -> str:

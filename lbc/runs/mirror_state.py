@@ -22,6 +22,7 @@ class MirrorState:
 
     ``trained``: a process there trains the run, as far as is known. ``message`` is a sentence if
     there is no connection; ``over``: nothing more will come, as the run was deleted or refused.
+    ``notice`` is the last sentence of the server about something that was not done.
     ``missing``: bytes that are still to be copied. ``ready``: the copy can be opened.
     """
 
@@ -33,6 +34,7 @@ class MirrorState:
     over: bool = False
     missing: Annotated[int, Field(ge=0)] = 0
     message: Annotated[str, Field(max_length=1 << 13)] = ""
+    notice: Annotated[str, Field(max_length=1 << 13)] = ""
 
 
 _DOCUMENT = TypeAdapter(MirrorState)

@@ -7,13 +7,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QColor
+from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtGui import QColor, QContextMenuEvent
+from PySide6.QtWidgets import QMenu, QWidget
 
 from lbc.pictures.colour_keys import combination_colours
 from lbc.pictures.glyphs import members_of, squares
 from lbc.runs.block_history import Biography, ParentLife
+from lbc.runs.kept_checkpoints import ForkPoint
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.run.timeline import fork_action
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
 
 Quantity = Literal["behind", "score", "beta", "weight"]
@@ -35,6 +38,9 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     The future that a block had in the parent of a fork is dashed.
     """
 
+    fork_requested = Signal(float)
+    """The user wants to fork the run at an epoch."""
+
     def __init__(self) -> None:
         super().__init__()
         self.setMinimumHeight(130)
@@ -52,6 +58,8 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._other: ParentLife | None = None
         self._weights: tuple[Floats, Floats] = (np.empty(0), np.empty((0, 0)))
         self.quantity: Quantity = "behind"
+        self.fork_points: tuple[ForkPoint, ...] = ()
+        """Where forks of the run can begin."""
         self._marked: int | None = None
         self._restyle()
 
@@ -78,6 +86,19 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if combination != self._marked:
             self._marked = combination
             self._draw()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer to fork at the epoch under the mouse, beside what the panel offers."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        epoch = self._plot.vb.mapSceneToView(QPointF(self.mapToScene(event.pos()))).x()
+        menu.addAction(fork_action(self.fork_points, epoch, self.fork_requested.emit, menu))
+        menu.addSeparator()
+        panel: QWidget | None = self.parentWidget()
+        while panel is not None and not panel.actions():
+            panel = panel.parentWidget()
+        menu.addActions([] if panel is None else panel.actions())
+        menu.popup(event.globalPos())
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -153,7 +174,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if not known.any():
             return
         x, y = epochs[known], values[known]
-        width = 2.6 if thick else 1.6
+        width = 2.6 if thick else 1.6 + 0.4 * dashed
         if dashed:
             pen, edge = pg.mkPen(colour, width=width, style=Qt.PenStyle.DashLine), None
         else:  # A dark or light edge: no colour of the table is faint on every ground.

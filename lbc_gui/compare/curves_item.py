@@ -28,8 +28,8 @@ DOTTED, MOST_DOTTED = 40, 16
 """Points of a curve on screen up to which each has a dot, and the line is wider, if there are few
 such curves: a wider line takes Qt fifteen times as long."""
 
-SMOOTH_EDGED = 1000
-"""Points of a line up to which its edges are smooth, which takes Qt twice as long."""
+SMOOTH_EDGED = 10_000
+"""Points of all lines up to which their edges are smooth, which takes Qt several times as long."""
 
 DIMMED, FAINT = 0.25, 0.4
 """How much of its colour a line keeps beside lit ones, and the raw line under a smoothed one."""
@@ -215,10 +215,9 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
             image = QImage(picture.data, width, height, QImage.Format.Format_ARGB32_Premultiplied)
             image.setDevicePixelRatio(width / frame.width)
             painter.drawImage(0, 0, image)
-        few = len(curves) <= MOST_DOTTED
         for (curve, colour), done in zip(curves, dense, strict=True):
             if not done:
-                _draw_line(painter, *self._trace(frame, curve), colour, wide, few)
+                _draw_line(painter, *self._trace(frame, curve), colour, wide, len(curves))
             if curve.first_gap:
                 self._draw_end(painter, frame, curve, colour)
 
@@ -282,11 +281,12 @@ def _nearest(
 
 
 def _draw_line(
-    painter: QPainter, x: Floats, y: Floats, colour: QColor, wide: bool, few: bool
+    painter: QPainter, x: Floats, y: Floats, colour: QColor, wide: bool, count: int
 ) -> None:
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing, len(x) <= SMOOTH_EDGED)
+    """One of ``count`` lines that are drawn."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, count * len(x) <= SMOOTH_EDGED)
     pieces = list(_pieces(x, y))
-    dotted = few and len(x) <= DOTTED
+    dotted = count <= MOST_DOTTED and len(x) <= DOTTED
     painter.setPen(QPen(colour, 1.5 if dotted else 1))
     for piece in pieces:
         painter.drawPolyline(piece)

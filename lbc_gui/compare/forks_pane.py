@@ -131,11 +131,10 @@ class ForkTree(QWidget):
             painter.setPen(QColor(now.border))
             painter.drawLine(QPointF(at.x(), ROW), QPointF(at.x(), ROW * (len(self.rows) + 1)))
             painter.setPen(QColor(now.caption))
-            text = "epoch 0" if not epoch else str(epoch)
-            left = at.x() if not epoch else at.x() - 30
-            flag = Qt.AlignmentFlag.AlignLeft if not epoch else Qt.AlignmentFlag.AlignHCenter
-            flag |= Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(QRectF(left, 0, 60, ROW), flag, text)
+            painter.drawText(
+                QRectF(at.x() - 30, 0, 60, ROW), Qt.AlignmentFlag.AlignCenter, f"{epoch}"
+            )
+        painter.drawText(QPointF(self._graph.right() + 2 * GAP, 0.7 * ROW), "epoch")
 
     def _paint_line(self, painter: QPainter, row: int, branch: Branch) -> None:
         run, ink = branch.run, self._ink(branch)

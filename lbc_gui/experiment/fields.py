@@ -83,6 +83,12 @@ PATTERN_ROWS = (
     Row("schedule.every", "at every", "choice", ("epoch", "step"), when=_TIMED),
 )
 
+_NAME = Row("name", "Name of the run", "text")
+_WEIGHT_DECAY = Row("optimizer.weight_decay", "Weight decay", "number")
+
+FORK_ROWS = (*PATTERN_ROWS, _WEIGHT_DECAY, _NAME)
+"""What can be changed where a run is forked."""
+
 _COSINE = ("optimizer.lr_schedule", ("cosine",))
 _PADDED = ("data.augment.crop", ("pad",))
 _RESIZED = ("data.augment.crop", ("resized",))
@@ -121,7 +127,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row("training.keep.every", "Keep for forks", "editable choice", KEEP),
         Row("training.keep.at_most", "at most", "text"),
         Row("device", "Device", "editable choice", ("cpu", "cuda", "mps")),
-        Row("name", "Name of the run", "text"),
+        _NAME,
     ),
     "Optimiser": (
         Row("optimizer.name", "Optimiser", "choice", ("sgd", "adam", "adamw")),
@@ -132,7 +138,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row("optimizer.warmup_epochs", "Warm-up epochs", "number"),
         Row("optimizer.momentum", "Momentum", "number", when=_SGD),
         Row("optimizer.nesterov", "Nesterov", "yes/no", when=_SGD),
-        Row("optimizer.weight_decay", "Weight decay", "number"),
+        _WEIGHT_DECAY,
         Row("scores", "Scores", "choice", ("auto", "per_weight", "per_combination"), when=_LBC),
     ),
     "Augmentation": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import Signal, Slot
@@ -28,7 +28,8 @@ _STYLE = (
 class ExperimentForm(QWidget):
     """Edits one experiment. ``pattern_box`` holds N:M and schedule, ``other_box`` the rest.
 
-    Settings that differ from those of the experiment of ``compare_with`` are marked.
+    Settings that differ from those of the experiment of ``compare_with`` are marked. A form of some
+    rows only edits those, and they cannot be varied.
     """
 
     edited = Signal()
@@ -36,8 +37,14 @@ class ExperimentForm(QWidget):
     restored = Signal(str)
     """The setting that undo or redo has changed; "layers" for the N:M of layers."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        rows: tuple[Row, ...] = PATTERN_ROWS,
+        groups: Mapping[str, tuple[Row, ...]] = GROUPS,
+    ) -> None:
         super().__init__(parent)
+        self._varied = bool(groups)
         self.experiment: Experiment | None = None
         self.problems: tuple[str, ...] = ()
         self.changes: tuple[str, ...] = ()
@@ -48,6 +55,7 @@ class ExperimentForm(QWidget):
         self._document: Document = {}
         self._compared: Document = {}
         self._wrong: dict[str, str] = {}
+        self._refused: Mapping[str, str] = {}
         self._sought: list[str] = []
         self._shown: list[str] = []
         self._editors: dict[str, QWidget] = {}
@@ -55,13 +63,13 @@ class ExperimentForm(QWidget):
         self._labels: list[Label] = []
         self._filling = False
         self.pattern_box = QWidget()
-        self.pattern_box.setLayout(self._layout(PATTERN_ROWS))
+        self.pattern_box.setLayout(self._layout(rows))
         self.other_box = QWidget()
         column = QVBoxLayout(self.other_box)
         column.setContentsMargins(0, 0, TIGHT, 0)
-        for title, rows in GROUPS.items():
+        for title, of_group in groups.items():
             group = QGroupBox(title)
-            group.setLayout(self._layout(rows))
+            group.setLayout(self._layout(of_group))
             column.addWidget(group)
         column.addStretch(1)
         widest = max(label.sizeHint().width() for label in self._labels)
@@ -115,6 +123,17 @@ class ExperimentForm(QWidget):
         if (first := next(usable, None)) is not None:
             first.setFocus()
 
+    def refuse(self, reasons: Mapping[str, str]) -> None:
+        """Mark settings whose values are valid, but cannot be used here, and say why."""
+        self._refused = reasons
+        self.show_marks()
+
+    @property
+    def changed_settings(self) -> dict[str, object]:
+        """The settings that differ, by path, with their values."""
+        differing = (path for path in self._rows if self._differs(path, self._compared))
+        return {path: _value(self._document, path) for path in differing}
+
     def set_layers(self, names: Sequence[str], text: str) -> None:
         """Override layers with an N:M or "dense"; an empty text takes the overrides away."""
         before, known = self._document, self._document.get("layers", {})
@@ -159,7 +178,8 @@ class ExperimentForm(QWidget):
             layout.addRow(label, editor)
             self._labels.append(label)
             self.history.watch(editor)
-            self.menu.watch(row.path, label, editor)
+            if self._varied:
+                self.menu.watch(row.path, label, editor)
             self._editors[row.path] = editor
             self._rows[row.path] = (row, layout)
         return layout
@@ -203,6 +223,8 @@ class ExperimentForm(QWidget):
 
     def _take_variant_defaults(self) -> None:
         for section, variants in VARIANTS.items():
+            if f"{section}.name" not in self._editors:
+                continue
             chosen = editors.read(self._editors[f"{section}.name"])
             if variants.get(self._document.get(section, {}).get("name")) is variants[chosen]:
                 continue
@@ -241,8 +263,9 @@ class ExperimentForm(QWidget):
         self.changes, now = (), colours()
         for path, editor in self._editors.items():
             row, _ = self._rows[path]
-            tips, style = [self._wrong.get(path, row.description)], ""
-            if path in self._wrong:
+            wrong = self._wrong.get(path) or self._refused.get(path)
+            tips, style = [wrong or row.description], ""
+            if wrong:
                 style = f"border: 1px solid {now.error};"
             if self._exists(row) and self._differs(path, self._compared):
                 was = f"was {editors.as_text(_value(self._compared, path)) or 'empty'}"

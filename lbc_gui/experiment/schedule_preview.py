@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent
+from PySide6.QtCore import QEvent, Qt
 
+from lbc.pictures.curve import Floats
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds, live_under
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.text import html
 
+Live = tuple[Pattern, int]
+"""How many combinations of an N:M live in a block."""
+
 POINTS = 400
 """More than a small plot has pixels."""
+
+
+@dataclass(frozen=True)
+class Forked:
+    """The run that a fork continues after ``epoch`` epochs."""
+
+    epoch: float
+    pattern: Pattern
+    method: str
+    schedule: Schedule
+    epochs: int
+
+    def live(self, epoch: float) -> int:
+        return live_under(self.method, self.schedule, self.pattern, epoch)
+
+    def continued(self, pattern: Pattern, method: str, live: int, epoch: float) -> Live:
+        """What lives in the fork, whose schedule asks for ``live``: no more than are left."""
+        if epoch <= self.epoch:
+            return self.pattern, self.live(epoch)
+        same = (pattern, method) == (self.pattern, self.method)
+        return pattern, min(live, self.live(self.epoch)) if same else live
 
 
 class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
@@ -33,6 +59,9 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._own: list[pg.PlotDataItem] = []
         """The curves of other N:M than the first."""
         self._names: list[str] = []
+        self._before: pg.PlotDataItem | None = None
+        self._forks: list[pg.InfiniteLine] = []
+        """What a fork continues, and where."""
         self._least = self._plots[1].plot(stepMode="right")
         self._most = self._plots[1].plot(stepMode="right")
         self._band = pg.FillBetweenItem(self._least, self._most)
@@ -52,10 +81,12 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         schedule: Schedule,
         epochs: int,
         by_step: bool = False,
+        forked: Forked | None = None,
     ) -> None:
         """Redraw for ``epochs`` epochs: one point at the end of each, or with ``by_step`` many.
 
-        ``weights`` counts those of each N:M; the first is drawn in the foreground.
+        ``weights`` counts those of each N:M; the first is drawn in the foreground. That of the run
+        which a fork continues is dimmed behind it.
         """
         moments = np.linspace(0, epochs, POINTS + 1)
         if not by_step:
@@ -65,19 +96,39 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._plots[0].removeItem(curve)
         self._own = [self._plots[0].plot(stepMode="right") for _ in list(weights)[1:]]
         for curve, (pattern, count) in zip((self._live, *self._own), weights.items(), strict=True):
-            live = [live_under(method, schedule, pattern, float(epoch)) for epoch in moments]
-            cache = {number: density_bounds(pattern, number) for number in set(live)}
-            bounds += np.array([cache[number] for number in live]) * count
-            curve.setData(moments, np.array(live, dtype=float))
+            live = [
+                (pattern, live_under(method, schedule, pattern, float(epoch))) for epoch in moments
+            ]
+            if forked is not None:
+                at = zip(live, moments.tolist(), strict=True)
+                live = [forked.continued(pattern, method, number, x) for (_, number), x in at]
+            cache = {one: density_bounds(*one) for one in set(live)}
+            bounds += np.array([cache[one] for one in live]) * count
+            curve.setData(moments, np.array([number for _, number in live], dtype=float))
         bounds *= 100 / sum(weights.values())
         self._least.setData(moments, bounds[:, 0])
         self._most.setData(moments, bounds[:, 1])
+        most = max(pattern.count for pattern in weights)
+        if forked is not None:
+            self._show_forked(forked, moments if by_step else np.arange(forked.epochs + 1.0))
+            epochs, most = max(epochs, forked.epochs), max(most, forked.pattern.count)
         for plot in self._plots:
             plot.setXRange(0, epochs, padding=0.02)
-        self._plots[0].setYRange(0, max(pattern.count for pattern in weights), padding=0.05)
+        self._plots[0].setYRange(0, most, padding=0.05)
         self._plots[1].setYRange(0, 100, padding=0.05)
         self._names = [str(pattern) for pattern in weights]
         self._restyle()
+
+    def _show_forked(self, forked: Forked, moments: Floats) -> None:
+        if self._before is None:
+            self._before = self._plots[0].plot(stepMode="right")
+            self._before.setZValue(-1)
+            self._forks = [pg.InfiniteLine(angle=90) for _ in self._plots]
+            for plot, line in zip(self._plots, self._forks, strict=True):
+                plot.addItem(line, ignoreBounds=True)
+        self._before.setData(moments, np.array([forked.live(float(x)) for x in moments], float))
+        for line in self._forks:
+            line.setValue(forked.epoch)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -100,6 +151,10 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             plot.showGrid(x=True, y=True, alpha=0.15)
         for curve, pen in zip((self._live, *self._own), pens, strict=True):
             curve.setPen(pg.mkPen(pen, width=2))
+        if self._before is not None:
+            self._before.setPen(pg.mkPen(faded(colours.text, 110), width=2))
+        for line in self._forks:
+            line.setPen(pg.mkPen(colours.text, width=1, style=Qt.PenStyle.DashLine))
         self._least.setPen(pg.mkPen(colours.red, width=2))
         self._most.setPen(pg.mkPen(colours.red, width=1))
         self._band.setBrush(faded(colours.red, 50))

@@ -11,7 +11,8 @@ import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
 
 from lbc.pictures.colour_keys import Key
-from lbc.pictures.level_of_detail import Detail, detail
+from lbc.pictures.level_of_detail import Detail
+from lbc.pictures.live_picture import Part
 from lbc.pictures.score_codes import Fold
 from lbc.pictures.score_snapshot import Drawn, KeyedCodes
 from lbc_gui.heatmap.cell_labels import CellLabels, score_words
@@ -58,6 +59,8 @@ class HeatmapView(CellsView):
 
     pinned = Signal(int, bool)
     """The block that was clicked, and whether Ctrl was held down."""
+    part_shown = Signal(object)
+    """Part that is visible now."""
     scale_shown = Signal(object)
     """Scale of the colours on screen: that of the cells, or of whole blocks."""
 
@@ -74,6 +77,7 @@ class HeatmapView(CellsView):
         self._labels = CellLabels(words)
         self._box.addItem(self._labels, ignoreBounds=True)
         self._scale: Key | None = None
+        self._part: Part | None = None
         self._frames = PinFrames()
         self._box.addItem(self._frames, ignoreBounds=True)
         self._lit: range | None = None
@@ -84,6 +88,12 @@ class HeatmapView(CellsView):
     @property
     def picture_size(self) -> tuple[int, int] | None:
         return None if self._fold is None else self._fold.size
+
+    @property
+    def part(self) -> Part:
+        """What of the picture is visible."""
+        (x0, x1), (y0, y1) = self.view_range
+        return Part(x0, y0, x1, y1, *self.pixels)
 
     def show_snapshot(self, snapshot: Drawn) -> None:
         """Draw a new frame; the zoom stays where the layer is the same."""
@@ -182,6 +192,9 @@ class HeatmapView(CellsView):
         snapshot = self._snapshot
         if snapshot is None:
             return
+        if self.part != self._part:
+            self._part = self.part
+            self.part_shown.emit(self._part)
         picture, part = self._visible(snapshot)
         if part.codes.size == 0:
             return
@@ -195,16 +208,11 @@ class HeatmapView(CellsView):
 
     def _visible(self, snapshot: Drawn) -> tuple[KeyedCodes, Detail]:
         """What of the range is drawn: cells where each has the pixels it needs, else blocks."""
-        (x0, x1), (y0, y1) = self.view_range
-        width, height = self.pixels
-        if width >= x1 - x0 and height >= y1 - y0:
-            picture = snapshot.cells
-            return picture, detail(picture.codes, x0, y0, x1, y1, width, height)
+        level, part = self.part.of(snapshot)
+        if level == "cells":
+            return snapshot.cells, part
         rows, columns = snapshot.fold.grid
-        picture, summary = snapshot.summary, snapshot.reduction
-        x0, x1, y0, y1 = x0 / columns, x1 / columns, y0 / rows, y1 / rows
-        part = detail(picture.codes, x0, y0, x1, y1, width, height, summary)
-        return picture, Detail(
+        return snapshot.summary, Detail(
             part.codes, part.x * columns, part.y * rows, part.width * columns, part.height * rows
         )
 

@@ -46,8 +46,9 @@ WORDS: dict[Panel, str] = {
         "removed."
     ),
     "Runs": (
-        "A run is <b>cut off</b> if its process ended without finishing it, and the columns are "
-        "the results and the settings that <b>differ</b> between the runs shown. <b>±</b> is the "
+        "A run is <b>cut off</b> if its process ended without finishing it, and a <b>fork</b> if "
+        "it continues another from one of its checkpoints; the columns are the results and the "
+        "settings that <b>differ</b> between the runs shown. <b>±</b> is the "
         "standard deviation over the seeds that are folded into one row. The <b>baseline</b> is "
         "the run that the others are compared with: their results have the difference beside them."
     ),
@@ -56,20 +57,23 @@ WORDS: dict[Panel, str] = {
         "images; <b>live</b> is the largest number of combinations that a block has left, and "
         "<b>density</b> the share of the weights that are kept. The titles say the values at the "
         "mouse or else the last ones, and the upright line is the moment of the time slider, which "
-        "it moves. Thin grey lines are those of the run that finished before."
+        "it moves. Thin grey lines are those of the run that finished before, and of a <b>fork</b> "
+        "what is dimmed was trained by its parent."
     ),
     "Time": (
         "A <b>moment</b> is a recorded state of the run, and every view shows the chosen one; "
         "<b>Live</b> follows the training. Triangles mark <b>removals</b>, diamonds combinations "
         "that you <b>pinned</b>, crosses those that you <b>banned</b>, and squares settings that "
-        "you changed during the run. Training continues while you look at the past."
+        "you changed during the run. Rings are <b>checkpoints</b>: from each of them <b>Fork "
+        "here</b> trains on with other settings, and the run stays as it is."
     ),
     "Block": (
         "A block is <b>pinned</b> by a click, and <b>Keep</b> holds the pin when the next block is "
         "clicked. Each row is a combination, ■ for a kept weight and □ for a removed one, with its "
         "score and rank while it is <b>live</b>; the last one is the <b>winner</b>, and the block "
         "is then <b>decided</b>. While training is paused, a combination can be pinned, so that it "
-        "wins, or banned, so that it is removed."
+        "wins, or banned, so that it is removed; of a fork, the history dashes the block's other "
+        "future, in the parent."
     ),
     "Inspect": (
         "The <b>detected</b> N:M is the strictest that all blocks of a layer obey, or nearly all. "

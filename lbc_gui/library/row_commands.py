@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
     "compare_parent": (SINGLE, "Compare with its parent", "Shift+C", "difference",
                        "Compare a fork with the run it was forked from"),
     "resume": (SINGLE, "Resume", "R", "resume", "Resume the run from its last checkpoint"),
+    "fork": (SINGLE, "Fork…", "W", "fork",
+             "What if: train on from one of its checkpoints, with other settings"),
     "again": (SEVERAL, "Queue with another seed", "Shift+R", "again",
               "Train the same settings with a seed that was not used yet"),
     "vary": (ALIKE, "Vary…", "V", "vary", "Take the settings into the form and vary one of them"),
@@ -46,7 +48,7 @@ COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
 """What each command is for, and its text, key, icon and tip."""
 
 MENU = (
-    ("open", "compare", "compare_parent", "resume", "again", "vary"),
+    ("open", "compare", "compare_parent", "resume", "fork", "again", "vary"),
     ("form", "form_difference", "baseline"),
     ("star", "tag", "note", "title", "archive"),
     ("report", "folder", "copy", "trash"),
@@ -87,7 +89,16 @@ class RowCommands(QObject):
         for name, (applies, *_) in COMMANDS.items():
             self.actions_[name].setEnabled(possible[applies])
         readable = all(run.status != "unreadable" for run in runs)
-        for name in ("open", "resume", "again", "vary", "form", "form_difference", "report"):
+        for name in (
+            "open",
+            "resume",
+            "fork",
+            "again",
+            "vary",
+            "form",
+            "form_difference",
+            "report",
+        ):
             action = self.actions_[name]
             action.setEnabled(action.isEnabled() and readable)
         ended = bool(runs) and runs[0].status in ("stopped", "failed", "cut off")

@@ -120,17 +120,22 @@ class Launch(QObject):
         if folder:
             self.resume(Path(folder))
 
-    def resume(self, folder: Path) -> None:
-        """Resume a run from its last checkpoint; show why if that is impossible."""
+    def resume(self, folder: Path, asked: bool = False) -> None:
+        """Resume a run from its last checkpoint; show why if that is impossible.
+
+        ``asked``: the user has already agreed to end the present run.
+        """
         try:
             run = open_unfinished(folder)
         except RunError as error:
             self._message.show_message(str(error))
             return
-        if may_import(run.path, run.experiment.model):
-            self._ask_to_resume(run)
-        else:
+        if not may_import(run.path, run.experiment.model):
             self._ask_to_import(run)
+        elif asked:
+            self._resume(run)
+        else:
+            self._ask_to_resume(run)
 
     def _ask_to_import(self, run: UnfinishedRun) -> None:
         """Ask before running the code of a run that the user did not start here."""

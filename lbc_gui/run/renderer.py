@@ -15,13 +15,22 @@ from typing import TYPE_CHECKING, TypeVar
 from PySide6.QtCore import QObject, Signal, Slot
 
 from lbc.pictures.layer_moment import Watch, past_moment, sample
+from lbc.pictures.live_picture import LivePicture
 from lbc.pictures.mask_comparison import ReferenceReader
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, draw_mask
-from lbc.pictures.score_snapshot import Look, Snapshot, Thumbnail, draw, draw_thumbnail
+from lbc.pictures.score_snapshot import (
+    Look,
+    Snapshot,
+    Thumbnail,
+    ViewRequest,
+    draw,
+    draw_thumbnail,
+)
 from lbc.runs.block_history import Life
 from lbc.runs.epoch_flips import EpochFlips, flipped_share, latest_epoch
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import Walk
+from lbc.runs.kept_checkpoints import ForkPoint, kept_moments
 from lbc.runs.layer_moment import LayerMoment
 from lbc.runs.parent_run import find_parent
 from lbc.runs.run_state import Parent, read_state
@@ -38,6 +47,9 @@ T = TypeVar("T")
 DRAW_SHARE = 0.1
 """Share of all processors' time that drawing the open layer repeatedly may take. One of them is
 left to the window, see ``TrainingThread``; drawing takes memory bandwidth besides."""
+
+FOLLOWED_SHARE = 0.01
+"""The same for a run whose training, in another process, may use all processors."""
 
 THUMBNAIL_SHARE = 0.0025
 """Share of all processors' time that drawing the thumbnails may take."""
@@ -61,11 +73,13 @@ class Renderer:
 
     def __init__(self, broker: SnapshotBroker) -> None:
         self.broker = broker
-        self._copy: tuple[int, LayerMoment] | None = None
+        self._copy: tuple[int, LayerMoment | LivePicture | None] | None = None
+        self._recorded: tuple[object, Snapshot | MaskSnapshot] | None = None
         self._drawn: Demand | None = None
         self._history: Path | None = None
         self._history_due = 0.0
         self._replay: Replay | None = None
+        self._fork_points: tuple[ForkPoint, ...] = ()
         self._references = ReferenceReader(_read_weights)
         self._follower = HistoryFollower()
         self._flips_of: object = None
@@ -115,22 +129,43 @@ class Renderer:
 
     def _draw(self, demand: Demand) -> None:
         request, began = demand.request, time.thread_time()
-        if request.moment is not None:
-            moment = self._past(request.watch, request.moment)
+        copied = None if self._copy is None or request.moment is not None else self._copy[1]
+        if isinstance(copied, LayerMoment):
+            snapshot = self._drawn_of(copied, request)
         else:
-            moment = None if self._copy is None else self._copy[1]
-        if moment is None:
-            return
-        snapshot: Snapshot | MaskSnapshot
-        if isinstance(request, MaskRequest):
-            reference = self._references.find(request, self._replay, moment)
-            snapshot = draw_mask(moment, request, reference)
-        else:
-            snapshot = draw(moment, request)
+            recorded = self._draw_recorded(request)
+            if recorded is None:
+                return
+            snapshot = recorded if copied is None else copied.over(recorded)
         snapshot = replace(snapshot, gone=self._follower.gone(request))
         if demand.live:
-            self.broker.copy_pace.rest(_rest_after(time.thread_time() - began, DRAW_SHARE))
+            share = FOLLOWED_SHARE if self.broker.frugal else DRAW_SHARE
+            self.broker.copy_pace.rest(_rest_after(time.thread_time() - began, share))
         self.broker.publish(demand, snapshot)
+
+    def _draw_recorded(self, request: ViewRequest) -> Snapshot | MaskSnapshot | None:
+        """Draw a recorded moment, the last one if the request is for the present."""
+        replay = self._replay
+        at = request.moment
+        if at is None and replay is not None:
+            at = len(replay.moments) - 1
+        if at is None or at < 0:
+            return None
+        of = request, at, replay and replay.restarts
+        if self._recorded is not None and self._recorded[0] == of:
+            return self._recorded[1]
+        moment = self._past(request.watch, at)
+        if moment is None:
+            return None
+        snapshot = self._drawn_of(moment, request)
+        self._recorded = (of, snapshot) if request.moment is None else None
+        return snapshot
+
+    def _drawn_of(self, moment: LayerMoment, request: ViewRequest) -> Snapshot | MaskSnapshot:
+        if isinstance(request, MaskRequest):
+            reference = self._references.find(request, self._replay, moment)
+            return draw_mask(moment, request, reference)
+        return draw(moment, request)
 
     def _read_history(self, folder: Path) -> None:
         self._history_due = time.monotonic() + HISTORY_SECONDS
@@ -153,6 +188,12 @@ class Renderer:
             self.broker.report(Failed(replay.damage))
         if grown:
             self.broker.drawn.moments.put(replay.moments)
+            if self._copy is not None and not isinstance(self._copy[1], LayerMoment):
+                self._drawn = None  # the last recorded moment is below what is on screen
+        points = kept_moments(folder)
+        if points != self._fork_points:
+            self._fork_points = points
+            self.broker.drawn.fork_points.put(points)
 
     def _past(self, watch: Watch, at: int) -> LayerMoment | None:
         replay = self._replay
@@ -220,8 +261,7 @@ class Renderer:
                 self.broker.drawn.flips.put(EpochFlips(first, last, self._flips))
 
     def _show_thumbnails(self, drawn: dict[str, Thumbnail]) -> None:
-        box = self.broker.drawn.thumbnails
-        box.put((box.take() or {}) | drawn)
+        self.broker.put_thumbnails(drawn)
 
 
 class RenderThread(Worker):

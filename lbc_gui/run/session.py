@@ -12,7 +12,9 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal, Slot
 
 from lbc.config import Experiment
+from lbc.following.open_mirrors import mirror_in
 from lbc.following.trainer_file import TrainerInfo, trainer_of
+from lbc.pictures.live_picture import Part
 from lbc.pictures.moment_copier import Pin
 from lbc.runs.effective_experiment import replaced
 from lbc.runs.events import (
@@ -81,6 +83,8 @@ class Session(QObject):
     """Tuple of Thumbnail, one for each layer that has changed."""
     moments_arrived = Signal(object)
     """Tuple of MomentInfo: the moments of the run that can be shown again."""
+    fork_points_arrived = Signal(object)
+    """Tuple of ForkPoint: the checkpoints of the run at which a fork can begin."""
     life_arrived = Signal(object)
     """Life: the biography of the pinned block, as it grows."""
     pin_weights_arrived = Signal(object)
@@ -190,6 +194,11 @@ class Session(QObject):
         self._renderer.broker.ask(request)
 
     @Slot(object)
+    def show_part(self, part: Part) -> None:
+        """This part of the picture is visible."""
+        self._renderer.broker.part = part
+
+    @Slot(object)
     def show_thumbnails_of(self, layers: frozenset[str]) -> None:
         self._renderer.broker.listed = layers
 
@@ -221,9 +230,13 @@ class Session(QObject):
 
     @property
     def described(self) -> str:
-        """The state, and who trains the run if another process does."""
+        """The state, and where and by whom the run is trained if by another process."""
         by = "" if self.trainer is None else f", trained by {self.trainer.label}"
-        return f"{self.state.value}{by}"
+        mirror = None if self.folder is None else mirror_in(self.folder)
+        where = "" if mirror is None else f" on {mirror.state.server}"
+        if mirror is not None and not mirror.state.connected:
+            where += ", not connected"
+        return f"{self.state.value}{where}{by}"
 
     @Slot()
     def _drain(self) -> None:
@@ -234,6 +247,7 @@ class Session(QObject):
         drawn = broker.drawn
         for value, arrived in (
             (drawn.moments.take(), self.moments_arrived),
+            (drawn.fork_points.take(), self.fork_points_arrived),
             (drawn.snapshot.take(), self.snapshot_arrived),
             (drawn.life.take(), self.life_arrived),
             (drawn.weights.take(), self.pin_weights_arrived),

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from lbc.pictures.live_picture import LivePicture, Part
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot
 from lbc.pictures.moment_copier import CopyRequest, Kind, Pace, Pin, PinnedWeights
 from lbc.pictures.score_snapshot import Snapshot, Thumbnail, ViewRequest
 from lbc.runs.block_history import Life
 from lbc.runs.epoch_flips import EpochFlips
 from lbc.runs.history_reader import MomentInfo
+from lbc.runs.kept_checkpoints import ForkPoint
 from lbc.runs.layer_moment import LayerMoment
 from lbc_gui.run.worker import Failed, describe
 
@@ -70,6 +72,7 @@ class Drawn:
 
     def __init__(self, changed: threading.Condition) -> None:
         self.moments: Mailbox[tuple[MomentInfo, ...]] = Mailbox(changed)
+        self.fork_points: Mailbox[tuple[ForkPoint, ...]] = Mailbox(changed)
         self.snapshot: Mailbox[Snapshot | MaskSnapshot] = Mailbox(changed)
         self.life: Mailbox[Life] = Mailbox(changed)
         self.weights: Mailbox[PinnedWeights] = Mailbox(changed)
@@ -93,9 +96,15 @@ class SnapshotBroker:
         self.pins: tuple[Pin, ...] = ()
         self.history: Mailbox[Path] = Mailbox(changed)
         """A run folder, to read its moments at once, and then whenever there are more."""
-        self.copy: Mailbox[tuple[int, LayerMoment]] = Mailbox(changed)
+        self.part = Part()
+        """What of the open layer's picture is visible."""
+        self.copy: Mailbox[tuple[int, LayerMoment | LivePicture | None]] = Mailbox(changed)
+        """The open layer as it is now. From a server comes a picture of what is visible, for the
+        last recorded moment below it, and None where that moment alone is known."""
         self.samples: Mailbox[tuple[LayerMoment, ...]] = Mailbox(changed)
         self.copy_pace, self.sample_pace = Pace(), Pace()
+        self.frugal = False
+        """Whether drawing takes processors from a process that trains the run."""
         self.drawn = Drawn(changed)
         self.failures: deque[Failed] = deque()
         self._reported: set[str] = set()
@@ -104,7 +113,7 @@ class SnapshotBroker:
         """The broker for another run, of which the window shows the same."""
         broker = SnapshotBroker(self.changed, control)
         broker.demand = self.demand if self.demand is not None and self.demand.live else None
-        broker.listed, broker.pins = self.listed, self.pins
+        broker.listed, broker.pins, broker.part = self.listed, self.pins, self.part
         return broker
 
     def ask(self, request: Request) -> None:
@@ -143,7 +152,7 @@ class SnapshotBroker:
         }
         return not full[kind]
 
-    def put_layer(self, number: int, moment: LayerMoment) -> bool:
+    def put_layer(self, number: int, moment: LayerMoment | LivePicture | None) -> bool:
         with self.changed:
             current = self.demand is not None and self.demand.number == number
             if current:
@@ -152,6 +161,11 @@ class SnapshotBroker:
 
     def put_samples(self, samples: tuple[LayerMoment, ...]) -> None:
         self.samples.put(samples)
+
+    def put_thumbnails(self, thumbnails: dict[str, Thumbnail]) -> None:
+        """Hand thumbnails to the window, besides those that it has not taken yet."""
+        box = self.drawn.thumbnails
+        box.put((box.take() or {}) | thumbnails)
 
     def put_weights(self, weights: PinnedWeights) -> None:
         self.drawn.weights.put(weights)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import (
+    QAction,
+    QContextMenuEvent,
     QHelpEvent,
     QKeyEvent,
+    QKeySequence,
     QMouseEvent,
     QPainter,
     QPaintEvent,
     QPen,
     QPolygonF,
 )
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QMenu, QSizePolicy, QToolButton, QWidget
 
 from lbc.runs.history_reader import MomentInfo
+from lbc.runs.kept_checkpoints import ForkPoint
 from lbc_gui.help.explanations import help_button
 from lbc_gui.icons import icon
-from lbc_gui.run.view_state import View, ViewState, nearest_moment
+from lbc_gui.run.view_state import View, ViewState, nearest_fork_point, nearest_moment
 from lbc_gui.theme import TIGHT, plot_colours
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
@@ -31,10 +35,13 @@ SPEEDS = (1.0, 2.0, 5.0, 10.0)
 _MARGIN = 8.0
 _NEAR = 5.0
 """Pixels within which a mark is explained."""
+_RING = 3.0
+"""Pixels from the middle to the edge of the mark of a checkpoint."""
 _MOST_LINES = 12
 _HOW_TO = (
     "Drag to any moment of the run; triangles mark removals, diamonds pins, crosses bans, and "
-    "squares changed settings. Left and Right go one moment, Home and End to the first and the last"
+    "squares changed settings; at the rings, checkpoints, a fork can begin (right-click). Left and "
+    "Right go one moment, Home and End to the first and the last"
 )
 
 
@@ -42,11 +49,13 @@ class MomentTrack(QWidget):
     """A slider over the moments of a run: ticks on a line of epochs, and marks for what changed.
 
     Triangles above the line are removals; below it diamonds are pins, crosses bans, and squares
-    changed settings.
+    changed settings. Rings on the line are checkpoints.
     """
 
     moved = Signal(int)
     """Index of the moment that was chosen."""
+    fork_requested = Signal(float)
+    """The epoch of a checkpoint at which a fork is to begin."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,6 +63,7 @@ class MomentTrack(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Time")
         self.moments: Sequence[MomentInfo] = ()
+        self.fork_points: tuple[ForkPoint, ...] = ()
         self.at: int | None = None
         """The moment under the handle; None for the end."""
         self._end = 1.0
@@ -64,6 +74,11 @@ class MomentTrack(QWidget):
         """Show the moments of a run of ``epochs`` epochs, with the handle on one of them."""
         self.moments, self.at = moments, at
         self._end = max(epochs, moments[-1].epoch if moments else 0.0, 1e-9)
+        self.update()
+
+    def show_fork_points(self, points: tuple[ForkPoint, ...]) -> None:
+        """Show where forks can begin."""
+        self.fork_points = points
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -80,6 +95,13 @@ class MomentTrack(QWidget):
         for moment in self.moments:
             x = self._x(moment.epoch)
             painter.drawLine(QPointF(x, middle - 2), QPointF(x, middle + 2))
+        painter.setPen(QPen(colours.text, 1.2))
+        painter.setBrush(colours.background)
+        drawn = -2 * _NEAR
+        for point in self.fork_points:
+            if (x := self._x(point.epoch)) - drawn >= 2 * _RING + 1:
+                painter.drawEllipse(QPointF(x, middle), _RING, _RING)
+                drawn = x
         for moment in self.moments:
             x = self._x(moment.epoch)
             for action in {one.action for one in moment.interventions}:
@@ -114,8 +136,18 @@ class MomentTrack(QWidget):
                 if moment.removal and not moment.interventions:
                     lines.append(f"Epoch {moment.epoch:.2f}: combinations were removed")
                 lines += [f"Epoch {moment.epoch:.2f}: {i.described}" for i in moment.interventions]
+        for point in self.fork_points:
+            if abs(self._x(point.epoch) - x) <= _RING:
+                lines.append(f"Epoch {point.epoch:.2f}: a checkpoint; right-click to fork here")
         more = [f"… and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
         return "\n".join([*lines[:_MOST_LINES], *more]) or _HOW_TO
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        epoch = self._epoch(event.pos().x())
+        menu.addAction(fork_action(self.fork_points, epoch, self.fork_requested.emit, menu))
+        menu.popup(event.globalPos())
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton:
@@ -147,13 +179,31 @@ class MomentTrack(QWidget):
     def _x(self, epoch: float) -> float:
         return _MARGIN + (self.width() - 2 * _MARGIN) * min(epoch / self._end, 1.0)
 
+    def _epoch(self, x: float) -> float:
+        return (x - _MARGIN) / max(self.width() - 2 * _MARGIN, 1.0) * self._end
+
     def _go_to(self, x: float) -> None:
         if not self.moments:
             return
-        epoch = (x - _MARGIN) / max(self.width() - 2 * _MARGIN, 1.0) * self._end
-        nearest = nearest_moment(self.moments, epoch)
+        nearest = nearest_moment(self.moments, self._epoch(x))
         if nearest != self.at:
             self.moved.emit(nearest)
+
+
+def fork_action(
+    points: Sequence[ForkPoint],
+    epoch: float | None,
+    fork: Callable[[float], object],
+    parent: QObject,
+) -> QAction:
+    """A command that calls ``fork`` with the checkpoint of an epoch, or says that there is none."""
+    point = nearest_fork_point(points, epoch)
+    text = "Fork here: no checkpoint yet" if point is None else f"Fork at epoch {point.epoch:.2f}…"
+    action = QAction(icon("fork"), text, parent)
+    action.setEnabled(point is not None)
+    if point is not None:
+        action.triggered.connect(lambda: fork(point.epoch))
+    return action
 
 
 def _draw_intervention(painter: QPainter, action: str, at: QPointF) -> None:
@@ -176,11 +226,22 @@ def _draw_intervention(painter: QPainter, action: str, at: QPointF) -> None:
 class Timeline(QWidget):
     """The slider, play, speed, and the way back to the run as it is now."""
 
+    fork_requested = Signal(float)
+    """The user wants to fork the run at the checkpoint of an epoch."""
+
     def __init__(self, state: ViewState) -> None:
         super().__init__()
         self._state = state
         self.track = MomentTrack()
         self.track.moved.connect(state.go_to)
+        self.track.fork_requested.connect(self.fork_requested)
+        self.fork = QAction(icon("fork"), "&Fork here…", self)
+        self.fork.setIconText("Fork")
+        self.fork.setShortcut(QKeySequence("Ctrl+Shift+F"))
+        self.fork.triggered.connect(self._fork)
+        fork = QToolButton()
+        fork.setDefaultAction(self.fork)
+        fork.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         tip = "Play the run from here; press again to stop"
         self.play = tool_button("Play", tip, icon_name="play")
         self.play.setCheckable(True)
@@ -197,7 +258,15 @@ class Timeline(QWidget):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._next)
         self._set_speed()
-        parts = (self.play, self.speed, self.track, self._where, self.live, help_button("Time"))
+        parts = (
+            self.play,
+            self.speed,
+            self.track,
+            self._where,
+            self.live,
+            fork,
+            help_button("Time"),
+        )
         row(*parts, on=self).setContentsMargins(TIGHT, 0, TIGHT, 0)
         state.changed.connect(self._show_view)
         self._show_view(View(), state.view)
@@ -215,6 +284,8 @@ class Timeline(QWidget):
             self._stop()
             self._where.clear()
         self.track.show_moments(moments, view.epochs, at)
+        self.track.show_fork_points(view.fork_points)
+        self._allow_fork(bool(moments), bool(view.fork_points))
         for widget in (self.play, self.speed, self.track):
             widget.setEnabled(bool(moments))
         self.live.setText("Live" if view.live else "Last")
@@ -225,6 +296,24 @@ class Timeline(QWidget):
         self.live.setEnabled(at not in (None, end))
         if at is not None:
             self._where.setText(f"epoch {moments[at].epoch:.2f} · {at + 1} of {len(moments)}")
+
+    def _allow_fork(self, moments: bool, points: bool) -> None:
+        why = "This run has kept no checkpoint yet, at which a fork could begin"
+        if not moments:
+            why = "Run or open a run: its checkpoints are where forks begin"
+        elif points:
+            why = "Train on from the checkpoint before this moment, with other settings"
+        self.fork.setEnabled(points)
+        self.fork.setStatusTip(why)
+        self.fork.setToolTip(plain(f"{why} (Ctrl+Shift+F)"))
+
+    @Slot()
+    def _fork(self) -> None:
+        view = self._state.view
+        epoch = None if view.moment is None else view.moments[view.moment].epoch
+        point = nearest_fork_point(view.fork_points, epoch)
+        if point is not None:
+            self.fork_requested.emit(point.epoch)
 
     @Slot()
     def _go_live(self) -> None:

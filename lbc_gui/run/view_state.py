@@ -13,6 +13,7 @@ from lbc.pictures.moment_copier import Pin
 from lbc.pictures.score_snapshot import Look, ViewRequest
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import MomentInfo
+from lbc.runs.kept_checkpoints import ForkPoint
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class View:
     moments: Sequence[MomentInfo] = ()
     epochs: float = 0.0
     moment: int | None = None
+    fork_points: tuple[ForkPoint, ...] = ()
+    """The checkpoints of the run at which a fork can begin, oldest first."""
     look: Look = field(default_factory=Look)
 
     @property
@@ -99,6 +102,12 @@ def nearest_moment(moments: Sequence[MomentInfo], epoch: float) -> int:
     return left if epoch - epochs[left] < epochs[right] - epoch else right
 
 
+def nearest_fork_point(points: Sequence[ForkPoint], epoch: float | None) -> ForkPoint | None:
+    """The last one up to an epoch, or else the first; the last of all with None."""
+    before = [point for point in points if epoch is None or point.epoch <= epoch * (1 + 1e-9)]
+    return before[-1] if before else next(iter(points), None)
+
+
 class ViewState(QObject):
     """The one place that holds what is shown.
 
@@ -124,7 +133,8 @@ class ViewState(QObject):
 
         Layer and pins stay as far as the run turns out to have them, and so does the look.
         """
-        self._set(run=self._view.run + 1, live=live, moments=(), epochs=0.0, moment=None)
+        run = self._view.run + 1
+        self._set(run=run, live=live, moments=(), epochs=0.0, moment=None, fork_points=())
 
     def set_live(self, live: bool) -> None:
         """Whether the run is shown as it is now; without, its last moment takes that place."""
@@ -152,6 +162,10 @@ class ViewState(QObject):
         if at is None and not self._view.live and moments:
             at = len(moments) - 1
         self._set(moments=moments, epochs=epochs, moment=at)
+
+    @Slot(object)
+    def set_fork_points(self, points: tuple[ForkPoint, ...]) -> None:
+        self._set(fork_points=points)
 
     @Slot(int)
     def go_to(self, moment: int) -> None:

@@ -73,7 +73,9 @@ class ScoreView(QWidget):
         per_block = "positions" if snapshot.by_position else "combinations"
         note = ""
         if snapshot.scores_epoch is not None and snapshot.scores_epoch != snapshot.epoch:
-            note = f" · scores of epoch {snapshot.scores_epoch:.2f}"
+            # Over ssh the colours are of the present, and few values travel.
+            what = "hovered scores" if snapshot.request.moment is None else "scores"
+            note = f" · {what} of epoch {snapshot.scores_epoch:.2f}"
         if snapshot.decided:
             note += " · winners"
         self._title.show_layer(snapshot.request.layer or "model", note)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from PySide6.QtCore import QObject, Slot
 
+from lbc.following.open_mirrors import mirror_in
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.run.following_thread import TrainerChanged
 from lbc_gui.run.launch import Launch
@@ -51,7 +52,9 @@ class FollowedRun(QObject):
         if change.trainer is not None:
             window.message.settle(TrainerChanged)
         elif change.message:
-            resume = {"Resume it here": self._resume} if change.status == "cut off" else {}
+            folder = window.session.folder
+            here = folder is not None and mirror_in(folder) is None and change.status == "cut off"
+            resume = {"Resume it here": self._resume} if here else {}
             window.message.show_message(change.message, remedies=resume, about=TrainerChanged)
             window.log.say(change.message)
 

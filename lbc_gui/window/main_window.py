@@ -347,7 +347,7 @@ class MainWindow(QMainWindow):
             self.menuBar(),
             self.experiment_panel.actions_,
             [dock.toggleViewAction() for dock in self._dock_layout.docks],
-            [interventions.pin, interventions.ban],
+            [interventions.pin, interventions.ban, self.timeline.fork],
         )
         Navigation(go, self.pages, self.view_state)
         self.statusBar().addWidget(self._hover, 1)

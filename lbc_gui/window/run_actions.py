@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QObject, QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices
@@ -22,50 +21,12 @@ from lbc.runs.opened_run import OpenedRun
 from lbc.runs.own_runs import may_import
 from lbc.runs.parent_run import find_parent
 from lbc.runs.run_state import RunError, read_state
-from lbc_gui.experiment.experiment_panel import ExperimentPanel
-from lbc_gui.export.report_export import ReportExport
-from lbc_gui.export.view_export import ViewExport
 from lbc_gui.library.run_changes import Done
-from lbc_gui.run.launch import Launch
-from lbc_gui.run.log_panel import LogPanel
-from lbc_gui.run.run_progress import RunProgress
-from lbc_gui.run.session import Session
-from lbc_gui.run.view_state import ViewState
 from lbc_gui.run.worker import Failed, Job
-from lbc_gui.settings import Settings
-from lbc_gui.widgets.message_bar import MessageBar
-from lbc_gui.window.actions import Actions
-from lbc_gui.window.file_dialogs import Files
 from lbc_gui.window.followed_run import FollowedRun
-from lbc_gui.window.pages import Pages
+from lbc_gui.window.fork_actions import ForkActions
+from lbc_gui.window.run_parts import Parts
 from lbc_gui.window.server_runs import ServerRuns
-from lbc_gui.window.shutdown import Shutdown
-
-if TYPE_CHECKING:  # at run time it is imported behind the first paint
-    from lbc_gui.curves.curves_panel import CurvesPanel
-    from lbc_gui.queue.run_queue import RunQueue
-
-
-class Parts(Protocol):
-    """The parts of the window that runs are shown in, and what acts on them."""
-
-    pages: Pages
-    view_state: ViewState
-    session: Session
-    experiment_panel: ExperimentPanel
-    files: Files
-    starting: Launch
-    reporting: ReportExport
-    saving: ViewExport
-    closing: Shutdown
-    settings: Settings
-    actions_: Actions
-    message: MessageBar
-    curves: CurvesPanel
-    progress: RunProgress
-    log: LogPanel
-    queue: RunQueue
-
 
 VARIED = "optimizer.lr"
 """The setting that is proposed for a variation; others are added in the form."""
@@ -83,6 +44,9 @@ class RunActions(QObject):
         self._expected: tuple[Path, Callable[[], object]] | None = None
         """A run that the user has asked for, and what is to be done once it is there."""
         window.closing.wait_for(self._page.reader)
+        self._forks = ForkActions(window, parent)
+        self._forks.said.connect(self.said)
+        self._forks.failed.connect(self.failed)
         self._page.commanded.connect(self._carry_out)
         self._page.changed.connect(self._show_change)
         self._page.failed.connect(self.failed)
@@ -103,8 +67,18 @@ class RunActions(QObject):
         servers.said.connect(self.said)
         window.closing.wait_for(servers)
         window.actions_.open_server.triggered.connect(lambda: servers.ask())
+        for heatmap in (window.pages.scores.heatmap, window.pages.masks.heatmap):
+            heatmap.part_shown.connect(self._show_part)
+        window.pages.currentChanged.connect(self._show_part)
         if window.files.server is not None:
             servers.ask(window.files.server)
+
+    @Slot()
+    def _show_part(self) -> None:
+        """Let a server draw what is visible of the page on screen."""
+        page = self._window.pages.run_page
+        if page is not None:
+            self._window.session.show_part(page.heatmap.part)
 
     @Slot(str, object)
     def _carry_out(self, name: str, runs: Sequence[RunSummary]) -> None:
@@ -112,6 +86,8 @@ class RunActions(QObject):
         match name:
             case "open":
                 self.open(folder)
+            case "fork":
+                self._forks.fork(folder)
             case "compare_parent":
                 self.compare_with_parent(folder)
             case "resume":

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import Qt
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QFormLayout,
     QLineEdit,
+    QMenu,
     QProgressBar,
-    QSizePolicy,
+    QToolButton,
     QWidget,
 )
 
 from lbc.following.address import EXAMPLE, PYTHON, Address
 from lbc.runs.mirror_state import MirrorState
 from lbc_gui.theme import GAP, MARGIN
-from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.buttons import push_button, tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import Label
 
@@ -39,10 +41,7 @@ class ServerDialog(QDialog):
     def __init__(self, recent: Sequence[str], parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("Open a run on a server")
-        self.address = QComboBox()
-        self.address.setLineEdit(QLineEdit(placeholderText=EXAMPLE))
-        self.address.addItems(list(recent))
-        self.address.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.address = QLineEdit(placeholderText=EXAMPLE)
         self.address.setToolTip("User and server as ssh knows them, and the folder of the run")
         self.address.setAccessibleName("Address")
         self.python = QLineEdit(placeholderText=PYTHON)
@@ -60,26 +59,30 @@ class ServerDialog(QDialog):
         self.open_button.setDefault(True)
         self.cancel_button = push_button("Cancel", "Close, and end the connection", self.reject)
         self.cancel_button.setAutoDefault(False)
-        self.address.currentTextChanged.connect(self._choose)
+        self.recent = tool_button("Recent", "Runs on servers that were opened before")
+        self.recent.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._lay_out()
-        self._choose(self.address.currentText())
+        self._offer(recent)
         self.show_problem("")
 
-    @Slot(str)
-    def _choose(self, text: str) -> None:
-        """Show the Python of a recent address in its own field."""
-        try:
-            address = Address.parse(text.strip())
-        except ValueError:
-            return
-        if address.python != PYTHON:
-            self.python.setText(address.python)
-            self.address.setEditText(replace(address, python=PYTHON).text)
+    def _offer(self, recent: Sequence[str]) -> None:
+        """Offer addresses in a menu, and begin with the first."""
+        menu = QMenu(self)
+        known = []
+        for text in recent:
+            with suppress(ValueError):
+                known.append(Address.parse(text))
+                menu.addAction(text.replace("&", "&&"), partial(self.enter, known[-1]))
+        self.recent.setMenu(menu)
+        self.recent.setVisible(bool(known))
+        if known:
+            self.enter(known[0])
 
     def enter(self, address: Address) -> None:
         """Fill the fields."""
         self.python.setText("" if address.python == PYTHON else address.python)
-        self.address.setEditText(replace(address, python=PYTHON).text)
+        self.address.setText(replace(address, python=PYTHON).text)
+        self.address.selectAll()
 
     def show_connecting(self, address: Address) -> None:
         self._enable(False)
@@ -106,14 +109,14 @@ class ServerDialog(QDialog):
         self.adjustSize()
 
     def _enable(self, enabled: bool) -> None:
-        for widget in (self.address, self.python, self.open_button):
+        for widget in (self.address, self.recent, self.python, self.open_button):
             widget.setEnabled(enabled)
         self.address.setFocus()
 
     @Slot()
     def _request(self) -> None:
         try:
-            address = Address.parse(self.address.currentText().strip())
+            address = Address.parse(self.address.text().strip())
             python = self.python.text().strip()
             if python:
                 address = Address.parse(replace(address, python=python).text)
@@ -127,7 +130,7 @@ class ServerDialog(QDialog):
         form = QFormLayout(fields)
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(GAP)
-        form.addRow(Label("Address:"), self.address)
+        form.addRow(Label("Address:"), row((self.address, 1), self.recent))
         form.addRow(Label("Python:"), self.python)
         buttons = row(None, self.open_button, self.cancel_button)
         column(fields, self._hint, self.problem, self.progress, buttons, on=self, margin=MARGIN)

@@ -100,8 +100,10 @@ class ServerRuns(Job):
     def _show_states(self, states: list[MirrorState]) -> None:
         if self._worker is None or states[-1].source != self._worker.address.text:
             return  # of a connection that was ended
-        before, self._state = self._state, states[-1]
-        state = self._state
+        before, state = self._state, states[-1]
+        self._state = state
+        if before.ready and before.connected != state.connected:
+            self._session.state_changed.emit(self._session.state)  # the title says so
         if self._dialog is not None and not state.ready:
             self._dialog.show_state(state)
             if state.message:
@@ -110,9 +112,13 @@ class ServerRuns(Job):
         elif state.ready and not before.ready:
             self._show_run()
         elif state.message and state.message != before.message:
-            rest = "What was copied stays." if state.over else "It is being connected again."
+            rest = "What was copied stays" + (
+                "." if state.over else ", and connecting is tried again."
+            )
             self._message.show_message(f"{state.message} {rest}", about=ServerRuns)
             self.said.emit(state.message)
+        elif state.notice != before.notice:
+            self._message.show_message(state.notice, about=ServerRuns)
         elif state.connected and not before.connected:
             self._message.settle(ServerRuns)
             self.said.emit(f"Connected to {state.server} again.")

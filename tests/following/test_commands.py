@@ -17,7 +17,7 @@ from lbc.config import Experiment
 from lbc.following.commands import FILE, MOST_BYTES, CommandReader, send
 from lbc.following.trainer_file import FILE as TRAINER
 from lbc.following.trainer_file import TrainerInfo, trainer_of
-from lbc.runs.events import Intervention
+from lbc.runs.events import Intervention, Steering
 from lbc.runs.interventions import read_interventions
 from lbc.runs.run_state import read_state
 from tests.following.processes import Trained, wait
@@ -64,6 +64,9 @@ def test_what_is_refused_is_said_to_whoever_asked(trained: Trained) -> None:
         Intervention("pin", "no such layer", 0),
         Intervention("ban", trained.layer, 1 << 40, 1 << 40),
         Intervention("ban", trained.layer, -1, -1),
+        Steering((("model.width", 3),)),
+        Steering((("optimizer.lr", -1.0),)),
+        Steering((("training.epochs", 10**30), ("schedule.end", float("nan")))),
     ):
         info = trained.info
         assert info is not None

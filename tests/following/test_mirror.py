@@ -113,7 +113,7 @@ def test_a_copy_from_before_is_completed(run: Path, mirror: Mirror, tmp_path: Pa
 
 
 def test_a_run_says_that_it_has_ended_only_after_its_last_rows(run: Path, mirror: Mirror) -> None:
-    add_rows(run, 40 * BLOCK // 40)
+    add_rows(run, 4 * BLOCK // 40)
     (run / "run.json").write_text('{"status": "finished"}')
     mirror.start()
     wait_for((mirror.folder / "run.json").exists)

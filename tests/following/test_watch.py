@@ -144,6 +144,20 @@ def test_nothing_is_copied_for_viewers_that_have_gone(
     assert list(watch_files(tmp_path)) == []
 
 
+def test_a_viewer_that_has_slept_is_seen_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparsifier, side, viewer = searched(), viewers(tmp_path), WatchedRun(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(watching, "ALIVE_SECONDS", 0.0)
+        viewer.ask(as_watch_request("me", REQUEST))
+        look(side, sparsifier, 1.0)
+    assert list(watch_files(tmp_path)) == []
+    viewer.ask(as_watch_request("me", REQUEST))
+    look(side, sparsifier, 2.0)
+    assert "layer" in dict(viewer.take())
+
+
 def test_a_trainer_begins_without_what_an_earlier_one_left(tmp_path: Path) -> None:
     viewer = WatchedRun(tmp_path)
     viewer.ask(as_watch_request("before", REQUEST))

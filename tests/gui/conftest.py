@@ -127,8 +127,10 @@ def what_modules_before_imported_is_left_alone() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left_over(used_windows: list[MainWindow]) -> Iterator[None]:
-    """No thread still runs and no window is still open once a test is over."""
+    """No thread runs, no window is open and no mouse button is down once a test is over."""
     yield
+    held = QApplication.mouseButtons()  # of a press or double click that was not released
+    assert held is Qt.MouseButton.NoButton, f"still down: {held}"
     gc.collect()
     # As long as a window is open, one thread draws and one follows the queue.
     lasting = {

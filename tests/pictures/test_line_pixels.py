@@ -40,6 +40,19 @@ def test_a_line_covers_its_spans_and_what_joins_neighbours(
             assert not len(rows) or len(rows) == rows[-1] - rows[0] + 1
 
 
+@given(st.lists(spans, min_size=1, max_size=6), st.booleans())
+def test_lines_cover_those_before_them(lines: list[list[tuple[float, float]]], wide: bool) -> None:
+    tops, bottoms = np.array(lines).transpose(2, 0, 1)
+    naive = np.zeros((HEIGHT, WIDTH), dtype=np.uint32)
+    for line in range(len(lines)):
+        alone = fill_spans(HEIGHT, tops[[line]], bottoms[[line]], [line + 1], wide)
+        naive[alone > 0] = line + 1
+    found = fill_spans(HEIGHT, tops, bottoms, range(1, len(lines) + 1), wide)
+    if not wide:  # a wide one is drawn column by column
+        assert np.array_equal(found, naive)
+    assert np.array_equal(found > 0, naive > 0)
+
+
 def test_the_last_line_is_on_top_and_a_wide_one_covers_more() -> None:
     row, dot = np.full(5, 2.5), np.where(np.arange(5) == 2, 2.0, np.nan)
     both = np.array([row, dot])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -106,6 +107,7 @@ def test_no_kill_and_no_pause_changes_a_bit(tmp_path: Path, long: Experiment) ->
     assert work(runs, print)
     assert (entry(runs).state, entry(runs).reason) == ("finished", "")
     assert "Resuming after step" in QueueFile(runs).file_of(1, "log").read_text()
+    assert json.loads((folder / "trainer.json").read_text())["program"] == "lbc queue"
     Trainer(long, tmp_path / "undisturbed").train()
     assert_same_run(folder, tmp_path / "undisturbed")
 

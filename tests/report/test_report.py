@@ -16,7 +16,8 @@ from lbc.config import Experiment
 from lbc.files.lock import lock
 from lbc.report.contents import ReportCancelled
 from lbc.report.page import write_report
-from lbc.runs.events import Event, StepDone
+from lbc.runs.events import Event, Intervened, Intervention, Steering, StepDone
+from lbc.runs.interventions import FILE, InterventionLog
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
 from tests.report.conftest import Page, change_state, report_of
@@ -58,6 +59,16 @@ def test_it_tells_what_the_run_says(trained: Path, tmp_path: Path) -> None:
     assert (trained / "experiment.yaml").read_text() in page.words
     for word in ("hidden.0", "head", "32×784", "10×32", "1:4", "cross-entropy loss"):
         assert word in page.words
+
+
+def test_it_lists_what_was_changed_during_the_run(run: Path, tmp_path: Path) -> None:
+    log = InterventionLog(run / FILE)
+    log.append(Intervened(Intervention("ban", "<b>head", 1), 4, 0.5, 2))
+    log.append(Intervened(Steering((("optimizer.lr", 0.05),), (("optimizer.lr", 0.1),)), 9, 1.5, 4))
+    page = report_of(run, tmp_path / "report.html")
+    assert "Epoch 0.50: Combination 1 was banned in every block of layer '<b>head'." in page.words
+    assert "Epoch 1.50: The learning rate was changed from 0.1 to 0.05." in page.words
+    assert "lr: 0.05" in page.words
 
 
 @pytest.mark.parametrize(

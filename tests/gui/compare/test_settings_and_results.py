@@ -138,6 +138,7 @@ def test_results_are_folded_over_seeds_and_tested_against_a_row(
     where = pane.table.visualRect(pane.table.model().index(1, 0)).center()
     qtbot.mouseClick(pane.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
     qtbot.mouseDClick(pane.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    qtbot.mouseRelease(pane.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
     assert selection.selection.baseline == runs[0].folder
     assert [action.text() for action in pane.actions()] == ["Copy &rows", "Use as &baseline"]
     titles, rows = pane.table.shown_cells()

@@ -341,6 +341,7 @@ def test_several_layers_take_one_pattern_and_show_that_it_is_their_own(
     place = table.visualRect(rows.index(0, 1)).center()
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
     qtbot.mouseDClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.mouseRelease(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
     type_in("1:8")
     qtbot.waitUntil(lambda: known({"hidden.0": "1:8", "hidden.1": "1:8"}), timeout=SECONDS)
     qtbot.keyClick(table, Qt.Key.Key_Delete)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -15,12 +17,17 @@ from PySide6.QtWidgets import QToolBar
 from pytestqt.qtbot import QtBot
 
 from lbc.config import Experiment
-from lbc.runs.events import Intervention
+from lbc.following.commands import FILE as COMMANDS
+from lbc.following.commands import send
+from lbc.following.trainer_file import FILE as TRAINER
+from lbc.following.trainer_file import trainer_of
+from lbc.runs.events import Command, Intervention
 from lbc.runs.interventions import read_interventions
+from lbc_gui.run.following_thread import may_use_all_processors
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
 from tests.following.processes import Trained
-from tests.gui.conftest import SECONDS
+from tests.gui.conftest import SECONDS, small_experiment
 
 if sys.platform == "win32":
     pytest.skip("needs a fork server and kill", allow_module_level=True)
@@ -129,3 +136,79 @@ def test_a_followed_run_is_killed_resumed_and_deleted_by_others(
     qtbot.waitUntil(lambda: "was deleted or moved" in window.message.text, timeout=SECONDS)
     assert len(window.curves._series["step_loss"]) == len(losses)
     assert "deleted, on disk" in window.progress.text()
+
+
+def test_a_program_of_another_version_is_followed_by_its_records(
+    qtbot: QtBot, use_window: Open, trained: Trained
+) -> None:
+    trained.pause()
+    file = trained.folder / TRAINER
+    written = file.read_text()
+    file.write_text(written.replace('"version": 1', '"version": 2'))
+    window = use_window()
+    window.files.open_run(trained.folder)
+    qtbot.waitUntil(lambda: window.session.state is State.PAUSED, timeout=SECONDS)
+    assert f"process {trained.process.pid}" in window.windowTitle()
+    qtbot.waitUntil(lambda: shown_epoch(window) >= 0, timeout=SECONDS)
+    view = window.view_state.view
+    assert not view.live and view.moment == len(view.moments) - 1
+    press(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: "of another version" in window.message.text, timeout=SECONDS)
+    assert trained.steps == window.progress.value()
+
+    file.write_text(written)
+    qtbot.waitUntil(lambda: window.view_state.view.live, timeout=SECONDS)
+    press(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: window.session.state is State.RUNNING, timeout=SECONDS)
+
+
+def test_a_run_folder_that_cannot_be_written_shows_what_is_recorded(
+    qtbot: QtBot, use_window: Open, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
+    (trained.folder / "watch-00000000.json").mkdir()
+    (trained.folder / COMMANDS).mkdir()
+    window = use_window()
+    window.files.open_run(trained.folder)
+    qtbot.waitUntil(lambda: not window.view_state.view.live, timeout=SECONDS)
+    qtbot.waitUntil(lambda: shown_epoch(window) >= 0, timeout=SECONDS)
+    assert "Only recorded moments" in window.message.text
+    shown = window.view_state.view.moment
+    assert shown is not None
+    qtbot.waitUntil(lambda: (window.view_state.view.moment or 0) > shown, timeout=SECONDS)
+    press(qtbot, window, window.actions_.pause)
+    qtbot.waitUntil(lambda: "could not be written" in window.message.text, timeout=SECONDS)
+    assert window.session.state is State.RUNNING
+
+
+COMMANDED: dict[Command, State] = {
+    "pause": State.PAUSED,
+    "run": State.RUNNING,
+    "step": State.PAUSED,
+}
+
+
+def test_the_windows_own_run_obeys_other_processes_and_says_so(
+    qtbot: QtBot, use_window: Open
+) -> None:
+    window = use_window(small_experiment(training={"epochs": 4000, "batch_size": 200}), start=True)
+    session = window.session
+    qtbot.waitUntil(lambda: session.folder is not None, timeout=SECONDS)
+    folder = session.folder
+    trainer = trainer_of(folder) if folder is not None else None
+    assert folder is not None and trainer is not None and trainer.program == "the window"
+    for command, state in COMMANDED.items():
+        send(folder, command, trainer.token)
+        qtbot.waitUntil(lambda: session.state is state, timeout=SECONDS)  # noqa: B023
+    assert window.log.toPlainText().count("by a command from another process.") == 3
+    assert session.training  # it is the window's own
+    send(folder, "stop", trainer.token)
+    qtbot.waitUntil(lambda: session.state is State.STOPPED, timeout=SECONDS)
+
+
+def test_the_window_gives_way_where_no_processor_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = os.cpu_count() or 1
+    for load, gives_way in ((cores - 1.0, False), (cores + 0.0, True)):
+        monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))  # noqa: B023
+        assert may_use_all_processors(platform.node()) is gives_way
+        assert not may_use_all_processors("another")

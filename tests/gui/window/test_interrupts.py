@@ -68,8 +68,8 @@ def wait_until_idle(process: BaseProcess) -> None:
         nonlocal asleep
         states: list[str] = []
         with suppress(OSError):  # a thread has ended
-            tasks = Path(f"/proc/{process.pid}/task").iterdir()
-            states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks]
+            stats = Path(f"/proc/{process.pid}/task").glob("*/stat")
+            states.extend(stat.read_text().rpartition(")")[2].split()[0] for stat in stats)
         asleep = asleep + 1 if len(states) > 2 and set(states) == {"S"} else 0
         return asleep == 10
 

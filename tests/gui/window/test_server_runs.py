@@ -5,19 +5,29 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 
+from lbc.following.frame import Frame
+from lbc.following.watch import WatchedRun, as_watch_request
+from lbc.pictures.moment_copier import CopyRequest
+from lbc.pictures.score_snapshot import draw
+from lbc.runs.metrics import read_steps
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
 from lbc_gui.window.server_dialog import ServerDialog
 from lbc_gui.window.server_runs import ServerRuns
 from tests.comparison.recorded_runs import record_search
-from tests.following.sources import begin_run
+from tests.following.processes import Trained
+from tests.following.sources import begin_run, wait_for
+from tests.following.test_live_pictures import check
 from tests.gui.conftest import SECONDS, small_experiment
 
 SSH = """#!/bin/sh
@@ -50,11 +60,25 @@ def run(tmp_path: Path) -> Path:
 
 
 def type_address(qtbot: QtBot, dialog: ServerDialog, text: str) -> None:
-    edit = dialog.address.lineEdit()
-    assert edit is not None
-    edit.selectAll()
-    qtbot.keyClicks(edit, text)
-    qtbot.keyClick(edit, Qt.Key.Key_Return)
+    dialog.address.selectAll()
+    qtbot.keyClicks(dialog.address, text)
+    qtbot.keyClick(dialog.address, Qt.Key.Key_Return)
+
+
+def click(qtbot: QtBot, window: MainWindow, action: QAction) -> None:
+    (button,) = (one for one in window.findChildren(QToolButton) if one.defaultAction() is action)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def first(take: Callable[[], Sequence[tuple[str, Frame]]]) -> Frame:
+    taken: list[tuple[str, Frame]] = []
+
+    def arrived() -> bool:
+        taken.extend(take())
+        return bool(taken)
+
+    wait_for(arrived)
+    return taken[0][1]
 
 
 def dialog_of(qtbot: QtBot, window: MainWindow) -> ServerDialog:
@@ -94,8 +118,9 @@ def test_a_run_on_a_server_is_opened_and_followed_through_a_broken_connection(
     (ssh / "broken").touch()
     last = int((ssh / "pids").read_text().split()[-1])
     os.killpg(last, signal.SIGKILL)
-    qtbot.waitUntil(lambda: "is being connected again" in window.message.text, timeout=SECONDS)
+    qtbot.waitUntil(lambda: "connecting is tried again" in window.message.text, timeout=SECONDS)
     assert window.message.isVisible()
+    assert "opened on gpu-07, not connected" in window.windowTitle()
     (ssh / "broken").unlink()
     qtbot.waitUntil(window.message.isHidden, timeout=SECONDS)
 
@@ -106,6 +131,40 @@ def test_a_run_on_a_server_is_opened_and_followed_through_a_broken_connection(
     window.starting.open(small_experiment())
     (servers,) = window.findChildren(ServerRuns)
     qtbot.waitUntil(lambda: not servers.running, timeout=SECONDS)
+
+
+def test_a_run_that_a_server_trains_is_seen_and_commanded(
+    use_window: Callable[..., MainWindow], qtbot: QtBot, ssh: Path, tmp_path: Path
+) -> None:
+    experiment = small_experiment(training={"epochs": 1000, "batch_size": 200})
+    trained = Trained(experiment, tmp_path / "elsewhere")
+    window = use_window()
+    session, scores = window.session, window.scores
+    dialog = dialog_of(qtbot, window)
+    dialog.python.setText(sys.executable)
+    type_address(qtbot, dialog, f"ssh://ann@gpu-07{trained.folder}")
+    qtbot.waitUntil(lambda: session.state is State.RUNNING, timeout=SECONDS)
+    assert " · running on ann@gpu-07, trained by lbc train on " in window.windowTitle()
+    click(qtbot, window, window.actions_.pause)
+    qtbot.waitUntil(lambda: session.state is State.PAUSED, timeout=SECONDS)
+    assert trained.state == "paused"
+
+    now = read_steps(trained.folder)[-1].epoch
+    qtbot.waitUntil(lambda: getattr(scores._snapshot, "epoch", -1) == now, timeout=SECONDS)
+    shown = scores._snapshot
+    assert shown is not None
+    assert session.trainer is not None
+    with closing(WatchedRun(trained.folder)) as here:
+        here.ask(as_watch_request(session.trainer.token, CopyRequest(1, shown.request.watch)))
+        moment = first(here.take).moments[0]
+    check(shown, draw(moment, shown.request), scores.heatmap.part)
+
+    steps = trained.steps
+    click(qtbot, window, window.actions_.step)
+    qtbot.waitUntil(lambda: trained.steps == steps + 1, timeout=SECONDS)
+    click(qtbot, window, window.actions_.stop)
+    qtbot.waitUntil(lambda: session.state is State.OPENED, timeout=SECONDS)
+    trained.process.join()
 
 
 def test_connecting_is_cancelled_with_the_dialog(

@@ -1,0 +1,75 @@
+"""Forks runs at the user's request: from the time slider, a block's history, or a row."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtWidgets import QWidget
+
+from lbc.runs.own_runs import may_import
+from lbc.runs.run_state import RunError
+from lbc_gui.run.fork_dialog import ForkDialog
+from lbc_gui.run.forking import Forking, ForkMade, ForkRequest, read_origin
+from lbc_gui.run.interruption import ask_before
+from lbc_gui.window.run_parts import Parts
+
+
+class ForkActions(QObject):
+    """Opens the dialog, and trains what it asks for here or through the queue."""
+
+    said = Signal(str)
+    failed = Signal(str, str)
+
+    def __init__(self, window: Parts, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._window, self._parent = window, parent
+        self.forking = Forking(window.session.runs, self)
+        self.forking.made.connect(self._made)
+        self.forking.said.connect(self.said)
+        self.forking.failed.connect(self.failed)
+        window.closing.wait_for(self.forking)
+        window.session.fork_points_arrived.connect(window.view_state.set_fork_points)
+        window.timeline.fork_requested.connect(self.fork_present)
+        window.block.life.plot.fork_requested.connect(self.fork_present)
+
+    @Slot(float)
+    def fork_present(self, epoch: float) -> None:
+        """Ask how the run on screen is to be forked at an epoch."""
+        if self._window.session.folder is not None:
+            self.fork(self._window.session.folder, epoch)
+
+    def fork(self, folder: Path, epoch: float | None = None) -> None:
+        """Ask how a run is to be forked; without an epoch, at the last moment before its end."""
+        try:
+            origin = read_origin(folder)
+        except RunError as error:
+            self.failed.emit(str(error), "")
+            return
+        dialog = ForkDialog(origin, epoch, self.forking, self._parent)
+        dialog.confirmed.connect(self._confirmed)
+        dialog.open()
+
+    @Slot(object)
+    def _confirmed(self, request: ForkRequest) -> None:
+        origin = request.origin
+        own, queued = may_import(origin.folder, request.experiment.model), request.queued
+        if not own and (queued or request.control):
+            self.failed.emit(
+                f"The model of {origin.folder.name} is code, and you did not start this run on "
+                "this computer: fork and train it here, where you are asked before it runs.", ""
+            )  # fmt: skip
+        elif queued:
+            self.forking.make(request)
+        else:
+            make = partial(self.forking.make, request)
+            ask_before("Fork", request.experiment.name, make, self._window.session, self._parent)
+
+    @Slot(object)
+    def _made(self, made: ForkMade) -> None:
+        if made.request.queued:
+            self._window.queue.filled.emit(True)
+            return
+        self._window.pages.setCurrentIndex(0)
+        self._window.starting.resume(made.folder, asked=True)
