@@ -72,7 +72,7 @@ def changed_keys(before: BaseModel, after: BaseModel, inside: str = "") -> Itera
             yield path
 
 
-def experiment_at(folder: Path, experiment: Experiment, interventions: int) -> Experiment:
+def experiment_after(folder: Path, experiment: Experiment, interventions: int) -> Experiment:
     """``experiment`` as it was after the first few interventions of the run in a folder.
 
     It is that of the run as it began or as it is now; where a value is neither, it stays.

@@ -17,7 +17,7 @@ from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
 from lbc.files.torch_zip import find_damage
 from lbc.inspection import explain_unloadable
-from lbc.runs.effective_experiment import experiment_at
+from lbc.runs.effective_experiment import experiment_after
 from lbc.runs.events import EpochDone
 from lbc.runs.folder import Position
 from lbc.runs.kept_checkpoints import CHECKPOINT, PREVIOUS_CHECKPOINT
@@ -139,7 +139,7 @@ def find(
     if folder is not None:
         done = found.checkpoint.position.interventions if found else 0
         try:
-            experiment = experiment_at(folder, experiment, done)
+            experiment = experiment_after(folder, experiment, done)
         except ExperimentError as error:
             reason = "; ".join(str(error).splitlines())
             raise TrainingError(f"The run cannot be resumed: {reason}") from error
