@@ -131,14 +131,14 @@ def _own_name(checkpoint: OpenCheckpoint, key: str) -> str:
 
 
 def _prefix(stored: Iterable[str], needed: Mapping[str, Tensor]) -> str:
-    """What most of the needed names have before them in the file; "" if that is nothing."""
+    """What most of the needed names have before them in the file; of several, the first."""
     counts: Counter[str] = Counter()
     for key in stored:
         parts = key.split(".")
         for at in range(len(parts)):
             if ".".join(parts[at:]) in needed:
                 counts["".join(f"{part}." for part in parts[:at])] += 1
-    return max(counts, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
+    return max(counts, key=counts.__getitem__, default="")
 
 
 def _check(file: Path, key: str, stored: StoredTensor, needed: Tensor) -> None:

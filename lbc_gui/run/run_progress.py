@@ -86,9 +86,8 @@ class RunProgress(QProgressBar):
                 self._recent.clear()
                 self._show_steps(event.steps[-1:])
             elif isinstance(event, Intervened) and event.epochs:
-                self.setMaximum(self.maximum() // self._epochs * event.epochs)
                 self._epochs = event.epochs
-                self._update_text()
+                self._show_last()
             elif isinstance(event, RemovalProgress):
                 self._removed = event.share
                 self._update_text()
@@ -100,10 +99,14 @@ class RunProgress(QProgressBar):
         self._recent.extend((step.step, step.seconds) for step in steps)
         del self._recent[:-_RECENT]
         self._last = steps[-1]
-        # Of a run on disk the number of steps is known once there is one.
-        total = self._last.step / max(self._last.epoch, 1e-9) * self._epochs
-        self.setMaximum(min(max(1, round(total)), MOST_STEPS))
-        self.setValue(min(self._last.step, MOST_STEPS))
+        self._show_last()
+
+    def _show_last(self) -> None:
+        if self._last is not None:
+            # Of a run on disk the number of steps is known once there is one.
+            total = self._last.step / max(self._last.epoch, 1e-9) * self._epochs
+            self.setMaximum(min(max(1, round(total)), MOST_STEPS))
+            self.setValue(min(self._last.step, MOST_STEPS))
         self._update_text()
 
     def _update_text(self) -> None:
