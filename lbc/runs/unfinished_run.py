@@ -64,7 +64,9 @@ def open_unfinished(path: Path) -> UnfinishedRun:
             f"{path} is a copy of {mirror.source}, without its checkpoint: resume the run there."
         )
     if being_trained(path):
-        raise RunError(f"Another process is training the run {path}: wait for it, or stop it.")
+        raise RunError(
+            f"Another process is training the run {path}: open the run to follow or stop it."
+        )
     return UnfinishedRun(path, experiment, state.status, state.epoch)
 
 

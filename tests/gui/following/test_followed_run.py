@@ -21,6 +21,7 @@ from lbc.following.commands import FILE as COMMANDS
 from lbc.following.commands import send
 from lbc.following.trainer_file import FILE as TRAINER
 from lbc.following.trainer_file import trainer_of
+from lbc.following.watch import watch_files
 from lbc.runs.events import Command, Intervention
 from lbc.runs.interventions import read_interventions
 from lbc_gui.run.following_thread import may_use_all_processors
@@ -160,6 +161,12 @@ def test_a_program_of_another_version_is_followed_by_its_records(
     qtbot.waitUntil(lambda: window.view_state.view.live, timeout=SECONDS)
     press(qtbot, window, window.actions_.run)
     qtbot.waitUntil(lambda: window.session.state is State.RUNNING, timeout=SECONDS)
+
+    window.starting.open(small_experiment())  # does not ask, as it ends nothing
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    assert trained.state == "running" and not list(watch_files(trained.folder))
+    window.actions_.pause.trigger()
+    assert trained.state == "running"
 
 
 def test_a_run_folder_that_cannot_be_written_shows_what_is_recorded(
