@@ -203,6 +203,11 @@ class FollowingThread(Worker):
         queue = self.control.queue
         while queue:
             command = queue.popleft()
+            if self._mirror is not None and not self._mirror.state.connected:
+                server = self._mirror.state.server
+                sentence = f"The command was not sent: there is no connection to {server}."
+                self.post(InterventionRefused(sentence))
+                continue
             if not trainer.commandable:
                 self.post(InterventionRefused(
                     f"The program that trains the run ({trainer.label}) is of another version, and "

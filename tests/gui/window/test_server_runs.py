@@ -65,6 +65,19 @@ def type_address(qtbot: QtBot, dialog: ServerDialog, text: str) -> None:
     qtbot.keyClick(dialog.address, Qt.Key.Key_Return)
 
 
+def leave(qtbot: QtBot, window: MainWindow) -> None:
+    """Show something else, and wait until the connection has ended."""
+    window.starting.open(small_experiment())
+    (servers,) = window.findChildren(ServerRuns)
+    qtbot.waitUntil(lambda: not servers.running, timeout=SECONDS)
+
+
+def break_connection(ssh: Path) -> None:
+    (ssh / "broken").touch()
+    last = int((ssh / "pids").read_text().split()[-1])
+    os.killpg(last, signal.SIGKILL)
+
+
 def click(qtbot: QtBot, window: MainWindow, action: QAction) -> None:
     (button,) = (one for one in window.findChildren(QToolButton) if one.defaultAction() is action)
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
@@ -115,9 +128,7 @@ def test_a_run_on_a_server_is_opened_and_followed_through_a_broken_connection(
     qtbot.waitUntil(lambda: not window.findChildren(ServerDialog))
     assert window.settings.recent_servers[0].startswith(f"ssh://gpu-07{run}?python=")
 
-    (ssh / "broken").touch()
-    last = int((ssh / "pids").read_text().split()[-1])
-    os.killpg(last, signal.SIGKILL)
+    break_connection(ssh)
     qtbot.waitUntil(lambda: "connecting is tried again" in window.message.text, timeout=SECONDS)
     assert window.message.isVisible()
     assert "opened on gpu-07, not connected" in window.windowTitle()
@@ -128,9 +139,7 @@ def test_a_run_on_a_server_is_opened_and_followed_through_a_broken_connection(
     qtbot.waitUntil(lambda: "was deleted on the server" in window.message.text, timeout=SECONDS)
     assert window.session.folder.is_dir()
     assert window.session.state is State.OPENED
-    window.starting.open(small_experiment())
-    (servers,) = window.findChildren(ServerRuns)
-    qtbot.waitUntil(lambda: not servers.running, timeout=SECONDS)
+    leave(qtbot, window)
 
 
 def test_a_run_that_a_server_trains_is_seen_and_commanded(
@@ -162,9 +171,17 @@ def test_a_run_that_a_server_trains_is_seen_and_commanded(
     steps = trained.steps
     click(qtbot, window, window.actions_.step)
     qtbot.waitUntil(lambda: trained.steps == steps + 1, timeout=SECONDS)
+    break_connection(ssh)
+    qtbot.waitUntil(lambda: "not connected" in window.windowTitle(), timeout=SECONDS)
     click(qtbot, window, window.actions_.stop)
-    qtbot.waitUntil(lambda: session.state is State.OPENED, timeout=SECONDS)
-    trained.process.join()
+    refusal = "The command was not sent: there is no connection to ann@gpu-07."
+    qtbot.waitUntil(lambda: window.message.text == refusal, timeout=SECONDS)
+    (ssh / "broken").unlink()
+    qtbot.waitUntil(lambda: "not connected" not in window.windowTitle(), timeout=SECONDS)
+    trained.kill()
+    qtbot.waitUntil(lambda: "which can be resumed there" in window.message.text, timeout=SECONDS)
+    assert session.state is State.OPENED
+    leave(qtbot, window)
 
 
 def test_connecting_is_cancelled_with_the_dialog(
