@@ -141,7 +141,7 @@ class BlockPanel(QWidget):
     @Slot(object, object)
     def _show_view(self, before: View, view: View) -> None:
         pins = view.pins
-        self.life.plot.fork_points = view.fork_points
+        self.life.plot.find_fork_point = view.fork_point
         if view.run != before.run:
             self.life.forget()
         if view.run != before.run or (pins.current is None and self._snapshot is not None):

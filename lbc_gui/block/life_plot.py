@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -58,8 +59,8 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._other: ParentLife | None = None
         self._weights: tuple[Floats, Floats] = (np.empty(0), np.empty((0, 0)))
         self.quantity: Quantity = "behind"
-        self.fork_points: tuple[ForkPoint, ...] = ()
-        """Where forks of the run can begin."""
+        self.find_fork_point: Callable[[float], ForkPoint | None] = lambda _epoch: None
+        """The checkpoint at which a fork begins that is wanted at an epoch."""
         self._marked: int | None = None
         self._restyle()
 
@@ -92,7 +93,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         epoch = self._plot.vb.mapSceneToView(QPointF(self.mapToScene(event.pos()))).x()
-        menu.addAction(fork_action(self.fork_points, epoch, self.fork_requested.emit, menu))
+        menu.addAction(fork_action(self.find_fork_point(epoch), self.fork_requested.emit, menu))
         menu.addSeparator()
         panel: QWidget | None = self.parentWidget()
         while panel is not None and not panel.actions():

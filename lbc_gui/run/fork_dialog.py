@@ -10,11 +10,12 @@ from PySide6.QtWidgets import QCheckBox, QDialog, QWidget
 
 from lbc.config import Experiment
 from lbc.files.printable import printable
+from lbc.runs.kept_checkpoints import ForkPoint
+from lbc.runs.run_state import RunError
 from lbc_gui.experiment.fields import FORK_ROWS
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.schedule_preview import Forked, SchedulePreview
 from lbc_gui.run.forking import Checked, Forking, ForkRequest, Origin
-from lbc_gui.run.view_state import nearest_fork_point
 from lbc_gui.theme import GAP, MARGIN
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.layouts import column, row
@@ -49,21 +50,28 @@ class ForkDialog(QDialog):
     """ForkRequest: the fork that the user wants."""
 
     def __init__(
-        self, origin: Origin, epoch: float | None, forking: Forking, parent: QWidget
+        self,
+        origin: Origin,
+        point: ForkPoint,
+        before: Experiment,
+        forking: Forking,
+        parent: QWidget,
     ) -> None:
+        """Ask about ``point``, at which the run had the experiment ``before``, or another one."""
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"Fork {printable(origin.folder.name)}")
         self._origin, self._forking = origin, forking
+        self._before = before
+        self._unreadable = ""
         self.form = ExperimentForm(self, FORK_ROWS, {})
         self.form.hide()
         self.addActions([self.form.history.undo, self.form.history.redo])
-        count = origin.experiments[-1].training.epochs
+        count = before.training.epochs
         points = [f"epoch {one.epoch:.2f} of {count}, step {one.step:,}" for one in origin.points]
         self.moments = combo_box(points, "The checkpoints of the run, of which one is continued")
         self.moments.setAccessibleName("Moment")
-        point = nearest_fork_point(origin.points, count - 1e-6 if epoch is None else epoch)
-        self.moments.setCurrentIndex(0 if point is None else origin.points.index(point))
+        self.moments.setCurrentIndex(origin.points.index(point))
         self.preview = SchedulePreview()
         self.control = QCheckBox(NO_CONTROL)
         self._about_control = Label(wordWrap=True)
@@ -79,10 +87,30 @@ class ForkDialog(QDialog):
         self._soon.timeout.connect(self._check)
         self._lay_out()
         self.form.edited.connect(self._edited)
-        self.moments.currentIndexChanged.connect(self._show_moment)
+        self.moments.currentIndexChanged.connect(self._moment_chosen)
         forking.checked.connect(self._show_checked)
-        self._begun = self._unchanged()
         self.form.show_experiment(self._begun)
+        self._edited()
+
+    @property
+    def _begun(self) -> Experiment:
+        """What the fork is compared with, by another name."""
+        return self._before.model_copy(update={"name": f"{self._before.name}-fork"})
+
+    @Slot()
+    def _moment_chosen(self) -> None:
+        """Show the settings that the run had then, with what the user has changed."""
+        try:
+            before = self._origin.experiment_at(self._origin.points[self.moments.currentIndex()])
+        except RunError as error:
+            self._unreadable = str(error)
+        else:
+            self._unreadable = ""
+            if before != self._before:
+                changes, self._before = self.form.changed_settings, before
+                self.form.show_experiment(self._begun)
+                for path, value in changes.items():
+                    self.form.enter(path, value)
         self._edited()
 
     @property
@@ -98,28 +126,13 @@ class ForkDialog(QDialog):
             return None
         control = not self.control.isHidden() and self.control.isChecked()
         changes = self.form.changed_settings
-        return ForkRequest(self._origin, self.epoch, experiment, changes, control=control)
+        at = self._origin, self.epoch, self._before
+        return ForkRequest(*at, experiment, changes, control=control)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "form"):
             self.form.show_marks()
-
-    def _unchanged(self) -> Experiment:
-        """The fork with nothing changed but its name."""
-        experiment = self._origin.experiment_at(self.epoch)
-        return experiment.model_copy(update={"name": f"{experiment.name}-fork"})
-
-    @Slot()
-    def _show_moment(self) -> None:
-        """Fill in the settings of the run as it was at the moment, and keep what was changed."""
-        begun, changes = self._unchanged(), self.form.changed_settings
-        if begun != self._begun:
-            self._begun = begun
-            self.form.show_experiment(begun)
-            for path, value in changes.items():
-                self.form.enter(path, value)
-        self._edited()
 
     @Slot()
     def _edited(self) -> None:
@@ -149,7 +162,7 @@ class ForkDialog(QDialog):
             fields = {"training.epochs": NOTHING_LEFT, **fields}
         self.form.refuse(fields)
         named = (f"{self.form.label(path)}: {text}" for path, text in fields.items())
-        problems = (*self.form.problems, *named, *others)
+        problems = (*filter(None, [self._unreadable]), *self.form.problems, *named, *others)
         more = [f"And {len(problems) - MOST + 1} more reasons."] if len(problems) > MOST else []
         self.problem.setText("\n".join([*problems[: MOST - len(more)], *more]))
         for button in (self.queue, self.train):
@@ -158,7 +171,7 @@ class ForkDialog(QDialog):
     def _show_schedule(self) -> None:
         experiment = self.form.experiment
         if experiment is not None:
-            old = self._begun
+            old = self._before
             self.preview.show_schedule(
                 {experiment.pattern: 1},
                 experiment.method,
@@ -214,7 +227,5 @@ class ForkDialog(QDialog):
         right.setMinimumWidth(WIDTH)
         cancel = push_button("Cancel", "Make no fork", self.reject)
         buttons = row(None, cancel, self.queue, self.train)
-        sides = row(left, (right, 1))
-        sides.setSpacing(2 * GAP)
-        column((sides, 1), buttons, on=self, margin=MARGIN).setSpacing(GAP)
+        column((row(left, (right, 1)), 1), buttons, on=self, margin=MARGIN).setSpacing(GAP)
         self.resize(self.minimumSizeHint())

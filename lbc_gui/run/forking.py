@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
 
 from lbc.config import Experiment, parse_experiment
-from lbc.config.strict_yaml import ExperimentError
+from lbc.config.strict_yaml import ExperimentError, parse_yaml
 from lbc.files.os_errors import explain
+from lbc.inspection.errors import LayerError
 from lbc.queue.commands import add_run, start
-from lbc.runs.effective_experiment import effective_experiment
-from lbc.runs.events import Intervened, Steering
 from lbc.runs.interventions import read_interventions
-from lbc.runs.kept_checkpoints import ForkPoint, kept_moments
+from lbc.runs.kept_checkpoints import ForkPoint, kept_moments, read_content
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.run_state import RunError, read_state
+from lbc_gui.run.view_state import nearest_fork_point
 from lbc_gui.run.worker import Failed, Job, Worker, describe
 
 
@@ -25,19 +25,32 @@ from lbc_gui.run.worker import Failed, Job, Worker, describe
 class Origin:
     """A run that can be forked, at one of the ``points``.
 
-    ``experiments`` are those of the run at each of the points. ``finished`` is whether it is over,
-    and ``intervened`` the epoch of the last intervention.
+    ``finished`` is whether it is over, and ``intervened`` the epoch of the last intervention.
     """
 
     folder: Path
-    experiments: tuple[Experiment, ...]
     points: tuple[ForkPoint, ...]
     finished: bool
     intervened: float
 
-    def experiment_at(self, epoch: float) -> Experiment:
-        """The experiment of the run as it was at the epoch of one of the points."""
-        return self.experiments[[point.epoch for point in self.points].index(epoch)]
+    def nearest(self, epoch: float | None) -> ForkPoint:
+        """Where a fork begins that is wanted at an epoch, or at the end. Raises RunError."""
+        end = self.experiment_at(self.points[-1]).training.epochs
+        return nearest_fork_point(self.points, epoch, end) or self.points[0]
+
+    def experiment_at(self, point: ForkPoint) -> Experiment:
+        """The experiment of the run at a moment. Raises RunError if that cannot be read."""
+        try:
+            status = point.file.stat()
+            text = read_content(point.file, status.st_mtime_ns, status.st_ino).get("experiment")
+            document, _ = parse_yaml(str(text), str(point.file))
+            return parse_experiment(document if isinstance(document, dict) else {}, str(point.file))
+        except OSError as error:
+            raise RunError(explain(error, f"{point.file} cannot be read")) from error
+        except LayerError as error:
+            raise RunError(f"{point.file} {error}") from error
+        except ExperimentError as error:
+            raise RunError("; ".join(str(error).splitlines())) from error
 
     def is_control(self, epoch: float) -> bool:
         """Whether the run is what its fork at an epoch, with nothing changed, would become."""
@@ -47,44 +60,30 @@ class Origin:
 def read_origin(folder: Path) -> Origin:
     """Read what can be forked. Raises RunError if nothing can."""
     try:
-        state, points = read_state(folder), kept_moments(folder)
-        done = read_interventions(folder)
-        experiments = tuple(_experiments_at(folder, points, done))
-    except ExperimentError as error:
-        raise RunError("; ".join(str(error).splitlines())) from error
+        state = read_state(folder)
+        done = [one.epoch for one in read_interventions(folder)]
     except OSError as error:
         raise RunError(explain(error, f"{error.filename or folder} cannot be read")) from error
+    points = kept_moments(folder)
     if not points:
         raise RunError(
             f"{folder.name} has no checkpoint at which a fork could begin: one is kept at the end "
             "of every epoch, unless training.keep says otherwise."
         )
-    last = max([0.0, *(one.epoch for one in done)])
-    return Origin(folder, experiments, points, state.status == "finished", last)
-
-
-def _experiments_at(
-    folder: Path, points: Sequence[ForkPoint], done: Sequence[Intervened]
-) -> Iterator[Experiment]:
-    known: dict[int, Experiment] = {}
-    for point in points:
-        # A checkpoint that is kept includes what was done at its step.
-        before = [one.intervention for one in done if one.step <= point.step]
-        steered = sum(isinstance(one, Steering) for one in before)
-        if steered not in known:
-            known[steered] = effective_experiment(folder, len(before))
-        yield known[steered]
+    return Origin(folder, points, state.status == "finished", max([0.0, *done]))
 
 
 @dataclass(frozen=True)
 class ForkRequest:
-    """A fork of a run at an epoch; ``changes`` are the settings that differ, by path.
+    """A fork of a run at an epoch, where it had the experiment ``before``.
 
-    ``queued``: it is to wait for its turn; ``control``: so is one without changes.
+    ``changes`` are the settings that differ, by path. ``queued``: it is to wait for its turn;
+    ``control``: so is one without changes.
     """
 
     origin: Origin
     epoch: float
+    before: Experiment
     experiment: Experiment
     changes: Mapping[str, object] = field(default_factory=dict, hash=False)
     queued: bool = False
@@ -122,7 +121,7 @@ class CheckThread(Worker):
         folder, epoch = request.origin.folder, request.epoch
         reasons = check_fork(folder, epoch, request.experiment)
         for path, value in request.changes.items() if reasons else ():
-            alone = _with_setting(request.origin.experiment_at(epoch), path, value)
+            alone = _with_setting(request.before, path, value)
             found = () if alone is None else check_fork(folder, epoch, alone)
             if blamed := [reason for reason in found if reason in reasons]:
                 fields[path] = " ".join(blamed)
@@ -148,8 +147,7 @@ class ForkThread(Worker):
         wanted = [(request.experiment, request.queued)]
         if request.control:
             control = {"name": f"{request.experiment.name}-control"}
-            unchanged = origin.experiment_at(request.epoch)
-            wanted.append((unchanged.model_copy(update=control), True))
+            wanted.append((request.before.model_copy(update=control), True))
         for experiment, queued in wanted:
             folder = new_run_path(self._runs, experiment.name)
             fork_run(origin.folder, request.epoch, experiment, folder)

@@ -146,7 +146,8 @@ class MomentTrack(QWidget):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         epoch = self._epoch(event.pos().x())
-        menu.addAction(fork_action(self.fork_points, epoch, self.fork_requested.emit, menu))
+        point = nearest_fork_point(self.fork_points, epoch, self._end)
+        menu.addAction(fork_action(point, self.fork_requested.emit, menu))
         menu.popup(event.globalPos())
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -191,13 +192,9 @@ class MomentTrack(QWidget):
 
 
 def fork_action(
-    points: Sequence[ForkPoint],
-    epoch: float | None,
-    fork: Callable[[float], object],
-    parent: QObject,
+    point: ForkPoint | None, fork: Callable[[float], object], parent: QObject
 ) -> QAction:
-    """A command that calls ``fork`` with the checkpoint of an epoch, or says that there is none."""
-    point = nearest_fork_point(points, epoch)
+    """A command that calls ``fork`` with the epoch of a checkpoint, or says that there is none."""
     text = "Fork here: no checkpoint yet" if point is None else f"Fork at epoch {point.epoch:.2f}…"
     action = QAction(icon("fork"), text, parent)
     action.setEnabled(point is not None)
@@ -311,7 +308,7 @@ class Timeline(QWidget):
     def _fork(self) -> None:
         view = self._state.view
         epoch = None if view.moment is None else view.moments[view.moment].epoch
-        point = nearest_fork_point(view.fork_points, epoch)
+        point = view.fork_point(epoch)
         if point is not None:
             self.fork_requested.emit(point.epoch)
 

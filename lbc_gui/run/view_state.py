@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,9 @@ from lbc.pictures.score_snapshot import Look, ViewRequest
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.kept_checkpoints import ForkPoint
+
+EXACT = 1e-9
+"""Relative error of an epoch that was computed in another way."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,10 @@ class View:
         pins = enumerate(self.pins.all, 1)
         return {pin.block: number for number, pin in pins if pin.layer == self.layer}
 
+    def fork_point(self, epoch: float | None) -> ForkPoint | None:
+        """The checkpoint at which a fork begins that is wanted at an epoch, or at the end."""
+        return nearest_fork_point(self.fork_points, epoch, self.epochs)
+
     @property
     def request(self) -> ViewRequest | None:
         """What has to be drawn; None as long as no layer is known."""
@@ -102,9 +110,17 @@ def nearest_moment(moments: Sequence[MomentInfo], epoch: float) -> int:
     return left if epoch - epochs[left] < epochs[right] - epoch else right
 
 
-def nearest_fork_point(points: Sequence[ForkPoint], epoch: float | None) -> ForkPoint | None:
-    """The last one up to an epoch, or else the first; the last of all with None."""
-    before = [point for point in points if epoch is None or point.epoch <= epoch * (1 + 1e-9)]
+def nearest_fork_point(
+    points: Sequence[ForkPoint], epoch: float | None, end: float | None = None
+) -> ForkPoint | None:
+    """The last one up to an epoch, or of all with None, before the ``end`` of the run.
+
+    At the end nothing is left to train. If there is none, the first.
+    """
+    latest = (end or math.inf) * (1 - EXACT)
+    if epoch is not None:
+        latest = min(latest, epoch * (1 + EXACT))
+    before = [point for point in points if point.epoch <= latest]
     return before[-1] if before else next(iter(points), None)
 
 

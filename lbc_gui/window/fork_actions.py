@@ -44,17 +44,19 @@ class ForkActions(QObject):
         """Ask how a run is to be forked; without an epoch, at the last moment before its end."""
         try:
             origin = read_origin(folder)
+            point = origin.nearest(epoch)
+            before = origin.experiment_at(point)
         except RunError as error:
             self.failed.emit(str(error), "")
             return
-        dialog = ForkDialog(origin, epoch, self.forking, self._parent)
+        dialog = ForkDialog(origin, point, before, self.forking, self._parent)
         dialog.confirmed.connect(self._confirmed)
         dialog.open()
 
     @Slot(object)
     def _confirmed(self, request: ForkRequest) -> None:
         origin = request.origin
-        own, queued = may_import(origin.folder, request.experiment.model), request.queued
+        own, queued = may_import(origin.folder, request.before.model), request.queued
         if not own and (queued or request.control):
             self.failed.emit(
                 f"The model of {origin.folder.name} is code, and you did not start this run on "

@@ -14,6 +14,7 @@ from shiboken6 import isValid
 
 from lbc.config import Experiment, parse_experiment
 from lbc.runs.opened_run import OpenedRun
+from lbc_gui.compare.curves_pane import CurvesPane
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
@@ -77,6 +78,10 @@ def use_window(
 
     yield use
     for window in used_windows:
+        window.pages.setCurrentIndex(0)
+        for pane in window.findChildren(CurvesPane):
+            pane.reader.cancel()  # which else reads until the window is closed
+            qtbot.waitUntil(lambda: not pane.reader.running, timeout=SECONDS)  # noqa: B023
         window.experiment_panel.show_experiment(small_experiment())
         window.session.hold(small_experiment())  # which ends the run
         qtbot.waitUntil(lambda: not window.session.live, timeout=SECONDS)  # noqa: B023

@@ -21,14 +21,14 @@ def test_an_unchanged_fork_has_the_settings_of_its_moment(tmp_path: Path) -> Non
     settings = {
         point.epoch: (at.optimizer.lr, at.optimizer.weight_decay, at.training.epochs)
         for point in origin.points
-        for at in [origin.experiment_at(point.epoch)]
+        for at in [origin.experiment_at(point)]
     }
     assert settings[1] == (0.05, 0.01, 2)
     assert settings[2] == settings[3] == (0.05, 0.01, 4)
-    for epoch in (1, 2, 3):
-        unchanged = origin.experiment_at(epoch)
+    for point in origin.points[:3]:
+        epoch, unchanged = point.epoch, origin.experiment_at(point)
         assert check_fork(run, epoch, unchanged) == ()
-        fork = fork_run(run, epoch, unchanged, tmp_path / f"fork-{epoch}")
+        fork = fork_run(run, epoch, unchanged, tmp_path / f"fork-{epoch:g}")
         assert load_experiment(fork / "experiment.yaml") == effective_experiment(fork) == unchanged
         assert len(read_interventions(fork)) == (1 if epoch == 1 else 2)
         Trainer(unchanged, fork, resume=True).train()

@@ -41,11 +41,7 @@ def window(qtbot: QtBot, use_window: Open) -> Iterator[MainWindow]:
     window.files.open_run(runs / "fork")
     qtbot.waitUntil(lambda: window.session.folder == runs / "fork", timeout=SECONDS)
     yield window
-    window.pages.setCurrentIndex(0)
     window.pages.library.filter.line.clear()
-    for pane in window.findChildren(CurvesPane):
-        pane.reader.cancel()
-        qtbot.waitUntil(lambda pane=pane: not pane.reader.running, timeout=SECONDS)  # type: ignore[misc]
 
 
 def claim_parent(fork: Path, parent: Path, moments: int) -> None:

@@ -18,7 +18,6 @@ from lbc.queue.commands import read_queue
 from lbc.queue.queue_file import QueueFile
 from lbc.queue.supervisor import train_arguments
 from lbc.runs.run_state import read_state
-from lbc_gui.compare.curves_pane import CurvesPane
 from lbc_gui.run.fork_dialog import ForkDialog
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
@@ -125,10 +124,6 @@ def test_fork_here_trains_on_from_the_checkpoint_before_the_handle(
     press(qtbot, window, "Compare them")
     page = window.pages.library
     qtbot.waitUntil(lambda: len(page.selection.selection.selected) == 2, timeout=SECONDS)
-    window.pages.setCurrentIndex(0)
-    for pane in window.findChildren(CurvesPane):
-        pane.reader.cancel()
-        qtbot.waitUntil(lambda pane=pane: not pane.reader.running, timeout=SECONDS)  # type: ignore[misc]
 
 
 def test_menus_of_slider_and_block_history_and_the_row_open_the_dialog(
@@ -178,7 +173,6 @@ def test_menus_of_slider_and_block_history_and_the_row_open_the_dialog(
     assert (command, resume, Path(where).name) == ("train", "--resume", entry.folder)
     state = read_state(runs / entry.folder)
     assert state.parent is not None and state.parent.epoch == EPOCHS
-    window.pages.setCurrentIndex(0)
 
 
 def test_a_fork_of_the_run_in_training_asks_first_and_a_lost_checkpoint_says_so(
