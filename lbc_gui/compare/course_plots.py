@@ -61,12 +61,13 @@ class CoursePlots(QWidget):
         self._pair: tuple[int, int] | None = None
         self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MILLISECONDS)
         self._redraw.timeout.connect(self._draw_pair)
+        self._decided = self._add_plot(0)
         column(self._key, (self._plots, 1), on=self)
-        QTimer.singleShot(0, self, self._add_plots)  # which takes as long as the rest of the pane
+        QTimer.singleShot(0, self, self._add_flips)  # which takes as long as the rest of the pane
 
     @Slot()
-    def _add_plots(self) -> None:
-        self._decided, self._flips = (self._add_plot(at) for at in range(2))
+    def _add_flips(self) -> None:
+        self._flips = self._add_plot(1)
         self._every = self._flips.plot(connect="finite")
         self._lines = [self._flips.plot() for _ in range(2)]
         self._bars = [pg.BarGraphItem(x=[], height=[], width=0.4) for _ in range(2)]

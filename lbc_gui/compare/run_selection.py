@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ class Selection:
 
 
 def _compared(now: Selection) -> tuple[RunSummary, ...]:
-    among = [run for run in now.shown if not now.restricted or run.folder in now.restricted]
-    runs = tuple(among[:MOST_COMPARED])
+    among = (run for run in now.shown if not now.restricted or run.folder in now.restricted)
+    runs = tuple(islice(among, MOST_COMPARED))
     if now.selected and now.selected.isdisjoint(run.folder for run in runs):
         runs = tuple(run for run in now.shown if run.folder in now.selected) or runs
     return runs
