@@ -37,7 +37,7 @@ CHANGES: dict[int, Settings] = {
 }
 """What is asked for after these steps."""
 
-NEAR = 120
+NEAR = 60
 """File operations after a change within which every other kill hits."""
 
 LONGEST_SECONDS = 8.0

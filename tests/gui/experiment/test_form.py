@@ -7,11 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QApplication, QComboBox, QLineEdit, QTabWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLineEdit,
+    QTabWidget,
+    QToolButton,
+)
 from pytestqt.qtbot import QtBot
 
 from lbc.config import Augment, Experiment, ImageFolder, parse_experiment
+from lbc.models import build
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import KINDS
 from lbc_gui.experiment.editors import FileBox
@@ -347,3 +356,32 @@ def test_several_layers_take_one_pattern_and_show_that_it_is_their_own(
     qtbot.keyClick(table, Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: known({}), timeout=SECONDS)
     qtbot.waitUntil(lambda: own() == ["", "", ""], timeout=SECONDS)
+
+
+def test_a_file_to_start_from_is_chosen_read_and_refused(
+    use_window: Open,
+    qtbot: QtBot,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    experiment = small_experiment()
+    file = tmp_path / "dense.pt"
+    torch.save(build(experiment.model, (1, 28, 28), 10).state_dict(), file)
+    window = use_window(experiment)
+    form, log = window.experiment_panel.form, window.log
+    editor = form.editor("training.weights")
+    assert isinstance(editor, FileBox)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
+    button = editor.findChild(QToolButton)
+    assert button is not None
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "SHA-256" in log.toPlainText(), timeout=SECONDS)
+    assert "Left over: none." in log.toPlainText() and form.changes == ("Start from: was empty",)
+    file.write_bytes(b"<html>")
+    qtbot.keyClicks(editor.edit, "x")
+    qtbot.waitUntil(lambda: "does not exist" in window.message.text, timeout=SECONDS)
+    qtbot.keyClick(editor.edit, Qt.Key.Key_Backspace)
+    qtbot.waitUntil(lambda: "is a web page" in window.message.text, timeout=SECONDS)
+    editor.edit.clear()
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    assert not window.message.isVisible() and window.session.experiment == experiment
