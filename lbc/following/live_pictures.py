@@ -65,6 +65,7 @@ class LivePictures:
             return due
         self._look_for_trainer()
         if watch.to != self._token:
+            self.close()
             return due
         try:
             self._watched = self._watched or WatchedRun(self._folder)
