@@ -7,6 +7,7 @@ the viewer has gone. Exit status: 0; 2 if nobody could read what is sent.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 from lbc.cli.console import Console
 
 DONE, INVALID_INPUT = 0, 2
+
+NICENESS = 10
+"""Pictures are drawn where the run is trained, and training has the processor first."""
 
 
 def add_parser(commands: Any) -> None:
@@ -34,6 +38,8 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         return INVALID_INPUT
     from lbc.following.server import Server
 
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     # Unbuffered: at the end of the process a thread may still wait for input.
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as unbuffered:
         Server(options.run, unbuffered, sys.stdout.buffer).serve()

@@ -53,7 +53,7 @@ class Address:
         plain = text.isprintable() and text.startswith(SCHEME)
         if not plain or query or parts.fragment or parts.password is not None:
             raise ValueError(f"{shown} is not the address of a run: write it like {EXAMPLE}.")
-        check_host(f"{user}@{host}")
+        check_host(f"{user}@{host}" if user else host)
         if not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
             raise ValueError(f"{shown} names no host: write it like {EXAMPLE}.")
         if not path.strip("/") or not path.isprintable():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from lbc.files.os_errors import explain
 from lbc.following.frame import Frame
-from lbc.following.messages import FromServer, Picture, Show, View, Weights
+from lbc.following.messages import FromServer, Notice, Picture, Show, View, Weights
 from lbc.following.picture_codec import BYTES_PER_SECOND, PictureEncoder, encode_thumbnails
 from lbc.following.trainer_file import trainer_of
 from lbc.following.watch import WatchedRun
@@ -58,13 +58,14 @@ class LivePictures:
             self._watched = None
 
     def next(self) -> list[FromServer]:
-        """What is due to be sent. Raises nothing: a run whose folder cannot be written, or whose
-        trainer is of another version, has no pictures, but it has recorded moments."""
+        """What is due to be sent. Raises nothing: where the folder cannot be written, or the
+        trainer is of another version, there are no pictures, but recorded moments."""
         watch, due = self._show.watch, list[FromServer]()
         if watch is None:
             return due
         self._look_for_trainer()
         if watch.to != self._token:
+            self.close()
             return due
         try:
             self._watched = self._watched or WatchedRun(self._folder)
@@ -79,9 +80,12 @@ class LivePictures:
                     pins = tuple((pin, tuple(block.tolist())) for pin, block in shown)
                     due.append(Weights(frame.weights.epoch, pins))
             due += self._draw_picture(self._show.view, watch.number)
-        except (OSError, ValueError):
-            with suppress(OSError):
-                self.close()
+        except (OSError, ValueError) as error:
+            self.close()
+            self._show = Show(None, None)
+            what = f"{self._folder} cannot be used to ask for pictures"
+            reason = explain(error, what) if isinstance(error, OSError) else str(error)
+            due.append(Notice(f"Only recorded moments of the run can be shown. {reason}"))
         return due
 
     def count(self, message: FromServer, size: int) -> None:

@@ -105,6 +105,14 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Received:
+    """So many bytes of files have arrived since the last such message."""
+
+    count: Size
+    kind: Literal["received"] = "received"
+
+
+@dataclass(frozen=True)
 class Alive:
     """Nothing else was to be sent."""
 
@@ -225,7 +233,7 @@ class Weights:
     kind: Literal["weights"] = "weights"
 
 
-FromViewer = Begin | Show | Order | Alive
+FromViewer = Begin | Show | Order | Received | Alive
 FromServer = Part | Whole | Status | Picture | Thumbnails | Weights | Notice | Over
 Message = FromViewer | FromServer
 

@@ -26,6 +26,7 @@ from lbc.following.messages import (
     Part,
     Picture,
     ProtocolError,
+    Received,
     Status,
     Thumbnails,
     Weights,
@@ -144,6 +145,8 @@ class Mirror:
         match message:
             case Part():
                 self._files.write_part(message)
+                if self._connection is not None:
+                    self._connection.send(Received(len(message.data)))
             case Whole():
                 self._files.write_whole(message)
             case Status():

@@ -25,6 +25,7 @@ from lbc.following.messages import (
     Order,
     Over,
     ProtocolError,
+    Received,
     Show,
     Small,
     Status,
@@ -45,6 +46,10 @@ LARGEST_HEADER = 1 << 22
 STATUS_SECONDS = 1.0
 """How often the state of the run is sent, which also shows that the connection works."""
 
+MOST_UNDERWAY = 1 << 19
+"""Bytes of files that are sent before the viewer says that they have arrived: behind more of them
+pictures would be late on a slow line."""
+
 SILENCE_SECONDS = 30.0
 """After so long without a word, the viewer is gone."""
 
@@ -64,6 +69,7 @@ class Server:
         self._told_at = 0.0
         self._waiting: list[Whole] = []
         self._ready = False
+        self._underway = 0
 
     def serve(self) -> None:
         """Send until the end. Raises nothing: what went wrong is sent as a sentence."""
@@ -148,6 +154,8 @@ class Server:
                     self._send(Notice(explain(error, what)))
             case Show():
                 self._pictures.show(message)
+            case Received():
+                self._underway -= message.count
             case _:
                 pass
 
@@ -158,10 +166,13 @@ class Server:
         small is read before the others turn out to be complete, and sent after them. The history,
         which may take a while, does not delay it.
         """
+        if self._underway >= MOST_UNDERWAY:
+            return False
         self._waiting = self._waiting or [new for file in small if (new := file.news())]
         for file in grown:
             part = file.next_part()
             if part is not None:
+                self._underway += len(part.data)
                 self._send(part)
         if not any(file.missing for file in grown[:-1]):
             for new in self._waiting:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtWidgets import QWidget
 
 from lbc.following.address import Address
-from lbc.following.mirror import Mirror
-from lbc.following.mirror_folders import mirror_folder
 from lbc.runs.mirror_state import MirrorState
 from lbc_gui.run.session import Session
 from lbc_gui.run.worker import Failed, Job, Worker, describe
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
-from lbc_gui.window.server_dialog import ServerDialog
+
+if TYPE_CHECKING:
+    from lbc_gui.window.server_dialog import ServerDialog
 
 
 class MirrorWorker(Worker):
@@ -28,6 +29,10 @@ class MirrorWorker(Worker):
         self.folder: Path | None = None
 
     def work(self) -> None:
+        # Imported here: its messages take a while to prepare, and this is not the window's thread.
+        from lbc.following.mirror import Mirror
+        from lbc.following.mirror_folders import mirror_folder
+
         with mirror_folder(self.address) as folder:
             mirror = Mirror(self.address, folder, self.post)
             self.folder = folder
@@ -65,6 +70,8 @@ class ServerRuns(Job):
         """Let the user enter an address; connect at once to one that is given."""
         dialog = self._dialog
         if dialog is None:
+            from lbc_gui.window.server_dialog import ServerDialog
+
             dialog = self._dialog = ServerDialog(self._settings.recent_servers, self._window)
             dialog.requested.connect(self.follow)
             dialog.finished.connect(self._close_dialog)

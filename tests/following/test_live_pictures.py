@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -15,9 +16,18 @@ import torch
 
 from lbc.config import parse_experiment
 from lbc.following.commands import send
-from lbc.following.messages import Picture, ProtocolError, encode, read_from_server
+from lbc.following.live_pictures import LivePictures
+from lbc.following.messages import (
+    Notice,
+    Picture,
+    ProtocolError,
+    Show,
+    View,
+    encode,
+    read_from_server,
+)
 from lbc.following.picture_codec import PictureDecoder, PictureEncoder
-from lbc.following.trainer_file import trainer_of
+from lbc.following.trainer_file import this_process, trainer_of, write_trainer
 from lbc.following.watch import WatchedRun, as_watch_request
 from lbc.pictures.colour_keys import Scale
 from lbc.pictures.layer_copy import copy_moment
@@ -28,9 +38,10 @@ from lbc.pictures.moment_copier import CopyRequest, Pin, PinnedWeights
 from lbc.pictures.score_codes import LOWEST
 from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw
 from lbc.runs.layer_moment import LayerMoment
-from lbc.runs.metrics import read_steps
+from lbc.runs.metrics import STEP_COLUMNS, read_steps
+from lbc.runs.records import RecordWriter
 from tests.following.processes import Trained
-from tests.following.sources import Servers, mirror_of, wait_for
+from tests.following.sources import Servers, begin_run, mirror_of, wait_for
 from tests.runs.searches import disturb, searched
 
 T = TypeVar("T")
@@ -223,3 +234,25 @@ def test_a_run_elsewhere_is_commanded_and_seen_as_it_is(tmp_path: Path) -> None:
         wait_for(lambda: trainer_of(mirror.folder) is None)
     trained.process.join()
     assert not list(trained.folder.glob("watch-*")), "the server cleans up"
+
+
+def test_a_folder_that_cannot_be_written_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_run(tmp_path)
+    info = this_process("lbc train")
+    write_trainer(tmp_path, info)
+    # A folder is in the way of the request: root could write despite permissions.
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
+    (tmp_path / "watch-00000000.json").mkdir()
+    pictures = LivePictures(tmp_path)
+    watch = as_watch_request(info.token, CopyRequest(1, Watch("0")))
+    with closing(RecordWriter(tmp_path / "steps.records", STEP_COLUMNS)):  # as a trainer does
+        pictures.show(Show(watch, View(1, WHOLE, REQUESTS[0])))
+        assert pictures.next() == [
+            Notice(
+                f"Only recorded moments of the run can be shown. {tmp_path} cannot be used to ask "
+                "for pictures (Is a directory): choose a file, not a folder."
+            )
+        ]
+        assert pictures.next() == []
