@@ -87,12 +87,11 @@ class ServerDialog(QDialog):
     def show_connecting(self, address: Address) -> None:
         self._enable(False)
         self.problem.hide()
-        self._hint.hide()
         self.progress.setRange(0, 0)
-        self.progress.setFormat("")
         self.progress.show()
         self._hint.setText(f"Connecting to {address.login}…")
         self._hint.show()
+        self.adjustSize()
 
     def show_state(self, state: MirrorState) -> None:
         """Show how much is still to be copied."""
@@ -133,5 +132,6 @@ class ServerDialog(QDialog):
         form.addRow(Label("Address:"), row((self.address, 1), self.recent))
         form.addRow(Label("Python:"), self.python)
         buttons = row(None, self.open_button, self.cancel_button)
-        column(fields, self._hint, self.problem, self.progress, buttons, on=self, margin=MARGIN)
+        parts = fields, self._hint, self.problem, self.progress, buttons
+        column(*parts, on=self, margin=MARGIN).setSpacing(GAP)
         self.setMinimumWidth(WIDTH)
