@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Slot
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QMessageBox, QWidget
 
 from lbc.following.address import Address
 from lbc.runs.mirror_state import MirrorState
@@ -90,6 +90,7 @@ class ServerRuns(Job):
             self._dialog.show_connecting(address)
         self._launch(self._worker)
 
+    @Slot()
     def _leave(self) -> None:
         if self._worker is not None:
             self._worker.cancelled.set()
@@ -137,6 +138,9 @@ class ServerRuns(Job):
             self._dialog.accept()
         if self._worker.folder is not None:
             self._open_run(self._worker.folder)
+            if self._session.training:  # which the user is asked about first
+                for question in self._window.findChildren(QMessageBox):
+                    question.rejected.connect(self._leave)
 
     @Slot(str, str)
     def _show_failure(self, sentence: str, details: str) -> None:

@@ -28,7 +28,7 @@ from tests.comparison.recorded_runs import record_search
 from tests.following.processes import Trained
 from tests.following.sources import begin_run, wait_for
 from tests.following.test_live_pictures import check
-from tests.gui.conftest import SECONDS, small_experiment
+from tests.gui.conftest import SECONDS, answer, small_experiment
 
 SSH = """#!/bin/sh
 test -e {folder}/broken && {{ echo 'ssh: connect to host gpu-07: refused' >&2; exit 255; }}
@@ -182,6 +182,20 @@ def test_a_run_that_a_server_trains_is_seen_and_commanded(
     qtbot.waitUntil(lambda: "which can be resumed there" in window.message.text, timeout=SECONDS)
     assert session.state is State.OPENED
     leave(qtbot, window)
+
+
+def test_who_keeps_training_is_not_connected(
+    use_window: Callable[..., MainWindow], qtbot: QtBot, ssh: Path, run: Path
+) -> None:
+    window = use_window(small_experiment(training={"epochs": 1000}), start=True)
+    qtbot.waitUntil(lambda: window.session.state is State.RUNNING, timeout=SECONDS)
+    dialog = dialog_of(qtbot, window)
+    dialog.python.setText(sys.executable)
+    type_address(qtbot, dialog, f"ssh://gpu-07{run}")
+    assert "Stop it and open first?" in answer(qtbot, window, "Keep training")
+    (servers,) = window.findChildren(ServerRuns)
+    qtbot.waitUntil(lambda: not servers.running, timeout=SECONDS)
+    assert window.session.state is State.RUNNING
 
 
 def test_connecting_is_cancelled_with_the_dialog(
