@@ -328,6 +328,7 @@ def add_plot(
     plot.hideButtons()
     plot.ctrlMenu, plot.subMenus = None, []  # seven menus that are never shown
     for name in ("left", "bottom", "top", "right"):
+        plot.getAxis(name).setZValue(-1000)  # an opaque grid must be behind the lines
         plot.getAxis(name).autoSIPrefix = False  # no axis has units to find one for
         if name in ("top", "right"):
             plot.getAxis(name).unlinkFromView()

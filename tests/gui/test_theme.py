@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyqtgraph as pg
 import pytest
-from PySide6.QtCore import QSize
+from PySide6.QtCore import QPointF, QSize
 from PySide6.QtGui import QAction, QColor
 from PySide6.QtWidgets import QMenu, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc.files.resources import resource
 from lbc_gui.icons import icon
-from lbc_gui.theme import DARK, LIGHT, Colours, apply_theme
+from lbc_gui.theme import DARK, LIGHT, Colours, add_plot, apply_theme
 from lbc_gui.window.actions import RARE
 from lbc_gui.window.main_window import MainWindow
 
@@ -190,3 +191,17 @@ def test_runs_have_colours_that_everybody_can_tell_apart(
     assert min(contrast(colour, colours.base) for colour in colours.runs) >= 3
     labs = [lab(colour, np.array(seen)) for colour in colours.runs]
     assert min(np.linalg.norm(one - other) for one, other in combinations(labs, 2)) >= 25
+
+
+def test_no_grid_line_is_drawn_over_a_curve(qtbot: QtBot) -> None:
+    plots = pg.GraphicsLayoutWidget()
+    qtbot.addWidget(plots)
+    plots.resize(400, 200)
+    plot = add_plot(plots)
+    plot.showGrid(x=True, y=True, alpha=0.9)
+    plot.plot([0, 10], [5, 5], pen=pg.mkPen(QColor(255, 0, 0), width=3))
+    plots.show()
+    image = plots.grab().toImage()
+    ends = [plots.mapFromScene(plot.vb.mapViewToScene(QPointF(x, 5))) for x in (0, 10)]
+    line = [image.pixelColor(x, ends[0].y()) for x in range(ends[0].x() + 2, ends[1].x() - 2)]
+    assert len(line) > 200 and {colour.name() for colour in line} == {"#ff0000"}
