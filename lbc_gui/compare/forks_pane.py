@@ -55,6 +55,9 @@ class ForkTree(QWidget):
         self.families = Families(())
         self.rows: tuple[Branch, ...] = ()
         self._end = 1.0
+        self._leaving: dict[int, dict[float, int]] = {}
+        """By row, the epochs at which forks leave it, each with the row of one of them."""
+        self._compared: set[Path] = set()
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Tree of forks")
@@ -62,6 +65,10 @@ class ForkTree(QWidget):
     def show_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.families = Families(runs)
         self.rows = self.families.rows()
+        self._leaving = {}
+        for row, branch in enumerate(self.rows):
+            if branch.parent is not None:
+                self._leaving.setdefault(branch.parent, {})[branch.start] = row
         ends = [max(row.run.epochs, row.run.epoch) if row.run else row.start for row in self.rows]
         self._end = float(max([1, *ends]))
         self.setMinimumHeight(ROW * (len(self.rows) + 1))
@@ -107,15 +114,25 @@ class ForkTree(QWidget):
         for row in range(first, last):
             self._paint_ground(painter, row)
         self._paint_epochs(painter)
-        for row, branch in enumerate(self.rows):
-            if row >= first and (branch.parent or 0) <= last:  # a connector may cross these rows
-                self._paint_line(painter, row, branch)
+        self._compared = {run.folder for run in self._selection.selection.compared}
+        for row in self._crossing(first, last):
+            self._paint_connector(painter, row, self.rows[row])
         for row in range(first, last):
+            self._paint_line(painter, row, self.rows[row])
             self._paint_text(painter, row, self.rows[row])
         if self.hasFocus():
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(colours().accent), 1, Qt.PenStyle.DotLine))
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+
+    def _crossing(self, first: int, last: int) -> list[int]:
+        """The rows whose connectors are seen between two rows, each place once."""
+        found = {
+            (branch.parent, branch.start): row
+            for row, branch in enumerate(self.rows[first:], first)
+            if branch.parent is not None and branch.parent < last
+        }
+        return [*found.values()]
 
     def _paint_ground(self, painter: QPainter, row: int) -> None:
         run, now, shown = self.rows[row].run, colours(), self._selection.selection
@@ -136,20 +153,28 @@ class ForkTree(QWidget):
             )
         painter.drawText(QPointF(self._graph.right() + 2 * GAP, 0.7 * ROW), "epoch")
 
+    def _paint_connector(self, painter: QPainter, row: int, branch: Branch) -> None:
+        painter.setPen(QPen(self._ink(branch), 1.5))
+        painter.drawLine(
+            self.place(branch.parent or 0, branch.start), self.place(row, branch.start)
+        )
+
     def _paint_line(self, painter: QPainter, row: int, branch: Branch) -> None:
         run, ink = branch.run, self._ink(branch)
         begin = self.place(row, branch.start)
-        if branch.parent is not None:
-            above = self.place(branch.parent, branch.start)
-            painter.setPen(QPen(ink, 1.5))
-            painter.drawLine(above, begin)
-            painter.setBrush(QColor(colours().base))
-            painter.drawEllipse(above, DOT, DOT)
         if run is None:
-            forks = [one.start for one in self.rows if one.parent == row]
             painter.setPen(QPen(ink, 1.5, Qt.PenStyle.DashLine))
-            painter.drawLine(begin, self.place(row, max(forks)))
-            return
+            painter.drawLine(begin, self.place(row, max(self._leaving[row])))
+        else:
+            self._paint_course(painter, row, branch, run)
+        painter.setBrush(QColor(colours().base))
+        for start, fork in self._leaving.get(row, {}).items():
+            painter.setPen(QPen(self._ink(self.rows[fork]), 1.5))
+            painter.drawEllipse(self.place(row, start), DOT, DOT)
+
+    def _paint_course(self, painter: QPainter, row: int, branch: Branch, run: RunSummary) -> None:
+        """The line of a run, as far as it has come, and what is still to come."""
+        ink, begin = self._ink(branch), self.place(row, branch.start)
         reached = self.place(row, max(run.epoch, branch.start))
         if run.epoch < run.epochs and run.status == "running":
             painter.setPen(QPen(ink, 1, Qt.PenStyle.DotLine))
@@ -160,8 +185,7 @@ class ForkTree(QWidget):
         painter.drawEllipse(reached, DOT - 1, DOT - 1)
 
     def _ink(self, branch: Branch) -> QColor:
-        compared = {run.folder for run in self._selection.selection.compared}
-        if branch.run is not None and branch.run.folder in compared:
+        if branch.run is not None and branch.run.folder in self._compared:
             return self._selection.colours.of(branch.run.folder)
         return QColor(colours().caption)
 

@@ -295,7 +295,7 @@ class Timeline(QWidget):
             self._where.setText(f"epoch {moments[at].epoch:.2f} · {at + 1} of {len(moments)}")
 
     def _allow_fork(self, moments: bool, points: bool) -> None:
-        why = "This run has kept no checkpoint yet, at which a fork could begin"
+        why = "No checkpoint of this run is here, at which a fork could begin"
         if not moments:
             why = "Run or open a run: its checkpoints are where forks begin"
         elif points:
