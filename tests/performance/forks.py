@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from lbc.config import Experiment, load_experiment, parse_experiment
@@ -30,18 +32,21 @@ from tests.training.resumption import assert_same_run
 
 FORKS, EPOCHS = 16, 10
 
+Cost = npt.NDArray[np.float64]
+"""Steps trained, seconds passed, and seconds of processor time."""
 
-def train(experiment: Experiment, folder: Path, resume: bool = False) -> tuple[int, float]:
-    """Train to the end; return the number of steps trained and the seconds that passed."""
+
+def train(experiment: Experiment, folder: Path, resume: bool = False) -> Cost:
+    """Train to the end; what it cost."""
     steps = 0
 
     def emit(event: Event) -> None:
         nonlocal steps
         steps += isinstance(event, StepDone)
 
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     Trainer(experiment, folder, emit=emit, resume=resume).train()
-    return steps, time.perf_counter() - started
+    return np.array([steps, time.perf_counter() - started, time.process_time() - busy])
 
 
 def share(folder: Path) -> dict[str, Any]:
@@ -56,22 +61,17 @@ def share(folder: Path) -> dict[str, Any]:
         })  # fmt: skip
 
     parent = folder / "parent"
-    steps, seconds = train(ending(0), parent)
-    whole, forked = [0, 0.0], [0.7 * steps, 0.7 * seconds]  # the part that the forks share
+    forked = 0.7 * train(ending(0), parent)  # the part that the forks share
+    whole = np.zeros(3)
     for number in range(FORKS):
-        done, took = train(ending(number), folder / f"whole-{number}")
-        whole = [whole[0] + done, whole[1] + took]
-        started = time.perf_counter()
+        whole += train(ending(number), folder / f"whole-{number}")
+        started, busy = time.perf_counter(), time.process_time()
         fork = fork_run(parent, 0.7 * EPOCHS, ending(number), folder / f"fork-{number}")
-        forking = time.perf_counter() - started
-        done, took = train(ending(number), fork, resume=True)
-        forked = [forked[0] + done, forked[1] + forking + took]
-    return {
-        "steps": round(forked[0] / whole[0], 4),
-        "seconds": round(forked[1] / whole[1], 4),
-        "whole_seconds": round(whole[1], 1),
-        "forked_seconds": round(forked[1], 1),
-    }
+        forked += [0, time.perf_counter() - started, time.process_time() - busy]
+        forked += train(ending(number), fork, resume=True)
+    names = ("steps", "seconds", "cpu_seconds")
+    shares = dict(zip(names, (forked / whole).round(4).tolist(), strict=True))
+    return shares | {"whole": whole.round(1).tolist(), "forked": forked.round(1).tolist()}
 
 
 def start(parent: Path, folder: Path) -> list[float]:
@@ -121,7 +121,7 @@ def main() -> None:
             found["share"] = share(folder)
         if {"start", "bits"} & {*chosen}:
             bundled = load_experiment(resource("experiments/digits.yaml"))
-            found["bundled_seconds"] = round(train(bundled, folder / "bundled")[1], 1)
+            found["bundled_seconds"] = round(float(train(bundled, folder / "bundled")[1]), 1)
         if "start" in chosen:
             found["start"] = start(folder / "bundled", folder)
         if "bits" in chosen:
