@@ -80,6 +80,8 @@ class Replay:
         """
         frames = read_frames(self.path, self._frames)
         self.damage = ""
+        if is_damaged_after(self.path, frames):  # unless another process resumes the run just now
+            frames = read_frames(self.path, self._frames)
         if is_damaged_after(self.path, frames):
             last = f"after epoch {frames[-1].epoch:g}" if frames else "from the first moment on"
             self.damage = f"{self.path} is damaged: its moments {last} cannot be read."

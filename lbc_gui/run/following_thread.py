@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from lbc.files.os_errors import explain
+from lbc.files.printable import printable
 from lbc.following.commands import send
 from lbc.following.open_mirrors import mirror_in
 from lbc.following.run_tail import RunTail
@@ -113,7 +114,7 @@ class FollowingThread(Worker):
         self._notices = 0 if trainer is None else trainer.notices
         self._retry, self._read_pace = Pace(), Pace()
         self._shown = -1
-        self._failure = ""
+        self._failure, self._failures = "", 0
 
     def work(self) -> None:
         control = self.control
@@ -134,7 +135,7 @@ class FollowingThread(Worker):
         return describe(f"The run {self._folder} can be followed no longer", error)
 
     def _look(self) -> bool:
-        """Post what is new; False if there is no run any more."""
+        """Post what is new; False if there is no run any more, or none that can be trained."""
         if not self._folder.is_dir():
             self._set_trainer(None, "deleted", (
                 f"The run {self._folder} was deleted or moved: what is on screen of it stays, and "
@@ -147,7 +148,7 @@ class FollowingThread(Worker):
         except (OSError, ValueError) as error:
             what = f"The run {self._folder} cannot be read"
             self._fail(describe(what, error, ValueError).message)
-        return True
+        return self._status != "finished"
 
     def _follow(self, trainer: TrainerInfo | None) -> None:
         ended = trainer is None and self._trainer is not None
@@ -171,7 +172,7 @@ class FollowingThread(Worker):
             self._live, self._notices = is_shown_live(trainer), 0
         if trainer is not None and trainer.notices > self._notices:
             self._notices = trainer.notices
-            self.post(InterventionRefused(trainer.notice))
+            self.post(InterventionRefused(printable(trainer.notice)))
         if (trainer, status) != (before, self._status):
             self._status = status
             self.post(TrainerChanged(trainer, self._live, status, message))
@@ -186,7 +187,7 @@ class FollowingThread(Worker):
                 )
                 self._set_trainer(None, over)
             case "failed":
-                self._set_trainer(None, "failed", state.message or "The run failed.")
+                self._set_trainer(None, "failed", printable(state.message) or "The run failed.")
             case _ if self._mirror is not None:
                 where = self._mirror.state
                 self._set_trainer(None, "deleted" if where.over else "cut off", where.message or (
@@ -285,9 +286,10 @@ class FollowingThread(Worker):
                     broker.put_thumbnails(arrived)
 
     def _fail(self, sentence: str) -> None:
-        """Say what failed, once."""
-        if sentence != self._failure:
-            self._failure = sentence
+        """Say what failed, once: at the second time, as a file may just be being replaced."""
+        self._failures = self._failures + 1 if sentence == self._failure else 1
+        self._failure = sentence
+        if self._failures == 2:
             self.post(Failed(sentence))
 
 

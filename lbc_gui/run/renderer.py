@@ -93,6 +93,19 @@ class Renderer:
         folder = self._history
         return folder is not None and self.broker.control is None and not folder.is_dir()
 
+    def excuses(self, error: Exception) -> bool:
+        """Whether reading failed only because another process has deleted or resumed the run."""
+        replay = self._replay
+        if self.deleted or replay is None or not isinstance(error, HistoryError):
+            return self.deleted
+        restarts = replay.restarts
+        with suppress(OSError, ValueError):
+            replay.refresh()
+        if replay.restarts == restarts:
+            return False
+        self.broker.drawn.moments.put(replay.moments)
+        return True
+
     def next_job(self) -> Callable[[], None] | None:
         """The most urgent thing to do; None if there is nothing. Call with the lock held."""
         broker, demand = self.broker, self.broker.demand
@@ -298,7 +311,7 @@ class RenderThread(Worker):
                 if job is not None:
                     job()
             except Exception as error:
-                if not self._renderer.deleted:
+                if not self._renderer.excuses(error):
                     self._renderer.broker.report(self.failure(error))
                 self.cancelled.wait(PAUSE_SECONDS)
 

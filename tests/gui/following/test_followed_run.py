@@ -124,7 +124,7 @@ def test_a_followed_run_is_killed_resumed_and_deleted_by_others(
     trained.start("--resume", trained.folder)  # from a checkpoint before the last step
     qtbot.waitUntil(lambda: session.state is State.RUNNING, timeout=SECONDS)
     qtbot.waitUntil(lambda: not window.message.isVisible(), timeout=SECONDS)
-    assert window.view_state.view.live
+    qtbot.waitUntil(lambda: window.view_state.view.live, timeout=SECONDS)
     qtbot.waitUntil(lambda: len(window.curves._series["step_loss"]) > seen + 20, timeout=SECONDS)
     trained.pause()
     qtbot.waitUntil(lambda: session.state is State.PAUSED, timeout=SECONDS)
@@ -193,6 +193,25 @@ COMMANDED: dict[Command, State] = {
     "run": State.RUNNING,
     "step": State.PAUSED,
 }
+
+
+def test_a_followed_run_goes_to_its_end(
+    qtbot: QtBot, use_window: Open, quick: MakeExperiment, tmp_path: Path
+) -> None:
+    window = use_window()
+    run = Trained(quick(training={"epochs": 40, "batch_size": 500}), tmp_path / "run")
+    run.pause()
+    window.files.open_run(run.folder)
+    qtbot.waitUntil(lambda: window.session.state is State.PAUSED, timeout=SECONDS)
+    press(qtbot, window, window.actions_.run)
+    qtbot.waitUntil(lambda: window.session.state is State.OPENED, timeout=SECONDS)
+    qtbot.waitUntil(lambda: not window.session.live, timeout=SECONDS)
+    run.process.join()
+    assert window.session.finished_folder == run.folder and not window.message.isVisible()
+    assert "finished, on disk" in window.progress.text()
+    assert window.progress.value() == window.progress.maximum() == run.steps
+    assert window.curves._series["accuracy"].x[-1] == 40
+    assert not list(watch_files(run.folder))
 
 
 def test_the_windows_own_run_obeys_other_processes_and_says_so(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
+import pytest
 import torch
 
 from lbc.pictures.colour_keys import Scale
 from lbc.pictures.moment_copier import MomentCopier
 from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest
+from lbc.runs.events import LayerInfo
+from lbc.runs.history_reader import FILE
+from lbc.runs.history_writer import HistoryWriter
 from lbc.sparsity.sparsifier import sparsify
 from lbc.training.control import Control
-from lbc_gui.run.renderer import Renderer
+from lbc_gui.run.renderer import HistoryError, Renderer
 from lbc_gui.run.snapshot_broker import SnapshotBroker
 from tests.gui.scores.test_score_view import searched_layer
 
@@ -115,3 +120,30 @@ def test_a_running_trainer_spends_a_small_share_of_its_time_on_copies() -> None:
         one.watch(sparsifier, float(step))
         made += one.drawn() is not None
     assert 1 <= made <= 8  # not 2,000: one in a tenth of a second
+
+
+def test_a_moment_that_another_process_withdraws_is_no_failure(tmp_path: Path) -> None:
+    sparsifier = searched_layer()
+    (layer,) = sparsifier.layers.values()
+    layers = [LayerInfo("", layer.shape, layer.pattern, layer.blocks)]
+    writer = HistoryWriter(tmp_path / FILE, layers, 3)
+    for epoch in range(3):
+        writer.append(epoch, sparsifier)
+    writer.sync()
+    broker = SnapshotBroker(threading.Condition())
+    broker.ask(ViewRequest("", moment=2))
+    broker.history.put(tmp_path)
+    renderer = Renderer(broker)
+    read = renderer.next_job()
+    assert read is not None
+    read()
+    draw = renderer.next_job()
+    writer.truncate(1, False)  # a process resumes the run
+    writer.close()
+    assert draw is not None
+    with pytest.raises(HistoryError) as caught:
+        draw()
+    broker.drawn.moments.take()
+    assert renderer.excuses(caught.value)
+    assert len(broker.drawn.moments.take() or ()) == 1
+    assert not renderer.excuses(caught.value)  # nothing has been withdrawn since

@@ -62,6 +62,21 @@ def test_the_current_pin_is_in_the_open_layer(state: ViewState) -> None:
     assert (state.view.layer, state.view.block) == ("conv", None)
 
 
+def test_a_run_can_begin_and_cease_to_be_shown_live(state: ViewState) -> None:
+    state.set_live(False)
+    assert state.view.moment == 4
+    state.set_moments((*MOMENTS, MOMENTS[-1]), 2)  # another process trains it
+    assert state.view.moment == 5
+    state.go_to(2)
+    state.set_moments(MOMENTS, 2)
+    state.set_live(True)
+    assert state.view.moment == 2  # the user has gone there
+    state.set_live(False)
+    state.go_live()
+    state.set_live(True)
+    assert state.view.moment is None
+
+
 def test_another_run_keeps_only_what_it_has_too(state: ViewState) -> None:
     state.pin(31)
     state.open_layer("head")
