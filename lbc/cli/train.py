@@ -11,7 +11,7 @@ from typing import Any
 from lbc.cli.allow_import import add_allow_import
 from lbc.cli.console import Console
 from lbc.cli.run_list import find_run
-from lbc.config import Experiment, check_import, load_experiment
+from lbc.config import Experiment, check_import, load_experiment, parse_experiment
 from lbc.runs.new_folder import RUNS, is_unused, new_run_path
 from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import RunError
@@ -102,8 +102,8 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
 
 def _fork(options: argparse.Namespace, settings: list[str], errors: Console) -> int:
-    from lbc.runs.kept_checkpoints import moment_at
-    from lbc.training.fork import ForkError, describe_fork, experiment_at, fork_run
+    from lbc.runs.kept_checkpoints import experiment_at, moment_at
+    from lbc.training.fork import ForkError, describe_fork, fork_run
 
     if any(each is not None for each in (options.resume, options.experiment, options.weights)):
         errors.print(
@@ -114,7 +114,8 @@ def _fork(options: argparse.Namespace, settings: list[str], errors: Console) -> 
     try:
         parent, epoch = _parse_moment(options.fork)
         point = moment_at(parent, epoch)
-        experiment = experiment_at(point, settings)
+        document = experiment_at(point).model_dump(mode="json")
+        experiment = parse_experiment(document, "the fork", settings)
         _check_import(parent, experiment, options.allow_import)
         folder = options.out or new_run_path(RUNS, experiment.name)
         if not is_unused(folder):

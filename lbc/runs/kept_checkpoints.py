@@ -17,7 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from lbc.config import Experiment, parse_experiment
+from lbc.config.strict_yaml import ExperimentError, parse_yaml
 from lbc.files.atomic import write_atomically
+from lbc.files.os_errors import explain
 from lbc.inspection.errors import LayerError
 from lbc.inspection.torch_file import read_torch_zip
 from lbc.runs.run_state import RunError, read_state
@@ -84,6 +87,43 @@ def read_content(file: Path, _written: int = 0, _inode: int = 0) -> dict[str, An
     """
     content = read_torch_zip(file).content
     return content if isinstance(content, dict) else {}
+
+
+def content_at(point: ForkPoint) -> dict[str, Any]:
+    """What the checkpoint of a moment holds, as ``read_content``. Raises RunError."""
+    try:
+        status = point.file.stat()
+        content = read_content(point.file, status.st_mtime_ns, status.st_ino)
+    except FileNotFoundError as error:
+        raise deleted(point) from error
+    except OSError as error:
+        raise RunError(explain(error, f"{point.file} cannot be read")) from error
+    except LayerError as error:
+        raise RunError(f"{point.file} {error}") from error
+    counts = content.get("step"), content.get("steps_per_epoch")
+    known = all(isinstance(count, int) and count >= 0 for count in counts) and counts[1]
+    if not known or not isinstance(content.get("model"), dict):
+        raise RunError(f"{point.file} was not written by this program: no fork can begin from it.")
+    return content
+
+
+def experiment_at(point: ForkPoint) -> Experiment:
+    """The experiment of a run at a moment. Raises RunError if the checkpoint cannot be read."""
+    text = content_at(point).get("experiment")
+    try:
+        document, _ = parse_yaml(text if isinstance(text, str) else "", str(point.file))
+        return parse_experiment(document if isinstance(document, dict) else {}, str(point.file))
+    except ExperimentError as error:
+        reason = "; ".join(str(error).splitlines())
+        raise RunError(f"The experiment in {point.file} cannot be used: {reason}") from error
+
+
+def deleted(point: ForkPoint) -> RunError:
+    """The error that says why a checkpoint is there no more."""
+    return RunError(
+        f"The checkpoint {point.file} has been deleted meanwhile, as its run keeps no more than "
+        "training.keep.at_most: choose another moment."
+    )
 
 
 def keep_checkpoint(folder: Path, step: int, epoch: float, limit: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,17 +18,15 @@ from typing import Any
 
 from torch import nn
 
-from lbc.config import Experiment, Optimizer, dump_experiment, parse_experiment
-from lbc.config.strict_yaml import ExperimentError, parse_yaml
+from lbc.config import Experiment, Optimizer, dump_experiment
 from lbc.files.os_errors import explain
-from lbc.inspection.errors import LayerError
 from lbc.runs.folder import Position, RunFolder
 from lbc.runs.history_format import read_layers
 from lbc.runs.interventions import copy_interventions
-from lbc.runs.kept_checkpoints import ForkPoint, moment_at, read_content
+from lbc.runs.kept_checkpoints import ForkPoint, content_at, deleted, experiment_at, moment_at
 from lbc.runs.own_runs import may_import, remember_own
 from lbc.runs.run_state import FILE as STATE
-from lbc.runs.run_state import Parent, RunState
+from lbc.runs.run_state import Parent, RunError, RunState
 from lbc.training.checkpoint import Checkpoint, parse_stored_experiment, read_checkpoint
 from lbc.training.failures import TrainingError
 from lbc.training.fork_changes import describe_changes, find_obstacles, is_structural
@@ -39,30 +37,12 @@ HISTORY = "scores.history"
 RECORDS = ("steps.records", "epochs.records")
 
 
-class ForkError(ValueError):
+class ForkError(RunError):
     """A fork is impossible; ``reasons`` are all of them, a sentence each."""
 
     def __init__(self, *reasons: str) -> None:
         super().__init__(" ".join(reasons))
         self.reasons = reasons
-
-
-def experiment_at(point: ForkPoint, settings: Sequence[str] = ()) -> Experiment:
-    """The experiment of a run at a moment, with ``settings`` as ``lbc train --set`` takes them.
-
-    No tensor is loaded. Raises ForkError if the checkpoint cannot be read, and ExperimentError
-    for settings that are wrong.
-    """
-    text = _content(point).get("experiment")
-    try:
-        document, _ = parse_yaml(text if isinstance(text, str) else "", str(point.file))
-        stored = parse_experiment(document if isinstance(document, dict) else {}, str(point.file))
-    except ExperimentError as error:
-        reason = "; ".join(str(error).splitlines())
-        raise ForkError(f"The experiment in {point.file} cannot be used: {reason}") from error
-    if not settings:
-        return stored
-    return parse_experiment(stored.model_dump(mode="json"), "the fork", settings)
 
 
 def check_fork(parent_folder: Path, epoch: float, experiment: Experiment) -> tuple[str, ...]:
@@ -76,7 +56,7 @@ def check_fork(parent_folder: Path, epoch: float, experiment: Experiment) -> tup
         point = moment_at(parent_folder, epoch)
         layers = read_layers(parent_folder / HISTORY)
         old = experiment_at(point)
-        return tuple(find_obstacles(_content(point), old, experiment, layers))
+        return tuple(find_obstacles(content_at(point), old, experiment, layers))
     except ForkError as error:
         return error.reasons
     except OSError as error:
@@ -139,40 +119,15 @@ def fork_run(
     return folder
 
 
-def _content(point: ForkPoint) -> dict[str, Any]:
-    """What the checkpoint holds, without the values of its tensors. Raises ForkError."""
-    try:
-        status = point.file.stat()
-        content = read_content(point.file, status.st_mtime_ns, status.st_ino)
-    except FileNotFoundError as error:
-        raise _deleted(point) from error
-    except OSError as error:
-        raise ForkError(explain(error, f"{point.file} cannot be read")) from error
-    except LayerError as error:
-        raise ForkError(f"{point.file} {error}") from error
-    counts = content.get("step"), content.get("steps_per_epoch")
-    known = all(isinstance(count, int) and count >= 0 for count in counts) and counts[1]
-    if not known or not isinstance(content.get("model"), dict):
-        raise ForkError(f"{point.file} was not written by this program: no fork can begin from it.")
-    return content
-
-
 def _read(point: ForkPoint) -> Checkpoint:
     try:
         data = point.file.read_bytes()
     except FileNotFoundError as error:
-        raise _deleted(point) from error
+        raise deleted(point) from error
     checkpoint = read_checkpoint(data, point.file)
     if checkpoint.step != point.step:
         raise ForkError(f"{point.file} was replaced meanwhile: fork again.")
     return checkpoint
-
-
-def _deleted(point: ForkPoint) -> ForkError:
-    return ForkError(
-        f"The checkpoint {point.file} has been deleted meanwhile, as its run keeps no more than "
-        "training.keep.at_most: choose another moment."
-    )
 
 
 def _write(

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QCheckBox, QDialog, QWidget
 
 from lbc.config import Experiment
 from lbc.files.printable import printable
-from lbc.runs.kept_checkpoints import ForkPoint
+from lbc.runs.kept_checkpoints import ForkPoint, experiment_at
 from lbc.runs.run_state import RunError
 from lbc_gui.experiment.fields import FORK_ROWS
 from lbc_gui.experiment.form import ExperimentForm
@@ -101,7 +101,7 @@ class ForkDialog(QDialog):
     def _moment_chosen(self) -> None:
         """Show the settings that the run had then, with what the user has changed."""
         try:
-            before = self._origin.experiment_at(self._origin.points[self.moments.currentIndex()])
+            before = experiment_at(self._origin.points[self.moments.currentIndex()])
         except RunError as error:
             self._unreadable = str(error)
         else:

@@ -9,12 +9,11 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal, Slot
 
 from lbc.config import Experiment, parse_experiment
-from lbc.config.strict_yaml import ExperimentError, parse_yaml
+from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
-from lbc.inspection.errors import LayerError
 from lbc.queue.commands import add_run, start
 from lbc.runs.interventions import read_interventions
-from lbc.runs.kept_checkpoints import ForkPoint, kept_moments, read_content
+from lbc.runs.kept_checkpoints import ForkPoint, experiment_at, kept_moments
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.run_state import RunError, read_state
 from lbc_gui.run.view_state import nearest_fork_point
@@ -35,22 +34,8 @@ class Origin:
 
     def nearest(self, epoch: float | None) -> ForkPoint:
         """Where a fork begins that is wanted at an epoch, or at the end. Raises RunError."""
-        end = self.experiment_at(self.points[-1]).training.epochs
+        end = experiment_at(self.points[-1]).training.epochs
         return nearest_fork_point(self.points, epoch, end) or self.points[0]
-
-    def experiment_at(self, point: ForkPoint) -> Experiment:
-        """The experiment of the run at a moment. Raises RunError if that cannot be read."""
-        try:
-            status = point.file.stat()
-            text = read_content(point.file, status.st_mtime_ns, status.st_ino).get("experiment")
-            document, _ = parse_yaml(str(text), str(point.file))
-            return parse_experiment(document if isinstance(document, dict) else {}, str(point.file))
-        except OSError as error:
-            raise RunError(explain(error, f"{point.file} cannot be read")) from error
-        except LayerError as error:
-            raise RunError(f"{point.file} {error}") from error
-        except ExperimentError as error:
-            raise RunError("; ".join(str(error).splitlines())) from error
 
     def is_control(self, epoch: float) -> bool:
         """Whether the run is what its fork at an epoch, with nothing changed, would become."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
+from lbc.runs.kept_checkpoints import experiment_at
 from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import RunError
 from lbc_gui.run.fork_dialog import ForkDialog
@@ -45,7 +46,7 @@ class ForkActions(QObject):
         try:
             origin = read_origin(folder)
             point = origin.nearest(epoch)
-            before = origin.experiment_at(point)
+            before = experiment_at(point)
         except RunError as error:
             self.failed.emit(str(error), "")
             return

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from lbc.cli.main import main
-from lbc.config import Experiment, dump_experiment
-from lbc.runs.kept_checkpoints import kept_moments
+from lbc.config import Experiment, dump_experiment, parse_experiment
+from lbc.runs.kept_checkpoints import experiment_at, kept_moments
 from lbc.runs.own_runs import may_import
-from lbc.training.fork import ForkError, experiment_at, fork_run
+from lbc.training.fork import ForkError, fork_run
 from lbc.training.trainer import Trainer
 from tests.training.resumption import stop_at
 
@@ -124,7 +124,7 @@ def test_a_fork_runs_no_code_by_itself(
     folder: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (point,) = kept_moments(run)
-    stricter = experiment_at(point, ["pattern=1:4"])
+    stricter = parse_experiment(experiment_at(point).model_dump(mode="json"), "", ["pattern=1:4"])
     fork_run(run, point.epoch, stricter, folder / "own")  # as the user's own run
     forget(folder)
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state of another"))

@@ -303,4 +303,4 @@ def test_the_terminal_and_the_log_say_what_was_done_with_the_files(
     train_in_terminal(experiment, root / "run", Console())
     note = f"Ignored in {root}, as no images: train/cat/notes.txt."
     assert note in capsys.readouterr().out
-    assert describe_event(events[0]).endswith(note)
+    assert note in describe_event(events[0])

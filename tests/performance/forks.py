@@ -25,8 +25,8 @@ import torch
 from lbc.config import Experiment, load_experiment, parse_experiment
 from lbc.files.resources import resource
 from lbc.runs.events import Event, StepDone
-from lbc.runs.kept_checkpoints import kept_moments
-from lbc.training.fork import experiment_at, fork_run
+from lbc.runs.kept_checkpoints import experiment_at, kept_moments
+from lbc.training.fork import fork_run
 from lbc.training.trainer import Trainer
 from tests.training.resumption import assert_same_run
 

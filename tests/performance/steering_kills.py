@@ -40,7 +40,7 @@ CHANGES: dict[int, Settings] = {
 NEAR = 60
 """File operations after a change within which every other kill hits."""
 
-LONGEST_SECONDS = 8.0
+LONGEST_SECONDS = 3.0
 
 
 def train(run: Path, kill_after: int) -> None:

@@ -16,15 +16,14 @@ from lbc.runs.events import Event, Intervention, Steering, StepDone
 from lbc.runs.history_format import read_layers
 from lbc.runs.history_reader import Replay
 from lbc.runs.interventions import read_interventions
-from lbc.runs.kept_checkpoints import kept_moments
-from lbc.runs.run_state import read_state
+from lbc.runs.kept_checkpoints import experiment_at, kept_moments
+from lbc.runs.run_state import RunError, read_state
 from lbc.runs.unfinished_run import open_unfinished
 from lbc.training.control import Control
 from lbc.training.fork import (
     ForkError,
     check_fork,
     describe_fork,
-    experiment_at,
     fork_run,
 )
 from lbc.training.trainer import Trainer
@@ -298,7 +297,7 @@ def test_a_checkpoint_that_is_gone_or_damaged_is_named(undecided: Path, tmp_path
     first.file.unlink()
     (reason,) = check_fork(run, 1, experiment)
     assert reason == f"The run {run} holds no checkpoint after epoch 1: choose 2, 3."
-    with pytest.raises(ForkError, match="has been deleted meanwhile"):
+    with pytest.raises(RunError, match="has been deleted meanwhile"):
         experiment_at(first)
     shutil.rmtree(run)
     (reason,) = check_fork(run, 1, experiment)

@@ -7,6 +7,7 @@ from pathlib import Path
 from lbc.config import load_experiment
 from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.interventions import read_interventions
+from lbc.runs.kept_checkpoints import experiment_at
 from lbc.training.fork import check_fork, fork_run
 from lbc.training.trainer import Trainer
 from lbc_gui.run.forking import read_origin
@@ -21,12 +22,12 @@ def test_an_unchanged_fork_has_the_settings_of_its_moment(tmp_path: Path) -> Non
     settings = {
         point.epoch: (at.optimizer.lr, at.optimizer.weight_decay, at.training.epochs)
         for point in origin.points
-        for at in [origin.experiment_at(point)]
+        for at in [experiment_at(point)]
     }
     assert settings[1] == (0.05, 0.01, 2)
     assert settings[2] == settings[3] == (0.05, 0.01, 4)
     for point in origin.points[:3]:
-        epoch, unchanged = point.epoch, origin.experiment_at(point)
+        epoch, unchanged = point.epoch, experiment_at(point)
         assert check_fork(run, epoch, unchanged) == ()
         fork = fork_run(run, epoch, unchanged, tmp_path / f"fork-{epoch:g}")
         assert load_experiment(fork / "experiment.yaml") == effective_experiment(fork) == unchanged

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc.runs.events import EpochDone, Event, Steering
+from lbc.runs.kept_checkpoints import experiment_at
 from lbc.runs.run_state import RunError
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
@@ -35,7 +36,7 @@ def test_a_run_whose_settings_were_changed_is_forked_as_it_was_then(
     window = QWidget()
     qtbot.addWidget(window)
     forking = Forking(tmp_path, window)
-    dialog = ForkDialog(origin, first, origin.experiment_at(first), forking, window)
+    dialog = ForkDialog(origin, first, experiment_at(first), forking, window)
     assert dialog.form.describe("optimizer.lr")[1] == experiment.optimizer.lr
     assert not origin.is_control(1) and not dialog.control.isHidden()
     assert "changed by hand after this moment" in dialog._about_control.text()
