@@ -30,7 +30,7 @@ from lbc.training.fork import fork_run
 from lbc.training.trainer import Trainer
 from tests.training.resumption import assert_same_run
 
-FORKS, EPOCHS = 16, 10
+FORKS, EPOCHS = 16, 20
 
 Cost = npt.NDArray[np.float64]
 """Steps trained, seconds passed, and seconds of processor time."""
@@ -56,7 +56,7 @@ def share(folder: Path) -> dict[str, Any]:
         return parse_experiment({
             "name": "forks",
             "model": {"name": "convnet", "width": 8},
-            "schedule": {"end": 7.5 + 2.5 * number / FORKS},
+            "schedule": {"end": EPOCHS * (0.75 + 0.25 * number / FORKS)},
             "training": {"epochs": EPOCHS, "batch_size": 64},
         })  # fmt: skip
 
