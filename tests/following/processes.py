@@ -15,6 +15,12 @@ from lbc.runs.history_reader import Replay
 from lbc.runs.metrics import read_steps
 from tests import warm
 
+LONG = {
+    "training": {"epochs": 10_000, "batch_size": 500},
+    "schedule": {"start": 8000, "end": 9000},
+}
+"""Settings of a run that trains, and removes nothing, for as long as a test takes."""
+
 
 def wait(condition: Callable[[], object]) -> None:
     end = time.monotonic() + 60

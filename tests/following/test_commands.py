@@ -20,7 +20,7 @@ from lbc.following.trainer_file import TrainerInfo, trainer_of
 from lbc.runs.events import Intervention, Steering
 from lbc.runs.interventions import read_interventions
 from lbc.runs.run_state import read_state
-from tests.following.processes import Trained, wait
+from tests.following.processes import LONG, Trained, wait
 
 if sys.platform == "win32":
     pytest.skip("needs a fork server and kill", allow_module_level=True)
@@ -33,7 +33,7 @@ PIN = Intervention("pin", "hidden.0", 1, 0)
 def trained(quick: MakeExperiment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     """A run of minutes in a process of its own, paused."""
     folder = tmp_path_factory.mktemp("following") / "run"
-    run = Trained(quick(training={"epochs": 400, "batch_size": 500}), folder)
+    run = Trained(quick(**LONG), folder)
     run.pause()
     yield run
     run.kill()

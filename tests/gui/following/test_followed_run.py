@@ -27,7 +27,7 @@ from lbc.runs.interventions import read_interventions
 from lbc_gui.run.following_thread import may_use_all_processors
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
-from tests.following.processes import Trained
+from tests.following.processes import LONG, Trained
 from tests.gui.conftest import SECONDS, small_experiment
 
 if sys.platform == "win32":
@@ -39,8 +39,7 @@ MakeExperiment = Callable[..., Experiment]
 
 @pytest.fixture
 def trained(quick: MakeExperiment, tmp_path: Path) -> Iterator[Trained]:
-    long = {"training": {"epochs": 400, "batch_size": 500}, "schedule": {"end": 300}}
-    run = Trained(quick(**long), tmp_path / "followed")
+    run = Trained(quick(**LONG), tmp_path / "followed")
     yield run
     run.kill()
 
