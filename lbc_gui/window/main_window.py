@@ -54,7 +54,7 @@ TITLE = "LBC Explorer"
 FIRST_PAINT_MILLISECONDS = 1000
 """The longest wait for the window to be painted."""
 
-LONGEST_LOADING = 1500
+LONGEST_LOADING = 3000
 """Milliseconds of loading after which the other pages wait no longer."""
 
 
