@@ -161,6 +161,7 @@ def test_links_in_the_folder_are_not_followed(run: Path, mirror: Mirror, tmp_pat
         (run / name).symlink_to(tmp_path / "secret")
     mirror.start()
     wait_for(lambda: mirror.state.ready)
+    mirror.close()
     assert not any(path.read_bytes() == b"secret" for path in mirror.folder.iterdir())
 
 

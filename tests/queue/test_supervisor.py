@@ -233,7 +233,12 @@ def test_a_queue_that_cannot_be_read_is_reported_once(
     worker.start()
     wait(lambda: reports)
     time.sleep(0.1)
-    shutil.rmtree(tmp_path / ".queue")
+
+    def is_removed() -> bool:
+        shutil.rmtree(tmp_path / ".queue", ignore_errors=True)  # the worker may write into it
+        return not (tmp_path / ".queue").exists()
+
+    wait(is_removed)
     worker.join()
     assert len(reports) == 1 and "Is a directory" in reports[0]
 
