@@ -1,4 +1,4 @@
-"""Pictures as messages: differences from the picture before, as coarse as nobody can see."""
+"""Pictures as messages: differences from the picture before, as fine as the line allows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lbc.pictures.score_codes import LOWEST, Codes
 from lbc.pictures.score_snapshot import BlockState, KeyedCodes, Thumbnail, ViewRequest, fixed
 from lbc.sparsity.arrays import Array
 
-STEPS = (1, 3, 5)
-"""Differences of levels are multiples of one of these: exact, or off by at most one or two levels
-of 254. One differs by less than 1.9 in CIELAB in every colour map, two by 1.8 on average; 2.3 is
-just noticeable (Mahy et al., 1994)."""
+STEPS = (1, 3, 5, 9)
+"""Differences of levels are multiples of one of these: exact, or off by at most one, two or four
+levels of 254. One differs by less than 1.9 in CIELAB in every colour map, two by 1.8 on average and
+four by 3.6; 2.3 is just noticeable (Mahy et al., 1994)."""
 
 BYTES_PER_SECOND = 200_000
 """What pictures may take of the line."""
@@ -64,7 +64,7 @@ class PictureEncoder:
         """The last picture took so many bytes."""
         if size > BYTES_PER_SECOND:
             self._moving = min(self._moving + 1, len(STEPS) - 1)
-        elif size < BYTES_PER_SECOND / 4:
+        elif size < BYTES_PER_SECOND / 2:
             self._moving = max(self._moving - 1, 0)
 
     def encode(self, number: int, picture: LivePicture, again: bool = False) -> Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import QObject, Qt, Slot
 
 from lbc.runs.effective_experiment import changed_keys, values_of
 from lbc.runs.events import Intervened, InterventionRefused
@@ -23,6 +23,8 @@ class ApplyNow(QObject):
         panel.settled.connect(self._offer)
         session.state_changed.connect(self._offer)
         session.events_arrived.connect(self._events_arrived)
+        # Queued: when the form shows the run that was opened.
+        session.opened.connect(self._offer, Qt.ConnectionType.QueuedConnection)
 
     @Slot()
     def _apply(self) -> None:

@@ -68,6 +68,8 @@ def test_a_run_of_lbc_train_is_followed_as_if_it_were_the_windows_own(
     who = f"trained by lbc train on {platform.node()}, process {trained.process.pid}"
     assert who in window.windowTitle() and who in window.progress.text()
     assert not session.training  # so nothing asks before it is left
+    apply = window.experiment_panel.changes.apply
+    qtbot.waitUntil(apply.isHidden, timeout=SECONDS)  # the form shows the run
     with qtbot.waitSignal(session.snapshot_arrived, timeout=SECONDS) as got:
         pass
     assert got.args[0].request.moment is None
@@ -96,6 +98,12 @@ def test_a_run_of_lbc_train_is_followed_as_if_it_were_the_windows_own(
     session.intervene(Intervention("pin", trained.layer, 1, 3))  # removed with the others
     qtbot.waitUntil(window.message.isVisible, timeout=SECONDS)
     assert "was removed" in window.message.text
+
+    window.experiment_panel.form.enter("optimizer.weight_decay", 0.25)
+    qtbot.waitUntil(apply.isVisible, timeout=SECONDS)
+    qtbot.mouseClick(apply, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(read_interventions(trained.folder)) == 2, timeout=SECONDS)
+    qtbot.waitUntil(apply.isHidden, timeout=SECONDS)
 
     press(qtbot, window, window.actions_.run)
     qtbot.waitUntil(lambda: session.state is State.RUNNING, timeout=SECONDS)
