@@ -20,10 +20,8 @@ help:
 run: $(venv)/installed
 	@$(venv)/bin/lbc-gui --start
 
-# Many tests start a Python that imports lbc, which is faster from bytecode.
 test: $(venv)/installed-dev
-	@QT_QPA_PLATFORM=offscreen PYTHONFAULTHANDLER=1 PYTHONDONTWRITEBYTECODE= \
-	  $(python) -m pytest -n 2 --dist loadfile
+	@QT_QPA_PLATFORM=offscreen PYTHONFAULTHANDLER=1 $(python) -m pytest -n 2 --dist loadfile
 
 check: $(venv)/installed-dev
 	$(venv)/bin/ruff check

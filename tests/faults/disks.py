@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from lbc.config import Experiment
 from lbc.runs.events import Event, StepDone
 from lbc.training.failures import TrainingError
 from lbc.training.trainer import Trainer
@@ -57,6 +58,19 @@ def forbid_writing(folder: Path, steps: Sequence[int] = range(1, 6)) -> Outcome:
     return outcome
 
 
+def _train_as_nobody(experiment: Experiment, run: Path, emit: Callable[[Event], None]) -> None:
+    if os.geteuid() == 0:
+        os.chown(run, NOBODY, NOBODY)
+        for parent in run.parents:  # which pytest makes for its user alone
+            if parent.stat().st_uid == 0 and parent != Path(parent.anchor):
+                parent.chmod(parent.stat().st_mode | 0o011)
+        os.seteuid(NOBODY)
+    try:
+        Trainer(experiment, run, emit=emit).train()
+    except TrainingError as error:
+        os._exit(0 if str(error).endswith("Earlier data is kept.") else 2)
+
+
 def _is_refused(folder: Path, run: Path, last: int) -> bool:
     """Whether a run ends with a sentence; in a process of its own, which is not root."""
     experiment = small_experiment(folder)
@@ -68,17 +82,10 @@ def _is_refused(folder: Path, run: Path, last: int) -> bool:
 
     process = os.fork()
     if not process:
-        if os.geteuid() == 0:
-            os.chown(run, NOBODY, NOBODY)
-            for parent in run.parents:  # which pytest makes for its user alone
-                if parent.stat().st_uid == 0 and parent != Path(parent.anchor):
-                    parent.chmod(parent.stat().st_mode | 0o011)
-            os.seteuid(NOBODY)
         try:
-            Trainer(experiment, run, emit=forbid).train()
-        except TrainingError as error:
-            os._exit(0 if str(error).endswith("Earlier data is kept.") else 2)
-        os._exit(1)
+            _train_as_nobody(experiment, run, forbid)
+        finally:
+            os._exit(1)  # after an error too: the rest of the tests is the parent's
     status = os.waitpid(process, 0)[1]
     run.chmod(0o700)
     return status == 0

@@ -50,9 +50,12 @@ def run_until(last: int, experiment: Experiment, run: Path) -> int:
     process = os.fork()
     if process:
         return os.waitpid(process, 0)[1]
-    sys.setprofile(Killer(last))
-    Trainer(experiment, run).train()
-    os._exit(0)
+    try:
+        sys.setprofile(Killer(last))
+        Trainer(experiment, run).train()
+        os._exit(0)
+    finally:
+        os._exit(1)  # after an error too: the rest of the tests is the parent's
 
 
 def count_operations(experiment: Experiment, run: Path) -> int:

@@ -129,8 +129,11 @@ def killed_after_step_4(operation: int, experiment: Experiment, run: Path) -> in
 
     process = os.fork()
     if not process:
-        steering_trainer(experiment, run, on_event=kill).train()
-        os._exit(0)
+        try:
+            steering_trainer(experiment, run, on_event=kill).train()
+            os._exit(0)
+        finally:
+            os._exit(1)  # after an error too: the rest of the tests is the parent's
     return os.waitpid(process, 0)[1]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from lbc.files.lock import lock
 from lbc.queue.commands import read_queue
 from lbc.queue.queue_file import QueueFile
 from lbc.queue.supervisor import train_arguments
+from lbc.runs.kept_checkpoints import kept_moments
 from lbc.runs.run_state import read_state
 from lbc_gui.run.fork_dialog import ForkDialog
 from lbc_gui.run.session import State
@@ -202,7 +202,7 @@ def test_a_fork_of_the_run_in_training_asks_first_and_a_lost_checkpoint_says_so(
     dialog = dialog_of(qtbot, window)
     dialog.moments.setCurrentIndex(0)
     qtbot.waitUntil(lambda: dialog.settled, timeout=SECONDS)
-    shutil.rmtree(folder / "checkpoints")  # as if thinned meanwhile
+    kept_moments(folder)[0].file.unlink()  # as if thinned meanwhile
     qtbot.mouseClick(dialog.train, LEFT)
     answer(qtbot, window, "Stop and fork")
     qtbot.waitUntil(lambda: "epoch" in window.message.text, timeout=SECONDS)
