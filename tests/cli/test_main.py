@@ -269,8 +269,8 @@ def test_an_interrupted_start_prints_no_traceback(
 ) -> None:
     """Interrupted as soon as the process has loaded a library."""
     command = ["layers", str(resource("experiments/digits.yaml"))] if module == "lbc" else []
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *command],
+    process = subprocess.Popen(  # Tests in the background of a shell ignore the signal.
+        ["env", "--default-signal=INT", sys.executable, "-m", module, *command],
         stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
     libraries = Path(f"/proc/{process.pid}/maps")
