@@ -15,10 +15,10 @@ from lbc.pictures.score_codes import LOWEST, Codes
 from lbc.pictures.score_snapshot import BlockState, KeyedCodes, Thumbnail, ViewRequest, fixed
 from lbc.sparsity.arrays import Array
 
-STEPS = (1, 3, 5, 9)
-"""Differences of levels are multiples of one of these: exact, or off by at most one, two or four
-levels of 254. One differs by less than 1.9 in CIELAB in every colour map, two by 1.8 on average and
-four by 3.6; 2.3 is just noticeable (Mahy et al., 1994)."""
+STEPS = (1, 3, 5, 9, 17)
+"""Differences of levels are multiples of one of these: exact, or off by at most one, two, four or
+eight levels of 254. One differs by less than 1.9 in CIELAB in every colour map, two by 1.8 on
+average and eight by 7.2; 2.3 is just noticeable (Mahy et al., 1994)."""
 
 BYTES_PER_SECOND = 200_000
 """What pictures may take of the line."""

@@ -1,4 +1,4 @@
-"""Pictures over ssh: what is on screen is as if drawn here, but for four levels of 254 at most."""
+"""Pictures over ssh: what is on screen is as if drawn here, but for eight levels of 254 at most."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_picture_over_a_recorded_moment_is_what_the_server_draws(
         assert isinstance(message, Picture)
         picture = decoder.decode(message, request_)
         there, shown = drawn(moment, request_), picture.over(drawn(recorded, request_))
-        check(shown, there, part, most=4 if line == 1 else 0)
+        check(shown, there, part, most=8 if line == 1 else 0)
         assert shown.epoch == moment.epoch
         if request_.block is not None:
             assert shown.block is not None
