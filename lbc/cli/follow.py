@@ -1,7 +1,7 @@
 """``lbc follow``: send a run to a viewer that started this command over ssh.
 
 Speaks the protocol of ``lbc.following.messages`` over its standard input and output, and ends when
-the viewer has gone. Exit status: 0; 2 if nobody could read what is sent.
+the viewer has gone. Exit status: 0; 2 if what is sent could not be read.
 """
 
 from __future__ import annotations

@@ -238,7 +238,7 @@ class Connection:
             )
         elif "Permission denied" in said:
             message = (
-                f"{server} lets nobody in without a password from here: set up a key, for example "
+                f"{server} lets no one in from here without a password: set up a key, for example "
                 f"with '{by_hand.replace('ssh', 'ssh-copy-id', 1)}'."
             )
         else:

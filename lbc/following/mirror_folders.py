@@ -15,7 +15,7 @@ from lbc.files.lock import lock
 from lbc.following.address import Address
 
 KEPT_DAYS = 30
-"""Days after which a copy that nobody has opened is deleted."""
+"""Days after which a copy that was not opened is deleted."""
 
 MOST_BYTES = 4 << 30
 """Bytes of all copies; the oldest are deleted first."""

@@ -1,7 +1,7 @@
 """``watch-ID.json`` and ``frame-ID-KIND``: what a viewer in another process shows, and its copies.
 
 The viewer deletes a frame that it has read, and only then does the trainer write the next one of
-its kind: so no frame is made for nobody, and a slow viewer gets fewer.
+its kind: without a viewer no frame is made, and a slow one gets fewer.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ class Viewers:
             viewer.copier.watch(sparsifier, epoch)
 
     def close(self) -> None:
-        """Delete the frames: nobody would after the viewers have gone."""
+        """Delete the frames, which no viewer will read any more."""
         for viewer in self._viewers.values():
             for path in viewer.frames.values():
                 with suppress(OSError):

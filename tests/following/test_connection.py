@@ -55,7 +55,7 @@ def ended(tmp_path: Path, command: list[str]) -> Mirror:
          "The key of ann@gpu-07 is not the one that ssh knows: ask whoever runs the server, and "
          "correct known_hosts only if it was renewed.", True),
         ("ann@gpu-07: Permission denied (publickey,password).", 255,
-         "ann@gpu-07 lets nobody in without a password from here: set up a key, for example with "
+         "ann@gpu-07 lets no one in from here without a password: set up a key, for example with "
          "'ssh-copy-id -p 2222 ann@gpu-07'.", True),
         ("ssh: connect to host gpu-07 port 2222: Connection refused", 255,
          "ann@gpu-07 cannot be reached (ssh: connect to host gpu-07 port 2222: Connection "
