@@ -107,11 +107,8 @@ class RemoteControl:
     def _carry_out(self, command: Command | Intervention | Steering) -> None:
         control = self._control
         match command:
-            case Intervention():
+            case Intervention() | Steering():
                 control.intervene(command)
-                return
-            case Steering():
-                control.steer(command)
                 return
             case "run":
                 control.run()

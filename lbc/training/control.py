@@ -55,10 +55,6 @@ class Control:
             self._stopped = True
             self._changed.notify_all()
 
-    def steer(self, steering: Steering) -> None:
-        """Queue a change of settings, as ``intervene`` does."""
-        self.intervene(steering)
-
     def intervene(self, intervention: Intervention | Steering) -> None:
         """Queue an intervention; it is applied before the next step, or at once if paused."""
         with self._changed:

@@ -78,11 +78,8 @@ class SentCommands:
     def stop(self) -> None:
         self._send("stop")
 
-    def intervene(self, intervention: Intervention) -> None:
+    def intervene(self, intervention: Intervention | Steering) -> None:
         self._send(intervention)
-
-    def steer(self, steering: Steering) -> None:
-        self._send(steering)
 
     def discard(self) -> None:
         """Follow the run no longer; its training is not affected."""

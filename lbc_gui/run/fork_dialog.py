@@ -15,7 +15,7 @@ from lbc.runs.run_state import RunError
 from lbc_gui.experiment.fields import FORK_ROWS
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.schedule_preview import Forked, SchedulePreview
-from lbc_gui.run.forking import Checked, Forking, ForkRequest, Origin
+from lbc_gui.run.fork_job import Checked, ForkJob, ForkRequest, Origin
 from lbc_gui.theme import GAP, MARGIN
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.layouts import column, row
@@ -54,14 +54,14 @@ class ForkDialog(QDialog):
         origin: Origin,
         point: ForkPoint,
         before: Experiment,
-        forking: Forking,
+        job: ForkJob,
         parent: QWidget,
     ) -> None:
         """Ask about ``point``, at which the run had the experiment ``before``, or another one."""
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"Fork {printable(origin.folder.name)}")
-        self._origin, self._forking = origin, forking
+        self._origin, self._job = origin, job
         self._before = before
         self._unreadable = ""
         self.form = ExperimentForm(self, FORK_ROWS, {})
@@ -88,7 +88,7 @@ class ForkDialog(QDialog):
         self._lay_out()
         self.form.edited.connect(self._edited)
         self.moments.currentIndexChanged.connect(self._moment_chosen)
-        forking.checked.connect(self._show_checked)
+        job.checked.connect(self._show_checked)
         self.form.show_experiment(self._begun)
         self._edited()
 
@@ -146,7 +146,7 @@ class ForkDialog(QDialog):
     def _check(self) -> None:
         request = self.request
         if request is not None:
-            self._forking.check(request)
+            self._job.check(request)
 
     @Slot(object)
     def _show_checked(self, checked: Checked) -> None:

@@ -182,7 +182,7 @@ class Session(QObject):
     def steer(self, settings: Settings) -> None:
         """Change settings of the run in training, before its next step."""
         if self._thread is not None and self.steerable:
-            self._thread.control.steer(Steering(settings))
+            self._thread.control.intervene(Steering(settings))
 
     @property
     def steerable(self) -> bool:

@@ -12,7 +12,7 @@ from lbc.runs.kept_checkpoints import experiment_at
 from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import RunError
 from lbc_gui.run.fork_dialog import ForkDialog
-from lbc_gui.run.forking import Forking, ForkMade, ForkRequest, read_origin
+from lbc_gui.run.fork_job import ForkJob, ForkMade, ForkRequest, read_origin
 from lbc_gui.run.interruption import ask_before
 from lbc_gui.window.run_parts import Parts
 
@@ -26,11 +26,11 @@ class ForkActions(QObject):
     def __init__(self, window: Parts, parent: QWidget) -> None:
         super().__init__(parent)
         self._window, self._parent = window, parent
-        self.forking = Forking(window.session.runs, self)
-        self.forking.made.connect(self._made)
-        self.forking.said.connect(self.said)
-        self.forking.failed.connect(self.failed)
-        window.closing.wait_for(self.forking)
+        self._job = ForkJob(window.session.runs, self)
+        self._job.made.connect(self._made)
+        self._job.said.connect(self.said)
+        self._job.failed.connect(self.failed)
+        window.closing.wait_for(self._job)
         window.session.fork_points_arrived.connect(window.view_state.set_fork_points)
         window.timeline.fork_requested.connect(self.fork_present)
         window.block.life.plot.fork_requested.connect(self.fork_present)
@@ -50,7 +50,7 @@ class ForkActions(QObject):
         except RunError as error:
             self.failed.emit(str(error), "")
             return
-        dialog = ForkDialog(origin, point, before, self.forking, self._parent)
+        dialog = ForkDialog(origin, point, before, self._job, self._parent)
         dialog.confirmed.connect(self._confirmed)
         dialog.open()
 
@@ -64,9 +64,9 @@ class ForkActions(QObject):
                 "this computer: fork and train it here, where you are asked before it runs.", ""
             )  # fmt: skip
         elif queued:
-            self.forking.make(request)
+            self._job.make(request)
         else:
-            make = partial(self.forking.make, request)
+            make = partial(self._job.make, request)
             ask_before("Fork", request.experiment.name, make, self._window.session, self._parent)
 
     @Slot(object)

@@ -60,10 +60,10 @@ def train(run: Path, kill_after: int) -> None:
             if kill_after:
                 sys.setprofile(Killer(kill_after))
             if event.step in left:
-                control.steer(Steering(left[event.step]))
+                control.intervene(Steering(left[event.step]))
 
     if step in left:
-        control.steer(Steering(left[step]))
+        control.intervene(Steering(left[step]))
     torch.set_num_threads(1)
     Trainer(experiment, run, control, emit, resume=(run / "experiment.yaml").exists()).train()
 

@@ -344,7 +344,7 @@ def test_a_steered_run_has_forks(quick: MakeExperiment, tmp_path: Path) -> None:
 
     def emit(event: Event) -> None:
         if isinstance(event, StepDone) and event.step in changes:
-            control.steer(changes[event.step])
+            control.intervene(changes[event.step])
 
     Trainer(make(quick), run, control, emit).train()
     at = {point.step: point for point in kept_moments(run)}

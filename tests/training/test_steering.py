@@ -53,11 +53,11 @@ def steering_trainer(
 
     def emit(event: Event) -> None:
         if isinstance(event, StepDone) and event.step in changes:
-            control.steer(Steering(changes[event.step]))
+            control.intervene(Steering(changes[event.step]))
         on_event(event)
 
     if step in changes:
-        control.steer(Steering(changes[step]))
+        control.intervene(Steering(changes[step]))
     return Trainer(experiment, run, control, emit, resume=resume)
 
 

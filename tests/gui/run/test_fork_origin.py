@@ -10,7 +10,7 @@ from lbc.runs.interventions import read_interventions
 from lbc.runs.kept_checkpoints import experiment_at
 from lbc.training.fork import check_fork, fork_run
 from lbc.training.trainer import Trainer
-from lbc_gui.run.forking import read_origin
+from lbc_gui.run.fork_job import read_origin
 from tests.faults.experiment import small_experiment
 from tests.training.test_steering import CHANGES, steering_trainer
 

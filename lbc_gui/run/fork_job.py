@@ -152,7 +152,7 @@ class ForkThread(Worker):
         return describe("The fork could not be made", error, ForkError)
 
 
-class Forking(Job):
+class ForkJob(Job):
     """Checks the latest request, and makes forks in a folder of runs."""
 
     checked = Signal(object)

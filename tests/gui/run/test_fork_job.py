@@ -14,7 +14,7 @@ from lbc.runs.run_state import RunError
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
 from lbc_gui.run.fork_dialog import ForkDialog
-from lbc_gui.run.forking import Forking, read_origin
+from lbc_gui.run.fork_job import ForkJob, read_origin
 from tests.gui.conftest import SECONDS, small_experiment
 
 
@@ -25,7 +25,7 @@ def test_a_run_whose_settings_were_changed_is_forked_as_it_was_then(
 
     def steer(event: Event) -> None:
         if isinstance(event, EpochDone) and event.epoch == 2:
-            control.steer(Steering((("optimizer.lr", 0.02), ("training.epochs", 4))))
+            control.intervene(Steering((("optimizer.lr", 0.02), ("training.epochs", 4))))
 
     experiment = small_experiment(training={"epochs": 3, "batch_size": 1000}, schedule={"end": 3})
     Trainer(experiment, tmp_path / "run", control, steer).train()
@@ -35,8 +35,8 @@ def test_a_run_whose_settings_were_changed_is_forked_as_it_was_then(
     first = origin.points[0]
     window = QWidget()
     qtbot.addWidget(window)
-    forking = Forking(tmp_path, window)
-    dialog = ForkDialog(origin, first, experiment_at(first), forking, window)
+    job = ForkJob(tmp_path, window)
+    dialog = ForkDialog(origin, first, experiment_at(first), job, window)
     assert dialog.form.describe("optimizer.lr")[1] == experiment.optimizer.lr
     assert not origin.is_control(1) and not dialog.control.isHidden()
     assert "changed by hand after this moment" in dialog._about_control.text()
@@ -47,7 +47,7 @@ def test_a_run_whose_settings_were_changed_is_forked_as_it_was_then(
     assert origin.is_control(3) and dialog.control.isHidden()
     qtbot.waitUntil(lambda: dialog.settled, timeout=SECONDS)
     assert dialog.request is not None and dialog.request.before.training.epochs == 4
-    qtbot.waitUntil(lambda: not forking.running, timeout=SECONDS)
+    qtbot.waitUntil(lambda: not job.running, timeout=SECONDS)
 
 
 def test_a_run_without_checkpoints_says_why_it_cannot_be_forked(tmp_path: Path) -> None:
