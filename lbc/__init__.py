@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from lbc.export.semi_structured import to_sparse_semi_structured
     from lbc.sparsity.pattern import Pattern
     from lbc.sparsity.schedule import Schedule
-    from lbc.sparsity.sparsifier import Sparsifier, sparsify
+    from lbc.sparsity.sparsification import sparsify
+    from lbc.sparsity.sparsifier import Sparsifier
 
     __version__: str
 
@@ -40,7 +41,7 @@ _HOMES = {
     "Schedule": "lbc.sparsity.schedule",
     "Sparsifier": "lbc.sparsity.sparsifier",
     "load_experiment": "lbc.config",
-    "sparsify": "lbc.sparsity.sparsifier",
+    "sparsify": "lbc.sparsity.sparsification",
     "to_sparse_semi_structured": "lbc.export.semi_structured",
 }
 

@@ -42,7 +42,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     from lbc.comparison.trials import ComparisonError, plan_trials
     from lbc.config import check_import, load_experiment
     from lbc.runs.run_state import RunError
-    from lbc.sparsity.methods import check_method
+    from lbc.sparsity.method_names import check_method
     from lbc.sparsity.pattern import Pattern
     from lbc.training.failures import TrainingError
 

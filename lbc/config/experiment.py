@@ -16,11 +16,12 @@ from lbc.config.values import (
     Device,
     LayerNames,
     LayerPatterns,
-    MethodName,
+    Method,
     PatternText,
     SafeName,
     Section,
 )
+from lbc.sparsity.method_options import Recipe, options_class
 from lbc.sparsity.pattern import Pattern
 
 VERSION: Final = 1
@@ -36,8 +37,8 @@ class Experiment(Section):
     pattern: PatternText = Field(default=Pattern(2, 4), description="Keep N of every M weights.")
     layers: LayerPatterns = Field(default={}, description="N:M or dense, per layer.")
     skip: LayerNames = Field(default=(), description="Names or globs of layers to keep dense.")
-    method: MethodName = Field(
-        default="lbc", description="Training method: lbc, sr-ste, asp or dense."
+    method: Method = Field(
+        default=options_class("lbc")(), description="Training method, with its options."
     )
     scores: Literal["auto", "per_weight", "per_combination"] = Field(
         default="auto", description="What has a score; auto picks per_weight where it is exact."
@@ -56,6 +57,18 @@ class Experiment(Section):
             return value
         model = "import" if "import" in value else "convnet"
         return {"name": "digits" if info.field_name == "data" else model, **value}
+
+    @field_validator("scores")
+    @classmethod
+    def _check_form(cls, scores: str, info: ValidationInfo) -> str:
+        method = info.data.get("method")
+        forms = method.score_forms if method is not None else ()
+        if forms and scores not in ("auto", *forms):
+            raise ValueError(
+                f"The scores of {info.data['method'].name} are stored {forms[0]}: set scores to "
+                "auto."
+            )
+        return scores
 
     @field_validator("optimizer")
     @classmethod
@@ -89,6 +102,25 @@ class Experiment(Section):
                     f"The learning rate changes at epoch {late:g}, but training ends at epoch "
                     f"{training.epochs}: lower {key} or raise training.epochs.",
                 )
+        return training
+
+    @field_validator("training")
+    @classmethod
+    def _check_method(cls, training: Training, info: ValidationInfo) -> Training:
+        if not {"method", "pattern", "schedule", "optimizer"} <= info.data.keys():
+            return training
+        method, pattern = info.data["method"], info.data["pattern"]
+        recipe = Recipe(
+            pattern=pattern,
+            schedule=info.data["schedule"].as_schedule(),
+            epochs=training.epochs,
+            optimizer=info.data["optimizer"].name,
+            averaged=training.ema_decay > 0,
+        )
+        if why := method.layer_obstacle(pattern, ()):
+            raise ContradictionError(("pattern",), f"{method.name} cannot train {pattern}: {why}.")
+        if (found := method.obstacle(recipe)) is not None:
+            raise ContradictionError(tuple(found.key.split(".")), found.sentence)
         return training
 
     @field_validator("device")

@@ -77,7 +77,10 @@ def parse_experiment(
 
 def dump_experiment(experiment: Experiment) -> str:
     """Return YAML text that ``load_experiment`` reads back, if the data path is absolute."""
-    return dump_yaml(experiment.model_dump(mode="json"))
+    document = experiment.model_dump(mode="json")
+    if document["method"].keys() == {"name"}:
+        document["method"] = document["method"]["name"]
+    return dump_yaml(document)
 
 
 def _current(data: Mapping[str, object], file: str, line_of: LineOf) -> dict[str, object]:

@@ -140,6 +140,8 @@ def _with_value(
     key, *rest = path
     if rest:
         inner = group.get(key, {})
+        if key == "method" and isinstance(inner, str):  # the name alone is short for a group
+            inner = {"name": inner}
         if not isinstance(inner, dict):
             raise problem_error(setting, f"The file sets {key} to {quote(inner)}, not to a group.")
         value = _with_value(inner, rest, value, setting)

@@ -16,11 +16,12 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    SerializeAsAny,
 )
 from pydantic.fields import FieldInfo
 
 from lbc.config.strict_yaml import KeyPath, quote
-from lbc.sparsity.methods import check_method
+from lbc.sparsity.method_options import MethodOptions, read_options
 from lbc.sparsity.pattern import Pattern
 
 
@@ -104,7 +105,7 @@ LayerName = Annotated[str, Field(min_length=1)]
 LayerPatterns = dict[LayerName, LayerText]
 LayerNames = Annotated[tuple[LayerName, ...], Field(strict=False)]
 SafeName = Annotated[str, AfterValidator(_safe_name)]
-MethodName = Annotated[str, AfterValidator(check_method)]
+Method = Annotated[SerializeAsAny[MethodOptions], PlainValidator(read_options)]
 Interval = Annotated[str, AfterValidator(_read_interval)]
 Device = Annotated[str, AfterValidator(_device)]
 Bytes = Annotated[

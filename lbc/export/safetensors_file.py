@@ -48,7 +48,7 @@ def build_manifest(trained: TrainedModel, file: str) -> dict[str, Any]:
         "file": file,
         "model": trained.experiment.model_dump(mode="json")["model"],
         "in_shape": list(trained.in_shape),
-        "method": trained.experiment.method,
+        "method": trained.experiment.method.name,
         "epochs": trained.epoch,
         "accuracy": trained.accuracy,
         "decided": trained.decided,

@@ -79,7 +79,7 @@ def kept_macs(experiment: Experiment) -> float:
         raise ValueError(str(error)) from error
     model = build_on_meta(experiment.model, in_shape, classes)
     cost = model_cost(model, in_shape)
-    if experiment.method == "dense":
+    if not experiment.method.prunes:
         return cost.macs
     plans = plan_layers(model, experiment.pattern, experiment.skip, experiment.layers, cost.roles)
     left_out = [

@@ -86,7 +86,7 @@ def summarize_run(folder: Path) -> RunSummary:
             status="cut off" if running else state.status,
             name=experiment.name,
             pattern=str(experiment.pattern),
-            method=experiment.method,
+            method=experiment.method.name,
             seed=experiment.seed,
             epoch=state.epoch,
             epochs=experiment.training.epochs,
@@ -112,7 +112,7 @@ def flatten_experiment(experiment: Experiment) -> dict[str, Value]:
     """The settings by dotted key."""
     flat: dict[str, Value] = {}
     _flatten(experiment.model_dump(mode="json"), "", flat)
-    return flat
+    return {"method" if key == "method.name" else key: value for key, value in flat.items()}
 
 
 def _flatten(value: object, key: str, flat: dict[str, Value]) -> None:

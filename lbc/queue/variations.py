@@ -71,7 +71,7 @@ def _set(data: dict[str, object], key: str, value: object) -> None:
     inside = data.get(section)
     if not rest or not isinstance(inside, dict):
         data[key] = value
-    elif rest == "name" and section in ("data", "model") and inside["name"] != value:
+    elif rest == "name" and section in ("data", "model", "method") and inside["name"] != value:
         data[section] = {"name": value}  # another network, or other data, has other settings
     else:
         _set(inside, rest, value)

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from lbc.files.os_errors import explain
 from lbc.files.small_file import read_small
+from lbc.runs.events import EpochDone
 
 FILE = "run.json"
 SIZE_LIMIT = 1 << 20
@@ -32,6 +33,16 @@ class RunState:
     density: Number = 1.0
     seconds: Number = 0.0
     message: str = ""
+
+    @classmethod
+    def after(
+        cls, last: EpochDone | None, seconds: float, status: Status, message: str = ""
+    ) -> RunState:
+        """The state of a run whose last complete epoch is ``last``."""
+        seconds = round(seconds, 3)
+        if last is None:
+            return cls(status, seconds=seconds, message=message)
+        return cls(status, last.epoch, last.accuracy, last.density, seconds, message)
 
 
 @dataclass(frozen=True)

@@ -91,18 +91,6 @@ class Schedule:
                 return surplus * (1 - Fraction(floor((1 - left) * self.steps), self.steps))
 
 
-def live_under(method: str, schedule: Schedule, pattern: Pattern, epoch: float) -> int:
-    """How many combinations of a block a method keeps live at ``epoch``."""
-    match method:
-        case "dense":
-            return pattern.count
-        case "sr-ste":
-            return 1
-        case "asp":
-            return pattern.count if epoch < schedule.end else 1
-    return schedule.live(pattern, epoch)
-
-
 def _power(count: int, share: float) -> Fraction:
     try:
         return Fraction(count**share)

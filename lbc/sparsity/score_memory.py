@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from math import prod
 
 from lbc.sparsity.layer_plan import LayerPlan
+from lbc.sparsity.method_options import Form
 from lbc.sparsity.pattern import LARGEST_COUNT, Pattern
-from lbc.sparsity.sparse_layer import Form
 
 SCORE_MEMORY_LIMIT = 4 << 30
 """Bytes that scores of combinations may take before ``sparsify`` refuses."""

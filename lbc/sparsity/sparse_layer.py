@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cached_property, lru_cache, partial
 from operator import methodcaller
-from typing import Any, Literal, Self
+from typing import Any, Self
 from weakref import WeakSet, ref
 
 import torch
@@ -28,11 +28,10 @@ from lbc.sparsity.live_sets import (
     pack,
     rows_of,
 )
+from lbc.sparsity.method_options import Form, MethodOptions
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.state_identity import identity_tensor
-
-Form = Literal["per_weight", "per_combination"]
 
 CHUNK_CELLS = 1 << 18
 """Scores computed at a time while combinations are removed: 1 MiB, which a cache holds."""
@@ -80,6 +79,7 @@ class SparseLayer(nn.Module):
         self.live_sets = LiveSets(self.blocks, pattern.count, weight.device)
         self.mask = torch.ones_like(weight, dtype=torch.bool, requires_grad=False)
         self.method = ""
+        self.options: MethodOptions | None = None
         self.parameter_order: tuple[str, ...] = ()
         self.copied_from: ref[SparseLayer] | None = None
         self.awaited_by: WeakSet[nn.Module] = WeakSet()
@@ -112,7 +112,9 @@ class SparseLayer(nn.Module):
 
     def wanted(self, schedule: Schedule, epoch: float, /) -> int:
         """How many combinations of every block the method keeps at ``epoch``."""
-        return schedule.live(self.pattern, epoch)
+        options = self.options
+        at = schedule.live if options is None else partial(options.live, schedule)
+        return at(self.pattern, epoch)
 
     def forget_removed(self, state: dict[str, Any], /) -> None:
         """Clear what an optimiser's state holds of removed combinations."""

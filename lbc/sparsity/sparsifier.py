@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping
+from copy import copy, deepcopy
+from typing import Any, Unpack
 from weakref import ref
 
 import torch
@@ -11,14 +12,15 @@ from torch import Tensor, nn
 
 from lbc.sparsity.attachment import (
     HeldZeros,
-    attach,
     attached_layers,
     detach,
     refuse_other_states,
     remove_loading_hook,
 )
+from lbc.sparsity.conductor import Conductor, Given, Run
 from lbc.sparsity.interventions import allowed_alone, allowed_without
-from lbc.sparsity.layer_plan import LayerPlan, PatternLike, listed, plan_layers
+from lbc.sparsity.layer_plan import listed
+from lbc.sparsity.method_options import MethodOptions, read_options
 from lbc.sparsity.methods import load_method
 from lbc.sparsity.optimizer_state import (
     Trained,
@@ -27,8 +29,7 @@ from lbc.sparsity.optimizer_state import (
 )
 from lbc.sparsity.removal import Progress, check_finite, remove_combinations
 from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
-from lbc.sparsity.sparse_layer import Form, SparseLayer, whole
+from lbc.sparsity.sparse_layer import SparseLayer, whole
 from lbc.sparsity.stored_state import check_state, plain_state_dict
 from lbc.sparsity.weight_sites import Site
 
@@ -38,7 +39,8 @@ class Sparsifier:
 
     ``layers`` maps the name of each sparse layer to its state, ``skipped`` the name of every other
     weight of two or more dimensions to the reason why it stays dense. ``schedule`` is the last one
-    given to ``follow``.
+    given to ``follow``. ``conductor`` is that of the last ``conduct``, and ``decided`` whether
+    ``decide`` has been called since.
     """
 
     def __init__(
@@ -47,13 +49,15 @@ class Sparsifier:
         layers: dict[str, SparseLayer],
         skipped: dict[str, str],
         sites: Mapping[str, Site],
-        method: str,
+        options: MethodOptions,
     ) -> None:
         self.model = model
         self.layers = layers
         self.skipped = skipped
-        self.method = method
+        self.options = options
         self.schedule: Schedule | None = None
+        self.conductor = Conductor()
+        self.decided = False
         self._optimizer: ref[torch.optim.Optimizer] | None = None
         self._sites = sites
         self._finalized: tuple[int, int] | None = None
@@ -86,6 +90,11 @@ class Sparsifier:
         return kept / total
 
     @property
+    def method(self) -> str:
+        """The name of the method."""
+        return self.options.name
+
+    @property
     def searching(self) -> bool:
         """Whether any mask may still change."""
         return any(layer.searching for layer in self.layers.values())
@@ -109,6 +118,44 @@ class Sparsifier:
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         state = "finalized" if self._finalized else f"method {self.method}"
         return "\n".join([f"Sparsifier ({state}, density {self.density():.1%})", *lines])
+
+    # -- conducting -----------------------------------------------------------------------------
+
+    def conduct(
+        self,
+        optimizer: torch.optim.Optimizer | None,
+        steps: int,
+        steps_per_epoch: int,
+        schedule: Schedule | None = None,
+        **given: Unpack[Given],
+    ) -> Conductor:
+        """The method's part in a run of ``steps`` steps, whose moments the training loop calls.
+
+        Call it before the first step; the other arguments are as in ``lbc.sparsity.conductor.Run``.
+        Of a method that needs nothing but its layers the moments do nothing.
+        """
+        self.conductor.close()
+        run = Run(
+            model=self.model,
+            layers=self.layers,
+            modules={k: self.model.get_submodule(self._sites[k].module) for k in self.layers},
+            weights={name: self.dense_weight(name) for name in self.layers},
+            options=self.options,
+            optimizer=optimizer,
+            steps=steps,
+            steps_per_epoch=steps_per_epoch,
+            schedule=schedule or Schedule(),
+            **given,
+        )
+        conduct = getattr(load_method(self.method), "conduct", None)
+        self.conductor, self.decided = conduct(run) if conduct else Conductor(), False
+        return self.conductor
+
+    def decide(self) -> None:
+        """Let the conductor make every layer obey its pattern, once."""
+        if not self.decided:
+            self.conductor.decide()
+            self.decided = True
 
     # -- removing -------------------------------------------------------------------------------
 
@@ -238,7 +285,9 @@ class Sparsifier:
                 "place: save dense_state_dict(), which is whole, or load the model's state dict "
                 "into an undivided model that is sparsified alike."
             )
+        self.decide()
         self._remove(dict.fromkeys(self.layers, 1), None, lambda _: None)
+        self.conductor.close()
         self._finalized = self._kept_weights()
         masks = {self._sites[name].key: self.mask(name) for name in self.layers}
         for name, layer in self.layers.items():
@@ -262,9 +311,19 @@ class Sparsifier:
             raise ValueError("The model has no sparse layer: call sparsify(model, …) first.")
         layers = {layer.name: layer for layer in found.values()}
         sites = {layer.name: site for site, layer in found.items()}
-        return cls(model, layers, {}, sites, next(iter(layers.values())).method)
+        first = next(iter(layers.values()))
+        return cls(model, layers, {}, sites, first.options or read_options(first.method))
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Sparsifier:
+        """A copy of model and layers, without the conductor, whose hooks act on this model."""
+        twin = copy(self)
+        memo[id(self)] = twin
+        twin.conductor, twin.decided = Conductor(), True
+        twin.model, twin.layers = deepcopy((self.model, self.layers), memo)
+        twin.skipped = dict(self.skipped)
+        return twin
 
     def _trained(self) -> dict[str, Trained]:
         """Dense weight and layer of every layer."""
@@ -311,59 +370,3 @@ class Sparsifier:
             check_optimizer(optimizer, self._trained())
             self._optimizer = ref(optimizer)
         return self.optimizer
-
-
-def sparsify(
-    model: nn.Module,
-    pattern: PatternLike,
-    method: str = "lbc",
-    scores: Literal["auto", "per_weight", "per_combination"] = "auto",
-    skip: Sequence[str] | str | None = None,
-    overrides: Mapping[str, PatternLike | None] | None = None,
-    memory_limit: int = SCORE_MEMORY_LIMIT,
-    example_inputs: object = None,
-) -> Sparsifier:
-    """Put every qualifying layer of ``model`` under an N:M pattern, in place.
-
-    ``method`` is one of ``lbc.sparsity.methods``: ``lbc`` with learnable scores of combinations,
-    ``dense``, ``asp`` or ``sr-ste``, which need none and choose by magnitude.
-
-    Build the optimiser afterwards, from ``model.parameters()``: the scores are in it, and need the
-    learning rate, momentum and weight decay of the weights.
-
-    ``scores="per_weight"`` is exact under SGD and costs one float per weight for any N:M;
-    ``"per_combination"`` is right for every optimiser and costs C / M floats per weight; ``"auto"``
-    is the latter here, where the optimiser is not known. ``skip``, ``overrides`` and
-    ``example_inputs`` are as in ``lbc.sparsity.layer_plan.plan_layers``.
-
-    Raises ValueError as ``plan_layers`` does, for an unknown method or form, and if combinations
-    are too many to enumerate or to keep in ``memory_limit`` bytes.
-    """
-    load_method(method)
-    if scores not in ("auto", "per_weight", "per_combination"):
-        raise ValueError(
-            f"The scores {scores!r} are unknown: choose auto, per_weight or per_combination."
-        )
-    form: Form = "per_weight" if scores == "per_weight" else "per_combination"
-    plans = plan_layers(model, pattern, skip, overrides, example_inputs)
-    check_memory(plans, form if method == "lbc" else "per_weight", memory_limit)
-    return sparsify_planned(model, plans, method, form)
-
-
-def sparsify_planned(
-    model: nn.Module, plans: Sequence[LayerPlan], method: str, form: Form
-) -> Sparsifier:
-    """Do to ``model`` what ``plan_layers`` has planned for it, whatever memory it takes."""
-    chosen = load_method(method)
-    orders = {plan.module: tuple(model.get_submodule(plan.module)._parameters) for plan in plans}
-    layers = {}
-    for plan in plans:
-        if plan.pattern:
-            weight = plan.canonical(model.get_parameter(plan.key).detach())
-            layer = chosen.attach(plan.name, weight, plan.pattern, form)
-            layer.method, layer.parameter_order = method, orders[plan.module]
-            attach(model, plan, layer)
-            layers[plan.name] = layer
-    model.register_load_state_dict_pre_hook(refuse_other_states)  # type: ignore[no-untyped-call]
-    skipped = {plan.name: plan.reason for plan in plans if not plan.pattern}
-    return Sparsifier(model, layers, skipped, {plan.name: plan for plan in plans}, method)

@@ -23,9 +23,11 @@ from lbc.runs.folder import Position
 from lbc.runs.kept_checkpoints import CHECKPOINT, PREVIOUS_CHECKPOINT
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.sparsity.weight_sites import Site
 from lbc.training.failures import TrainingError
 from lbc.training.ranks import Ranks
+from lbc.training.step import Stepper
 
 VERSION: Final = 2
 
@@ -47,7 +49,8 @@ class Checkpoint(BaseModel):
     ``epoch`` and ``step`` count completed epochs and steps. In the current epoch, ``loss_sum`` is
     the sum of the losses, each times its batch size, and ``seen`` the number of images. ``last``
     is the result of the last completed epoch. ``average`` and ``scaler`` are empty if the
-    experiment uses none.
+    experiment uses none. ``method``: whether the method has ``decided``, and what its conductor
+    keeps; empty in checkpoints of earlier versions.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +73,7 @@ class Checkpoint(BaseModel):
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
     average: dict[str, Any]
+    method: dict[str, Any] = {}
 
     @property
     def sparse(self) -> frozenset[str]:
@@ -274,6 +278,36 @@ def load_optimizer(optimizer: torch.optim.Optimizer, stored: Mapping[str, Any], 
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise TrainingError(f"The optimiser state in {file} does not fit: {reason}.") from error
+
+
+def trained(stepper: Stepper, sparsifier: Sparsifier) -> dict[str, Any]:
+    """The part of a checkpoint that training has changed, except for averages."""
+    return {
+        "model": sparsifier.model.state_dict(),
+        "optimizer": stepper.optimizer.state_dict(),
+        "scaler": stepper.scaler.state_dict(),
+        "method": {"decided": sparsifier.decided, "state": sparsifier.conductor.state()},
+    }
+
+
+def load_trained(
+    stepper: Stepper, sparsifier: Sparsifier, checkpoint: Checkpoint, file: Path
+) -> None:
+    """Load what ``trained`` has returned. Raises TrainingError if something does not fit."""
+    load_model(sparsifier.model, checkpoint.model, file)
+    load_optimizer(stepper.optimizer, checkpoint.optimizer, file)
+    stepper.scaler.load_state_dict(checkpoint.scaler)
+    stored = checkpoint.method
+    if not stored:
+        return
+    try:
+        sparsifier.decided = stored["decided"] is True
+        sparsifier.conductor.load(stored["state"])
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(
+            f"The state of {sparsifier.method} in {file} does not fit: {reason}."
+        ) from error
 
 
 def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:

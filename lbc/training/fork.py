@@ -148,6 +148,8 @@ def _write(
     if is_structural(old, experiment):
         changed, new_layers = restructured(checkpoint, old, experiment, point.file, allow_import)
         state |= changed
+        if old.method.name != experiment.method.name:
+            state["method"] = {}
         if new_layers != layers:
             # Winners and live sets of another N:M cannot be in one history.
             layers, position = new_layers, Position(position.steps, position.epochs)

@@ -8,17 +8,18 @@ from typing import Any, Final
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.events import LayerInfo
+from lbc.sparsity.method_options import MethodOptions
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import live_under
 from lbc.sparsity.stricter_pattern import obstacle
 from lbc.training.checkpoint import CHANGEABLE, LIVE_SETS_KEY, changes, sparse_weights
 from lbc.training.preparation import preview, score_form
 
-STRUCTURAL: Final = ("method", "pattern", "layers.", "skip")
+STRUCTURAL: Final = ("method.name", "pattern", "layers.", "skip")
 """Settings that decide which layers there are."""
 
 FREE: Final = (
-    *CHANGEABLE, *STRUCTURAL, "schedule.", "optimizer.", "score_memory_limit", "training.epochs",
+    *CHANGEABLE, *STRUCTURAL, "method.", "schedule.", "optimizer.", "score_memory_limit",
+    "training.epochs",
     "training.label_smoothing", "training.clip_norm", "training.compile",
     "training.sync_batchnorm",
 )  # fmt: skip
@@ -37,9 +38,6 @@ FIXED: Final = {
     "training.channels_last": "its momentum lies in memory as the parent's weights do",
 }
 """Why other settings are those of the parent."""
-
-KEEPS_ALL: Final = ("dense", "sr-ste")
-"""Methods that remove nothing for good."""
 
 
 def is_structural(old: Experiment, new: Experiment) -> bool:
@@ -65,39 +63,47 @@ def find_obstacles(
             f"A fork that begins after epoch {moment:g} cannot end at epoch "
             f"{new.training.epochs}: raise training.epochs, or fork earlier."
         )
-    removed = old.method not in KEEPS_ALL and not all(_complete(content, layers).values())
-    if old.method != new.method and (reason := method_obstacle(old.method, new.method, removed)):
-        yield f"A fork cannot change the method from {old.method} to {new.method}: {reason}."
+    removed = not old.method.keeps_all and not all(_complete(content, layers).values())
+    yield from method_obstacles(old.method, new.method, removed)
     patterns = [key for key in changed if _under(key, (*STRUCTURAL[1:], "score_memory_limit"))]
-    if patterns and old.method == "asp" and removed:
-        yield "A fork cannot change the N:M of asp once it has removed: fork before its t_f."
+    name = old.method.name
+    if patterns and removed and not old.method.score_forms:
+        yield f"A fork cannot change the N:M of {name} once it has removed: fork before its t_f."
+    elif patterns and name != "lbc" and old.method.trained_state:
+        kept = old.method.trained_state
+        yield f"A fork cannot change the N:M of {name}: its {kept} belong to the parent's."
     elif patterns and not isinstance(old.model, EXTERNAL):
         yield from _pattern_obstacles(content, old, new, layers)
 
 
-def method_obstacle(old: str, new: str, removed: bool) -> str:
-    """Why a run of one method cannot continue with another, as a clause; empty if it can.
+def method_obstacles(old: MethodOptions, new: MethodOptions, removed: bool) -> Iterator[str]:
+    """Why a run of one method cannot continue with another, as a sentence; nothing if it can.
 
     ``removed``: combinations have been removed for good, by ``lbc`` or at the t_f of ``asp``.
 
-    - To ``lbc``: never. Its scores are trained from the first step, and no other method has any.
-    - To ``dense``, ``asp`` or ``sr-ste``, which know nothing but the weights and the momentum:
-      from any method that has removed nothing for good. Until their first removal ``lbc`` and
-      ``asp`` train every weight as ``dense`` does, to the same bits; and ``sr-ste`` trains every
-      weight too, through the mask of each step. After a removal the new method would bring back
-      weights that have been removed, and no run of it could have come to such a state.
+    - To a method with trained state of its own, such as the scores of ``lbc``: never. It is trained
+      from the first step, and no other method has any.
+    - To a method that knows nothing but the weights and the momentum, such as ``dense``, ``asp`` or
+      ``sr-ste``: from any method that has removed nothing for good. Until their first removal
+      ``lbc`` and ``asp`` train every weight as ``dense`` does, to the same bits; and ``sr-ste``
+      trains every weight too, through the mask of each step. After a removal the new method would
+      bring back weights that have been removed, and no run of it could have come to such a state.
     """
-    if new == "lbc":
-        return (
-            f"lbc trains scores from its first step, and {old} has none; start a run from its "
-            "weights with lbc train --from"
+    reason = ""
+    if old.name == new.name:
+        return
+    if new.trained_state:
+        reason = (
+            f"{new.name} trains {new.trained_state} from its first step, and {old.name} has none; "
+            "start a run from its weights with lbc train --from"
         )
-    if removed:
-        return (
-            f"{old} has removed combinations for good, which {new} would bring back; fork before "
-            "the first removal"
+    elif removed:
+        reason = (
+            f"{old.name} has removed combinations for good, which {new.name} would bring back; "
+            "fork before the first removal"
         )
-    return ""
+    if reason:
+        yield f"A fork cannot change the method from {old.name} to {new.name}: {reason}."
 
 
 def describe_changes(
@@ -106,20 +112,18 @@ def describe_changes(
     """What a fork of ``old`` after ``moment`` epochs changes, and what its schedule does first."""
     changed = "; ".join(f"{key} {change}" for key, change in changes(old, new).items())
     sentences = [f"Changed: {changed}." if changed else "Nothing is changed."]
-    if new.method in KEEPS_ALL or old.schedule == new.schedule or is_structural(old, new):
+    if new.method.keeps_all or old.schedule == new.schedule or is_structural(old, new):
         return sentences
     done = moment if old.schedule.every == "step" else floor(moment)
     widest = max({layer.pattern for layer in layers}, key=lambda pattern: pattern.count)
-    left = live_under(old.method, old.schedule.as_schedule(), widest, done)
+    left = old.method.live(old.schedule.as_schedule(), widest, done)
     schedule = new.schedule.as_schedule()
-    asked = live_under(new.method, schedule, widest, moment)
+    asked = new.method.live(schedule, widest, moment)
     if left == 1:
         sentences.append("Every block is decided already, so its schedule has no effect.")
     elif asked > left:
         ends = range(floor(moment) + 1, new.training.epochs + 1)
-        next_removal = next(
-            at for at in ends if live_under(new.method, schedule, widest, at) < left
-        )
+        next_removal = next(at for at in ends if new.method.live(schedule, widest, at) < left)
         sentences.append(
             f"Its schedule asks for {asked:,} combinations of {widest} where {left:,} are left: "
             f"nothing is removed until it asks for fewer, after epoch {next_removal}."
@@ -180,7 +184,7 @@ def _pattern_obstacles(
     complete = _complete(content, layers)
     plans = {plan.name: plan for plan in planned.plans}
     for layer in layers:
-        known, plan = complete[layer.name] or old.method in KEEPS_ALL, plans[layer.name]
+        known, plan = complete[layer.name] or old.method.keeps_all, plans[layer.name]
         if why := layer_obstacle(layer, plan.pattern, known, plan.reason):
             yield why
     for name in sorted(fresh - before - {layer.name for layer in layers}):

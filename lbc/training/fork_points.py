@@ -9,7 +9,6 @@ from typing import Protocol
 
 from lbc.config import Experiment, Keep
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import live_under
 
 MOST_WITHIN_EPOCHS = 128
 """The most checkpoints kept at removals before steps: each of them is written for that alone."""
@@ -84,10 +83,11 @@ def count_kept(experiment: Experiment, patterns: Iterable[Pattern]) -> int:
         return 0
     if keep.every != "removal":
         return epochs // int(keep.every.partition(" ")[0])
-    within = schedule.every == "step" and experiment.method == "lbc"
+    method = experiment.method
+    within = schedule.every == "step" and "every" in method.schedule_settings
     grid = MOST_WITHIN_EPOCHS if within else min(epochs, MOST_EPOCHS)
     live = [
-        [live_under(experiment.method, schedule.as_schedule(), at, epochs * k / grid)
+        [method.live(schedule.as_schedule(), at, epochs * k / grid)
          for at in set(patterns)]
         for k in range(grid + 1)
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.sparsity.stricter_pattern import narrow
 from lbc.training.checkpoint import Checkpoint, load_model, load_optimizer
-from lbc.training.fork_changes import KEEPS_ALL, layer_obstacle, method_obstacle
+from lbc.training.fork_changes import layer_obstacle, method_obstacles
 from lbc.training.optimizer import build_optimizer
 from lbc.training.preparation import build_sparse
 
@@ -36,14 +36,14 @@ def restructured(
     load_model(model, checkpoint.model, file)
     load_optimizer(optimizer, checkpoint.optimizer, file)
     new_model, new_sparsifier, new_optimizer = _built(new, checkpoint, allow_import)
-    _check(sparsifier, new_sparsifier, old.method, new.method)
+    _check(sparsifier, new_sparsifier)
     own = [key for key in new_model.state_dict() if not _of_layer(key)]
     new_model.load_state_dict(new_model.state_dict() | {k: model.state_dict()[k] for k in own})
     for name, layer in new_sparsifier.layers.items():
         before = sparsifier.layers[name]
         if layer.identity == before.identity:
             layer.load_state_dict(before.state_dict())
-        elif new.method == "lbc":
+        elif new.method.name == "lbc":
             narrow(before, layer)
         layer.see(new_sparsifier.canonical(name, new_sparsifier.dense_weight(name)))
         layer.sync_live_sets()
@@ -61,16 +61,13 @@ def _built(
     return model, sparsifier, build_optimizer(model, experiment.optimizer)
 
 
-def _check(old: Sparsifier, new: Sparsifier, method: str, new_method: str) -> None:
+def _check(old: Sparsifier, new: Sparsifier) -> None:
     """Raise ValueError where a layer cannot be taken over, as its values show."""
     kept = {
-        name: method in KEEPS_ALL or layer.live_sets.complete for name, layer in old.layers.items()
+        name: old.options.keeps_all or layer.live_sets.complete
+        for name, layer in old.layers.items()
     }
-    reasons = []
-    if method != new_method and (
-        why := method_obstacle(method, new_method, not all(kept.values()))
-    ):
-        reasons.append(f"A fork cannot change the method from {method} to {new_method}: {why}.")
+    reasons = [*method_obstacles(old.options, new.options, not all(kept.values()))]
     reasons += [
         layer_obstacle(
             info,

@@ -13,7 +13,6 @@ from lbc.runs.events import STEERABLE, Intervention, Settings, Steering
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.optimizer import set_weight_decay
 
-TIMED_METHODS = ("lbc", "asp")
 """Methods for which the end of the removal schedule has an effect."""
 
 
@@ -80,8 +79,8 @@ def _check_moment(new: dict[str, int | float], epoch: float) -> None:
 
 def _check_end(experiment: Experiment, sparsifier: Sparsifier) -> None:
     """Raise ValueError if the end of the removal schedule has no effect."""
-    if experiment.method not in TIMED_METHODS:
-        raise ValueError(f"schedule.end has no effect on the method {experiment.method}.")
+    if "end" not in experiment.method.schedule_settings:
+        raise ValueError(f"schedule.end has no effect on the method {experiment.method.name}.")
     if not sparsifier.searching:
         raise ValueError("schedule.end has no effect any more: every block is decided.")
 

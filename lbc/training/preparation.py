@@ -17,9 +17,10 @@ from lbc.models import build, build_on_meta
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
 from lbc.runs.events import LayerInfo, Prepared
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
+from lbc.sparsity.method_options import Form
 from lbc.sparsity.score_memory import ADAM_COPIES, check_memory, plan_memory
-from lbc.sparsity.sparse_layer import Form
-from lbc.sparsity.sparsifier import Sparsifier, sparsify_planned
+from lbc.sparsity.sparsification import check_layers, sparsify_planned
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.fork_points import describe_kept
 from lbc.training.initial_weights import InitialWeights
 
@@ -41,12 +42,15 @@ def score_form(experiment: Experiment) -> tuple[Form | None, int]:
     """Return the form of the scores and the number of float copies of them held in training.
 
     ``auto`` selects per-weight scores with SGD, where they are exact, and per-combination scores
-    otherwise. Methods other than lbc have no scores: the form is None.
+    otherwise. Of methods that train no scores the form is None.
     """
-    if experiment.method != "lbc":
+    forms = experiment.method.score_forms
+    if not forms:
         return None, 0
     sgd = experiment.optimizer.name == "sgd"
     copies = SGD_COPIES if sgd else ADAM_COPIES
+    if len(forms) == 1:
+        return forms[0], copies
     if experiment.scores == "auto":
         return ("per_weight" if sgd else "per_combination"), copies
     return experiment.scores, copies
@@ -161,6 +165,7 @@ def _preview(
     plans = plan_layers(
         model, experiment.pattern, experiment.skip, experiment.layers, cost.roles, sparse
     )
+    check_layers(plans, experiment.method)
     memory_form = form or "per_weight"
     check_memory(plans, memory_form, experiment.score_memory_limit, copies)
     table = layer_table(model, plans, cost)

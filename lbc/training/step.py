@@ -46,8 +46,9 @@ class Stepper:
         device: torch.device,
         ranks: Ranks,
     ) -> None:
+        self._sparsifier = sparsifier
         self.model = sparsifier.model
-        self._optimizer = optimizer
+        self.optimizer = optimizer
         self._settings = settings
         self._seed = seed
         self.device = device
@@ -71,10 +72,12 @@ class Stepper:
         Raises TrainingError if the loss or a gradient is not finite; weights are then unchanged.
         """
         self._seed_step(info.step)
-        for group in self._optimizer.param_groups:
-            group["lr"] = info.lr
+        for group in self.optimizer.param_groups:
+            group["lr"] = info.lr * group.get("lr_scale", 1)
         self.model.train()
-        self._optimizer.zero_grad()
+        self.optimizer.zero_grad()
+        conductor = self._sparsifier.conductor
+        conductor.before_step(info.step)
         model = self._training_model()
         images = self.place(images)
         labels = labels.to(self.device)
@@ -88,13 +91,18 @@ class Stepper:
                 logits = model(part)
             fraction = len(part) / batch_size
             mean = self._loss(logits, targets)
+            penalty = conductor.penalty()
+            total = mean if penalty is None else mean + penalty
             # DistributedDataParallel averages gradients over the ranks; the sum is needed.
-            scaled = self.scaler.scale(mean * (fraction * self.ranks.count))
+            scaled = self.scaler.scale(total * (fraction * self.ranks.count))
             scaled.backward()  # type: ignore[no-untyped-call]
             loss += mean.detach() * fraction
+        self.scaler.unscale_(self.optimizer)
+        conductor.before_update(info.step)
         value = self._check_and_clip(loss, images, info)
-        self.scaler.step(self._optimizer)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
+        conductor.after_update(info.step)
         return value
 
     def autocast(self) -> torch.autocast:
@@ -114,7 +122,6 @@ class Stepper:
 
     def _check_and_clip(self, loss: Tensor, images: Tensor, info: StepInfo) -> float:
         """Clip the gradients; return the loss. Raises TrainingError if a value is not finite."""
-        self.scaler.unscale_(self._optimizer)
         norms = [_norm(group, self.device) for group in (self._weights, self._scores)]
         value, norm, score_norm = torch.stack([loss, *norms]).tolist()
         scaled = self.scaler.is_enabled()
@@ -126,9 +133,12 @@ class Stepper:
                 bad = norm if not isfinite(norm) else score_norm
                 raise self._divergence("gradient", bad, info, where)
         limit = self._settings.clip_norm
+        # One factor for weights and scores, from the norm of the weights alone: both forms of
+        # scores are then clipped alike, and the recurrences that make them equal stay linear. Of a
+        # method that freezes the weights, from that of the scores.
+        if all(one.grad is None for one in self._weights):
+            norm = score_norm
         if limit and norm > limit:
-            # One factor for weights and scores, from the norm of the weights alone: both forms of
-            # scores are then clipped alike, and the recurrences that make them equal stay linear.
             parameters = [*self._weights, *self._scores]
             nn.utils.clip_grads_with_norm_(parameters, limit, torch.tensor(norm))
         return float(value)

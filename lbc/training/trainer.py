@@ -39,6 +39,7 @@ from lbc.training.evaluation import evaluate
 from lbc.training.failures import TrainingError, check_finite, describe_error
 from lbc.training.fork_points import KeptSteps
 from lbc.training.interventions import intervene
+from lbc.training.method_run import conduct
 from lbc.training.optimizer import build_optimizer, learning_rate
 from lbc.training.placement import place_model, resolve_device
 from lbc.training.preparation import min_batch_size, prepare
@@ -139,6 +140,7 @@ class Trainer:
         self._stepper = Stepper(
             self._sparsifier, self._optimizer, settings, experiment.seed, self._device, self._ranks
         )
+        self._conduct()
         decay = settings.ema_decay
         self._average = WeightAverage(self._sparsifier, decay) if decay else None
         if found is not None:
@@ -151,12 +153,14 @@ class Trainer:
         if resumed is not None:
             self._emit(resumed)
 
+    def _conduct(self) -> None:
+        given = (self.experiment, self._prepared, self._data)
+        conduct(self._sparsifier, self._stepper, *given, self._emit)
+
     def _restore(self, checkpoint: checkpoints.Checkpoint, file: Path) -> None:
         steps = self._prepared.steps_per_epoch
         checkpoints.check_layout(checkpoint, steps, self._ranks.count, file)
-        checkpoints.load_model(self._model, checkpoint.model, file)
-        checkpoints.load_optimizer(self._optimizer, checkpoint.optimizer, file)
-        self._stepper.scaler.load_state_dict(checkpoint.scaler)
+        checkpoints.load_trained(self._stepper, self._sparsifier, checkpoint, file)
         if self._average is not None:
             self._average.load(checkpoint.average, file)
         self._step = checkpoint.step
@@ -233,6 +237,7 @@ class Trainer:
             self._emit(InterventionRefused(str(error)))
             return
         self._prepared = replace(self._prepared, epochs=self.experiment.training.epochs)
+        self._conduct()
         self._recorder.use(self.experiment)
         done = Intervened(intervention, self._step, self._epoch, self._recorder.moments)
         self._recorder.add_intervention(done)
@@ -291,6 +296,8 @@ class Trainer:
 
     def _remove(self, epoch: float) -> bool:
         schedule = self.experiment.schedule.as_schedule()
+        if epoch >= self.experiment.method.decision(schedule, self._prepared.epochs):
+            self._sparsifier.decide()
         return remove_combinations(
             self._sparsifier, schedule, epoch, self._optimizer, self._emit, self._continue_removal
         )
@@ -359,15 +366,7 @@ class Trainer:
         return bool(self.control.wait_for_step(self._call_watch))
 
     def _state(self, status: Status, message: str = "") -> RunState:
-        last = self._last
-        return RunState(
-            status=status,
-            epoch=last.epoch if last else 0,
-            accuracy=last.accuracy if last else None,
-            density=last.density if last else 1.0,
-            seconds=round(self._seconds, 3),
-            message=message,
-        )
+        return RunState.after(self._last, self._seconds, status, message)
 
     def _save(self, keep: bool = False) -> None:
         self._saved_at = self._seconds
@@ -392,8 +391,6 @@ class Trainer:
             "seen": self._seen,
             "seconds": self._seconds,
             "last": asdict(self._last) if self._last else None,
-            "model": self._model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "scaler": self._stepper.scaler.state_dict(),
             "average": self._average.values if self._average else {},
+            **checkpoints.trained(self._stepper, self._sparsifier),
         }

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from lbc.config import Experiment
 from lbc.config.data import SOURCES
 from lbc.config.model import FAMILIES
 from lbc.config.values import fields_by_key, variant_names
-from lbc.sparsity.methods import method_names
+from lbc.sparsity.method_names import method_names
+from lbc.sparsity.method_options import options_class
 from lbc.sparsity.schedule import KINDS
 
 Editor = Literal[
@@ -51,9 +53,12 @@ class Row:
         return describe(self.path)
 
 
+METHODS = {name: options_class(name) for name in method_names()}
+
 VARIANTS: dict[str, dict[str, type[BaseModel]]] = {
     "model": {name: family for family in FAMILIES for name in variant_names(family)},
     "data": {name: source for source in SOURCES for name in variant_names(source)},
+    "method": {**METHODS},
 }
 
 
@@ -66,21 +71,45 @@ def _of_variants(path: str, label: str, editor: Editor, choices: tuple[str, ...]
     return Row(path, label, editor, choices, when=(f"{section}.name", having))
 
 
-_LBC = ("method", ("lbc",))
-_TIMED = ("method", ("lbc", "asp"))
+def _option_rows() -> tuple[Row, ...]:
+    """A row for every option of a method; methods share those of the same key."""
+    found = {key: field for one in METHODS.values() for key, field in one.model_fields.items()}
+    del found["name"]
+    return tuple(
+        _of_variants(f"method.{key}", field.title or key.replace("_", " "), *_editor(field))
+        for key, field in found.items()
+    )
+
+
+def _editor(field: FieldInfo) -> tuple[Editor, tuple[str, ...]]:
+    """The editor that fits the type of an option, and its choices."""
+    kinds: dict[object, Editor] = {bool: "yes/no", int: "whole", float: "number"}
+    if choices := get_args(field.annotation):
+        return "choice", choices
+    return kinds.get(field.annotation, "text"), ()
+
+
+def _of_schedule(key: str, label: str, editor: Editor, choices: tuple[str, ...] = ()) -> Row:
+    """A row for the methods that use a setting of the schedule."""
+    using = tuple(name for name, options in METHODS.items() if key in options.schedule_settings)
+    return Row(f"schedule.{key}", label, editor, choices, when=("method.name", using))
+
+
+_SCORED = ("method.name", tuple(name for name, one in METHODS.items() if len(one.score_forms) > 1))
 
 PATTERN_ROWS = (
     Row("pattern", "N:M", "editable choice", PATTERNS),
     Row("optimizer.lr", "Learning rate", "number"),
     Row("training.epochs", "Epochs", "whole"),
     Row("seed", "Seed", "whole"),
-    Row("method", "Method", "choice", method_names()),
-    Row("schedule.kind", "Removal schedule", "choice", KINDS, when=_LBC),
-    Row("schedule.start", "from epoch", "number", when=_LBC),
-    Row("schedule.end", "to epoch", "number", when=_TIMED),
+    Row("method.name", "Method", "choice", method_names()),
+    *_option_rows(),
+    _of_schedule("kind", "Removal schedule", "choice", KINDS),
+    _of_schedule("start", "from epoch", "number"),
+    _of_schedule("end", "to epoch", "number"),
     Row("schedule.exponent", "exponent", "number", when=("schedule.kind", ("polynomial",))),
     Row("schedule.steps", "stairs", "whole", when=("schedule.kind", ("step",))),
-    Row("schedule.every", "at every", "choice", ("epoch", "step"), when=_TIMED),
+    _of_schedule("every", "at every", "choice", ("epoch", "step")),
 )
 
 _NAME = Row("name", "Name of the run", "text")
@@ -139,7 +168,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         Row("optimizer.momentum", "Momentum", "number", when=_SGD),
         Row("optimizer.nesterov", "Nesterov", "yes/no", when=_SGD),
         _WEIGHT_DECAY,
-        Row("scores", "Scores", "choice", ("auto", "per_weight", "per_combination"), when=_LBC),
+        Row("scores", "Scores", "choice", ("auto", "per_weight", "per_combination"), when=_SCORED),
     ),
     "Augmentation": (
         Row("data.augment.crop", "Crop", "choice", ("none", "pad", "resized")),

@@ -10,8 +10,9 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt
 
 from lbc.pictures.curve import Floats
+from lbc.sparsity.method_options import MethodOptions
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import Schedule, density_bounds, live_under
+from lbc.sparsity.schedule import Schedule, density_bounds
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.text import html
@@ -29,18 +30,18 @@ class Forked:
 
     epoch: float
     pattern: Pattern
-    method: str
+    method: MethodOptions
     schedule: Schedule
     epochs: int
 
     def live(self, epoch: float) -> int:
-        return live_under(self.method, self.schedule, self.pattern, epoch)
+        return self.method.live(self.schedule, self.pattern, epoch)
 
-    def continued(self, pattern: Pattern, method: str, live: int, epoch: float) -> Live:
+    def continued(self, pattern: Pattern, method: MethodOptions, live: int, epoch: float) -> Live:
         """What lives in the fork, whose schedule asks for ``live``: no more than are left."""
         if epoch <= self.epoch:
             return self.pattern, self.live(epoch)
-        same = (pattern, method) == (self.pattern, self.method)
+        same = (pattern, method.name) == (self.pattern, self.method.name)
         return pattern, min(live, self.live(self.epoch)) if same else live
 
 
@@ -77,7 +78,7 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def show_schedule(
         self,
         weights: Mapping[Pattern, int],
-        method: str,
+        method: MethodOptions,
         schedule: Schedule,
         epochs: int,
         by_step: bool = False,
@@ -96,9 +97,7 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._plots[0].removeItem(curve)
         self._own = [self._plots[0].plot(stepMode="right") for _ in list(weights)[1:]]
         for curve, (pattern, count) in zip((self._live, *self._own), weights.items(), strict=True):
-            live = [
-                (pattern, live_under(method, schedule, pattern, float(epoch))) for epoch in moments
-            ]
+            live = [(pattern, method.live(schedule, pattern, float(epoch))) for epoch in moments]
             if forked is not None:
                 at = zip(live, moments.tolist(), strict=True)
                 live = [forked.continued(pattern, method, number, x) for (_, number), x in at]

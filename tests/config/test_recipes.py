@@ -22,6 +22,7 @@ from lbc.config import (
 )
 from lbc.files.resources import resource
 from lbc.models import build_on_meta
+from lbc.sparsity.method_options import read_options
 from lbc.sparsity.pattern import Pattern
 from lbc.training.optimizer import build_optimizer, learning_rate
 from lbc.training.preparation import preview
@@ -52,7 +53,7 @@ def test_resnet50_on_imagenet() -> None:
         ),
         model=ResNet(name="resnet50"),
         pattern=Pattern(2, 4),
-        method="lbc",
+        method=read_options("lbc"),
         schedule=RemovalSchedule(kind="polynomial", start=0, end=60, exponent=3),
         optimizer=Optimizer(
             name="sgd",
@@ -93,7 +94,7 @@ def test_deit_small_on_imagenet() -> None:
         ),
         model=DeiT(name="deit-small", patch=16, drop_path=0.1),
         pattern=Pattern(2, 4),
-        method="lbc",
+        method=read_options("lbc"),
         schedule=RemovalSchedule(kind="polynomial", start=0, end=200, exponent=4),
         optimizer=Optimizer(
             name="adamw",
@@ -123,7 +124,7 @@ def test_resnet32_on_cifar10() -> None:
         ),
         model=CifarResNet(name="resnet32", width=32),
         pattern=Pattern(2, 4),
-        method="lbc",
+        method=read_options("lbc"),
         schedule=RemovalSchedule(kind="polynomial", start=0, end=150, exponent=3),
         optimizer=Optimizer(
             name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4, lr_schedule="cosine", final_lr=0

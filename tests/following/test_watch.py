@@ -22,7 +22,8 @@ from lbc.pictures.layer_copy import copy_moment
 from lbc.pictures.layer_moment import Watch
 from lbc.pictures.moment_copier import CopyRequest, Pin
 from lbc.runs.layer_moment import LayerMoment
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.control import Control
 
 REQUEST = CopyRequest(3, Watch("0", 2, True), frozenset({"1"}), (Pin("1", 0), Pin("gone", 0)))

@@ -232,7 +232,7 @@ def trained(device: str, scores: Any, dtype: Any = None) -> tuple[Any, list[floa
     import torch
     from torch import nn
 
-    from lbc.sparsity.sparsifier import sparsify
+    from lbc.sparsity.sparsification import sparsify
 
     torch.manual_seed(0)
     model: Any = nn.Sequential(
@@ -262,7 +262,7 @@ def training() -> None:
     """Training on CUDA as on the CPU, in 16 bits, compiled; and the conversion to 2:4."""
     import torch
 
-    from lbc.sparsity.sparsifier import sparsify
+    from lbc.sparsity.sparsification import sparsify
 
     torch.backends.cudnn.allow_tf32 = False
     for scores in ("per_weight", "per_combination"):

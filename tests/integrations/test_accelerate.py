@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparsifier import sparsify
+from lbc.sparsity.sparsification import sparsify
 
 accelerate = pytest.importorskip("accelerate")
 

@@ -12,7 +12,8 @@ from torch import nn
 from lbc.integrations.search import Every, Search
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 
 
 def three_layers() -> Sparsifier:

@@ -13,7 +13,8 @@ from lbc.integrations.search import Every
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")

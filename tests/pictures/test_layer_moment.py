@@ -11,8 +11,8 @@ from torch import nn
 
 from lbc.pictures.layer_copy import copy_moment
 from lbc.pictures.layer_moment import Watch
-from lbc.sparsity.sparse_layer import Form
-from lbc.sparsity.sparsifier import sparsify
+from lbc.sparsity.method_options import Form
+from lbc.sparsity.sparsification import sparsify
 
 
 @pytest.mark.parametrize("blocks", [1, 2])

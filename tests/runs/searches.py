@@ -13,7 +13,8 @@ from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT
 from lbc.runs.layer_moment import LayerMoment
 from lbc.sparsity.sparse_layer import SparseLayer
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 
 Form = str
 

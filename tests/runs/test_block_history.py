@@ -18,7 +18,8 @@ from lbc.runs.history_walks import STEP_CELLS, BlockWalk, RemovalWalk, Walk, bio
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE, InterventionLog
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 
 LAYER = LayerInfo("0", (16, 16), Pattern(2, 4), 64)
 

@@ -26,7 +26,7 @@ from lbc.sparsity.combinations import (
     winners,
 )
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparsifier import sparsify
+from lbc.sparsity.sparsification import sparsify
 
 PATTERNS = [Pattern(1, 2), Pattern(2, 4), Pattern(1, 8), Pattern(4, 8), Pattern(4, 16)]
 

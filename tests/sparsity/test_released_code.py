@@ -16,7 +16,8 @@ from lbc.models import ResNet18
 from lbc.runs.events import EpochDone, Event
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.optimizer import build_optimizer
 from lbc.training.trainer import Trainer
 from tests.whole_split import all_tested_on

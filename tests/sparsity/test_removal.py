@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparsifier import sparsify
+from lbc.sparsity.sparsification import sparsify
 from tests.sparsity.searches import Form, assert_same, both_forms, half_way, net, sgd, steps
 
 

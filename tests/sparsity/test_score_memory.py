@@ -7,9 +7,9 @@ from torch import nn
 
 from lbc import sparsify
 from lbc.sparsity.layer_plan import LayerPlan
+from lbc.sparsity.method_options import Form
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.score_memory import check_memory, plan_memory
-from lbc.sparsity.sparse_layer import Form
 
 
 def planned(name: str, shape: tuple[int, ...], pattern: Pattern | None) -> LayerPlan:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.score_memory import live_memory, score_memory
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.sparsity.trained_scores import PerCombination, PerWeight
 
 Form = Literal["per_weight", "per_combination"]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from tests.sparsity.searches import Form, assert_same, both_forms, half_way, net, saved, sgd, steps
 
 

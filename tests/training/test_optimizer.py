@@ -12,7 +12,7 @@ from torch import nn
 
 from lbc import config
 from lbc.models import ResNet18
-from lbc.sparsity.sparsifier import sparsify
+from lbc.sparsity.sparsification import sparsify
 from lbc.training.optimizer import build_optimizer, learning_rate
 
 

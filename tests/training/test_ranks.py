@@ -20,7 +20,8 @@ from torch import nn
 from lbc.config import Experiment, dump_experiment, load_experiment
 from lbc.runs.records import read_records
 from lbc.runs.run_state import read_state
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError
 from lbc.training.placement import resolve_device
 from lbc.training.preparation import prepare

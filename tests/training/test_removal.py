@@ -18,7 +18,8 @@ from lbc.runs.events import EpochDone, Event, Finished, RemovalProgress, StepDon
 from lbc.runs.history_reader import Replay
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training import removal
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer

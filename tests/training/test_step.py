@@ -17,7 +17,8 @@ from lbc.inspection import inspect_checkpoint
 from lbc.models import ConvNet
 from lbc.runs.events import EpochDone, Event, StepDone
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError
 from lbc.training.optimizer import build_optimizer
 from lbc.training.ranks import SINGLE_PROCESS

@@ -1,56 +1,45 @@
 """Methods of N:M training, one file each.
 
-A method is a module of this package with one function, ``attach`` (see ``Method``); its name is the
-file's, with ``-`` for ``_``. A new file here is a new method; nothing else has to change.
+A method is a module of this package with the function ``attach``, and if it needs the clock, the
+loss, the optimiser or images, with ``conduct`` (see ``Method``); its name is the file's, with ``-``
+for ``_``. A new file here is a new method; nothing else has to change. Options, if it has any, are
+in a file of the same name in ``lbc.sparsity.method_options``.
 """
 
 from __future__ import annotations
 
-import pkgutil
-from difflib import get_close_matches
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
+
+from lbc.sparsity.method_names import check_method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lbc.sparsity.conductor import Conductor, Run
+    from lbc.sparsity.method_options import Form
     from lbc.sparsity.pattern import Pattern
-    from lbc.sparsity.sparse_layer import Form, SparseLayer
+    from lbc.sparsity.sparse_layer import SparseLayer
 
 
 class Method(Protocol):
     """How one weight is trained under a pattern.
 
-    Its layer defines how many combinations are live at an epoch (``wanted``), which ones
-    (``choose``), and the weight that the network computes with (``forward``).
+    Its layer defines which combinations are live (``choose``) and the weight that the network
+    computes with (``forward``); how many are live at an epoch is known from the options.
     """
 
     def attach(self, name: str, weight: Tensor, pattern: Pattern, form: Form, /) -> SparseLayer:
-        """The parametrization of ``weight``, (O, I, *kernel); only ``lbc`` uses ``form``."""
+        """The parametrization of ``weight``, (O, I, *kernel).
 
+        ``form`` is one of the options' ``score_forms``, if the method trains scores.
+        """
 
-def method_names() -> tuple[str, ...]:
-    """The names of all methods, without importing them."""
-    return _names_in(tuple(__path__))
-
-
-@cache
-def _names_in(folders: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folders)))
-
-
-def check_method(name: str) -> str:
-    """Return ``name`` if there is such a method. Raises ValueError with the choices."""
-    names = method_names()
-    if name in names:
-        return name
-    close = get_close_matches(name.lower().replace("_", "-"), names, 1)
-    hint = f"did you mean {close[0]}?" if close else f"choose {', '.join(names)}."
-    raise ValueError(f"The method {name!r} is not known: {hint}")
+    def conduct(self, run: Run, /) -> Conductor:
+        """The method's part in every step of a run. Optional: without it nothing happens there."""
 
 
 def load_method(name: str) -> Method:
     """Import a method by its name. Raises ValueError with the choices."""
     module = import_module(f"{__name__}.{check_method(name).replace('-', '_')}")
-    return cast(Method, module)
+    return cast("Method", module)

@@ -11,16 +11,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
+from lbc.sparsity.method_options import Form
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import Schedule, live_under
-from lbc.sparsity.sparse_layer import Form, SparseLayer
+from lbc.sparsity.sparse_layer import SparseLayer
 
 
 class AspLayer(MagnitudeLayer):
     """W̃ = W until t_f, b ⊙ W after."""
-
-    def wanted(self, schedule: Schedule, epoch: float, /) -> int:
-        return live_under("asp", schedule, self.pattern, epoch)
 
     def forward(self, weight: Tensor) -> Tensor:
         self.see(weight)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
+from lbc.sparsity.method_options import Form
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import Schedule, live_under
-from lbc.sparsity.sparse_layer import Form, SparseLayer
+from lbc.sparsity.sparse_layer import SparseLayer
 
 
 class DenseLayer(MagnitudeLayer):
@@ -16,9 +16,6 @@ class DenseLayer(MagnitudeLayer):
     @property
     def searching(self) -> bool:
         return False
-
-    def wanted(self, schedule: Schedule, epoch: float, /) -> int:
-        return live_under("dense", schedule, self.pattern, epoch)
 
     def forward(self, weight: Tensor) -> Tensor:
         self.see(weight)

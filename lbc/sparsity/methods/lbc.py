@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lbc.sparsity.method_options import Form
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparse_layer import Form, SparseLayer
+from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.trained_scores import PerCombination, PerWeight
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from lbc.sparsity.live_sets import LiveSets, is_plain, keep_best
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
+from lbc.sparsity.method_options import Form
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.schedule import Schedule, live_under
-from lbc.sparsity.sparse_layer import Form, SparseLayer
+from lbc.sparsity.sparse_layer import SparseLayer
 
 PULL = 2e-4
 """λ of the paper."""
@@ -34,9 +34,6 @@ class SrSteLayer(MagnitudeLayer):
     @property
     def searching(self) -> bool:
         return True
-
-    def wanted(self, schedule: Schedule, epoch: float, /) -> int:
-        return live_under("sr-ste", schedule, self.pattern, epoch)
 
     def sync_live_sets(self) -> None:
         self.remove(1)

@@ -81,9 +81,9 @@ def make_run(tmp_path: Path) -> MakeRun:
     ) -> RunSummary:
         experiment = parse_experiment({"name": name, "seed": seed, **settings})
         if searched:
-            record_search(tmp_path / name, experiment.method, seed=ord(name[0]))
+            record_search(tmp_path / name, experiment.method.name, seed=ord(name[0]))
         return RunSummary(
-            tmp_path / name, "finished", name=name, method=experiment.method, seed=seed,
+            tmp_path / name, "finished", name=name, method=experiment.method.name, seed=seed,
             accuracy=accuracy, density=0.5, seconds=12.0, parameters=flatten_experiment(experiment),
         )  # fmt: skip
 

@@ -25,7 +25,8 @@ from lbc.runs.history_reader import Replay
 from lbc.runs.layer_moment import LayerMoment
 from lbc.runs.weights import read_weights
 from lbc.sparsity.blocks import block_coordinates
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.trainer import Trainer
 from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.run.session import State

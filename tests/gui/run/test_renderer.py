@@ -14,7 +14,7 @@ from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import FILE
 from lbc.runs.history_writer import HistoryWriter
-from lbc.sparsity.sparsifier import sparsify
+from lbc.sparsity.sparsification import sparsify
 from lbc.training.control import Control
 from lbc_gui.run.renderer import HistoryError, Renderer
 from lbc_gui.run.snapshot_broker import SnapshotBroker

@@ -20,7 +20,8 @@ from lbc.pictures.score_codes import HIGHEST, LOWEST, REMOVED, Colour, Fold, Sum
 from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw, draw_thumbnail
 from lbc.runs.events import LayerInfo
 from lbc.sparsity.pattern import Pattern
-from lbc.sparsity.sparsifier import Sparsifier, sparsify
+from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc_gui.block.block_panel import HINT
 from lbc_gui.captions import ordinal, place
 from lbc_gui.heatmap.layer_list import LayerList
