@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from lbc.sparsity.additive_layer import AdditiveLayer
-from lbc.sparsity.live_sets import is_plain
+from lbc.sparsity.live_sets import LiveSets, is_plain, keep_best
 from lbc.sparsity.pattern import Pattern
 
 
@@ -35,3 +36,48 @@ class MagnitudeLayer(AdditiveLayer):
 
     def stored_scores(self) -> tuple[Tensor, bool]:
         return self.seen.abs(), True
+
+
+class RecomputedLayer(MagnitudeLayer):
+    """One combination lives in every block: the largest; which one may change with each step.
+
+    ``forward`` of a subclass calls ``recomputed`` for the mask of the present weights.
+    """
+
+    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
+        super().__init__(name, weight, pattern)
+        self.remove(1)
+
+    @property
+    def searching(self) -> bool:
+        return True
+
+    def sync_live_sets(self) -> None:
+        self.remove(1)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def choose(
+        self,
+        _live: int,
+        /,
+        _scored: Callable[[int], object] = lambda _: None,
+        _weight: Tensor | None = None,
+    ) -> tuple[LiveSets, Tensor]:
+        """The largest of the present weights."""
+        mask = self.largest(self.seen)
+        winners = self.pattern.index_of(self.pattern.to_blocks(mask)).int()
+        return LiveSets(self.blocks, self.pattern.count, mask.device, winners=winners), mask
+
+    @torch.no_grad()
+    def largest(self, weight: Tensor) -> Tensor:
+        """The mask of the N largest magnitudes of every block: bool, shaped like the weight."""
+        best = keep_best(self.pattern.to_blocks(weight.abs()), self.pattern.n)
+        return self.pattern.from_blocks(best, self.shape)
+
+    def recomputed(self, weight: Tensor) -> Tensor:
+        """The mask of the present weight, for its product: bytes, which torch multiplies faster
+        than bools, or bools while torch compiles or transforms."""
+        self.see(weight)
+        mask = self.largest(weight.detach())
+        return self.mask.copy_(mask).view(torch.uint8) if is_plain(weight) else mask

@@ -206,9 +206,7 @@ def check_experiment(checkpoint: Checkpoint, experiment: Experiment, file: Path)
 
 def changes(old: Experiment, new: Experiment) -> dict[str, str]:
     """The settings that differ, by their keys with dots, as "was 2 and is 4"."""
-    before, after = (
-        dict(_flat(parse_yaml(dump_experiment(one), "experiment")[0])) for one in (old, new)
-    )
+    before, after = (_settings(one) for one in (old, new))
     return {
         key: f"was {_value(before, key)} and is {_value(after, key)}"
         for key in dict.fromkeys([*before, *after])
@@ -308,6 +306,11 @@ def load_trained(
         raise TrainingError(
             f"The state of {sparsifier.method} in {file} does not fit: {reason}."
         ) from error
+
+
+def _settings(experiment: Experiment) -> dict[str, object]:
+    settings = dict(_flat(parse_yaml(dump_experiment(experiment), "experiment")[0]))
+    return {"method.name" if key == "method" else key: value for key, value in settings.items()}
 
 
 def _flat(value: object, path: str = "") -> Iterator[tuple[str, object]]:

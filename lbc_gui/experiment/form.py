@@ -304,7 +304,8 @@ class ExperimentForm(QWidget):
             return True
         path, values = row.when
         needed = row.path in self._wrong or self._editors[row.path].hasFocus()
-        if needed and path.removesuffix(".name") not in VARIANTS:
+        of_variant = path == f"{row.path.partition('.')[0]}.name"
+        if needed and not of_variant:
             return True
         chosen = editors.read(self._editors[path]) in values
         return chosen and self._exists(self._rows[path][0])

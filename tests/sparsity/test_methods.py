@@ -202,8 +202,9 @@ def attach(name, weight, pattern, form):
 
 def test_a_new_method_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "by_chance.py").write_text(NEW)
-    monkeypatch.setattr(methods, "__path__", methods.__path__)
-    methods.__path__.append(str(tmp_path))
+    folders = methods.__path__
+    monkeypatch.setattr(methods.__spec__, "submodule_search_locations", [*folders, str(tmp_path)])
+    monkeypatch.setattr(methods, "__path__", [*folders, str(tmp_path)])
     assert "by-chance" in method_names()
     experiment = parse_experiment({
         "method": "by-chance",

@@ -8,7 +8,8 @@ no options and is described by ``MethodOptions``.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -114,6 +115,17 @@ class RemovalAtEnd(MethodOptions):
         return schedule.end
 
 
+class UnknownOptionError(ValueError):
+    """A method has no such option; ``path`` is its key in an experiment."""
+
+    def __init__(self, method: str, key: str, known: Sequence[str]) -> None:
+        close = get_close_matches(key.lower(), known, 1)
+        valid = f"its options are {', '.join(known)}" if known else "it has none"
+        hint = f"did you mean {close[0]!r}?" if close else f"{valid}."
+        super().__init__(f"{method} has no such option; {hint}")
+        self.path = ("method", key)
+
+
 @cache
 def options_class(name: str) -> type[MethodOptions]:
     """The options of a method. Raises ValueError with the choices if there is no such method."""
@@ -130,7 +142,7 @@ def read_options(value: str | Mapping[str, object] | MethodOptions) -> MethodOpt
     """The options that a name, or a mapping with ``name``, stands for.
 
     Raises ValueError if there is no such method, and pydantic's ValidationError, which is one, for
-    an option that is unknown or out of bounds.
+    an option that is out of bounds, or UnknownOptionError.
     """
     if isinstance(value, MethodOptions):
         return value
@@ -141,4 +153,8 @@ def read_options(value: str | Mapping[str, object] | MethodOptions) -> MethodOpt
     name = value.get("name", "lbc")
     if not isinstance(name, str):
         raise ValueError(f"{name!r} is not the name of a method: write one, like lbc.")
-    return options_class(name).model_validate({**value, "name": name})
+    chosen = options_class(name)
+    for key in value:
+        if key not in chosen.model_fields:
+            raise UnknownOptionError(name, str(key), [*chosen.model_fields][1:])
+    return chosen.model_validate({**value, "name": name})

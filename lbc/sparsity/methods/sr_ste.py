@@ -8,14 +8,12 @@ enters the momentum.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lbc.sparsity.live_sets import LiveSets, is_plain, keep_best
-from lbc.sparsity.magnitude_layer import MagnitudeLayer
+from lbc.sparsity.magnitude_layer import RecomputedLayer
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparse_layer import SparseLayer
@@ -24,44 +22,11 @@ PULL = 2e-4
 """λ of the paper."""
 
 
-class SrSteLayer(MagnitudeLayer):
-    """One combination lives in every block: the largest; which one may change with each step."""
-
-    def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
-        super().__init__(name, weight, pattern)
-        self.remove(1)
-
-    @property
-    def searching(self) -> bool:
-        return True
-
-    def sync_live_sets(self) -> None:
-        self.remove(1)
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def choose(
-        self,
-        _live: int,
-        /,
-        _scored: Callable[[int], object] = lambda _: None,
-        _weight: Tensor | None = None,
-    ) -> tuple[LiveSets, Tensor]:
-        """The largest of the present weights."""
-        mask = self._largest(self.seen)
-        winners = self.pattern.index_of(self.pattern.to_blocks(mask)).int()
-        return LiveSets(self.blocks, self.pattern.count, mask.device, winners=winners), mask
-
-    @torch.no_grad()
-    def _largest(self, weight: Tensor) -> Tensor:
-        best = keep_best(self.pattern.to_blocks(weight.abs()), self.pattern.n)
-        return self.pattern.from_blocks(best, self.shape)
+class SrSteLayer(RecomputedLayer):
+    """W̃ = b ⊙ W with the gradient straight through and a pull on masked weights."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        self.see(weight)
-        mask = self._largest(weight.detach())
-        if is_plain(weight):
-            mask = self.mask.copy_(mask).view(torch.uint8)  # faster than bools
+        mask = self.recomputed(weight)
         product: Tensor = _StraightThrough.apply(weight, mask)  # type: ignore[no-untyped-call]
         return product
 

@@ -160,7 +160,7 @@ def test_one_edit_is_one_step_back_and_forth(qtbot: QtBot, window: MainWindow) -
     focused(qtbot, window, "seed")
     type_over(qtbot, window, "pattern", "1:")  # another visit, left as it cannot be
     edited()
-    method = focused(qtbot, window, "method")
+    method = focused(qtbot, window, "method.name")
     assert isinstance(method, QComboBox)
     method.hidePopup()
     for _ in range(2):  # two choices, two steps
@@ -298,7 +298,7 @@ def test_settings_that_a_method_ignores_are_hidden(
     qtbot: QtBot, window: MainWindow, method: str, used: set[str]
 ) -> None:
     panel = window.experiment_panel
-    box = focused(qtbot, window, "method")
+    box = focused(qtbot, window, "method.name")
     assert isinstance(box, QComboBox)
     box.hidePopup()
     box.view().keyboardSearch("")  # or the keys follow those of the test before

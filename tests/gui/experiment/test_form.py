@@ -136,7 +136,7 @@ def test_every_schedule_is_drawn(used_panel: ExperimentPanel, kind: str) -> None
 def test_the_preview_is_of_the_method(
     qtbot: QtBot, panel: ExperimentPanel, method: str, live: list[int], density: list[float]
 ) -> None:
-    box = combo(panel, "method")
+    box = combo(panel, "method.name")
     box.setFocus()
     while box.currentText() != method:
         before = box.currentText()
@@ -159,7 +159,7 @@ def test_the_preview_is_of_every_pattern_that_a_layer_has(use_window: Open) -> N
     kept /= sizes["hidden.0"] + sizes["hidden.1"]
     _, least = preview._least.getOriginalDataset()
     assert least == pytest.approx(kept)
-    combo(panel, "method").setCurrentText("lbc")
+    combo(panel, "method.name").setCurrentText("lbc")
     _, others = preview._own[0].getOriginalDataset()
     assert (others[0], others[-1]) == (4, 1)
 
