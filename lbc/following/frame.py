@@ -32,10 +32,11 @@ TYPES: dict[ArrayName, str] = {
     "mask": "|b1",
     "weights": "<f4",
     "block_weights": "<f4",
+    "picture": "<f4",
 }
 """The arrays of a ``LayerMoment`` in a frame."""
 
-ArrayName = Literal["raw", "packed", "mask", "weights", "block_weights"]
+ArrayName = Literal["raw", "packed", "mask", "weights", "block_weights", "picture"]
 Sizes = tuple[Annotated[int, Field(ge=0)], ...]
 
 
@@ -57,6 +58,7 @@ class _Moment:
     additive: bool
     layers: tuple[LayerState, ...]
     arrays: dict[ArrayName, Sizes]
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def write_frame(path: Path, frame: Frame) -> None:
     moments = tuple(
         _Moment(
             at.name, at.epoch, str(at.pattern), at.shape, at.additive, at.layers,
-            {name: array.shape for name, array in arrays.items()},
+            {name: array.shape for name, array in arrays.items()}, at.pictures,
         )
         for at, arrays in zip(frame.moments, held, strict=True)
     )  # fmt: skip
@@ -138,6 +140,7 @@ def _moment(at: _Moment, arrays: dict[str, Any], path: Path) -> LayerMoment:
         "mask": [at.shape],
         "weights": [at.shape],
         "block_weights": [(pattern.m,)],
+        "picture": [at.shape],
     }
     for name, array in arrays.items():
         if array.shape not in fitting.get(name, []):
@@ -146,5 +149,6 @@ def _moment(at: _Moment, arrays: dict[str, Any], path: Path) -> LayerMoment:
     if missing:
         raise ValueError(f"{path} is not a frame: it has no {missing[0]}.")
     return LayerMoment(
-        at.name, at.epoch, pattern, tuple(at.shape), at.additive, layers=at.layers, **arrays
-    )
+        at.name, at.epoch, pattern, tuple(at.shape), at.additive,
+        layers=at.layers, pictures=at.pictures, **arrays,
+    )  # fmt: skip

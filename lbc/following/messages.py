@@ -45,7 +45,9 @@ LEAST_PACKED = 200
 _HEAD = struct.Struct("<IIB")
 _LENGTH = struct.Struct("<I")
 
-Grown = Literal["steps.records", "epochs.records", "interventions.jsonl", "scores.history"]
+Grown = Literal[
+    "steps.records", "epochs.records", "method.records", "interventions.jsonl", "scores.history"
+]
 """Files that grow, in the order in which they are sent."""
 Small = Literal["experiment.yaml", "trainer.json", "library.json", "run.json"]
 """Files that are replaced. ``run.json`` comes last: it must not be ahead of the others."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from lbc.runs.events import Event, Intervened, Resumed
+from lbc.runs.events import Event, Intervened, MethodNumbers, Resumed
 from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import read_interventions
+from lbc.runs.method_numbers import read_numbers
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS, as_epochs, as_steps
 from lbc.runs.opened_run import OpenedRun
 from lbc.runs.record_tail import Column, RecordTail, stamp_of
@@ -23,6 +24,7 @@ class RunTail:
         self._folder = run.folder
         self._steps = _Rows(run.folder / "steps.records", STEP_COLUMNS, as_steps, run.steps)
         self._epochs = _Rows(run.folder / "epochs.records", EPOCH_COLUMNS, as_epochs, run.epochs)
+        self._numbers = run.numbers
         self._log = run.folder / INTERVENTIONS
         self._log_stamp: object = None
         self._interventions: int | None = None
@@ -39,12 +41,18 @@ class RunTail:
         events: list[Event] = []
         if again or steps is None or epochs is None:
             whole = self._steps.read_all(), self._epochs.read_all()
-            events.append(Resumed(self._folder, *whole))
+            self._numbers = read_numbers(self._folder)
+            events.append(Resumed(self._folder, *whole, numbers=self._numbers))
         else:
-            events += [*steps, *epochs]
+            events += [*steps, *epochs, *(self._read_numbers() if epochs else ())]
         events += self._read_interventions()
         self._incomplete = False
         return events
+
+    def _read_numbers(self) -> Sequence[MethodNumbers]:
+        """Those that were written with the epochs, of which a method may have none."""
+        known, self._numbers = len(self._numbers), read_numbers(self._folder)
+        return self._numbers[known:]
 
     def _read_interventions(self) -> Sequence[Intervened]:
         stamp, known = stamp_of(self._log), self._interventions

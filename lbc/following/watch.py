@@ -71,11 +71,14 @@ class WatchRequest:
     listed: Annotated[tuple[str, ...], Field(max_length=1 << 14)] | None = ()
     pins: Annotated[tuple[Pin, ...], Field(max_length=1 << 10)] = ()
     interval: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    picture: Annotated[str, Field(max_length=100)] = ""
     version: Literal[1] = 1
 
     @property
     def copies(self) -> CopyRequest:
-        watch = None if self.layer is None else Watch(self.layer, self.block, self.weights)
+        watch = None
+        if self.layer is not None:
+            watch = Watch(self.layer, self.block, self.weights, self.picture)
         listed = None if self.listed is None else frozenset(self.listed)
         return CopyRequest(self.number, watch, listed, self.pins)
 
@@ -95,6 +98,7 @@ def as_watch_request(to: str, copies: CopyRequest, interval: float = 0.0) -> Wat
         None if copies.listed is None else tuple(sorted(copies.listed)),
         copies.pins,
         interval,
+        "" if watch is None else watch.picture,
     )
 
 

@@ -28,11 +28,15 @@ def copy_moment(
     if layer is None:
         return None
     block = watch.block
+    pictures = layer.pictures()
+    picture = pictures.get(watch.picture)
     return replace(
         _copied(layer, epoch, lambda values: values),
         weights=_copy(_dense(sparsifier, layer).float()) if watch.weights else None,
         block_weights=None if block is None else copy_block(sparsifier, layer.name, block),
         layers=layers,
+        picture=None if picture is None else _copy(picture.float()),
+        pictures=tuple(pictures),
     )
 
 

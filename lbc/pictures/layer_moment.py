@@ -21,11 +21,13 @@ does, which needs torch."""
 
 @dataclass(frozen=True)
 class Watch:
-    """What to copy from a layer besides its scores: all of its weights, or those of one block."""
+    """What to copy from a layer besides its scores: all of its weights, or those of one block, and
+    one of the pictures that its method has."""
 
     layer: str
     block: int | None = None
     weights: bool = False
+    picture: str = ""
 
 
 def sample(moment: LayerMoment) -> LayerMoment:
@@ -34,7 +36,7 @@ def sample(moment: LayerMoment) -> LayerMoment:
     raw, packed, mask, winners = (sampled(array, moment.shape) for array in arrays)
     shape = mask.shape
     moment = replace(moment, shape=shape, raw=raw, packed=packed, mask=mask, winners=winners)
-    return replace(moment, weights=None, block_weights=None)
+    return replace(moment, weights=None, block_weights=None, picture=None)
 
 
 def sampled(values: Any, shape: tuple[int, ...]) -> Any:

@@ -20,7 +20,8 @@ _CHUNK_SCORES = 1 << 22
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """By blocks: mask and weights, (blocks, M), and the best combinations, (blocks,).
+    """By blocks: mask, weights and the method's picture, (blocks, M), and the best combinations,
+    (blocks,).
 
     ``beta`` (blocks, M) is what training has added to each position's share of the scores. None
     where unknown.
@@ -31,6 +32,7 @@ class MaskFacts:
     weights: Floats | None
     beta: Floats | None
     best: Indices | None
+    picture: Floats | None = None
 
     @cached_property
     def by_magnitude(self) -> Bools | None:
@@ -47,7 +49,8 @@ def mask_facts(moment: LayerMoment) -> MaskFacts:
         beta = beta - np.float32(pattern.initial_score / share)
     kept = moment.kept()
     weights = None if moment.weights is None else moment.pattern.to_blocks(moment.weights)
-    return MaskFacts(moment, kept, weights, beta, _best(moment, kept))
+    picture = None if moment.picture is None else moment.pattern.to_blocks(moment.picture)
+    return MaskFacts(moment, kept, weights, beta, _best(moment, kept), picture)
 
 
 def _best(moment: LayerMoment, kept: Bools) -> Indices | None:

@@ -12,6 +12,7 @@ from lbc.pictures.mask_colours import (
     best_combinations,
     mask_alone,
     mask_difference,
+    shares,
     signed,
     sizes,
 )
@@ -32,9 +33,9 @@ from lbc.sparsity.arrays import Bools, Floats, Indices
 from lbc.sparsity.combinations import members_mask
 from lbc.sparsity.pattern import Pattern
 
-Show = Literal["weights", "sizes", "beta", "mask", "best", "magnitude"]
+Show = Literal["weights", "sizes", "beta", "mask", "best", "magnitude", "method"]
 """What to draw of a layer: its weights, |w|, what each position has gained, its mask, the best
-combinations, or where the mask differs from the choice by magnitude."""
+combinations, where the mask differs from the choice by magnitude, or a picture of its method."""
 
 Against = int | Path | None
 """What to compare a mask with: a moment of the same run, or another run by its folder."""
@@ -50,17 +51,20 @@ OF_MAGNITUDE = ("both keep", "only |w| keeps", "only mask keeps", "neither")
 @dataclass(frozen=True)
 class MaskRequest(ViewRequest):
     """What the Masks page shows of a layer, compared with what, and whether ``beside`` it.
+    ``picture`` is the label of the method's picture, if that is shown.
 
     Otherwise a comparison shows the difference.
     """
 
     show: Show = "weights"
+    picture: str = ""
     against: Against = None
     beside: bool = False
 
     @property
     def watch(self) -> Watch:
-        return Watch(self.layer, self.block, self.show in ("weights", "sizes", "magnitude"))
+        weights = self.show in ("weights", "sizes", "magnitude")
+        return Watch(self.layer, self.block, weights, self.picture)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ class Sheet(Drawn):
 class MaskSnapshot:
     """The open layer's mask; ``note`` says what cannot be shown, and what is shown instead.
 
-    ``gone`` says when positions were removed, as far as the history has been read.
+    ``gone`` says when positions were removed, as far as the history has been read. ``pictures`` are
+    the labels of those that the method has of the layer.
     """
 
     request: MaskRequest
@@ -107,6 +112,7 @@ class MaskSnapshot:
     block: BlockState | None
     layers: tuple[LayerState, ...]
     gone: RemovalTimes | None = None
+    pictures: tuple[str, ...] = ()
 
 
 def draw_mask(
@@ -140,6 +146,7 @@ def draw_mask(
         note=" ".join(notes),
         block=block_state(moment, request.block),
         layers=moment.layers,
+        pictures=moment.pictures,
     )
 
 
@@ -157,8 +164,12 @@ def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[
             return signed(facts.beta, kept, like), ""
         case "best" if facts.best is not None:
             return best_combinations(facts.best, pattern), ""
+        case "method" if facts.picture is not None:
+            return shares(facts.picture), ""
     notes: dict[Show, str] = {
         "mask": "",
+        "method": "This picture is known only of a run in training, as it is now: the mask alone "
+        "is shown.",
         "beta": "No scores are kept of this moment: the mask alone is shown.",
         "best": f"While {pattern.count:,} combinations are in the running the best of them are not "
         "looked for: the mask alone is shown.",

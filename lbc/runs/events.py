@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -89,8 +90,17 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
+class MethodNumbers:
+    """Quantities of the method at the end of an epoch, by their labels."""
+
+    epoch: float
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Resumed:
-    """A run resumes; ``steps`` and ``epochs`` are those done before, oldest first.
+    """A run resumes; ``steps`` and ``epochs`` are those done before, oldest first; so are
+    ``numbers``, which most methods do not have.
 
     Of earlier epochs only the live combinations of the largest layer are known. ``warning`` says
     if the last checkpoint was damaged and the one before is used.
@@ -100,6 +110,7 @@ class Resumed:
     steps: tuple[StepDone, ...]
     epochs: tuple[EpochDone, ...]
     warning: str = ""
+    numbers: tuple[MethodNumbers, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -252,6 +263,7 @@ Event = (
     | StepDone
     | RemovalProgress
     | EpochDone
+    | MethodNumbers
     | Intervened
     | InterventionRefused
     | Commanded

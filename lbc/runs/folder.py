@@ -4,6 +4,7 @@ experiment.yaml      the experiment, every default written out
 run.json             status, versions, seed, final accuracy, density, seconds
 steps.records        loss and learning rate of every step
 epochs.records       losses, accuracy, live combinations and density of every epoch
+method.records       quantities of the method at the end of every epoch, if it has any
 scores.history       winners and live sets after every removal, 60 moments or more; some scores
 interventions.jsonl  combinations that the user pinned and banned, settings changed since, if any
 library.json         title, tags, star and note of the user, if any
@@ -33,7 +34,15 @@ from torch import Tensor
 from lbc.config import Experiment, dump_experiment
 from lbc.files.atomic import write_atomically
 from lbc.files.lock import LOCK_TIMEOUT_SECONDS
-from lbc.runs.events import EpochDone, Intervened, Intervention, LayerInfo, Steering, StepDone
+from lbc.runs.events import (
+    EpochDone,
+    Intervened,
+    Intervention,
+    LayerInfo,
+    MethodNumbers,
+    Steering,
+    StepDone,
+)
 from lbc.runs.history_writer import HistoryWriter
 from lbc.runs.interventions import FILE as INTERVENTIONS
 from lbc.runs.interventions import InterventionLog
@@ -44,6 +53,7 @@ from lbc.runs.kept_checkpoints import (
     is_kept,
     keep_checkpoint,
 )
+from lbc.runs.method_numbers import NumbersLog
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from lbc.runs.new_folder import is_annotation, is_unused
 from lbc.runs.records import RecordWriter
@@ -101,6 +111,8 @@ class RunFolder:
             undo.callback(self._steps.close)
             self._epochs = RecordWriter(path / "epochs.records", EPOCH_COLUMNS)
             undo.callback(self._epochs.close)
+            self._numbers = NumbersLog(path)
+            undo.callback(self._numbers.close)
             epochs = experiment.training.epochs
             self._history = HistoryWriter(path / "scores.history", layers, epochs)
             undo.callback(self._history.close)
@@ -134,6 +146,7 @@ class RunFolder:
     def _truncate(self, position: Position) -> None:
         self._steps.truncate(position.steps)
         self._epochs.truncate(position.epochs)
+        self._numbers.truncate(position.epochs)
         self._history.truncate(position.moments, position.decided)
         self._interventions.resume(position.interventions, position.steps)
         for leftover in self.path.glob(".*.tmp"):  # of a write that was killed
@@ -174,6 +187,9 @@ class RunFolder:
             done.epoch, done.train_loss, done.test_loss, done.accuracy,
             max(done.live), done.density, done.seconds,
         ])  # fmt: skip
+
+    def add_numbers(self, done: MethodNumbers) -> None:
+        self._numbers.append(done)
 
     def add_moment(self, epoch: float, sparsifier: Sparsifier) -> None:
         self._history.append(epoch, sparsifier)
@@ -217,6 +233,7 @@ class RunFolder:
     def close(self) -> None:
         self._steps.close()
         self._epochs.close()
+        self._numbers.close()
         self._history.close()
 
 

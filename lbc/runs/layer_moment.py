@@ -31,6 +31,8 @@ class LayerMoment:
     ``mask`` is shaped like the weight. ``winners`` (blocks,) are the best combinations, if the
     history has them. ``scores_epoch`` is the moment of the scores, if it is another one.
     ``weights`` is shaped like the weight if requested, ``block_weights`` (M,) for one block.
+    ``pictures`` are the labels of what else the method shows of the layer now, and ``picture`` the
+    one that was requested, values from 0 to 1, shaped like the weight.
     """
 
     name: str
@@ -46,6 +48,8 @@ class LayerMoment:
     layers: tuple[LayerState, ...] = ()
     winners: Array | None = None
     scores_epoch: float | None = None
+    picture: Floats | None = None
+    pictures: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> int:

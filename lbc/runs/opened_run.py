@@ -9,8 +9,9 @@ from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
 from lbc.runs.effective_experiment import effective_experiment
-from lbc.runs.events import EpochDone, LayerInfo, StepDone
+from lbc.runs.events import EpochDone, LayerInfo, MethodNumbers, StepDone
 from lbc.runs.history_reader import Replay
+from lbc.runs.method_numbers import read_numbers
 from lbc.runs.metrics import read_epochs, read_steps
 from lbc.runs.run_state import Parent, RunError, read_state
 from lbc.runs.unfinished_run import being_trained
@@ -31,6 +32,7 @@ class OpenedRun:
     steps: tuple[StepDone, ...]
     epochs: tuple[EpochDone, ...]
     parent: Parent | None = None
+    numbers: tuple[MethodNumbers, ...] = ()
 
 
 def open_run(folder: Path) -> OpenedRun:
@@ -48,6 +50,7 @@ def open_run(folder: Path) -> OpenedRun:
             read_steps(folder),
             read_epochs(folder),
             state.parent,
+            read_numbers(folder),
         )
     except ExperimentError as error:
         raise RunError(f"The run cannot be read: {'; '.join(str(error).splitlines())}") from error

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import torch
@@ -314,3 +314,22 @@ class LiveSets:
         bits = winners.new_zeros((len(winners), -(-self.count // 8)), dtype=torch.uint8)
         one = torch.bitwise_left_shift(torch.ones_like(winners), winners % 8).to(torch.uint8)
         return bits.scatter_(1, (winners // 8).long()[:, None], one[:, None])
+
+
+class Sizes:
+    """Σ|w| of a weight's combinations, computed where scores are equal, which is rare."""
+
+    def __init__(self, weight: Tensor, pattern: Pattern) -> None:
+        self._weight, self._pattern = weight.detach(), pattern
+
+    @cached_property
+    def _positions(self) -> Tensor:
+        return self._pattern.to_blocks(self._weight)  # for a convolution a copy
+
+    def of(self, blocks: slice) -> TieBreak:
+        return partial(self._sums, blocks)
+
+    def _sums(self, blocks: slice, rows: Tensor) -> Tensor:
+        values = self._positions[blocks][rows]
+        precise = torch.float32 if values.device.type == "mps" else torch.float64
+        return member_sums(values.to(precise).abs(), self._pattern).nan_to_num_()

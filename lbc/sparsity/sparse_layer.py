@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from operator import methodcaller
 from typing import Any, Self
 from weakref import WeakSet, ref
@@ -21,10 +21,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from lbc.sparsity.live_sets import (
     LiveSets,
-    TieBreak,
+    Sizes,
     best,
     keep_best,
-    member_sums,
     pack,
     rows_of,
 )
@@ -125,6 +124,11 @@ class SparseLayer(nn.Module):
     def sync_live_sets(self) -> None:
         """Bring the live sets in line with the mask, if forward passes change it."""
 
+    def pictures(self) -> dict[str, Tensor]:
+        """What else there is to show of the layer, by labels: values from 0 to 1, shaped like the
+        weight (O, I, *kernel), such as a soft mask."""
+        return {}
+
     # -- reading --------------------------------------------------------------------------------
 
     @property
@@ -193,7 +197,7 @@ class SparseLayer(nn.Module):
         if live >= self.live_count:
             return self.live_sets, self.mask
         kept = self.mask.new_empty((self.blocks, self.pattern.m))
-        sizes = _Sizes(self.mask if weight is None else weight, self.pattern)
+        sizes = Sizes(self.mask if weight is None else weight, self.pattern)
         if live == 1:
             winners = torch.empty(self.blocks, dtype=torch.int32, device=self.mask.device)
             holding = incidence(self.pattern, self.mask.device, torch.bool)
@@ -359,25 +363,6 @@ class SparseLayer(nn.Module):
             if decided:
                 scores.grad = None
         self._froze &= decided
-
-
-class _Sizes:
-    """Σ|w| of a weight's combinations, computed where scores are equal, which is rare."""
-
-    def __init__(self, weight: Tensor, pattern: Pattern) -> None:
-        self._weight, self._pattern = weight.detach(), pattern
-
-    @cached_property
-    def _positions(self) -> Tensor:
-        return self._pattern.to_blocks(self._weight)  # for a convolution a copy
-
-    def of(self, blocks: slice) -> TieBreak:
-        return partial(self._sums, blocks)
-
-    def _sums(self, blocks: slice, rows: Tensor) -> Tensor:
-        values = self._positions[blocks][rows]
-        precise = torch.float32 if values.device.type == "mps" else torch.float64
-        return member_sums(values.to(precise).abs(), self._pattern).nan_to_num_()
 
 
 def _note_wrapper(wrapper: nn.Module, _name: str, child: nn.Module | None) -> None:

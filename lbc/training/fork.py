@@ -24,6 +24,7 @@ from lbc.runs.folder import Position, RunFolder
 from lbc.runs.history_format import read_layers
 from lbc.runs.interventions import copy_interventions
 from lbc.runs.kept_checkpoints import ForkPoint, content_at, deleted, experiment_at, moment_at
+from lbc.runs.method_numbers import FILE as NUMBERS
 from lbc.runs.own_runs import may_import, remember_own
 from lbc.runs.run_state import FILE as STATE
 from lbc.runs.run_state import Parent, RunError, RunState
@@ -155,6 +156,9 @@ def _write(
             layers, position = new_layers, Position(position.steps, position.epochs)
     else:
         state["optimizer"] = _with_settings(checkpoint.optimizer, experiment.optimizer)
+    numbers = [NUMBERS] if old.method.name == experiment.method.name else []
+    for name in filter(lambda name: (parent / name).is_file(), numbers):
+        shutil.copyfile(parent / name, folder / name)
     for name in [*RECORDS, *([HISTORY] if position.moments else [])]:
         if not (parent / name).is_file():
             raise ForkError(f"The run {parent} has lost its {name}: restore it, or fork another.")

@@ -16,12 +16,14 @@ from lbc.runs.events import (
     Intervened,
     Intervention,
     LayerInfo,
+    MethodNumbers,
     Prepared,
     Resumed,
     Steering,
     StepDone,
 )
 from lbc.runs.folder import Position, RunFolder
+from lbc.runs.method_numbers import read_numbers
 from lbc.runs.metrics import read_epochs, read_steps
 from lbc.runs.own_runs import remember_own
 from lbc.runs.run_state import RunState
@@ -77,7 +79,8 @@ class Recorder:
                 lambda: RunFolder(path, experiment, layers, position)
             )
             remember_own(path, experiment.model)
-            return Resumed(path, read_steps(path), read_epochs(path))
+            numbers = read_numbers(path)
+            return Resumed(path, read_steps(path), read_epochs(path), numbers=numbers)
         except ValueError as error:
             raise TrainingError(f"The run cannot be resumed: {error}") from error
 
@@ -91,6 +94,9 @@ class Recorder:
 
     def add_epoch(self, done: EpochDone) -> None:
         self._write(lambda run: run.add_epoch(done))
+
+    def add_numbers(self, done: MethodNumbers) -> None:
+        self._write(lambda run: run.add_numbers(done))
 
     def due_intervention(self, step: int) -> Intervention | Steering | None:
         """The next intervention that a resumed run is to repeat after ``step`` steps, or None."""

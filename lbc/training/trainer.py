@@ -21,6 +21,7 @@ from lbc.runs.events import (
     Intervened,
     Intervention,
     InterventionRefused,
+    MethodNumbers,
     Prepared,
     Resumed,
     Started,
@@ -327,13 +328,16 @@ class Trainer:
             density=self._sparsifier.density(),
             seconds=self._seconds,
         )
-        self._last = done
-        self._loss_sum, self._seen = 0.0, 0
+        self._last, self._loss_sum, self._seen = done, 0.0, 0
         self._recorder.add_moment(epoch, self._sparsifier)
         self._recorder.add_epoch(done)
+        if numbers := self._sparsifier.conductor.numbers():
+            self._recorder.add_numbers(MethodNumbers(epoch, numbers))
         self._save(self._kept_steps.at_epoch(epoch, due))
         self._recorder.write_state(self._state("running"))
         self._emit(done)
+        if numbers:
+            self._emit(MethodNumbers(epoch, numbers))
         return True
 
     def _evaluate(self) -> tuple[float, float]:

@@ -55,7 +55,8 @@ class Cursors(QObject):
     @Slot(object)
     def follow(self, position: QPointF) -> None:
         """The mouse is at a position of the scene."""
-        plot = next((p for p in self._plots if p.vb.sceneBoundingRect().contains(position)), None)
+        shown = (plot for plot in self._plots if plot.scene() is not None)
+        plot = next((p for p in shown if p.vb.sceneBoundingRect().contains(position)), None)
         if plot is None:
             self.leave()
             return

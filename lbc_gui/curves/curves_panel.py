@@ -9,7 +9,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QTimer, Slot
 from PySide6.QtGui import QResizeEvent
 
-from lbc.runs.events import EpochDone, Intervened, LayerInfo, Resumed, StepDone
+from lbc.runs.events import EpochDone, Intervened, LayerInfo, MethodNumbers, Resumed, StepDone
 from lbc.runs.run_state import Parent
 from lbc_gui.curves.cursors import Cursors
 from lbc_gui.curves.fork_note import ForkMarks, ForkNote
@@ -23,7 +23,12 @@ from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.log_axis import LogAxis
 from lbc_gui.widgets.text import html
 
-LEVELS = {"loss": "test_loss", "accuracy": "accuracy", "live": "live", "density": "density"}
+NUMBERS = ("number1", "number2", "number3")
+"""Plots of what the method of the run gives at the end of each epoch, hidden if that is nothing."""
+
+LEVELS = {"loss": "test_loss", "accuracy": "accuracy", "live": "live", "density": "density"} | {
+    name: name for name in NUMBERS
+}
 """The plots, and the curve that the crosshair is on in each."""
 
 STEPPED = ("live", "density")
@@ -36,7 +41,7 @@ CURVES = {
     "accuracy": ("accuracy", "orange", 2.0),
     "live": ("live", "green", 2.0),
     "density": ("density", "red", 2.0),
-}
+} | {name: (name, "blue", 2.0) for name in NUMBERS}
 """Plot, colour and width in pixels of every curve."""
 
 UNITS = {"accuracy": "accuracy_percent", "density": "density_percent"}
@@ -57,7 +62,7 @@ class _Title(pg.LabelItem):  # type: ignore[misc]
 
 
 class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Four small plots over the same epochs, side by side.
+    """Four small plots over the same epochs, side by side, and those of the method's numbers.
 
     Their titles say the values under the mouse, or else the last ones. Thin grey lines are those of
     the run that finished before. What a fork has from its parent is dimmed.
@@ -87,6 +92,8 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._series = {name: Series() for name in CURVES}
         self._finished = self._series
         self._count = self._epochs = 0
+        self._labels: tuple[str, ...] = ()
+        """Of the numbers of the method."""
         self._stale: set[str] = set()
         self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MILLISECONDS)
         self._redraw.timeout.connect(self._draw_stale)
@@ -97,6 +104,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._fork = ForkMarks(self._plots.values())
         self._help = help_button("Curves")
         self._help.setParent(self)
+        self._show_labels(())
         self._restyle()
 
     def clear_curves(self) -> None:
@@ -117,6 +125,7 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def begin(self, layers: Sequence[LayerInfo], epochs: int) -> None:
         """Scale empty plots for a run, and draw the one that finished before in grey."""
         self.clear_curves()
+        self._show_labels(())
         self._count = max(layer.pattern.count for layer in layers)
         self._show_epochs(epochs)
         for plot in self._plots.values():
@@ -126,6 +135,17 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._plots["density"].setYRange(0, 100, padding=0.03)
         self._plots["live"].setYRange(0, self._count, padding=0.03)
         self._restart()
+
+    def _show_labels(self, labels: Sequence[str]) -> None:
+        """Show a plot for each of the method's numbers, as many as there are plots."""
+        self._labels = tuple(labels)[: len(NUMBERS)]
+        for item in NUMBERS:
+            for part in (self._titles[item], self._plots[item]):
+                if part in self.ci.items:
+                    self.removeItem(part)
+        for column, name in enumerate(NUMBERS[: len(self._labels)], start=len(LEVELS) - 3):
+            self.addItem(self._titles[name], 0, column)
+            self.addItem(self._plots[name], 1, column)
 
     def _restart(self) -> None:
         """Begin the curves of the run anew."""
@@ -146,10 +166,16 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         for event in events:
             if isinstance(event, Resumed):
                 self._restart()
-                self.add([*event.steps, *event.epochs])
+                self.add([*event.steps, *event.epochs, *event.numbers])
             elif isinstance(event, StepDone):
                 self._series["step_loss"].append(event.epoch, event.loss)
                 touched.add("step_loss")
+            elif isinstance(event, MethodNumbers):
+                if self._labels != tuple(event.numbers)[: len(NUMBERS)]:
+                    self._show_labels([*event.numbers])
+                for name, value in zip(NUMBERS, event.numbers.values(), strict=False):
+                    self._series[name].append(event.epoch, value)
+                    touched.add(name)
             elif isinstance(event, Intervened) and event.epochs:
                 self._show_epochs(event.epochs)
             elif isinstance(event, EpochDone):
@@ -178,7 +204,12 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         """Every step and epoch so far; npz holds ``NAME`` and ``NAME_epoch`` for each curve."""
         if not len(self._series["live"]):
             return None
-        curves = {name: (one.x, one.y) for name, one in self._series.items()}
+        labels = dict(zip(NUMBERS, self._labels, strict=False))
+        curves = {
+            labels.get(name, name): (one.x, one.y)
+            for name, one in self._series.items()
+            if name in labels or name not in NUMBERS
+        }
         arrays = {name: y for name, (_, y) in curves.items()}
         arrays |= {f"{name}_epoch": x for name, (x, _) in curves.items()}
         rows: dict[float, dict[str, float]] = {}
@@ -228,6 +259,9 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             "accuracy": f"Test accuracy {_value(now['accuracy'], '.1f', ' %')}",
             "live": f"Live {_value(now['live'], 'g', f' of {self._count:,}')}",
             "density": f"Density {_value(now['density'], '.1f', ' %')}",
+        } | {
+            name: html("{} {}", _capitalised(label), _value(now[name], ".3g"))
+            for name, label in zip(NUMBERS, self._labels, strict=False)
         }
         for name, title in titles.items():
             if title != self._titles[name].text:
@@ -276,6 +310,10 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
 def _draw_series(curve: pg.PlotDataItem, name: str, series: Series) -> None:
     curve.setData(series.x, series.y, stepMode="right" if name in STEPPED else None)
+
+
+def _capitalised(label: str) -> str:
+    return label[:1].upper() + label[1:] if label.isascii() else label
 
 
 def _value(value: float | None, form: str, unit: str = "") -> str:

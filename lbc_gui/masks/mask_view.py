@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import QSignalBlocker, Qt, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Show
@@ -35,7 +35,8 @@ SHOWS: dict[Show, str] = {
     "best": "best combination",
     "magnitude": "against magnitude",
 }
-assert tuple(SHOWS) == get_args(Show)
+"""What can be shown of every method; below it are the pictures that a method has of its own."""
+assert (*SHOWS, "method") == get_args(Show)
 
 
 class MaskView(QWidget):
@@ -87,15 +88,20 @@ class MaskView(QWidget):
         view = self._state.view.request
         if view is None:
             return None
-        show = list(SHOWS)[self.show_.currentIndex()]
-        return MaskRequest(
-            **vars(view), show=show, against=self.compare.against, beside=self.compare.beside
-        )
+        at, picture = self.show_.currentIndex(), ""
+        show: Show = "method"
+        if at < len(SHOWS):
+            show = list(SHOWS)[at]
+        else:
+            picture = self.show_.currentText()
+        against, beside = self.compare.against, self.compare.beside
+        return MaskRequest(**vars(view), show=show, picture=picture, against=against, beside=beside)
 
     @Slot(object, object)
     def _show_view(self, before: View, view: View) -> None:
         if view.run != before.run:
             self._clear()
+            self._offer(())
         if (view.moments, view.epochs) != (before.moments, before.epochs):
             self.compare.show_moments(view.moments, view.epochs)
         for heatmap in (self.heatmap, self.beside):
@@ -110,7 +116,8 @@ class MaskView(QWidget):
         snapshot = self._snapshot
         if snapshot is None:
             return None
-        layer, epoch, show = snapshot.sheet.layer, snapshot.epoch, SHOWS[snapshot.request.show]
+        layer, epoch, show = snapshot.sheet.layer, snapshot.epoch, snapshot.request.picture
+        show = show or SHOWS[snapshot.request.show]
         title = f"{layer or 'model'} · {snapshot.pattern} · epoch {round(epoch, 2):g} · {show}"
         return Picture(f"mask {data_name(layer, epoch)}", title, self.heatmap, (self.legend,))
 
@@ -130,6 +137,8 @@ class MaskView(QWidget):
 
     def show_snapshot(self, snapshot: MaskSnapshot) -> None:
         self._snapshot = snapshot
+        if snapshot.pictures:
+            self._offer(snapshot.pictures)
         self.heatmap.show_snapshot(snapshot.sheet)
         self.beside.setVisible(snapshot.beside is not None)
         if snapshot.beside is not None:
@@ -142,6 +151,20 @@ class MaskView(QWidget):
         self.note.setVisible(bool(snapshot.note))
         self.numbers.show_numbers(snapshot.numbers, snapshot.pattern, self.compare.words)
         self._show_hovered()
+
+    def _offer(self, pictures: tuple[str, ...]) -> None:
+        """Offer the pictures that the method of the run has, and no others."""
+        offered = tuple(map(self.show_.itemText, range(len(SHOWS), self.show_.count())))
+        if offered == pictures:
+            return
+        chosen = self.show_.currentText()
+        with QSignalBlocker(self.show_):
+            for _ in offered:
+                self.show_.removeItem(len(SHOWS))
+            self.show_.addItems(list(pictures))
+            self.show_.setCurrentText(chosen)
+        if self.show_.currentText() != chosen:
+            self.request_changed.emit()
 
     def _hover(self, beside: bool, cell: tuple[int, int] | None) -> None:
         self._hovered = None if cell is None else (beside, cell)

@@ -211,7 +211,7 @@ class MainWindow(QMainWindow):
         self.experiment_panel.show_experiment(run.experiment)
         self.progress.show_opened(run)
         self.curves.begin(run.layers, run.experiment.training.epochs)
-        self.curves.add([*run.steps, *run.epochs])
+        self.curves.add([*run.steps, *run.epochs, *run.numbers])
         self.view_state.set_layers(run.layers)
         self.log.say(f"Opened {run.folder}, a run that is {run.status}.")
 
