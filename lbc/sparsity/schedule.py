@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import count
 from math import ceil, comb, cos, floor, isfinite, log2, pi
 from typing import Literal, get_args
@@ -99,6 +100,7 @@ def _power(count: int, share: float) -> Fraction:
         return Fraction(2**part) * (1 << int(whole))
 
 
+@lru_cache(maxsize=4096)
 def density_bounds(pattern: Pattern, live: int) -> tuple[float, float]:
     """The least and the greatest share of a block's positions that ``live`` combinations hold.
 

@@ -1,16 +1,18 @@
-"""What N:M and schedule imply, before anything runs: live combinations and density over epochs."""
+"""What N:M, method and schedule imply, before anything runs: live combinations, or what else the
+method changes by the clock, and density over the epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt
 
 from lbc.pictures.curve import Floats
-from lbc.sparsity.method_options import MethodOptions
+from lbc.sparsity.method_options import Course, MethodOptions
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
@@ -46,7 +48,11 @@ class Forked:
 
 
 class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Two small plots. Density is a band: which union of combinations lives is up to training."""
+    """Two small plots. Density is a band: which union of combinations lives is up to training.
+
+    A method that changes other quantities by the clock, such as a temperature, shows these instead
+    of live combinations, each on a scale of its own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,6 +66,8 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._own: list[pg.PlotDataItem] = []
         """The curves of other N:M than the first."""
         self._names: list[str] = []
+        self._courses: tuple[str, ...] = ()
+        """What the left plot shows of the method, if not live combinations."""
         self._before: pg.PlotDataItem | None = None
         self._forks: list[pg.InfiniteLine] = []
         """What a fork continues, and where."""
@@ -90,20 +98,24 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         which a fork continues is dimmed behind it.
         """
         moments = np.linspace(0, epochs, POINTS + 1)
-        if not by_step:
+        courses = method.courses(schedule, epochs) if forked is None else ()
+        if not by_step and not courses:
             moments = np.linspace(0, epochs, min(epochs, POINTS) + 1).round()
         bounds = np.zeros((len(moments), 2))
-        for curve in self._own:
-            self._plots[0].removeItem(curve)
-        self._own = [self._plots[0].plot(stepMode="right") for _ in list(weights)[1:]]
-        for curve, (pattern, count) in zip((self._live, *self._own), weights.items(), strict=True):
+        self._resize(len(courses) or len(weights))
+        curves = (self._live, *self._own)
+        for curve, (pattern, count) in zip(cycle(curves), weights.items(), strict=False):
             live = [(pattern, method.live(schedule, pattern, float(epoch))) for epoch in moments]
             if forked is not None:
                 at = zip(live, moments.tolist(), strict=True)
                 live = [forked.continued(pattern, method, number, x) for (_, number), x in at]
-            cache = {one: density_bounds(*one) for one in set(live)}
-            bounds += np.array([cache[one] for one in live]) * count
-            curve.setData(moments, np.array([number for _, number in live], dtype=float))
+                cache = {one: density_bounds(*one) for one in set(live)}
+                used = [cache[one] for one in live]
+            else:
+                used = [method.density(schedule, pattern, float(epoch)) for epoch in moments]
+            bounds += np.array(used) * count
+            if not courses:
+                curve.setData(moments, np.array([number for _, number in live], dtype=float))
         bounds *= 100 / sum(weights.values())
         self._least.setData(moments, bounds[:, 0])
         self._most.setData(moments, bounds[:, 1])
@@ -111,12 +123,30 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         if forked is not None:
             self._show_forked(forked, moments if by_step else np.arange(forked.epochs + 1.0))
             epochs, most = max(epochs, forked.epochs), max(most, forked.pattern.count)
+        self._courses = self._show_courses(courses, epochs)
+        most = 1 if courses else most
         for plot in self._plots:
             plot.setXRange(0, epochs, padding=0.02)
         self._plots[0].setYRange(0, most, padding=0.05)
         self._plots[1].setYRange(0, 100, padding=0.05)
         self._names = [str(pattern) for pattern in weights]
         self._restyle()
+
+    def _resize(self, count: int) -> None:
+        """Have ``count`` curves in the left plot."""
+        for curve in self._own:
+            self._plots[0].removeItem(curve)
+        self._own = [self._plots[0].plot(stepMode="right") for _ in range(count - 1)]
+
+    def _show_courses(self, courses: Sequence[Course], epochs: int) -> tuple[str, ...]:
+        """Draw quantities as shares of their largest value; return what the title says of them."""
+        moments, said = np.linspace(0, epochs, POINTS + 1), []
+        for curve, course in zip((self._live, *self._own), courses, strict=False):
+            values = np.array([course.at(float(epoch)) for epoch in moments])
+            largest = float(np.abs(values).max()) or 1.0
+            curve.setData(moments, values if not course.unit and largest <= 1 else values / largest)
+            said.append(f"{course.label} {values[0]:.3g} to {values[-1]:.3g}{course.unit}")
+        return tuple(said)
 
     def _show_forked(self, forked: Forked, moments: Floats) -> None:
         if self._before is None:
@@ -138,12 +168,15 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         colours = plot_colours()
         self.setBackground(colours.background)
         series = [colours.green, colours.blue, colours.orange]
-        pens = [series[min(at, 2)] for at in range(len(self._names) or 1)]
+        names = self._courses or self._names
+        pens = [series[min(at, 2)] for at in range(len(self._own) + 1)]
         named = [
             html('<span style="color: {}">{}</span>', pen.name(), name)
-            for pen, name in zip(pens, self._names, strict=False)
+            for pen, name in zip(pens, names, strict=False)
         ]
         live = f"Live: {', '.join(named)}" if len(named) > 1 else "Live combinations"
+        if self._courses:
+            live = ", ".join(named)
         for plot, title in zip(self._plots, (live, "Density (% kept)"), strict=True):
             style_plot(plot, colours)
             plot.setTitle(title, color=colours.text.name(), size="8pt")
