@@ -18,6 +18,15 @@ class Source(Section):
         default=0, ge=0, le=256, description="Worker processes that load images; 0 for none."
     )
     augment: Augment = Field(default=Augment(), description="Augmentation of training images.")
+    take: int = Field(
+        default=0, ge=0, description="Use only the first K training images; 0 for all."
+    )
+    test_share: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="Fraction of the training images held out for testing; 0: own test images.",
+    )
 
 
 class Digits(Source):

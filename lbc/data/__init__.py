@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from lbc import config
 from lbc.data import cifar, digits, folder, idx, npz
 from lbc.data.batches import batch_sizes, batches
-from lbc.data.dataset import DataError, Dataset
+from lbc.data.dataset import DataError, Dataset, TakeError
 from lbc.data.loader import Batch, Loader
+from lbc.data.selection import check_take, missing_classes
 from lbc.files.home import expanded
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Loader",
+    "TakeError",
     "batch_sizes",
     "batches",
     "describe",
@@ -32,7 +35,10 @@ def load(data: config.Data) -> Dataset:
     Raises DataError, which names the file.
     """
     with _readable():
-        return _load(_expanded(data))
+        loaded = _load(_expanded(data))
+    if not (data.take or data.test_share):
+        return loaded
+    return replace(loaded, notes=(*loaded.notes, *missing_classes(loaded)))
 
 
 def describe(data: config.Data) -> tuple[tuple[int, int, int], int]:
@@ -63,9 +69,9 @@ def _expanded(data: config.Data) -> config.Data:
 def _load(data: config.Data) -> Dataset:
     match data:
         case config.Digits():
-            return digits.load_digits()
+            return digits.load_digits(data)
         case config.NpzFile():
-            return npz.load_npz(data.file, data.test_share)
+            return npz.load_npz(data)
         case config.IdxFiles():
             return idx.load_idx(data)
         case config.Cifar10() | config.Cifar100():
@@ -77,9 +83,10 @@ def _load(data: config.Data) -> Dataset:
 def _describe(data: config.Data) -> tuple[tuple[int, int, int], int]:
     match data:
         case config.Digits():
+            check_take(data, digits.PLACE, digits.TRAIN_IMAGES)
             return digits.IN_SHAPE, digits.CLASSES
         case config.NpzFile():
-            return npz.in_shape_and_classes(data.file)
+            return npz.in_shape_and_classes(data)
         case config.IdxFiles():
             return idx.in_shape_and_classes(data)
         case config.Cifar10() | config.Cifar100():

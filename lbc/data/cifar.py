@@ -15,6 +15,7 @@ import torch
 from lbc import config
 from lbc.data.dataset import DataError, Dataset, InMemoryImages, make_dataset
 from lbc.data.labels import Array, check_range
+from lbc.data.selection import check_take, select_splits
 
 Source = config.Cifar10 | config.Cifar100
 
@@ -31,8 +32,12 @@ TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 def load_cifar(source: Source) -> Dataset:
     """Load both splits. Raises DataError, which names the file."""
     classes = class_count(source)
-    train, test = (_split(source, paths, classes) for paths in _files(source))
-    return make_dataset(source.name, train, test, classes)
+    train, test = _files(source)
+    splits = select_splits(
+        source, source.folder, _split(source, train, classes),
+        lambda: _split(source, test, classes),
+    )  # fmt: skip
+    return make_dataset(source.name, *splits, classes)
 
 
 def in_shape_and_classes(source: Source) -> tuple[tuple[int, int, int], int]:
@@ -40,7 +45,9 @@ def in_shape_and_classes(source: Source) -> tuple[tuple[int, int, int], int]:
 
     Raises DataError if a file is missing.
     """
-    _files(source)
+    train, _ = _files(source)
+    record = _label_bytes(source) + PIXELS
+    check_take(source, source.folder, sum(path.stat().st_size for path in train) // record)
     return IN_SHAPE, class_count(source)
 
 
@@ -49,6 +56,10 @@ def class_count(source: Source) -> int:
     if isinstance(source, config.Cifar10):
         return 10
     return 100 if source.labels == "fine" else 20
+
+
+def _label_bytes(source: Source) -> int:
+    return 1 if isinstance(source, config.Cifar10) else 2
 
 
 def read_records(path: Path, label_bytes: int) -> tuple[Array, Array]:
@@ -71,11 +82,10 @@ def read_records(path: Path, label_bytes: int) -> tuple[Array, Array]:
 
 
 def _split(source: Source, paths: list[Path], classes: int) -> InMemoryImages:
-    label_bytes = 1 if isinstance(source, config.Cifar10) else 2
     column = 1 if isinstance(source, config.Cifar100) and source.labels == "fine" else 0
     parts = []
     for path in paths:
-        labels, images = read_records(path, label_bytes)
+        labels, images = read_records(path, _label_bytes(source))
         check_range(path, labels[:, column], classes)
         parts.append((labels[:, column], images))
     labels, images = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -88,7 +98,8 @@ def _files(source: Source) -> tuple[list[Path], list[Path]]:
     if (folder / FOLDERS[source.name]).is_dir():
         folder = folder / FOLDERS[source.name]
     train, test = TEN if isinstance(source, config.Cifar10) else HUNDRED
-    missing = [name for name in (*train, *test) if not (folder / name).is_file()]
+    needed = train if source.test_share else (*train, *test)
+    missing = [name for name in needed if not (folder / name).is_file()]
     if not missing:
         return [folder / name for name in train], [folder / name for name in test]
     if not folder.is_dir():

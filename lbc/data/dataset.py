@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lbc.files.os_errors import explain
-
-SPLIT_SEED = 0
-"""The split does not depend on the experiment's seed, so that all runs share the test images."""
 
 STATISTICS_CHUNK = 1024
 """Images per step when computing statistics in float64."""
@@ -27,6 +24,10 @@ class DataError(Exception):
     def unreadable(cls, path: Path, error: OSError) -> DataError:
         """For a file or folder that the operating system fails to read."""
         return cls(explain(error, f"{path} cannot be read"))
+
+
+class TakeError(DataError):
+    """``data.take`` asks for more images than there are."""
 
 
 class Box(NamedTuple):
@@ -49,6 +50,9 @@ class Images(Protocol):
     def labels(self) -> Tensor:
         """int64 (B,), 0 … classes - 1."""
 
+    def select(self, rows: Tensor) -> Self:
+        """Return the images of ``rows`` alone, in this order, without reading any."""
+
     def read(self, rows: Tensor, crop: Crop | None = None) -> Tensor:
         """Return the images of ``rows``, (b, channels, H, W), uint8 or float32, not normalised.
 
@@ -63,6 +67,9 @@ class InMemoryImages:
 
     images: Tensor
     labels: Tensor
+
+    def select(self, rows: Tensor) -> InMemoryImages:
+        return InMemoryImages(self.images[rows], self.labels[rows])
 
     def read(self, rows: Tensor, crop: Crop | None = None) -> Tensor:
         if crop is None:
@@ -101,30 +108,6 @@ def make_dataset(name: str, train: InMemoryImages, test: InMemoryImages, classes
     channels, height, width = train.images.shape[1:]
     mean, std = channel_statistics(train.images)
     return Dataset(name, train, test, classes, (channels, height, width), mean, std)
-
-
-def split_dataset(
-    name: str, images: Tensor, labels: Tensor, test_share: float, classes: int
-) -> Dataset:
-    """Split images (B, channels, H, W) and labels (B,) into a training and a test split."""
-    rows = stratified_split(labels, test_share)
-    train, test = (InMemoryImages(images[part], labels[part].long()) for part in rows)
-    return make_dataset(name, train, test, classes)
-
-
-def stratified_split(labels: Tensor, test_share: float) -> tuple[Tensor, Tensor]:
-    """Return the ascending indices of the training and of the test samples, int64.
-
-    ⌊B·test_share⌋ samples are for testing, with the same share of each class to within one sample.
-    The split depends only on the labels.
-    """
-    generator = torch.Generator().manual_seed(SPLIT_SEED)
-    shuffled = torch.randperm(len(labels), generator=generator)
-    by_class = shuffled[labels[shuffled].argsort(stable=True)]
-    # In class order, a sample goes to the test split if position × share passes an integer there.
-    passed = (torch.arange(len(labels) + 1, dtype=torch.float64) * test_share).floor()
-    in_test = passed.diff() > 0
-    return by_class[~in_test].sort().values, by_class[in_test].sort().values
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:

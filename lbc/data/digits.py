@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import torch
 
-from lbc.data.dataset import DataError, Dataset, split_dataset
+from lbc import config
+from lbc.data.dataset import DataError, Dataset, InMemoryImages, make_dataset
 from lbc.data.npz import read_arrays
+from lbc.data.selection import select_splits, stratified_split
 from lbc.files.resources import resource
 
 IN_SHAPE = (1, 28, 28)
 CLASSES = 10
 TEST_SHARE = 0.2
+TRAIN_IMAGES = 4000
+PLACE = "the bundled digits"
 
 
-def load_digits() -> Dataset:
-    """Load 4,000 training and 1,000 test images, 400 and 100 per class.
+def load_digits(source: config.Digits) -> Dataset:
+    """Load 4,000 training and 1,000 test images, 400 and 100 per class, or what is taken of them.
 
     Raises DataError if the shipped file is missing or damaged.
     """
@@ -28,10 +32,6 @@ def load_digits() -> Dataset:
         if isinstance(error.__cause__, OSError):
             raise
         raise DataError(f"The shipped {path} is damaged: reinstall the package.") from error
-    return split_dataset(
-        "digits",
-        torch.from_numpy(images)[:, None],
-        torch.from_numpy(labels),
-        test_share=TEST_SHARE,
-        classes=CLASSES,
-    )
+    digits = InMemoryImages(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
+    train, test = (digits.select(part) for part in stratified_split(digits.labels, TEST_SHARE))
+    return make_dataset("digits", *select_splits(source, PLACE, train, lambda: test), CLASSES)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from lbc import config
 from lbc.data.dataset import Crop, DataError, Dataset
 from lbc.data.image_file import decode, endings, opened, orientation
 from lbc.data.labels import Array
+from lbc.data.selection import select_splits
 
 TEST_FOLDERS = ("val", "test")
 """Names for the folder of the test split, in order of preference."""
@@ -56,6 +58,9 @@ class ImageFiles:
     resize: int
     interpolation: str
 
+    def select(self, rows: Tensor) -> ImageFiles:
+        return replace(self, names=self.names[rows.numpy()], labels=self.labels[rows])
+
     def read(self, rows: Tensor, crop: Crop | None = None) -> Tensor:
         images = torch.empty(len(rows), 3, self.size, self.size, dtype=torch.uint8)
         for index, row in enumerate(rows.tolist()):
@@ -95,7 +100,8 @@ def load_folder(source: config.ImageFolder) -> Dataset:
     splits = _splits(source)
     classes = _class_names(splits[0])
     ignored: list[str] = []
-    train, test = (_image_files(source, split, classes, ignored) for split in splits)
+    whole, load_test = (partial(_image_files, source, split, classes, ignored) for split in splits)
+    train, test = select_splits(source, splits[0], whole(), load_test)
     mean, std = (torch.tensor(values)[:, None, None] * 255 for values in (MEAN, STD))
     notes = [*_turned(train), *_turned(test)]
     if ignored:
@@ -123,6 +129,8 @@ def in_shape_and_classes(source: config.ImageFolder) -> tuple[tuple[int, int, in
 
 def _splits(source: config.ImageFolder) -> tuple[Path, Path]:
     train = source.folder / "train"
+    if source.test_share and train.is_dir():
+        return train, train
     for test in (source.folder / name for name in TEST_FOLDERS):
         if train.is_dir() and test.is_dir():
             return train, test

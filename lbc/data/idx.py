@@ -20,6 +20,7 @@ import torch
 from lbc import config
 from lbc.data.dataset import DataError, Dataset, InMemoryImages, make_dataset
 from lbc.data.labels import Array, check_range, count_classes
+from lbc.data.selection import check_take, select_splits
 
 UNSIGNED_BYTE = 8
 MAX_GZIP_RATIO = 1100
@@ -37,8 +38,10 @@ def load_idx(source: config.IdxFiles) -> Dataset:
     Raises DataError, which names the file.
     """
     name = source.folder.name if source.emnist == "none" else f"emnist-{source.emnist}"
-    train, classes = _split(source, "train")
-    test, _ = _split(source, "test", classes)
+    whole, classes = _split(source, "train")
+    train, test = select_splits(
+        source, source.folder, whole, lambda: _split(source, "test", classes)[0]
+    )
     if train.images.shape[1:] != test.images.shape[1:]:
         shapes = ["×".join(map(str, part.images.shape[2:])) for part in (train, test)]
         raise DataError(
@@ -58,6 +61,7 @@ def in_shape_and_classes(source: config.IdxFiles) -> tuple[tuple[int, int, int],
     with _open(images) as file:
         _, height, width = _read_header(images, file, 3)
     shape = (1, width, height) if source.emnist != "none" else (1, height, width)
+    check_take(source, source.folder, len(labels))
     return shape, count_classes(path, labels)
 
 

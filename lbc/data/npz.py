@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from lbc.data.dataset import DataError, Dataset, split_dataset
+from lbc import config
+from lbc.data.dataset import DataError, Dataset, InMemoryImages, make_dataset
 from lbc.data.labels import Array, count_classes
+from lbc.data.selection import check_take, select_splits
 from lbc.files.memory import physical_memory
 
-MIN_TRAIN_IMAGES = 2
-"""BatchNorm needs a batch of at least two samples."""
 
-
-def load_npz(path: Path, test_share: float) -> Dataset:
+def load_npz(source: config.NpzFile) -> Dataset:
     """Read ``images`` (B, H, W) or (B, H, W, channels) and ``labels`` (B,) and split them.
 
     Images may have any numeric scale; labels are integers numbered from 0, so that there are
@@ -25,6 +24,7 @@ def load_npz(path: Path, test_share: float) -> Dataset:
 
     Raises DataError for any other file.
     """
+    path = source.file
     images, labels = read_arrays(path)
     classes = count_classes(path, labels)
     check_images(path, images)
@@ -32,26 +32,19 @@ def load_npz(path: Path, test_share: float) -> Dataset:
         raise DataError(
             f"{path} has {len(images)} images but {len(labels)} labels: store one label per image."
         )
-    test = int(len(labels) * test_share)
-    if test < 1 or len(labels) - test < MIN_TRAIN_IMAGES:
-        raise DataError(
-            f"{path} has {len(labels)} images, too few to hold out {test_share:.0%} for testing: "
-            f"add images or change data.test_share."
-        )
-    return split_dataset(
-        path.stem,
-        torch.from_numpy(channels_first(path, images)),
-        torch.from_numpy(labels.astype(np.int64)),
-        test_share=test_share,
-        classes=classes,
+    whole = InMemoryImages(
+        torch.from_numpy(channels_first(path, images)), torch.from_numpy(labels.astype(np.int64))
     )
+    # test_share is above 0, so that the file needs no test images of its own.
+    return make_dataset(path.stem, *select_splits(source, path, whole, lambda: whole), classes)
 
 
-def in_shape_and_classes(path: Path) -> tuple[tuple[int, int, int], int]:
+def in_shape_and_classes(source: config.NpzFile) -> tuple[tuple[int, int, int], int]:
     """Return the image shape (channels, height, width) and number of classes.
 
     Reads only the header of ``images``, and ``labels``. Raises DataError for what they show.
     """
+    path = source.file
     try:
         with zipfile.ZipFile(path) as archive:
             with archive.open("images.npy") as header:
@@ -67,6 +60,7 @@ def in_shape_and_classes(path: Path) -> tuple[tuple[int, int, int], int]:
     except Exception as error:  # see read_arrays
         raise explain_read_error(path, error) from error
     check_layout(path, shape, dtype)
+    check_take(source, path, len(labels))
     height, width, channels = (*shape[1:], 1)[:3]
     return (channels, height, width), count_classes(path, labels)
 

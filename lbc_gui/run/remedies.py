@@ -71,7 +71,7 @@ class Remedies(Job):
 
     def offered(self, experiment: Experiment) -> dict[str, Callable[[], object]]:
         """By the texts of their buttons. Call it once torch is loaded."""
-        from lbc.data import DataError
+        from lbc.data import DataError, TakeError
         from lbc.data import describe as read_shape
         from lbc.training.failures import TrainingError
         from lbc.training.placement import resolve_device
@@ -83,6 +83,8 @@ class Remedies(Job):
             found["Use cpu"] = partial(self._form.enter, "device", "cpu")
         try:
             read_shape(experiment.data)
+        except TakeError:
+            found["Use all images"] = partial(self._form.enter, "data.take", 0)
         except DataError:
             found |= self._for_data(experiment.data)
         return found

@@ -64,7 +64,7 @@ augments = st.builds(
 
 files = st.text(min_size=1, max_size=20).map(lambda name: Path("/data") / name)
 data_sets = (
-    st.just(Digits())
+    st.builds(Digits, take=st.integers(0, 9000), test_share=st.floats(0, 1, exclude_max=True))
     | st.builds(NpzFile, file=files, test_share=st.floats(0, 1, exclude_min=True, exclude_max=True))
     | st.builds(Cifar10, folder=files, augment=augments, workers=st.integers(0, 256))
     | st.builds(Cifar100, folder=files, labels=st.sampled_from(["fine", "coarse"]))

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from lbc import config
 from lbc.data import DataError, Dataset, batch_sizes, batches, describe, load
-from lbc.data.dataset import stratified_split
 from lbc.data.npz import read_arrays
+from lbc.data.selection import stratified_split
 from lbc.files.resources import resource
 from tests.whole_split import all_tested_on, all_trained_on
 

@@ -43,7 +43,7 @@ def train(
 ) -> dict[str, list[Time]]:
     """Write the history of a run; return the times of all appends and training steps."""
     torch.manual_seed(0)
-    data = load_digits().train
+    data = load_digits(config.Digits()).train
     order = torch.Generator().manual_seed(0)
     model = ResNet18(classes=10, in_channels=1)
     sparsifier = sparsify(model, pattern, method, scores="per_weight")

@@ -57,6 +57,7 @@ EXPERIMENTS = [
         }
     }),
     parse_experiment({"data": {"name": "idx", "folder": "/data/e", "emnist": "letters"}}),
+    parse_experiment({"data": {"take": 1000, "test_share": 0.5}}),
     parse_experiment({"data": {"name": "cifar100", "folder": "/data/c", "labels": "coarse"}}),
 ]  # fmt: skip
 

@@ -116,3 +116,13 @@ def test_another_folder_is_chosen_from_the_bar(
     press(qtbot, window, "Choose folder…")
     qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
     assert not window.message.isVisible()
+
+
+def test_all_images_are_used_from_the_bar(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window(small_experiment(data={"take": 5000}))
+    failed(qtbot, window)
+    offers(qtbot, window, "Use all images")
+    assert "only 4,000 images" in window.message.text
+    press(qtbot, window, "Use all images")
+    qtbot.waitUntil(lambda: window.session.state is State.READY, timeout=SECONDS)
+    assert window.session.experiment == small_experiment()
