@@ -11,8 +11,10 @@ from lbc.config import (
     Augment,
     Cifar10,
     CifarResNet,
+    ConvNet,
     DeiT,
     Experiment,
+    IdxFiles,
     ImageFolder,
     Optimizer,
     RemovalSchedule,
@@ -130,6 +132,20 @@ def test_resnet32_on_cifar10() -> None:
             name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4, lr_schedule="cosine", final_lr=0
         ),
         training=Training(epochs=300, batch_size=256, label_smoothing=0.1),
+    )
+
+
+def test_methods_are_compared_on_a_part_of_fashion_mnist() -> None:
+    data = resource("experiments/fashion-1-16.yaml").parents[2] / "data" / "fashion-mnist"
+    found = example("fashion-1-16")
+    assert isinstance(found.data, IdxFiles) and found.data.folder.resolve() == data
+    assert found == Experiment(
+        name="fashion-1-16",
+        data=IdxFiles(folder=found.data.folder, take=20_000, test_share=0.5),
+        model=ConvNet(width=16),
+        pattern=Pattern(1, 16),
+        schedule=RemovalSchedule(end=6),
+        training=Training(epochs=12),
     )
 
 

@@ -81,7 +81,7 @@ def test_every_example_opens_and_says_what_it_lacks_here(qtbot: QtBot, use_windo
     window = use_window()
     examples = {action.text(): action for action in window.actions_.examples.actions()}
     assert list(examples) == [
-        "cifar10-resnet32", "deit-small-imagenet", "digits", "resnet50-imagenet",
+        "cifar10-resnet32", "deit-small-imagenet", "digits", "fashion-1-16", "resnet50-imagenet",
     ]  # fmt: skip
     examples["digits"].trigger()
     qtbot.waitUntil(lambda: window.session.experiment == Experiment(), timeout=SECONDS)
