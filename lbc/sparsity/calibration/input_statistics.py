@@ -1,0 +1,96 @@
+"""What solvers need to know of the inputs of a matrix product, summed as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+PANEL = 512
+"""Rows of the Gram matrix computed at a time; only what is right of the diagonal is."""
+
+
+class InputStatistics:
+    """Sums over the inputs x, of ``columns`` values each; no input is kept.
+
+    ``squares`` is Σ x_j² and ``totals`` Σ x_j over all tokens, float64 (columns,), ``gram`` the
+    matrix Σ x xᵀ, (columns, columns), if it was asked for. ``samples`` counts images or sequences,
+    ``tokens`` their positions.
+    """
+
+    def __init__(
+        self, columns: int, gram: bool, device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:  # fmt: skip
+        self.samples = self.tokens = 0
+        self.dtype = dtype
+        self.squares = torch.zeros(columns, dtype=torch.float64, device=device)
+        self.totals = torch.zeros_like(self.squares)
+        self._scatter = torch.zeros_like(self.squares)
+        self.has_gram = gram
+        self._gram = torch.zeros((columns, columns), dtype=dtype, device=device) if gram else None
+
+    @torch.no_grad()
+    def add(self, samples: int, chunks: Iterable[Tensor]) -> None:
+        """Add a batch of ``samples`` samples, given in chunks (tokens, columns)."""
+        squares, totals = torch.zeros_like(self.squares), torch.zeros_like(self.totals)
+        count = 0
+        for chunk in chunks:
+            rows = chunk.to(self.dtype)
+            count += len(rows)
+            squares += torch.linalg.vector_norm(rows, dim=0).double().square()
+            totals += rows.sum(dim=0).double()
+            self._add_products(rows)
+        if count:
+            self._scatter += squares - totals.square() / count
+        self.squares += squares
+        self.totals += totals
+        self.samples += samples
+        self.tokens += count
+
+    def _add_products(self, rows: Tensor) -> None:
+        if self._gram is None:
+            return
+        for first in range(0, self._gram.shape[1], PANEL):
+            panel = rows[:, first : first + PANEL]
+            self._gram[first : first + PANEL, first:].addmm_(panel.T, rows[:, first:])
+
+    @property
+    def finite(self) -> bool:
+        return bool(self.squares.isfinite().all())
+
+    @property
+    def norms(self) -> Tensor:
+        """‖x_j‖₂: (columns,)."""
+        return self.squares.sqrt().to(self.dtype)
+
+    @property
+    def sums(self) -> Tensor:
+        """DSnoT's s_j, the mean over samples of Σ x_j over their tokens: (columns,)."""
+        return (self.totals / max(1, self.samples)).to(self.dtype)
+
+    @property
+    def variances(self) -> Tensor:
+        """DSnoT's v_j, the mean of the variances within each batch, by tokens: (columns,)."""
+        return (self._scatter / max(1, self.tokens)).clamp_min(0).to(self.dtype)
+
+    @cached_property
+    def gram(self) -> Tensor:
+        """Σ x xᵀ: (columns, columns). Complete: nothing may be added afterwards."""
+        gram = self._gram
+        if gram is None:
+            raise ValueError("These statistics were collected without the Gram matrix.")
+        for first in range(0, len(gram), PANEL):
+            last = first + PANEL
+            gram[last:, first:last] = gram[first:last, last:].T
+            corner = gram[first:last, first:last]
+            corner.copy_((corner + corner.T) / 2)
+        self._gram = None
+        return gram
+
+    def output_energy(self, weight: Tensor) -> float:
+        """‖W X‖² = tr(W G Wᵀ) of a weight W, (O, columns)."""
+        parts = torch.split(weight, PANEL)
+        return sum(float(((rows @ self.gram) * rows).sum(dtype=torch.float64)) for rows in parts)

@@ -1,0 +1,39 @@
+"""What a one-shot solver returns, and the choice within blocks that all of them share.
+
+Solvers see one matrix W, (O, columns), and the statistics of what it is multiplied by; blocks are M
+consecutive columns of a row. N of N:M counts the weights that are kept, where the released code of
+these methods counts those that are pruned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lbc.sparsity.calibration.input_statistics import InputStatistics
+from lbc.sparsity.live_sets import keep_best
+from lbc.sparsity.pattern import Pattern
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Exactly N kept of every block, ``mask`` (O, columns), and the new weight if it changes."""
+
+    mask: Tensor
+    weight: Tensor | None = None
+
+
+Solver = Callable[[Tensor, InputStatistics, Pattern], Solution]
+
+
+def keep_largest(scores: Tensor, pattern: Pattern) -> Tensor:
+    """The N largest of every block, the earliest among equals: (O, columns) → bool."""
+    return keep_best(scores.reshape(-1, pattern.m), pattern.n).reshape(scores.shape)
+
+
+def tiny(values: Tensor) -> float:
+    """The smallest positive normal number of a tensor's type, where division needs one."""
+    return torch.finfo(values.dtype).tiny
