@@ -14,7 +14,7 @@ from lbc.sparsity.pattern import Pattern
 
 
 class MagnitudeLayer(AdditiveLayer):
-    """Scores that are not trained but read off the weights.
+    """Scores that are not trained but read off the weights; W̃ = W until decided, b ⊙ W after.
 
     ``seen`` is the weight as of the last forward pass: the optimiser's own tensor, not a copy.
     """
@@ -36,6 +36,10 @@ class MagnitudeLayer(AdditiveLayer):
 
     def stored_scores(self) -> tuple[Tensor, bool]:
         return self.seen.abs(), True
+
+    def forward(self, weight: Tensor) -> Tensor:
+        self.see(weight)
+        return weight if self.searching else self.under_fixed_mask(weight)
 
 
 class RecomputedLayer(MagnitudeLayer):

@@ -53,6 +53,25 @@ def check_observable(model: nn.Module) -> None:
             )
 
 
+def check_inputs(model: nn.Module, batch: Any) -> None:
+    """Raise ValueError naming the layers of ``model`` that could not be pruned by their inputs.
+
+    Those whose inputs cannot be observed, and those that a pass of ``batch`` does not reach.
+    """
+    check_observable(model)
+    layers = attached_layers(model)
+    modules = {site.module: model.get_submodule(site.module) for site in layers}
+    with closing(calls_in_order(model, modules, [batch])) as order:
+        reached = {module for module, _ in order}
+    _check_reached([layer for site, layer in layers.items() if site.module not in reached])
+
+
+def _check_reached(missed: Iterable[SparseLayer]) -> None:
+    names = ", ".join(repr(layer.name) for layer in missed)
+    if names:
+        raise ValueError(f"No calibration input reaches {names}: leave such layers dense.")
+
+
 def prune_in_order(
     model: nn.Module,
     batches: Iterable[Any],
@@ -88,9 +107,7 @@ def prune_in_order(
                     statistics = known.statistics(modules[module], site.tensor, calls, weight.dtype)
                     results.append(_prune(layer, site, weight, statistics, solver))
                     pruned(results[-1])
-        if layers:
-            names = ", ".join(repr(layer.name) for layer in layers.values())
-            raise ValueError(f"No calibration input reached {names}: leave such layers dense.")
+        _check_reached(layers.values())
     except BaseException:
         for step in undo:
             step()
@@ -121,11 +138,11 @@ def _prune(
         one.weight if one.weight is not None else weight * one.mask
         for one, weight in zip(solutions, weights, strict=True)
     ]
+    error = _error(weights, results, statistics)  # before the parameter changes, which it may view
     if any(one.weight is not None for one in solutions):
         solved = from_matrices(torch.stack(results), layer.shape)
         parameter.copy_(site.canonical(solved))
     decide(layer, mask)
-    error = _error(weights, results, statistics)
     return PrunedLayer(layer.name, max(one.tokens for one in statistics), error)
 
 

@@ -115,6 +115,14 @@ class RemovalAtEnd(MethodOptions):
         return schedule.end
 
 
+class CalibrationAtEnd(RemovalAtEnd):
+    """Options of methods that choose the mask at ``schedule.end`` by the inputs of the layers."""
+
+    images: int = Field(
+        default=128, ge=1, description="Training images by whose activations layers are pruned."
+    )
+
+
 class UnknownOptionError(ValueError):
     """A method has no such option; ``path`` is its key in an experiment."""
 

@@ -16,14 +16,6 @@ from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparse_layer import SparseLayer
 
 
-class AspLayer(MagnitudeLayer):
-    """W̃ = W until t_f, b ⊙ W after."""
-
-    def forward(self, weight: Tensor) -> Tensor:
-        self.see(weight)
-        return weight if self.searching else self.under_fixed_mask(weight)
-
-
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:
     """A layer pruned once by magnitude."""
-    return AspLayer(name, weight, pattern)
+    return MagnitudeLayer(name, weight, pattern)

@@ -170,7 +170,7 @@ def test_what_cannot_be_pruned_is_named_and_nothing_changes() -> None:
     unused = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 2))
     sparsify(unused, "2:4", "asp")
     unused.forward = lambda inputs: unused[0](inputs)  # type: ignore[method-assign]
-    refused(unused, [torch.randn(4, 8)], "No calibration input reached '2'")
+    refused(unused, [torch.randn(4, 8)], "No calibration input reaches '2'")
 
     attention = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16), nn.Linear(8, 2))
     sparsify(attention, "2:4", "asp")
