@@ -6,7 +6,7 @@ from lbc.config.experiment import VERSION, Experiment
 from lbc.config.experiment_files import dump_experiment, load_experiment, parse_experiment
 from lbc.config.external import EXTERNAL, Imported, Timm, Torchvision, check_import
 from lbc.config.model import CifarResNet, ConvNet, DeiT, Mlp, Model, ResNet
-from lbc.config.training import Keep, Optimizer, RemovalSchedule, Training
+from lbc.config.training import Keep, Optimizer, RemovalSchedule, Teacher, Training
 
 __all__ = [
     "EXTERNAL",
@@ -31,6 +31,7 @@ __all__ = [
     "RemovalSchedule",
     "ResNet",
     "Source",
+    "Teacher",
     "Timm",
     "Torchvision",
     "Training",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -22,6 +23,8 @@ from lbc.config.values import Section
 from lbc.config.yaml_file import read_yaml
 from lbc.files.home import expanded
 
+S = TypeVar("S", bound=Section)
+
 MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}
 """For each older version, the function that converts its mapping to the next version."""
 
@@ -29,7 +32,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}
 def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experiment:
     """Read a YAML file. ``settings`` such as ``"model.width=32"`` override its values.
 
-    A relative ``data.file``, ``data.folder`` or ``training.weights`` is resolved against the folder
+    A relative path, such as ``data.file`` or ``training.weights``, is resolved against the folder
     of the YAML file; one that starts with ``~`` stays as it is until it is read.
 
     Raises ExperimentError, which lists every problem.
@@ -38,22 +41,18 @@ def load_experiment(path: str | Path, settings: Sequence[str] = ()) -> Experimen
     content, line_of = read_yaml(file)
     data, set_paths, problems = apply_settings(_current(content, str(path), line_of), settings)
     experiment = _validated(data, str(path), line_of, set_paths, problems)
-    base = file.parent.resolve()
-    located = {
-        name: _located(base, section)
-        for name, section in (("data", experiment.data), ("training", experiment.training))
-    }
-    return experiment.model_copy(update=located)
+    return _located(file.parent.resolve(), experiment)
 
 
-def _located(folder: Path, section: Section) -> Section:
-    """The section with its relative paths below ``folder``."""
-    absolute = {
-        name: _below(folder, value)
-        for name, value in section
-        if isinstance(value, Path) and not expanded(value).is_absolute()
-    }
-    return section.model_copy(update=absolute)
+def _located(folder: Path, section: S) -> S:
+    """The section, and those in it, with their relative paths below ``folder``."""
+    located: dict[str, object] = {}
+    for name, value in section:
+        if isinstance(value, Section):
+            located[name] = _located(folder, value)
+        elif isinstance(value, Path) and not expanded(value).is_absolute():
+            located[name] = _below(folder, value)
+    return section.model_copy(update=located)
 
 
 def _below(folder: Path, path: Path) -> Path:

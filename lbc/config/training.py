@@ -120,6 +120,26 @@ class Keep(Section):
         return epoch % int(self.every.partition(" ")[0]) == 0
 
 
+class Teacher(Section):
+    """Knowledge distillation from a trained network (Hinton et al., 2015, arXiv 1503.02531)."""
+
+    source: OptionalPath = Field(
+        default="",
+        description="Run or checkpoint of a trained network to learn from; empty for none.",
+    )
+    weight: float = Field(
+        default=0.5, ge=0, le=1, description="Weight of the teacher's loss; labels get the rest."
+    )
+    temperature: float = Field(
+        default=4, gt=0, le=1000, description="Temperature that softens both networks' outputs."
+    )
+
+    @property
+    def used(self) -> bool:
+        """Whether the loss depends on a teacher."""
+        return self.source != "" and self.weight > 0
+
+
 class Training(Section):
     """Training length, batch size, regularisation and precision."""
 
@@ -157,6 +177,7 @@ class Training(Section):
         default="",
         description="Checkpoint or run whose weights training starts from; empty for a new start.",
     )
+    teacher: Teacher = Field(default=Teacher(), description="Network to learn from.")
     checkpoint_minutes: float = Field(
         default=10, gt=0, description="Minutes between checkpoints within an epoch."
     )

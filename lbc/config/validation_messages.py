@@ -11,7 +11,7 @@ from lbc.config.data import SOURCES
 from lbc.config.experiment import Experiment
 from lbc.config.model import FAMILIES
 from lbc.config.strict_yaml import KeyPath, quote
-from lbc.config.training import Optimizer, RemovalSchedule, Training
+from lbc.config.training import Keep, Optimizer, RemovalSchedule, Teacher, Training
 from lbc.config.values import Section, fields_by_key, variant_names
 
 _MESSAGES = {
@@ -41,6 +41,8 @@ _SECTIONS: dict[str | int, type[Section]] = {
     "schedule": RemovalSchedule,
     "optimizer": Optimizer,
     "training": Training,
+    "keep": Keep,
+    "teacher": Teacher,
 }
 
 

@@ -28,7 +28,8 @@ class Prepared:
     """Data and model are loaded; no step has been taken and nothing is on disk yet.
 
     ``notes``: sentences on the files of the data and of initial weights, and on the disk space of
-    kept checkpoints. ``weights_sha256``: that of the initial weights, if they were read.
+    kept checkpoints. ``weights_sha256``: that of the initial weights, if they were read;
+    ``teacher_sha256``: that of the teacher, if there is one.
     """
 
     layers: tuple[LayerInfo, ...]
@@ -41,6 +42,7 @@ class Prepared:
     table: LayerTable
     notes: tuple[str, ...] = ()
     weights_sha256: str = ""
+    teacher_sha256: str = ""
 
     @property
     def steps(self) -> int:

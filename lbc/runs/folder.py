@@ -10,6 +10,7 @@ interventions.jsonl  combinations that the user pinned and banned, settings chan
 library.json         title, tags, star and note of the user, if any
 checkpoint.pt        everything needed to resume
 checkpoint.previous.pt  the one before, for when that is damaged; of the same size
+teacher.pt           the teacher of a distillation, if there is one
 checkpoints/         those that training.keep asks for, from which a fork can begin
 model.safetensors    the final weights, dense with zeros
 trainer.json, commands.jsonl, watch-*, frame-*  between the process that trains the run and others
@@ -61,6 +62,8 @@ from lbc.runs.run_state import FILE as STATE
 from lbc.runs.run_state import Parent, RunState, read_state
 from lbc.sparsity.sparsifier import Sparsifier
 
+TEACHER = "teacher.pt"
+DIGESTS = ("weights_sha256", "teacher_sha256")
 PACKAGES = ("lbc-explorer", "torch", "numpy", "safetensors")
 
 
@@ -87,9 +90,11 @@ class RunFolder:
         experiment: Experiment,
         layers: Sequence[LayerInfo],
         position: Position | None = None,
-        weights_sha256: str = "",
+        digests: Mapping[str, str] | None = None,
     ) -> None:
         """Start a run in an empty folder or, with a ``position``, resume an existing one there.
+
+        ``digests`` are ``weights_sha256`` and ``teacher_sha256`` of a run that starts.
 
         Raises FileExistsError if the folder of a new run is not empty, BlockingIOError if another
         process writes the run, and ValueError if a file holds less than ``position`` says.
@@ -98,14 +103,14 @@ class RunFolder:
         self._experiment = experiment
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._parent: Parent | None = None
-        self._weights_sha256 = weights_sha256
+        self._digests = dict(digests or {})
         with ExitStack() as undo:
             if position is None:
                 self._create(undo)
             else:
                 before = read_state(path)
                 self._started, self._parent = before.started or self._started, before.parent
-                self._weights_sha256 = before.weights_sha256
+                self._digests = {name: getattr(before, name) for name in DIGESTS}
             # A new run waits too: a program that asks whether it is being trained holds the lock.
             self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, LOCK_TIMEOUT_SECONDS)
             undo.callback(self._steps.close)
@@ -170,7 +175,7 @@ class RunFolder:
             "started": self._started,
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
             "parent": asdict(self._parent) if self._parent else None,
-            "weights_sha256": self._weights_sha256,
+            **{name: self._digests.get(name, "") for name in DIGESTS},
             "versions": {
                 "python": platform.python_version(),
                 **{package: version(package) for package in PACKAGES},
@@ -223,6 +228,10 @@ class RunFolder:
             return True
         limit = self._experiment.training.keep.at_most
         return keep_checkpoint(self.path, step, step / state["steps_per_epoch"], limit)
+
+    def write_teacher(self, data: bytes) -> None:
+        """Replace ``teacher.pt``."""
+        write_atomically(self.path / TEACHER, lambda file: file.write(data))
 
     def write_model(self, weights: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
         """Replace ``model.safetensors``; ``layers`` goes into its metadata, for ``lbc inspect``."""

@@ -71,7 +71,7 @@ class RunDocument(RunState):
     """The contents of ``run.json``, with what does not change during a run.
 
     ``parent`` is None unless the run is a fork. ``weights_sha256`` is that of the checkpoint
-    ``training.weights`` when the run began.
+    ``training.weights`` when the run began, and ``teacher_sha256`` that of its teacher.
     """
 
     name: str = "run"
@@ -82,6 +82,7 @@ class RunDocument(RunState):
     updated: str = ""
     parent: Parent | None = None
     weights_sha256: str = ""
+    teacher_sha256: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
 from lbc.files.torch_zip import find_damage
-from lbc.inspection import explain_unloadable
 from lbc.runs.effective_experiment import experiment_after
 from lbc.runs.events import EpochDone
 from lbc.runs.folder import Position
@@ -28,6 +26,7 @@ from lbc.sparsity.weight_sites import Site
 from lbc.training.failures import TrainingError
 from lbc.training.ranks import Ranks
 from lbc.training.step import Stepper
+from lbc.training.tensor_file import load_safely
 
 VERSION: Final = 2
 
@@ -95,17 +94,8 @@ def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
 
     Raises TrainingError if they are damaged or not a checkpoint of this version.
     """
-    if damage := find_damage(BytesIO(data)):
-        raise TrainingError(
-            f"{file} {damage}. Use a copy of it, or the run's {PREVIOUS_CHECKPOINT} if "
-            "that is intact."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in zipfile, pickle or torch
-        raise TrainingError(explain_unloadable(file)) from error
+    remedy = f"Use a copy of it, or the run's {PREVIOUS_CHECKPOINT} if that is intact."
+    content = load_safely(data, file, remedy)
     if not isinstance(content, dict) or "version" not in content:
         raise TrainingError(
             f"{file} was not written by this program: no run can be resumed from it."

@@ -20,7 +20,7 @@ from torch import nn
 
 from lbc.config import Experiment, Optimizer, dump_experiment
 from lbc.files.os_errors import explain
-from lbc.runs.folder import Position, RunFolder
+from lbc.runs.folder import TEACHER, Position, RunFolder
 from lbc.runs.history_format import read_layers
 from lbc.runs.interventions import copy_interventions
 from lbc.runs.kept_checkpoints import ForkPoint, content_at, deleted, experiment_at, moment_at
@@ -33,6 +33,7 @@ from lbc.training.failures import TrainingError
 from lbc.training.fork_changes import describe_changes, find_obstacles, is_structural
 from lbc.training.fork_state import restructured
 from lbc.training.optimizer import build_optimizer
+from lbc.training.teacher_copy import inherit_copy
 
 HISTORY = "scores.history"
 RECORDS = ("steps.records", "epochs.records")
@@ -102,7 +103,10 @@ def fork_run(
         old = parse_stored_experiment(checkpoint, point.file)
         temporary.mkdir(parents=True)
         own = may_import(parent_folder, old.model)
-        _write(temporary, parent_folder, checkpoint, old, experiment, point, own or allow_import)
+        _write(
+                temporary, folder, parent_folder, checkpoint, old, experiment, point,
+                own or allow_import,
+            )  # fmt: skip
         if folder.exists():
             folder.rmdir()
         temporary.rename(folder)
@@ -133,6 +137,7 @@ def _read(point: ForkPoint) -> Checkpoint:
 
 def _write(
     folder: Path,
+    target: Path,
     parent: Path,
     checkpoint: Checkpoint,
     old: Experiment,
@@ -140,7 +145,7 @@ def _write(
     point: ForkPoint,
     allow_import: bool,
 ) -> None:
-    """Write everything that the run of a fork begins with."""
+    """Write everything that the run of a fork begins with; ``folder`` becomes ``target``."""
     state, position = checkpoint.model_dump(exclude={"position"}), checkpoint.position
     state["experiment"] = dump_experiment(experiment)
     if not experiment.training.ema_decay:
@@ -168,7 +173,14 @@ def _write(
         str(parent.resolve()), point.epoch, point.step, position.moments, position.interventions
     )
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    head = {"status": "stopped", "started": now, "parent": asdict(begun)}
+    images = checkpoint.in_shape, checkpoint.classes
+    teacher = inherit_copy(parent, old, experiment, *images, target, allow_import)
+    digest = teacher.sha256 if teacher else ""
+    head = {
+        "status": "stopped", "started": now, "parent": asdict(begun), "teacher_sha256": digest,
+    }  # fmt: skip
+    if teacher:
+        (folder / TEACHER).write_bytes(teacher.as_bytes())
     (folder / STATE).write_text(json.dumps(head))
     (folder / "experiment.yaml").write_text(dump_experiment(experiment), encoding="utf-8")
     run = RunFolder(folder, experiment, layers, position)

@@ -21,7 +21,7 @@ FREE: Final = (
     *CHANGEABLE, *STRUCTURAL, "method.", "schedule.", "optimizer.", "score_memory_limit",
     "training.epochs",
     "training.label_smoothing", "training.clip_norm", "training.compile",
-    "training.sync_batchnorm",
+    "training.sync_batchnorm", "training.teacher.",
 )  # fmt: skip
 """Settings that no state depends on, and those whose state can be taken over.
 

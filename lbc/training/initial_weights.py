@@ -26,12 +26,13 @@ MOST_LISTED = 40
 class InitialWeights:
     """Weights for a network, from a checkpoint file, an index of shards, or a run folder.
 
-    After ``fill``, ``sha256`` is that of the file, and ``notes`` say what was taken from it.
+    After ``fill``, ``sha256`` is that of the file, ``notes`` say what was taken from it, and
+    ``missing`` lists the floating-point tensors of the network that it lacks.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.sha256 = ""
+        self.sha256 = self.missing = ""
         self.notes: tuple[str, ...] = ()
 
     def fill(self, model: nn.Module) -> None:
@@ -72,6 +73,8 @@ class InitialWeights:
             with torch.no_grad():
                 plain[name].copy_(value)
         self.notes = self._notes(prefix, found, plain, stored)
+        lacking = {name: at for name, at in plain.items() if name not in found}
+        self.missing = _listed({n: at for n, at in lacking.items() if at.is_floating_point()})
 
     def _notes(
         self,

@@ -9,7 +9,7 @@ from functools import lru_cache
 from torch import nn
 
 from lbc.config import EXTERNAL, Experiment, Model
-from lbc.data import Dataset, batch_sizes
+from lbc.data import Dataset, Loader, batch_sizes
 from lbc.data.batches import MIN_BATCH_SIZE
 from lbc.files.home import expanded
 from lbc.files.memory import physical_memory
@@ -23,6 +23,7 @@ from lbc.sparsity.sparsification import check_layers, sparsify_planned
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.fork_points import describe_kept
 from lbc.training.initial_weights import InitialWeights
+from lbc.training.ranks import Ranks
 
 SGD_COPIES = 3
 
@@ -125,6 +126,19 @@ def prepare(
         weights_sha256=initial.sha256 if initial else "",
     )
     return model, sparsifier, prepared
+
+
+def open_loader(experiment: Experiment, data: Dataset, ranks: Ranks) -> Loader:
+    """The batches of this rank."""
+    return Loader(
+        data,
+        experiment.data,
+        experiment.training.batch_size,
+        experiment.seed,
+        min_batch_size(experiment, ranks.count),
+        ranks.rank,
+        ranks.count,
+    )
 
 
 def build_sparse(

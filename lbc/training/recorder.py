@@ -22,7 +22,7 @@ from lbc.runs.events import (
     Steering,
     StepDone,
 )
-from lbc.runs.folder import Position, RunFolder
+from lbc.runs.folder import DIGESTS, Position, RunFolder
 from lbc.runs.method_numbers import read_numbers
 from lbc.runs.metrics import read_epochs, read_steps
 from lbc.runs.own_runs import remember_own
@@ -59,13 +59,14 @@ class Recorder:
 
     def open(self, experiment: Experiment, prepared: Prepared) -> None:
         """Create the run folder."""
-        path, digest = self.path, prepared.weights_sha256
+        path = self.path
+        digests = {name: getattr(prepared, name) for name in DIGESTS}
         if path is not None:
             self._run = self._retry_until_written(
-                lambda: RunFolder(path, experiment, prepared.layers, weights_sha256=digest)
+                lambda: RunFolder(path, experiment, prepared.layers, digests=digests)
             )
             remember_own(path, experiment.model)
-            if digest:
+            if digest := prepared.weights_sha256:
                 remember_weights(expanded(experiment.training.weights), digest)
 
     def reopen(
@@ -115,6 +116,9 @@ class Recorder:
         if (run := self._run) is None:
             return True
         return self._retry_until_written(lambda: run.write_checkpoint(checkpoint(), keep))
+
+    def write_teacher(self, data: bytes) -> None:
+        self._write(lambda run: run.write_teacher(data))
 
     def write_model(self, sparsifier: Sparsifier) -> None:
         """Write the finalized weights; the sparsifier itself stays unchanged."""

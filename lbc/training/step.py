@@ -17,6 +17,7 @@ from lbc.data.batches import mix_seed
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.failures import TrainingError, first_nonfinite_gradient, first_nonfinite_layer
 from lbc.training.ranks import Ranks
+from lbc.training.teacher import Teacher
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -34,7 +35,8 @@ class Stepper:
     """Train a model batch by batch, in one process or several.
 
     ``settings`` give precision, gradient accumulation, clipping and label smoothing. Random
-    numbers drawn in a step, for example by dropout, depend only on seed, step and rank.
+    numbers drawn in a step, for example by dropout, depend only on seed, step and rank. ``teacher``
+    may be set before the first step.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Stepper:
     ) -> None:
         self._sparsifier = sparsifier
         self.model = sparsifier.model
+        self.teacher: Teacher | None = None
         self.optimizer = optimizer
         self._settings = settings
         self._seed = seed
@@ -90,7 +93,7 @@ class Stepper:
             with self.autocast():
                 logits = model(part)
             fraction = len(part) / batch_size
-            mean = self._loss(logits, targets)
+            mean = self._loss(logits, part, targets)
             penalty = conductor.penalty()
             total = mean if penalty is None else mean + penalty
             # DistributedDataParallel averages gradients over the ranks; the sum is needed.
@@ -116,9 +119,14 @@ class Stepper:
             return images.to(self.device, memory_format=torch.channels_last)
         return images.to(self.device)
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         smoothing = self._settings.label_smoothing
-        return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        task = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        if self.teacher is None:
+            return task
+        with self.autocast():
+            expected = self.teacher.logits(images)
+        return self.teacher.mix(task, logits, expected)
 
     def _check_and_clip(self, loss: Tensor, images: Tensor, info: StepInfo) -> float:
         """Clip the gradients; return the loss. Raises TrainingError if a value is not finite."""

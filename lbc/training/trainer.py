@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from lbc.config import Experiment, dump_experiment
-from lbc.data import Batch, Loader, load
+from lbc.data import Batch, load
 from lbc.runs.events import (
     CheckpointNotKept,
     EpochDone,
@@ -43,11 +43,13 @@ from lbc.training.interventions import intervene
 from lbc.training.method_run import conduct
 from lbc.training.optimizer import build_optimizer, learning_rate
 from lbc.training.placement import place_model, resolve_device
-from lbc.training.preparation import min_batch_size, prepare
+from lbc.training.preparation import open_loader, prepare
 from lbc.training.ranks import SINGLE_PROCESS, Ranks
 from lbc.training.recorder import Recorder
 from lbc.training.removal import remove_combinations
 from lbc.training.step import StepInfo, Stepper
+from lbc.training.teacher import Teacher
+from lbc.training.teacher_copy import find_copy, with_teacher
 from lbc.training.weight_average import WeightAverage
 
 
@@ -126,21 +128,16 @@ class Trainer:
         prepared = prepare(experiment, self._data, self._ranks.count, sparse)
         model, self._sparsifier, self._prepared = prepared
         self._kept_steps = KeptSteps(settings.keep, self._prepared.steps)
-        self._loader = Loader(
-            self._data,
-            experiment.data,
-            settings.batch_size,
-            experiment.seed,
-            min_batch_size(experiment, self._ranks.count),
-            self._ranks.rank,
-            self._ranks.count,
-        )
+        self._loader = open_loader(experiment, self._data, self._ranks)
         self._model = place_model(model, self._device, settings)
         self._sparsifier.model = self._model
         self._optimizer = build_optimizer(self._model, experiment.optimizer)
         self._stepper = Stepper(
             self._sparsifier, self._optimizer, settings, experiment.seed, self._device, self._ranks
         )
+        if copy := find_copy(experiment, self._data, self._folder, found is not None, self._ranks):
+            self._stepper.teacher = Teacher(copy, settings, self._device)
+            self._prepared = with_teacher(self._prepared, copy)
         self._conduct()
         decay = settings.ema_decay
         self._average = WeightAverage(self._sparsifier, decay) if decay else None
@@ -252,8 +249,10 @@ class Trainer:
         if self._recorder.folder is None:
             self._recorder.open(self.experiment, self._prepared)
         self._recorder.add_moment(self._epoch, self._sparsifier)
-        if self._prepared.weights_sha256:
-            self._save()  # so that a resume does not need the file of the weights
+        if teacher := self._stepper.teacher:
+            self._recorder.write_teacher(teacher.copy.as_bytes())
+        if teacher or self._prepared.weights_sha256:
+            self._save()  # so that a resume does not need the files of weights and teacher
         self._emit(Started(self._recorder.folder))
 
     def _train_step(self, batch: Batch) -> float:

@@ -78,7 +78,7 @@ class FileBox(QWidget):
             if self._kind == "checkpoint":
                 from lbc.inspection.checkpoint import SUFFIXES  # not before the first paint
 
-                title = "Weights to start from"
+                title = "Trained weights"
                 names = f"Checkpoints (*{' *'.join(SUFFIXES)});;All files (*)"
             path, _ = QFileDialog.getOpenFileName(self, title, "", names)
         if path:

@@ -39,7 +39,8 @@ PATTERNS = ("2:4", "1:4", "1:2", "2:8", "4:8", "1:16", "2:16", "4:16", "8:16")
 @dataclass(frozen=True)
 class Row:
     """One setting. ``when`` names another setting and the values under which this one does
-    anything; where the other one does nothing, neither does this."""
+    anything, no values for all but the empty one; where the other one does nothing, neither does
+    this."""
 
     path: str
     label: str
@@ -122,6 +123,7 @@ _COSINE = ("optimizer.lr_schedule", ("cosine",))
 _PADDED = ("data.augment.crop", ("pad",))
 _RESIZED = ("data.augment.crop", ("resized",))
 _SGD = ("optimizer.name", ("sgd",))
+_TAUGHT = ("training.teacher.source", ())
 _STEP = ("optimizer.lr_schedule", ("step",))
 
 GROUPS: dict[str, tuple[Row, ...]] = {
@@ -148,6 +150,9 @@ GROUPS: dict[str, tuple[Row, ...]] = {
     ),
     "Training": (
         Row("training.weights", "Start from", "checkpoint"),
+        Row("training.teacher.source", "Teacher", "checkpoint"),
+        Row("training.teacher.weight", "its weight", "number", when=_TAUGHT),
+        Row("training.teacher.temperature", "temperature", "number", when=_TAUGHT),
         Row("training.batch_size", "Batch size", "whole"),
         Row("training.accumulate", "in parts", "whole"),
         Row("training.label_smoothing", "Label smoothing", "number"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from PySide6.QtCore import Signal, Slot
@@ -290,7 +291,7 @@ class ExperimentForm(QWidget):
             inside, before = values, self._document
             for section in sections:
                 before = before.get(section, {})
-                kept = {} if section in VARIANTS else dict(before)
+                kept = {} if section in VARIANTS else deepcopy(before)
                 inside = inside.setdefault(section, kept)
             inside[name] = editors.read(editor)
         return values
@@ -307,7 +308,8 @@ class ExperimentForm(QWidget):
         of_variant = path == f"{row.path.partition('.')[0]}.name"
         if needed and not of_variant:
             return True
-        chosen = editors.read(self._editors[path]) in values
+        value = editors.read(self._editors[path])
+        chosen = value in values if values else bool(value)
         return chosen and self._exists(self._rows[path][0])
 
     def _when(self, row: Row) -> str:
@@ -316,7 +318,7 @@ class ExperimentForm(QWidget):
         path, values = row.when
         other, _ = self._rows[path]
         further = f" and {self._when(other)}" if other.when is not None else ""
-        return f"{other.label} is {' or '.join(values)}{further}"
+        return f"{other.label} is {' or '.join(values) or 'set'}{further}"
 
     def _is_sought(self, row: Row) -> bool:
         text = f"{row.label} {row.path} {row.description}".casefold()

@@ -136,6 +136,8 @@ def test_a_data_file_is_relative_to_the_folder_of_the_yaml(
     folder = tmp_path.resolve() / "sub"
     experiment = load_experiment("sub/file.yaml")
     assert experiment.data == NpzFile(file=folder / "images" / "a.npz")
+    teacher = load_experiment("sub/file.yaml", ["training.teacher.source=run"]).training.teacher
+    assert teacher.source == folder / "run"
     overridden = load_experiment("sub/file.yaml", [f"data.file={tmp_path / 'b.npz'}"])
     assert overridden.data == NpzFile(file=tmp_path / "b.npz")
 

@@ -204,7 +204,12 @@ def test_an_unknown_key_lists_the_valid_keys_if_none_is_close() -> None:
     assert problems({"training": {"zzz": 1}}) == {
         "training.zzz": "Unknown key; valid keys are epochs, batch_size, accumulate, "
         "label_smoothing, clip_norm, ema_decay, precision, channels_last, compile, "
-        "sync_batchnorm, weights, checkpoint_minutes, keep."
+        "sync_batchnorm, weights, teacher, checkpoint_minutes, keep."
+    }
+    assert problems({"training": {"keep": {"evry": 1}, "teacher": {"zzz": 1, "weight": 2}}}) == {
+        "training.keep.evry": "Unknown key; did you mean 'every'?",
+        "training.teacher.zzz": "Unknown key; valid keys are source, weight, temperature.",
+        "training.teacher.weight": "Must be at most 1, not 2.",
     }
     assert problems({"model": {"name": "resnet18", "width": 3}}) == {
         "model.width": "Unknown key; valid keys are name."

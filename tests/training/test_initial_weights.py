@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lbc.config import Experiment, load_experiment
+from lbc.config import Experiment, load_experiment, parse_experiment
 from lbc.data import load
 from lbc.models import build
 from lbc.runs.events import Event, Prepared
@@ -31,9 +31,13 @@ def network(experiment: Experiment, seed: int = 1) -> torch.nn.Module:
     return build(experiment.model, (1, 8, 8), 4)
 
 
-def starting_from(experiment: Experiment, file: Path, **changes: object) -> Experiment:
+def starting_from(experiment: Experiment, file: Path, method: str = "lbc") -> Experiment:
     training = experiment.training.model_copy(update={"weights": file})
-    return experiment.model_copy(update={"training": training, **changes})
+    return with_method(experiment, method).model_copy(update={"training": training})
+
+
+def with_method(experiment: Experiment, name: str) -> Experiment:
+    return parse_experiment(experiment.model_dump(mode="json"), settings=[f"method={name}"])
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,7 @@ def experiment(folder: Path) -> Experiment:
 @pytest.fixture(scope="module")
 def dense(folder: Path, experiment: Experiment) -> Path:
     """The folder of a finished dense run."""
-    Trainer(experiment.model_copy(update={"method": "dense"}), folder / "dense").train()
+    Trainer(with_method(experiment, "dense"), folder / "dense").train()
     return folder / "dense"
 
 

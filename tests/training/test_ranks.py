@@ -14,10 +14,11 @@ from typing import cast
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lbc.config import Experiment, dump_experiment, load_experiment
+from lbc.models import build
 from lbc.runs.records import read_records
 from lbc.runs.run_state import read_state
 from lbc.sparsity.sparsification import sparsify
@@ -100,8 +101,11 @@ def test_processes_on_the_cpu_need_no_gpu_of_their_own(monkeypatch: pytest.Monke
 def test_two_processes_equal_one_even_when_a_rank_is_killed(
     quick: MakeExperiment, tmp_path: Path
 ) -> None:
-    training = {"epochs": 3, "batch_size": 200, "checkpoint_minutes": 1e-3}
+    source = tmp_path / "teacher.safetensors"
+    teacher = {"source": str(source), "weight": 0.3}
+    training = {"epochs": 3, "batch_size": 200, "checkpoint_minutes": 1e-3, "teacher": teacher}
     experiment = quick(training=training, optimizer={"lr": 0.05})
+    save_file(build(experiment.model, (1, 28, 28), 10).state_dict(), source)
     file = tmp_path / "quick.yaml"
     file.write_text(dump_experiment(experiment))
     whole, broken, alone = (tmp_path / name for name in ("whole", "broken", "alone"))

@@ -359,6 +359,12 @@ def test_several_layers_take_one_pattern_and_show_that_it_is_their_own(
     qtbot.waitUntil(lambda: own() == ["", "", ""], timeout=SECONDS)
 
 
+def press_button(qtbot: QtBot, box: FileBox) -> None:
+    button = box.findChild(QToolButton)
+    assert button is not None
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
 def test_a_file_to_start_from_is_chosen_read_and_refused(
     use_window: Open,
     qtbot: QtBot,
@@ -373,11 +379,20 @@ def test_a_file_to_start_from_is_chosen_read_and_refused(
     editor = form.editor("training.weights")
     assert isinstance(editor, FileBox)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
-    button = editor.findChild(QToolButton)
-    assert button is not None
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    press_button(qtbot, editor)
     qtbot.waitUntil(lambda: "SHA-256" in log.toPlainText(), timeout=SECONDS)
     assert "Left over: none." in log.toPlainText() and form.changes == ("Start from: was empty",)
+    taught = form.editor("training.teacher.source")
+    assert isinstance(taught, FileBox)
+    assert not form.editor("training.teacher.weight").isEnabled()
+    press_button(qtbot, taught)
+    qtbot.waitUntil(lambda: "The teacher adds" in log.toPlainText(), timeout=SECONDS)
+    assert form.editor("training.teacher.weight").isEnabled()
+    taught.edit.clear()
+    form.enter("training.keep.every", "never")
+    assert "Keep for forks: was 1 epoch" in form.changes
+    form.history.undo.trigger()
+    assert len(form.changes) == 1
     file.write_bytes(b"<html>")
     qtbot.keyClicks(editor.edit, "x")
     qtbot.waitUntil(lambda: "does not exist" in window.message.text, timeout=SECONDS)
