@@ -27,24 +27,31 @@ def add_parser(commands: Any) -> None:
     layers = commands.add_parser(
         "layers", help="list an experiment's layers, which of them are sparse, and their costs"
     )
-    layers.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
-    layers.add_argument(
+    add_experiment(layers)
+    layers.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``read_table``: an experiment, its settings, and image and classes."""
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
+    parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
         help="override settings, for example pattern=1:4",
     )  # fmt: skip
-    layers.add_argument(
+    parser.add_argument(
         "--image", type=_shape, metavar="CxHxW", help="image size (default: that of the data)"
     )
-    layers.add_argument("--classes", type=int, default=1000, help="with --image (default: 1000)")
-    layers.add_argument("--json", action="store_true", help="print JSON")
-    add_allow_import(layers)
+    parser.add_argument("--classes", type=int, default=1000, help="with --image (default: 1000)")
+    add_allow_import(parser)
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:
     """Print the table; return the exit status. Raises ExperimentError."""
     experiment = load_experiment(options.experiment, options.set)
     try:
-        in_shape, table = _table(experiment, options.image, options.classes, options.allow_import)
+        in_shape, table = read_table(
+            experiment, options.image, options.classes, options.allow_import
+        )
     except ValueError as error:
         errors.print(str(error))
         return INVALID_INPUT
@@ -81,9 +88,13 @@ def _shape(text: str) -> Shape:
     return channels, height, width
 
 
-def _table(
+def read_table(
     experiment: Experiment, image: Shape | None, classes: int, allow_import: bool
 ) -> tuple[Shape, LayerTable]:
+    """The shape of an image and the layer table. Raises ValueError.
+
+    ``image`` is that shape, for ``classes``; without it the experiment's data say both.
+    """
     from lbc.data import DataError, describe
     from lbc.models import build_on_meta
     from lbc.models.layer_cost import layer_table, model_cost

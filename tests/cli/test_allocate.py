@@ -1,0 +1,91 @@
+"""``lbc allocate``: the table, the experiment that it writes, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lbc.cli.main import main
+from lbc.config import load_experiment
+from lbc.models import build_on_meta
+from lbc.models.layer_cost import layer_table, model_cost
+from lbc.sparsity.layer_plan import plan_layers
+from lbc.sparsity.pattern import Pattern
+
+FILE = """
+model: {name: resnet18}
+pattern: 1:16
+layers: {layer4.1.*: 2:8, layer1.0.conv1: dense}
+skip: [layer1.1.conv1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "budget"),
+    [("erk", {"macs": 0.5}), ("uniform", {"weights": 0.3}), ("erk", {"macs": 0.6, "weights": 0.3})],
+)
+def test_the_experiment_that_is_written_is_within_its_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: str, budget: dict[str, float]
+) -> None:
+    (tmp_path / "e.yaml").write_text(FILE)
+    asked = [part for unit, share in budget.items() for part in (f"--{unit}", str(share))]
+    command = ["allocate", str(tmp_path / "e.yaml"), "--image", "3x64x64", "--rule", rule, *asked]
+    new = tmp_path / "new.yaml"
+    assert main([*command, "--out", str(new)]) == 0
+    said = capsys.readouterr().out
+    before, after = load_experiment(tmp_path / "e.yaml"), load_experiment(new)
+    assert after == before.model_copy(update={"layers": after.layers})
+    kept = {name: after.layers[name] for name in before.layers}
+    assert kept == before.layers and "layer1.1.conv1" not in after.layers
+    model = build_on_meta(after.model, (3, 64, 64), 1000)
+    cost = model_cost(model, (3, 64, 64))
+    plans = plan_layers(model, after.pattern, after.skip, after.layers, cost.roles)
+    table = layer_table(model, plans, cost)
+    saved = {"macs": 0.0, "weights": 0.0}
+    for row in table.rows:
+        if row.plan.pattern:
+            saved["macs"] += row.cost.macs * (1 - row.plan.pattern.density)
+            saved["weights"] += row.plan.weights * (1 - row.plan.pattern.density)
+    total = {"macs": table.macs, "weights": sum(plan.weights for plan in plans)}
+    reached = {unit: 1 - saved[unit] / total[unit] for unit in total}
+    assert all(share - 0.03 < reached[unit] <= share for unit, share in list(budget.items())[:1])
+    assert all(reached[unit] <= share for unit, share in budget.items())
+    assert f"{reached['macs']:.2%} of the network's multiply-adds" in said
+    assert f"{reached['weights']:.2%} of its weights are left" in said
+    free = [row.plan for row in table.rows if row.plan.name in after.layers.keys() - kept.keys()]
+    assert len(free) > 10 and all(plan.pattern is None or plan.pattern.m == 16 for plan in free)
+    if rule == "uniform":
+        assert len({plan.pattern for plan in free}) == 1
+    assert main([*command, "--out", str(new)]) == 2
+    assert "already exists" in capsys.readouterr().err
+
+
+def test_a_layer_that_stays_dense_is_written_as_dense(tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text("model: {name: convnet, width: 16}\npattern: 2:4\n")
+    new = tmp_path / "new.yaml"
+    assert main(["allocate", str(tmp_path / "e.yaml"), "--macs", "0.9", "--out", str(new)]) == 0
+    assert load_experiment(new).layers == {"stages.1.conv": "dense", "stages.2.conv": Pattern(3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "Give a budget: --macs SHARE"),
+        (["--macs", "0.01"], "still needs"),
+        (["--weights", "1"], "above 0 and below 1"),
+        (
+            ["--macs", "0.5", "--set", "layers.stages.1.*=2:4", "layers.stages.2.*=2:4"],
+            "No layer is left",
+        ),
+        (["--macs", "0.5", "--set", "pattern=1:7"], "No layer of the model can take 1:7"),
+    ],
+)
+def test_an_impossible_budget_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    (tmp_path / "e.yaml").write_text("model: {name: convnet, width: 16}\n")
+    new = tmp_path / "new.yaml"
+    assert main(["allocate", str(tmp_path / "e.yaml"), *arguments, "--out", str(new)]) == 2
+    captured = capsys.readouterr()
+    assert reason in captured.err and not captured.out and not new.exists()
