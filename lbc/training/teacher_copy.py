@@ -231,8 +231,9 @@ def _check_import(run: Path, model: config.Model, allowed: config.Model | None) 
     """Raise TrainingError if a network is code that is not allowed, nor run there by the user."""
     if model != allowed and not may_import(run, model):
         raise TrainingError(
-            f"The run {run} has a network of code, {quote(getattr(model, 'label', ''))}, and you "
-            "did not start that run on this computer: choose a teacher that you trained here."
+            f"The network of the teacher in {run} is code, {quote(getattr(model, 'label', ''))}, "
+            "and you did not start that run on this computer: use it where you did, or choose "
+            "another teacher."
         )
 
 
