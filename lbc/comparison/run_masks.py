@@ -18,7 +18,7 @@ from lbc.inspection.rows import kept_rows
 from lbc.runs.history_reader import Replay
 from lbc.runs.run_state import read_state
 from lbc.sparsity.arrays import Bools
-from lbc.sparsity.combinations import row_counts
+from lbc.sparsity.combinations import kept_of
 from lbc.sparsity.pattern import Pattern
 
 MODEL = "model.safetensors"
@@ -115,7 +115,7 @@ def _read_final(folder: Path) -> RunMasks:
             for turned in (weight, weight.movedim(0, 1)):
                 if turned.shape[1] % pattern.m == 0:
                     kept = kept_rows(turned).view(np.bool_).reshape(-1, pattern.m)
-                    if (row_counts(kept) <= pattern.n).all():
+                    if (kept_of(kept, pattern) <= pattern.n).all():
                         shape = tuple(turned.shape)
                         layers[name] = LayerMask.of_blocks(kept, shape, pattern)
                         break

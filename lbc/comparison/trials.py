@@ -61,7 +61,7 @@ def plan_trials(
                 if method == DENSE:
                     used, name = patterns[0], f"{DENSE}-seed{seed}"
                 else:
-                    used, name = pattern, f"{method}-{pattern.n}-{pattern.m}-seed{seed}"
+                    used, name = pattern, f"{method}-{str(pattern).replace(':', '-')}-seed{seed}"
                 changes = {"name": name, "method": method, "pattern": used, "seed": seed}
                 settings = Experiment.model_validate({**dict(experiment), **changes})
                 trials.setdefault(out / name, Trial(method, used, seed, settings, out / name))

@@ -41,7 +41,8 @@ def build_manifest(trained: TrainedModel, file: str) -> dict[str, Any]:
     """Describe the file for a loader, in JSON values.
 
     For every sparse layer: the name and shape of its weight, N and M, the ``axis`` along which M
-    consecutive weights form a block, and the fraction of non-zeros.
+    consecutive weights form a block, and the fraction of non-zeros; the ``width`` of the groups
+    that are kept together, if it is above 1.
     """
     return {
         "format": FORMAT,
@@ -65,6 +66,7 @@ def _layer(trained: TrainedModel, name: str) -> dict[str, Any]:
         "shape": list(site.value.shape),
         "n": pattern.n,
         "m": pattern.m,
+        **({"width": pattern.width} if pattern.width > 1 else {}),
         "axis": site.input_dim,
         "density": check(site.canonical(site.value), pattern).density,
     }

@@ -40,7 +40,8 @@ def write_npz(file: IO[bytes], lives: Sequence[Life]) -> None:
     """The arrays of every ``Life``, ``members`` (C, N), removals and interventions in columns.
 
     For several blocks, names begin with the block's index in ``lives``: ``0/winners``. An unknown
-    rank is 0, an unknown margin nan; arrays that were never recorded are left out.
+    rank is 0, an unknown margin nan; arrays that were never recorded are left out, and so is
+    ``group_width`` where single weights are kept.
     """
     arrays: dict[str, Any] = {}
     for k, life in enumerate(lives):
@@ -58,6 +59,7 @@ def _arrays(life: Life) -> dict[str, Any]:
         "layer": np.array(life.layer),
         "block": np.array(life.block),
         "pattern": np.array([history.pattern.n, history.pattern.m]),
+        "group_width": np.array(history.pattern.width) if history.pattern.width > 1 else None,
         "members": history.pattern.member_array,
         "epochs": history.epochs,
         "winners": history.winners,

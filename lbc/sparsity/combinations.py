@@ -45,15 +45,15 @@ def unpack(packed: Bytes, count: int) -> Bools:
 def member_sums(values: Floats, pattern: Pattern) -> Floats:
     """The sum over each combination's positions: (rows, M) → (rows, C).
 
-    Added in ascending order of position, never by a matrix product: equal values must give equal
-    sums to the last bit, or ties would not be ties. In torch:
+    Added in ascending order of position, first within groups, never by a matrix product: equal
+    values must give equal sums to the last bit, or ties would not be ties. In torch:
     ``lbc.sparsity.live_sets.member_sums``.
     """
-    of_position = np.ascontiguousarray(values.T)
-    first, *rest = pattern.member_array.T
-    sums: Floats = of_position.take(first, axis=0)
+    of_unit = np.ascontiguousarray(pattern.unit_sums(values).T)
+    first, *rest = pattern.units.member_array.T
+    sums: Floats = of_unit.take(first, axis=0)
     for members in rest:
-        sums += of_position.take(members, axis=0)
+        sums += of_unit.take(members, axis=0)
     return sums.T
 
 
@@ -97,8 +97,12 @@ def index_of(held: Bools, pattern: Pattern) -> Indices | None:
     """Which combination each row holds: bool (rows, M) → int64 (rows,).
 
     Counts the combinations that come later in lexicographic order, as ``Pattern.index_of`` does in
-    torch. None if a row does not hold exactly N, or 64 bits cannot count the combinations.
+    torch. None if a row does not hold exactly N, in whole groups, or 64 bits cannot count the
+    combinations.
     """
+    if pattern.width > 1:
+        units = np.ascontiguousarray(held[:, :: pattern.width])
+        return index_of(units, pattern.units) if _in_groups(held, units, pattern) else None
     if pattern.count > _LARGEST_INDEX or (row_counts(held) != pattern.n).any():
         return None
     # Position p can be p_i for i <= p only; the other entries are never looked up.
@@ -112,6 +116,10 @@ def index_of(held: Bools, pattern: Pattern) -> Indices | None:
         later += table[p][seen] * column
         seen += column
     return pattern.count - 1 - later
+
+
+def _in_groups(held: Bools, units: Bools, pattern: Pattern) -> bool:
+    return all(np.array_equal(held[:, at :: pattern.width], units) for at in range(pattern.width))
 
 
 def winners(scores: Floats) -> Indices:
@@ -146,6 +154,23 @@ def keep_best(scores: Array, live: int) -> Bools:
         room = live - better.sum(axis=1, keepdims=True)
         kept[crowded] = better | (equal & (equal.cumsum(axis=1) <= room))
     return np.asarray(kept)
+
+
+def largest(sizes: Array, pattern: Pattern) -> Bools:
+    """The positions of each block's largest groups: sizes ≥ 0, (rows, M) → bool (rows, M).
+
+    A group is as large as the sum of its members; among equals the earlier stays. In torch:
+    ``lbc.sparsity.live_sets.largest``.
+    """
+    return pattern.of_units(keep_best(pattern.unit_sums(sizes), pattern.units.n))
+
+
+def kept_of(flags: Bools, pattern: Pattern) -> npt.NDArray[np.int32]:
+    """How many weights a mask must keep to keep all flagged: (rows, M) → (rows,).
+
+    More than N break the pattern. A group counts as a whole.
+    """
+    return row_counts(pattern.unit_sums(flags)) * np.int32(pattern.width)
 
 
 def row_counts(flags: Bools) -> npt.NDArray[np.int32]:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from lbc.sparsity.arrays import ArrayOrTensor, as_array
 from lbc.sparsity.blocks import Index, block_coordinates
-from lbc.sparsity.combinations import row_counts
+from lbc.sparsity.combinations import kept_of, row_counts
 from lbc.sparsity.pattern import Pattern
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A block that keeps more than N weights, and where those weights are."""
+    """A block that keeps more than N weights, or than N / width groups, and where its weights are.
+
+    ``kept`` counts the weights that are not zero.
+    """
 
     block: int
     kept: int
@@ -32,7 +35,8 @@ class Check:
 def check(weight: ArrayOrTensor, pattern: Pattern) -> Check:
     """Count the blocks of a weight (O, I, *kernel) that keep more than N weights.
 
-    NaN is not zero, so it counts as kept. A weight without elements is valid, of density 0.
+    Of a pattern with groups, a group is kept if any of its weights is. NaN is not zero, so it
+    counts as kept. A weight without elements is valid, of density 0.
 
     Raises ValueError where the input width is not a multiple of M.
     """
@@ -40,9 +44,8 @@ def check(weight: ArrayOrTensor, pattern: Pattern) -> Check:
     if not nonzero.size:
         return Check(valid=True, density=0.0, violations=0, first=None)
     kept = pattern.to_blocks(nonzero)
-    counts = row_counts(kept)
-    over = counts > pattern.n
-    density = int(counts.sum()) / kept.size
+    over = kept_of(kept, pattern) > pattern.n
+    density = int(row_counts(kept).sum()) / kept.size
     if not over.any():
         return Check(valid=True, density=density, violations=0, first=None)
     block = int(over.argmax())

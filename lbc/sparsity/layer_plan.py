@@ -23,7 +23,7 @@ NAMED = 6
 
 
 PatternLike = Pattern | str | tuple[int, int]
-"""An N:M as users write it: ``Pattern(2, 4)``, ``"2:4"`` or ``(2, 4)``."""
+"""An N:M as users write it: ``Pattern(2, 4)``, ``"2:4"`` or ``(2, 4)``; of pairs ``"4:8x2"``."""
 
 
 @dataclass(frozen=True)

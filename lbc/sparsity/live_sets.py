@@ -73,16 +73,16 @@ def _bounds(device: torch.device, dtype: torch.dtype) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _prefixes(pattern: Pattern, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """How combinations grow from their prefixes, the first k + 1 positions of each, for every k.
+    """How combinations grow from their prefixes, the first k + 1 groups of each, for every k.
 
-    Each prefix is one of k positions, given by its number, and one position more. Combinations in
+    Each prefix is one of k groups, given by its number, and one group more. Combinations in
     lexicographic order with the same prefix are neighbours, so it is summed once for all.
     """
     with torch.inference_mode(False):
-        members = pattern.members
+        members = pattern.units.members
         parents = torch.zeros(len(members), dtype=torch.int64)
         grown = []
-        for k in range(pattern.n):
+        for k in range(pattern.units.n):
             changes = (members[1:, : k + 1] != members[:-1, : k + 1]).any(dim=1)
             first = torch.cat([changes.new_ones(1), changes])
             grown.append((parents[first].to(device), members[first, k].to(device)))
@@ -93,9 +93,10 @@ def _prefixes(pattern: Pattern, device: torch.device) -> list[tuple[Tensor, Tens
 def member_sums(values: Tensor, pattern: Pattern) -> Tensor:
     """The sum over each combination's positions: (rows, M) → (rows, C).
 
-    Added in ascending order of position, never by a matrix product: equal values must give equal
-    sums to the last bit on every device, or ties would not be ties.
+    Added in ascending order of position, first within groups, never by a matrix product: equal
+    values must give equal sums to the last bit on every device, or ties would not be ties.
     """
+    values = pattern.unit_sums(values)
     (_, first), *rest = _prefixes(pattern, values.device)
     total = values.index_select(1, first)
     for parents, position in rest:
@@ -150,6 +151,16 @@ def keep_best(scores: Tensor, live: int, among_equals: TieBreak | None = None) -
     if bool((threshold == -torch.inf).any()):
         kept &= scores > -torch.inf
     return kept
+
+
+def largest(sizes: Tensor, pattern: Pattern) -> Tensor:
+    """The positions of each block's largest groups: sizes ≥ 0, (blocks, M) → bool (blocks, M).
+
+    A group is as large as the sum of its members; among equals the earlier stays.
+    """
+    if pattern.width > 1:
+        sizes = sizes.to(torch.promote_types(sizes.dtype, torch.float32))
+    return pattern.of_units(keep_best(pattern.unit_sums(sizes), pattern.units.n))
 
 
 def _kth_largest(scores: Tensor, k: int) -> Tensor:

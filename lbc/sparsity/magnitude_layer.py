@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lbc.sparsity.additive_layer import AdditiveLayer
-from lbc.sparsity.live_sets import LiveSets, is_plain, keep_best
+from lbc.sparsity.live_sets import LiveSets, is_plain, largest
 from lbc.sparsity.pattern import Pattern
 
 
@@ -75,8 +75,8 @@ class RecomputedLayer(MagnitudeLayer):
 
     @torch.no_grad()
     def largest(self, weight: Tensor) -> Tensor:
-        """The mask of the N largest magnitudes of every block: bool, shaped like the weight."""
-        best = keep_best(self.pattern.to_blocks(weight.abs()), self.pattern.n)
+        """Each block's N largest magnitudes, or groups by Σ|w|: bool, shaped like the weight."""
+        best = largest(self.pattern.to_blocks(weight.abs()), self.pattern)
         return self.pattern.from_blocks(best, self.shape)
 
     def recomputed(self, weight: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lbc.sparsity.arrays import Array, ArrayOrTensor, Bools, Indices, as_array
-from lbc.sparsity.combinations import keep_best, row_counts
+from lbc.sparsity.combinations import largest, row_counts
 from lbc.sparsity.pattern import Pattern
 
 
@@ -103,12 +103,12 @@ def flips(before: ArrayOrTensor, after: ArrayOrTensor) -> Flips:
 
 
 def magnitude_mask(weight: ArrayOrTensor, pattern: Pattern) -> Bools:
-    """The N largest |w| of every block, ties to the earlier position: bool like the weight.
+    """The N largest |w| of every block, or groups by Σ|w|, ties to the earlier: like the weight.
 
     NaN counts as the largest. Raises ValueError where M does not divide the input width.
     """
     size = np.nan_to_num(np.abs(as_array(weight)), copy=False, nan=np.inf, posinf=np.inf)
-    return pattern.from_blocks(keep_best(pattern.to_blocks(size), pattern.n), size.shape)
+    return pattern.from_blocks(largest(pattern.to_blocks(size), pattern), size.shape)
 
 
 def agreement(first: ArrayOrTensor, second: ArrayOrTensor, pattern: Pattern) -> Agreement:

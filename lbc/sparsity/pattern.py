@@ -28,14 +28,20 @@ LARGEST_COUNT = 1 << 20
 class Pattern:
     """At most ``n`` of every ``m`` consecutive weights are non-zero.
 
-    Raises ValueError unless 1 <= n < m <= 4096.
+    With a group ``width`` above 1 whole groups of so many consecutive weights are kept or cut: of
+    4:8x2, what sparse tensor cores for FP4 read on Blackwell (PTX ISA: "pair-wise structured
+    sparsity" of ``mma.sp``), two of four pairs are kept. The combinations of a block are then those
+    of its groups, N / width of M / width.
+
+    Raises ValueError unless 1 <= n < m <= 4096 and the width divides both.
     """
 
     n: int
     m: int
+    width: int = 1
 
     def __post_init__(self) -> None:
-        for name, value in (("N", self.n), ("M", self.m)):
+        for name, value in (("N", self.n), ("M", self.m), ("The width", self.width)):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise ValueError(f"{name} of an N:M pattern must be a whole number, not {value!r}.")
         if self.m < 2:
@@ -52,22 +58,46 @@ class Pattern:
             )
         if self.n == self.m:
             raise ValueError(f"{self} keeps every weight, which is dense: choose N below {self.m}.")
+        if self.width < 1 or self.n % self.width or self.m % self.width:
+            raise ValueError(
+                f"{self} is impossible: N and M must be multiples of the width of its groups, "
+                f"{self.width}, as in 4:8x2."
+            )
 
     def __str__(self) -> str:
-        return f"{self.n}:{self.m}"
+        return f"{self.n}:{self.m}" + (f"x{self.width}" if self.width != 1 else "")
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
-        """Read ``"N:M"``, for example ``"2:4"``. Raises ValueError with a sentence."""
-        match = re.fullmatch(r"\s*(-?\d{1,9})\s*:\s*(-?\d{1,9})\s*", str(text), re.ASCII)
+        """Read ``"N:M"`` or ``"N:MxWIDTH"``, for example ``"2:4"`` or ``"4:8x2"``.
+
+        Raises ValueError with a sentence.
+        """
+        number = r"\s*(-?\d{1,9})\s*"
+        match = re.fullmatch(f"{number}:{number}(?:[x×]{number})?", str(text), re.ASCII)
         if match is None:
-            raise ValueError(f"{text!r} is not an N:M pattern: write two whole numbers, like 2:4.")
-        return cls(int(match[1]), int(match[2]))
+            raise ValueError(
+                f"{text!r} is not an N:M pattern: write two whole numbers, like 2:4, or 4:8x2 for "
+                "pairs of weights."
+            )
+        return cls(int(match[1]), int(match[2]), int(match[3] or 1))
+
+    @property
+    def units(self) -> Pattern:
+        """The pattern of a block's groups, which are single weights unless it has a width.
+
+        Its combinations are those of the pattern, in the same order.
+        """
+        return self if self.width == 1 else self._groups
+
+    @cached_property
+    def _groups(self) -> Pattern:
+        return Pattern(self.n // self.width, self.m // self.width)
 
     @property
     def count(self) -> int:
-        """C = C(M, N), the number of combinations a block has."""
-        return comb(self.m, self.n)
+        """C = C(M / width, N / width), the number of combinations a block has."""
+        return comb(self.units.m, self.units.n)
 
     @property
     def density(self) -> float:
@@ -76,8 +106,12 @@ class Pattern:
 
     @property
     def initial_score(self) -> float:
-        """1 / C(M−1, N−1), the score every combination starts from (Zhang et al., NeurIPS 2022)."""
-        return 1.0 / comb(self.m - 1, self.n - 1)
+        """1 / C(M−1, N−1), the score every combination starts from (Zhang et al., NeurIPS 2022).
+
+        The scores of the combinations that hold a position then add up to 1. With groups a position
+        is held wherever its group is, so M and N are those of ``units``.
+        """
+        return 1.0 / comb(self.units.m - 1, self.units.n - 1)
 
     @cached_property
     def member_array(self) -> Indices:
@@ -92,8 +126,10 @@ class Pattern:
             )
         import numpy as np  # here, so that reading an experiment loads neither numpy nor torch
 
-        members = itertools.chain.from_iterable(itertools.combinations(range(self.m), self.n))
-        array = np.fromiter(members, np.int64, self.count * self.n).reshape(-1, self.n)
+        of, units = itertools.chain.from_iterable, self.units
+        groups = of(itertools.combinations(range(units.m), units.n))
+        first = np.fromiter(groups, np.int64, self.count * units.n)[:, None] * self.width
+        array = (first + np.arange(self.width)).reshape(-1, self.n)
         array.flags.writeable = False
         return array
 
@@ -124,13 +160,37 @@ class Pattern:
         """Which combination holds just these positions: bool (rows, M) → int64 (rows,).
 
         Counts what comes later in lexicographic order, so nothing is enumerated: after
-        p_0 < … < p_{N−1} come Σ_i C(M − 1 − p_i, N − i) combinations. Every row must hold N.
-        In numpy: ``lbc.sparsity.combinations.index_of``.
+        p_0 < … < p_{N−1} come Σ_i C(M − 1 − p_i, N − i) combinations. Every row must hold N, and
+        whole groups. In numpy: ``lbc.sparsity.combinations.index_of``.
         """
+        if self.width > 1:
+            return self.units.index_of(held[:, :: self.width])
         places = held.nonzero()[:, 1].reshape(-1, self.n)
         later = [[comb(self.m - 1 - p, self.n - i) for p in range(self.m)] for i in range(self.n)]
         table = places.new_tensor(later)
         return self.count - 1 - table.T.gather(0, places).sum(dim=1)
+
+    def unit_sums(self, blocks: A) -> A:
+        """The sum over each group, of flags whether any is set: (rows, M) → (rows, M / width).
+
+        Added in ascending order of position, so that arrays and tensors have the same bits.
+        """
+        if self.width == 1:
+            return blocks
+        total = blocks[:, :: self.width]
+        for at in range(1, self.width):
+            total = total + blocks[:, at :: self.width]
+        return total
+
+    def of_units(self, flags: A) -> A:
+        """Every position as its group: (rows, M / width) → (rows, M)."""
+        if self.width == 1:
+            return flags
+        import numpy as np
+
+        if isinstance(flags, np.ndarray):
+            return flags.repeat(self.width, axis=1)
+        return flags.repeat_interleave(self.width, dim=1)
 
     def to_blocks(self, weight: A) -> A:
         """Divide a weight, an array or a tensor, into its blocks: (blocks, M).

@@ -106,12 +106,14 @@ def density_bounds(pattern: Pattern, live: int) -> tuple[float, float]:
 
     u positions hold at most C(u, N) combinations, so the union of ``live`` of them has at least
     the smallest u with C(u, N) >= live: N + 1 as soon as two live. It has at most
-    min(M, N · live). Raises ValueError unless 1 <= live <= C.
+    min(M, N · live). With groups these are numbers of groups. Raises ValueError unless
+    1 <= live <= C.
     """
     if not 1 <= live <= pattern.count:
         raise ValueError(
             f"{live} combinations cannot live in a block of {pattern}: "
             f"it has 1 to {pattern.count:,}."
         )
-    least = next(u for u in count(pattern.n) if comb(u, pattern.n) >= live)
-    return least / pattern.m, min(pattern.m, pattern.n * live) / pattern.m
+    n, m = pattern.units.n, pattern.units.m
+    least = next(u for u in count(n) if comb(u, n) >= live)
+    return least / m, min(m, n * live) / m

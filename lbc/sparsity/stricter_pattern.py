@@ -29,12 +29,25 @@ def obstacle(old: Pattern, new: Pattern, complete: bool) -> str:
     ones, of which a mask may take all N' of its positions in a single one, so N' is at most N. A
     narrower block is a part of an old one, and the parts are chosen independently: together they
     hold N' · M / M' positions, at most N, and any of them must be allowed, so nothing may have
-    been removed.
+    been removed. Where ``old`` has groups, what a mask touches of them is counted. A live
+    combination of ``old`` need not hold a whole group of a wider width, so there too nothing may
+    have been removed.
     """
+    most = _touched_groups(old, new)
+    if not most:
+        return (
+            f"its groups of {new.width} are neither parts of groups of {old.width} nor made up of "
+            "them"
+        )
     if new.m % old.m == 0:
-        fits = new.n <= old.n
+        fits = most <= old.units.n
+        if fits and not complete and new.width > old.width:
+            return (
+                f"combinations of {old} have been removed, and those left may hold no group of "
+                f"{new.width} weights"
+            )
     elif old.m % new.m == 0:
-        fits = new.n * (old.m // new.m) <= old.n
+        fits = most * (old.m // new.m) <= old.units.n
         if fits and not complete:
             return (
                 f"combinations of {old} have been removed, and those left are choices over "
@@ -82,23 +95,36 @@ def _chunks(blocks: int, cells: int) -> list[slice]:
 
 def _live_parts(old: SparseLayer, new: SparseLayer) -> list[Tensor]:
     """Live sets of the new layer, chunk by chunk: bool (rows, C')."""
-    wide = new.pattern.m // old.pattern.m
-    members = new.pattern.incidence(new.mask.device).reshape(-1, wide, old.pattern.m)
+    wide, units = new.pattern.m // old.pattern.m, old.pattern.units
+    most = _touched_groups(old.pattern, new.pattern)
+    touched = old.pattern.unit_sums(
+        new.pattern.incidence(new.mask.device).reshape(-1, old.pattern.m)
+    ).reshape(-1, wide, units.m)
     chunks = []
     for rows in _chunks(new.blocks, max(new.pattern.count, wide * old.pattern.count)):
         live = old.live(slice(rows.start * wide, rows.stop * wide))
-        held = _held_subsets(live, old.pattern, new.pattern.n)
+        held = _held_subsets(live, units, most)
         held = [one.reshape(-1, wide, one.shape[1]) for one in held]
         allowed = torch.ones((len(held[0]), new.pattern.count), dtype=torch.bool)
         for part in range(wide):
-            sizes = members[:, part].sum(dim=1)
-            for size in range(1, new.pattern.n + 1):
+            sizes = touched[:, part].sum(dim=1)
+            for size in range(1, most + 1):
                 of_size = (sizes == size).nonzero().squeeze(1)
                 if len(of_size):
-                    index = _index(members[of_size, part], size, old.pattern.m)
+                    index = _index(touched[of_size, part], size, units.m)
                     allowed[:, of_size] &= held[size - 1][:, part][:, index]
         chunks.append(allowed)
     return chunks
+
+
+def _touched_groups(old: Pattern, new: Pattern) -> int:
+    """Of how many groups of ``old`` a combination of ``new`` holds positions, at most.
+
+    0 if neither width divides the other.
+    """
+    if new.width % old.width == 0:
+        return new.n // old.width
+    return new.units.n if old.width % new.width == 0 else 0
 
 
 def _held_subsets(live: Tensor, pattern: Pattern, most: int) -> list[Tensor]:

@@ -28,7 +28,7 @@ from lbc.training.trainer import Trainer
 from tests.runs.searches import Form, check, disturb, equal, searched, seen
 
 real_files = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
-PATTERNS = ["2:4", "4:8", "1:16", "4:16"]
+PATTERNS = ["2:4", "4:8", "1:16", "4:16", "4:8x2"]
 
 
 @real_files
@@ -72,7 +72,7 @@ def test_every_moment_comes_back_in_any_order(
 
 @settings(max_examples=40)
 @given(
-    pattern=st.sampled_from(["2:4", "1:8", "4:8", "4:16"]),
+    pattern=st.sampled_from(["2:4", "1:8", "4:8", "4:16", "4:8x2"]),
     blocks=st.integers(1, 40),
     moments=st.integers(1, 8),
     seed=st.integers(0, 2**31),
@@ -140,7 +140,7 @@ def test_methods_without_scores_of_their_own_are_kept_too(
 
 
 @pytest.mark.parametrize("form", ["per_weight", "per_combination"])
-@pytest.mark.parametrize("pattern", ["2:4", "4:8"])
+@pytest.mark.parametrize("pattern", ["2:4", "4:8", "4:8x2"])
 def test_the_life_of_a_block(tmp_path: Path, pattern: str, form: Form) -> None:
     torch.manual_seed(3)
     sparsifier, infos = searched(pattern, form=form)

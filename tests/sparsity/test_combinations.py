@@ -28,7 +28,10 @@ from lbc.sparsity.combinations import (
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 
-PATTERNS = [Pattern(1, 2), Pattern(2, 4), Pattern(1, 8), Pattern(4, 8), Pattern(4, 16)]
+PATTERNS = [
+    Pattern(1, 2), Pattern(2, 4), Pattern(1, 8), Pattern(4, 8), Pattern(4, 16), Pattern(4, 8, 2),
+    Pattern(6, 9, 3),
+]  # fmt: skip
 
 patterns = st.sampled_from(PATTERNS)
 seeds = st.integers(0, 2**32 - 1)
@@ -52,8 +55,9 @@ def contests(draw: st.DrawFn) -> tuple[Floats, int]:
 
 @given(patterns)
 def test_members_and_incidence_are_those_of_torch(pattern: Pattern) -> None:
-    expected = list(itertools.combinations(range(pattern.m), pattern.n))
-    assert [tuple(row) for row in pattern.member_array.tolist()] == expected
+    of = itertools.combinations(range(0, pattern.m, pattern.width), pattern.n // pattern.width)
+    expected = [[first + at for first in held for at in range(pattern.width)] for held in of]
+    assert pattern.member_array.tolist() == expected
     assert np.array_equal(pattern.members.numpy(), pattern.member_array)
     assert np.array_equal(pattern.incidence().numpy(), pattern.incidence_array)
     for array in (pattern.member_array, pattern.incidence_array):
@@ -148,6 +152,25 @@ def test_a_mask_that_is_not_decided_is_no_combination() -> None:
     assert index_of(kept[:1], Pattern(2, 4)) is not None
     wide = np.arange(128)[None] < 64  # more combinations than 64 bits can count
     assert index_of(wide, Pattern(64, 128)) is None
+    split = np.array([[True, False, True, False], [True, True, False, False]])
+    assert index_of(split, Pattern(2, 4, 2)) is None
+    assert index_of(split[1:], Pattern(2, 4, 2)) == [0]
+
+
+@given(patterns, seeds)
+def test_the_largest_groups_are_those_that_torch_finds(pattern: Pattern, seed: int) -> None:
+    sizes = np.random.default_rng(seed).integers(0, 4, (20, pattern.m)).astype(np.float32)
+    kept = combinations.largest(sizes, pattern)
+    assert np.array_equal(kept, live_sets.largest(torch.from_numpy(sizes), pattern).numpy())
+    # Of all combinations, the first with the largest sum: the earlier of equal groups stays.
+    found = index_of(kept, pattern)
+    assert found is not None
+    assert np.array_equal(found, (sizes @ pattern.incidence_array.T).argmax(1))
+
+
+def test_groups_of_half_precision_are_compared_without_its_rounding() -> None:
+    sizes = torch.tensor([[256, 0.5, 256, 1]], dtype=torch.bfloat16)  # both sums round to 256
+    assert live_sets.largest(sizes, Pattern(2, 4, 2)).tolist() == [[False, False, True, True]]
 
 
 @given(arrays(np.bool_, st.tuples(st.integers(0, 9), st.integers(1, 300))))

@@ -19,7 +19,14 @@ from lbc.sparsity.combinations import members_mask
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.pattern import Pattern
 
-PATTERNS = [Pattern(1, 2), Pattern(1, 4), Pattern(2, 4), Pattern(3, 4), Pattern(3, 6)]
+PATTERNS = [
+    Pattern(1, 2),
+    Pattern(1, 4),
+    Pattern(2, 4),
+    Pattern(3, 4),
+    Pattern(3, 6),
+    Pattern(4, 6, 2),
+]
 
 Layer = tuple[Pattern, tuple[int, ...], torch.Generator]
 
@@ -109,9 +116,12 @@ def test_magnitude_keeps_the_largest_and_the_earlier_of_equals(layer: Layer, nan
         places = block_coordinates(shape, pattern, block)
         sizes = [abs(float(weight[place])) for place in places]
         sizes = [float("inf") if size != size else size for size in sizes]
-        order = sorted(range(pattern.m), key=lambda j: (-sizes[j], j))
-        for position in order[: pattern.n]:
-            expected[places[position]] = True
+        w = pattern.width
+        groups = [sum(sizes[j : j + w]) for j in range(0, pattern.m, w)]
+        order = sorted(range(len(groups)), key=lambda j: (-groups[j], j))
+        for group in order[: pattern.n // w]:
+            for position in range(group * w, group * w + w):
+                expected[places[position]] = True
     assert np.array_equal(statistics.magnitude_mask(weight, pattern), expected)
 
 

@@ -49,11 +49,14 @@ def dense_weight(layer: nn.Module) -> nn.Parameter:
 
 
 def largest(weight: Tensor, pattern: Pattern) -> Tensor:
-    """The mask of the N largest magnitudes of every block, by sorting each block."""
+    """The mask of the largest magnitudes, or groups, of every block, by sorting each block."""
     kept = torch.zeros_like(pattern.to_blocks(weight), dtype=torch.bool)
+    width = pattern.width
     for block, values in enumerate(pattern.to_blocks(weight).abs().tolist()):
-        order = sorted(range(pattern.m), key=lambda j: (-values[j], j))
-        kept[block, order[: pattern.n]] = True
+        starts = range(0, pattern.m, width)
+        order = sorted(starts, key=lambda j: (-sum(values[j : j + width]), j))
+        for start in order[: pattern.n // width]:
+            kept[block, start : start + width] = True
     return pattern.from_blocks(kept, tuple(weight.shape))
 
 
@@ -73,17 +76,20 @@ def test_the_forward_pass_is_the_layer_with_its_mask(method: str, kind: str) -> 
     assert torch.equal(out, plain(images))
 
 
+@pytest.mark.parametrize("pattern", ["2:4", "4:8x2"])
 @pytest.mark.parametrize("kind", LAYERS)
-def test_sr_ste_takes_the_largest_of_the_present_weights_and_pulls_the_others(kind: str) -> None:
+def test_sr_ste_takes_the_largest_of_the_present_weights_and_pulls_the_others(
+    kind: str, pattern: str
+) -> None:
     torch.manual_seed(1)
     layer = LAYERS[kind]().double()
-    sparsifier = attached("sr-ste", layer)
+    sparsifier = attached("sr-ste", layer, pattern)
     images = input_for(kind)
     with torch.no_grad():
         dense_weight(layer).copy_(torch.randn_like(dense_weight(layer)))
     layer(images).square().sum().backward()
     weight = dense_weight(layer).detach()
-    mask = largest(weight, Pattern(2, 4))
+    mask = largest(weight, Pattern.parse(pattern))
     assert torch.equal(sparsifier.mask(""), mask)
     gradient = dense_weight(layer).grad
     assert gradient is not None
@@ -103,10 +109,11 @@ def _gradient_of_plain(kind: str, layer: nn.Module, weight: Tensor, images: Tens
     return gradient
 
 
-def test_asp_is_dense_until_the_schedule_ends_and_then_keeps_the_largest() -> None:
+@pytest.mark.parametrize("pattern", ["2:4", "4:8x2"])
+def test_asp_is_dense_until_the_schedule_ends_and_then_keeps_the_largest(pattern: str) -> None:
     torch.manual_seed(2)
     layer = nn.Linear(16, 8)
-    sparsifier = attached("asp", layer)
+    sparsifier = attached("asp", layer, pattern)
     schedule = Schedule(end=4)
     for epoch in range(4):
         layer(torch.randn(3, 16)).sum().backward()
@@ -114,14 +121,14 @@ def test_asp_is_dense_until_the_schedule_ends_and_then_keeps_the_largest() -> No
         assert sparsifier.density() == 1
     weight = dense_weight(layer).detach().clone()
     sparsifier.follow(schedule, 4)
-    assert torch.equal(sparsifier.mask(""), largest(weight, Pattern(2, 4)))
+    assert torch.equal(sparsifier.mask(""), largest(weight, Pattern.parse(pattern)))
     layer.zero_grad()
     layer(torch.randn(3, 16)).square().sum().backward()
     gradient = dense_weight(layer).grad
     assert gradient is not None
     assert not gradient[~sparsifier.mask("")].any()
     sparsifier.follow(schedule, 5)
-    assert torch.equal(sparsifier.mask(""), largest(weight, Pattern(2, 4)))
+    assert torch.equal(sparsifier.mask(""), largest(weight, Pattern.parse(pattern)))
 
 
 def test_dense_stays_dense_to_the_end() -> None:

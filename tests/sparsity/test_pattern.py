@@ -14,9 +14,10 @@ from lbc.sparsity.pattern import LARGEST_COUNT, Pattern
 
 
 @st.composite
-def patterns(draw: st.DrawFn, largest: int = 8) -> Pattern:
-    m = draw(st.integers(2, largest))
-    return Pattern(draw(st.integers(1, m - 1)), m)
+def patterns(draw: st.DrawFn, largest: int = 8, widths: tuple[int, ...] = (1, 2, 3)) -> Pattern:
+    """A pattern of up to ``largest`` groups."""
+    m, width = draw(st.integers(2, largest)), draw(st.sampled_from(widths))
+    return Pattern(draw(st.integers(1, m - 1)) * width, m * width, width)
 
 
 @st.composite
@@ -75,7 +76,11 @@ def test_a_weight_that_is_not_contiguous_has_the_same_blocks() -> None:
 
 @given(patterns(largest=9))
 def test_combinations_are_in_lexicographic_order(pattern: Pattern) -> None:
-    expected = list(itertools.combinations(range(pattern.m), pattern.n))
+    groups = range(0, pattern.m, pattern.width)
+    expected = [
+        tuple(first + at for first in firsts for at in range(pattern.width))
+        for firsts in itertools.combinations(groups, pattern.n // pattern.width)
+    ]
     assert [tuple(row) for row in pattern.members.tolist()] == expected
     held = [tuple(row.nonzero().flatten().tolist()) for row in pattern.incidence()]
     assert held == expected
@@ -89,6 +94,7 @@ def test_the_initial_score_shares_one_among_the_combinations_of_a_position(
 ) -> None:
     holding_the_first = int(pattern.incidence()[:, 0].sum())
     assert pattern.initial_score == 1 / holding_the_first
+    assert bool((pattern.incidence().sum(dim=0) == holding_the_first).all())
     assert pattern.density == pattern.n / pattern.m
 
 
@@ -109,6 +115,14 @@ def test_the_initial_score_shares_one_among_the_combinations_of_a_position(
         ("two:four", "like 2:4"),
         ("٢:٤", "like 2:4"),
         ("2:99999999999999", "like 2:4"),
+        ("4:8x3", "multiples of the width"),
+        ("3:8x2", "multiples of the width"),
+        ("4:8x0", "multiples of the width"),
+        ("4:8x-2", "multiples of the width"),
+        ("8:8x2", "dense"),
+        ("4:8x", "4:8x2 for pairs"),
+        ("4:8 by 2", "4:8x2 for pairs"),
+        ("4x8:2", "4:8x2 for pairs"),
     ],
 )
 def test_impossible_patterns_are_refused_with_a_sentence(text: str, said: str) -> None:
@@ -125,12 +139,15 @@ def test_numbers_that_are_not_whole_are_refused(n: int, m: int) -> None:
         Pattern(n, m)
     with pytest.raises(ValueError, match=r"^M of an N:M pattern must be a whole number, not"):
         Pattern(1, n)
+    with pytest.raises(ValueError, match=r"^The width of an N:M pattern must be a whole number"):
+        Pattern(4, 8, n)
 
 
 @given(patterns(largest=99))
 def test_a_pattern_reads_back_what_it_prints(pattern: Pattern) -> None:
     assert Pattern.parse(str(pattern)) == pattern
-    assert Pattern.parse(f" {pattern.n} : {pattern.m} ") == pattern
+    assert Pattern.parse(f" {pattern.n} : {pattern.m} x {pattern.width} ") == pattern
+    assert Pattern.parse(f"{pattern.n}:{pattern.m}×{pattern.width}") == pattern
 
 
 def test_too_many_combinations_are_counted_but_not_written_out() -> None:

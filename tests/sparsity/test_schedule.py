@@ -154,9 +154,11 @@ def test_impossible_schedules_are_refused(settings: dict[str, object], said: str
         Schedule(**settings)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("pattern", [Pattern(1, 3), Pattern(2, 4), Pattern(1, 5), Pattern(3, 5)])
+@pytest.mark.parametrize(
+    "pattern", [Pattern(1, 3), Pattern(2, 4), Pattern(1, 5), Pattern(3, 5), Pattern(4, 8, 2)]
+)
 def test_density_bounds_are_those_of_all_possible_live_sets(pattern: Pattern) -> None:
-    candidates = [set(c) for c in combinations(range(pattern.m), pattern.n)]
+    candidates = [set(held) for held in pattern.member_array.tolist()]
     for live in range(1, pattern.count + 1):
         kept = [len(set().union(*chosen)) for chosen in combinations(candidates, live)]
         expected = (min(kept) / pattern.m, max(kept) / pattern.m)

@@ -167,7 +167,7 @@ def test_scores_never_scale_the_weights(form: Form) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("pattern", ["1:4", "2:4", "4:8", "3:5"])
+@pytest.mark.parametrize("pattern", ["1:4", "2:4", "4:8", "3:5", "4:8x2"])
 def test_every_score_starts_at_the_published_value(form: Form, pattern: str) -> None:
     layer = nn.Linear(40, 3).double()
     scores = sparsify(layer, pattern, scores=form).scores("")
@@ -245,14 +245,16 @@ RECIPES: dict[str, dict[str, float | bool]] = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("pattern", ["2:4", "4:8", "1:16", "2:16"])
+@pytest.mark.parametrize("pattern", ["2:4", "4:8", "1:16", "2:16", "4:8x2"])
 def test_both_forms_give_identical_masks_and_weights_under_sgd(pattern: str, recipe: str) -> None:
     assert_forms_agree(pattern, RECIPES[recipe], 1, Schedule(start=1, end=9), epochs=10)
 
 
 @settings(max_examples=25)
 @given(
-    pattern=st.sampled_from(["1:2", "1:4", "3:4", "1:8", "3:8", "6:8", "2:16", "14:16"]),
+    pattern=st.sampled_from(
+        ["1:2", "1:4", "3:4", "1:8", "3:8", "6:8", "2:16", "14:16", "2:4x2", "4:8x2", "8:16x4"]
+    ),
     lr=st.floats(1e-3, 0.3),
     momentum=st.floats(0, 0.95),
     decay=st.floats(0, 0.1),
@@ -320,17 +322,19 @@ def test_scores_of_some_blocks_are_rows_of_all() -> None:
         assert torch.equal(at.live(slice(2, 5)), at.live()[2:5])
 
 
-@pytest.mark.parametrize("pattern", ["1:4", "2:4", "3:5", "7:8", "4:16"])
+@pytest.mark.parametrize("pattern", ["1:4", "2:4", "3:5", "7:8", "4:16", "4:8x2"])
 def test_a_score_is_the_sum_in_ascending_order_of_position(pattern: str) -> None:
     layer = nn.Linear(80, 5)
     at = sparsify(layer, pattern, scores="per_weight").layers[""]
     with torch.no_grad():
         at.score_parameter().copy_(torch.randn_like(at.score_parameter()))
+    width = at.pattern.width
     positions = at.position_scores()
-    for c, members in enumerate(at.pattern.members.tolist()):
-        total = positions[:, members[0]]
+    groups = [sum(positions[:, j : j + width].unbind(1)) for j in range(0, at.pattern.m, width)]
+    for c, members in enumerate(at.pattern.units.members.tolist()):
+        total = groups[members[0]]
         for member in members[1:]:
-            total = total + positions[:, member]
+            total = total + groups[member]
         assert torch.equal(at.scores()[:, c], total)  # to the last bit
 
 

@@ -17,8 +17,16 @@ WIDTH = 24
 PAIRS = [
     ((2, 4), (1, 4)), ((2, 4), (1, 8)), ((2, 4), (2, 8)), ((3, 4), (2, 12)), ((3, 6), (1, 6)),
     ((3, 6), (3, 12)), ((2, 3), (1, 3)), ((3, 8), (2, 8)), ((1, 4), (1, 8)),
+    ((4, 8, 2), (2, 8, 2)), ((2, 4, 2), (2, 12, 2)), ((4, 12, 4), (4, 24, 4)),
 ]  # fmt: skip
-LOOSER = [((1, 4), (2, 4)), ((2, 4), (3, 8)), ((2, 8), (1, 2)), ((2, 4), (4, 8)), ((1, 2), (1, 3))]
+SPLIT = [((4, 8, 2), (2, 8)), ((4, 6, 2), (2, 12)), ((4, 6, 2), (1, 6))]
+"""The groups of the new pattern are parts of those of the old."""
+JOINED = [((4, 8), (4, 8, 2)), ((2, 4), (2, 8, 2)), ((4, 6, 2), (4, 12, 4)), ((6, 8), (2, 4, 2))]
+"""They consist of several."""
+LOOSER = [
+    ((1, 4), (2, 4)), ((2, 4), (3, 8)), ((2, 8), (1, 2)), ((2, 4), (4, 8)), ((1, 2), (1, 3)),
+    ((4, 8, 2), (4, 8)), ((4, 8, 2), (3, 8)), ((2, 4), (4, 8, 2)), ((6, 12, 3), (4, 12, 2)),
+]  # fmt: skip
 
 
 def layers(
@@ -46,10 +54,10 @@ def masks(layer: SparseLayer) -> Tensor:
 
 @pytest.mark.parametrize("kind", [PerWeight, PerCombination])
 @settings(max_examples=25)
-@given(pair=st.sampled_from(PAIRS), seed=st.integers(0, 1 << 20), data=st.data())
+@given(pair=st.sampled_from(PAIRS + SPLIT), seed=st.integers(0, 1 << 20), data=st.data())
 def test_what_stays_live_lies_in_what_was_live(
     kind: type[PerWeight | PerCombination],
-    pair: tuple[tuple[int, int], tuple[int, int]],
+    pair: tuple[tuple[int, ...], tuple[int, ...]],
     seed: int,
     data: st.DataObject,
 ) -> None:
@@ -81,7 +89,7 @@ def test_what_stays_live_lies_in_what_was_live(
 
 @pytest.mark.parametrize(("old", "new"), LOOSER)
 def test_a_pattern_that_allows_other_masks_is_refused(
-    old: tuple[int, int], new: tuple[int, int]
+    old: tuple[int, ...], new: tuple[int, ...]
 ) -> None:
     assert obstacle(Pattern(*old), Pattern(*new), True)
 
@@ -94,10 +102,27 @@ def test_narrower_blocks_fit_until_something_is_removed() -> None:
     assert after.live_sets.complete
 
 
+@pytest.mark.parametrize(("old", "new"), JOINED)
+def test_wider_groups_fit_until_something_is_removed(
+    old: tuple[int, ...], new: tuple[int, ...]
+) -> None:
+    assert not obstacle(Pattern(*old), Pattern(*new), True)
+    assert "have been removed" in obstacle(Pattern(*old), Pattern(*new), False)
+    before, after = layers(PerCombination, Pattern(*old), Pattern(*new), 0)
+    narrow(before, after)
+    assert after.live_sets.complete
+
+
+def test_groups_that_do_not_nest_are_refused() -> None:
+    assert "groups of 2 are neither parts of groups of 3" in obstacle(
+        Pattern(6, 12, 3), Pattern(4, 12, 2), True
+    )
+
+
 @settings(max_examples=20)
-@given(pair=st.sampled_from(PAIRS), seed=st.integers(0, 1 << 20))
+@given(pair=st.sampled_from(PAIRS + JOINED), seed=st.integers(0, 1 << 20))
 def test_both_forms_of_scores_rank_the_new_combinations_alike(
-    pair: tuple[tuple[int, int], tuple[int, int]], seed: int
+    pair: tuple[tuple[int, ...], tuple[int, ...]], seed: int
 ) -> None:
     old, new = (Pattern(*one) for one in pair)
     weights, narrowed = layers(PerWeight, old, new, seed)
