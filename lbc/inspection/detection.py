@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log, prod
 from typing import TYPE_CHECKING
 
 from lbc.inspection.block_counts import BlockCounts, count_blocks
-from lbc.inspection.evidence import log_chance
+from lbc.inspection.evidence import log_chance, log_choose
 from lbc.sparsity.pattern import Pattern
 
 if TYPE_CHECKING:
@@ -40,14 +40,16 @@ TOO_SMALL = "too small to tell"
 class Detection:
     """The zeros of one weight (O, I, *kernel), counted per block. Everything follows from them:
 
-    - ``obeyed``: for each M, the smallest N that holds in *every* block. N:M implies 2N:2M.
+    - ``obeyed``: for each M, the smallest N that holds in *every* block. N:M implies 2N:2M, and
+      2:4 implies 4:6.
     - ``strictest``: the one of lowest density N/M, and among equals the one of smallest M, because
       it implies the others: 2:4 rather than 4:8.
     - ``pattern``: the N:M the weight was pruned to, or None. Any layer with zeros obeys some N:M by
       chance, such as 29:32, but after pruning most blocks are full. ``pattern`` is therefore
       ``strictest`` if a fraction ``MIN_FULL_SHARE`` of its blocks keeps exactly N, otherwise the
       strictest such N:M that at most ``MAX_VIOLATION_SHARE`` of the blocks violate; and only if
-      zeros at random would hardly lead to it.
+      zeros at random would hardly lead to it. It is one of pairs, 4:8x2, if its weights are kept
+      in pairs, which masks of 4:8 at random hardly are.
     - ``headline``: ``pattern`` as text, or "dense", "unstructured", "all zero", "zero channels",
       "too small to tell".
     """
@@ -89,7 +91,8 @@ class Detection:
     @cached_property
     def pattern(self) -> Pattern | None:
         """The N:M the weight was pruned to."""
-        return next(filter(self._is_evident, self._candidates), None)
+        found = next(filter(self._is_evident, self._candidates), None)
+        return found if found is None or not self._is_paired(found) else replace(found, width=2)
 
     @cached_property
     def _candidates(self) -> list[Pattern]:
@@ -127,9 +130,9 @@ class Detection:
         return "unstructured"
 
     def count_violations(self, pattern: Pattern) -> int | None:
-        """The number of blocks that keep more than N weights; None if this M was not counted."""
-        counted = self.blocks.get(pattern.m)
-        return None if counted is None else sum(counted[pattern.n + 1 :])
+        """The number of blocks that keep more than N weights, or groups; None if not counted."""
+        counted = self.counts.of(pattern)
+        return None if counted is None else sum(counted[pattern.units.n + 1 :])
 
     @cached_property
     def _largest_log_chance(self) -> float:
@@ -141,13 +144,35 @@ class Detection:
         if self._log_chance(pattern) > self._largest_log_chance:
             return False
         counts, violations = self.counts, self.count_violations(pattern) or 0
-        # What violations leave in a column does not make it live; 1:16 has few in every column.
-        most = min(violations, counts.rows * pattern.density / 4)
-        columns = counts.live_columns(pattern.m, most)
+        columns = self._live_columns(pattern)
         regular = columns[pattern.n] == sum(columns) >= MIN_REGULAR
         if regular and 2 * pattern.n <= pattern.m:
             return True
         chance = log_chance(pattern, counts.kept, counts.rows, columns, violations)
+        return chance <= self._largest_log_chance
+
+    def _live_columns(self, pattern: Pattern) -> tuple[int, ...]:
+        """How many blocks of one row have k live columns, for each k."""
+        # What violations leave in a column does not make it live; 1:16 has few in every column.
+        violations = self.count_violations(pattern) or 0
+        most = min(violations, self.counts.rows * pattern.density / 4)
+        return self.counts.live_columns(pattern.m, most)
+
+    def _is_paired(self, pattern: Pattern) -> bool:
+        """Whether the weights are kept in pairs, which random masks of ``pattern`` would not be.
+
+        A full block is by chance with probability p = C(M/2, N/2) / C(M, N). Not where all rows
+        keep the same columns, which were chosen once, not block by block.
+        """
+        columns = self._live_columns(pattern)
+        if pattern.n % 2 or pattern.m % 2 or columns[pattern.n] == sum(columns):
+            return False
+        pairs = replace(pattern, width=2)
+        blocks, violations = sum(self.blocks[pattern.m]), self.count_violations(pairs)
+        if violations is None or violations > MAX_VIOLATION_SHARE * blocks:
+            return False
+        full = self.blocks[pattern.m][pattern.n] - violations
+        chance = full * log(pairs.count / pattern.count) + log_choose(blocks, violations)
         return chance <= self._largest_log_chance
 
     def _log_chance(self, pattern: Pattern) -> float:
@@ -172,13 +197,13 @@ class Detection:
         return counted[pattern.n] / sum(counted)
 
 
-def detect_weight(weight: Tensor, more: Sequence[int] = ()) -> Detection:
-    """Detect the pattern of a weight (O, I, *kernel), counting also the M in ``more``."""
+def detect_weight(weight: Tensor, more: Sequence[Pattern] = ()) -> Detection:
+    """Detect the pattern of a weight (O, I, *kernel), counting the blocks of ``more`` too."""
     return Detection(tuple(weight.shape), count_blocks(weight, more))
 
 
 def _implies(one: Pattern, other: Pattern) -> bool:
-    return other.m % one.m == 0 and one.n * (other.m // one.m) <= other.n
+    return one.most_in(other.m) <= other.n
 
 
 def _strictness(pattern: Pattern) -> tuple[float, int]:

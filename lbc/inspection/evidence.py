@@ -35,16 +35,17 @@ def log_chance(
         if count:
             arrangements = arrangements + rows * count * _log_block(k, pattern.n)
     broken = pattern.m * np.logaddexp(0, _LOG_X) - _log_block(pattern.m, pattern.n)
-    arrangements = arrangements + violations * broken + _log_choose(blocks, violations)
-    return min(0.0, float(arrangements.min()) - _log_choose(places, kept))
+    arrangements = arrangements + violations * broken + log_choose(blocks, violations)
+    return min(0.0, float(arrangements.min()) - log_choose(places, kept))
 
 
 def _log_block(places: int, n: int) -> Floats:
     """log f for blocks of ``places``, at every x."""
-    terms = [_log_choose(places, j) + j * _LOG_X for j in range(min(n, places) + 1)]
+    terms = [log_choose(places, j) + j * _LOG_X for j in range(min(n, places) + 1)]
     result: Floats = np.logaddexp.reduce(terms, axis=0)
     return result
 
 
-def _log_choose(n: int, k: int) -> float:
+def log_choose(n: int, k: int) -> float:
+    """The natural logarithm of C(n, k)."""
     return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)

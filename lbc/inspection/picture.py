@@ -14,6 +14,7 @@ import numpy.typing as npt
 from lbc.inspection.comparison import absolute_differences
 from lbc.inspection.rows import Rows, as_floats, in_chunks, rows_shape, weight_rows
 from lbc.sparsity.arrays import percentile
+from lbc.sparsity.combinations import kept_of
 from lbc.sparsity.pattern import Pattern
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def mask_codes(weight: Tensor, top: float, pattern: Pattern | None) -> Codes:
         codes[part] = np.where(kept, _shades(np.abs(rows), top), ZERO)
         if pattern is not None:
             blocks = kept.reshape(-1, pattern.m)
-            broken = (blocks.sum(axis=1) > pattern.n)[:, None] & blocks
+            broken = (kept_of(blocks, pattern) > pattern.n)[:, None] & blocks
             codes[part] += broken.reshape(kept.shape) * np.uint8(SHADES)
     return codes
 

@@ -21,8 +21,8 @@ Status = Literal["valid", "violated", "not divisible", "dense by design", "not j
 class LayerReport:
     """The result for one weight.
 
-    ``density`` is the fraction of nonzeros, ``violations`` the number of blocks with more than N
-    nonzeros, and ``first`` the first such block. ``reason`` explains any status except valid.
+    ``density`` is the fraction of nonzeros, ``violations`` the number of blocks that break
+    the pattern, and ``first`` the first such block. ``reason`` explains any status except valid.
     ``density`` is None if the weight is not judged; ``damaged``: its bytes are not what was saved.
     """
 
@@ -93,7 +93,7 @@ def _check(
         why, damaged = checkpoint.unjudged[name], stored.damaged
         return LayerReport(name, stored.shape, "not judged", why, None, damaged=damaged)
     try:
-        found = survey_layer(checkpoint, name, [pattern.m])
+        found = survey_layer(checkpoint, name, [pattern])
         return _judge(checkpoint, found, pattern, globs)
     except LayerError as error:
         damaged = isinstance(error, DamagedError)
@@ -116,7 +116,7 @@ def _judge(
         status, why = "not divisible", f"input width {shape[1]} is not a multiple of {pattern.m}"
     elif count:
         blocks = found.detection.weights // pattern.m
-        why = f"{count} of {blocks} blocks keep more than {pattern.n} weights"
+        why = f"{count} of {blocks} blocks keep more than {pattern.limit}"
         stated = checkpoint.metadata.layers.get(name)
         if stated not in (None, str(pattern)):
             why += f" (the file states {stated} for this layer)"

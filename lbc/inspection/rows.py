@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lbc.sparsity.pattern import Pattern
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -69,8 +71,23 @@ def block_counts(kept: Counts, m: int) -> Counts:
         counts = counts[:, 0::2] + counts[:, 1::2]
         m //= 2
     if m > 1:
-        counts = counts.reshape(len(counts), -1, m).sum(axis=2, dtype=counts.dtype)
+        counts = sum((counts[:, at::m] for at in range(1, m)), start=counts[:, ::m])
     return counts
+
+
+def group_flags(kept: Kept, width: int) -> Kept:
+    """1 for each group that keeps a weight: (rows, columns) → (rows, columns / width)."""
+    flags = kept[:, ::width]
+    for at in range(1, width):
+        flags = flags | kept[:, at::width]
+    return flags
+
+
+def unit_counts(kept: Kept, pattern: Pattern) -> Counts:
+    """How many weights each block keeps, or groups: (rows, columns) → (rows, columns / M)."""
+    units: Counts = group_flags(kept, pattern.width)
+    wide = pattern.units.m > np.iinfo(np.uint8).max
+    return block_counts(units.astype(np.uint16) if wide else units, pattern.units.m)
 
 
 def in_chunks(rows: int, columns: int) -> Iterator[slice]:

@@ -113,7 +113,7 @@ def survey_checkpoint(path: str | Path, skip: Iterable[str] = (), part: str = ""
 
 
 def survey_layers(
-    checkpoint: OpenCheckpoint, names: Sequence[str], more: Sequence[int] = ()
+    checkpoint: OpenCheckpoint, names: Sequence[str], more: Sequence[Pattern] = ()
 ) -> tuple[tuple[Finding, ...], tuple[Unjudged, ...]]:
     """Detect the N:M of some layers; those that cannot be read are listed with the reason.
 
@@ -145,15 +145,15 @@ def in_threads(work: Callable[[str], T], names: Sequence[str]) -> list[T]:
         return list(threads.map(work, names))
 
 
-def survey_layer(checkpoint: OpenCheckpoint, name: str, more: Sequence[int] = ()) -> Finding:
-    """Detect the N:M of one layer, counting also the M in ``more``. Raises LayerError."""
+def survey_layer(checkpoint: OpenCheckpoint, name: str, more: Sequence[Pattern] = ()) -> Finding:
+    """Detect the N:M of one layer, counting the blocks of ``more`` too. Raises LayerError."""
     weight = checkpoint.weight(name)
     stored = checkpoint.layers[name]
     stated = checkpoint.metadata.layers.get(name, "")
     if name in checkpoint.metadata.skipped:
         stated = f"dense: {checkpoint.metadata.skipped[name]}"
     pattern = stated_pattern(stated, stored.shape)
-    counted = [*more, pattern.m] if pattern else more
+    counted = [*more, pattern] if pattern else more
     detection = detect_weight(weight, counted)
     return Finding(name, detection, stated, stored.dtype, stored.bytes)
 

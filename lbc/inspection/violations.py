@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.files.atomic import write_atomically
-from lbc.inspection.rows import Kept, block_counts, in_chunks, kept_rows, rows_shape
+from lbc.inspection.rows import Kept, in_chunks, kept_rows, rows_shape, unit_counts
 from lbc.sparsity.blocks import block_coordinates
 from lbc.sparsity.compliance import Violation
 from lbc.sparsity.pattern import Pattern
@@ -26,7 +26,7 @@ CSV_HEADER = ("layer", "pattern", "block", "kept", "coordinates")
 
 @dataclass(frozen=True)
 class Violations:
-    """Blocks with more than N nonzeros of a weight of ``shape``, in ascending order.
+    """Blocks of a weight of ``shape`` with too many nonzeros, or nonzero groups, ascending.
 
     ``count`` is the number of all; ``blocks``, int64 (V,), are indices of the first ones into
     ``Pattern.to_blocks``; ``members``, uint8 (V, M), is 1 for each nonzero weight.
@@ -76,10 +76,9 @@ def violations_in_chunks(
     weight: Tensor, pattern: Pattern
 ) -> Iterator[tuple[npt.NDArray[np.int64], Kept]]:
     """Yield ``blocks`` and ``members`` of all violations, some rows at a time."""
-    dtype = np.uint8 if pattern.m <= np.iinfo(np.uint8).max else np.uint16
     for part in in_chunks(*rows_shape(tuple(weight.shape))):
         kept = kept_rows(weight, part)
-        over = block_counts(kept.astype(dtype, copy=False), pattern.m) > pattern.n
+        over = unit_counts(kept, pattern) > pattern.units.n
         found = np.flatnonzero(over)
         yield found + part.start * over.shape[1], kept.reshape(-1, pattern.m)[found]
 

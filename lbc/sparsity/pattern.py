@@ -6,7 +6,7 @@ import itertools
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from math import comb, prod
+from math import comb, lcm, prod
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -103,6 +103,30 @@ class Pattern:
     def density(self) -> float:
         """N / M, the share of weights kept when one combination is left."""
         return self.n / self.m
+
+    @property
+    def limit(self) -> str:
+        """The most that a block keeps, in words: "2 weights", "2 groups of 2 weights"."""
+        kept, what = self.units.n, "weight" if self.width == 1 else "group"
+        plural = what if kept == 1 else f"{what}s"
+        return f"{kept} {plural}" + ("" if self.width == 1 else f" of {self.width} weights")
+
+    def most_in(self, size: int) -> int:
+        """The most weights that a mask keeps in any of ``size`` consecutive ones, counted from the
+        beginning of a row: of 4:6 three in windows of 4, so that its masks are not all 2:4."""
+
+        def most_of_block(first: int, last: int) -> int:
+            units = range(first // self.width, -(-last // self.width))
+            ends = [(max(first, u * self.width), min(last, (u + 1) * self.width)) for u in units]
+            return sum(sorted((end - start for start, end in ends), reverse=True)[: self.units.n])
+
+        most = 0
+        for start in range(0, lcm(self.m, size), size):
+            edges = [start, *range(start - start % self.m + self.m, start + size, self.m)]
+            lengths = zip(edges, [*edges[1:], start + size], strict=True)
+            parts = ((at % self.m, at % self.m + end - at) for at, end in lengths)
+            most = max(most, sum(most_of_block(*part) for part in parts))
+        return most
 
     @property
     def initial_score(self) -> float:

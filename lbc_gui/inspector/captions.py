@@ -55,7 +55,9 @@ def weight_text(picture: LayerPicture, row: int, column: int) -> str:
         at: tuple[int | slice, ...] = (output, slice(start, start + pattern.m), *kernel)
         members = values[at]
         kept = int((members != 0).sum())
+        touched = int(pattern.unit_sums((members != 0)[None]).sum()) * pattern.width
         block = row * (prod(picture.shape[1:]) // pattern.m) + column // pattern.m
-        verdict = f", more than {pattern.n}" if kept > pattern.n else ""
+        most = pattern.n if pattern.width == 1 else pattern.limit
+        verdict = f", more than {most}" if touched > pattern.n else ""
         parts.append(f"block {block:,} keeps {kept} of {pattern.m}{verdict}")
     return " · ".join(parts)

@@ -86,7 +86,7 @@ class InspectorPage(QWidget):
 
     def _read(self, opening: Opening, keep_layer: bool) -> None:
         pattern = self.head.pattern
-        more = (pattern.m,) if pattern else ()
+        more = (pattern,) if pattern else ()
         first = LayerRequest(self._name if keep_layer else "", pattern)
         self._done = self._weights = 0
         self.head.show_progress(0, 0)
@@ -115,7 +115,7 @@ class InspectorPage(QWidget):
         if opening is None:
             return
         self.layers.check_against(pattern)
-        if pattern is not None and not self.layers.counted(pattern.m):
+        if pattern is not None and not self.layers.counted(pattern):
             self._read(opening, keep_layer=True)
         else:
             self.panel.show_summary(pattern)

@@ -145,8 +145,7 @@ class LayerView(QWidget):
         if found is not None and found.count:
             of = picture.codes.size // found.pattern.m
             blocks = "blocks keeps" if found.count == 1 else "blocks keep"
-            weights = "weight" if found.pattern.n == 1 else "weights"
-            text = f"{found.count:,} of {of:,} {blocks} more than {found.pattern.n} {weights}"
+            text = f"{found.count:,} of {of:,} {blocks} more than {found.pattern.limit}"
             text += f"; the first {len(found):,} are listed" if len(found) < found.count else ""
             self._listed.setText(f"{text}. Choose one to zoom to it.")
 

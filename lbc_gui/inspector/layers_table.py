@@ -208,10 +208,11 @@ class LayersModel(TableModel[LayerRow]):
         """Count the blocks that break this N:M; with None, each layer's own."""
         self.show_rows([replace(row, pattern=pattern) for row in self.rows])
 
-    def counted(self, m: int) -> bool:
-        """Whether blocks of ``m`` have been counted in every layer that they fit."""
+    def counted(self, pattern: Pattern) -> bool:
+        """Whether the blocks of ``pattern`` have been counted in every layer that they fit."""
         return all(
-            row.found is None or row.shape[1] % m or m in row.found.blocks for row in self.rows
+            row.found is None or row.shape[1] % pattern.m or row.found.counts.of(pattern)
+            for row in self.rows
         )
 
 

@@ -51,7 +51,7 @@ class Opening:
 
     file: Path
     against: Path | None = None
-    more: tuple[int, ...] = ()
+    more: tuple[Pattern, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Pair:
             listed.append(ListedTensor(name, holder.tensors[name], why))
         return tuple(listed)
 
-    def read(self, name: str, more: tuple[int, ...]) -> TensorRead:
+    def read(self, name: str, more: tuple[Pattern, ...]) -> TensorRead:
         """Detect one layer's N:M, and compare the tensor."""
         holder, problem, finding = self._holder(name), "", None
         try:
@@ -205,7 +205,7 @@ class Pair:
         if not name or name in holder.others:
             name, holder = self.names[0], self._holder(self.names[0])
         with name_file_in_errors(holder.file):
-            more = (request.pattern.m,) if request.pattern else ()
+            more = (request.pattern,) if request.pattern else ()
             finding = survey_layer(holder, name, more)
             weight = holder.weight(name)
             pattern = request.pattern or finding.pattern
