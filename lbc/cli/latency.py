@@ -54,6 +54,10 @@ def add_parser(commands: Any) -> None:
         help="names (llama-2-7b, bert-base, vit-large, deit-small, resnet-50, squares, default) or "
         "outputs x tokens x inputs, for example 4096x512x4096",
     )
+    run.add_argument(
+        "--pattern", metavar="N:M",
+        help="random masks for --shapes, for example 6:8 or 4:8x2 (default: 2:4)",
+    )  # fmt: skip
     run.add_argument("--tokens", type=int, default=4096, help="number of tokens for transformers")
     run.add_argument(
         "--batch", type=int, default=64, help="number of images for a model or ResNet-50"
@@ -103,12 +107,16 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
 
 def _run(options: argparse.Namespace, errors: Console) -> int:
+    from lbc.latency.hardware import describe_support
     from lbc.latency.table import print_measurement
 
     for path in filter(None, (options.json, options.csv)):
         if not path.absolute().parent.is_dir():
             raise ValueError(f"{path} cannot be written: the folder {path.parent} does not exist.")
     request = _request(options, _cases(options, errors))
+    for pattern in dict.fromkeys(case.pattern for case in request.cases):
+        if support := describe_support(pattern):
+            errors.print(support)
     if options.print_command:
         print(*request.commands(options.python or "python3"), sep="\n")
         return DONE
@@ -123,9 +131,13 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
 
 
 def _cases(options: argparse.Namespace, errors: Console) -> tuple[Case, ...]:
-    from lbc.latency.cases import parse_cases
+    from lbc.latency.cases import TWO_FOUR, parse_cases
+    from lbc.sparsity.pattern import Pattern
 
+    pattern = TWO_FOUR if options.pattern is None else Pattern.parse(options.pattern)
     if options.model or options.run:
+        if options.pattern is not None:
+            raise ValueError("--pattern is for --shapes: an experiment or a run has its own N:M.")
         from lbc.config import load_experiment
         from lbc.latency.model_cases import cases_of_experiment, cases_of_run
 
@@ -141,7 +153,7 @@ def _cases(options: argparse.Namespace, errors: Console) -> tuple[Case, ...]:
         for name, reason in skipped.items():
             errors.print(f"{name} is skipped: {reason}.")
         return cases
-    return parse_cases(options.shapes or ["default"], options.tokens, options.batch)
+    return parse_cases(options.shapes or ["default"], options.tokens, options.batch, pattern)
 
 
 def _request(options: argparse.Namespace, cases: tuple[Case, ...]) -> Request:

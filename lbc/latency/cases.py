@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lbc.sparsity.pattern import Pattern
@@ -88,8 +88,6 @@ def parse_case(text: str) -> Case:
     if len(numbers) == 1:
         return square(numbers[0])
     m, n, k = numbers
-    if k % 4:
-        raise ValueError(f"{text!r} has {k} inputs, but 2:4 needs a multiple of 4.")
     return Case(f"{m}×{n}×{k}", m, n, k)
 
 
@@ -166,10 +164,22 @@ def _convolution(batch: int, layer: str, m: int, channels: int, side: int, kerne
     return Case(name, m, batch * side * side, k, convolution=shape)
 
 
-def parse_cases(texts: Sequence[str], tokens: int, batch: int) -> tuple[Case, ...]:
-    """Parse sizes and names into cases, in order and without duplicates. Raises ValueError."""
+def parse_cases(
+    texts: Sequence[str], tokens: int, batch: int, pattern: Pattern = TWO_FOUR
+) -> tuple[Case, ...]:
+    """Parse sizes and names into cases, in order and without duplicates.
+
+    Raises ValueError, also for a size whose inputs are no blocks of ``pattern``, or if none of a
+    network's are.
+    """
     cases: dict[Case, None] = {}
     for text in texts:
         sized = text[:1].isdigit()
-        cases |= dict.fromkeys([parse_case(text)] if sized else named_cases(text, tokens, batch))
+        named = [parse_case(text)] if sized else named_cases(text, tokens, batch)
+        if all(case.k % pattern.m for case in named):
+            inputs = " or ".join(f"{k:,}" for k in sorted({case.k for case in named}))
+            raise ValueError(
+                f"{text!r} has {inputs} inputs, but {pattern} needs a multiple of {pattern.m}."
+            )
+        cases |= dict.fromkeys(replace(case, pattern=pattern) for case in named)
     return tuple(cases)

@@ -441,12 +441,14 @@ class Operands:
             bit_values = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
             flat = ((bits[:, None] & bit_values) != 0).flatten()[: m * k]
             return flat.view(m, k).to(self.device, self.dtype)
-        keep, size = (int(part) for part in case["pattern"].split(":"))
+        keep, size, *group = (int(part) for part in re.split("[:x]", case["pattern"]))
+        width = group[0] if group else 1
         if k % size:
             raise RefusedError("pattern", f"{k} inputs are not a multiple of {size}.")
-        noise = torch.rand((m * k // size, size), generator=generator, device=self.device)
-        best = noise.topk(keep, dim=1).indices
-        mask = torch.zeros_like(noise).scatter_(1, best, 1)
+        shape = (m * k // size, size // width)
+        noise = torch.rand(shape, generator=generator, device=self.device)
+        best = noise.topk(keep // width, dim=1).indices
+        mask = torch.zeros_like(noise).scatter_(1, best, 1).repeat_interleave(width, dim=1)
         return mask.view(m, k).to(self.dtype)
 
     def padded_weight(self, index: int) -> Any:

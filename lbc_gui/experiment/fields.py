@@ -16,6 +16,7 @@ from lbc.config.values import fields_by_key, variant_names
 from lbc.sparsity.method_names import method_names
 from lbc.sparsity.method_options import options_class
 from lbc.sparsity.schedule import KINDS
+from lbc_gui.widgets.pattern_choices import PATTERNS
 
 Editor = Literal[
     "text",
@@ -33,7 +34,6 @@ Editor = Literal[
 
 EMNIST = ("none", "balanced", "byclass", "bymerge", "digits", "letters", "mnist")
 KEEP = ("1 epoch", "5 epochs", "removal", "never")
-PATTERNS = ("2:4", "1:4", "1:2", "2:8", "4:8", "1:16", "2:16", "4:16", "8:16")
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from lbc_gui.help.explanations import help_button
 from lbc_gui.inspector.reader_thread import Opening
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.layouts import column, row
+from lbc_gui.widgets.pattern_choices import PATTERNS
 from lbc_gui.widgets.text import Label, plain
 
 DETECTED = "each layer's own"
-PATTERNS = ("2:4", "1:2", "1:4", "4:8", "2:8", "1:8", "8:16", "4:16", "2:16", "1:16")
 
 STEPS = 1000
 """Steps of the progress bar: numbers of weights would not fit its integers."""
@@ -48,7 +48,10 @@ class Header(QWidget):
         self.cancel = push_button(
             "Cancel", "Stop reading; what has been read stays", self.cancel_asked
         )
-        tip = "The N:M that every layer is checked against; type any other, such as 3:6"
+        tip = (
+            "The N:M that every layer is checked against; type any other, such as 3:9 or, for "
+            "pairs of weights, 8:16x2"
+        )
         self.patterns = combo_box((DETECTED, *PATTERNS), tip)
         self.patterns.setEditable(True)
         self.patterns.setMinimumContentsLength(len(DETECTED))

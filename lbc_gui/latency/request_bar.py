@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from PySide6.QtCore import Signal, Slot
@@ -10,15 +10,18 @@ from PySide6.QtWidgets import QComboBox, QGridLayout, QLineEdit, QSizePolicy, QW
 
 from lbc.config import EXTERNAL, Experiment, load_experiment
 from lbc.latency.cases import SHAPES, parse_cases
+from lbc.latency.hardware import describe_support
 from lbc.latency.measurement import Backend, Dtype
 from lbc.latency.place import Place
 from lbc.latency.run import Request
 from lbc.runs.own_runs import may_import
+from lbc.sparsity.pattern import Pattern
 from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.theme import GAP, TIGHT
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.number_boxes import NumberBox
+from lbc_gui.widgets.pattern_choices import PATTERNS
 from lbc_gui.widgets.text import Label
 
 MODEL, RUN, TYPED = "model, random masks", "run, its own masks", "typed shapes"
@@ -66,6 +69,10 @@ class RequestBar(QWidget):
         self.cases.setMinimumContentsLength(20)
         self.shapes = QLineEdit("4096x4096x4096, 4096x16x4096")
         self.shapes.setToolTip("Outputs x tokens x inputs, several with commas between them")
+        self.pattern = _combo(PATTERNS, "The N:M of random masks; type any other, such as 3:9")
+        self.pattern.setEditable(True)
+        self.pattern.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.pattern.setFixedWidth(NUMBER_WIDTH)
         self.batch = _spin(64, "Images at a time, for networks of convolutions")
         self.tokens = _spin(4096, "Tokens at a time, for the linear layers of transformers")
         tip = "Side of the images in pixels, or as large as those of the data"
@@ -85,8 +92,10 @@ class RequestBar(QWidget):
         self.cancel = push_button("Cancel", tip, self.cancel_asked)
         tip = "Copy a command that measures this on a server that ssh cannot reach from here"
         self.copy = push_button("Copy command", tip, self.copy_asked)
+        self.support = Label(wordWrap=True)
         self._lay_out()
         self.cases.currentTextChanged.connect(self._choices_changed)
+        self.pattern.currentTextChanged.connect(self._choices_changed)
         self.place.currentTextChanged.connect(self._place_changed)
         self._place_changed()
         self.show_running(False)
@@ -115,7 +124,8 @@ class RequestBar(QWidget):
                 raise ValueError("No run is finished yet: masks are known when it is.")
             return lambda: _of_run(request, folder, batch, image or None)
         texts = self.shapes.text().split(",") if which == TYPED else [which]
-        cases = parse_cases([text.strip() for text in texts if text.strip()], tokens, batch)
+        texts = [text.strip() for text in texts if text.strip()]
+        cases = parse_cases(texts, tokens, batch, Pattern.parse(self.pattern.currentText()))
         if not cases:
             raise ValueError("No shape is given: write outputs x tokens x inputs.")
         made = Prepared(request(cases), ())
@@ -144,10 +154,14 @@ class RequestBar(QWidget):
         which = self.cases.currentText()
         model = which in (MODEL, RUN)
         self.shapes.setVisible(which == TYPED)
+        self._pattern_label.setVisible(not model)
+        self.pattern.setVisible(not model)
         for widget in (self._batch_label, self.batch):
             widget.setVisible(model or which in ("resnet-50", "default"))
         for widget in (self._image_label, self.image):
             widget.setVisible(model)
+        self.support.setText("" if model else _support(self.pattern.currentText()))
+        self.support.setVisible(bool(self.support.text()))
         tokens = not model and which not in ("resnet-50", "squares", TYPED)
         for widget in (self._tokens_label, self.tokens):
             widget.setVisible(tokens)
@@ -166,24 +180,33 @@ class RequestBar(QWidget):
 
     def _lay_out(self) -> None:
         self._batch_label, self._tokens_label = Label("Batch:"), Label("Tokens:")
-        self._image_label = Label("Image:")
+        self._image_label, self._pattern_label = Label("Image:"), Label("N:M:")
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(GAP)
         grid.setVerticalSpacing(TIGHT)
         what: tuple[QWidget, ...] = (
             self.cases, self.shapes, self._batch_label, self.batch, self._image_label, self.image,
-            self._tokens_label, self.tokens,
+            self._tokens_label, self.tokens, self._pattern_label, self.pattern,
         )  # fmt: skip
         where: tuple[QWidget, ...] = (self.place, self.host, self.dtype, self.backend, self.copy)
         for line, widgets in enumerate((what, where)):
             long = self.shapes, self.host
             grid.addLayout(row(*((one, int(one in long)) for one in widgets), None), line, 1)
+        grid.addWidget(self.support, 2, 1, 1, 2)
         grid.addWidget(Label("Cases:"), 0, 0)
         grid.addWidget(Label("On:"), 1, 0)
         grid.setColumnStretch(1, 1)
         grid.addWidget(self.measure, 0, 2)
         grid.addWidget(self.cancel, 1, 2)
+
+
+def _support(pattern: str) -> str:
+    """What GPUs do with an N:M that is typed; nothing while it is not one."""
+    try:
+        return describe_support(Pattern.parse(pattern))
+    except ValueError:
+        return ""
 
 
 def _of_model(
@@ -215,7 +238,7 @@ def _of_run(
     return Prepared(request(cases), tuple(left_out.items()))
 
 
-def _combo(items: list[str], tip: str) -> QComboBox:
+def _combo(items: Iterable[str], tip: str) -> QComboBox:
     combo = combo_box(items, tip)
     # A combo box as wide as its longest entry would widen the whole window.
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

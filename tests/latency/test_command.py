@@ -116,10 +116,19 @@ def test_results_are_printed_if_files_cannot_be_written(
     assert "1.50 (1.49–1.51)" in done.stdout
 
 
+def test_a_pattern_without_a_kernel_is_requested_with_a_sentence(lbc: Lbc) -> None:
+    for pattern, text in (("6:8", "torch has no kernel for it"), ("4:8x2", "No kernel in torch")):
+        done = lbc("run", "--shapes", "16x8x24", "--pattern", pattern, "--print-command")
+        assert (done.returncode, text in done.stderr) == (0, True)
+    assert lbc("run", "--shapes", "16x8x24", "--print-command").stderr == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((*CPU_RUN, "5x5x5"), "2:4 needs a multiple of 4"),
+        ((*CPU_RUN, "4x4x16", "--pattern", "4:6"), "16 inputs, but 4:6 needs a multiple of 6."),
+        (("run", "--run", "x", "--pattern", "6:8"), "an experiment or a run has its own N:M."),
         ((*CPU_RUN, "no-such-net"), "'no-such-net' is unknown: choose"),
         ((*CPU_RUN, "8x8x0"), "is out of range"),
         (("show", __file__), "contains no measurement"),

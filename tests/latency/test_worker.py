@@ -21,6 +21,7 @@ from hypothesis.extra import numpy as arrays
 from lbc.latency import worker
 from lbc.latency.cases import Case, Convolution, parse_case, square
 from lbc.latency.run import Request, Settings
+from lbc.sparsity.pattern import Pattern
 from tests.latency.conftest import QUICK
 
 JOB: dict[str, Any] = Request.for_device([], "cpu", settings=QUICK).job("float32", "cpu")
@@ -73,15 +74,21 @@ def test_only_groups_of_four_that_keep_two_or_fewer_are_valid() -> None:
     assert worker.valid_share(torch.tensor([[1, 0, 0, 1, 1, 0, 1]])) == 1
 
 
-@pytest.mark.parametrize(("pattern", "valid"), [((2, 4), 1.0), ((1, 2), 1.0), ((2, 8), 1.0)])
-def test_patterns_that_run_as_2_4_are_entirely_valid(
-    pattern: tuple[int, int], valid: float
-) -> None:
-    from lbc.sparsity.pattern import Pattern
+@pytest.mark.parametrize("pattern", ["2:4", "1:2", "2:8", "1:6", "1:10", "2:4x2"])
+def test_patterns_that_run_as_2_4_are_entirely_valid(pattern: str) -> None:
+    at = Pattern.parse(pattern)
+    ops = operands(Case("layer", 64, 8, 120, at))
+    assert ops.share_valid == 1
+    assert (ops.mask.view(-1, at.m).sum(dim=1) == at.n).all()
 
-    ops = operands(Case("layer", 64, 8, 64, Pattern(*pattern)))
-    assert ops.share_valid == valid
-    assert (ops.mask.view(-1, pattern[1]).sum(dim=1) == pattern[0]).all()
+
+@pytest.mark.parametrize("pattern", ["4:6", "6:8", "8:10", "4:8x2"])
+def test_random_masks_of_other_patterns_obey_them(pattern: str) -> None:
+    at = Pattern.parse(pattern)
+    ops = operands(Case("layer", 64, 8, 120, at))
+    assert 0 < ops.share_valid < 1
+    mask = (ops.mask != 0).view(-1, at.m)
+    assert torch.equal(at.incidence()[at.index_of(mask)], mask)
 
 
 def test_a_mask_or_pattern_that_does_not_fit_the_weight_is_refused() -> None:

@@ -13,10 +13,11 @@ from pytestqt.qtbot import QtBot
 
 from lbc.files.resources import resource
 from lbc.latency.files import load_measurements, save_measurements
+from lbc.sparsity.pattern import Pattern
 from lbc_gui.latency.cases_table import HEADERS, CasesTable
 from lbc_gui.latency.latency_page import LatencyPage
 from lbc_gui.latency.measurement_session import Prepared
-from lbc_gui.latency.request_bar import HERE_GPU, RUN, SERVER, TYPED
+from lbc_gui.latency.request_bar import HERE_CPU, HERE_GPU, RUN, SERVER, TYPED
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment
 from tests.gui.latency.conftest import finished, play
@@ -49,6 +50,31 @@ def test_typed_shapes_are_measured_on_this_processor(page: LatencyPage, qtbot: Q
     assert page.request.measure.isEnabled()
 
 
+def test_random_masks_of_any_pattern_are_requested_with_what_gpus_do_with_it(
+    page: LatencyPage, qtbot: QtBot
+) -> None:
+    bar = page.request
+    assert not bar.pattern.isVisibleTo(bar)  # the open model has its own
+    bar.cases.setCurrentText(TYPED)
+    bar.shapes.setText("64x32x48")
+    bar.place.setCurrentText(HERE_CPU)
+    assert bar.pattern.isVisibleTo(bar) and not bar.support.isVisibleTo(bar)  # 2:4
+    assert {"4:6", "6:8", "8:10", "10:12", "4:8x2"} <= set(
+        map(bar.pattern.itemText, range(bar.pattern.count()))
+    )
+    edit = bar.pattern.lineEdit()
+    assert edit is not None
+    edit.selectAll()
+    qtbot.keyClicks(edit, "6:8")
+    assert "torch has no kernel for it" in bar.support.text() and bar.support.isVisibleTo(bar)
+    assert "bound is 1.33×" in bar.support.text()
+    (case,) = bar.prepare()().request.cases
+    assert case.pattern == Pattern(6, 8)
+    edit.selectAll()
+    qtbot.keyClicks(edit, "6:")
+    assert not bar.support.isVisibleTo(bar)
+
+
 def test_without_a_gpu_the_page_says_what_is_missing(page: LatencyPage, qtbot: QtBot) -> None:
     said: list[str] = []
     page.failed.connect(lambda sentence, _: said.append(sentence))
@@ -70,6 +96,8 @@ def test_without_a_gpu_the_page_says_what_is_missing(page: LatencyPage, qtbot: Q
         (lambda bar: bar.shapes.setText("4096 by 7"), "is not a case"),
         (lambda bar: bar.shapes.setText("12x12x6"), "2:4 needs a multiple of 4"),
         (lambda bar: bar.shapes.setText(""), "No shape is given"),
+        (lambda bar: bar.pattern.setEditText("6 of 8"), "'6 of 8' is not an N:M pattern"),
+        (lambda bar: bar.pattern.setEditText("8:10"), "but 8:10 needs a multiple of 10"),
     ],
 )
 def test_impossible_choices_are_told(
