@@ -67,6 +67,7 @@ class RequestBar(QWidget):
             "or shapes of your own",
         )
         self.cases.setMinimumContentsLength(20)
+        self.cases.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.shapes = QLineEdit("4096x4096x4096, 4096x16x4096")
         self.shapes.setToolTip("Outputs x tokens x inputs, several with commas between them")
         self.pattern = _combo(PATTERNS, "The N:M of random masks; type any other, such as 3:9")
@@ -191,8 +192,8 @@ class RequestBar(QWidget):
         )  # fmt: skip
         where: tuple[QWidget, ...] = (self.place, self.host, self.dtype, self.backend, self.copy)
         for line, widgets in enumerate((what, where)):
-            long = self.shapes, self.host
-            grid.addLayout(row(*((one, int(one in long)) for one in widgets), None), line, 1)
+            long = self.cases, self.shapes, self.host
+            grid.addLayout(row(*((one, 4 * int(one in long)) for one in widgets), None), line, 1)
         grid.addWidget(self.support, 2, 1, 1, 2)
         grid.addWidget(Label("Cases:"), 0, 0)
         grid.addWidget(Label("On:"), 1, 0)

@@ -23,6 +23,9 @@ from lbc_gui.widgets.text import plain
 Clicked = Callable[..., object] | SignalInstance | None
 """The slot to call, or the signal to emit, when the button is clicked."""
 
+MOST_VISIBLE = 20
+"""Choices that a list shows without scrolling."""
+
 LEAST_WIDTH = 56
 """Pixels of a combo box that may be narrower than its choices."""
 
@@ -63,6 +66,7 @@ class ComboBox(QComboBox):
 def combo_box(choices: Iterable[str], tip: str) -> QComboBox:
     box = ComboBox()
     box.addItems(list(choices))
+    box.setMaxVisibleItems(MOST_VISIBLE)
     box.setToolTip(plain(tip))
     ignore_wheel(box)
     return box
