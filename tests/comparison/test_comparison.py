@@ -70,6 +70,8 @@ def test_dense_runs_once_per_seed_and_all_methods_share_the_seeds(
     ]  # fmt: skip
     assert [trial.experiment.seed for trial in trials] == [3, 3, 3, 4, 4, 4]
     assert trials[2].experiment.pattern == Pattern(1, 4)
+    grouped = plan_trials(Experiment(), ["lbc"], [Pattern(4, 8), Pattern(4, 8, 2)], 1, tmp_path)
+    assert [at.folder.name for at in grouped] == ["lbc-4-8-seed0", "lbc-4-8x2-seed0"]
 
 
 def test_a_comparison_resumes_where_it_stopped(

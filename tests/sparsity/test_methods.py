@@ -144,11 +144,12 @@ def test_dense_stays_dense_to_the_end() -> None:
     assert set(layer.state_dict()) == {"weight", "bias"}
 
 
-@pytest.mark.parametrize("method", ["asp", "sr-ste"])
-def test_what_is_left_in_the_end_obeys_the_pattern(method: str) -> None:
+@pytest.mark.parametrize("pattern", ["1:4", "2:4x2", "6:8"])
+@pytest.mark.parametrize("method", ["asp", "sr-ste", "lbc"])
+def test_what_is_left_in_the_end_obeys_the_pattern(method: str, pattern: str) -> None:
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.Linear(16, 4))
-    sparsifier = attached(method, model, "1:4")
+    sparsifier = attached(method, model, pattern)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for epoch in range(4):
         optimizer.zero_grad()
@@ -158,7 +159,10 @@ def test_what_is_left_in_the_end_obeys_the_pattern(method: str) -> None:
     sparsifier.finalize()
     weight = model[2].weight
     assert isinstance(weight, Tensor)
-    assert int((Pattern(1, 4).to_blocks(weight) != 0).sum(dim=1).max()) == 1
+    at = Pattern.parse(pattern)
+    kept = (at.to_blocks(weight) != 0).reshape(-1, at.m // at.width, at.width)
+    assert int(kept.sum(dim=(1, 2)).max()) == at.n
+    assert torch.equal(kept.any(dim=2), kept.all(dim=2))
 
 
 @pytest.mark.parametrize("method", method_names())

@@ -50,6 +50,12 @@ ROUND_TRIPS: tuple[Callable[[State], State], ...] = (
 )
 
 
+def test_the_same_n_and_m_by_groups_is_another_pattern() -> None:
+    state = search("4:8x2").model.state_dict()
+    with pytest.raises(RuntimeError, match=r"is '4:8x2 lbc per_combination' in the state and '4:8"):
+        search("4:8").model.load_state_dict(state)
+
+
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("assign", [True, False])
 @pytest.mark.parametrize("saved", ROUND_TRIPS)

@@ -82,7 +82,8 @@ RECIPES: dict[str, dict[str, object]] = {
     "adamw": {"optimizer": {"name": "adamw", "lr": 0.01}},
     "per combination": {"scores": "per_combination", "pattern": "1:4"},
     "averaged, clipped, in parts": {
-        "training": FREQUENT | {"ema_decay": 0.9, "clip_norm": 0.5, "accumulate": 2}
+        "training": FREQUENT | {"ema_decay": 0.9, "clip_norm": 0.5, "accumulate": 2},
+        "pattern": "4:8x2",
     },
     "removed between steps": {"schedule": {"end": 2, "every": "step"}, "pattern": "4:8"},
     "half precision, channels last": {

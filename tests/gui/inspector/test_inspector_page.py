@@ -16,6 +16,7 @@ from lbc.inspection.picture import BROKEN, KEPT, ONLY_FIRST, ONLY_SECOND, ZERO
 from lbc.inspection.rows import as_floats, weight_rows
 from lbc.pictures.colour_tables import REMOVED_COLOUR
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.inspector.captions import weight_text
 from lbc_gui.inspector.colours import FIRST, SECOND, difference_table, mask_table, weight_table
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.inspector.layer_view import DIFFERENCE, MASK, WEIGHTS
@@ -145,10 +146,22 @@ def test_layers_are_held_against_any_pattern(
     assert page.layer.picture is not None and page.layer.picture.violations is None
     assert "2:3 does not fit 16 inputs" in page.layer._title.text()
 
+    page.head.patterns.setEditText("4:8x2")
+    page.head.patterns.activated.emit(0)
+    finished(qtbot, page)
+    conv, *others = column(page, "broken")  # 2:4 is rarely in pairs; 1:4 touches two of four
+    assert int(conv) > 100 and others == ["0", ""]
+    picture = page.layer.picture
+    assert picture is not None and picture.violations is not None
+    assert picture.violations.count == int(conv)
+    assert "blocks keep more than 2 groups of 2 weights" in page.layer._listed.text()
+    row, block = divmod(int(picture.violations.blocks[0]), picture.codes.shape[1] // 8)
+    assert "more than 2 groups of 2 weights" in weight_text(picture, row, block * 8)
+
     page.head.patterns.setEditText("two of four")
     page.head.patterns.activated.emit(0)
     assert len(said) == 1 and "like 2:4" in said[0]
-    assert page.head.patterns.currentText() == "2:3"
+    assert page.head.patterns.currentText() == "4:8x2"
 
 
 def test_many_violations_are_all_counted_and_drawn_and_the_first_are_listed(
