@@ -26,7 +26,7 @@ Panel = Literal[
 
 WORDS: dict[Panel, str] = {
     "Experiment": (
-        "<b>N:M</b> keeps N of every M consecutive weights, a <b>block</b>; a "
+        "<b>N:M</b> keeps N of every M consecutive weights, a <b>block</b> (4:8x2: in pairs); a "
         "<b>combination</b> is one choice of those N. Each combination has a <b>score</b>, and the "
         "<b>schedule</b> says how many combinations of a block are <b>live</b>, not yet removed, "
         "after every epoch. <b>Density</b> is the share of the weights that are kept."
