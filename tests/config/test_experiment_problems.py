@@ -53,7 +53,7 @@ def test_all_mistakes_are_reported_at_once_with_their_lines(file: Path) -> None:
         "(N >= 1).",
         "file.yaml:9: layers.conv2: 5:4 is impossible: a block of 4 cannot keep 5 weights.",
         "file.yaml:10: layers.conv3: 'sparse' is not an N:M pattern: write two whole numbers, "
-        "like 2:4.",
+        "like 2:4, or 4:8x2 for pairs of weights.",
         "file.yaml:11: scores: Unknown value 'per_wieght': choose auto, per_weight or "
         "per_combination.",
         "file.yaml:12: score_memory_limit: '4 gubs' is not an amount of memory: write it like "

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lbc.sparsity.compliance import check
+from lbc.sparsity.method_names import method_names
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.sparsification import sparsify
@@ -73,7 +74,7 @@ def test_auto_is_the_form_that_suits_every_optimizer() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"method": "magic"}, "choose asp, dense, lbc, sr-ste"),
+        ({"method": "magic"}, f"choose {', '.join(method_names())}."),
         ({"scores": "none"}, "choose auto, per_weight or per_combination"),
         ({"pattern": "4:4"}, "dense"),
         ({"skip": ["nine"]}, "the layers are 0, 3, 5, 7"),
