@@ -56,13 +56,14 @@ def attached_layers(model: nn.Module) -> dict[Site, SparseLayer]:
     return found
 
 
-def detach(model: nn.Module, site: Site, order: tuple[str, ...]) -> None:
+def detach(model: nn.Module, site: Site, layer: SparseLayer) -> None:
     """Make the weight a plain parameter again, zero where it is masked.
 
-    The module's parameters get the ``order`` they had before layers were attached, in which
+    The module's parameters get the order they had before layers were attached, in which
     optimisers and ``parameters_to_vector`` number them.
     """
     module = model.get_submodule(site.module)
+    layer.release(module)
     _unshare_parametrized_class(module)
     parametrize.remove_parametrizations(module, site.tensor, leave_parametrized=True)
     remove_loading_hook(module, _PlainWeight(site.tensor))
@@ -70,7 +71,7 @@ def detach(model: nn.Module, site: Site, order: tuple[str, ...]) -> None:
     with torch.no_grad():
         weight.add_(0.0)  # −0 becomes +0
     parameters = module._parameters
-    for name in dict.fromkeys((*order, *parameters)):
+    for name in dict.fromkeys((*layer.parameter_order, *parameters)):
         if name in parameters:
             parameters[name] = parameters.pop(name)
 

@@ -135,6 +135,8 @@ class Sparsifier:
         Of a method that needs nothing but its layers the moments do nothing.
         """
         self.conductor.close()
+        for name, layer in self.layers.items():
+            layer.see(self._canonical_weight(name))
         run = Run(
             model=self.model,
             layers=self.layers,
@@ -291,7 +293,7 @@ class Sparsifier:
         self._finalized = self._kept_weights()
         masks = {self._sites[name].key: self.mask(name) for name in self.layers}
         for name, layer in self.layers.items():
-            detach(self.model, self._sites[name], layer.parameter_order)
+            detach(self.model, self._sites[name], layer)
         remove_loading_hook(self.model, refuse_other_states)
         self.layers = {}
         if hold:

@@ -25,27 +25,47 @@ PULL = 2e-4
 class SrSteLayer(RecomputedLayer):
     """W̃ = b ⊙ W with the gradient straight through and a pull on masked weights."""
 
+    @property
+    def pull(self) -> float:
+        """λ."""
+        return PULL
+
     def forward(self, weight: Tensor) -> Tensor:
-        mask = self.recomputed(weight)
-        product: Tensor = _StraightThrough.apply(weight, mask)  # type: ignore[no-untyped-call]
+        return self.straight_through(weight, self.recomputed(weight))
+
+    def straight_through(self, weight: Tensor, mask: Tensor) -> Tensor:
+        """b ⊙ W for the bool or byte mask b, with the gradient of the class."""
+        product: Tensor = _StraightThrough.apply(  # type: ignore[no-untyped-call]
+            weight, mask, self.pull
+        )
         return product
+
+
+class OwnPullLayer(SrSteLayer):
+    """A layer of a method with the option ``pull``."""
+
+    @property
+    def pull(self) -> float:
+        options: Any = self.options
+        return float(options.pull)
 
 
 class _StraightThrough(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(weight: Tensor, mask: Tensor) -> Tensor:
+    def forward(weight: Tensor, mask: Tensor, pull: float) -> Tensor:
         return weight * mask
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(inputs[0], output)
+        ctx.pull = inputs[2]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         weight, product = ctx.saved_tensors
-        return torch.add(grad, weight - product, alpha=PULL), None
+        return torch.add(grad, weight - product, alpha=ctx.pull), None, None
 
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:
