@@ -60,6 +60,7 @@ class SpReLayer(OwnPullLayer):
         self._pair: tuple[Any, Norm] | None = None
         self._handles: list[RemovableHandle] = []
         self._branch: Tensor | None = None
+        self._bound = 0.0
         if weight[0, 0].numel() > 1:
             values = torch.empty_like(weight, requires_grad=False)
             nn.init.kaiming_uniform_(values, a=5**0.5)  # as torch's own convolutions
@@ -104,10 +105,9 @@ class SpReLayer(OwnPullLayer):
         """Take S of the present weights."""
         sizes = self.seen.abs()
         m, cut = self.pattern.m, self.pattern.m - self.pattern.n
-        smallest = _kth_smallest(sizes, sizes.numel() // m * cut)
-        pruned = (sizes <= smallest).sum(dim=(0, 1), keepdim=True)
-        each = sizes.shape[0] * sizes.shape[1]
-        self.positions.copy_(pruned * m < each * cut)
+        self._bound = _kth_smallest(sizes, sizes.numel() // m * cut, self._bound)
+        pruned = (sizes <= self._bound).view(torch.uint8).flatten(0, 1).sum(0, dtype=torch.int64)
+        self.positions[0, 0] = pruned * m < sizes.shape[0] * sizes.shape[1] * cut
 
     @torch.no_grad()
     def fold(self) -> None:
@@ -155,10 +155,15 @@ class SpReLayer(OwnPullLayer):
         return output if branch is None else output + self.norm(branch)
 
 
-def _kth_smallest(sizes: Tensor, k: int) -> float | Tensor:
+def _kth_smallest(sizes: Tensor, k: int, guess: float) -> float:
+    """The k-th smallest size; a guess within 2 % saves most of the time."""
     if not sizes.is_cpu or sizes.dtype not in (torch.float32, torch.float64):
-        return sizes.flatten().kthvalue(k).values
+        return float(sizes.flatten().kthvalue(k).values)
     flat = sizes.numpy().ravel("K")  # NumPy selects several times as fast as torch
+    below = int(np.count_nonzero(flat < 0.98 * guess))
+    near = flat[(flat >= 0.98 * guess) & (flat <= 1.02 * guess)]
+    if below < k <= below + len(near):
+        flat, k = near, k - below
     return float(np.partition(flat, k - 1)[k - 1])
 
 
