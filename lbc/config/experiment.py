@@ -8,6 +8,7 @@ from typing import Final, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from lbc.config.data import Data, Digits
+from lbc.config.external import EXTERNAL
 from lbc.config.model import ConvNet, Model
 from lbc.config.training import Optimizer, RemovalSchedule, Training
 from lbc.config.values import (
@@ -116,6 +117,7 @@ class Experiment(Section):
             epochs=training.epochs,
             optimizer=info.data["optimizer"].name,
             averaged=training.ema_decay > 0,
+            trained=bool(training.weights) or isinstance(info.data.get("model"), EXTERNAL),
         )
         if why := method.layer_obstacle(pattern, ()):
             raise ContradictionError(("pattern",), f"{method.name} cannot train {pattern}: {why}.")

@@ -11,7 +11,7 @@ from lbc.sparsity.attachment import attach, refuse_other_states
 from lbc.sparsity.layer_plan import LayerPlan, PatternLike, plan_layers
 from lbc.sparsity.method_options import Form, MethodOptions, read_options
 from lbc.sparsity.methods import load_method
-from lbc.sparsity.score_memory import SCORE_MEMORY_LIMIT, check_memory
+from lbc.sparsity.score_memory import ADAM_COPIES, SCORE_MEMORY_LIMIT, check_memory
 from lbc.sparsity.sparsifier import Sparsifier
 
 
@@ -51,7 +51,8 @@ def sparsify(
     if options.score_forms and form not in options.score_forms:
         raise ValueError(f"The method {options.name} cannot store scores {form}: leave scores out.")
     plans = plan_layers(model, pattern, skip, overrides, example_inputs)
-    check_memory(plans, form if options.score_forms else "per_weight", memory_limit)
+    memory_form = form if options.score_forms else "per_weight"
+    check_memory(plans, memory_form, memory_limit, ADAM_COPIES + options.score_copies)
     return sparsify_planned(model, plans, options, form)
 
 

@@ -27,7 +27,7 @@ class PerWeight(AdditiveLayer):
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__(name, weight, pattern)
         start = pattern.initial_score / pattern.n
-        self.beta = nn.Parameter(torch.full_like(weight, start, dtype=_score_dtype(weight)))
+        self.beta = nn.Parameter(torch.full_like(weight, start, dtype=score_dtype(weight)))
 
     def score_parameter(self) -> nn.Parameter:
         return self.beta
@@ -37,7 +37,7 @@ class PerWeight(AdditiveLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.searching:
-            return _with_ddp(self, self.under_fixed_mask(weight))
+            return with_ddp(self, self.under_fixed_mask(weight))
         # Bytes, which torch turns into numbers faster than it does bools.
         mask = self.mask.view(torch.uint8)
         product: Tensor = _PerWeightMask.apply(weight, self.beta, mask)  # type: ignore[no-untyped-call]
@@ -55,7 +55,7 @@ class PerCombination(SparseLayer):
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__(name, weight, pattern)
         shape = (self.blocks, pattern.count)
-        start = weight.new_full(shape, pattern.initial_score, dtype=_score_dtype(weight))
+        start = weight.new_full(shape, pattern.initial_score, dtype=score_dtype(weight))
         self.all_scores = nn.Parameter(start)
         self._holding = incidence(pattern, start.device, start.dtype)
 
@@ -81,7 +81,7 @@ class PerCombination(SparseLayer):
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.searching:
-            return _with_ddp(self, self.under_fixed_mask(weight))
+            return with_ddp(self, self.under_fixed_mask(weight))
         # β(s) with ∂L/∂s_c = Σ_{j∈c} ∂L/∂β_j; its value is never used.
         bits = None if self.live_sets.complete else self.live_sets.bits
         holding, scores = self._holding, self.all_scores
@@ -163,7 +163,7 @@ def _divided_like(divided: Tensor, tensor: Tensor) -> Tensor:
     return distribute_tensor(tensor, mesh, divided.placements)  # type: ignore[attr-defined]
 
 
-def _with_ddp(layer: SparseLayer, product: Tensor) -> Tensor:
+def with_ddp(layer: SparseLayer, product: Tensor) -> Tensor:
     """The product; if DDP waits for the frozen scores of the layer, they take part in it.
 
     DDP learns at construction which parameters have gradients, and scores that freeze later would
@@ -178,5 +178,5 @@ def _with_ddp(layer: SparseLayer, product: Tensor) -> Tensor:
     return linked
 
 
-def _score_dtype(weight: Tensor) -> torch.dtype:
+def score_dtype(weight: Tensor) -> torch.dtype:
     return torch.float32 if weight.dtype in HALF else weight.dtype

@@ -49,7 +49,7 @@ def score_form(experiment: Experiment) -> tuple[Form | None, int]:
     if not forms:
         return None, 0
     sgd = experiment.optimizer.name == "sgd"
-    copies = SGD_COPIES if sgd else ADAM_COPIES
+    copies = (SGD_COPIES if sgd else ADAM_COPIES) + experiment.method.score_copies
     if len(forms) == 1:
         return forms[0], copies
     if experiment.scores == "auto":

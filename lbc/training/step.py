@@ -63,7 +63,7 @@ class Stepper:
         known = {id(score) for score in self._scores}
         self._weights = [one for one in self.model.parameters() if id(one) not in known]
         self._parallel: DistributedDataParallel | None = None
-        self._trainable = 0
+        self._trainable: list[nn.Parameter] = []
 
     def step(self, images: Tensor, labels: Tensor, info: StepInfo, batch_size: int) -> float:
         """Train on this rank's part of a batch; return its contribution to the mean loss.
@@ -174,13 +174,13 @@ class Stepper:
     def _training_model(self) -> nn.Module:
         """Return the model, wrapped in DistributedDataParallel if there are several ranks.
 
-        The wrapper is rebuilt when scores are frozen, because it must know at its construction
-        which parameters receive gradients.
+        The wrapper is rebuilt when parameters are frozen or thawed, because it must know at its
+        construction which ones receive gradients.
         """
         if self.ranks.count == 1:
             return self.model
-        trainable = sum(one.requires_grad for one in self.model.parameters())
-        if self._parallel is None or trainable != self._trainable:
+        trainable = [one for one in self.model.parameters() if one.requires_grad]
+        if self._parallel is None or [*map(id, trainable)] != [*map(id, self._trainable)]:
             self._parallel = None  # also removes its hooks
             self._trainable = trainable
             self._parallel = self._wrap()

@@ -32,6 +32,8 @@ class Recipe(NamedTuple):
     optimizer: str
     averaged: bool
     """Whether a running average of the weights is tested."""
+    trained: bool
+    """Whether training may start from trained weights."""
 
 
 class Obstacle(NamedTuple):
@@ -73,6 +75,8 @@ class MethodOptions(BaseModel):
     """Whether every weight stays trainable to the end: nothing is removed for good."""
     prunes: ClassVar[bool] = True
     """Whether the finished model obeys the pattern."""
+    score_copies: ClassVar[int] = 0
+    """How many tensors as large as the scores it keeps beside them, their gradient and moments."""
     trained_state: ClassVar[str] = ""
     """What it trains beside the weights from the first step, so that no other method's run can
     continue with it; empty if nothing."""
@@ -121,6 +125,14 @@ class CalibrationAtEnd(RemovalAtEnd):
     images: int = Field(
         default=128, ge=1, description="Training images by whose activations layers are pruned."
     )
+
+
+def untrained_obstacle(recipe: Recipe, reason: str) -> Obstacle | None:
+    """The obstacle of a method that needs trained weights, because of ``reason``."""
+    if recipe.trained:
+        return None
+    said = f"{reason}: start from trained weights, with training.weights or lbc train --from."
+    return Obstacle("training.weights", said)
 
 
 class UnknownOptionError(ValueError):
