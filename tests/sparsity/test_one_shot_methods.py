@@ -106,7 +106,7 @@ def test_admm_without_iterations_is_wanda_and_other_options_are_passed_on() -> N
         ("admm", "damping", 1.0),
         ("admm", "penalty", 3.0),
         ("sparsegpt", "damping", 1.0),
-        ("dsnot", "start", "magnitude"),
+        ("dsnot", "initial", "magnitude"),
         ("dsnot", "threshold", 50.0),
         ("dsnot", "power", 0.0),
         ("ria", "power", 2.0),

@@ -12,13 +12,15 @@ from lbc.sparsity.method_options import CalibrationAtEnd
 class Options(CalibrationAtEnd):
     """Options of DSnoT."""
 
-    start: Literal["wanda", "magnitude", "sparsegpt"] = Field(
-        default="wanda", description="Scores by which weights are pruned before the swaps."
+    initial: Literal["wanda", "magnitude", "sparsegpt"] = Field(
+        default="wanda",
+        description="Scores by which weights are pruned before the swaps.",
+        title="Start from",
     )
     cycles: int = Field(default=50, ge=0, le=10_000, description="The most swaps in a row.")
     threshold: float = Field(
         default=0.1, ge=0, description="Lost output at which a row is left alone."
     )
-    power: float = Field(
+    variance_power: float = Field(
         default=1.0, ge=0, le=4, description="Exponent of the variances of the activations."
     )

@@ -22,9 +22,9 @@ def conduct(run: Run, /) -> Conductor:
     assert isinstance(options, Options)
     solver = partial(
         dsnot.solve,
-        start=options.start,
+        start=options.initial,
         cycles=options.cycles,
         threshold=options.threshold,
-        power=options.power,
+        power=options.variance_power,
     )
     return Pruning(run, solver)
