@@ -38,7 +38,7 @@ def run_once(
     # need none. The caller's own default device may be meta.
     with (
         torch.random.fork_rng(cuda),
-        _evaluating(model),
+        evaluating(model),
         torch.inference_mode(False),
         torch.enable_grad(),
         device,
@@ -53,7 +53,7 @@ def _zeros(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """In evaluation mode, and afterwards each module in its own again."""
     training = [module for module in model.modules() if module.training]
     model.eval()

@@ -165,3 +165,22 @@ def test_no_mask_is_chosen_without_calibration() -> None:
         with pytest.raises(ValueError, match="Layer '0' is not pruned yet, which wanda does by"):
             end()
     assert sparsifier.density() == 1
+
+
+def test_ria_reorders_channels_on_request_and_says_how_many_layers(tmp_path: Path) -> None:
+    used = experiment("ria", tmp_path, permute=True)
+    whole = Trainer(used, tmp_path / "whole")
+    whole.train()
+    stop_at(whole._prepared.steps_per_epoch * 2 + 1, used, tmp_path / "run")
+    last = Trainer(used, tmp_path / "run", resume=True)
+    last.train()
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert last._sparsifier.conductor.numbers()["reordered layers"] == 1
+    plain = Trainer(experiment("ria", tmp_path), None)
+    plain.train()
+    assert "reordered layers" not in plain._sparsifier.conductor.numbers()
+    with pytest.raises(ExperimentError, match=r"training\.ema_decay.*running average"):
+        parse_experiment({
+            "method": {"name": "ria", "permute": True},
+            "training": {"ema_decay": 0.9},
+        })  # fmt: skip

@@ -51,7 +51,7 @@ class Pruning(Conductor):
 
     def __init__(self, run: Run, solver: Solver) -> None:
         assert isinstance(run.options, CalibrationAtEnd)
-        self._run, self._solver = run, solver
+        self.run, self._solver = run, solver
         self._images = run.options.images
         self.errors: dict[str, float] = {}
         check_inputs(run.model, next(run.batches(self._images))[:1])
@@ -61,18 +61,18 @@ class Pruning(Conductor):
 
         def report(layer: PrunedLayer) -> None:
             done.append(layer)
-            self._run.progress(len(done) / len(self._run.layers))
+            self.run.progress(len(done) / len(self.run.layers))
 
-        batches = self._run.batches(self._images)
-        prune_in_order(self._run.model, batches, self._solver, pruned=report)
+        batches = self.run.batches(self._images)
+        prune_in_order(self.run.model, batches, self._solver, pruned=report)
         self.errors = {layer.name: layer.error for layer in done if layer.error is not None}
 
     def state(self) -> dict[str, Tensor]:
-        errors = [self.errors.get(name, math.nan) for name in self._run.layers]
+        errors = [self.errors.get(name, math.nan) for name in self.run.layers]
         return {"errors": torch.tensor(errors, dtype=torch.float64)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        values = zip(self._run.layers, state["errors"].tolist(), strict=True)
+        values = zip(self.run.layers, state["errors"].tolist(), strict=True)
         self.errors = {name: error for name, error in values if not math.isnan(error)}
 
     def numbers(self) -> dict[str, float]:

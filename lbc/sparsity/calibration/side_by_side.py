@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lbc.sparsity.model_run import evaluating
+
 
 @dataclass(frozen=True)
 class Call:
@@ -101,19 +103,16 @@ def calls_in_order(
             lambda _module, args, kwargs: stop(name, args, kwargs), with_kwargs=True
         )
 
-    modes = {module: module.training for module in model.modules()}
     hooks = [hook(name) for name in modules]
     try:
-        model.eval()
-        passes.extend(_Pass(partial(model, batch)) for batch in batches)
-        yield from _rounds(passes, reached)
+        with evaluating(model):
+            passes.extend(_Pass(partial(model, batch)) for batch in batches)
+            yield from _rounds(passes, reached)
     finally:
         for one in passes:
             one.cancel()
         for handle in hooks:
             handle.remove()
-        for module, training in modes.items():
-            module.training = training
 
 
 def _rounds(passes: Sequence[_Pass], reached: set[str]) -> Iterator[tuple[str, list[Call]]]:

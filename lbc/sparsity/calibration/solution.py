@@ -26,6 +26,9 @@ class Solution:
     weight: Tensor | None = None
 
 
+Scores = Callable[[Tensor, InputStatistics], Tensor]
+"""What each weight of W, (O, columns), is worth."""
+
 Solver = Callable[[Tensor, InputStatistics, Pattern], Solution]
 
 

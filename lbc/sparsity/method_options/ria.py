@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lbc.sparsity.method_options import CalibrationAtEnd
+from lbc.sparsity.method_options import CalibrationAtEnd, Obstacle, Recipe
 
 
 class Options(CalibrationAtEnd):
@@ -13,3 +13,16 @@ class Options(CalibrationAtEnd):
     power: float = Field(
         default=0.5, ge=0, le=2, description="Exponent of the norms of the activations."
     )
+    permute: bool = Field(
+        default=False,
+        description="Reorder the channels between two layers first, so that blocks keep more.",
+    )
+
+    def obstacle(self, recipe: Recipe) -> Obstacle | None:
+        if not self.permute or not recipe.averaged:
+            return None
+        return Obstacle(
+            "training.ema_decay",
+            "ria cannot reorder the channels of a running average: set training.ema_decay to 0, or "
+            "method.permute to false.",
+        )

@@ -131,6 +131,15 @@ def test_the_projections_of_attention_are_pruned_by_their_own_inputs() -> None:
     assert sparsifier.density() == 0.5
 
 
+def test_torchs_fused_transformer_layers_show_their_inputs() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, 2))
+    sparsify(model, "2:4", "asp", skip="*.out_proj")
+    layers = prune_in_order(model, [torch.randn(3, 5, 8)], sparsegpt.solve)
+    names = [f"0.{name}" for name in ("self_attn.in_proj_weight", "linear1", "linear2")]
+    assert [(one.name, one.tokens) for one in layers] == [(name, 15) for name in names]
+
+
 class _SelfAttention(nn.Module):
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
