@@ -108,7 +108,7 @@ def test_admm_without_iterations_is_wanda_and_other_options_are_passed_on() -> N
         ("sparsegpt", "damping", 1.0),
         ("dsnot", "initial", "magnitude"),
         ("dsnot", "threshold", 50.0),
-        ("dsnot", "power", 0.0),
+        ("dsnot", "variance_power", 0.0),
         ("ria", "power", 2.0),
     ):
         assert not torch.equal(pruned({"name": name, option: value}), pruned(name)), option
