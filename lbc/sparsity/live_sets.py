@@ -134,7 +134,7 @@ def keep_best(scores: Tensor, live: int, among_equals: TieBreak | None = None) -
         order = scores.argsort(dim=1, descending=True, stable=True)[:, :live]
         best = torch.zeros_like(scores, dtype=torch.bool).scatter(1, order, True)
         return best & (scores > -torch.inf)
-    threshold = _kth_largest(scores, live)
+    threshold = kth_largest(scores, live)
     kept = scores >= threshold
     # As bytes: torch adds bytes up several times faster than bools.
     crowded = (kept.view(torch.uint8).sum(dim=1, dtype=torch.int32) > live).nonzero().squeeze(1)
@@ -153,17 +153,7 @@ def keep_best(scores: Tensor, live: int, among_equals: TieBreak | None = None) -
     return kept
 
 
-def largest(sizes: Tensor, pattern: Pattern) -> Tensor:
-    """The positions of each block's largest groups: sizes ≥ 0, (blocks, M) → bool (blocks, M).
-
-    A group is as large as the sum of its members; among equals the earlier stays.
-    """
-    if pattern.width > 1:
-        sizes = sizes.to(torch.promote_types(sizes.dtype, torch.float32))
-    return pattern.of_units(keep_best(pattern.unit_sums(sizes), pattern.units.n))
-
-
-def _kth_largest(scores: Tensor, k: int) -> Tensor:
+def kth_largest(scores: Tensor, k: int) -> Tensor:
     """The kth-largest value of every row: (blocks, C) → (blocks, 1)."""
     if _suits_numpy(scores):
         place = scores.shape[1] - k

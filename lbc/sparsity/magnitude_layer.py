@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lbc.sparsity.additive_layer import AdditiveLayer
-from lbc.sparsity.live_sets import LiveSets, is_plain, largest
+from lbc.sparsity.largest import largest
+from lbc.sparsity.live_sets import LiveSets, is_plain
 from lbc.sparsity.pattern import Pattern
 
 
@@ -76,12 +77,14 @@ class RecomputedLayer(MagnitudeLayer):
     @torch.no_grad()
     def largest(self, weight: Tensor) -> Tensor:
         """Each block's N largest magnitudes, or groups by Σ|w|: bool, shaped like the weight."""
-        best = largest(self.pattern.to_blocks(weight.abs()), self.pattern)
-        return self.pattern.from_blocks(best, self.shape)
+        return largest(weight, self.pattern)
 
     def recomputed(self, weight: Tensor) -> Tensor:
         """The mask of the present weight, for its product: bytes, which torch multiplies faster
         than bools, or bools while torch compiles or transforms."""
         self.see(weight)
         mask = self.largest(weight.detach())
-        return self.mask.copy_(mask).view(torch.uint8) if is_plain(weight) else mask
+        if not is_plain(weight):
+            return mask
+        self.mask = mask
+        return mask.view(torch.uint8)
