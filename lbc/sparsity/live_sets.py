@@ -107,7 +107,7 @@ def member_sums(values: Tensor, pattern: Pattern) -> Tensor:
 
 def best(scores: Tensor, among_equals: TieBreak) -> Tensor:
     """The best of every row, by ``among_equals`` where several are: (blocks, C) → (blocks,)."""
-    if _suits_numpy(scores):
+    if suits_numpy(scores):
         values = scores.detach().numpy()
         first = values.argmax(axis=1)
         top = values[np.arange(len(first)), first].repeat(values.shape[1])
@@ -155,7 +155,7 @@ def keep_best(scores: Tensor, live: int, among_equals: TieBreak | None = None) -
 
 def kth_largest(scores: Tensor, k: int) -> Tensor:
     """The kth-largest value of every row: (blocks, C) → (blocks, 1)."""
-    if _suits_numpy(scores):
+    if suits_numpy(scores):
         place = scores.shape[1] - k
         parted = np.partition(scores.detach().numpy(), place, axis=1)
         return torch.from_numpy(parted[:, place, np.newaxis].copy())
@@ -167,7 +167,7 @@ def rows_of(block: int | None) -> slice:
     return slice(None) if block is None else slice(block, block + 1)
 
 
-def _suits_numpy(scores: Tensor) -> bool:
+def suits_numpy(scores: Tensor) -> bool:
     """Whether NumPy, with its vector instructions, ranks them, several times as fast as torch."""
     return scores.is_cpu and scores.dtype in (torch.float32, torch.float64)
 

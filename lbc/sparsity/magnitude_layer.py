@@ -70,9 +70,7 @@ class RecomputedLayer(MagnitudeLayer):
         _weight: Tensor | None = None,
     ) -> tuple[LiveSets, Tensor]:
         """The largest of the present weights."""
-        mask = self.largest(self.seen)
-        winners = self.pattern.index_of(self.pattern.to_blocks(mask)).int()
-        return LiveSets(self.blocks, self.pattern.count, mask.device, winners=winners), mask
+        return decided(self.largest(self.seen), self.pattern)
 
     @torch.no_grad()
     def largest(self, weight: Tensor) -> Tensor:
@@ -88,3 +86,14 @@ class RecomputedLayer(MagnitudeLayer):
             return mask
         self.mask = mask
         return mask.view(torch.uint8)
+
+
+def choose_largest(weight: Tensor, pattern: Pattern) -> tuple[LiveSets, Tensor]:
+    """Live sets of the combination of the largest magnitudes in every block, and their mask."""
+    return decided(largest(weight, pattern), pattern)
+
+
+def decided(mask: Tensor, pattern: Pattern) -> tuple[LiveSets, Tensor]:
+    """Live sets of the combination that a mask holds in every block, and the mask."""
+    winners = pattern.index_of(pattern.to_blocks(mask)).int()
+    return LiveSets(len(winners), pattern.count, mask.device, winners=winners), mask

@@ -119,6 +119,13 @@ class SparseLayer(nn.Module):
     def see(self, weight: Tensor) -> None:
         """Take note of the weight, if scores are read off it."""
 
+    def begin(self, weight: Tensor, /) -> None:
+        """Set what the method fixes at the start from the weight that training starts from."""
+
+    def finished(self, weight: Tensor) -> Tensor:
+        """The weight that the finished model has, under the present mask."""
+        return weight * self.mask
+
     def sync_live_sets(self) -> None:
         """Bring the live sets in line with the mask, if forward passes change it."""
 

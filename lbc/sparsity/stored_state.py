@@ -53,7 +53,8 @@ def plain_state_dict(model: nn.Module, layers: Mapping[Site, SparseLayer]) -> di
         if site is None:
             plain[key] = whole(value) if isinstance(value, Tensor) else value
         elif key == f"{site.prefix}original":
-            plain[site.key] = whole(value) * site.canonical(layers[site].mask)
+            finished = layers[site].finished(site.canonical(whole(value)))
+            plain[site.key] = site.canonical(finished)
     orders = {site.module: layer.parameter_order for site, layer in layers.items()}
     ordered = [
         f"{path}.{name}".lstrip(".")

@@ -45,7 +45,10 @@ def restructured(
             layer.load_state_dict(before.state_dict())
         elif new.method.name == "lbc":
             narrow(before, layer)
-        layer.see(new_sparsifier.canonical(name, new_sparsifier.dense_weight(name)))
+        weight = new_sparsifier.canonical(name, new_sparsifier.dense_weight(name).detach())
+        layer.see(weight)
+        if layer.identity != before.identity:
+            layer.begin(weight)
         layer.sync_live_sets()
     _take_over(model, optimizer, new_model, new_optimizer)
     state = {"model": new_model.state_dict(), "optimizer": new_optimizer.state_dict()}
@@ -55,9 +58,11 @@ def restructured(
 def _built(
     experiment: Experiment, checkpoint: Checkpoint, allow_import: bool
 ) -> tuple[nn.Module, Sparsifier, torch.optim.Optimizer]:
-    model, sparsifier, _ = build_sparse(
-        experiment, checkpoint.in_shape, checkpoint.classes, checkpoint.sparse, allow_import
-    )
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(experiment.seed)  # a random mask is drawn
+        model, sparsifier, _ = build_sparse(
+            experiment, checkpoint.in_shape, checkpoint.classes, checkpoint.sparse, allow_import
+        )
     return model, sparsifier, build_optimizer(model, experiment.optimizer)
 
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lbc.sparsity.magnitude_layer import RecomputedLayer
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparse_layer import SparseLayer
-
-PULL = 2e-4
-"""λ of the paper."""
+from lbc.sparsity.straight_through import PULL, straight_through
 
 
 class SrSteLayer(RecomputedLayer):
@@ -35,10 +32,7 @@ class SrSteLayer(RecomputedLayer):
 
     def straight_through(self, weight: Tensor, mask: Tensor) -> Tensor:
         """b ⊙ W for the bool or byte mask b, with the gradient of the class."""
-        product: Tensor = _StraightThrough.apply(  # type: ignore[no-untyped-call]
-            weight, mask, self.pull
-        )
-        return product
+        return straight_through(weight, weight.detach() * mask, pull=self.pull)
 
 
 class OwnPullLayer(SrSteLayer):
@@ -48,24 +42,6 @@ class OwnPullLayer(SrSteLayer):
     def pull(self) -> float:
         options: Any = self.options
         return float(options.pull)
-
-
-class _StraightThrough(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(weight: Tensor, mask: Tensor, pull: float) -> Tensor:
-        return weight * mask
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], output)
-        ctx.pull = inputs[2]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        weight, product = ctx.saved_tensors
-        return torch.add(grad, weight - product, alpha=ctx.pull), None, None
 
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:
