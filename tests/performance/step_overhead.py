@@ -1,7 +1,11 @@
-"""Time of a training step with LBC, or SR-STE, relative to a dense one. Prints JSON.
+"""Time of a training step of a method relative to a dense one. Prints JSON.
 
     OMP_WAIT_POLICY=passive python tests/performance/step_overhead.py --pattern 2:4 --pattern 8:16
     python tests/performance/step_overhead.py --model deit-tiny --method sr-ste
+    python tests/performance/step_overhead.py --table
+
+``--table`` measures all methods that train in one set of rounds, on both models unless one is
+given, with their conductors, half way through their schedules, at the first pattern.
 
 Each round takes, in random order, one step of the dense network, one of the sparse network, one of
 a second dense network, and one of the sparse network without its masks, so that changes in the
@@ -19,7 +23,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
 from random import Random
@@ -29,8 +33,11 @@ from time import perf_counter, process_time
 import torch
 from torch import Tensor, nn
 
-from lbc import Pattern, config, sparsify
+from lbc import Pattern, Schedule, config, sparsify
 from lbc.models import build
+from lbc.sparsity.conductor import Conductor
+from lbc.sparsity.method_names import method_names
+from lbc.sparsity.method_options import options_class
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.allocator import keep_freed_memory
@@ -38,6 +45,8 @@ from lbc.training.optimizer import build_optimizer
 
 PATTERNS = ("2:4", "4:8", "2:16", "8:16")
 MODELS = ("resnet18", "deit-tiny")
+EPOCH_STEPS, SCHEDULE = 1000, Schedule(end=100)
+HALF_WAY = 50 * EPOCH_STEPS + 1
 CLASSES = 1000
 WARM_UP_STEPS = 2
 MAX_DECIDED_COUNT = 2000
@@ -60,15 +69,21 @@ class Stepper:
     optimizer: torch.optim.Optimizer
     images: Tensor
     labels: Tensor
+    conductor: Conductor = field(default_factory=Conductor)
 
     def step(self) -> StepTime:
         """Take one step and return its time."""
         wall, cpu = perf_counter(), process_time()
         self.optimizer.zero_grad()
+        self.conductor.before_step(HALF_WAY)
         loss = nn.functional.cross_entropy(self.model(self.images), self.labels)
         loss.item()
-        loss.backward()  # type: ignore[no-untyped-call]
+        penalty = self.conductor.penalty()
+        total = loss if penalty is None else loss + penalty
+        total.backward()  # type: ignore[no-untyped-call]
+        self.conductor.before_update(HALF_WAY)
         self.optimizer.step()
+        self.conductor.after_update(HALF_WAY)
         return StepTime(perf_counter() - wall, process_time() - cpu)
 
     def bytes(self) -> int:
@@ -186,10 +201,15 @@ def extra_bytes(dense: Stepper, sparse: Stepper) -> dict[str, int]:
     return {"between_steps": sparse.bytes() - dense.bytes(), "with_gradients": with_gradients}
 
 
+def build_model(name: str, size: int) -> nn.Module:
+    """Return one of ``MODELS`` for images of a size."""
+    network = config.Experiment.model_validate({"model": {"name": name}}).model
+    return build(network, (3, size, size), CLASSES)
+
+
 def build_networks(pattern: Pattern, options: argparse.Namespace) -> Networks:
     """Return three copies of a network, each with an optimiser; one is sparse."""
-    network = config.Experiment.model_validate({"model": {"name": options.model}}).model
-    model = build(network, (3, options.size, options.size), CLASSES)
+    model = build_model(options.model, options.size)
     images = torch.randn(options.batch, 3, options.size, options.size)
     labels = torch.randint(CLASSES, (options.batch,))
     settings = config.Optimizer(lr=0.01, momentum=0.9, weight_decay=1e-4)
@@ -230,13 +250,77 @@ def measure(pattern: Pattern, options: argparse.Namespace) -> dict[str, object]:
     return result | memory
 
 
+def training_methods() -> list[str]:
+    """The methods whose masks are chosen while weights are trained, not from images afterwards."""
+    options = {name: options_class(name) for name in method_names()}
+    return [name for name, at in options.items() if at.prunes and "images" not in at.model_fields]
+
+
+def method_steppers(
+    model: str, pattern: Pattern, options: argparse.Namespace
+) -> dict[str, Stepper]:
+    """Networks of equal weights: one dense, another dense one, and one of every method."""
+    dense = build_model(model, options.size)
+    images = torch.randn(options.batch, 3, options.size, options.size)
+    labels = torch.randint(CLASSES, (options.batch,))
+    settings = config.Optimizer(lr=0.01, momentum=0.9, weight_decay=1e-4)
+    steppers = {}
+    for name in ("dense", "second dense", *options.methods.split(",")):
+        network = deepcopy(dense)
+        conductor = Conductor()
+        if "dense" in name:
+            optimizer = build_optimizer(network, settings)
+        else:
+            sparsifier = sparsify(network, pattern, name)
+            optimizer = build_optimizer(network, settings)
+            steps = 100 * EPOCH_STEPS
+            conductor = sparsifier.conduct(optimizer, steps, EPOCH_STEPS, SCHEDULE)
+        steppers[name] = Stepper(network, optimizer, images, labels, conductor)
+    return steppers
+
+
+def measure_methods(model: str, options: argparse.Namespace) -> dict[str, dict[str, object]]:
+    """Ratios of every method's step to the dense one of its round: medians, and of each copy."""
+    torch.manual_seed(0)
+    order = Random(0)
+    pattern = Pattern.parse((options.pattern or PATTERNS)[0])
+    copies: list[list[dict[str, StepTime]]] = []
+    for _ in range(options.copies):
+        steppers = method_steppers(model, pattern, options)
+        for stepper in list(steppers.values()) * WARM_UP_STEPS:
+            stepper.step()
+        names = list(steppers)
+        rounds = [order.sample(names, len(names)) for _ in range(options.rounds)]
+        copies.append([{name: steppers[name].step() for name in names} for names in rounds])
+    every = list(chain(*copies))
+
+    def ratio(name: str, rounds: list[dict[str, StepTime]]) -> float:
+        return round(median(taken[name].wall / taken["dense"].wall for taken in rounds), 3)
+
+    def processor_ratio(name: str) -> float:
+        return round(median(at[name].processor / at["dense"].processor for at in every), 3)
+
+    return {
+        name: {
+            "ratio": ratio(name, every),
+            "processor_ratio": processor_ratio(name),
+            "ratio_of_copies": [ratio(name, rounds) for rounds in copies],
+        }
+        for name in every[0]
+    }
+
+
 def main() -> None:
     """Measure every requested pattern and print a JSON object."""
     parser = argparse.ArgumentParser(
         description="Time of a sparse training step relative to a dense one."
     )
-    parser.add_argument("--model", choices=MODELS, default="resnet18")
+    parser.add_argument("--model", choices=MODELS, help="resnet18; with --table both")
     parser.add_argument("--method", choices=["lbc", "sr-ste", "asp"], default="lbc")
+    parser.add_argument("--table", action="store_true", help="measure all methods together")
+    parser.add_argument(
+        "--methods", metavar="A,B", default=",".join(training_methods()), help="those of the table"
+    )
     parser.add_argument("--pattern", action="append", metavar="N:M", help="may be repeated")
     parser.add_argument("--batch", type=int, default=64, help="images per step")
     parser.add_argument("--size", type=int, default=64, help="height and width of an image")
@@ -252,9 +336,9 @@ def main() -> None:
         parser.error(str(error))
     if min(options.batch, options.rounds, options.copies) < 1 or options.size < 32:
         parser.error("--batch, --rounds and --copies must be at least 1, --size at least 32.")
+    models = [options.model] if options.model else MODELS if options.table else MODELS[:1]
+    options.model = models[0]
     report = {
-        "model": options.model,
-        "method": options.method,
         "freed_memory_kept": not options.as_it_comes and keep_freed_memory(),
         "batch": options.batch,
         "size": options.size,
@@ -262,8 +346,12 @@ def main() -> None:
         "copies": options.copies,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "patterns": [measure(pattern, options) for pattern in patterns],
     }
+    if options.table:
+        report["table"] = {model: measure_methods(model, options) for model in models}
+    else:
+        report |= {"model": options.model, "method": options.method}
+        report["patterns"] = [measure(pattern, options) for pattern in patterns]
     print(json.dumps(report, indent=2))
 
 
