@@ -174,7 +174,10 @@ def test_what_is_left_in_the_end_obeys_the_pattern(method: str, pattern: str) ->
     assert torch.equal(kept.any(dim=2), kept.all(dim=2))
 
 
-NEEDED: dict[str, dict[str, object]] = {"proxsparse": {"pattern": "2:4"}}
+NEEDED: dict[str, dict[str, object]] = {
+    "proxsparse": {"pattern": "2:4"},
+    "step": {"optimizer": {"name": "adamw", "lr": 0.001}},
+}
 """The sections of an experiment without which a method refuses to train."""
 
 
