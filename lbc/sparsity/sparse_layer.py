@@ -58,7 +58,8 @@ def whole(tensor: Tensor) -> Tensor:
 class SparseLayer(nn.Module):
     """The mask, live sets and scores of one weight.
 
-    Weight, mask and scores per weight are in the order (O, I, *kernel): see ``Transposed``.
+    Weight, mask and what is stored per weight have the order (O, I, *kernel), whatever the module's
+    own: see ``attachment.Transposed``.
 
     Mask and live sets are no buffers: DDP does not broadcast them in every step, and a model
     average does not average them. The layers of a ``torch.optim.swa_utils.AveragedModel`` have the
@@ -104,7 +105,8 @@ class SparseLayer(nn.Module):
         raise NotImplementedError
 
     def stored_scores(self) -> tuple[Tensor, bool]:
-        """The scores as stored: (blocks, C), or if the flag is True by position, as the weight."""
+        """The scores as they are stored, read-only: (blocks, C), or, if the flag is True, what
+        each position adds, shaped like the weight."""
         raise NotImplementedError
 
     def wanted(self, schedule: Schedule, epoch: float, /) -> int:
@@ -387,6 +389,7 @@ def _note_wrapper(wrapper: nn.Module, _name: str, child: nn.Module | None) -> No
             layer.follow(source)
 
 
-# An average deep-copies its model with the masks of that moment: it would compute with weights that
-# the model has lost since. DDP waits for the gradients of all that was trainable when it was made.
+# An average deep-copies its model and knows nothing of masks: with parameters averaged and masks
+# as they were when it was made, it would compute with weights that the model has lost. DDP waits
+# for the gradients of all parameters that were trainable when it was made.
 register_module_module_registration_hook(_note_wrapper)

@@ -86,11 +86,9 @@ class BiMaskLayer(OwnPullLayer):
         return int(held.clamp_(max=self.pattern.n).sum())
 
     def pictures(self) -> dict[str, Tensor]:
-        """The backward mask, shaped like the weight."""
-        mask = self.largest(self.seen)
-        if not self.groups:
-            return {"backward mask": mask.float()}
-        return {"backward mask": (self.backward_weight(self.seen * mask) != 0).float()}
+        """The backward mask."""
+        masked = self.seen * self.mask
+        return {"backward mask": (self.backward_weight(masked) if self.groups else masked) != 0}
 
 
 def largest_along(sizes: Tensor, n: int) -> Tensor:

@@ -134,9 +134,7 @@ class SpReLayer(OwnPullLayer):
 
     def pictures(self) -> dict[str, Tensor]:
         """Where the second branch has weights."""
-        if not self.linked:
-            return {}
-        return {"second branch": self.largest(self.seen) * self.positions}
+        return {"second branch": self.mask * self.positions} if self.linked else {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SparseLayer:
         self._branch = None  # of a forward pass that did not reach BatchNorm
@@ -189,6 +187,7 @@ class SpRe(Conductor):
         norms = following_norms(run.model, convolutions, run.batches)
         for name, layer in self._layers.items():
             layer.link(run.modules[name], norms.get(name))
+        self._branched = self._linked()
 
     def before_step(self, step: int) -> None:
         for layer in self._linked():
@@ -208,9 +207,9 @@ class SpRe(Conductor):
             self.close()
 
     def numbers(self) -> dict[str, float]:
-        """The share of kernel positions that the second branch has."""
-        found = [layer.positions.mean() for layer in self._linked()]
-        return {"positions of the second branch": float(torch.stack(found).mean())} if found else {}
+        """The share of kernel positions that the second branches have, of the last step."""
+        found = [layer.positions.mean() for layer in self._branched]
+        return {"kernel positions, branch 2": float(torch.stack(found).mean())} if found else {}
 
     def close(self) -> None:
         for layer in self._layers.values():

@@ -173,6 +173,22 @@ def test_folding_changes_nothing_that_the_network_computes(scale: str) -> None:
         assert check(sparsifier.dense_weight(name).detach(), layer.pattern).valid
 
 
+def test_what_is_folded_stays_folded_when_a_run_is_loaded() -> None:
+    sparsifier = trained(SPRE)
+    found = sparsifier.conductor.numbers()
+    share = layer_of(sparsifier, "2").positions.mean() + layer_of(sparsifier, "5").positions.mean()
+    assert found == {"kernel positions, branch 2": pytest.approx(float(share / 2))}
+    shown = layer_of(sparsifier, "2").pictures()["second branch"]
+    assert torch.equal(shown, sparsifier.mask("2") * layer_of(sparsifier, "2").positions)
+    before = sparsifier.conductor.state()
+    sparsifier.decide()
+    assert sparsifier.conductor.numbers() == found and not layer_of(sparsifier, "2").pictures()
+    other = trained(SPRE, steps=1)
+    for state, linked in ((before, True), (sparsifier.conductor.state(), False)):
+        other.conductor.load(state)
+        assert layer_of(other, "5").linked is linked
+
+
 def test_a_copy_is_finalized_with_its_own_branches() -> None:
     sparsifier = trained(SPRE)
     twin = copy.deepcopy(sparsifier)
