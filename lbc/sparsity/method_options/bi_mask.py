@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from lbc.sparsity.method_options import MethodOptions
+from lbc.sparsity.pattern import Pattern
 
 
 class Options(MethodOptions):
@@ -21,6 +22,8 @@ class Options(MethodOptions):
         ge=0,
         description="Random orders of a layer's outputs that are compared; 0 keeps their own.",
     )
-    pull: float = Field(
-        default=2e-4, ge=0, description="Share of a masked weight that is added to its gradient."
-    )
+    pull: float = Field(default=2e-4, ge=0, description="Pull of masked weights towards zero (λ).")
+
+    def layer_obstacle(self, pattern: Pattern, shape: tuple[int, ...]) -> str:
+        grouped = pattern.width > 1
+        return "blocks along the outputs consist of single weights, not of groups" * grouped

@@ -13,9 +13,7 @@ class Options(MethodOptions):
     """The pull on masked weights."""
 
     trained_state: ClassVar[str] = "second weights"
-    pull: float = Field(
-        default=2e-4, ge=0, description="Share of a masked weight that is added to its gradient."
-    )
+    pull: float = Field(default=2e-4, ge=0, description="Pull of masked weights towards zero (λ).")
 
     def obstacle(self, recipe: Recipe) -> Obstacle | None:
         if not recipe.averaged:

@@ -20,11 +20,11 @@ class Options(MethodOptions):
     interval: int = Field(
         default=40, ge=1, description="Steps from one choice by the method to the next."
     )
-    pull: float = Field(
-        default=2e-4, ge=0, description="Share of a masked weight that is added to its gradient."
-    )
+    pull: float = Field(default=2e-4, ge=0, description="Pull of masked weights towards zero (λ).")
 
     def layer_obstacle(self, pattern: Pattern, shape: tuple[int, ...]) -> str:
+        if pattern.width > 1:
+            return "its tiles consist of single weights, not of groups"
         if pattern.m > LARGEST_TILE:
             return f"masks are chosen in tiles of M × M weights, up to M = {LARGEST_TILE}"
         if shape and shape[0] % pattern.m:

@@ -18,7 +18,7 @@ from lbc.sparsity.methods.bi_mask import BiMaskLayer, largest_along
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 from lbc.sparsity.sparsifier import Sparsifier
-from tests.sparsity.methods.networks import (
+from tests.sparsity.methods.convolutional import (
     OPTIMIZERS,
     assert_obeys_to_the_end,
     assert_resumes_in_mid_schedule,
@@ -253,5 +253,7 @@ def test_what_is_left_in_the_end_obeys_the_pattern(optimizer: str, pattern: str)
 def test_options_out_of_bounds_are_refused_in_a_sentence() -> None:
     with pytest.raises(ExperimentError, match=r"method.interval.*Must be at least 1, not 0"):
         refused(method={"name": "bi-mask", "interval": 0})
+    with pytest.raises(ExperimentError, match=r"pattern.*bi-mask cannot train 4:8x2: .* groups"):
+        refused(method="bi-mask", pattern="4:8x2")
     with pytest.raises(ExperimentError, match="bi-mask has no such option; did you mean 'draws'"):
         refused(method={"name": "bi-mask", "drawn": 3})

@@ -18,7 +18,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.optimizer import build_optimizer
-from tests.sparsity.methods.networks import (
+from tests.sparsity.methods.convolutional import (
     OPTIMIZERS,
     assert_obeys_to_the_end,
     assert_resumes_in_mid_schedule,
@@ -205,7 +205,7 @@ def test_a_copy_is_finalized_with_its_own_branches() -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("pattern", ["2:4", "1:4"])
+@pytest.mark.parametrize("pattern", ["2:4", "1:4", "2:4x2"])
 def test_what_is_left_in_the_end_obeys_the_pattern(optimizer: str, pattern: str) -> None:
     assert_obeys_to_the_end(SPRE, optimizer, pattern)
 

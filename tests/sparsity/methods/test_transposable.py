@@ -16,7 +16,7 @@ from lbc.sparsity.methods.transposable import TransposableLayer
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 from lbc.sparsity.tiles import all_tiles, from_tiles, to_tiles, transposable_mask
-from tests.sparsity.methods.networks import (
+from tests.sparsity.methods.convolutional import (
     OPTIMIZERS,
     assert_obeys_to_the_end,
     assert_resumes_in_mid_schedule,
@@ -154,6 +154,8 @@ def test_layers_without_whole_tiles_are_refused_in_a_sentence() -> None:
         sparsify(nn.Linear(8, 6), "2:4", "transposable")
     with pytest.raises(ExperimentError, match=r"transposable cannot train 2:64: .* up to M = 32"):
         refused(method="transposable", pattern="2:64")
+    with pytest.raises(ExperimentError, match=r"transposable cannot train 2:4x2: .* groups"):
+        refused(method="transposable", pattern="2:4x2")
     sparsifier = sparsify(convolutions(), "4:8", "transposable", overrides={"5": "2:4"})
     sparsifier.conduct(None, 10, 5)
     sparsifier = sparsify(nn.Conv2d(8, 12, 1, groups=2), "2:4", "transposable")
