@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-PANEL = 512
+PANEL = 256
 """Rows of the Gram matrix computed at a time; only what is right of the diagonal is."""
 
 
@@ -35,14 +35,17 @@ class InputStatistics:
     @torch.no_grad()
     def add(self, samples: int, chunks: Iterable[Tensor]) -> None:
         """Add a batch of ``samples`` samples, given in chunks (tokens, columns)."""
-        squares, totals = torch.zeros_like(self.squares), torch.zeros_like(self.totals)
+        squares, totals = self._squares_in_gram().neg(), torch.zeros_like(self.totals)
         count = 0
         for chunk in chunks:
             rows = chunk.to(self.dtype)
             count += len(rows)
-            squares += torch.linalg.vector_norm(rows, dim=0).double().square()
             totals += rows.sum(dim=0).double()
-            self._add_products(rows)
+            if self._gram is None:
+                squares += torch.linalg.vector_norm(rows, dim=0).double().square()
+            else:
+                _add_products(self._gram, rows)
+        squares += self._squares_in_gram()
         if count:
             self._scatter += squares - totals.square() / count
         self.squares += squares
@@ -50,12 +53,10 @@ class InputStatistics:
         self.samples += samples
         self.tokens += count
 
-    def _add_products(self, rows: Tensor) -> None:
+    def _squares_in_gram(self) -> Tensor:
         if self._gram is None:
-            return
-        for first in range(0, self._gram.shape[1], PANEL):
-            panel = rows[:, first : first + PANEL]
-            self._gram[first : first + PANEL, first:].addmm_(panel.T, rows[:, first:])
+            return torch.zeros_like(self.squares)
+        return self._gram.diagonal().double()
 
     @property
     def finite(self) -> bool:
@@ -94,3 +95,10 @@ class InputStatistics:
         """‖W X‖² = tr(W G Wᵀ) of a weight W, (O, columns)."""
         parts = torch.split(weight, PANEL)
         return sum(float(((rows @ self.gram) * rows).sum(dtype=torch.float64)) for rows in parts)
+
+
+def _add_products(gram: Tensor, rows: Tensor) -> None:
+    """Add the products of rows, (tokens, columns), from the diagonal to the right."""
+    for first in range(0, len(gram), PANEL):
+        panel = rows[:, first : first + PANEL]
+        gram[first : first + PANEL, first:].addmm_(panel.T, rows[:, first:])
