@@ -146,10 +146,23 @@ class Detection:
         counts, violations = self.counts, self.count_violations(pattern) or 0
         columns = self._live_columns(pattern)
         regular = columns[pattern.n] == sum(columns) >= MIN_REGULAR
-        if regular and 2 * pattern.n <= pattern.m:
+        if regular and 2 * pattern.n <= pattern.m and not self._are_random_channels(pattern):
             return True
         chance = log_chance(pattern, counts.kept, counts.rows, columns, violations)
         return chance <= self._largest_log_chance
+
+    def _are_random_channels(self, pattern: Pattern) -> bool:
+        """Whether channels at random would leave N of M in every block, as those of 24 often do.
+
+        By chance with C(M, N)^B / C(inputs, N · B) for B blocks of inputs. Not asked where M is a
+        power of two, as in most masks that were made by hand.
+        """
+        if pattern.m.bit_count() == 1:
+            return False
+        inputs = self.shape[1]
+        blocks = inputs // pattern.m
+        chance = blocks * log(pattern.count) - log_choose(inputs, pattern.n * blocks)
+        return chance > self._largest_log_chance
 
     def _live_columns(self, pattern: Pattern) -> tuple[int, ...]:
         """How many blocks of one row have k live columns, for each k."""

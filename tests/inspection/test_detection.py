@@ -167,6 +167,18 @@ def test_channels_that_are_zero_in_pairs_are_not_pairs_of_weights() -> None:
     assert detect_weight(weight).headline == "2:4"
 
 
+@pytest.mark.parametrize("width", [3, 6, 12, 24])
+def test_a_few_channels_that_are_zero_are_no_pattern(width: int) -> None:
+    for keep in (1, width // 3, width // 2):
+        weight = torch.ones(32, width, 3, 3)
+        weight[:, torch.arange(width) % (width // keep) > 0] = 0
+        found = detect_weight(weight).pattern
+        assert found is None or found.m in (2, 4, 8)
+    thirds = torch.ones(16, 192)
+    thirds[:, torch.arange(192) % 3 > 0] = 0
+    assert detect_weight(thirds).headline == "1:3"
+
+
 def test_what_a_pattern_implies_is_not_listed_beside_it() -> None:
     found = detect_weight(made(Pattern(2, 4), 64, 96))
     assert Pattern(4, 6) in found.obeyed
