@@ -114,24 +114,6 @@ def test_typing_another_pattern_redraws_what_it_implies_at_once(
     assert least[-1] == 50
 
 
-def test_patterns_beyond_powers_of_two_are_offered_and_drawn(
-    qtbot: QtBot, used_panel: ExperimentPanel
-) -> None:
-    box = combo(used_panel, "pattern")
-    offered = [box.itemText(at) for at in range(box.count())]
-    for text, count, least in (("6:8", 28, 75), ("8:10", 45, 80), ("4:8x2", 6, 50)):
-        box.setFocus()
-        box.setCurrentIndex(0)
-        for _ in range(offered.index(text)):
-            qtbot.keyClick(box, Qt.Key.Key_Down)
-        assert used_panel.experiment is not None
-        assert str(used_panel.experiment.pattern) == text
-        _, live = used_panel.preview._live.getOriginalDataset()
-        assert (live[0], live[-1]) == (count, 1)
-        _, density = used_panel.preview._least.getOriginalDataset()
-        assert density[-1] == pytest.approx(least)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_schedule_is_drawn(used_panel: ExperimentPanel, kind: str) -> None:
     combo(used_panel, "schedule.kind").setCurrentText(kind)
