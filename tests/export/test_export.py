@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import lbc
 from lbc.cli.main import main
 from lbc.config import Experiment
 from lbc.export import ExportError, load_trained_model, write_onnx, write_safetensors
+from lbc.export.safetensors_file import build_manifest
 from lbc.export.semi_structured import find_two_four_layers
 from lbc.inspection import open_checkpoint
 from lbc.runs.events import Event, StepDone
@@ -55,6 +57,10 @@ def test_safetensors_equal_those_of_the_run_and_have_a_manifest(run: Path, tmp_p
     assert layer["density"] == check(weight, Pattern(1, 4)).density == 0.25
     blocks = weight.movedim(layer["axis"], -1).reshape(-1, layer["m"])
     assert int((blocks != 0).sum(1).max()) == layer["n"]
+    assert "width" not in layer
+    trained_pairs = replace(load_trained_model(run), patterns={layer["name"]: Pattern(2, 8, 2)})
+    (pairs,) = build_manifest(trained_pairs, "pairs.safetensors")["layers"]
+    assert (pairs["n"], pairs["m"], pairs["width"]) == (2, 8, 2)
     assert manifest["dense"] == {"stages.0.conv": "the first convolution", "head": "the classifier"}
     assert main(["inspect", str(out), "--pattern", "1:4"]) == 0
 

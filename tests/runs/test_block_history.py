@@ -230,6 +230,17 @@ def test_other_programs_can_read_it(tmp_path: Path) -> None:
         assert arrays["removed_combination"].tolist() == [one.combination for one in life.removals]
         assert arrays["removed_cause"].tolist() == [one.cause for one in life.removals]
         assert arrays["done_action"].tolist() == ["ban"]
+        assert "group_width" not in arrays
+
+
+def test_members_of_groups_are_positions_for_other_programs_too(tmp_path: Path) -> None:
+    Story(tmp_path, "4:8x2").close()
+    life = Life("0", 3, biographies(Replay(tmp_path), "0", [3])[0])
+    with (tmp_path / "block.npz").open("wb") as written:
+        write_npz(written, [life])
+    with np.load(tmp_path / "block.npz", allow_pickle=False) as arrays:
+        assert (arrays["pattern"].tolist(), int(arrays["group_width"])) == ([4, 8], 2)
+        assert arrays["members"].tolist()[1] == [0, 1, 4, 5]
 
 
 def test_several_blocks_are_written_with_the_weights_that_were_seen(tmp_path: Path) -> None:
