@@ -107,16 +107,15 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
 
 def _run(options: argparse.Namespace, errors: Console) -> int:
-    from lbc.latency.hardware import describe_support
+    from lbc.latency.hardware import describe_all
     from lbc.latency.table import print_measurement
 
     for path in filter(None, (options.json, options.csv)):
         if not path.absolute().parent.is_dir():
             raise ValueError(f"{path} cannot be written: the folder {path.parent} does not exist.")
     request = _request(options, _cases(options, errors))
-    for pattern in dict.fromkeys(case.pattern for case in request.cases):
-        if support := describe_support(pattern):
-            errors.print(support)
+    for support in describe_all(case.pattern for case in request.cases):
+        errors.print(support)
     if options.print_command:
         print(*request.commands(options.python or "python3"), sep="\n")
         return DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import comb
 
 from lbc.sparsity.pattern import Pattern
@@ -59,6 +60,11 @@ def describe_support(pattern: Pattern) -> str:
         f"{SLIDE_SPARSE} runs it exactly on 2:4 cores, as {size // 2 - 1} overlapping windows of "
         f"four for every {size} weights: the theoretical bound is {most}."
     )
+
+
+def describe_all(patterns: Iterable[Pattern]) -> list[str]:
+    """Describe each pattern once, without those of which nothing is to be said."""
+    return list(filter(None, map(describe_support, dict.fromkeys(patterns))))
 
 
 def _why_not(pattern: Pattern) -> str:

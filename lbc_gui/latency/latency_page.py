@@ -15,6 +15,7 @@ from lbc.files.atomic import write_atomically
 from lbc.files.printable import printable
 from lbc.files.resources import resource
 from lbc.latency.files import as_csv, load_measurements, save_measurements
+from lbc.latency.hardware import describe_all
 from lbc.latency.measurement import Measurement, MeasurementError
 from lbc.latency.place import HERE
 from lbc.latency.run import CaseDone, CaseStarted, LogMessage, Ready, WorkerFailed
@@ -162,6 +163,8 @@ class LatencyPage(QWidget):
                     self._names = tuple(case.name for case in event.request.cases)
                     for name, reason in event.left_out:
                         self.said.emit(f"{name} is left out: {reason}.")
+                    for support in describe_all(case.pattern for case in event.request.cases):
+                        self.said.emit(support)
                 case Ready():
                     self._growing = event.measurement
                     self.measurements.grow(event.measurement)

@@ -37,12 +37,17 @@ def cell(page: LatencyPage, row: int, header: str) -> str:
 def test_typed_shapes_are_measured_on_this_processor(page: LatencyPage, qtbot: QtBot) -> None:
     page.request.cases.setCurrentText(TYPED)
     page.request.shapes.setText("64x32x64, 128")
+    page.request.pattern.setEditText("6:8")
+    said: list[str] = []
+    page.said.connect(said.append)
     with qtbot.waitSignal(page.measuring.running_changed, timeout=SECONDS):
         qtbot.mouseClick(page.request.measure, Qt.MouseButton.LeftButton)
     assert not page.request.measure.isEnabled()
     finished(page, qtbot)
     (measurement,) = page.measurements.all
     assert [result.name for result in measurement.results] == ["64×32×64", "square 128"]
+    assert {result.pattern for result in measurement.results} == {"6:8"}
+    assert sum("torch has no kernel for it" in text for text in said) == 1
     assert {time.way for time in measurement.results[0].times} >= {"dense", "masked dense"}
     assert all(time.right for result in measurement.results for time in result.times)
     assert "say nothing about 2:4 on a GPU" in page.card.text
