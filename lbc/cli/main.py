@@ -18,8 +18,8 @@ from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
 
 COMMANDS = (
-    "train", "follow", "export", "inspect", "compare", "layers", "allocate", "queue", "runs",
-    "report", "data", "latency",
+    "train", "prune", "follow", "export", "inspect", "compare", "layers", "allocate", "queue",
+    "runs", "report", "data", "latency",
 )  # fmt: skip
 """The modules of this package with a command each."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lbc.files.printable import printable
 from lbc.inspection.errors import DamagedError, InspectionError, LayerError, name_file_in_errors
@@ -36,11 +36,27 @@ IN_FOLDERS = (
 """What is opened of a folder; the first that it has."""
 
 
+class PruningRecord(BaseModel):
+    """What a one-shot method did: accuracies on the test split, 0 to 1, and errors of layers.
+
+    An error is ‖(W − W̃) X‖² / ‖W X‖² for the inputs X of the calibration images.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    method: str
+    before: float
+    after: float
+    errors: dict[str, float] = Field(default_factory=dict)
+
+
 class ExportMetadata(BaseModel):
-    """What an exported checkpoint states: the N:M of each layer, and why layers stayed dense."""
+    """What an exported checkpoint states: the N:M of each layer, why layers stayed dense, and how
+    it was pruned, if it was pruned at once."""
 
     layers: dict[str, str] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
+    pruned: PruningRecord | None = None
 
 
 @dataclass(frozen=True)

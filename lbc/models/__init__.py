@@ -27,6 +27,7 @@ __all__ = [
     "ResNet34",
     "ResNet50",
     "build",
+    "build_blank",
     "build_on_meta",
 ]
 
@@ -68,6 +69,23 @@ def build_on_meta(
             raise
     with torch.random.fork_rng(devices=[]):
         return make()
+
+
+def build_blank(
+    model: config.Model, in_shape: Shape, classes: int, allow_import: bool = False
+) -> nn.Module:
+    """Build a model for weights from elsewhere, as ``build`` does, on the CPU.
+
+    No random numbers are drawn from the state that a run in another thread may be using: all
+    tensors are zero. External code initialises as it likes; the random state is restored after it.
+    """
+    if isinstance(model, config.EXTERNAL):
+        with torch.random.fork_rng(devices=[]):
+            return build(model, in_shape, classes, allow_import)
+    built = build_on_meta(model, in_shape, classes).to_empty(device="cpu")
+    for tensor in built.state_dict().values():
+        tensor.zero_()
+    return built
 
 
 class _SkipNormalInit(TorchFunctionMode):

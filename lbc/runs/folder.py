@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from safetensors.torch import save as encode_safetensors
 from torch import Tensor
 
 from lbc.config import Experiment, dump_experiment
@@ -56,6 +55,7 @@ from lbc.runs.kept_checkpoints import (
 )
 from lbc.runs.method_numbers import NumbersLog
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
+from lbc.runs.model_file import write_model
 from lbc.runs.new_folder import is_annotation, is_unused
 from lbc.runs.records import RecordWriter
 from lbc.runs.run_state import FILE as STATE
@@ -235,9 +235,7 @@ class RunFolder:
 
     def write_model(self, weights: Mapping[str, Tensor], layers: Mapping[str, Any]) -> None:
         """Replace ``model.safetensors``; ``layers`` goes into its metadata, for ``lbc inspect``."""
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        data = encode_safetensors(plain, metadata={"lbc": json.dumps(layers)})
-        write_atomically(self.path / "model.safetensors", lambda file: file.write(data))
+        write_model(self.path / "model.safetensors", weights, layers)
 
     def close(self) -> None:
         self._steps.close()

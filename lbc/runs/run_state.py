@@ -105,3 +105,8 @@ def read_state(folder: Path) -> RunDocument:
         key = ".".join(map(str, details["loc"]))
         reason = f"its entry {key!r} cannot be used" if key else "it is damaged"
         raise RunError(f"{file} is not what a run writes: {reason}.") from error
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The folder of the run that a checkpoint is, or is in; None if it is part of no run."""
+    return next((at for at in (checkpoint, checkpoint.parent) if (at / FILE).is_file()), None)

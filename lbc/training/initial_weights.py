@@ -27,11 +27,13 @@ class InitialWeights:
     """Weights for a network, from a checkpoint file, an index of shards, or a run folder.
 
     After ``fill``, ``sha256`` is that of the file, ``notes`` say what was taken from it, and
-    ``missing`` lists the floating-point tensors of the network that it lacks.
+    ``missing`` lists the floating-point tensors of the network that it lacks. With ``complete``,
+    it has to have them all.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, complete: bool = False) -> None:
         self._path = path
+        self.complete = complete
         self.sha256 = self.missing = ""
         self.notes: tuple[str, ...] = ()
 
@@ -40,7 +42,8 @@ class InitialWeights:
 
         Wrappers in names, such as ``module``, and a prefix that all of them have do not count.
         Tensors that the checkpoint lacks stay as they are. Raises TrainingError if none of the
-        weights is there, or one has another shape, is no floating-point number or is not finite.
+        weights is there, one is missing where all are needed, or one has another shape, is no
+        floating-point number or is not finite.
         """
         try:
             with name_file_in_errors(self._path):
@@ -75,6 +78,8 @@ class InitialWeights:
         self.notes = self._notes(prefix, found, plain, stored)
         lacking = {name: at for name, at in plain.items() if name not in found}
         self.missing = _listed({n: at for n, at in lacking.items() if at.is_floating_point()})
+        if self.complete and self.missing:
+            raise TrainingError(f"{self._path} is of another network: it lacks {self.missing}.")
 
     def _notes(
         self,

@@ -13,7 +13,7 @@ from lbc.data import Dataset, Loader, batch_sizes
 from lbc.data.batches import MIN_BATCH_SIZE
 from lbc.files.home import expanded
 from lbc.files.memory import physical_memory
-from lbc.models import build, build_on_meta
+from lbc.models import build, build_blank, build_on_meta
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
 from lbc.runs.events import LayerInfo, Prepared
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
@@ -154,14 +154,15 @@ def build_sparse(
     ``sparse`` as in ``prepare``; ``initial`` replaces the random weights. Raises ValueError as
     ``build`` and ``preview`` do, and TrainingError as ``InitialWeights``.
     """
+    make = build_blank if initial is not None and initial.complete else build
     if isinstance(experiment.model, EXTERNAL):
-        model = build(experiment.model, in_shape, classes, allow_import)
+        model = make(experiment.model, in_shape, classes, allow_import)
         cost = model_cost(model, in_shape)
     else:
         cost = _own_cost(experiment.model, in_shape, classes)
         on_meta = build_on_meta(experiment.model, in_shape, classes)
         _preview(experiment, on_meta, cost, sparse)  # before gigabytes are allocated
-        model = build(experiment.model, in_shape, classes)
+        model = make(experiment.model, in_shape, classes)
     seen = _preview(experiment, model, cost, sparse)
     if initial is not None:
         initial.fill(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from lbc.runs.events import (
 from lbc.runs.folder import DIGESTS, Position, RunFolder
 from lbc.runs.method_numbers import read_numbers
 from lbc.runs.metrics import read_epochs, read_steps
+from lbc.runs.model_file import finalized
 from lbc.runs.own_runs import remember_own
 from lbc.runs.run_state import RunState
 from lbc.runs.used_weights import remember_weights
@@ -123,11 +123,7 @@ class Recorder:
     def write_model(self, sparsifier: Sparsifier) -> None:
         """Write the finalized weights; the sparsifier itself stays unchanged."""
         if self._run is not None:
-            manifest = {
-                "layers": {name: str(layer.pattern) for name, layer in sparsifier.layers.items()},
-                "skipped": dict(sparsifier.skipped),
-            }
-            weights = copy.deepcopy(sparsifier).finalize().state_dict()
+            weights, manifest = finalized(sparsifier)
             self._write(lambda run: run.write_model(weights, manifest))
 
     def write_state(self, state: RunState) -> None:

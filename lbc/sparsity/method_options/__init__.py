@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from lbc.sparsity.method_names import check_method
+from lbc.sparsity.method_names import check_method, method_names
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds
 
@@ -77,6 +77,9 @@ class MethodOptions(BaseModel):
     """Whether the finished model obeys the pattern."""
     score_copies: ClassVar[int] = 0
     """How many tensors as large as the scores it keeps beside them, their gradient and moments."""
+    one_shot: ClassVar[bool] = False
+    """Whether it can prune a trained model at once: dense until it decides, it needs no training
+    to decide."""
     trained_state: ClassVar[str] = ""
     """What it trains beside the weights from the first step, so that no other method's run can
     continue with it; empty if nothing."""
@@ -111,6 +114,7 @@ class RemovalAtEnd(MethodOptions):
 
     schedule_settings: ClassVar[tuple[str, ...]] = ("end", "every")
     keeps_all: ClassVar[bool] = False
+    one_shot: ClassVar[bool] = True
 
     def live(self, schedule: Schedule, pattern: Pattern, epoch: float) -> int:
         return pattern.count if epoch < schedule.end else 1
@@ -156,6 +160,11 @@ def options_class(name: str) -> type[MethodOptions]:
     field = Field(default=name, description=MethodOptions.model_fields["name"].description)
     kind: Any = Literal.__getitem__(name)
     return create_model(base.__name__, __base__=base, __doc__=base.__doc__, name=(kind, field))
+
+
+def one_shot_methods() -> tuple[str, ...]:
+    """The names of the methods that can prune a trained model at once."""
+    return tuple(name for name in method_names() if options_class(name).one_shot)
 
 
 def read_options(value: str | Mapping[str, object] | MethodOptions) -> MethodOptions:
