@@ -44,13 +44,16 @@ def add_parser(commands: Any) -> None:
         "'lbc inspect' reads",
     )  # fmt: skip
     train.add_argument("--device", help="cpu, cuda, cuda:0 or mps")
+    train.add_argument("--no-pictures", action="store_true", help="draw no pictures at the end")
     add_allow_import(train)
 
 
-def train_and_draw(experiment: Experiment, folder: Path, resume: bool = False) -> int:
+def train_and_draw(
+    experiment: Experiment, folder: Path, resume: bool = False, pictures: bool = True
+) -> int:
     """Train in the terminal, then draw the results and print all paths; return the exit status.
 
-    ``resume`` continues the run in ``folder``.
+    ``resume`` continues the run in ``folder``. Without ``pictures`` nothing is drawn.
     """
     from lbc.cli.terminal import summarize, train_in_terminal
     from lbc.report.run_pngs import draw_run
@@ -65,7 +68,7 @@ def train_and_draw(experiment: Experiment, folder: Path, resume: bool = False) -
     console.print(summarize(finished))
     if finished.folder is not None:
         console.print(f"Run folder: {finished.folder}")
-        for picture in draw_run(finished.folder):
+        for picture in draw_run(finished.folder) if pictures else ():
             console.print(f"Picture: {picture}")
     return DONE if finished.status == "finished" else STOPPED
 
@@ -98,7 +101,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
             "with --resume."
         )
         return INVALID_INPUT
-    return train_and_draw(experiment, folder)
+    return train_and_draw(experiment, folder, pictures=not options.no_pictures)
 
 
 def _fork(options: argparse.Namespace, settings: list[str], errors: Console) -> int:
@@ -131,7 +134,7 @@ def _fork(options: argparse.Namespace, settings: list[str], errors: Console) -> 
         return INVALID_INPUT
     for sentence in sentences:
         Console().print(sentence)
-    return train_and_draw(experiment, folder, resume=True)
+    return train_and_draw(experiment, folder, resume=True, pictures=not options.no_pictures)
 
 
 def _parse_moment(text: str) -> tuple[Path, float]:
@@ -171,7 +174,7 @@ def _resume(options: argparse.Namespace, settings: list[str], errors: Console) -
         errors.print(str(error))
         return INVALID_INPUT
     Console().print(run.described)
-    return train_and_draw(experiment, run.path, resume=True)
+    return train_and_draw(experiment, run.path, resume=True, pictures=not options.no_pictures)
 
 
 def _check_import(run: Path, experiment: Experiment, allowed: bool) -> None:

@@ -22,7 +22,8 @@ class MaskAgreement:
     """Cohen's κ of every pair of R runs, (R, R), NaN where it is undefined or nothing is shared.
 
     ``whole`` counts the layers that both runs of a pair have in the same shape; ``shared`` (R, R)
-    says how many those are, and ``layers`` has each layer's own κ.
+    says how many those are, and ``layers`` has each layer's own κ. ``alike`` and ``chance`` (R, R)
+    are p_o and p_e of ``whole``.
 
     For two masks of n weights that keep shares a and b of them and treat a share p_o alike,
 
@@ -42,6 +43,8 @@ class MaskAgreement:
     whole: Matrix
     layers: Mapping[str, Matrix]
     shared: Indices
+    alike: Matrix
+    chance: Matrix
 
 
 def compare_masks(
@@ -74,8 +77,28 @@ def compare_masks(
             done += size * len(at)
             progress(done / total)
     with np.errstate(invalid="ignore"):
-        whole = _kappa(alike / sizes, chance / sizes)
-    return MaskAgreement(whole, layers, shared)
+        alike, chance = alike / sizes, chance / sizes
+    return MaskAgreement(_kappa(alike, chance), layers, shared, alike, chance)
+
+
+def fold_seeds(matrix: Matrix, kinds: Sequence[object], seeds: Sequence[int | None]) -> Matrix:
+    """The mean of a matrix of runs (R, R) for each pair of the K kinds of runs (K, K).
+
+    Only runs of one seed are paired, so that both began with the same weights. On the diagonal,
+    where a run would be paired with itself, are the pairs of a kind's seeds. ``kinds`` has the kind
+    of each run, and the result their order; NaN where there is no pair.
+    """
+    order = list(dict.fromkeys(kinds))
+    folded = np.full((len(order), len(order)), np.nan)
+    of_kind = np.array([order.index(kind) for kind in kinds])
+    same_seed = np.array([[a == b for b in seeds] for a in seeds], bool)
+    for i, j in np.ndindex(folded.shape):
+        pairs = np.outer(of_kind == i, of_kind == j) & (same_seed != (i == j))
+        found = matrix[pairs]
+        found = found[np.isfinite(found)]
+        if found.size:
+            folded[i, j] = found.mean()
+    return folded
 
 
 def _by_shape(runs: Sequence[RunMasks], name: str) -> Iterable[list[int]]:

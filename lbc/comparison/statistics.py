@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
-from math import nan
+from math import isnan, nan
 from statistics import fmean, stdev
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class SeedSummary:
     """One value of ``runs`` runs that differ in their seeds: mean and sample deviation.
 
     ``difference`` and ``p`` compare it with a baseline over the ``pairs`` seeds that both have;
-    without any they are 0 and NaN.
+    without any they are 0 and NaN. ``holm`` is p after ``correct_tests``, and NaN before.
     """
 
     mean: float
@@ -30,6 +31,10 @@ class SeedSummary:
     difference: float
     p: float
     pairs: int
+    holm: float = field(default=nan, kw_only=True)
+
+
+Row = TypeVar("Row", bound=SeedSummary)
 
 
 def summarise_seeds(own: Mapping[int, float], baseline: Mapping[int, float]) -> SeedSummary:
@@ -67,6 +72,28 @@ def paired_p(first: Sequence[float], second: Sequence[float]) -> float:
     sums = np.abs(signs @ differences)
     # The tolerance counts sums as equal that differ only by rounding.
     return float((sums >= np.abs(differences.sum()) * (1 - 1e-12)).mean())
+
+
+def correct_tests(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows with ``holm``: p corrected for all rows of them that are tested, as one family."""
+    tested = [row.p for row in rows if not isnan(row.p)]
+    corrected = iter(holm_p(tested))
+    return tuple(row if isnan(row.p) else replace(row, holm=next(corrected)) for row in rows)
+
+
+def holm_p(values: Sequence[float]) -> tuple[float, ...]:
+    """The p-values of m tests, each corrected for the others (Holm, 1979).
+
+    The k-th smallest becomes the largest of (m − j + 1) · p_j over j ≤ k, and at most 1: with those
+    below α rejected, a true hypothesis is among them with probability α at most, however the tests
+    depend on each other.
+    """
+    order = sorted(range(len(values)), key=values.__getitem__)
+    corrected, largest = [0.0] * len(values), 0.0
+    for place, at in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - place) * values[at]))
+        corrected[at] = largest
+    return tuple(corrected)
 
 
 def smallest_p(pairs: int) -> float:

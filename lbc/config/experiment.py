@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -22,6 +23,7 @@ from lbc.config.values import (
     SafeName,
     Section,
 )
+from lbc.files.home import expanded
 from lbc.sparsity.method_options import Recipe, options_class
 from lbc.sparsity.pattern import Pattern
 
@@ -50,6 +52,12 @@ class Experiment(Section):
     training: Training = Field(default=Training(), description="Training length and precision.")
     seed: int = Field(default=0, ge=0, lt=1 << 32, description="Seed of every random choice.")
     device: Device = Field(default="cpu", description="Where to train: cpu, cuda, cuda:0 or mps.")
+
+    @property
+    def initial_weights(self) -> Path | None:
+        """``training.weights`` with this seed and home folder; None for a new start."""
+        named = str(self.training.weights).replace("{seed}", str(self.seed))
+        return expanded(named) if self.training.weights else None
 
     @field_validator("data", "model", mode="before")
     @classmethod

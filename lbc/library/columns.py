@@ -67,6 +67,8 @@ RESULTS = {
         Column("epochs", "number", lambda run: run.epochs or None),
         Column("progress", "percent", lambda run: run.epoch / run.epochs if run.epochs else None),
         Column("duration", "seconds", lambda run: run.seconds),
+        Column("steps/s", "number", lambda run: run.speed),
+        Column("memory", "number", lambda run: run.memory),
         Column("started", "time", lambda run: run.started),
         Column("updated", "time", lambda run: run.updated),
         Column("device", "text", lambda run: run.device),

@@ -45,6 +45,8 @@ class TextTable:
 
 def heading(column: Column) -> str:
     """The title of a column, with its unit."""
+    if column.name == "memory":
+        return "memory MB"
     return f"{column.name} %" if column.kind == "percent" else column.name
 
 
@@ -198,11 +200,39 @@ def format_latex(table: Pivot, frame: Frame) -> str:
     return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
 
 
+def format_booktabs(table: TextTable) -> str:
+    """A table in LaTeX; the preamble needs ``booktabs``.
+
+    Where rows share their first cells, a rule separates them from the next.
+    """
+    spec = "".join("r" if numeric else "l" for numeric in table.numeric)
+    lines = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", _latex_row(table.headings)]
+    firsts = [row[0] for row in table.rows]
+    shared = len(set(firsts)) < len(firsts)
+    for at, row in enumerate(table.rows):
+        if at == 0 or (shared and firsts[at] != firsts[at - 1]):
+            lines.append(r"\midrule")
+        lines.append(_latex_row(row))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(map(_latex_number, cells)) + r" \\"
+
+
+def _latex_number(text: str) -> str:
+    """Escaped, with its mathematical signs in mathematical mode."""
+    return "".join(_LATEX_SIGNS.get(sign, sign) for sign in _latex(text))
+
+
+_LATEX_SIGNS = {"±": r"$\pm$", "−": "$-$", "×": r"$\times$", "κ": r"$\kappa$", "–": "--"}
+
+
 def _statistic(table: Pivot, at: int | None, kind: Kind) -> str:
     if at is None:
         return ""
     mean, deviation = table.statistics.mean[at], table.statistics.deviation[at]
-    return _latex(mean_text(mean, deviation, kind)).replace("±", r"$\pm$").replace("−", "$-$")
+    return _latex_number(mean_text(mean, deviation, kind))
 
 
 def _latex(text: str) -> str:

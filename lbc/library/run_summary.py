@@ -26,10 +26,11 @@ class RunSummary:
     ``status`` is running, finished, stopped, failed, cut off (its process ended without finishing
     it) or unreadable; then ``problem`` is the sentence that says why, and the rest is as far as it
     could be read. ``accuracy``, ``density`` and the values of ``accuracies`` (test accuracy after
-    each epoch) are fractions, ``seconds`` exclude pauses, ``started`` and ``updated`` are ISO
-    times. If the run is a fork, ``parent`` is name@epoch, and ``parent_folder`` is where its parent
-    was when it was forked after ``parent_epoch`` epochs. ``parameters`` are the settings of the
-    resolved experiment by dotted key, such as ``optimizer.lr``; lists are text.
+    each epoch) are fractions, ``seconds`` exclude pauses, ``peak_memory`` is in bytes, ``started``
+    and ``updated`` are ISO times. If the run is a fork, ``parent`` is name@epoch, and
+    ``parent_folder`` is where its parent was when it was forked after ``parent_epoch`` epochs.
+    ``parameters`` are the settings of the resolved experiment by dotted key, such as
+    ``optimizer.lr``; lists are text.
     """
 
     folder: Path
@@ -43,6 +44,8 @@ class RunSummary:
     accuracy: float | None = None
     density: float | None = None
     seconds: float = 0.0
+    steps: int = 0
+    peak_memory: int = 0
     started: str = ""
     updated: str = ""
     device: str = ""
@@ -54,6 +57,16 @@ class RunSummary:
     annotations: Annotations = field(default_factory=Annotations)
     message: str = ""
     problem: str = ""
+
+    @property
+    def speed(self) -> float | None:
+        """Steps per second of training, with its removals and tests; None if it is not known."""
+        return self.steps / self.seconds if self.steps and self.seconds else None
+
+    @property
+    def memory(self) -> float | None:
+        """The peak memory in MB; None if it is not known."""
+        return self.peak_memory / 1e6 or None
 
     @property
     def title(self) -> str:
@@ -93,6 +106,8 @@ def summarize_run(folder: Path) -> RunSummary:
             accuracy=state.accuracy,
             density=state.density,
             seconds=state.seconds,
+            steps=state.steps,
+            peak_memory=state.peak_memory,
             started=state.started,
             updated=state.updated,
             device=state.device,

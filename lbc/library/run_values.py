@@ -14,10 +14,10 @@ from lbc.library.formats import heading
 from lbc.library.run_cost import COSTS, RunCost
 from lbc.library.run_summary import RunSummary
 
-LOWER_IS_BETTER = {"density", "duration", "epochs", *COSTS}
+LOWER_IS_BETTER = {"density", "duration", "epochs", "memory", *COSTS}
 
 _CHOICES = ("method", "n:m", "seed")
-_MEASURED = ("accuracy", "best", "density", "duration", "epoch")
+_MEASURED = ("accuracy", "best", "density", "duration", "steps/s", "memory", "epoch")
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class Entry:
     which it differs from the others of its ``group``. ``threads`` is decided when it first starts,
     because a run is exact only with the same number; 0 leaves it to torch. ``directory`` is the
     working directory in which it was queued, where the code of an external model is looked for.
+    It waits until the entry ``after``, from whose weights it starts, is finished. ``pictures`` are
+    drawn at its end.
     """
 
     id: Annotated[int, Field(ge=1, lt=1 << 53)]
@@ -50,6 +52,8 @@ class Entry:
     reason: str = ""
     threads: Annotated[int, Field(ge=0, lt=1 << 16)] | None = None
     directory: str = ""
+    after: Annotated[int, Field(ge=1, lt=1 << 53)] | None = None
+    pictures: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,30 @@ def steered(queue: Queue, action: Action, ids: Collection[int] | None = None) ->
 _PARTICIPLES = {
     "pause": "paused", "resume": "resumed", "cancel": "cancelled", "retry": "retried",
 }  # fmt: skip
+
+
+def without_orphans(queue: Queue) -> Queue:
+    """The queue in which a waiting entry has failed if the one that it starts from has."""
+    for entry in queue.entries:
+        first = _first(queue, entry)
+        if entry.state == "waiting" and first and first.state in ("failed", "cancelled"):
+            reason = f"It starts from the run of entry {first.id}, which has {_ENDED[first.state]}."
+            queue = queue.put(replace(entry, state="failed", reason=reason))
+    return queue
+
+
+def may_start(queue: Queue, entry: Entry) -> bool:
+    """Whether an entry waits for nothing but its turn."""
+    first = _first(queue, entry)
+    return entry.state == "waiting" and (first is None or first.state == "finished")
+
+
+def _first(queue: Queue, entry: Entry) -> Entry | None:
+    """The entry that it starts from; one off the list is over."""
+    return next((one for one in queue.entries if one.id == entry.after), None)
+
+
+_ENDED = {"failed": "failed", "cancelled": "been cancelled"}
 
 
 def moved(queue: Queue, ids: Collection[int], place: Place | int) -> Queue:

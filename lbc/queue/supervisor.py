@@ -17,7 +17,7 @@ from lbc.files.lock import lock
 from lbc.files.os_errors import explain
 from lbc.files.printable import printable
 from lbc.files.small_file import read_small
-from lbc.queue.entries import Entry, Queue, State
+from lbc.queue.entries import Entry, Queue, State, may_start, without_orphans
 from lbc.queue.process import LOCK_SECONDS, is_alive, launch
 from lbc.queue.queue_file import SIZE_LIMIT, QueueFile
 from lbc.runs.annotations import change_annotations
@@ -87,7 +87,7 @@ class _Supervisor:
                 for entry in queue.entries
             )
             after = self._chosen(replace(queue, entries=tuple(attended)), alive)
-            if not alive and not after.count("running", "waiting"):
+            if not alive and not after.count("running"):  # nor can a waiting one start
                 release()
             return after
 
@@ -118,7 +118,8 @@ class _Supervisor:
         """
         busy = {entry.id for entry in queue.entries if entry.state == "running"} | alive
         free = max(0, queue.jobs - len(busy))
-        waiting = [entry for entry in queue.entries if entry.state == "waiting"]
+        queue = without_orphans(queue)
+        waiting = [entry for entry in queue.entries if may_start(queue, entry)]
         chosen = [entry for entry in waiting if entry.id not in alive][:free]
         for entry in chosen:  # how it ended before its pause is of no matter now
             self._processes.pop(entry.id, None)
@@ -208,16 +209,12 @@ def train_arguments(file: QueueFile, entry: Entry) -> tuple[str, ...]:
             "This run was not queued on this computer by you, and its model is code that its file "
             "names: if you trust it, queue the experiment yourself."
         )
+    place, pictures = str(folder.resolve()), () if entry.pictures else ("--no-pictures",)
     if is_unused(folder):
-        return (
-            "train",
-            str(file.file_of(entry.id, "yaml").resolve()),
-            "--out",
-            str(folder.resolve()),
-        )
+        return "train", str(file.file_of(entry.id, "yaml").resolve()), "--out", place, *pictures
     if not _is_run_of(experiment, folder):
         raise ValueError(f"{folder} is not empty and holds no run of this entry: move it away.")
-    return "train", "--resume", str(folder.resolve())
+    return "train", "--resume", place, *pictures
 
 
 def _is_run_of(experiment: Experiment, folder: Path) -> bool:
@@ -227,11 +224,16 @@ def _is_run_of(experiment: Experiment, folder: Path) -> bool:
         return False
 
 
+def count_cores() -> int:
+    """The cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return cores or 1
+
+
 def threads_of(jobs: int) -> int:
     """The threads of each of ``jobs`` runs: the cores shared out, or torch's own choice for one."""
     if jobs == 1:
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    share = max(1, (cores or 1) // jobs)
+    share = max(1, count_cores() // jobs)
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(limit)) if limit.isdecimal() and int(limit) else share

@@ -1,7 +1,7 @@
 """The folder of one run.
 
 experiment.yaml      the experiment, every default written out
-run.json             status, versions, seed, final accuracy, density, seconds
+run.json             status, versions, seed, final accuracy, density, seconds, steps, memory
 steps.records        loss and learning rate of every step
 epochs.records       losses, accuracy, live combinations and density of every epoch
 method.records       quantities of the method at the end of every epoch, if it has any
@@ -57,6 +57,7 @@ from lbc.runs.method_numbers import NumbersLog
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from lbc.runs.model_file import write_model
 from lbc.runs.new_folder import is_annotation, is_unused
+from lbc.runs.peak_memory import PeakMemory
 from lbc.runs.records import RecordWriter
 from lbc.runs.run_state import FILE as STATE
 from lbc.runs.run_state import Parent, RunState, read_state
@@ -104,6 +105,8 @@ class RunFolder:
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._parent: Parent | None = None
         self._digests = dict(digests or {})
+        self._steps_done = position.steps if position else 0
+        self._memory, self._memory_before = PeakMemory(), 0
         with ExitStack() as undo:
             if position is None:
                 self._create(undo)
@@ -111,6 +114,7 @@ class RunFolder:
                 before = read_state(path)
                 self._started, self._parent = before.started or self._started, before.parent
                 self._digests = {name: getattr(before, name) for name in DIGESTS}
+                self._memory_before = before.peak_memory
             # A new run waits too: a program that asks whether it is being trained holds the lock.
             self._steps = RecordWriter(path / "steps.records", STEP_COLUMNS, LOCK_TIMEOUT_SECONDS)
             undo.callback(self._steps.close)
@@ -176,6 +180,8 @@ class RunFolder:
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
             "parent": asdict(self._parent) if self._parent else None,
             **{name: self._digests.get(name, "") for name in DIGESTS},
+            "steps": self._steps_done,
+            "peak_memory": max(self._memory_before, self._memory.bytes),
             "versions": {
                 "python": platform.python_version(),
                 **{package: version(package) for package in PACKAGES},
@@ -186,6 +192,7 @@ class RunFolder:
 
     def add_step(self, done: StepDone) -> None:
         self._steps.append([done.step, done.epoch, done.loss, done.lr, done.seconds])
+        self._steps_done = done.step
 
     def add_epoch(self, done: EpochDone) -> None:
         self._epochs.append([

@@ -71,7 +71,9 @@ class RunDocument(RunState):
     """The contents of ``run.json``, with what does not change during a run.
 
     ``parent`` is None unless the run is a fork. ``weights_sha256`` is that of the checkpoint
-    ``training.weights`` when the run began, and ``teacher_sha256`` that of its teacher.
+    ``training.weights`` when the run began, and ``teacher_sha256`` that of its teacher. ``steps``
+    were taken in ``seconds``, which include removals and tests, and ``peak_memory`` is in bytes, as
+    ``PeakMemory`` measures it; both are 0 for runs of versions before they were recorded.
     """
 
     name: str = "run"
@@ -83,6 +85,8 @@ class RunDocument(RunState):
     parent: Parent | None = None
     weights_sha256: str = ""
     teacher_sha256: str = ""
+    steps: Annotated[int, Field(ge=0, lt=1 << 53)] = 0
+    peak_memory: Annotated[int, Field(ge=0, lt=1 << 53)] = 0
     versions: dict[str, str] = field(default_factory=dict)
 
 

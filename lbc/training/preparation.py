@@ -11,7 +11,6 @@ from torch import nn
 from lbc.config import EXTERNAL, Experiment, Model
 from lbc.data import Dataset, Loader, batch_sizes
 from lbc.data.batches import MIN_BATCH_SIZE
-from lbc.files.home import expanded
 from lbc.files.memory import physical_memory
 from lbc.models import build, build_blank, build_on_meta
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
@@ -104,8 +103,8 @@ def prepare(
             f"A batch of {min(size, count)} images is too small for {processes} process(es) with "
             f"accumulate {experiment.training.accumulate}: every part needs {MIN_BATCH_SIZE}."
         )
-    source = experiment.training.weights if sparse is None else ""
-    initial = InitialWeights(expanded(source)) if source else None
+    source = experiment.initial_weights if sparse is None else None
+    initial = InitialWeights(source) if source else None
     model, sparsifier, seen = build_sparse(
         experiment, data.in_shape, data.classes, sparse, allow_import=True, initial=initial
     )

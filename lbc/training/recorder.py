@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lbc.config import Experiment
-from lbc.files.home import expanded
 from lbc.files.os_errors import explain
 from lbc.runs.events import (
     EpochDone,
@@ -66,8 +65,8 @@ class Recorder:
                 lambda: RunFolder(path, experiment, prepared.layers, digests=digests)
             )
             remember_own(path, experiment.model)
-            if digest := prepared.weights_sha256:
-                remember_weights(expanded(experiment.training.weights), digest)
+            if (weights := experiment.initial_weights) and prepared.weights_sha256:
+                remember_weights(weights, prepared.weights_sha256)
 
     def reopen(
         self, experiment: Experiment, layers: Sequence[LayerInfo], position: Position

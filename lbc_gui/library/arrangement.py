@@ -38,6 +38,8 @@ TIPS = {
     CURVE: "Test accuracy after each epoch, from its lowest to its highest",
     "density": "Share of the weights that are kept",
     "duration": "Time of training, without pauses",
+    "steps/s": "Steps per second of training, with its removals and tests",
+    "memory": "Peak memory of the process that trained it, or of the GPU, in MB",
 }
 
 
