@@ -88,16 +88,14 @@ def fold_seeds(matrix: Matrix, kinds: Sequence[object], seeds: Sequence[int | No
     where a run would be paired with itself, are the pairs of a kind's seeds. ``kinds`` has the kind
     of each run, and the result their order; NaN where there is no pair.
     """
-    order = list(dict.fromkeys(kinds))
-    folded = np.full((len(order), len(order)), np.nan)
-    of_kind = np.array([order.index(kind) for kind in kinds])
-    same_seed = np.array([[a == b for b in seeds] for a in seeds], bool)
-    for i, j in np.ndindex(folded.shape):
-        pairs = np.outer(of_kind == i, of_kind == j) & (same_seed != (i == j))
-        found = matrix[pairs]
-        found = found[np.isfinite(found)]
-        if found.size:
-            folded[i, j] = found.mean()
+    order = {kind: at for at, kind in enumerate(dict.fromkeys(kinds))}
+    of_kind = np.eye(len(order))[[order[kind] for kind in kinds]]
+    same_seed = np.array([[one == other for other in seeds] for one in seeds], bool)
+    same_kind = of_kind @ of_kind.T > 0
+    pairs = (same_seed != same_kind) & np.isfinite(matrix)
+    sums = of_kind.T @ np.where(pairs, matrix, 0.0) @ of_kind
+    with np.errstate(invalid="ignore"):
+        folded: Matrix = sums / (of_kind.T @ pairs @ of_kind)
     return folded
 
 

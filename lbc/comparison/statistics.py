@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from functools import lru_cache
 from math import isnan, nan
 from statistics import fmean, stdev
 from typing import TypeVar
@@ -59,19 +59,24 @@ def paired_p(first: Sequence[float], second: Sequence[float]) -> float:
     exact, and without assumptions on the distribution. The smallest possible value for n pairs is
     2¹⁻ⁿ, which is 0.0625 for five. NaN without pairs.
     """
-    differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    differences = tuple(a - b for a, b in zip(first, second, strict=True))
+    return _sign_flip_p(differences) if differences else nan
+
+
+@lru_cache(maxsize=1024)  # a table of results is computed anew whenever a run ends
+def _sign_flip_p(differences: tuple[float, ...]) -> float:
     count = len(differences)
-    if not count:
-        return nan
     if count <= MAX_EXACT_PAIRS:
-        signs = np.array(list(product((1.0, -1.0), repeat=count)))
+        sums = np.zeros(1)
+        for difference in differences:
+            sums = np.concatenate((sums + difference, sums - difference))
     else:
         generator = np.random.default_rng(0)
         signs = generator.choice((1.0, -1.0), size=(DRAWS, count))
         signs[0] = 1.0
-    sums = np.abs(signs @ differences)
+        sums = signs @ np.array(differences)
     # The tolerance counts sums as equal that differ only by rounding.
-    return float((sums >= np.abs(differences.sum()) * (1 - 1e-12)).mean())
+    return float((np.abs(sums) >= abs(sum(differences)) * (1 - 1e-12)).mean())
 
 
 def correct_tests(rows: Sequence[Row]) -> tuple[Row, ...]:

@@ -60,6 +60,11 @@ def label_runs(runs: Sequence[Parameters]) -> tuple[str, ...]:
     )
 
 
+def label_settings(runs: Sequence[Parameters]) -> tuple[str, ...]:
+    """``label_runs`` without ``INCIDENTAL`` settings: the same for repetitions."""
+    return label_runs([{key: run[key] for key in run if key not in INCIDENTAL} for run in runs])
+
+
 def value_text(value: Value) -> str:
     """A value as people write it: 6 for 6.0."""
     if isinstance(value, float):

@@ -200,6 +200,13 @@ def format_latex(table: Pivot, frame: Frame) -> str:
     return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
 
 
+def format_table(table: TextTable) -> str:
+    """The cells as CSV."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows((table.headings, *table.rows))
+    return out.getvalue()
+
+
 def format_booktabs(table: TextTable) -> str:
     """A table in LaTeX; the preamble needs ``booktabs``.
 

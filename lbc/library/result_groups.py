@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from lbc.comparison.statistics import SeedSummary, correct_tests, smallest_p, summarise_seeds
-from lbc.library.differences import INCIDENTAL, identify_experiment, label_runs
+from lbc.library.differences import identify_experiment, label_settings
 from lbc.library.run_summary import RunSummary, Value
 
 Result = Callable[[RunSummary], float | None]
@@ -73,10 +73,7 @@ def group_results(
         None,
     )
     bases = _bases(found, base)
-    settings = [members[0].parameters for members in found.values()]
-    labels = label_runs(
-        [{key: run[key] for key in run if key not in INCIDENTAL} for run in settings]
-    )
+    labels = label_settings([members[0].parameters for members in found.values()])
     groups = []
     for (key, members), label in zip(found.items(), labels, strict=True):
         summary, is_base = SeedSummary(nan, nan, 0, 0.0, nan, 0), key == base

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QColor, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
+from lbc.comparison.mask_agreement import Matrix, fold_seeds
 from lbc.comparison.search_course import SearchCourse
 from lbc.files.printable import printable
+from lbc.library.differences import identify_experiment, label_settings
 from lbc.library.run_summary import RunSummary
 from lbc_gui.compare.agreement_matrix import AgreementMatrix
 from lbc_gui.compare.course_plots import CoursePlots
@@ -21,7 +24,7 @@ from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.theme import TIGHT
-from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label, plain
 
@@ -40,6 +43,34 @@ WORDS = (
     "for the last time, which may be long before the others are removed."
 )
 CHOOSE = "Choose two or more runs in the table to compare their masks."
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of the matrix: runs, or with ``kinds`` the settings of several.
+
+    ``runs`` has the number of the run, or of a row's first one.
+    """
+
+    names: tuple[str, ...]
+    runs: tuple[int, ...]
+    kinds: tuple[object, ...] = ()
+    seeds: tuple[int | None, ...] = ()
+
+    @classmethod
+    def of(cls, runs: Sequence[RunSummary], folded: bool) -> Rows:
+        if not folded:
+            return cls(tuple(run.title for run in runs), tuple(range(len(runs))))
+        kinds = tuple(identify_experiment(run.parameters) for run in runs)
+        first = {kind: at for at, kind in reversed([*enumerate(kinds)])}
+        places = tuple(first[kind] for kind in dict.fromkeys(kinds))
+        labels = label_settings([runs[at].parameters for at in places])
+        names = tuple(label or "the same settings" for label in labels)
+        return cls(names, places, kinds, tuple(run.seed for run in runs))
+
+    def fold(self, matrix: Matrix) -> Matrix:
+        """A matrix of runs as one of rows."""
+        return fold_seeds(matrix, self.kinds, self.seeds) if self.kinds else matrix
 
 
 class MasksPane(QWidget):
@@ -63,6 +94,11 @@ class MasksPane(QWidget):
         self.reading.running_changed.connect(self._show_running)
         self.layers = combo_box((WHOLE,), "The layer whose masks are compared, or all together")
         self.layers.activated.connect(self._show_layer)
+        tip = "Compare settings: means over the seeds that both have, on the diagonal between seeds"
+        self.folded = tool_button("Fold seeds", tip, icon_name="fold")
+        self.folded.setCheckable(True)
+        self.folded.toggled.connect(self._show_layer)
+        self._rows = Rows((), ())
         self.matrix, self.legend = AgreementMatrix(self._colour_of), KeyLegend()
         self.matrix.pair_shown.connect(self._show_pair)
         self.matrix.pair_opened.connect(self._open_pair)
@@ -139,13 +175,13 @@ class MasksPane(QWidget):
     def _folders(self) -> list[Path]:
         return [] if self._compared is None else [run.folder for run in self._compared.runs]
 
-    def _colour_of(self, at: int) -> QColor:
-        return self._selection.colours.of(self._folders()[at])
+    def _colour_of(self, row: int) -> QColor:
+        return self._selection.colours.of(self._folders()[self._rows.runs[row]])
 
     @Slot(object, object)
     def _show_selection(self, before: Selection, now: Selection) -> None:
         if now.hovered != before.hovered:
-            shown = self._folders()
+            shown = [self._folders()[at] for at in self._rows.runs]
             self.matrix.light(shown.index(now.hovered) if now.hovered in shown else None)
         if self.isVisible() and now.compared != before.compared:
             self._timer.start()
@@ -214,7 +250,8 @@ class MasksPane(QWidget):
             return
         found = compared.agreement
         kappas = found.whole if layer is None else found.layers[layer]
-        self.matrix.show_matrix([run.title for run in compared.runs], kappas)
+        self._rows = Rows.of(compared.runs, self.folded.isChecked())
+        self.matrix.show_matrix(self._rows.names, self._rows.fold(kappas))
         self.legend.show_key(self.matrix.scale)
         self._show_courses()
         assert self.matrix.pair is not None
@@ -224,7 +261,7 @@ class MasksPane(QWidget):
         assert self._compared is not None
         runs = self._compared.runs
         if self.matrix.pair is not None:
-            self.plots.show_pair(*self.matrix.pair)
+            self.plots.show_pair(*(self._rows.runs[row] for row in self.matrix.pair))
         known = {
             at: self._courses[run.folder] for at, run in enumerate(runs)
             if run.folder in self._courses
@@ -233,21 +270,24 @@ class MasksPane(QWidget):
 
     @Slot(int, int)
     def _show_pair(self, first: int, second: int) -> None:
-        assert self._compared is not None
-        self._selection.hover(self._compared.runs[first].folder)
-        self.plots.show_pair(first, second)
+        runs = self._rows.runs
+        self._selection.hover(self._folders()[runs[first]])
+        self.plots.show_pair(runs[first], runs[second])
         self._describe(first, second)
 
     @Slot(int, int)
     def _open_pair(self, first: int, second: int) -> None:
         assert self._compared is not None
-        runs = self._compared.runs
-        self.masks_requested.emit(runs[first].folder, runs[second].folder, self.layer or "")
+        one, other = (self._folders()[self._rows.runs[row]] for row in (first, second))
+        self.masks_requested.emit(one, other, self.layer or "")
 
     def _describe(self, first: int, second: int) -> None:
         """Say what the cell under the mouse means."""
         compared, layer = self._compared, self.layer
         assert compared is not None
+        if self.folded.isChecked():
+            self._describe_folded(first, second)
+            return
         name, other = (printable(compared.runs[at].title) for at in (first, second))
         if len(compared.runs) == 1:
             self.detail.setText(f"{name} alone: {CHOOSE[0].lower()}{CHOOSE[1:]}")
@@ -265,15 +305,43 @@ class MasksPane(QWidget):
         else:
             common = "" if shared == most else f" over the {shared} of {most} layers in common"
             value = f"{kappa:.3f}".replace("-", "−")
-            text = f"κ {value}{common} between {pair}. Click to open both masks."
+            text = f"κ {value}{common} between {pair}{self._shares(first, second)}."
+            text += " Click to open both masks."
             if not all(compared.masks[at].decided for at in (first, second)):
                 text += " Before the end of a search, its best combinations so far are compared."
         self.detail.setText(text)
         self.matrix.setAccessibleDescription(text)
 
+    def _describe_folded(self, first: int, second: int) -> None:
+        """Say what a cell of two settings means."""
+        compared, layer = self._compared, self.layer
+        assert compared is not None
+        found = compared.agreement
+        kappa = self._rows.fold(found.whole if layer is None else found.layers[layer])
+        name, other = (printable(self._rows.names[row]) for row in (first, second))
+        pair = f"{name} at different seeds" if first == second else f"{name} and {other}"
+        if not np.isfinite(kappa[first, second]):
+            text = f"{pair}: there are no two runs to compare."
+        else:
+            value = f"{kappa[first, second]:.3f}".replace("-", "−")
+            text = f"κ {value} between {pair}{self._shares(first, second)}: means over the seeds."
+        self.detail.setText(text)
+        self.matrix.setAccessibleDescription(text)
+
+    def _shares(self, first: int, second: int) -> str:
+        """What share of the weights two rows treat alike, and what chance would give."""
+        compared = self._compared
+        if compared is None or self.layer is not None:
+            return ""
+        found = compared.agreement
+        alike, chance = (
+            self._rows.fold(each)[first, second] for each in (found.alike, found.chance)
+        )
+        return f"; they treat {alike:.1%} of the weights alike, by chance {chance:.1%}"
+
     def _lay_out(self) -> None:
         self.detail.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        head = row(self.layers, (self.detail, 1), self.legend)
+        head = row(self.layers, self.folded, (self.detail, 1), self.legend)
         self.detail.setToolTip(plain(WORDS))
         self._split = splitter(Qt.Orientation.Vertical, self.matrix, self.plots, sizes=[300, 200])
         layout = column(head, self.note, (self._split, 1), self._progress, on=self, margin=TIGHT)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from math import isnan
+from typing import IO
 
 from PySide6.QtCore import QModelIndex, Slot
-from PySide6.QtGui import QAction, QShowEvent
-from PySide6.QtWidgets import QAbstractItemView, QWidget
+from PySide6.QtGui import QAction, QGuiApplication, QShowEvent
+from PySide6.QtWidgets import QAbstractItemView, QMenu, QToolButton, QWidget
 
 from lbc.files.printable import printable
+from lbc.library.formats import TextTable, format_booktabs, format_markdown, format_table
 from lbc.library.result_groups import RESULTS, ResultGroup, explain_test, group_results
 from lbc_gui.compare.run_selection import RunSelection, Selection
-from lbc_gui.export.view_export import Data, as_csv
+from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import TIGHT
-from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.table import Column, TableModel, TableView, faint
 from lbc_gui.widgets.text import Label
@@ -55,10 +59,34 @@ COLUMNS: tuple[Column[ResultGroup], ...] = (
         "p", lambda group: "" if isnan(group.p) else f"{group.p:.3f}",
         "Two-sided exact sign-flip test of the differences", number=True,
     ),
+    Column(
+        "p (Holm)", lambda group: "" if isnan(group.holm) else f"{group.holm:.3f}",
+        "p corrected for all tests of this table", number=True,
+    ),
+    Column(
+        "steps/s", lambda group: "" if isnan(group.speed) else f"{group.speed:.1f}",
+        "Steps per second of training, with its removals and tests: the mean over the runs",
+        number=True,
+    ),
+    Column(
+        "memory MB", lambda group: "" if isnan(group.memory) else f"{group.memory:.0f}",
+        "Peak memory of the process that trained a run, or of its GPU: the mean over the runs",
+        number=True,
+    ),
 )  # fmt: skip
-WIDTHS = (240, 84, 76, 72, 110, 70)
-TESTED = (4, 5)
+WIDTHS = (240, 84, 76, 72, 110, 70, 76, 76, 96)
+TESTED = (4, 5, 6)
 """The columns that need a baseline."""
+
+COSTS = (7, 8)
+"""Those that runs of older versions lack."""
+
+MOST_RUNS = 1000
+"""More than the other panes compare: of runs that are folded, a few rows are left."""
+
+FORMATS: Mapping[str, Callable[[TextTable], str]] = {
+    "Markdown": format_markdown, "LaTeX": format_booktabs, "CSV": format_table,
+}  # fmt: skip
 
 
 class ResultsPane(QWidget):
@@ -84,7 +112,16 @@ class ResultsPane(QWidget):
         self.table.addAction(use)
         self.table.offer_in(self)
         self.note = Label(wordWrap=True)
-        layout = column(row(self.results, None), (self.table, 1), self.note, on=self, margin=TIGHT)
+        self.copy = tool_button(
+            "Copy", "Copy the table as Markdown, LaTeX or CSV", icon_name="copy"
+        )
+        self.copy.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self)
+        for name, write in FORMATS.items():
+            menu.addAction(f"As {name}", partial(self._copy, write))
+        self.copy.setMenu(menu)
+        above = row(self.results, None, self.copy)
+        layout = column(above, (self.table, 1), self.note, on=self, margin=TIGHT)
         layout.addStretch(0)
         selection.changed.connect(self._show_selection)
 
@@ -100,28 +137,47 @@ class ResultsPane(QWidget):
     def data_to_save(self) -> Data | None:
         if not self.table.isVisible():
             return None
+        table = self._shown
+        texts = {".csv": format_table, ".md": format_markdown, ".tex": format_booktabs}
+        return Data("results", {
+            suffix: partial(_write, write(table)) for suffix, write in texts.items()
+        })  # fmt: skip
+
+    @property
+    def _shown(self) -> TextTable:
         columns, rows = self.table.shown_cells()
-        return Data("results", {".csv": as_csv(columns, len(rows), rows)})
+        numeric = {column.title: column.number for column in COLUMNS}
+        kinds = tuple(numeric[title] for title in columns)
+        return TextTable(tuple(columns), kinds, tuple(map(tuple, rows)))
+
+    def _copy(self, write: Callable[[TextTable], str]) -> None:
+        QGuiApplication.clipboard().setText(write(self._shown))
 
     @Slot(object, object)
     def _show_selection(self, before: Selection, now: Selection) -> None:
         if not self.isVisible():
             return
-        if now.compared != before.compared or now.baseline != before.baseline:
+        if now.runs != before.runs or now.baseline != before.baseline:
             self._show_results()
 
     @Slot()
     def _show_results(self) -> None:
         now = self._selection.selection
         result = RESULTS[self.results.currentText()]
-        groups = group_results(now.compared, result, now.baseline)
+        groups = group_results(now.runs[:MOST_RUNS], result, now.baseline)
         self.table.table.show_rows(groups)
         tested = any(group.baseline for group in groups)
         for at in TESTED:
             self.table.setColumnHidden(at, not tested)
+        for at in COSTS:
+            texts = (COLUMNS[at].text(group) for group in groups)
+            self.table.setColumnHidden(at, not any(texts))
         self.table.setVisible(bool(groups))
+        self.copy.setEnabled(bool(groups))
         said = CHOOSE if not groups else explain_test(groups) or CHOOSE_BASELINE
         problems = [printable(run.problem) for run in now.compared if run.status == "unreadable"]
+        if len(now.runs) > MOST_RUNS:
+            problems.append(f"Only {MOST_RUNS:,} of {len(now.runs):,} runs are in the table.")
         self.note.setText("\n".join([said, *problems]))
 
     @Slot(QModelIndex)
@@ -130,3 +186,7 @@ class ResultsPane(QWidget):
             members = self.table.table.rows[index.row()].members
             ended = [run for run in members if run.status == "finished"]
             self._selection.set_baseline((ended or members)[0].folder)
+
+
+def _write(text: str, file: IO[bytes]) -> None:
+    file.write(text.encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,16 @@ class Selection:
     compared: tuple[RunSummary, ...] = ()
     """The runs in the panes, at most MOST_COMPARED, always with one that is selected, if any is."""
 
+    @cached_property
+    def runs(self) -> tuple[RunSummary, ...]:
+        """Those that would be compared if there were no limit."""
+        if not self.restricted:
+            return self.shown
+        return tuple(run for run in self.shown if run.folder in self.restricted)
+
 
 def _compared(now: Selection) -> tuple[RunSummary, ...]:
-    among = (run for run in now.shown if not now.restricted or run.folder in now.restricted)
-    runs = tuple(islice(among, MOST_COMPARED))
+    runs = now.runs[:MOST_COMPARED]
     if now.selected and now.selected.isdisjoint(run.folder for run in runs):
         runs = tuple(run for run in now.shown if run.folder in now.selected) or runs
     return runs

@@ -33,6 +33,8 @@ KINDS = {
     ".png": "PNG picture",
     ".svg": "SVG drawing",
     ".csv": "CSV table",
+    ".md": "Markdown table",
+    ".tex": "LaTeX table",
     ".npz": "NumPy arrays",
     ".json": "JSON",
 }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbc.comparison.mask_agreement import compare_masks
+from lbc.comparison.mask_agreement import compare_masks, fold_seeds
 from lbc.comparison.run_masks import LayerMask, RunMasks
 from lbc.sparsity.arrays import Bools
 from lbc.sparsity.combinations import members_mask
@@ -133,3 +133,15 @@ def test_progress_reaches_its_end_and_can_end_the_comparison() -> None:
 
     with pytest.raises(InterruptedError):
         compare_masks(runs, stop)
+
+
+def test_folded_seeds_pair_what_began_alike_and_a_kind_with_itself_between_seeds() -> None:
+    kinds, seeds = ["lbc", "asp", "lbc", "asp", "dense"], [0, 0, 1, 1, 1]
+    matrix = np.arange(25.0).reshape(5, 5)
+    matrix = matrix + matrix.T
+    matrix[4, 3] = matrix[3, 4] = np.nan
+    folded = fold_seeds(matrix, kinds, seeds)
+    assert folded[0, 0] == matrix[0, 2] and folded[1, 1] == matrix[1, 3]
+    assert folded[0, 1] == folded[1, 0] == (matrix[0, 1] + matrix[2, 3]) / 2
+    assert folded[0, 2] == matrix[2, 4]
+    assert np.isnan(folded[1, 2]) and np.isnan(folded[2, 2])

@@ -70,3 +70,23 @@ def test_repetitions_of_a_seed_count_once() -> None:
 def test_other_results_have_their_own_units() -> None:
     groups = by_label(group_results([*SLOW, *FAST], RESULTS["training time (s)"]))
     assert groups["lr 0.2"].mean == 2 and groups["lr 0.1"].mean == 1
+
+
+def test_another_pattern_is_compared_with_the_baseline_at_that_pattern() -> None:
+    def trained(method: str, pattern: str, accuracy: float) -> RunSummary:
+        parameters: Parameters = {"method": method, "pattern": pattern, "seed": 0}
+        return RunSummary(
+            Path(f"{method}-{pattern}"), "finished", pattern=pattern, method=method, seed=0,
+            accuracy=accuracy, parameters=parameters,
+        )  # fmt: skip
+
+    runs = [
+        trained("lbc", "2:4", 0.9), trained("lbc", "1:4", 0.8), trained("asp", "2:4", 0.85),
+        trained("asp", "1:4", 0.7), trained("asp", "1:8", 0.6),
+    ]  # fmt: skip
+    groups = group_results(runs, ACCURACY, runs[0].folder)
+    differences = {group.members[0].folder.name: group.difference for group in groups}
+    assert differences == pytest.approx({
+        "lbc-2:4": 0, "lbc-1:4": -10, "asp-2:4": -5, "asp-1:4": -10, "asp-1:8": -30,
+    })  # fmt: skip
+    assert "p corrected for the 4 tests" in explain_test(groups)

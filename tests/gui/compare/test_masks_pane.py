@@ -111,6 +111,35 @@ def test_a_cell_says_how_far_two_masks_agree_and_opens_them(
     assert opened[1:] == [(runs[2].folder, runs[0].folder, layer)]
 
 
+def test_seeds_are_folded_into_the_agreement_of_settings(
+    qtbot: QtBot, pane: MasksPane, make_run: MakeRun
+) -> None:
+    runs = [
+        make_run(name, seed=seed, searched=True, optimizer={"lr": rate})
+        for name, seed, rate in (("a", 0, 0.1), ("b", 0, 0.2), ("c", 1, 0.1), ("d", 1, 0.2))
+    ]
+    opened: list[tuple[Path, Path, str]] = []
+    pane.masks_requested.connect(lambda *asked: opened.append(asked))
+    compare(qtbot, pane, runs)
+    found = compare_masks([read_masks(run.folder, "lbc") for run in runs])
+    qtbot.mouseMove(pane.matrix, cell(pane, 2, 3))
+    assert f"by chance {found.chance[2, 3]:.1%}" in pane.detail.text()
+    qtbot.mouseClick(pane.folded, Qt.MouseButton.LeftButton)
+    folded = pane.matrix._kappas
+    assert folded.shape == (2, 2)
+    assert folded[0, 1] == pytest.approx((found.whole[0, 1] + found.whole[2, 3]) / 2)
+    assert folded[1, 1] == pytest.approx(found.whole[1, 3])
+    qtbot.mouseMove(pane.matrix, cell(pane, 0, 0))
+    qtbot.mouseMove(pane.matrix, cell(pane, 1, 0))
+    assert f"κ {folded[0, 1]:.3f} between lr 0.2 and lr 0.1; they treat" in pane.detail.text()
+    qtbot.mouseClick(pane.matrix, Qt.MouseButton.LeftButton, pos=cell(pane, 1, 0))
+    assert opened == [(runs[1].folder, runs[0].folder, "")]
+    qtbot.mouseMove(pane.matrix, cell(pane, 1, 1))
+    assert "between lr 0.2 at different seeds" in pane.detail.text()
+    qtbot.mouseClick(pane.folded, Qt.MouseButton.LeftButton)
+    assert pane.matrix._kappas.shape == (4, 4)
+
+
 def test_only_what_the_pointer_changes_in_a_large_matrix_is_painted_again(qtbot: QtBot) -> None:
     matrix, count = AgreementMatrix(lambda at: QColor.fromHsv(6 * at, 200, 200)), 60
     names = [f"run {at}" for at in range(count)]

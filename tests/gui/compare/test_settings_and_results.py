@@ -142,15 +142,47 @@ def test_results_are_folded_over_seeds_and_tested_against_a_row(
     assert selection.selection.baseline == runs[0].folder
     assert [action.text() for action in pane.actions()] == ["Copy &rows", "Use as &baseline"]
     titles, rows = pane.table.shown_cells()
-    assert titles[-2:] == ["minus baseline", "p"]
-    assert [row[-2:] for row in rows] == [["+2.33", "0.250"], ["", ""]]
+    assert titles[-3:] == ["minus baseline", "p", "p (Holm)"]
+    assert [row[-3:] for row in rows] == [["+2.33", "0.250", "0.250"], ["", "", ""]]
     assert "With 3 pairs the smallest possible p is 0.25." in pane.note.text()
+    assert "p corrected for the one test of this table" in pane.note.text()
     pane.results.setFocus()
     qtbot.keyClick(pane.results, Qt.Key.Key_Down)
     assert pane.results.currentText() == "density (%)"
     assert pane.table.shown_cells()[1][0][1] == "50.00"
-    assert saved_csv(pane)[0] == "settings,mean,±,n,minus baseline,p"
+    assert saved_csv(pane)[0] == "settings,mean,±,n,minus baseline,p,p (Holm)"
     for theme in ("dark", "light"):
         apply_theme(theme)
         picture = pane.picture_to_save()
         assert picture is not None and paint(picture).svg
+
+
+def test_cost_is_beside_accuracy_and_every_format_can_be_copied(
+    qtbot: QtBot, make_run: MakeRun
+) -> None:
+    selection = RunSelection()
+    pane = ResultsPane(selection)
+    shown(qtbot, pane)
+    cost = {"steps": 600, "seconds": 4.0, "peak_memory": 250_000_000}
+    runs = [
+        replace(make_run(f"{method}-{seed}", 0.9, seed=seed, method=method), **cost)
+        for method in ("sr-ste", "lbc")
+        for seed in range(60)
+    ]
+    selection.show_runs(runs)
+    titles, rows = pane.table.shown_cells()
+    assert titles[-2:] == ["steps/s", "memory MB"]
+    assert [row[-2:] for row in rows] == [["150.0", "250"]] * 2
+    assert [row[3] for row in rows] == ["60", "60"]  # more than the other panes compare
+    selection.set_baseline(runs[-1].folder)
+    lines = {
+        "Markdown": "| method sr-ste | 90.00 | 0.00 | 60 | +0.00 | 1.000 | 1.000 | 150.0 | 250 |",
+        "LaTeX": r"method sr{-}ste & 90.00 & 0.00 & 60 & +0.00 & 1.000 & 1.000 & 150.0 & 250 \\",
+        "CSV": "method sr-ste,90.00,0.00,60,+0.00,1.000,1.000,150.0,250",
+    }
+    for action in pane.copy.menu().actions():
+        action.trigger()
+        copied = QGuiApplication.clipboard().text().splitlines()
+        assert lines[action.text().removeprefix("As ")] in copied
+    data = pane.data_to_save()
+    assert data is not None and list(data.writers) == [".csv", ".md", ".tex"]
