@@ -72,7 +72,8 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     from lbc.comparison.trials import parse_methods
     from lbc.config import check_import, load_experiment
     from lbc.data import DataError
-    from lbc.queue.trials import check_trials, queue_trials, usual_jobs
+    from lbc.queue.supervisor import usual_jobs
+    from lbc.queue.trials import check_trials, queue_trials
 
     experiment = load_experiment(options.experiment, options.set)
     out: Path = options.out or Path("comparisons") / experiment.name

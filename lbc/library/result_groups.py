@@ -109,9 +109,11 @@ def explain_test(groups: Sequence[ResultGroup]) -> str:
         return "No other group has a finished run with a seed of the baseline: nothing is tested."
     tests = sum(group.pairs > 0 for group in groups)
     family = f"the {tests} tests" if tests > 1 else "the one test"
+    patterns = len({group.members[0].pattern for group in groups}) > 1
+    at_pattern = " at the same N:M, where it was trained there" if patterns else ""
     return (
         "Difference and p (two-sided, exact sign-flip test) over the seeds paired with the "
-        f"baseline. With {pairs} pair{'s' * (pairs > 1)} the smallest possible p is "
+        f"baseline{at_pattern}. With {pairs} pair{'s' * (pairs > 1)} the smallest possible p is "
         f"{smallest_p(pairs):.2g}. Holm: p corrected for {family} of this table."
     )
 

@@ -224,6 +224,11 @@ def _is_run_of(experiment: Experiment, folder: Path) -> bool:
         return False
 
 
+def usual_jobs(experiment: Experiment) -> int:
+    """The runs at a time unless they are chosen: two where they do not share a GPU or a core."""
+    return 2 if experiment.device == "cpu" and count_cores() > 1 else 1
+
+
 def count_cores() -> int:
     """The cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

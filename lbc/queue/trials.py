@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from lbc.comparison.trials import Trial, check_folder
-from lbc.config import EXTERNAL, Experiment
+from lbc.config import EXTERNAL
 from lbc.data import describe
 from lbc.files.printable import printable
 from lbc.queue.entries import Entry, Queue, QueueError, with_jobs
 from lbc.queue.process import is_alive
 from lbc.queue.queue_file import QueueFile
-from lbc.queue.supervisor import count_cores, threads_of
+from lbc.queue.supervisor import threads_of
 from lbc.runs.own_runs import remember_own
 from lbc.training.preparation import preview
 
@@ -26,11 +26,6 @@ def usual_threads() -> int:
     A run is exact only with the same number of threads.
     """
     return threads_of(2)
-
-
-def usual_jobs(experiment: Experiment) -> int:
-    """The runs at a time unless they are chosen: two where they do not share a GPU or a core."""
-    return 2 if experiment.device == "cpu" and count_cores() > 1 else 1
 
 
 def check_trials(trials: Sequence[Trial]) -> None:

@@ -22,6 +22,7 @@ Panel = Literal[
     "Inspect",
     "Latency",
     "Queue",
+    "Comparison",
 ]
 
 WORDS: dict[Panel, str] = {
@@ -92,6 +93,13 @@ WORDS: dict[Panel, str] = {
         "continues later without losing a step, a <b>cancelled</b> one is given up, and its folder "
         "is kept. A <b>group</b> holds the variations of one experiment: right-click a setting, "
         "and choose <i>Vary…</i>."
+    ),
+    "Comparison": (
+        "Every <b>method</b> is trained with every <b>N:M</b> and the same <b>seeds</b>, so that "
+        "the runs of one seed begin with the same weights and form a pair. <b>p</b> is that of an "
+        "exact test of the differences from the <b>baseline</b> in these pairs, and <b>Holm</b>'s "
+        "is corrected for all tests of the table. <b>κ</b> in <i>Masks</i> is how far two masks "
+        "agree beyond chance."
     ),
 }
 """HTML; a bold word is one that the panel uses."""

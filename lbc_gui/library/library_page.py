@@ -359,7 +359,7 @@ class LibraryPage(QWidget):
             (self.comparison.fork_requested, self._compare_fork),
             (self.columns.chosen, self._show_column),
             (self.columns.reset_wanted, self._reset_columns),
-            (self._folded.toggled, self._fold),
+            (self.folded.toggled, self._fold),
             (self._archived.toggled, self._show_archived),
             (self.below.title.folded_changed, table.hide_swatches),
             (self.selection.changed, self._selection_changed),
@@ -369,8 +369,8 @@ class LibraryPage(QWidget):
 
     def _lay_out(self) -> None:
         tip = "Fold the seeds of equal settings into one row: mean ± standard deviation"
-        self._folded = tool_button("Fold seeds", tip, icon_name="fold")
-        self._folded.setCheckable(True)
+        self.folded = tool_button("Fold seeds", tip, icon_name="fold")
+        self.folded.setCheckable(True)
         tip = "List archived runs too"
         self._archived = tool_button("Archived", tip, icon_name="archive")
         self._archived.setCheckable(True)
@@ -379,7 +379,7 @@ class LibraryPage(QWidget):
         copy = tool_button("Copy", "Copy the selected rows, or all", icon_name="copy")
         copy.setMenu(self.copy_menu)
         copy.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        buttons = (self._archived, self._folded, self._columns, copy)
+        buttons = (self._archived, self.folded, self._columns, copy)
         self._buttons = buttons
         self.filter.line.setMinimumWidth(160)
         bar = row((self.filter, 1), self._count, *buttons, help_button("Runs"))

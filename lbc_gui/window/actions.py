@@ -50,6 +50,8 @@ class Actions:
         self.run = make("Run", "F5", "Start or resume training", "play")
         tip = "Train the experiment in the background, after those queued before"
         self.queue = make("Queue", "Ctrl+Shift+Return", tip, "queue")
+        tip = "Train the experiment with several methods, patterns and seeds, and compare them"
+        self.compare = make("Co&mpare methods…", "Ctrl+Shift+M", tip, "levels")
         self.pause = make("Pause", "F6", "Pause training", "pause")
         self.step = make("Step", "F10", "Do one training step, then pause", "step")
         self.stop = make("Stop", "Shift+F5", "End the run and keep its results", "stop")
@@ -113,7 +115,7 @@ class Actions:
         run.addSeparator()
         run.addActions(interventions)
         run.addSeparator()
-        run.addAction(self.resume)
+        run.addActions([self.resume, self.compare])
         view = bar.addMenu("&View")
         view.addActions(panels)
         view.addAction(self.reset_layout)
@@ -133,3 +135,4 @@ class Actions:
         self.reset.setEnabled(valid and state not in (State.LOADING, State.STOPPING))
         self.save.setEnabled(valid)
         self.queue.setEnabled(valid)
+        self.compare.setEnabled(valid)

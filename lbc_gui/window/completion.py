@@ -12,6 +12,7 @@ from lbc_gui.run.worker import Failed, Job, Worker, describe
 MODULES = (
     "lbc_gui.masks.mask_view",
     "lbc_gui.library.library_page",
+    "lbc_gui.comparisons.comparison_page",
     "lbc_gui.inspector.inspector_page",
     "lbc_gui.latency.latency_page",
     "lbc_gui.queue.run_queue",

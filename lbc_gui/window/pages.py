@@ -18,6 +18,7 @@ from lbc_gui.widgets.layouts import column, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
 
 if TYPE_CHECKING:  # at run time they are imported behind the first paint
+    from lbc_gui.comparisons.comparison_page import ComparisonPage
     from lbc_gui.curves.curves_panel import CurvesPanel
     from lbc_gui.inspector.inspector_page import InspectorPage
     from lbc_gui.latency.latency_page import LatencyPage
@@ -34,7 +35,7 @@ LOW = 720
 PANELS = ("curves", "numbers", "compare")
 """What is below the pictures of pages; folded in a low window."""
 
-OTHERS = ("Masks", "Runs", "Inspect", "Latency")
+OTHERS = ("Masks", "Runs", "Comparison", "Inspect", "Latency")
 
 
 class Pages(QTabWidget):
@@ -43,6 +44,7 @@ class Pages(QTabWidget):
 
     masks: MaskView
     library: LibraryPage
+    comparisons: ComparisonPage
     inspector: InspectorPage
     latency: LatencyPage
 
@@ -109,6 +111,7 @@ class Pages(QTabWidget):
         approves: Callable[[Experiment], bool],
     ) -> Iterator[None]:
         """Build the other pages, which take half of the time of all, one in each step."""
+        from lbc_gui.comparisons.comparison_page import ComparisonPage
         from lbc_gui.inspector.inspector_page import InspectorPage
         from lbc_gui.latency.latency_page import LatencyPage
         from lbc_gui.library.library_page import LibraryPage
@@ -118,6 +121,8 @@ class Pages(QTabWidget):
         yield
         self.library = LibraryPage(runs, settings)
         yield
+        self.comparisons = ComparisonPage(runs, settings, experiment)
+        yield
         self.inspector = InspectorPage()
         yield
         self.latency = LatencyPage(experiment, run_folder, approves)
@@ -126,7 +131,7 @@ class Pages(QTabWidget):
         later = {"numbers": self.masks.below, "compare": self.library.below}
         self.folding |= later
         self._fold(later)
-        pages = (self.masks, self.library, self.inspector, self.latency)
+        pages = (self.masks, self.library, self.comparisons, self.inspector, self.latency)
         for index, (name, page) in enumerate(zip(OTHERS, pages, strict=True), start=1):
             self.removeTab(index)
             self.insertTab(index, page, name)

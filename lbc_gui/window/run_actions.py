@@ -21,6 +21,8 @@ from lbc.runs.opened_run import OpenedRun
 from lbc.runs.own_runs import may_import
 from lbc.runs.parent_run import find_parent
 from lbc.runs.run_state import RunError, read_state
+from lbc_gui.comparisons.comparison_page import OpenedComparison
+from lbc_gui.library.library_page import LibraryPage
 from lbc_gui.library.run_changes import Done
 from lbc_gui.run.worker import Failed, Job
 from lbc_gui.window.followed_run import FollowedRun
@@ -43,16 +45,15 @@ class RunActions(QObject):
         self._window, self._page = window, window.pages.library
         self._expected: tuple[Path, Callable[[], object]] | None = None
         """A run that the user has asked for, and what is to be done once it is there."""
-        window.closing.wait_for(self._page.reader)
         self._forks = ForkActions(window, parent)
         self._forks.said.connect(self.said)
         self._forks.failed.connect(self.failed)
-        self._page.commanded.connect(self._carry_out)
-        self._page.changed.connect(self._show_change)
-        self._page.failed.connect(self.failed)
-        self._page.said.connect(self.said)
-        self._page.comparison.built.connect(self._connect_pane)
-        self._page.comparison.masks_requested.connect(self._show_masks)
+        self._serve(self._page)
+        comparisons = window.pages.comparisons
+        window.closing.wait_for(comparisons.starting)
+        comparisons.failed.connect(self.failed)
+        comparisons.opened.connect(self._serve_comparison)
+        window.actions_.compare.triggered.connect(self._compare_methods)
         window.queue.panel.opened.connect(self.open)
         window.curves.fork_note.compare_requested.connect(self._compare_present)
         window.session.parent_found.connect(window.curves.show_parent)
@@ -60,6 +61,27 @@ class RunActions(QObject):
         window.session.events_arrived.connect(self._events_arrived)
         FollowedRun(window, self)
         self._follow_servers(window, parent)
+
+    def _serve(self, page: LibraryPage) -> None:
+        """Carry out what is asked for in a table of runs."""
+        self._window.closing.wait_for(page.reader)
+        page.commanded.connect(self._carry_out)
+        page.changed.connect(partial(self._show_change, page))
+        page.failed.connect(self.failed)
+        page.said.connect(self.said)
+        page.comparison.built.connect(self._connect_pane)
+        page.comparison.masks_requested.connect(self._show_masks)
+
+    @Slot(object)
+    def _serve_comparison(self, comparison: OpenedComparison) -> None:
+        self._window.closing.wait_for(comparison.following)
+        comparison.queue.opened.connect(self.open)
+        self._serve(comparison.library)
+
+    @Slot()
+    def _compare_methods(self) -> None:
+        self._window.pages.setCurrentWidget(self._window.pages.comparisons)
+        self._window.pages.comparisons.ask()
 
     def _follow_servers(self, window: Parts, parent: QWidget) -> None:
         open_run, message = window.files.open_run, window.message
@@ -215,14 +237,13 @@ class RunActions(QObject):
 
         self._open(first, compare)
 
-    @Slot(object)
-    def _show_change(self, done: Done) -> None:
+    def _show_change(self, page: LibraryPage, done: Done) -> None:
         """Say what was changed and offer to take it back; say what could not be changed."""
         if done.undo is None:
             self._window.message.settle(Done)
             if done.problems:
                 self.failed.emit("\n".join(done.problems), "")
             return
-        undo = {"Undo": partial(self._page.reader.change, done.undo)}
+        undo = {"Undo": partial(page.reader.change, done.undo)}
         sentence, fine = "\n".join([done.sentence, *done.problems]), not done.problems
         self._window.message.show_message(sentence, remedies=undo, about=Done, notice=fine)

@@ -110,8 +110,8 @@ def _acts(page: LibraryPage) -> list[tuple[str, Callable[[], None]]]:
         ("all again", line.clear),
         ("sort by accuracy", lambda: commands.sort_wanted.emit("accuracy")),
         ("sort by a setting", lambda: commands.sort_wanted.emit("optimizer.lr")),
-        ("fold", page._folded.click),
-        ("unfold", page._folded.click),
+        ("fold", page.folded.click),
+        ("unfold", page.folded.click),
         ("choose all", commands.selectAll),
     ]
 

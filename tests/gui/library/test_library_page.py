@@ -181,7 +181,7 @@ def test_of_five_hundred_settings_that_differ_the_first_are_shown(tmp_path: Path
 
 
 def test_seeds_fold_into_a_mean_and_unfold(qtbot: QtBot, page: LibraryPage) -> None:
-    qtbot.mouseClick(page._folded, LEFT)
+    qtbot.mouseClick(page.folded, LEFT)
     until_titles(qtbot, page, "▸ fast × 2", "▸ slow × 2", "cut")
     assert texts(page, "accuracy")[:2] == ["97.00 ± 1.41", "91.00 ± 1.41"]
     assert page.table.runs.is_heavy(page.table.runs.lines[0], "accuracy")  # the best one
@@ -207,10 +207,10 @@ def test_others_are_compared_with_a_baseline(qtbot: QtBot, page: LibraryPage) ->
         "98.00  +6.00", "96.00  +4.00", "92.00", "90.00  -2.00", "50.00  -42.00",
     ]  # fmt: skip
     assert page.table.commands.actions_["baseline"].text() == "No baseline"
-    qtbot.mouseClick(page._folded, LEFT)
+    qtbot.mouseClick(page.folded, LEFT)
     qtbot.waitUntil(lambda: len(texts(page)) == 3, timeout=SECONDS)
     assert texts(page, "accuracy")[0] == "97.00 ± 1.41  +6.00"  # than the mean of its seeds
-    qtbot.mouseClick(page._folded, LEFT)
+    qtbot.mouseClick(page.folded, LEFT)
     qtbot.waitUntil(lambda: len(texts(page)) == 5, timeout=SECONDS)
     qtbot.keyClick(page.table, Key.Key_B)
     assert texts(page, "accuracy")[0] == "98.00"

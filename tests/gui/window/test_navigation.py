@@ -70,8 +70,8 @@ def test_blocks_layers_and_pages_by_keyboard(qtbot: QtBot, shown: MainWindow) ->
     shown.scores.list.order.setCurrentText("size")
     qtbot.keyClick(shown, Key.Key_PageDown, Modifier.ControlModifier)
     assert view.view.layer == shown.scores.list.shown_names[1]
-    pages = ("Scores", "Masks", "Runs", "Inspect", "Latency")
-    for number, page in zip(range(Key.Key_1, Key.Key_6), pages, strict=True):
+    pages = ("Scores", "Masks", "Runs", "Comparison", "Inspect", "Latency")
+    for number, page in zip(range(Key.Key_1, Key.Key_7), pages, strict=True):
         qtbot.keyClick(shown, Key(number), Modifier.ControlModifier)
         assert shown.pages.tabText(shown.pages.currentIndex()) == page
 

@@ -1,0 +1,1 @@
+"""The page Comparison: methods, patterns and seeds trained alike, and their results."""
