@@ -9,7 +9,6 @@ import argparse
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +130,7 @@ def _train(out: Path, trials: Sequence[Trial], console: Console, errors: Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from lbc.queue.commands import read_queue, steer, working
+    from lbc.queue.entries import QueueError
     from lbc.queue.progress import progress_of
     from lbc.queue.supervisor import work
 
@@ -148,19 +148,19 @@ def _train(out: Path, trials: Sequence[Trial], console: Console, errors: Console
         )
 
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
-    with (
-        _interruption() as interrupted,
-        ThreadPoolExecutor(1) as pool,
-        Progress(*columns, console=console) as progress,
-    ):
+    with _interruption() as interrupted, Progress(*columns, console=console) as progress:
         task = progress.add_task("")
-        training = pool.submit(work, out, progress.console.print)
-        while not training.done() or working(out):
+        # A daemon: were the disk to go away, it would try for ever to go on.
+        training = threading.Thread(target=work, args=(out, progress.console.print), daemon=True)
+        training.start()
+        while training.is_alive() or working(out):
             show()
             if interrupted.wait(POLL_SECONDS):
                 interrupted.clear()
-                steer(out, "pause")
-        training.result()
+                try:
+                    steer(out, "pause")
+                except QueueError as error:  # another computer trains it
+                    errors.print(str(error))
         show()
     for entry in entries:
         if entry.state == "failed":

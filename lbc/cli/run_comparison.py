@@ -73,8 +73,9 @@ def _settings(runs: Sequence[RunSummary]) -> TextTable:
 
 
 def _results(groups: Sequence[ResultGroup]) -> TextTable:
-    headings = ("settings", "accuracy %", "±", "n", "minus baseline", "p")
-    return TextTable(headings, (False, *(True,) * 5), tuple(map(_result, groups)))
+    tested, cost = ("minus baseline", "p", "p (Holm)"), ("steps/s", "memory MB")
+    headings = ("settings", "accuracy %", "±", "n", *tested, *cost)
+    return TextTable(headings, (False, *(True,) * 8), tuple(map(_result, groups)))
 
 
 def _result(group: ResultGroup) -> tuple[str, ...]:
@@ -83,8 +84,16 @@ def _result(group: ResultGroup) -> tuple[str, ...]:
         "" if isnan(value) else f"{value:.2f}" for value in (group.mean, group.deviation)
     )
     name = f"{label} (baseline)" if group.baseline else label
-    tested = (f"{group.difference:+.2f}", f"{group.p:.3f}") if group.pairs else ("", "")
-    return (name, mean, deviation, str(group.runs), *tested)
+    tested = (f"{group.difference:+.2f}", f"{group.p:.3f}", f"{group.holm:.3f}")
+    return (
+        name,
+        mean,
+        deviation,
+        str(group.runs),
+        *(tested if group.pairs else ("", "", "")),
+        "" if isnan(group.speed) else f"{group.speed:.1f}",
+        "" if isnan(group.memory) else f"{group.memory:.0f}",
+    )
 
 
 def _masks(runs: Sequence[RunSummary], kappas: Mapping[str, Matrix]) -> Iterator[TextTable]:
@@ -108,8 +117,13 @@ def _print_json(
 ) -> None:
     """Values that are unknown, and κ that is undefined, are null."""
     results = [
-        asdict(group) | {"members": [str(run.folder) for run in group.members]} for group in groups
-    ]
+        asdict(group) | {
+            "members": [str(run.folder) for run in group.members],
+            "steps_per_second": group.speed,
+            "memory_mb": group.memory,
+        }
+        for group in groups
+    ]  # fmt: skip
     document = {
         "runs": [str(run.folder) for run in runs],
         "settings": {

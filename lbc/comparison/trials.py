@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lbc.config import Experiment, parse_experiment
-from lbc.config.strict_yaml import plain_scalar
+from lbc.config.strict_yaml import ExperimentError, plain_scalar
 from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.new_folder import is_unused
 from lbc.runs.run_state import read_state
@@ -18,6 +18,8 @@ from lbc.sparsity.pattern import Pattern
 
 DENSE = "dense"
 """The method that does not depend on the pattern: one run per seed serves all patterns."""
+
+MOST_TRIALS = 1000
 
 LONGEST_NAME = 40
 """Characters of a method and its options in the name of a folder."""
@@ -124,6 +126,9 @@ def plan_trials(
     """
     if seeds < 1:
         raise ComparisonError(f"{seeds} seeds are not possible: at least 1 seed is needed.")
+    count = seeds * len(patterns) * len(methods)
+    if count > MOST_TRIALS:
+        raise ComparisonError(f"These are {count:,} runs: at most {MOST_TRIALS:,} are possible.")
     if then and start is None:
         raise ComparisonError(
             f"{then[0]} is for runs that start from another's weights: give --start METHOD, too."
@@ -168,7 +173,12 @@ def _trial(
         # One text for all seeds, so that the settings of repetitions are equal.
         weights = first.folder.absolute().with_name(f"{_stem(first)}-seed{{seed}}")
         document["training"] = {**document["training"], "weights": str(weights)}
-    settings = parse_experiment(document, f"The settings of {method.label}", then)
+    try:
+        settings = parse_experiment(document, f"The settings of {method.label}", then)
+    except ExperimentError as error:
+        if not then:
+            raise
+        raise ComparisonError(str(error).replace("--set ", "--then ")) from error
     folder = out / settings.name
     start = None if first is None else first.folder
     return Trial(method.name, used, seed, settings, folder, method.label, start)

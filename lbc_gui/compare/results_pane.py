@@ -9,7 +9,7 @@ from typing import IO
 
 from PySide6.QtCore import QModelIndex, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QShowEvent
-from PySide6.QtWidgets import QAbstractItemView, QMenu, QToolButton, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QToolButton, QWidget
 
 from lbc.files.printable import printable
 from lbc.library.formats import TextTable, format_booktabs, format_markdown, format_table
@@ -74,7 +74,8 @@ COLUMNS: tuple[Column[ResultGroup], ...] = (
         number=True,
     ),
 )  # fmt: skip
-WIDTHS = (240, 84, 76, 72, 110, 70, 76, 76, 96)
+WIDTHS = (240, 72, 64, 64, 108, 60, 72, 68, 88)
+WIDEST = 420
 TESTED = (4, 5, 6)
 """The columns that need a baseline."""
 
@@ -105,6 +106,9 @@ class ResultsPane(QWidget):
             key=lambda group: group.members[0].folder,
         )
         self.table = TableView(model, "Results by settings", 0, WIDTHS)
+        header = self.table.horizontalHeader()
+        header.setMaximumSectionSize(WIDEST)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.table.doubleClicked.connect(self._make_baseline)
         use = QAction("Use as &baseline", self.table)

@@ -25,7 +25,6 @@ from lbc.files.home import expanded
 from lbc.files.printable import printable
 from lbc.queue.entries import MOST_JOBS
 from lbc.queue.supervisor import usual_jobs
-from lbc.queue.variations import MOST_RUNS
 from lbc.sparsity.method_names import method_names
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.comparisons.comparison_start import ComparisonRequest
@@ -33,7 +32,7 @@ from lbc_gui.theme import GAP, MARGIN
 from lbc_gui.widgets.buttons import combo_box, push_button, tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.number_boxes import NumberBox
-from lbc_gui.widgets.text import Label
+from lbc_gui.widgets.text import Label, plain
 
 WIDTH = 620
 """Pixels, enough for a dozen methods and a folder."""
@@ -87,8 +86,6 @@ class ComparisonDialog(QDialog):
         jobs = self.jobs.whole_number("The number of runs at a time")
         if jobs > MOST_JOBS:
             raise ValueError(f"At most {MOST_JOBS:,} runs are possible at a time.")
-        if len(methods) * len(patterns) * seeds > MOST_RUNS:
-            raise ValueError(f"These are more than {MOST_RUNS:,} runs: leave some out.")
         folder = self.folder.text().strip()
         if not folder:
             raise ValueError("Choose a folder for the runs.")
@@ -139,13 +136,13 @@ class ComparisonDialog(QDialog):
 
     def _line(self, name: str, text: str, tip: str) -> QLineEdit:
         line = QLineEdit(text)
-        line.setToolTip(tip)
+        line.setToolTip(plain(tip))
         line.setAccessibleName(name)
         return line
 
     def _number(self, name: str, number: int, tip: str) -> NumberBox:
         box = NumberBox(whole=True, least=1)
-        box.setToolTip(tip)
+        box.setToolTip(plain(tip))
         box.setAccessibleName(name)
         box.enter(number)
         return box

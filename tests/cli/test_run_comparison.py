@@ -40,7 +40,8 @@ def test_tables_of_settings_results_and_masks(
     text = compare(capsys, "r0", "r1", "r2", "r3", "dense", "--baseline", "r1")
     lines = [line.split() for line in text.splitlines()]
     assert ["optimizer.lr", "0.1", "0.1", "0.2", "0.2", "0.1"] in lines
-    assert ["method", "lbc,", "lr", "0.2", "92.50", "0.71", "2", "+2.00", "0.500"] in lines
+    tested = ["+2.00", "0.500", "1.000"]  # with Holm's correction for two tests
+    assert ["method", "lbc,", "lr", "0.2", "92.50", "0.71", "2", *tested] in lines
     assert ["method", "lbc,", "lr", "0.1", "(baseline)", "90.50", "0.71", "2"] in lines
     kappa = compare_masks([read_masks(runs / f"r{at}", "lbc") for at in range(4)])
     assert ["r0", "1.000", *(f"{one:.3f}" for one in kappa.whole[0, 1:])] in lines
@@ -59,7 +60,8 @@ def test_json_has_everything(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
     masks = document["masks"]
     assert len(masks["whole"]) == 2 and masks["whole"][0][0] == 1
     assert set(masks["layers"]) == {"0", "1", "2"} and len(masks["problems"]) == 1
-    assert [result["p"] for result in document["results"]] == [None] * 3
+    for key in ("p", "holm", "steps_per_second", "memory_mb"):
+        assert [result[key] for result in document["results"]] == [None] * 3
     assert document["results"][0]["members"] == ["runs/dense"]
 
 

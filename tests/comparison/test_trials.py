@@ -88,10 +88,16 @@ def test_what_is_no_list_of_methods_is_a_sentence(text: str, message: str) -> No
 def test_impossible_comparisons_are_sentences(tmp_path: Path, quick: MakeExperiment) -> None:
     with pytest.raises(ValueError, match="at least 1 seed"):
         plan_trials(quick(), [LBC], PATTERNS, 0, tmp_path)
+    with pytest.raises(ValueError, match="These are 2,000,000 runs: at most 1,000 are possible"):
+        plan_trials(quick(), [LBC], PATTERNS, 1_000_000, tmp_path)
     with pytest.raises(ValueError, match="give --start METHOD"):
         plan_trials(quick(), [LBC], PATTERNS, 1, tmp_path, then=["training.epochs=2"])
-    with pytest.raises(ExperimentError, match="Removal ends at epoch 2"):
+    with pytest.raises(ValueError, match="Removal ends at epoch 2"):
         plan_trials(quick(), [LBC], PATTERNS, 1, tmp_path, DENSE, ["training.epochs=1"])
+    with pytest.raises(ValueError, match="--then foo: Write it as key=value"):
+        plan_trials(quick(), [LBC], PATTERNS, 1, tmp_path, DENSE, ["foo"])
+    with pytest.raises(ExperimentError, match="lbc has no such option"):
+        plan_trials(quick(), parse_methods("lbc(decay=1)"), PATTERNS, 1, tmp_path)
 
 
 def test_a_folder_with_another_run_is_refused(tmp_path: Path, quick: MakeExperiment) -> None:
