@@ -71,7 +71,8 @@ def test_a_sparse_run_starts_from_the_weights_of_a_dense_one(
         assert sum(note.startswith("Taken: ") for note in prepared.notes) == 1
         assert "Missing: none." in prepared.notes and "Left over: none." in prepared.notes
     events = list[Event]()
-    begun = starting_from(experiment, dense, method=method)
+    (tmp_path / "dense0").symlink_to(dense)
+    begun = starting_from(experiment, tmp_path / "dense{seed}", method=method)
     Trainer(begun, tmp_path / "run", emit=events.append).train()
     (told,) = (event for event in events if isinstance(event, Prepared))
     digest = sha256((dense / "model.safetensors").read_bytes()).hexdigest()
