@@ -126,9 +126,6 @@ def plan_trials(
     """
     if seeds < 1:
         raise ComparisonError(f"{seeds} seeds are not possible: at least 1 seed is needed.")
-    count = seeds * len(patterns) * len(methods)
-    if count > MOST_TRIALS:
-        raise ComparisonError(f"These are {count:,} runs: at most {MOST_TRIALS:,} are possible.")
     if then and start is None:
         raise ComparisonError(
             f"{then[0]} is for runs that start from another's weights: give --start METHOD, too."
@@ -145,6 +142,8 @@ def plan_trials(
             ]
             for trial in planned:
                 trials.setdefault(trial.folder, trial)
+        if seed == experiment.seed:
+            check_count(len(trials) * seeds)
     return tuple(trials.values())
 
 
@@ -186,6 +185,12 @@ def _trial(
 
 def _stem(trial: Trial) -> str:
     return trial.folder.name.removesuffix(f"-seed{trial.seed}")
+
+
+def check_count(count: int) -> None:
+    """Raise ComparisonError if there would be too many runs."""
+    if count > MOST_TRIALS:
+        raise ComparisonError(f"These are {count:,} runs: at most {MOST_TRIALS:,} are possible.")
 
 
 def check_folder(trial: Trial) -> None:

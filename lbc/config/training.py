@@ -175,8 +175,7 @@ class Training(Section):
     )
     weights: OptionalPath = Field(
         default="",
-        description="Checkpoint or run whose weights training starts from, {seed} being the seed; "
-        "empty for a new start.",
+        description="Checkpoint or run to start from, {seed} for the seed; empty for a new start.",
     )
     teacher: Teacher = Field(default=Teacher(), description="Network to learn from.")
     checkpoint_minutes: float = Field(

@@ -35,9 +35,13 @@ def check_trials(trials: Sequence[Trial]) -> None:
     A network that is the user's own code is not built.
     """
     kinds = {(trial.label, trial.pattern): trial.experiment for trial in reversed(trials)}
+    data, shape = None, None
     for experiment in reversed(kinds.values()):
-        if not isinstance(experiment.model, EXTERNAL):
-            preview(experiment, *describe(experiment.data))
+        if isinstance(experiment.model, EXTERNAL):
+            continue
+        if shape is None or experiment.data != data:  # an image folder takes a while
+            data, shape = experiment.data, describe(experiment.data)
+        preview(experiment, *shape)
 
 
 def queue_trials(

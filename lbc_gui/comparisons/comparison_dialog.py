@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from lbc.comparison.trials import parse_methods, plan_trials
+from lbc.comparison.trials import check_count, parse_methods, plan_trials
 from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.home import expanded
@@ -76,13 +76,15 @@ class ComparisonDialog(QDialog):
         self.begin.currentIndexChanged.connect(self._show)
         self._show()
 
-    @property
-    def request(self) -> ComparisonRequest:
-        """What is asked for. Raises ValueError or ExperimentError with the reason why not."""
+    def request(self, seeds: int | None = None) -> ComparisonRequest:
+        """What is asked for, or only so many seeds of it.
+
+        Raises ValueError or ExperimentError with the reason why not.
+        """
         methods = parse_methods(self.methods.text())
         patterns = [Pattern.parse(text.strip()) for text in self.patterns.text().split(",")]
         patterns = list(dict.fromkeys(patterns))
-        seeds = self.seeds.whole_number("The number of seeds")
+        seeds = seeds or self.seeds.whole_number("The number of seeds")
         jobs = self.jobs.whole_number("The number of runs at a time")
         if jobs > MOST_JOBS:
             raise ValueError(f"At most {MOST_JOBS:,} runs are possible at a time.")
@@ -112,8 +114,11 @@ class ComparisonDialog(QDialog):
         self.then.setEnabled(self.begin.currentIndex() > 0)
         count = 0
         try:
-            count = len(self.request.trials)
+            seeds = self.seeds.whole_number("The number of seeds")
+            count = seeds * len(self.request(seeds=1).trials)
+            check_count(count)
         except (ValueError, ExperimentError) as error:
+            count = 0
             self._show_problem(" ".join(str(error).splitlines()))
         else:
             self._show_problem("")
@@ -124,7 +129,7 @@ class ComparisonDialog(QDialog):
     def _start(self) -> None:
         self.setEnabled(False)
         self.start.setText("Checking…")
-        self.requested.emit(self.request)
+        self.requested.emit(self.request())
 
     @Slot()
     def _choose_folder(self) -> None:

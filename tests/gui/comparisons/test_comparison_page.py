@@ -103,11 +103,16 @@ def test_runs_may_start_from_those_of_a_method(
     write(qtbot, dialog.then, "training.epochs=3")
     assert "Removal ends at epoch 6" in dialog.problem.text()
     write(qtbot, dialog.then, "training.epochs=3 schedule.end=1")
-    dense, *others = dialog.request.trials
+    dense, *others = dialog.request().trials
     assert dialog.start.text() == "Train 8 runs" and dense.method == "dense"
     assert {trial.start for trial in others[:3]} == {dense.folder}
     assert others[0].experiment.training.epochs == 3
-    for line, text in ((dialog.folder, ""), (dialog.patterns, "5:4"), (dialog.then, "'")):
+    for line, text in (
+        (dialog.seeds.lineEdit(), "9999"),
+        (dialog.folder, ""),
+        (dialog.patterns, "5:4"),
+        (dialog.then, "'"),
+    ):
         before = line.text()
         write(qtbot, line, text) if text else line.clear()
         assert dialog.problem.isVisible() and not dialog.start.isEnabled()
