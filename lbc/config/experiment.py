@@ -55,9 +55,12 @@ class Experiment(Section):
 
     @property
     def initial_weights(self) -> Path | None:
-        """``training.weights`` with this seed and home folder; None for a new start."""
-        named = str(self.training.weights).replace("{seed}", str(self.seed))
-        return expanded(named) if self.training.weights else None
+        """The path of ``training.weights``; None for a new start."""
+        return self.locate(self.training.weights) if self.training.weights else None
+
+    def locate(self, path: str | Path) -> Path:
+        """A path of other runs, with this one's seed for ``{seed}``, and the home folder."""
+        return expanded(str(path).replace("{seed}", str(self.seed)))
 
     @field_validator("data", "model", mode="before")
     @classmethod

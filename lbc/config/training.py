@@ -125,7 +125,7 @@ class Teacher(Section):
 
     source: OptionalPath = Field(
         default="",
-        description="Run or checkpoint of a trained network to learn from; empty for none.",
+        description="Run or checkpoint to learn from, {seed} for the seed; empty for none.",
     )
     weight: float = Field(
         default=0.5, ge=0, le=1, description="Weight of the teacher's loss; labels get the rest."

@@ -19,7 +19,6 @@ from lbc import config
 from lbc.config import Experiment, load_experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
 from lbc.data import Dataset
-from lbc.files.home import expanded
 from lbc.inspection.errors import LayerError
 from lbc.inspection.torch_file import read_torch_zip
 from lbc.models import build, build_on_meta
@@ -83,7 +82,7 @@ def copy_teacher(
     ``allow_import``: the user has asked to run the code of the experiment's network. Raises
     TrainingError, one sentence, if the teacher cannot be used.
     """
-    path = expanded(experiment.training.teacher.source)
+    path = experiment.locate(experiment.training.teacher.source)
     if folder is not None and path.resolve().is_relative_to(folder.resolve()):
         raise TrainingError(
             f"The teacher {path} is this run itself: choose another run, or a checkpoint."

@@ -228,3 +228,12 @@ def test_a_user_s_own_model_needs_only_its_import_path() -> None:
         ).model
     )
     assert "import: package.module:function" in dump_experiment(Experiment(model=read))
+
+
+def test_paths_of_other_runs_may_depend_on_the_seed() -> None:
+    assert parse_experiment({}).initial_weights is None
+    settings = {"weights": "runs/dense{seed}", "teacher": {"source": "~/{seed}/{seed}"}}
+    experiment = parse_experiment({"seed": 7, "training": settings})
+    assert experiment.initial_weights == Path("runs/dense7")
+    source = experiment.training.teacher.source
+    assert experiment.locate(source) == Path.home() / "7" / "7"
