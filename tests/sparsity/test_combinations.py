@@ -25,6 +25,7 @@ from lbc.sparsity.combinations import (
     unpack,
     winners,
 )
+from lbc.sparsity.largest import largest
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 
@@ -161,7 +162,7 @@ def test_a_mask_that_is_not_decided_is_no_combination() -> None:
 def test_the_largest_groups_are_those_that_torch_finds(pattern: Pattern, seed: int) -> None:
     sizes = np.random.default_rng(seed).integers(0, 4, (20, pattern.m)).astype(np.float32)
     kept = combinations.largest(sizes, pattern)
-    assert np.array_equal(kept, live_sets.largest(torch.from_numpy(sizes), pattern).numpy())
+    assert np.array_equal(kept, largest(torch.from_numpy(sizes), pattern).numpy())
     # Of all combinations, the first with the largest sum: the earlier of equal groups stays.
     found = index_of(kept, pattern)
     assert found is not None
@@ -170,7 +171,7 @@ def test_the_largest_groups_are_those_that_torch_finds(pattern: Pattern, seed: i
 
 def test_groups_of_half_precision_are_compared_without_its_rounding() -> None:
     sizes = torch.tensor([[256, 0.5, 256, 1]], dtype=torch.bfloat16)  # both sums round to 256
-    assert live_sets.largest(sizes, Pattern(2, 4, 2)).tolist() == [[False, False, True, True]]
+    assert largest(sizes, Pattern(2, 4, 2)).tolist() == [[False, False, True, True]]
 
 
 @given(arrays(np.bool_, st.tuples(st.integers(0, 9), st.integers(1, 300))))

@@ -30,9 +30,9 @@ from torch import Tensor
 
 from lbc.sparsity.attachment import attached_layers
 from lbc.sparsity.conductor import Conductor, Run
+from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.proxsparse import Options
-from lbc.sparsity.methods.asp import AspLayer
 from lbc.sparsity.optimizer_state import forget_removed
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparse_layer import SparseLayer
@@ -143,7 +143,7 @@ class _ProxSparse(Conductor):
 
 def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> SparseLayer:
     """A layer that is dense until its mask is fixed."""
-    return AspLayer(name, weight, pattern)
+    return MagnitudeLayer(name, weight, pattern)
 
 
 conduct = _ProxSparse
