@@ -38,12 +38,13 @@ def allocate_layers(
     free = [row for row in table.rows if row.plan.pattern and not row.plan.overridden]
     budgets = {unit: _budget(table, free, unit, shares.get(unit, 1.0)) for unit in UNITS}
     shapes, asked = [row.plan.shape for row in free], [budgets[unit] for unit in shares]
-    kept = allocate(rule, shapes, pattern.m, asked)
+    m = pattern.units.m  # N is chosen in whole groups
+    kept = allocate(rule, shapes, m, asked)
     patterns = {
-        row.plan.name: replace(pattern, n=n) if n < pattern.m else None
+        row.plan.name: replace(pattern, n=n * pattern.width) if n < m else None
         for row, n in zip(free, kept, strict=True)
     }
-    reached = {unit: budget.reached(kept, pattern.m) for unit, budget in budgets.items()}
+    reached = {unit: budget.reached(kept, m) for unit, budget in budgets.items()}
     return Allocation(patterns, reached)
 
 

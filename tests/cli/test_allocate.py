@@ -22,13 +22,21 @@ skip: [layer1.1.conv1]
 
 
 @pytest.mark.parametrize(
-    ("rule", "budget"),
-    [("erk", {"macs": 0.5}), ("uniform", {"weights": 0.3}), ("erk", {"macs": 0.6, "weights": 0.3})],
+    ("rule", "pattern", "budget"),
+    [
+        ("erk", "1:16", {"macs": 0.5}),
+        ("uniform", "1:16", {"weights": 0.3}),
+        ("erk", "2:16x2", {"macs": 0.6, "weights": 0.3}),
+    ],
 )
 def test_the_experiment_that_is_written_is_within_its_budget(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: str, budget: dict[str, float]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rule: str,
+    pattern: str,
+    budget: dict[str, float],
 ) -> None:
-    (tmp_path / "e.yaml").write_text(FILE)
+    (tmp_path / "e.yaml").write_text(FILE.replace("1:16", pattern))
     asked = [part for unit, share in budget.items() for part in (f"--{unit}", str(share))]
     command = ["allocate", str(tmp_path / "e.yaml"), "--image", "3x64x64", "--rule", rule, *asked]
     new = tmp_path / "new.yaml"
@@ -55,6 +63,8 @@ def test_the_experiment_that_is_written_is_within_its_budget(
     assert f"{reached['weights']:.2%} of its weights are left" in said
     free = [row.plan for row in table.rows if row.plan.name in after.layers.keys() - kept.keys()]
     assert len(free) > 10 and all(plan.pattern is None or plan.pattern.m == 16 for plan in free)
+    width = Pattern.parse(pattern).width
+    assert all(plan.pattern is None or plan.pattern.width == width for plan in free)
     if rule == "uniform":
         assert len({plan.pattern for plan in free}) == 1
     assert main([*command, "--out", str(new)]) == 2

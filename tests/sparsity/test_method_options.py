@@ -49,3 +49,17 @@ def test_every_method_says_what_it_does_before_it_is_trained() -> None:
         assert 0 < method.decision(schedule, 6) <= 6
         if method.prunes:
             assert method.density(schedule, pattern, 6.0) == (0.5, 0.5), name
+
+
+def test_methods_that_treat_weights_singly_refuse_groups_in_a_clause() -> None:
+    pairs, single = Pattern(4, 8, 2), Pattern(4, 8)
+    refused = {}
+    for name in method_names():
+        options = options_class(name)()
+        assert not options.layer_obstacle(single, ())
+        if why := options.layer_obstacle(pairs, ()):
+            refused[name] = why
+    assert set(refused) == {"bi-mask", "dsnot", "transposable"}
+    assert all(why.endswith(", not groups of 2 weights") for why in refused.values())
+    reordering = options_class("ria").model_validate({"permute": True})
+    assert reordering.layer_obstacle(pairs, ()) and not reordering.layer_obstacle(single, ())

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lbc.sparsity.calibration.input_statistics import InputStatistics
-from lbc.sparsity.live_sets import keep_best
+from lbc.sparsity.live_sets import largest
 from lbc.sparsity.pattern import Pattern
 
 
@@ -33,8 +33,9 @@ Solver = Callable[[Tensor, InputStatistics, Pattern], Solution]
 
 
 def keep_largest(scores: Tensor, pattern: Pattern) -> Tensor:
-    """The N largest of every block, the earliest among equals: (O, columns) → bool."""
-    return keep_best(scores.reshape(-1, pattern.m), pattern.n).reshape(scores.shape)
+    """The N largest of every block, groups by their sums, the earliest among equals:
+    (O, columns) → bool."""
+    return largest(scores.reshape(-1, pattern.m), pattern).reshape(scores.shape)
 
 
 def tiny(values: Tensor) -> float:

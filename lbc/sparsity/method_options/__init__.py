@@ -131,6 +131,11 @@ class CalibrationAtEnd(RemovalAtEnd):
     )
 
 
+def group_obstacle(pattern: Pattern, single: str) -> str:
+    """The clause of a method that treats weights singly, as ``single`` says."""
+    return "" if pattern.width == 1 else f"{single}, not groups of {pattern.width} weights"
+
+
 def untrained_obstacle(recipe: Recipe, reason: str) -> Obstacle | None:
     """The obstacle of a method that needs trained weights, because of ``reason``."""
     if recipe.trained:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from lbc.sparsity.method_options import MethodOptions
+from lbc.sparsity.method_options import MethodOptions, group_obstacle
 from lbc.sparsity.pattern import Pattern
 
 
@@ -25,5 +25,4 @@ class Options(MethodOptions):
     pull: float = Field(default=2e-4, ge=0, description="Pull of masked weights towards zero (λ).")
 
     def layer_obstacle(self, pattern: Pattern, shape: tuple[int, ...]) -> str:
-        grouped = pattern.width > 1
-        return "blocks along the outputs consist of single weights, not of groups" * grouped
+        return group_obstacle(pattern, "its second mask keeps single weights along the outputs")

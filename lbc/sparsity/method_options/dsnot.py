@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lbc.sparsity.method_options import CalibrationAtEnd
+from lbc.sparsity.method_options import CalibrationAtEnd, group_obstacle
+from lbc.sparsity.pattern import Pattern
 
 
 class Options(CalibrationAtEnd):
@@ -24,3 +25,6 @@ class Options(CalibrationAtEnd):
     variance_power: float = Field(
         default=1.0, ge=0, le=4, description="Exponent of the variances of the activations."
     )
+
+    def layer_obstacle(self, pattern: Pattern, _shape: tuple[int, ...]) -> str:
+        return group_obstacle(pattern, "it swaps single weights")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lbc.sparsity.method_options import CalibrationAtEnd, Obstacle, Recipe
+from lbc.sparsity.method_options import CalibrationAtEnd, Obstacle, Recipe, group_obstacle
+from lbc.sparsity.pattern import Pattern
 
 
 class Options(CalibrationAtEnd):
@@ -17,6 +18,9 @@ class Options(CalibrationAtEnd):
         default=False,
         description="Reorder the channels between two layers first, so that blocks keep more.",
     )
+
+    def layer_obstacle(self, pattern: Pattern, _shape: tuple[int, ...]) -> str:
+        return group_obstacle(pattern, "it reorders single channels") if self.permute else ""
 
     def obstacle(self, recipe: Recipe) -> Obstacle | None:
         if not self.permute or not recipe.averaged:

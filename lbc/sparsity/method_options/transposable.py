@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from lbc.sparsity.method_options import MethodOptions
+from lbc.sparsity.method_options import MethodOptions, group_obstacle
 from lbc.sparsity.pattern import Pattern
 
 LARGEST_TILE = 32
@@ -24,7 +24,7 @@ class Options(MethodOptions):
 
     def layer_obstacle(self, pattern: Pattern, shape: tuple[int, ...]) -> str:
         if pattern.width > 1:
-            return "its tiles consist of single weights, not of groups"
+            return group_obstacle(pattern, "its tiles keep single weights")
         if pattern.m > LARGEST_TILE:
             return f"masks are chosen in tiles of M × M weights, up to M = {LARGEST_TILE}"
         if shape and shape[0] % pattern.m:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from lbc.sparsity.attachment import attached_layers
 from lbc.sparsity.conductor import Conductor, Run
-from lbc.sparsity.live_sets import LiveSets, is_plain, keep_best
+from lbc.sparsity.live_sets import LiveSets, is_plain, largest
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.maskllm import Options
 from lbc.sparsity.optimizer_state import forget_removed
@@ -292,7 +292,7 @@ class _MaskLlm(Conductor):
         drawn.normal_(0, options.deviation, generator=self._run.generator(0, index))
         logits.copy_(drawn)
         if options.prior == "magnitude":
-            kept = keep_best(layer.pattern.to_blocks(weight.abs()), layer.pattern.n)
+            kept = largest(layer.pattern.to_blocks(weight.abs()), layer.pattern)
             overlap = layer._held() @ kept.T.to(logits.dtype)
             logits.add_(overlap - 1, alpha=options.prior_strength * float(logits.std()))
         self._set_clock(layer)
