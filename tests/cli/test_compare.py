@@ -30,7 +30,7 @@ from tests.training.resumption import assert_same_run
 if sys.platform == "win32":
     pytest.skip("needs a fork server and kill", allow_module_level=True)
 
-EPOCHS = 20
+EPOCHS = 10
 
 
 def wait(condition: Callable[[], object]) -> None:
@@ -59,6 +59,7 @@ def epochs(out: Path) -> list[int]:
     return [progress_of(out, entry).epoch for entry in read_queue(out).entries]
 
 
+@pytest.mark.timeout(240)  # its processes are nice to others
 def test_a_killed_comparison_resumes_to_the_bits_of_runs_one_by_one(
     tmp_path: Path, file: Path, experiment: Experiment, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,11 +74,10 @@ def test_a_killed_comparison_resumes_to_the_bits_of_runs_one_by_one(
         "--start", "dense", "--then", *settings, "--threads", "1",
     )  # fmt: skip
     process = warm.start(warm.lbc, *command, "--jobs", 2)
-    wait(lambda: len(epochs(out)) == 3 and min(epochs(out)) > 1)
-    assert max(epochs(out)[1:]) < EPOCHS  # two at a time
     queue = QueueFile(out)
+    wait(lambda: len(epochs(out)) == 3 and max(epochs(out)[1:]) > 0)
     numbers = [find_process(queue, entry)[0] for entry in read_queue(out).entries[1:]]
-    assert all(numbers) and process.pid
+    assert all(numbers) and process.pid  # two at a time
     for number in (process.pid, *numbers):  # as by a power failure
         os.kill(number, signal.SIGKILL)
     process.join()
