@@ -87,7 +87,7 @@ class BiMaskLayer(OwnPullLayer):
 
     def pictures(self) -> dict[str, Tensor]:
         """The backward mask."""
-        masked = self.seen * self.mask
+        masked = self.seen * self.largest(self.seen)
         return {"backward mask": (self.backward_weight(masked) if self.groups else masked) != 0}
 
 
@@ -124,7 +124,7 @@ class BiMask(Conductor):
         """|b′| / |b| of all layers together."""
         kept = total = 0
         for layer in self._layers.values():
-            mask = layer.mask.view(torch.uint8).flatten(1)
+            mask = layer.largest(layer.seen).view(torch.uint8).flatten(1)
             held = layer.blocks * layer.pattern.n
             kept += layer.kept_by(mask, layer.order) if layer.groups else held
             total += held

@@ -134,7 +134,7 @@ class SpReLayer(OwnPullLayer):
 
     def pictures(self) -> dict[str, Tensor]:
         """Where the second branch has weights."""
-        return {"second branch": self.mask * self.positions} if self.linked else {}
+        return {"second branch": self.largest(self.seen) * self.positions} if self.linked else {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SparseLayer:
         self._branch = None  # of a forward pass that did not reach BatchNorm
