@@ -216,7 +216,7 @@ def test_copies_have_the_product_and_finalizing_removes_it() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
 def test_compiled_gradients_are_those_of_eager_training() -> None:
     torch.manual_seed(6)
-    model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.Flatten(), nn.Linear(8 * 9, 8), nn.Linear(8, 2))
+    model = nn.Sequential(nn.Conv2d(4, 8, 5), nn.Flatten(), nn.Linear(8, 8), nn.Linear(8, 2))
     _, conductor = bi_masked(model, "2:4")
     conductor.before_step(1)
     inputs = torch.randn(2, 4, 5, 5, requires_grad=True)
