@@ -8,17 +8,17 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from lbc.sparsity.method_options import (
+    CalibrationAtEnd,
     Course,
     Form,
     Obstacle,
     Recipe,
-    RemovalAtEnd,
     untrained_obstacle,
 )
 from lbc.sparsity.schedule import Schedule
 
 
-class Options(RemovalAtEnd):
+class Options(CalibrationAtEnd):
     """Options of MaskLLM; the defaults are those of its authors' code for vision transformers."""
 
     score_forms: ClassVar[tuple[Form, ...]] = ("per_combination",)
@@ -52,8 +52,8 @@ class Options(RemovalAtEnd):
         title="Logit deviation",
         description="Standard deviation of the first logits; 0.01 in the language models.",
     )
-    prior: Literal["none", "magnitude"] = Field(
-        default="magnitude", description="The mask that the first logits favour."
+    prior: Literal["none", "magnitude", "wanda", "sparsegpt"] = Field(
+        default="magnitude", description="The method whose mask the first logits favour."
     )
     prior_strength: float = Field(
         default=3, ge=0, le=100, description="How many standard deviations the prior adds (α)."

@@ -13,8 +13,8 @@ size. π has the gradient of plain autograd. κ and τ are linear in t/T, where 
 then the combination with the largest π wins, which is also what is tested until then. If training
 continues after it, the weights are trained under the fixed mask.
 
-At first π ~ N(0, σ₀), plus α · std(π) · (⟨A_c, prior⟩ − 1); the prior is the mask that magnitude
-would choose.
+At first π ~ N(0, σ₀), plus α · std(π) · (⟨A_c, prior⟩ − 1); the prior is the mask of magnitude,
+Wanda or SparseGPT.
 
 The released code knows 2:4 and 1:4 only. That for vision transformers adds the prior once for each
 parameter of a layer, with a spread that has grown, and moves κ and τ once an epoch; here both are
@@ -24,6 +24,7 @@ as in the code for language models.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, Self, cast
 
 import numpy as np
@@ -31,14 +32,21 @@ import torch
 from torch import Tensor, nn
 
 from lbc.sparsity.attachment import attached_layers
+from lbc.sparsity.calibration import sparsegpt, wanda
+from lbc.sparsity.calibration.one_shot import prune_in_order
+from lbc.sparsity.calibration.solution import Solver
 from lbc.sparsity.conductor import Conductor, Run
-from lbc.sparsity.live_sets import LiveSets, is_plain, largest
+from lbc.sparsity.largest import largest
+from lbc.sparsity.live_sets import LiveSets, is_plain
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.maskllm import Options
 from lbc.sparsity.optimizer_state import forget_removed
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparse_layer import SparseLayer, incidence, whole
 from lbc.sparsity.trained_scores import score_dtype, with_ddp
+
+SOLVERS: dict[str, Solver] = {"wanda": wanda.solve, "sparsegpt": sparsegpt.solve}
+"""The priors that calibration images decide."""
 
 
 class MaskLlmLayer(SparseLayer):
@@ -78,7 +86,7 @@ class MaskLlmLayer(SparseLayer):
         return self.probabilities(rows).T.contiguous()
 
     def position_scores(self) -> Tensor:
-        return self.probabilities().T @ self._held()
+        return self.probabilities().T @ self.held()
 
     def stored_scores(self) -> tuple[Tensor, bool]:
         return self.probabilities().T, False
@@ -88,9 +96,9 @@ class MaskLlmLayer(SparseLayer):
         if not self.searching:
             return {}
         shares = self.probabilities()
-        expected = self._shaped(shares.T @ self._held())
+        expected = self._shaped(shares.T @ self.held())
         best, winners = shares.max(0)
-        likeliest = self._shaped(self._held()[winners] * best[:, None])
+        likeliest = self._shaped(self.held()[winners] * best[:, None])
         return {"Expected mask": expected, "Probability of the likeliest": likeliest}
 
     # -- the likeliest combination --------------------------------------------------------------
@@ -107,7 +115,7 @@ class MaskLlmLayer(SparseLayer):
         return mask
 
     def _likeliest(self) -> Tensor:
-        return self._shaped(self._held()[whole(self.logits.detach()).argmax(0)])
+        return self._shaped(self.held()[whole(self.logits.detach()).argmax(0)])
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -133,13 +141,11 @@ class MaskLlmLayer(SparseLayer):
         """Draw the noise of a step."""
         if self.noise is None:
             self.noise = torch.empty_like(self.logits, requires_grad=False)
-        if not self.noise.is_cpu:
-            seed = generator.initial_seed()
-            generator = torch.Generator(self.noise.device).manual_seed(seed)
         if self.noise.is_cpu and self.noise.dtype == torch.float32:
             _draw_quickly(self.noise, generator)
-        else:
-            self.noise.uniform_(generator=generator).log_().neg_().log_()
+            return
+        own = torch.Generator(self.noise.device).manual_seed(generator.initial_seed())
+        self.noise.uniform_(generator=own).log_().neg_().log_()
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.searching:
@@ -148,7 +154,7 @@ class MaskLlmLayer(SparseLayer):
             return weight * self.likeliest(weight)
         if self.noise is None:
             return weight
-        self._holding = self._held()
+        self._holding = self.held()
         with torch.autocast(weight.device.type, enabled=False):
             product, size, _ = _Sampled.apply(  # type: ignore[no-untyped-call]
                 weight, self.logits, self.noise, self.clock, self._holding, self.pattern, self.hard
@@ -162,7 +168,8 @@ class MaskLlmLayer(SparseLayer):
         size, self.size = self.size, None
         return size
 
-    def _held(self) -> Tensor:
+    def held(self) -> Tensor:
+        """The incidence A, (C, M), of the type and on the device of the logits."""
         holding = self._holding
         if holding.device != self.logits.device or holding.dtype != self.logits.dtype:
             holding = incidence(self.pattern, self.logits.device, self.logits.dtype)
@@ -182,7 +189,9 @@ class MaskLlmLayer(SparseLayer):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SparseLayer:
         self.size = None  # torch copies no tensor with a graph
-        return super().__deepcopy__(memo)
+        twin = cast(MaskLlmLayer, super().__deepcopy__(memo))
+        twin._tested = None  # versions of its logits are counted anew
+        return twin
 
 
 def _draw_quickly(noise: Tensor, generator: torch.Generator) -> None:
@@ -272,12 +281,10 @@ class _MaskLlm(Conductor):
         parameters = run.model.parameters()
         self._frozen = [p for p in parameters if p.requires_grad and id(p) not in logits]
         self._share = 0.0
-        sites = {layer.name: site for site, layer in attached_layers(run.model).items()}
-        for index, layer in enumerate(self._layers):
+        for layer in self._layers:
             layer.hard, layer.rewarded = self._options.hard, self._options.reward > 0
-            if not bool(whole(layer.logits.detach()).any()):
-                dense = run.weights[layer.name].detach()
-                self._begin(layer, sites[layer.name].canonical(dense), index)
+        if not any(bool(whole(layer.logits.detach()).any()) for layer in self._layers):
+            self._begin()
         self._freeze()
 
     @property
@@ -285,17 +292,35 @@ class _MaskLlm(Conductor):
         return any(layer.searching for layer in self._layers)
 
     @torch.no_grad()
-    def _begin(self, layer: MaskLlmLayer, weight: Tensor, index: int) -> None:
+    def _begin(self) -> None:
         """The first logits: noise, and the prior."""
-        options, logits = self._options, layer.logits
-        drawn = torch.empty(logits.shape, dtype=logits.dtype)
-        drawn.normal_(0, options.deviation, generator=self._run.generator(0, index))
-        logits.copy_(drawn)
-        if options.prior == "magnitude":
-            kept = largest(layer.pattern.to_blocks(weight.abs()), layer.pattern)
-            overlap = layer._held() @ kept.T.to(logits.dtype)
-            logits.add_(overlap - 1, alpha=options.prior_strength * float(logits.std()))
-        self._set_clock(layer)
+        prior = self._prior()
+        for index, layer in enumerate(self._layers):
+            logits = layer.logits
+            drawn = torch.empty(logits.shape, dtype=logits.dtype)
+            generator = self._run.generator(0, index)
+            logits.copy_(drawn.normal_(0, self._options.deviation, generator=generator))
+            if layer.name in prior:
+                kept = layer.pattern.to_blocks(prior[layer.name])
+                overlap = layer.held() @ kept.T.to(logits.dtype)
+                logits.add_(overlap - 1, alpha=self._options.prior_strength * float(logits.std()))
+            self._set_clock(layer)
+
+    def _prior(self) -> dict[str, Tensor]:
+        """The masks that the first logits favour, (O, I, *kernel), by the names of layers."""
+        model, options = self._run.model, self._options
+        if options.prior in SOLVERS:
+            model = deepcopy(model)
+            gram = options.prior != "wanda"
+            prune_in_order(model, self._run.batches(options.images), SOLVERS[options.prior], gram)
+            return {layer.name: layer.mask for layer in attached_layers(model).values()}
+        if options.prior == "none":
+            return {}
+        masks = {}
+        for site, layer in attached_layers(model).items():
+            weight = site.canonical(self._run.weights[layer.name].detach())
+            masks[layer.name] = largest(weight, layer.pattern)
+        return masks
 
     def _set_clock(self, layer: MaskLlmLayer) -> None:
         layer.clock[0] = self._options.scale(self._share)

@@ -31,6 +31,7 @@ from tests.sparsity.methods.pretrained import (
     kinds,
     weights_before,
 )
+from tests.sparsity.networks import perceptron
 
 STEPS = 20
 
@@ -215,6 +216,25 @@ def test_a_transposed_weight_has_the_prior_of_its_own_blocks() -> None:
     sizes = layer.pattern.to_blocks(below(module).detach().transpose(0, 1).abs())
     held = layer.pattern.incidence()[layer.logits.argmax(0)]
     assert torch.equal(held, sizes >= sizes.topk(2).values[:, -1:])
+
+
+@pytest.mark.parametrize("prior", ["wanda", "sparsegpt"])
+def test_the_prior_is_what_calibration_images_decide(prior: str) -> None:
+    model, images = perceptron(), [torch.randn(64, 16) * torch.arange(1, 17)]
+    pruned, masked = deepcopy(model), deepcopy(model)
+    run: dict[str, Any] = {"batches": lambda _: iter(images), "seed": 1}
+    one_shot = sparsify(pruned, "2:4", prior)
+    one_shot.conduct(None, STEPS, 10, **run)
+    one_shot.decide()
+    before = deepcopy(masked.state_dict())
+    sparsifier = sparsify(masked, "2:4", {"name": "maskllm", "prior": prior, "deviation": 1e-3})
+    sparsifier.conduct(None, STEPS, 10, **run)
+    for name, layer in cast("dict[str, MaskLlmLayer]", sparsifier.layers).items():
+        likeliest = layer.pattern.incidence()[layer.logits.argmax(0)]
+        decided = layer.pattern.to_blocks(one_shot.mask(name))
+        assert float((likeliest == decided).float().mean()) > 0.95  # three deviations apart
+        assert layer.live_count == 6
+        assert torch.equal(sparsifier.dense_weight(name), before[f"{name}.weight"])
 
 
 @pytest.mark.parametrize("fades", [True, False])
