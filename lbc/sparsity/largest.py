@@ -32,27 +32,37 @@ KEYS = {
 """Integers of the same width: the bits of magnitudes have their order, with NaN above infinity."""
 
 
-def largest(weight: Tensor, pattern: Pattern, following: Tensor | None = None) -> Tensor:
+def largest(
+    weight: Tensor,
+    pattern: Pattern,
+    following: Tensor | None = None,
+    whole: Tensor | None = None,
+) -> Tensor:
     """The mask of the N largest magnitudes of every block of a weight (O, I, *kernel).
 
     Bool, shaped and stored like the weight. Among equals the earlier position is kept. A NaN takes
     the place of a largest magnitude, but is not kept. ``following``, (O, I / M, *kernel), receives
-    the (N + 1)-th largest magnitude of every block. Of a pattern of groups, a group is as large as
-    the sum of its members, and ``following`` is not known.
+    the (N + 1)-th largest magnitude of every block. Blocks in ``whole``, of the same shape, bool,
+    are kept completely. Of a pattern of groups, a group is as large as the sum of its members, and
+    ``following`` is not known.
     """
     if pattern.width > 1 or not is_plain(weight):
-        blocks = pattern.to_blocks(weight.abs())
+        sizes = pattern.to_blocks(weight.abs())
         if pattern.width > 1:
-            blocks = blocks.to(torch.promote_types(blocks.dtype, torch.float32))
-        best = pattern.of_units(keep_best(pattern.unit_sums(blocks), pattern.units.n))
-        return pattern.from_blocks(best, tuple(weight.shape))
+            sizes = sizes.to(torch.promote_types(sizes.dtype, torch.float32))
+        best = pattern.of_units(keep_best(pattern.unit_sums(sizes), pattern.units.n))
+        mask = pattern.from_blocks(best, tuple(weight.shape))
+        return mask if whole is None else mask | whole.repeat_interleave(pattern.m, dim=1)
     with torch.inference_mode(False):  # the mask may be saved for a backward pass
         mask = torch.empty_like(weight, dtype=torch.bool, requires_grad=False)
     rows = max(1, CHUNK * len(weight) // max(1, weight.numel()))
     parts = torch.split(weight, rows), torch.split(mask, rows)
-    values = repeat(None) if following is None else torch.split(following, rows)
-    for part, kept, after in zip(*parts, values, strict=False):
-        _choose(part, kept, after, pattern)
+    values, blocks = (
+        repeat(None) if of_blocks is None else torch.split(of_blocks, rows)
+        for of_blocks in (following, whole)
+    )
+    for part, kept, after, all_kept in zip(*parts, values, blocks, strict=False):
+        _choose(part, kept, after, all_kept, pattern)
     return mask
 
 
@@ -71,22 +81,29 @@ def positions(weight: Tensor, pattern: Pattern) -> Tensor:
     return weight.view(out, width // pattern.m, pattern.m, *kernel).movedim(2, -1)
 
 
-def _choose(weight: Tensor, kept: Tensor, following: Tensor | None, pattern: Pattern) -> None:
+def _choose(
+    weight: Tensor, kept: Tensor, following: Tensor | None, whole: Tensor | None, pattern: Pattern
+) -> None:
     """Write the mask of some rows to ``kept``, and the next magnitudes to ``following``."""
     places, values = positions(kept, pattern), positions(weight, pattern)
     if pattern.m > WIDEST_NETWORK or weight.dtype not in KEYS:
         blocks = values.abs().reshape(-1, pattern.m)
         places.copy_(keep_best(blocks, pattern.n).view(places.shape))
+        if whole is not None:
+            places |= whole[..., None]
         if following is not None:
             following.copy_(kth_largest(blocks, pattern.n + 1).view(following.shape))
         return
     planes = [plane.abs() for plane in values.unbind(-1)]
     last, after = _ranked(planes, pattern)
+    tied = last == after
+    if whole is not None:
+        rest = ~whole  # multiplied by: filling branches at each block, and mispredicts
+        last, tied = last * rest.view(torch.uint8), tied & rest
     for plane, place in zip(planes, places.unbind(-1), strict=True):
         torch.ge(plane, last, out=place)
     if following is not None:
         following.copy_(after)
-    tied = last == after
     if bool(tied.any()):
         places[tied] = keep_best(values[tied].abs(), pattern.n)
 

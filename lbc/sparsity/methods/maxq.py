@@ -13,8 +13,8 @@ The gradient passes unchanged, without m, and pulls on masked weights: ∂L/∂W
 
 In evaluation m is that of the present weights, and so it is in the finished model, whose weights
 are m ⊙ W. The released code keeps that of the last step and renews it at the end of an epoch, which
-is the same; its export for detection leaves out b, and what that writes does not obey N:M. Among
-equal values at a cut it takes any; here none of them is cut from f and k.
+is the same; its export for detection leaves out b, and what that writes does not obey N:M. Of
+equal values at a cut of f or k it cuts any; here all of them are cut.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lbc.sparsity.clocked_layer import Clock, ClockedLayer
@@ -47,7 +48,7 @@ class MaxqLayer(ClockedLayer):
         mask = self._mask(values, self.number)
         if is_plain(weight):
             self.mask, mask = mask, mask.view(torch.uint8)
-        product = (values * self._factor(values)).mul_(mask)
+        product = self._factor(values).mul_(values).mul_(mask)
         return straight_through(weight, product, mask, self._options.pull)
 
     def chosen(self, number: float, /) -> tuple[LiveSets, Tensor]:
@@ -64,7 +65,7 @@ class MaxqLayer(ClockedLayer):
 
     @torch.no_grad()
     def finished(self, weight: Tensor) -> Tensor:
-        return weight * self._factor(weight) * self.mask
+        return self._factor(weight).mul_(weight).mul_(self.mask)
 
     def pictures(self) -> dict[str, Tensor]:
         return {"Soft mask (m / 3)": self._factor(self.seen).mul_(self.mask) / 3}
@@ -75,22 +76,13 @@ class MaxqLayer(ClockedLayer):
 
     def _mask(self, weight: Tensor, share: float) -> Tensor:
         """b, with a share of dense blocks."""
-        mask = largest(weight, self.pattern)
         count = int(share * self.blocks + ROUNDING)
         if not count:
-            return mask
-        planes = [plane.abs() for plane in positions(weight, self.pattern).unbind(-1)]
-        sums = sum(planes[1:], planes[0]).contiguous()
+            return largest(weight, self.pattern)
+        first, *others = [plane.abs() for plane in positions(weight, self.pattern).unbind(-1)]
+        sums = sum(others, first).contiguous()
         dense = smallest(sums.flatten(), count).view(sums.shape)
-        if not is_plain(weight):
-            return (
-                (positions(mask, self.pattern) | dense[..., None])
-                .movedim(-1, 2)
-                .reshape(weight.shape)
-            )
-        for place in positions(mask, self.pattern).unbind(-1):
-            place |= dense
-        return mask
+        return largest(weight, self.pattern, whole=dense)
 
     def _factor(self, weight: Tensor) -> Tensor:
         """1 + f + k, shaped like the weight."""
@@ -99,9 +91,9 @@ class MaxqLayer(ClockedLayer):
         if options.filters:
             factor += self._scaled(sizes.flatten(1)).view(sizes.shape)
         if options.kernels and sizes[0, 0].numel() > 1:
-            by_position = sizes.flatten(2).permute(2, 0, 1)
-            scaled = self._scaled(by_position.reshape(len(by_position), -1))
-            factor += scaled.view(by_position.shape).permute(1, 2, 0).view(sizes.shape)
+            by_position = sizes.flatten(2).permute(2, 0, 1).contiguous()
+            scaled = self._scaled(by_position.flatten(1)).view(by_position.shape)
+            factor += scaled.permute(1, 2, 0).reshape(sizes.shape)
         return factor
 
     def _scaled(self, rows: Tensor) -> Tensor:
@@ -109,7 +101,8 @@ class MaxqLayer(ClockedLayer):
         cut = rows.shape[1] * (self.pattern.m - self.pattern.n) // self.pattern.m
         low, high = around_cut(rows, cut)
         middle = torch.cat([low, high], dim=1).mean(dim=1, keepdim=True)
-        return torch.sigmoid((rows - middle) / self._options.tau) * (rows >= high)
+        above = (rows - middle).div_(self._options.tau)
+        return F.threshold(above, 0, -torch.inf, inplace=True).sigmoid_()
 
 
 class Maxq(Clock):
