@@ -150,10 +150,10 @@ def test_what_calibration_lacks_is_said_before_training(tmp_path: Path) -> None:
         Trainer(experiment("wanda", tmp_path, images=9000), tmp_path / "run").train()
     with pytest.raises(ExperimentError, match="at least 1, not 0"):
         experiment("wanda", tmp_path, images=0)
-    attention = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16), nn.Linear(8, 2))
-    sparsifier = sparsify(attention, "2:4", "wanda")
-    with pytest.raises(ValueError, match=r"'0\.self_attn\.out_proj' cannot be observed"):
-        sparsifier.conduct(None, 2, 1, batches=lambda count: iter([torch.randn(3, 5, 8)]))
+    embedded = nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 8), nn.Linear(8, 2))
+    sparsifier = sparsify(embedded, "2:4", "wanda", overrides={"0": "2:4"})
+    with pytest.raises(ValueError, match=r"inputs of layer '0' cannot be observed.*Embedding"):
+        sparsifier.conduct(None, 2, 1, batches=lambda count: iter([torch.tensor([[1], [2]])]))
     with pytest.raises(ValueError, match="give batches to Sparsifier"):
         sparsifier.conduct(None, 2, 1)
 

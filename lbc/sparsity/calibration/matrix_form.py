@@ -44,8 +44,6 @@ def from_matrices(matrices: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def unobservable(module: nn.Module, site: Site) -> str:
     """Why the inputs that a module multiplies by a weight cannot be seen, or ""."""
-    if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
-        return "the attention that it belongs to multiplies by its weight without calling it"
     known = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)
     if site.tensor == "weight" and (isinstance(module, known) or is_transformers_conv1d(module)):
         return ""

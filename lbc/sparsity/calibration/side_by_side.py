@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lbc.sparsity.calibration.attention_output import OutputProjection, attended
 from lbc.sparsity.model_run import evaluating
 
 
@@ -99,9 +100,20 @@ def calls_in_order(
                 one.stop(Call(name, args, kwargs))
 
     def hook(name: str) -> Any:
-        return modules[name].register_forward_pre_hook(
-            lambda _module, args, kwargs: stop(name, args, kwargs), with_kwargs=True
+        module = modules[name]
+        if isinstance(module, OutputProjection):
+            attention = model.get_submodule(name.rpartition(".")[0])
+            return attention.register_forward_pre_hook(
+                lambda module, *given: stop_before_projection(name, module, *given),
+                with_kwargs=True,
+            )
+        return module.register_forward_pre_hook(
+            lambda _, args, kwargs: stop(name, args, kwargs), with_kwargs=True
         )
+
+    def stop_before_projection(name: str, attention: Any, *given: Any) -> None:
+        if name not in reached:
+            stop(name, (attended(attention, *given),), {})
 
     hooks = [hook(name) for name in modules]
     try:
