@@ -113,4 +113,5 @@ def read_state(folder: Path) -> RunDocument:
 
 def run_of(checkpoint: Path) -> Path | None:
     """The folder of the run that a checkpoint is, or is in; None if it is part of no run."""
-    return next((at for at in (checkpoint, checkpoint.parent) if (at / FILE).is_file()), None)
+    places = (checkpoint, *checkpoint.absolute().parents[:2])  # kept ones are in a folder of it
+    return next((at for at in places if (at / FILE).is_file()), None)

@@ -14,7 +14,7 @@ from lbc.config.data import SOURCES
 from lbc.config.model import FAMILIES
 from lbc.config.values import fields_by_key, variant_names
 from lbc.sparsity.method_names import method_names
-from lbc.sparsity.method_options import options_class
+from lbc.sparsity.method_options import one_shot_methods, options_class
 from lbc.sparsity.schedule import KINDS
 from lbc_gui.widgets.pattern_choices import PATTERNS
 
@@ -118,6 +118,15 @@ _WEIGHT_DECAY = Row("optimizer.weight_decay", "Weight decay", "number")
 
 FORK_ROWS = (*PATTERN_ROWS, _WEIGHT_DECAY, _NAME)
 """What can be changed where a run is forked."""
+
+_ONE_SHOT = one_shot_methods()
+
+PRUNE_ROWS = (
+    PATTERN_ROWS[0],
+    Row("method.name", "Method", "choice", _ONE_SHOT),
+    *(row for row in _option_rows() if row.when and {*row.when[1]} & {*_ONE_SHOT}),
+)
+"""What is chosen where a trained model is pruned at once."""
 
 _COSINE = ("optimizer.lr_schedule", ("cosine",))
 _PADDED = ("data.augment.crop", ("pad",))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QComboBox, QProgressBar, QSizePolicy, QWidget
 
+from lbc.files.printable import printable
+from lbc.inspection.checkpoint import PruningRecord
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.help.explanations import help_button
 from lbc_gui.inspector.reader_thread import Opening
@@ -26,6 +28,10 @@ class Header(QWidget):
     compare_asked = Signal()
     alone_asked = Signal()
     """End the comparison."""
+    prune_asked = Signal()
+    """Prune the open checkpoint at once."""
+    fine_tune_asked = Signal()
+    """Train the open checkpoint, which was pruned at once, on."""
     cancel_asked = Signal()
     pattern_chosen = Signal(object)
     """Pattern, or None for each layer's own."""
@@ -44,6 +50,14 @@ class Header(QWidget):
         )
         self.alone = push_button(
             "End comparison", "Show the first checkpoint only", self.alone_asked
+        )
+        self.prune = push_button(
+            "Prune…", "Prune this model at once, by Wanda, SparseGPT and others", self.prune_asked
+        )
+        self.fine_tune = push_button(
+            "Fine-tune",
+            "Fill the form with what trains this pruned model on, under its mask",
+            self.fine_tune_asked,
         )
         self.cancel = push_button(
             "Cancel", "Stop reading; what has been read stays", self.cancel_asked
@@ -69,9 +83,16 @@ class Header(QWidget):
         self.show_opening(None)
         self.show_running(False)
 
-    def show_opening(self, opening: Opening | None) -> None:
-        """Name the files that are open."""
+    @property
+    def described(self) -> str:
+        """What is said of the open files."""
+        return self._files.text()
+
+    def show_opening(self, opening: Opening | None, pruned: PruningRecord | None = None) -> None:
+        """Name the files that are open, and say how the first was pruned, if it was at once."""
         self.compare.setEnabled(opening is not None)
+        self.prune.setEnabled(opening is not None)
+        self.fine_tune.setVisible(pruned is not None)
         self.alone.setVisible(opening is not None and opening.against is not None)
         self._files.setVisible(opening is not None)
         if opening is None:
@@ -83,6 +104,11 @@ class Header(QWidget):
             else:
                 text += f" against {other.name}"
             tip += f"\nagainst {other}"
+        if pruned is not None:
+            text += (
+                f". Pruned by {printable(pruned.method)}: {pruned.before:.2%} accuracy before, "
+                f"{pruned.after:.2%} after"
+            )
         self._files.setText(text)
         self._files.setToolTip(plain(tip))
 
@@ -116,5 +142,5 @@ class Header(QWidget):
 
     def _lay_out(self) -> None:
         check = Label("Check against:"), self.patterns, help_button("Inspect")
-        buttons = row(self.open, self.compare, self.alone, None, *check)
+        buttons = row(self.open, self.compare, self.alone, self.prune, self.fine_tune, None, *check)
         column(buttons, row((self._files, 1), self._progress, self.cancel), on=self)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal, Slot
@@ -46,6 +47,7 @@ class InspectorPage(QWidget):
         self.panel = LayersPanel(self.layers)
         self.layer = LayerView()
         self._name = ""
+        self._stated: Mapping[str, str] = {}
         self._done = self._weights = 0
         self._settled = False
         """Whether the user, or a broken layer, has decided which layer is shown."""
@@ -54,13 +56,25 @@ class InspectorPage(QWidget):
         self._lay_out()
         self._connect()
 
+    @property
+    def stated_pattern(self) -> str:
+        """The N:M of most layers, as the file states it. Raises ValueError if it states none."""
+        if not self._stated:
+            raise ValueError("The file does not say which N:M its layers have.")
+        return Counter(self._stated.values()).most_common(1)[0][0]
+
     # -- commands -------------------------------------------------------------------------------
 
-    def open(self, paths: Sequence[Path]) -> None:
-        """Read the first of the files; with a second one, compare the two."""
+    def open(self, paths: Sequence[Path], layers: Sequence[str] = ()) -> None:
+        """Read the first of the files; with a second one, compare the two.
+
+        With ``layers``, the layer on screen stays if it is one of them; else the first is shown.
+        """
+        if layers and self._name not in layers:
+            self._name = layers[0]
         if paths:
             against = paths[1] if len(paths) > 1 else None
-            self._read(Opening(paths[0], against), keep_layer=False)
+            self._read(Opening(paths[0], against), keep_layer=bool(layers))
 
     def compare_with(self, path: Path | None) -> None:
         """Compare the open checkpoint with another one; None ends the comparison."""
@@ -153,10 +167,12 @@ class InspectorPage(QWidget):
     def _begin(self, listed: Listed) -> None:
         self._weights = listed.weights
         self._stack.setCurrentIndex(1)
-        self.layers.show_tensors(listed.tensors)
+        pruned = listed.metadata.pruned
+        self.layers.show_tensors(listed.tensors, pruned.errors if pruned else {})
         self.layers.check_against(self.head.pattern)
-        self.panel.show_comparison(listed.opening.against is not None)
-        self.head.show_opening(listed.opening)
+        self.panel.show_comparison(listed.opening.against is not None, pruned is not None)
+        self.head.show_opening(listed.opening, pruned)
+        self._stated = listed.metadata.layers
         self._settled = self._name in {at.name for at in listed.tensors}
         names = [at.name for at in listed.tensors]
         if self._name not in names:

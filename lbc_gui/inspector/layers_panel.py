@@ -29,9 +29,9 @@ class LayersPanel(QWidget):
     def summary(self) -> str:
         return self._summary.text()
 
-    def show_comparison(self, shown: bool) -> None:
-        """Show or hide the columns for another checkpoint."""
-        self.table.show_comparison(shown)
+    def show_comparison(self, shown: bool, pruned: bool) -> None:
+        """Show or hide the columns for another checkpoint, and the errors of a pruned one."""
+        self.table.show_comparison(shown, pruned)
         self._summary.clear()
 
     def show_summary(self, pattern: Pattern | None) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from PySide6.QtCore import QObject, QSortFilterProxyModel, Qt, Slot
 from PySide6.QtGui import QColor
@@ -20,9 +21,10 @@ from lbc_gui.inspector.reader_thread import OTHER, ListedTensor, TensorRead
 from lbc_gui.theme import colours
 from lbc_gui.widgets.table import Column, TableModel, TableView
 
-WIDTHS = (124, 84, 42, 58, 84, 42, 56, 76, 60)
-ALONE, COMPARED = (1, 2, 3, 5), (7, 8)
-"""The columns that are hidden while checkpoints are compared, and those shown only then."""
+WIDTHS = (124, 84, 42, 58, 84, 42, 56, 76, 60, 56)
+ALONE, COMPARED, PRUNED = (1, 2, 3, 5), (7, 8), 9
+"""The columns that are hidden while checkpoints are compared, those shown only then, and the one of
+a file that was pruned at once."""
 
 DIFFERENCES = {
     "other shape": "other shape",
@@ -34,13 +36,16 @@ DIFFERENCES = {
 
 UNREAD = "…"
 
+NO_ERRORS: Mapping[str, float] = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class LayerRow:
     """A tensor; ``finding`` is None until it has been read, and if it is no layer.
 
     Its blocks are checked against ``pattern``, or against the layer's own N:M where that is None.
-    ``unjudged`` says why it has no finding.
+    ``unjudged`` says why it has no finding. ``error`` is that of its outputs, if it was pruned at
+    once.
     """
 
     name: str
@@ -50,6 +55,7 @@ class LayerRow:
     comparison: LayerComparison | None = None
     pattern: Pattern | None = None
     read: bool = False
+    error: float | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -180,6 +186,11 @@ COLUMNS: tuple[Column[LayerRow], ...] = (
         "Positions that are zero in only one of the two checkpoints",
         number=True, sort_key=lambda row: _sort_key(row.flipped),
     ),
+    Column(
+        "error", lambda row: "" if row.error is None else f"{row.error:.2%}",
+        "How much pruning changed the layer's outputs: ‖(W − W̃) X‖² / ‖W X‖² for its inputs X",
+        number=True, sort_key=lambda row: _sort_key(row.error),
+    ),
 )  # fmt: skip
 
 
@@ -189,9 +200,13 @@ class LayersModel(TableModel[LayerRow]):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(COLUMNS, tip=_tip, key=lambda row: row.name, parent=parent)
 
-    def show_tensors(self, tensors: Sequence[ListedTensor]) -> None:
-        """Another checkpoint, of which only headers are known yet."""
-        self.show_rows([LayerRow(at.name, at.stored, at.unjudged) for at in tensors])
+    def show_tensors(
+        self, tensors: Sequence[ListedTensor], errors: Mapping[str, float] = NO_ERRORS
+    ) -> None:
+        """Another checkpoint, of which only headers are known yet; ``errors`` by layer."""
+        self.show_rows([
+            LayerRow(at.name, at.stored, at.unjudged, error=errors.get(at.name)) for at in tensors
+        ])  # fmt: skip
 
     def fill(self, read: TensorRead) -> LayerRow:
         """Show what was found in one tensor, and return its row."""
@@ -230,8 +245,10 @@ class LayersTable(TableView[LayerRow]):
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.show_comparison(False)
 
-    def show_comparison(self, shown: bool) -> None:
-        """Show the columns about the other checkpoint, or those that make room for them."""
+    def show_comparison(self, shown: bool, pruned: bool = False) -> None:
+        """Show the columns about the other checkpoint, or those that make room for them, and with
+        ``pruned`` that of the errors."""
+        self.setColumnHidden(PRUNED, shown or not pruned)
         for column in COMPARED:
             self.setColumnHidden(column, not shown)
         for column in ALONE:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lbc.inspection.checkpoint import OpenCheckpoint, open_checkpoint
+from lbc.inspection.checkpoint import ExportMetadata, OpenCheckpoint, open_checkpoint
 from lbc.inspection.comparison import (
     LayerComparison,
     absolute_differences,
@@ -74,10 +74,11 @@ class ListedTensor:
 @dataclass(frozen=True)
 class Listed:
     """The file is open: its layers and what may be weights. If two files are compared, all of their
-    tensors."""
+    tensors. ``metadata`` is what the first one states."""
 
     opening: Opening
     tensors: tuple[ListedTensor, ...]
+    metadata: ExportMetadata
 
     @property
     def weights(self) -> int:
@@ -147,7 +148,7 @@ class ReaderThread(Worker):
                 other = files.enter_context(open_checkpoint(self.opening.against))
             pair = Pair(one, other)
             if self.survey:
-                self.post(Listed(self.opening, pair.tensors))
+                self.post(Listed(self.opening, pair.tensors, one.metadata))
             names = deque(pair.names if self.survey else ())
             with ThreadPoolExecutor(MOST_THREADS) as threads:
                 self._read(pair, names, threads)

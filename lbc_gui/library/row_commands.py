@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
     "resume": (SINGLE, "Resume", "R", "resume", "Resume the run from its last checkpoint"),
     "fork": (SINGLE, "Fork…", "W", "fork",
              "What if: train on from one of its checkpoints, with other settings"),
+    "prune": (SINGLE, "Prune…", "Shift+P", "prune",
+              "Prune the trained model at once, without training"),
     "again": (SEVERAL, "Queue with another seed", "Shift+R", "again",
               "Train the same settings with a seed that was not used yet"),
     "vary": (ALIKE, "Vary…", "V", "vary", "Take the settings into the form and vary one of them"),
@@ -48,7 +50,7 @@ COMMANDS: dict[str, tuple[str, str, str, str, str]] = {
 """What each command is for, and its text, key, icon and tip."""
 
 MENU = (
-    ("open", "compare", "compare_parent", "resume", "fork", "again", "vary"),
+    ("open", "compare", "compare_parent", "resume", "fork", "prune", "again", "vary"),
     ("form", "form_difference", "baseline"),
     ("star", "tag", "note", "title", "archive"),
     ("report", "folder", "copy", "trash"),
@@ -93,6 +95,7 @@ class RowCommands(QObject):
             "open",
             "resume",
             "fork",
+            "prune",
             "again",
             "vary",
             "form",

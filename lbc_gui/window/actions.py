@@ -66,6 +66,9 @@ class Actions:
         self.examples = _examples(parent)
         tip = "Show which N:M a saved model obeys"
         self.inspect = make("&Inspect a checkpoint…", "Ctrl+I", tip, "inspect")
+        tip = "Prune the model of the finished run at once, without training"
+        self.prune = make("&Prune…", RARE, tip, "prune")
+        self.prune.setEnabled(False)
         tip = "Save the form as a YAML file"
         self.save = make("&Save experiment as…", "Ctrl+S", tip, "save")
         tip = "Save the run with its pictures as one HTML file"
@@ -115,7 +118,7 @@ class Actions:
         run.addSeparator()
         run.addActions(interventions)
         run.addSeparator()
-        run.addActions([self.resume, self.compare])
+        run.addActions([self.resume, self.prune, self.compare])
         view = bar.addMenu("&View")
         view.addActions(panels)
         view.addAction(self.reset_layout)

@@ -27,6 +27,7 @@ from lbc_gui.library.run_changes import Done
 from lbc_gui.run.worker import Failed, Job
 from lbc_gui.window.followed_run import FollowedRun
 from lbc_gui.window.fork_actions import ForkActions
+from lbc_gui.window.prune_actions import PruneActions
 from lbc_gui.window.run_parts import Parts
 from lbc_gui.window.server_runs import ServerRuns
 
@@ -48,6 +49,9 @@ class RunActions(QObject):
         self._forks = ForkActions(window, parent)
         self._forks.said.connect(self.said)
         self._forks.failed.connect(self.failed)
+        self._prunings = PruneActions(window, parent)
+        self._prunings.said.connect(self.said)
+        self._prunings.failed.connect(self.failed)
         self._serve(self._page)
         comparisons = window.pages.comparisons
         window.closing.wait_for(comparisons.starting)
@@ -110,6 +114,8 @@ class RunActions(QObject):
                 self.open(folder)
             case "fork":
                 self._forks.fork(folder)
+            case "prune":
+                self._prunings.prune(folder)
             case "compare_parent":
                 self.compare_with_parent(folder)
             case "resume":

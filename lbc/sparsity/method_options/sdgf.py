@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from lbc.sparsity.method_options import MethodOptions, Obstacle, Recipe
+from lbc.sparsity.method_options import group_obstacle, MethodOptions, Obstacle, Recipe
 from lbc.sparsity.method_options.mdgf import late_start
 from lbc.sparsity.pattern import LARGEST_M, Pattern
 from lbc.sparsity.schedule import Schedule
@@ -81,3 +81,6 @@ class Options(MethodOptions):
 
     def obstacle(self, recipe: Recipe) -> Obstacle | None:
         return late_start(self.start, recipe.schedule.end)
+
+    def layer_obstacle(self, pattern: Pattern, shape: tuple[int, ...]) -> str:
+        return group_obstacle(pattern, "its frames keep single weights")
