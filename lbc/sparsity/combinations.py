@@ -160,7 +160,7 @@ def largest(sizes: Array, pattern: Pattern) -> Bools:
     """The positions of each block's largest groups: sizes ≥ 0, (rows, M) → bool (rows, M).
 
     A group is as large as the sum of its members; among equals the earlier stays. In torch:
-    ``lbc.sparsity.live_sets.largest``.
+    ``lbc.sparsity.largest``.
     """
     return pattern.of_units(keep_best(pattern.unit_sums(sizes), pattern.units.n))
 

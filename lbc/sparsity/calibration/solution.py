@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lbc.sparsity.calibration.input_statistics import InputStatistics
-from lbc.sparsity.live_sets import largest
+from lbc.sparsity.largest import largest
 from lbc.sparsity.pattern import Pattern
 
 
@@ -33,9 +33,11 @@ Solver = Callable[[Tensor, InputStatistics, Pattern], Solution]
 
 
 def keep_largest(scores: Tensor, pattern: Pattern) -> Tensor:
-    """The N largest of every block, groups by their sums, the earliest among equals:
-    (O, columns) → bool."""
-    return largest(scores.reshape(-1, pattern.m), pattern).reshape(scores.shape)
+    """The N largest of every block, groups by their sums, the earliest among equals.
+
+    Scores (O, columns), none negative, → bool.
+    """
+    return largest(scores.contiguous(), pattern)
 
 
 def tiny(values: Tensor) -> float:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from lbc.sparsity.method_options import group_obstacle, MethodOptions, Obstacle, Recipe
+from lbc.sparsity.method_options import MethodOptions, Obstacle, Recipe, group_obstacle
 from lbc.sparsity.method_options.mdgf import late_start
 from lbc.sparsity.pattern import LARGEST_M, Pattern
 from lbc.sparsity.schedule import Schedule

@@ -233,7 +233,7 @@ def test_a_compiled_network_has_its_branches() -> None:
     part = sparsifier.model.eval()[2:4]  # type: ignore[index]
     compiled = torch.compile(part, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(images), part(images))
-    torch._dynamo.reset()
+    torch._dynamo.reset()  # type: ignore[no-untyped-call]
 
 
 def test_an_average_of_the_weights_is_refused_in_a_sentence() -> None:
