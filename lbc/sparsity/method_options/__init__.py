@@ -114,7 +114,6 @@ class RemovalAtEnd(MethodOptions):
 
     schedule_settings: ClassVar[tuple[str, ...]] = ("end", "every")
     keeps_all: ClassVar[bool] = False
-    one_shot: ClassVar[bool] = True
 
     def live(self, schedule: Schedule, pattern: Pattern, epoch: float) -> int:
         return pattern.count if epoch < schedule.end else 1
@@ -126,6 +125,7 @@ class RemovalAtEnd(MethodOptions):
 class CalibrationAtEnd(RemovalAtEnd):
     """Options of methods that choose the mask at ``schedule.end`` by the inputs of the layers."""
 
+    one_shot: ClassVar[bool] = True
     images: int = Field(
         default=128, ge=1, description="Training images by whose activations layers are pruned."
     )

@@ -23,6 +23,7 @@ class Options(CalibrationAtEnd):
 
     score_forms: ClassVar[tuple[Form, ...]] = ("per_combination",)
     trained_state: ClassVar[str] = "logits"
+    one_shot: ClassVar[bool] = False
     score_copies: ClassVar[int] = 2
 
     scale_from: float = Field(

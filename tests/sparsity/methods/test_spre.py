@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -231,9 +232,9 @@ def test_second_weights_decay_and_their_batch_norms_do_not() -> None:
 def test_a_compiled_network_has_its_branches() -> None:
     sparsifier, images = trained(SPRE), torch.randn(2, 8, 6, 6)
     part = sparsifier.model.eval()[2:4]  # type: ignore[index]
-    compiled = torch.compile(part, backend="aot_eager", fullgraph=True)
+    compiled: Callable[[Tensor], Tensor] = torch.compile(part, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(images), part(images))
-    torch._dynamo.reset()  # type: ignore[no-untyped-call]
+    torch._dynamo.reset()
 
 
 def test_an_average_of_the_weights_is_refused_in_a_sentence() -> None:
