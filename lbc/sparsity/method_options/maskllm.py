@@ -19,7 +19,7 @@ from lbc.sparsity.schedule import Schedule
 
 
 class Options(CalibrationAtEnd):
-    """Options of MaskLLM; the defaults are those of its authors' code for vision transformers."""
+    """Options of MaskLLM; most defaults are those of its code for vision transformers."""
 
     score_forms: ClassVar[tuple[Form, ...]] = ("per_combination",)
     trained_state: ClassVar[str] = "logits"
@@ -70,11 +70,11 @@ class Options(CalibrationAtEnd):
         default=True, description="Whether that reward falls to nothing until schedule.end."
     )
     lr_scale: float = Field(
-        default=1,
+        default=10,
         gt=0,
         le=1e4,
         title="Learning rate of logits",
-        description="Factor of the learning rate of the logits; 10 in the language models.",
+        description="Factor of the learning rate of the logits; as in the language models.",
     )
     hard: bool = Field(
         default=False,

@@ -18,7 +18,9 @@ Wanda or SparseGPT.
 
 The released code knows 2:4 and 1:4 only. That for vision transformers adds the prior once for each
 parameter of a layer, with a spread that has grown, and moves κ and τ once an epoch; here both are
-as in the code for language models.
+as in the code for language models, and so is the factor of the learning rate, without which logits
+hardly move at rates made for weights. A training loop of your own has to apply ``lr_scale``, which
+the optimiser's groups hold.
 """
 
 from __future__ import annotations
