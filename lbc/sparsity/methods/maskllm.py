@@ -245,9 +245,11 @@ class _Sampled(torch.autograd.Function):
         ctx.save_for_backward(weight, clock, holding, product, shares)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, by_size: Tensor | None, _: None) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad: Tensor | None, by_size: Tensor | None, _: None) -> tuple[Any, ...]:
         weight, clock, holding, product, shares = ctx.saved_tensors
         by_weight = by_logit = None
+        if grad is None:  # the loss does not depend on this layer
+            grad = torch.zeros_like(product)
         if by_size is not None:
             grad = torch.addcmul(grad, product, (2 * by_size).to(grad.dtype))
         if ctx.needs_input_grad[0]:

@@ -112,6 +112,22 @@ def test_gradients_of_loss_and_reward_are_those_of_finite_differences(pattern: s
         torch.testing.assert_close(gradient.view(-1)[place], numeric.detach(), rtol=1e-5, atol=1e-8)
 
 
+def test_a_layer_that_the_loss_does_not_reach_has_the_reward_alone() -> None:
+    module = kinds()["conv2d"]
+    sparsifier, layer = conducted(module, reward=0.5)
+    gradients = []
+    for unused in (True, False):
+        layer.logits.grad = None
+        sparsifier.conductor.before_step(1)
+        weight = of(module)
+        penalty = sparsifier.conductor.penalty()
+        assert penalty is not None
+        loss = penalty if unused else -0.5 * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients.append(cast(Tensor, layer.logits.grad))
+    torch.testing.assert_close(*gradients)
+
+
 def test_a_hard_sample_has_the_gradient_of_its_shares() -> None:
     gradients = []
     for hard in (False, True):
