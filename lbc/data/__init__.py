@@ -12,7 +12,7 @@ from lbc.data import cifar, digits, folder, idx, npz
 from lbc.data.batches import batch_sizes, batches
 from lbc.data.dataset import DataError, Dataset, TakeError
 from lbc.data.loader import Batch, Loader
-from lbc.data.selection import check_take, missing_classes
+from lbc.data.selection import check_take, hold_out, missing_classes
 from lbc.files.home import expanded
 
 __all__ = [
@@ -29,13 +29,16 @@ __all__ = [
 ]
 
 
-def load(data: config.Data) -> Dataset:
+def load(data: config.Data, held_out: float = 0.0) -> Dataset:
     """Load the training and test split of an experiment's data.
 
+    ``held_out`` is the share of the training images to be kept apart: see ``Dataset.held_out``.
     Raises DataError, which names the file.
     """
     with _readable():
         loaded = _load(_expanded(data))
+    if held_out:
+        loaded = hold_out(loaded, held_out)
     if not (data.take or data.test_share):
         return loaded
     return replace(loaded, notes=(*loaded.notes, *missing_classes(loaded)))

@@ -86,7 +86,8 @@ class Dataset:
     """A training and a test split of images of ``in_shape`` (channels, height, width).
 
     ``mean`` and ``std``, float32 (channels, 1, 1), are the statistics that ``normalise`` uses.
-    ``notes``: sentences for the log on what was done with the files.
+    ``notes``: sentences for the log on what was done with the files. ``held_out``: images
+    taken from the training set to compare choices on, if a method needs any.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Dataset:
     mean: Tensor
     std: Tensor
     notes: tuple[str, ...] = ()
+    held_out: Images | None = None
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return (images - mean) / std as float32, for images (b, channels, H, W)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +22,11 @@ MAX_TEST_BATCH = 500
 
 MAX_TEST_VALUES = 1 << 24
 """Maximum number of values in a test batch, so that large images come in smaller batches."""
+
+
+def test_batch(in_shape: tuple[int, int, int]) -> int:
+    """The number of images of a shape that are tested together."""
+    return max(1, min(MAX_TEST_BATCH, MAX_TEST_VALUES // prod(in_shape)))
 
 
 class Batch(NamedTuple):
@@ -146,7 +152,7 @@ class BatchDataset(torch.utils.data.Dataset[Batch | DataError]):
 
     @property
     def test_steps(self) -> int:
-        return len(torch.split(self._test_rows(), self._test_size()))
+        return len(torch.split(self._test_rows(), test_batch(self.data.in_shape)))
 
     def __getitem__(self, key: Key) -> Batch | DataError:
         # An exception raised in a worker would reach the main process with its traceback as text.
@@ -175,17 +181,13 @@ class BatchDataset(torch.utils.data.Dataset[Batch | DataError]):
         return Batch(images, labels, len(rows))
 
     def _test(self, index: int) -> Batch:
-        rows = torch.split(self._test_rows(), self._test_size())[index]
+        rows = torch.split(self._test_rows(), test_batch(self.data.in_shape))[index]
         images = self.data.normalise(self.data.test.read(rows))
         return Batch(images, self.data.test.labels[rows], len(rows))
 
     def _test_rows(self) -> Tensor:
         rows = torch.arange(len(self.data.test.labels))
         return torch.tensor_split(rows, self.world)[self.rank]
-
-    def _test_size(self) -> int:
-        channels, height, width = self.data.in_shape
-        return max(1, min(MAX_TEST_BATCH, MAX_TEST_VALUES // (channels * height * width)))
 
 
 def _context() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +11,14 @@ import torch
 from torch import Tensor
 
 from lbc import config
-from lbc.data.dataset import DataError, Dataset, Images, TakeError
+from lbc.data.dataset import (
+    DataError,
+    Dataset,
+    Images,
+    InMemoryImages,
+    TakeError,
+    channel_statistics,
+)
 
 MIN_TRAIN_IMAGES = 2
 """BatchNorm needs a batch of at least two samples."""
@@ -34,7 +42,7 @@ def select_splits(
         check_take(source, where, len(train.labels))
         train = train.select(first_rows(train.labels, source.take))
     if source.test_share:
-        train, test = _held_out(source.test_share, where, train)
+        train, test = _split(train, source.test_share, where, "testing", "data.test_share")
     else:
         test = load_test()
     if source.take and _count_classes(train) < 2:
@@ -43,6 +51,21 @@ def select_splits(
             f"but training needs at least two: raise data.take."
         )
     return train, test
+
+
+def hold_out(data: Dataset, share: float) -> Dataset:
+    """Take a share of every class out of the training images, to compare a method's choices on.
+
+    The statistics of images in memory are those of the rest. The choice depends on the labels
+    alone. Raises DataError if there are too few images.
+    """
+    where = f"the training set of {data.name}"
+    train, held_out = _split(data.train, share, where, "comparing choices", "method.held_out")
+    data = replace(data, train=train, held_out=held_out)
+    if isinstance(train, InMemoryImages):
+        mean, std = channel_statistics(train.images)
+        data = replace(data, mean=mean, std=std)
+    return data
 
 
 def check_take(source: config.Source, where: Path | str, count: int) -> None:
@@ -87,16 +110,19 @@ def stratified_split(labels: Tensor, test_share: float) -> tuple[Tensor, Tensor]
     return by_class[~in_test].sort().values, by_class[in_test].sort().values
 
 
-def _held_out(share: float, where: Path | str, images: Split) -> tuple[Split, Split]:
+def _split(
+    images: Split, share: float, where: Path | str, purpose: str, key: str
+) -> tuple[Split, Split]:
+    """The images to train on, and a share for another purpose, which ``key`` sets."""
     count = len(images.labels)
     held_out = int(count * share)
     if held_out < 1 or count - held_out < MIN_TRAIN_IMAGES:
         raise DataError(
-            f"{count:,} images in {where} are too few to hold out {100 * share:g}% for testing: "
-            f"use more images or change data.test_share."
+            f"{count:,} images in {where} are too few to hold out {100 * share:g}% for {purpose}: "
+            f"use more images or change {key}."
         )
-    train, test = stratified_split(images.labels, share)
-    return images.select(train), images.select(test)
+    rest, taken = stratified_split(images.labels, share)
+    return images.select(rest), images.select(taken)
 
 
 def _count_classes(images: Images) -> int:

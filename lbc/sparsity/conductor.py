@@ -39,6 +39,7 @@ class Given(TypedDict, total=False):
     seed: int
     batches: Callable[[int], Iterator[Tensor]]
     evaluate: Callable[[], float]
+    shares: Mapping[str, float]
     progress: Callable[[float], object]
 
 
@@ -51,7 +52,9 @@ class Run:
     factor of its learning rate. ``steps``: those of the whole run. ``batches(n)`` yields batches of
     the first n images of a fixed random order of the training set, normalised, not augmented, on
     the model's device, the same on every rank. ``evaluate()`` is the accuracy of the model, 0 to
-    1, on images that were held out of the training set, never those of the test split.
+    1, on images that were held out of the training set, never those of the test split: see
+    ``MethodOptions.evaluation_share``. ``shares`` are the shares of the network's multiply-adds
+    that the layers take when they are dense; empty if unknown.
     ``progress`` is called with the completed fraction of a long computation.
 
     Random numbers of a method depend on (``seed``, step, layer) alone: see ``generator``.
@@ -70,6 +73,7 @@ class Run:
     seed: int = 0
     batches: Callable[[int], Iterator[Tensor]] = field(default=_unavailable)
     evaluate: Callable[[], float] = field(default=_not_evaluated)
+    shares: Mapping[str, float] = field(default_factory=dict)
     progress: Callable[[float], object] = field(default=lambda _: None)
 
     @property

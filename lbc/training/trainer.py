@@ -123,7 +123,7 @@ class Trainer:
             self.experiment, found = checkpoints.find(self._folder, self.experiment, self._ranks)
         experiment, settings = self.experiment, self.experiment.training
         torch.manual_seed(experiment.seed)
-        self._data = load(experiment.data)
+        self._data = load(experiment.data, experiment.method.evaluation_share)
         sparse = found.checkpoint.sparse if found else None
         prepared = prepare(experiment, self._data, self._ranks.count, sparse)
         model, self._sparsifier, self._prepared = prepared

@@ -16,7 +16,7 @@ from lbc import config
 from lbc.config import parse_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.data import DataError, Dataset, describe, load
-from lbc.data.dataset import InMemoryImages
+from lbc.data.dataset import InMemoryImages, channel_statistics
 from lbc.data.folder import ImageFiles
 from lbc.data.selection import first_rows
 from tests.data.test_cifar import ten
@@ -206,3 +206,29 @@ def test_a_setting_that_cannot_be_is_an_error() -> None:
             parse_experiment({}, settings=[setting])
     with pytest.raises(ExperimentError, match="Must be above 0, not 0"):
         parse_experiment({"data": {"name": "npz", "file": "a.npz", "test_share": 0}})
+
+
+@pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
+def test_held_out_images_are_a_share_of_every_class_of_the_training_images(
+    root: Path, tmp_path: Path, make: Callable[[Path], config.Data]
+) -> None:
+    source = make(root if make is SOURCES["folder"] else tmp_path)
+    whole, seen = load(source), load(source, held_out=0.25)
+    assert whole.held_out is None and seen.held_out is not None
+    every, rest, taken = (
+        images.labels.bincount(minlength=seen.classes)
+        for images in (whole.train, seen.train, seen.held_out)
+    )
+    assert torch.equal(rest + taken, every) and (taken - 0.25 * every).abs().max() <= 1
+    assert len(seen.test.labels) == len(whole.test.labels)
+    if isinstance(seen.train, InMemoryImages):
+        mean, std = channel_statistics(seen.train.images)
+        assert torch.equal(seen.mean, mean) and torch.equal(seen.std, std)
+        pixels = [contents(one)[0] for one in (seen.train, seen.held_out)]
+        assert torch.equal(
+            torch.cat(pixels).sort(0).values, contents(whole.train)[0].sort(0).values
+        )
+    else:
+        assert torch.equal(seen.mean, whole.mean)
+    again = load(source, held_out=0.25).held_out
+    assert again is not None and torch.equal(again.labels, seen.held_out.labels)

@@ -84,6 +84,11 @@ class MethodOptions(BaseModel):
     """What it trains beside the weights from the first step, so that no other method's run can
     continue with it; empty if nothing."""
 
+    @property
+    def evaluation_share(self) -> float:
+        """The share of the training images that is held out for ``Run.evaluate``."""
+        return 0.0
+
     def live(self, schedule: Schedule, pattern: Pattern, epoch: float) -> int:
         """How many combinations of a block are live at ``epoch``."""
         return 1
