@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -53,6 +53,13 @@ class LayerMask:
         """How many of them the mask keeps."""
         return int(np.bitwise_count(self.bits).sum(dtype=np.int64))
 
+    @property
+    def tightest(self) -> Pattern:
+        """The strictest pattern of the same M that it obeys, 1:M if it keeps nothing."""
+        kept = np.unpackbits(self.bits.view(np.uint8), count=self.size).reshape(-1, self.pattern.m)
+        most = int(kept.sum(axis=1, dtype=np.int64).max(initial=0))
+        return replace(self.pattern, n=max(most, self.pattern.width))
+
 
 @dataclass(frozen=True, eq=False)
 class RunMasks:
@@ -94,7 +101,7 @@ def read_masks(folder: Path, method: str) -> RunMasks:
         last = len(replay.moments) - 1
         layers = {}
         for info in replay.layers:
-            kept = info.pattern.incidence_array.take(replay.winners(info.name, last), axis=0)
+            kept = replay.best_mask(info.name, last)
             layers[info.name] = LayerMask.of_blocks(kept, info.shape, info.pattern)
     except (OSError, ValueError):
         if method != "dense" and (folder / MODEL).is_file():

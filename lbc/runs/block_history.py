@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.runs.events import Intervened, Intervention
-from lbc.runs.history_codec import LARGEST_LIVE_COUNT, SearchState
+from lbc.runs.history_codec import LARGEST_LIVE_COUNT
 from lbc.runs.history_format import RecordedScores
 from lbc.runs.run_state import Parent
 from lbc.sparsity.arrays import Array, Bools, Bytes, Floats
@@ -86,15 +86,15 @@ def biography(
     epochs: npt.NDArray[np.float64],
     winners: Array,
     bits: Bytes,
+    mask: Bools,
     kept: Mapping[int, RecordedScores],
     done: Sequence[Intervened] = (),
 ) -> Biography:
-    """Combine one block's winners (T,), packed bits (T, bytes), scores and interventions.
+    """Combine one block's winners (T,), packed bits (T, bytes), mask (T, M), scores, interventions.
 
     ``kept`` maps moments to the scores of this block alone, ``done`` are its interventions.
     """
     live = unpack(bits, pattern.count) if pattern.count <= LARGEST_LIVE_COUNT else None
-    mask = SearchState(winners, bits).kept(pattern)
     scores = positions = None
     if any(one.by_position for one in kept.values()):
         positions = np.full((len(epochs), pattern.m), np.nan, np.float32)

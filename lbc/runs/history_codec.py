@@ -10,6 +10,7 @@ in order of overlap with the winner, which is nearly the order of removal. zstd 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,9 +25,10 @@ from lbc.sparsity.pattern import Pattern
 LARGEST_LIVE_COUNT = 1024
 """Above this many combinations mask bits are stored instead of live bits (4:16 has 1,820)."""
 
-KEY, DECIDED, CHANGED, REMOVED, RANKED, POSITIONS = (1 << bit for bit in range(6))
+KEY, DECIDED, CHANGED, REMOVED, RANKED, POSITIONS, THINNED = (1 << bit for bit in range(7))
 """Flags of a record: the part is a key, readable on its own; every block has one live combination;
-the state changed; combinations were removed; new winners are ranks; scores are by position."""
+the state changed; combinations were removed; new winners are ranks; scores are by position; the
+mask keeps fewer positions than the winners hold, and is stored in place of live bits."""
 
 _SMALL = 8
 _LENGTH = struct.Struct("<I")
@@ -39,16 +41,33 @@ class SearchState:
 
     The bits are of the live set (blocks, ⌈C / 8⌉) or, above ``LARGEST_LIVE_COUNT``, of the mask by
     blocks (blocks, ⌈M / 8⌉), bit j mod 8 of byte j // 8. One row may represent all blocks.
+    ``thinned`` is the packed mask, (blocks, ⌈M / 8⌉), of a decided layer whose mask keeps fewer
+    positions than the winners hold.
     """
 
     winners: Array
     bits: Array
+    thinned: Array | None = None
+
+    def of(self, rows: slice | Sequence[int]) -> SearchState:
+        """That of some blocks."""
+        bits = self.bits if len(self.bits) == 1 else self.bits[rows]
+        thinned = None if self.thinned is None else self.thinned[rows]
+        return SearchState(self.winners[rows], bits, thinned)
 
     def kept(self, pattern: Pattern) -> Bools:
-        """The positions that live combinations hold: bool (blocks or 1, M)."""
+        """The positions that the mask keeps: bool (blocks or 1, M)."""
+        if self.thinned is not None:
+            return unpack(self.thinned, pattern.m)
         if pattern.count > LARGEST_LIVE_COUNT:
             return unpack(self.bits, pattern.m)
         return union(self.bits, pattern)
+
+    def best(self, pattern: Pattern) -> Bools:
+        """The mask if the winners were decided now: bool (blocks, M)."""
+        if self.thinned is not None:
+            return unpack(self.thinned, pattern.m)
+        return np.asarray(pattern.incidence_array.take(self.winners, axis=0))
 
 
 @dataclass(frozen=True)
@@ -78,15 +97,17 @@ def encode(pattern: Pattern, now: SearchState, before: SearchState | None) -> Co
     flags = CHANGED
     if decided(pattern, now):
         flags |= DECIDED
+    thinned = b"" if now.thinned is None else compress(now.thinned.tobytes())
+    flags |= THINNED if thinned else 0
     if before is None:
         winners = compress(now.winners.astype(index_type(pattern)).tobytes())
-        bits = b"" if flags & DECIDED else compress(_turn(pattern, now.bits, now.winners).tobytes())
-        return Coded(flags | KEY, winners, bits)
+        live = _turn(pattern, now.bits, now.winners)
+        return Coded(flags | KEY, winners, thinned if flags & DECIDED else compress(live.tobytes()))
     lost, gained = before.bits & ~now.bits, now.bits & ~before.bits
     if lost.any() and not gained.any():
         flags |= REMOVED
     coded, ranked = _encode_flips(pattern, now, before)
-    bits = b""
+    bits = thinned
     if not flags & DECIDED and (lost.any() or gained.any()):
         bits = compress(_turn(pattern, lost | gained, now.winners).tobytes())
     return Coded(flags | ranked, coded, bits)
@@ -94,6 +115,8 @@ def encode(pattern: Pattern, now: SearchState, before: SearchState | None) -> Co
 
 def decode(pattern: Pattern, blocks: int, coded: Coded, before: SearchState | None) -> SearchState:
     """The inverse of ``encode``. Raises ValueError if the parts are invalid."""
+    if before is not None and not coded.flags & CHANGED:
+        return before
     if coded.flags & KEY or before is None:
         data = decompress(coded.winners, blocks * index_type(pattern).itemsize)
         winners = np.frombuffer(data, index_type(pattern))
@@ -102,8 +125,13 @@ def decode(pattern: Pattern, blocks: int, coded: Coded, before: SearchState | No
         winners, bits = _decode_flips(pattern, coded, before), before.bits
     if len(winners) != blocks or (blocks and int(winners.max()) >= pattern.count):
         raise ValueError("a winner is none of the combinations")
+    thinned = None
     if coded.flags & DECIDED:
         bits = winner_bits(pattern, winners)
+        if coded.flags & THINNED:
+            width = -(-pattern.m // 8)
+            data = decompress(coded.bits, blocks * width)
+            thinned = np.frombuffer(data, np.uint8).reshape(blocks, width)
     elif coded.bits:
         data = decompress(coded.bits, blocks * row_bytes(pattern))
         change = np.frombuffer(data, np.uint8).reshape(-1, row_bytes(pattern))
@@ -112,7 +140,7 @@ def decode(pattern: Pattern, blocks: int, coded: Coded, before: SearchState | No
         bits = bits ^ _turn(pattern, change, winners, back=True)
     for array in (winners, bits):
         array.flags.writeable = False
-    return SearchState(winners, bits)
+    return SearchState(winners, bits, thinned)
 
 
 def winner_bits(pattern: Pattern, winners: Array) -> Array:
@@ -140,7 +168,15 @@ def decompress(data: bytes, largest: int) -> bytes:
 
 
 def _same(now: SearchState, before: SearchState) -> bool:
-    return np.array_equal(now.winners, before.winners) and bool((now.bits == before.bits).all())
+    if now.thinned is not None and before.thinned is not None:
+        same = np.array_equal(now.thinned, before.thinned)
+    else:
+        same = now.thinned is before.thinned
+    return (
+        same
+        and np.array_equal(now.winners, before.winners)
+        and bool((now.bits == before.bits).all())
+    )
 
 
 def decided(pattern: Pattern, state: SearchState) -> bool:

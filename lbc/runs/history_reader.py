@@ -26,7 +26,7 @@ from lbc.runs.history_format import (
 )
 from lbc.runs.interventions import read_interventions
 from lbc.runs.layer_moment import LayerMoment
-from lbc.sparsity.arrays import Array
+from lbc.sparsity.arrays import Array, Bools
 
 FILE = "scores.history"
 
@@ -144,6 +144,12 @@ class Replay:
         """The best combination of every block of a layer, (blocks,). Raises as ``layer``."""
         with self.path.open("rb") as file:
             return self._state(file, self._places[name], moment).winners
+
+    def best_mask(self, name: str, moment: int) -> Bools:
+        """The mask of a layer with its winners decided, bool (blocks, M). Raises as ``layer``."""
+        at = self._places[name]
+        with self.path.open("rb") as file:
+            return self._state(file, at, moment).best(self.layers[at].pattern)
 
     def state_after(self, name: str, moment: int, before: SearchState | None) -> SearchState:
         """Winners and bits at ``moment``, from those at the one before. Raises as ``layer``."""

@@ -81,15 +81,17 @@ class BlockWalk(Walk):
     def reset(self) -> None:
         self._winners: list[Array] = []
         self._bits: list[Array] = []
+        self._kept: list[Bools] = []
         self._scores: dict[int, RecordedScores] = {}
 
     def visit(
         self, moment: int, now: SearchState, _before: SearchState | None, /
     ) -> Iterator[None]:
         kept = self.replay.scores_kept(self.info.name, moment)
-        self._winners.append(now.winners[self.blocks])
-        everywhere = len(now.bits) == 1
-        self._bits.append(now.bits[np.zeros_like(self.blocks) if everywhere else self.blocks])
+        pattern, own = self.info.pattern, now.of(self.blocks)
+        self._winners.append(own.winners)
+        self._bits.append(np.broadcast_to(own.bits, (len(self.blocks), row_bytes(pattern))))
+        self._kept.append(np.broadcast_to(own.kept(pattern), (len(self.blocks), pattern.m)))
         if kept is not None:
             self._scores[moment] = kept.of(self.blocks)
         return iter(())
@@ -109,6 +111,7 @@ class BlockWalk(Walk):
                 epochs,
                 np.array([one[k] for one in self._winners], index_type(pattern)),
                 np.array([one[k] for one in self._bits], np.uint8).reshape(-1, row_bytes(pattern)),
+                np.array([one[k] for one in self._kept], bool).reshape(-1, pattern.m),
                 {moment: one.of([k]) for moment, one in self._scores.items()},
                 [one for one, what in done if what.touches(self.info.name, block)],
             )
@@ -200,11 +203,11 @@ class RemovalWalk(Walk):
     def _cells(self, state: SearchState, rows: slice) -> Bools:
         """What is live: bool (rows, K)."""
         pattern, size = self.info.pattern, rows.stop - rows.start
-        bits = state.bits if len(state.bits) == 1 else state.bits[rows]
+        own = state.of(rows)
         if self._by_position:
-            cells = SearchState(state.winners[rows], bits).kept(pattern)
+            cells = own.kept(pattern)
         else:
-            cells = np.ascontiguousarray(unpack(bits, pattern.count))
+            cells = np.ascontiguousarray(unpack(own.bits, pattern.count))
         return np.broadcast_to(cells, (size, cells.shape[1])) if len(cells) == 1 else cells
 
 

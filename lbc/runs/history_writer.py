@@ -25,6 +25,7 @@ from lbc.runs.history_codec import (
     decided,
     encode,
     index_type,
+    winner_bits,
 )
 from lbc.runs.history_format import (
     KEY_INTERVAL,
@@ -181,6 +182,9 @@ def _state(layer: SparseLayer, before: SearchState | None) -> SearchState:
     if over and before is not None and decided(layer.pattern, before):
         return before  # final, and finding winners takes long
     winners = layer.winners().cpu().numpy().astype(index_type(layer.pattern))
+    if over and layer.thins:
+        bits = winner_bits(layer.pattern, winners)
+        return SearchState(winners, bits, pack(layer.pattern.to_blocks(layer.mask)).cpu().numpy())
     if layer.pattern.count <= LARGEST_LIVE_COUNT:
         return SearchState(winners, layer.packed.cpu().numpy().copy())
     mask = layer.pattern.to_blocks(layer.mask)[: 1 if layer.live_sets.complete else None]

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from lbc.config import Experiment
 from lbc.runs import history_writer as history
 from lbc.runs.events import LayerInfo
-from lbc.runs.history_codec import KEY, LARGEST_LIVE_COUNT, SearchState, decode, encode, row_bytes
+from lbc.runs.history_codec import (
+    KEY,
+    LARGEST_LIVE_COUNT,
+    SearchState,
+    decode,
+    encode,
+    row_bytes,
+    winner_bits,
+)
 from lbc.runs.history_format import KEY_INTERVAL, read_frames, read_layers
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
@@ -93,11 +101,18 @@ def test_whatever_bits_and_winners_there_are_come_back(
         now = SearchState(dice.integers(0, at.count, blocks), bits)
         if before is not None and data.draw(st.booleans()):
             now = SearchState(before.winners, now.bits)
+        if data.draw(st.integers(0, 3)) == 0:  # decided, and thinned beyond its winners
+            held = at.incidence_array[now.winners] & (dice.random((blocks, at.m)) < share)
+            thinned = np.packbits(held, axis=1, bitorder="little")
+            now = SearchState(now.winners, winner_bits(at, now.winners), thinned)
+            assert np.array_equal(now.kept(at), held) and np.array_equal(now.best(at), held)
         coded = encode(at, now, before)
         assert coded.flags & KEY if before is None else not coded.flags & KEY
         read = decode(at, blocks, coded, read)
         assert np.array_equal(read.winners, now.winners)
         assert (read.bits == now.bits).all() and len(read.bits) in (1, blocks)
+        assert (read.thinned is None) == (now.thinned is None)
+        assert np.array_equal(read.kept(at), now.kept(at))
         before = now
 
 
