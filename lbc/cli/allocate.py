@@ -17,6 +17,7 @@ from lbc.sparsity.allocation import RULES
 if TYPE_CHECKING:
     from lbc.models.layer_budget import Allocation
     from lbc.models.layer_cost import LayerTable
+    from lbc.sparsity.pattern import Pattern
 
 DONE, INVALID_INPUT = 0, 2
 
@@ -36,6 +37,10 @@ def add_parser(commands: Any) -> None:
         help="keep at most this share of the network's weights",
     )  # fmt: skip
     parser.add_argument(
+        "--from-run", type=Path, metavar="RUN",
+        help="instead, take what the layers of a run have kept, such as one of the method elsa",
+    )  # fmt: skip
+    parser.add_argument(
         "--rule", choices=list(RULES), default="erk",
         help="the same N everywhere, or more in small layers (default: erk)",
     )  # fmt: skip
@@ -48,29 +53,57 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     """Print the layers and write the experiment; return the status. Raises ExperimentError."""
     given = {"macs": options.macs, "weights": options.weights}
     shares = {unit: share for unit, share in given.items() if share is not None}
-    if not shares:
-        errors.print("Give a budget: --macs SHARE, --weights SHARE, or both, for example 0.5.")
+    if bool(shares) == (options.from_run is not None):
+        errors.print(
+            "Give a budget: --macs SHARE, --weights SHARE, or both, for example 0.5; or "
+            "--from-run RUN."
+        )
         return INVALID_INPUT
     if options.out is not None and options.out.exists():
         errors.print(f"{options.out} already exists: choose another file with --out.")
         return INVALID_INPUT
     experiment = load_experiment(options.experiment, options.set)
     try:
-        from lbc.models.layer_budget import allocate_layers
+        from lbc.models.layer_budget import allocate_layers, allocation_of
 
         _, table = read_table(experiment, options.image, options.classes, options.allow_import)
-        chosen = allocate_layers(table, experiment.pattern, shares, options.rule)
-    except ValueError as error:
+        if options.from_run is None:
+            chosen = allocate_layers(table, experiment.pattern, shares, options.rule)
+        else:
+            chosen = allocation_of(table, _kept_in(options.from_run, table))
+    except (OSError, ValueError) as error:
         errors.print(str(error))
         return INVALID_INPUT
     _print(table, chosen)
     if options.out is not None:
         patterns = {name: one or "dense" for name, one in chosen.patterns.items()}
-        layers = {**patterns, **experiment.layers}
+        found = options.from_run is not None
+        layers = {**experiment.layers, **patterns} if found else {**patterns, **experiment.layers}
         text = dump_experiment(experiment.model_copy(update={"layers": layers})).encode()
         write_atomically(options.out, lambda file: file.write(text))
         Console().print(f"Experiment: {options.out}")
     return DONE
+
+
+def _kept_in(run: Path, table: LayerTable) -> dict[str, Pattern]:
+    """The strictest N:M that each layer of a run obeys, of layers that are sparse in ``table``.
+
+    Raises OSError or ValueError, a sentence, if the run has not decided or is of another network.
+    """
+    from lbc.comparison.run_masks import read_masks
+
+    masks = read_masks(run, load_experiment(run / "experiment.yaml").method.name)
+    if not masks.decided:
+        raise ValueError(f"{run} has not decided what its layers keep: let it train on.")
+    sparse = {row.plan.name: row.plan for row in table.rows if row.plan.pattern}
+    for name, plan in sparse.items():
+        mask = masks.layers.get(name)
+        if mask is None or mask.shape != plan.shape:
+            raise ValueError(
+                f"{run} has no sparse layer {name!r} of the shape that it has in the experiment: "
+                "give an experiment of the same network."
+            )
+    return {name: masks.layers[name].tightest for name in sparse}
 
 
 def _print(table: LayerTable, chosen: Allocation) -> None:

@@ -48,6 +48,17 @@ def allocate_layers(
     return Allocation(patterns, reached)
 
 
+def allocation_of(table: LayerTable, chosen: Mapping[str, Pattern]) -> Allocation:
+    """What is left of the network of ``table`` if each layer has the N:M ``chosen`` for it."""
+    rows = [
+        replace(row, plan=replace(row.plan, pattern=chosen.get(row.plan.name, row.plan.pattern)))
+        for row in table.rows
+    ]
+    table = replace(table, rows=tuple(rows))
+    reached = {unit: _budget(table, (), unit, 1.0).reached((), 1) for unit in UNITS}
+    return Allocation(chosen, reached)
+
+
 def dense_cost(row: LayerRow, unit: str) -> int:
     """What a layer costs when it is dense."""
     return row.cost.macs if unit == "macs" else row.plan.weights

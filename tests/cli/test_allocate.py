@@ -12,6 +12,8 @@ from lbc.models import build_on_meta
 from lbc.models.layer_cost import layer_table, model_cost
 from lbc.sparsity.layer_plan import plan_layers
 from lbc.sparsity.pattern import Pattern
+from lbc.training.trainer import Trainer
+from tests.training.resumption import stop_at
 
 FILE = """
 model: {name: resnet18}
@@ -82,6 +84,8 @@ def test_a_layer_that_stays_dense_is_written_as_dense(tmp_path: Path) -> None:
     ("arguments", "reason"),
     [
         ([], "Give a budget: --macs SHARE"),
+        (["--macs", "0.5", "--from-run", "run"], "or --from-run RUN"),
+        (["--from-run", "nowhere"], "nowhere"),
         (["--macs", "0.01"], "still needs"),
         (["--weights", "1"], "above 0 and below 1"),
         (
@@ -99,3 +103,42 @@ def test_an_impossible_budget_is_one_sentence(
     assert main(["allocate", str(tmp_path / "e.yaml"), *arguments, "--out", str(new)]) == 2
     captured = capsys.readouterr()
     assert reason in captured.err and not captured.out and not new.exists()
+
+
+def test_what_a_run_has_found_is_written_for_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment, run, new = tmp_path / "e.yaml", tmp_path / "run", tmp_path / "new.yaml"
+    experiment.write_text(RUN)
+    trainer = Trainer(load_experiment(experiment), run)
+    trainer.train()
+    command = ["allocate", str(experiment), "--from-run", str(run)]
+    assert main([*command, "--out", str(new)]) == 0
+    layers = trainer._sparsifier.layers
+    found = {name: Pattern(round(4 * layer.density), 4) for name, layer in layers.items()}
+    assert load_experiment(new).layers == found and Pattern(1, 4) in found.values()
+    left = trainer._sparsifier.conductor.numbers()["multiply-adds"]
+    assert f"{left:.2%} of the network's multiply-adds" in capsys.readouterr().out
+    (run / "scores.history").unlink()  # the final weights say it too
+    assert main(command) == 0
+    assert main([*command, "--set", "model.width=32"]) == 2
+    assert "give an experiment of the same network" in capsys.readouterr().err
+
+
+def test_a_run_that_has_not_decided_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = tmp_path / "e.yaml"
+    experiment.write_text(RUN.replace("end: 1", "end: 2"))
+    stop_at(10, load_experiment(experiment), tmp_path / "run")
+    assert main(["allocate", str(experiment), "--from-run", str(tmp_path / "run")]) == 2
+    assert "has not decided what its layers keep" in capsys.readouterr().err
+
+
+RUN = """
+model: {name: mlp, width: 16, depth: 4}
+method: {name: elsa, macs: 0.4, generations: 1, population: 4, subnets: 2}
+pattern: 2:4
+schedule: {end: 1}
+training: {epochs: 2, batch_size: 500}
+"""
