@@ -48,7 +48,8 @@ def test_every_method_says_what_it_does_before_it_is_trained() -> None:
                 assert course.label and isinstance(float(course.at(epoch)), float)
         assert 0 < method.decision(schedule, 6) <= 6
         if method.prunes:
-            assert method.density(schedule, pattern, 6.0) == (0.5, 0.5), name
+            least, most = method.density(schedule, pattern, 6.0)
+            assert least == most == 0.5 or (name == "elsa" and least < most == 0.5), name
 
 
 def test_methods_that_treat_weights_singly_refuse_groups_in_a_clause() -> None:

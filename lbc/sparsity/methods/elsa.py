@@ -33,8 +33,9 @@ import torch
 from torch import Tensor
 
 from lbc.sparsity.conductor import Conductor, Run
+from lbc.sparsity.largest import largest
 from lbc.sparsity.layer_search import ROUNDING, LayerSearch, Space
-from lbc.sparsity.live_sets import LiveSets, largest
+from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.elsa import Options
@@ -87,7 +88,7 @@ class ElsaLayer(MagnitudeLayer):
 
     def _largest(self, kept: int) -> Tensor:
         pattern = Pattern(kept, self.pattern.m, self.pattern.width)
-        return self._mask_of(largest(self.pattern.to_blocks(self.seen.abs()), pattern))
+        return largest(self.seen, pattern)
 
 
 class Elsa(Conductor):
