@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from lbc.runs.layer_moment import LayerMoment
 from lbc.sparsity.arrays import Bools, Floats, Indices
-from lbc.sparsity.combinations import index_of, winners
+from lbc.sparsity.combinations import index_of, row_counts, winners
 from lbc.sparsity.mask_statistics import magnitude_mask
+from lbc.sparsity.pattern import Pattern
 
 LARGEST_SEARCH = 1 << 27
 """The most scores to search for a layer's best combinations; more would take seconds."""
@@ -35,9 +36,15 @@ class MaskFacts:
     picture: Floats | None = None
 
     @cached_property
+    def obeyed(self) -> Pattern:
+        """The N:M, or that of fewer than N if no block keeps more, as a method may decide."""
+        pattern, most = self.moment.pattern, int(row_counts(self.kept).max(initial=0))
+        return replace(pattern, n=most) if 0 < most < pattern.n else pattern
+
+    @cached_property
     def by_magnitude(self) -> Bools | None:
-        """What the N largest |w| of every block would keep, (blocks, M)."""
-        return None if self.weights is None else magnitude_mask(self.weights, self.moment.pattern)
+        """What the largest |w| of every block would keep, as many as the mask, (blocks, M)."""
+        return None if self.weights is None else magnitude_mask(self.weights, self.obeyed)
 
 
 def mask_facts(moment: LayerMoment) -> MaskFacts:

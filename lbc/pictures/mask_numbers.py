@@ -60,7 +60,7 @@ def count_mask(now: MaskFacts, reference: MaskFacts | None = None) -> MaskNumber
     if reference is not None and now.best is not None and reference.best is not None:
         changed = float((now.best != reference.best).mean())
     if now.by_magnitude is not None:
-        magnitude = agreement(now.kept, now.by_magnitude, pattern)
+        magnitude = agreement(now.kept, now.by_magnitude, now.obeyed)
     return MaskNumbers(
         density=float(mask.mean()),
         decided=all(_decided(one) for one in (now, reference) if one is not None),

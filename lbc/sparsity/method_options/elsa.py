@@ -81,7 +81,8 @@ class Options(MethodOptions):
         return min(1.0, max(-1.0, 2 * (epoch - first) / (last - first) - 1))
 
     def courses(self, schedule: Schedule, epochs: int) -> tuple[Course, ...]:
-        return (Course("Lean to sparse choices (ε)", lambda epoch: self.lean(schedule, epoch)),)
+        label = "Lean to sparse choices"
+        return (Course(label, lambda epoch: (1 + self.lean(schedule, epoch)) / 2),)
 
     def obstacle(self, recipe: Recipe) -> Obstacle | None:
         if self.macs and self.least_macs > self.macs:

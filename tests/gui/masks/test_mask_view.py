@@ -127,6 +127,14 @@ def test_what_magnitude_would_have_kept_is_told_from_what_the_mask_keeps() -> No
     assert numbers.magnitude.positions == pytest.approx(same / layer.mask.numel())
 
 
+def test_a_mask_of_fewer_than_n_is_compared_with_as_many_by_magnitude() -> None:
+    sparsifier = sparsify(torch.nn.Linear(8, 4), "3:4", "elsa")
+    sparsifier.layers[""].keep(1)  # type: ignore[operator]
+    numbers = drawn(moment_of(sparsifier), "magnitude").numbers
+    assert numbers.magnitude is not None and numbers.magnitude.positions == 1
+    assert numbers.density == numbers.magnitude.chance_blocks == 0.25
+
+
 def test_two_moments_are_drawn_as_a_difference_or_side_by_side() -> None:
     before, after = searched(live=6), searched(live=1)
     then, now = moment_of(before, 1.0), moment_of(after, 2.0)

@@ -118,7 +118,7 @@ def test_the_lean_is_level_for_an_interval_at_both_ends() -> None:
     assert [options.lean(schedule, at) for at in (0, 10, 150, 290, 300)] == [-1, -1, 0, 1, 1]
     assert [options.lean(Schedule(end=4), at) for at in (1, 3)] == [-1, 1]
     (course,) = options.courses(schedule, 300)
-    assert course.at(80) == -0.5
+    assert course.at(80) == 0.25
     assert options.density(schedule, Pattern(4, 8, 2), 0) == (0.25, 0.5)
 
 
