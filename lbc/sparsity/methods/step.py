@@ -159,6 +159,8 @@ class _Step(Conductor):
         for group, weight in self._weights():
             if state := self._optimizer.state.get(weight, {}):
                 state["exp_avg_sq"].div_(1 - group["betas"][1] ** float(state["step"]))
+            else:  # never updated, so Adam has yet to begin with it
+                del self._own[id(weight)]
         self._before.clear()
         self._changes.clear()
 
@@ -170,10 +172,9 @@ class _Step(Conductor):
         overflow = getattr(optimizer, "found_inf", None)  # given by a GradScaler
         skipped = overflow is not None and bool(overflow)
         for group, weight in self._weights():
-            gradient, state = weight.grad, self._optimizer.state.get(weight, {})
-            weight.grad = None
-            if gradient is not None and state and not skipped:
-                _preconditioned(weight, gradient, state, group)
+            gradient, weight.grad = weight.grad, None
+            if gradient is not None and not skipped:
+                _preconditioned(weight, gradient, self._optimizer.state[weight], group)
 
     def state(self) -> dict[str, Tensor]:
         return {"changes": torch.tensor([*self._changes], dtype=torch.float64)}

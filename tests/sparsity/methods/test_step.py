@@ -148,6 +148,23 @@ def test_the_fixed_variances_are_in_the_optimiser_and_others_go_on() -> None:
     assert not torch.equal(optimizer.state[weight]["exp_avg_sq"], fixed)
 
 
+def test_a_layer_that_is_decided_before_its_first_step_is_trained_by_adam() -> None:
+    module, pattern = kinds()["linear"], Pattern(2, 4)
+    plain = nn.Parameter(cast(Tensor, module.weight).detach().clone())
+    expected = ADAM["adamw"]([plain], lr=LR)
+    sparsifier = sparsify(module, "2:4", "step")
+    optimizer = ADAM["adamw"](module.parameters(), lr=LR)
+    sparsifier.conduct(optimizer, 4, 2).decide()
+    for _ in range(3):
+        sizes = pattern.to_blocks(plain.detach().abs())
+        plain.grad = (sizes >= sizes.topk(2).values[:, -1:]).view_as(plain) * plain.detach() * 2
+        expected.step()
+        optimizer.zero_grad()
+        cast(Tensor, module.weight).square().sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    torch.testing.assert_close(sparsifier.dense_weight(""), plain)
+
+
 @pytest.mark.parametrize(("optimizer", "end"), [("adam", 2.0), ("adamw", 1.25)])
 def test_a_run_resumes_in_either_phase(optimizer: str, end: float, tmp_path: Path) -> None:
     experiment = experiment_from(tmp_path, {"name": "step"}, optimizer, clip_norm=0.5)
