@@ -38,8 +38,8 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     prune.add_argument("--pattern", default="", metavar="N:M", help="default: the experiment's")
     prune.add_argument(
-        "--calibrate", type=_count, default=128, metavar="IMAGES",
-        help="training images by which layers are pruned and compared (default: %(default)s)",
+        "--calibrate", type=_count, default=0, metavar="IMAGES",
+        help="training images by which layers are pruned and compared (default: 128)",
     )  # fmt: skip
     prune.add_argument(
         "--experiment", type=Path, metavar="EXPERIMENT.yaml",

@@ -78,6 +78,11 @@ class Loader:
         """Images in the test split, for all ranks together."""
         return len(self._dataset.data.test.labels)
 
+    @property
+    def test_steps(self) -> int:
+        """Batches of this rank's share of the test split."""
+        return self._dataset.test_steps
+
     def batches(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """Iterate over the training batches of an epoch, starting at ``start_batch``.
 

@@ -33,8 +33,12 @@ from lbc.training.preparation import build_sparse
 from lbc.training.ranks import SINGLE_PROCESS
 from lbc.training.step import Stepper
 
-Progress = Callable[[str, float], object]
+Progress = Callable[[str, float], None]
 """Called with what is being done, and the completed fraction of that."""
+
+
+IMAGES = 128
+"""The most images by which errors are measured, unless a number is asked for."""
 
 
 class Cancelled(Exception):  # noqa: N818  (it is no error)
@@ -83,14 +87,14 @@ def new_file(folder: Path, checkpoint: Path, method: str, pattern: object) -> Pa
 def prune(
     experiment: Experiment,
     file: Path,
-    images: int = 128,
+    images: int = 0,
     progress: Progress = lambda _what, _share: None,
     allow_import: bool = False,
 ) -> PrunedModel:
     """Prune the weights of ``one_shot_experiment`` and write them to ``file``, which is new.
 
-    ``images`` are those by which errors are measured if the method does not. Raises TrainingError,
-    and Cancelled if ``progress`` does; nothing has been written then.
+    ``images`` are those by which errors are measured if the method does not; 0 for as many as is
+    usual. Raises TrainingError, and Cancelled if ``progress`` does; nothing has been written then.
     """
     try:
         if file.exists():
@@ -155,15 +159,15 @@ class _OneShot:
         return PrunedModel(file, record.method, pattern, layers, before, after, seconds)
 
     def _checked(self, images: int) -> int:
-        """``images``. Raises TrainingError if there are fewer, for the method or the errors."""
+        """The number of images for errors. Raises TrainingError if there are fewer than asked."""
         present = len(self._data.train.labels)
-        wanted = max(images, getattr(self._experiment.method, "images", 0))
-        if wanted > present:
+        asked = max(images, getattr(self._experiment.method, "images", 0))
+        if asked > present:
             raise TrainingError(
-                f"There are {present:,} training images, and {wanted:,} are wanted for "
+                f"There are {present:,} training images, and {asked:,} are wanted for "
                 "calibration: calibrate with fewer."
             )
-        return images
+        return images or min(IMAGES, present)
 
     def _decide(self) -> None:
         report = partial(self._progress, "Pruning")
@@ -183,23 +187,20 @@ class _OneShot:
         conductor = self._sparsifier.conductor
         if isinstance(conductor, Pruning):
             return conductor.errors
-        batches = self._batches(self._images)
+        batches = [*self._batches(self._images)]
         self._sparsifier.model.eval()
-        return output_errors(self._sparsifier.model, batches, self._report("Comparing outputs"))
-
-    def _report(self, what: str) -> Callable[[], None]:
-        """A callback for work whose end is near, but not known."""
-
-        def report() -> None:
-            self._progress(what, 0)
-
-        return report
+        report = self._counted("Comparing outputs", len(batches))
+        return output_errors(self._sparsifier.model, batches, report)
 
     def _accuracy(self, what: str) -> float:
-        report = self._report(what)
-        report()
         loader = Loader(self._data, self._experiment.data, self._experiment.training.batch_size)
         try:
-            return evaluate(self._stepper, loader, report)[1]
+            return evaluate(self._stepper, loader, self._counted(what, loader.test_steps))[1]
         finally:
             loader.close()
+
+    def _counted(self, what: str, count: int) -> Callable[[], None]:
+        """A callback for each of ``count`` parts of a piece of work that begins now."""
+        done = iter(range(1, count + 1))
+        self._progress(what, 0)
+        return lambda: self._progress(what, next(done) / count)

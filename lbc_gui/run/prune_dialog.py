@@ -19,7 +19,7 @@ from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 WIDTH = 460
-"""Pixels of the dialog."""
+"""Pixels of what the dialog says."""
 
 
 class PruneDialog(QDialog):
@@ -57,7 +57,7 @@ class PruneDialog(QDialog):
         self.prune = push_button("Prune", "Prune the model, and test it before and after")
         self.prune.setDefault(True)
         self._lay_out(name, source)
-        self.form.edited.connect(self._show_state)
+        self.form.edited.connect(self._edited)
         self.prune.clicked.connect(self._prune)
         job.progressed.connect(self._show_progress)
         job.pruned.connect(self._pruned)
@@ -74,6 +74,12 @@ class PruneDialog(QDialog):
             return None
         given = self._checkpoint, self._base, experiment, self._folder
         return PruneRequest(*given, self._allow_import)
+
+    def event(self, event: QEvent) -> bool:
+        handled = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:  # perhaps a method with more options
+            self.resize(self.width(), max(self.height(), self.sizeHint().height()))
+        return handled
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -108,14 +114,19 @@ class PruneDialog(QDialog):
         self.problem.setText(sentence)
 
     @Slot()
+    def _edited(self) -> None:
+        if self.form.experiment is not None:
+            self.form.compare_with(self.form.experiment)  # tints would say nothing here
+        self.problem.clear()
+        self._show_state()
+
+    @Slot()
     def _show_state(self) -> None:
         running = self._job.running
         self.form.pattern_box.setEnabled(not running)
         self.bar.setVisible(running)
         if self.form.problems:
             self.problem.setText("\n".join(self.form.problems))
-        elif self.sender() is self.form:
-            self.problem.clear()
         self.prune.setEnabled(not running and self.form.experiment is not None)
 
     def _lay_out(self, name: str, source: str) -> None:
@@ -129,7 +140,7 @@ class PruneDialog(QDialog):
             ),
             wordWrap=True,
         )
+        intro.setMinimumWidth(WIDTH)  # of the dialog it would end that the height follows the form
         buttons = row((self.bar, 1), None, self.cancel, self.prune)
         parts = (intro, self.form.pattern_box, self.problem, None, buttons)
         column(*parts, on=self, margin=MARGIN).setSpacing(GAP)
-        self.setMinimumWidth(WIDTH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -152,16 +153,32 @@ def test_fine_tuning_keeps_exactly_the_mask(
 def test_a_cancelled_pruning_writes_nothing(run: Path, tmp_path: Path) -> None:
     chosen = one_shot_experiment(experiment(), run, "wanda", PATTERN)
     seen: list[str] = []
+    shares: list[float] = []
 
     def cancel(what: str, share: float) -> None:
         seen.append(what)
+        if what == "Testing the dense model":
+            shares.append(share)
         if what == "Pruning" and share > 0:
             raise Cancelled
 
     with pytest.raises(Cancelled):
         prune(chosen, tmp_path / "pruned.safetensors", progress=cancel)
-    assert seen[0] == "Loading" and "Testing the dense model" in seen
+    assert seen[0] == "Loading" and shares == sorted(shares) and shares[-1] == 1
+    assert "Testing the dense model" in seen
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_small_data_set_is_enough_for_pruning_by_magnitude(run: Path, tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0)
+    images = numbers.integers(0, 256, (50, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "small.npz", images=images, labels=np.arange(50) % 10)
+    small = experiment(data={"name": "npz", "file": str(tmp_path / "small.npz")})
+    file = tmp_path / "pruned.safetensors"
+    done = prune(one_shot_experiment(small, run, "asp", PATTERN), file)
+    assert all(layer.error is not None for layer in done.layers) and file.exists()
+    with pytest.raises(TrainingError, match="There are 40 training images, and 128 are wanted"):
+        prune(one_shot_experiment(small, run, "wanda", PATTERN), tmp_path / "other.safetensors")
 
 
 def test_the_random_state_of_a_run_in_another_thread_is_not_touched(
