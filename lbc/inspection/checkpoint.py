@@ -45,8 +45,8 @@ class PruningRecord(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     method: str
-    before: float
-    after: float
+    before: float = Field(ge=0, le=1)
+    after: float = Field(ge=0, le=1)
     errors: dict[str, float] = Field(default_factory=dict)
 
 

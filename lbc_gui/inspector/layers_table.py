@@ -187,7 +187,7 @@ COLUMNS: tuple[Column[LayerRow], ...] = (
         number=True, sort_key=lambda row: _sort_key(row.flipped),
     ),
     Column(
-        "error", lambda row: "" if row.error is None else f"{row.error:.2%}",
+        "error", lambda row: "" if row.error is None else f"{100 * row.error:.3g}%",
         "How much pruning changed the layer's outputs: ‖(W − W̃) X‖² / ‖W X‖² for its inputs X",
         number=True, sort_key=lambda row: _sort_key(row.error),
     ),
