@@ -17,10 +17,17 @@ from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
 from lbc_gui.widgets.epoch_axis import EpochAxis
-from lbc_gui.widgets.text import html
+from lbc_gui.widgets.text import html, plain
 
 Live = tuple[Pattern, int]
 """How many combinations of an N:M live in a block."""
+
+LIVE_TIP = "Left: combinations live in every block, a curve per N:M."
+DENSITY_TIP = (
+    "Right: the share of the weights of all sparse layers that is used, the least and the most. "
+    "While two combinations live, their union holds at least N + 1 of the M positions, so density "
+    "falls to N/M only when the last one is left."
+)
 
 POINTS = 400
 """More than a small plot has pixels."""
@@ -51,7 +58,7 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     """Two small plots. Density is a band: which union of combinations lives is up to training.
 
     A method that changes other quantities by the clock, such as a temperature, shows these instead
-    of live combinations, each on a scale of its own.
+    of live combinations, as shares of the largest value of each.
     """
 
     def __init__(self) -> None:
@@ -75,12 +82,6 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._most = self._plots[1].plot(stepMode="right")
         self._band = pg.FillBetweenItem(self._least, self._most)
         self._plots[1].addItem(self._band)
-        self.setToolTip(
-            "Left: combinations live in every block, a curve per N:M. Right: the least and the "
-            "most weights of all sparse layers that many combinations can keep. While two live, "
-            "their union holds at least N + 1 of the M positions, so density falls to N/M only "
-            "when the last one is left."
-        )
         self._restyle()
 
     def show_schedule(
@@ -139,14 +140,16 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._own = [self._plots[0].plot(stepMode="right") for _ in range(count - 1)]
 
     def _show_courses(self, courses: Sequence[Course], epochs: int) -> tuple[str, ...]:
-        """Draw quantities as shares of their largest value; return what the title says of them."""
+        """Draw quantities as shares of their largest values, and return their labels."""
         moments, said = np.linspace(0, epochs, POINTS + 1), []
         for curve, course in zip((self._live, *self._own), courses, strict=False):
             values = np.array([course.at(float(epoch)) for epoch in moments])
             largest = float(np.abs(values).max()) or 1.0
-            curve.setData(moments, values if not course.unit and largest <= 1 else values / largest)
-            said.append(f"{course.label} {values[0]:.3g} to {values[-1]:.3g}{course.unit}")
-        return tuple(said)
+            curve.setData(moments, values / largest)
+            said.append(f"{course.label} from {values[0]:.3g} to {values[-1]:.3g}{course.unit}")
+        left = f"Left: {', '.join(said)}, as shares of the largest value." if said else LIVE_TIP
+        self.setToolTip(plain(f"{left} {DENSITY_TIP}"))
+        return tuple(course.label for course in courses)
 
     def _show_forked(self, forked: Forked, moments: Floats) -> None:
         if self._before is None:
@@ -180,6 +183,7 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         for plot, title in zip(self._plots, (live, "Density (% kept)"), strict=True):
             style_plot(plot, colours)
             plot.setTitle(title, color=colours.text.name(), size="8pt")
+            plot.titleLabel.setMinimumWidth(0)  # or a long title takes the other plot's room
             plot.showGrid(x=True, y=True, alpha=0.15)
         for curve, pen in zip((self._live, *self._own), pens, strict=True):
             curve.setPen(pg.mkPen(pen, width=2))

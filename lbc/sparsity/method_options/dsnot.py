@@ -16,7 +16,7 @@ class Options(CalibrationAtEnd):
     initial: Literal["wanda", "magnitude", "sparsegpt"] = Field(
         default="wanda",
         description="Scores by which weights are pruned before the swaps.",
-        title="Start from",
+        title="start from",
     )
     cycles: int = Field(default=50, ge=0, le=10_000, description="The most swaps in a row.")
     threshold: float = Field(

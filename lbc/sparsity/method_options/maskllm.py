@@ -30,14 +30,14 @@ class Options(CalibrationAtEnd):
         default=10,
         gt=0,
         le=1e6,
-        title="Logit scale from",
+        title="logit scale from",
         description="Factor of the logits (κ) in the first step; 100 in the language models.",
     )
     scale_to: float = Field(
         default=100,
         gt=0,
         le=1e6,
-        title="Logit scale to",
+        title="logit scale to",
         description="Factor of the logits (κ) at schedule.end; 500 in the language models.",
     )
     temperature_from: float = Field(
@@ -50,7 +50,7 @@ class Options(CalibrationAtEnd):
         default=0.2,
         gt=0,
         le=100,
-        title="Logit deviation",
+        title="logit deviation",
         description="Standard deviation of the first logits; 0.01 in the language models.",
     )
     prior: Literal["none", "magnitude", "wanda", "sparsegpt"] = Field(
@@ -63,7 +63,7 @@ class Options(CalibrationAtEnd):
         default=1e-5,
         ge=0,
         le=1,
-        title="Reward of large weights",
+        title="reward of large weights",
         description="The loss falls by this times the sum of the squares of what is kept (λ).",
     )
     reward_fades: bool = Field(
@@ -73,12 +73,12 @@ class Options(CalibrationAtEnd):
         default=10,
         gt=0,
         le=1e4,
-        title="Learning rate of logits",
+        title="learning rate of logits",
         description="Factor of the learning rate of the logits; as in the language models.",
     )
     hard: bool = Field(
         default=False,
-        title="Hard samples",
+        title="hard samples",
         description="Compute with the most likely combination of a sample, not with its mixture.",
     )
 

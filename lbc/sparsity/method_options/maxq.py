@@ -21,9 +21,14 @@ class Options(MethodOptions):
 
     schedule_settings: ClassVar[tuple[str, ...]] = ("end",)
 
-    start: float = Field(default=0, ge=0, description="Epochs of dense training at the start.")
+    start: float = Field(
+        default=0, ge=0, title="dense epochs", description="Epochs of dense training at the start."
+    )
     end: float = Field(
-        default=0, ge=0, description="Epoch at which every block is pruned; 0 for schedule.end."
+        default=0,
+        ge=0,
+        title="all pruned at",
+        description="Epoch at which every block is pruned; 0 for schedule.end.",
     )
     shape: Literal["linear", "cubic", "cosine", "exponential"] = Field(
         default="linear", description="How the share of dense blocks falls from 1 to 0."

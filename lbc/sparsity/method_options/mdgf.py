@@ -28,7 +28,9 @@ class Options(MethodOptions):
         ge=0,
         description="Decay per epoch (c); 0 for what fits schedule.end.",
     )
-    start: float = Field(default=0, ge=0, description="Epochs of dense training at the start.")
+    start: float = Field(
+        default=0, ge=0, title="dense epochs", description="Epochs of dense training at the start."
+    )
     gradient: Literal["autograd", "released"] = Field(
         default="autograd",
         description="Scale gradients of masked weights too, or not, as the released code.",

@@ -20,7 +20,7 @@ class Options(RemovalAtEnd):
     )
     restore: bool = Field(
         default=True,
-        title="Restore weights",
+        title="restore weights",
         description="Put the network back to its first weights when the mask is fixed.",
     )
 

@@ -20,7 +20,7 @@ class Options(RemovalAtEnd):
         default=0.2,
         ge=0,
         le=1,
-        title="Earliest switch",
+        title="earliest switch",
         description="The mask may come after this share of schedule.end, at which it comes anyway.",
     )
 
