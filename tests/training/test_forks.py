@@ -19,6 +19,7 @@ from lbc.runs.interventions import read_interventions
 from lbc.runs.kept_checkpoints import experiment_at, kept_moments
 from lbc.runs.run_state import RunError, read_state
 from lbc.runs.unfinished_run import open_unfinished
+from lbc.sparsity.methods.s_ste import SSteLayer
 from lbc.training.control import Control
 from lbc.training.fork import (
     ForkError,
@@ -247,6 +248,26 @@ def test_a_method_without_scores_takes_over_the_weights(
     assert all(equal(before[key], sparse[key]) for key in before if key.endswith("original"))
     train(fork)
     assert read_state(fork).density == 1 / 4
+
+
+def test_a_method_fixes_at_a_fork_what_it_fixes_at_the_start_of_a_run(
+    quick: MakeExperiment, tmp_path: Path
+) -> None:
+    experiment = make(quick, method="dense")
+    Trainer(experiment, tmp_path / "dense").train()
+
+    def forked(method: str, name: str) -> dict[str, torch.Tensor]:
+        fork = fork_run(tmp_path / "dense", 1, changed(experiment, method=method), tmp_path / name)
+        model: dict[str, torch.Tensor] = stored(fork)["model"]
+        return model
+
+    model = forked("s-ste", "s-ste")
+    scales = [key for key in model if key.endswith("0.scale")]
+    for key in scales:
+        weight = model[key.replace("0.scale", "original")]
+        assert model[key] == SSteLayer("", weight, experiment.pattern).scale
+    assert scales
+    assert equal(forked("random", "first"), forked("random", "second"))
 
 
 def test_a_run_in_training_has_forks(quick: MakeExperiment, tmp_path: Path) -> None:
