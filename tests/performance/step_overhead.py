@@ -7,6 +7,7 @@
 ``--table`` measures all methods that train in one set of rounds, on both models unless one is
 given, with their conductors, half way through their schedules, at the first pattern. Those that
 refuse the optimiser are left out: step needs Adam, and is measured in its second phase.
+What a method does every so many steps, such as choosing transposable masks, is not in the median.
 
 Each round takes, in random order, one step of the dense network, one of the sparse network, one of
 a second dense network, and one of the sparse network without its masks, so that changes in the
@@ -26,7 +27,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from random import Random
 from statistics import median
 from time import perf_counter, process_time
@@ -71,20 +72,22 @@ class Stepper:
     images: Tensor
     labels: Tensor
     conductor: Conductor = field(default_factory=Conductor)
+    numbers: Iterator[int] = field(default_factory=lambda: count(HALF_WAY))
 
     def step(self) -> StepTime:
         """Take one step and return its time."""
         wall, cpu = perf_counter(), process_time()
         self.optimizer.zero_grad()
-        self.conductor.before_step(HALF_WAY)
+        number = next(self.numbers)
+        self.conductor.before_step(number)
         loss = nn.functional.cross_entropy(self.model(self.images), self.labels)
         loss.item()
         penalty = self.conductor.penalty()
         total = loss if penalty is None else loss + penalty
         total.backward()  # type: ignore[no-untyped-call]
-        self.conductor.before_update(HALF_WAY)
+        self.conductor.before_update(number)
         self.optimizer.step()
-        self.conductor.after_update(HALF_WAY)
+        self.conductor.after_update(number)
         return StepTime(perf_counter() - wall, process_time() - cpu)
 
     def bytes(self) -> int:
@@ -283,7 +286,13 @@ def method_steppers(
             sparsifier = sparsify(network, pattern, name)
             optimizer = build_optimizer(network, settings)
             steps = 100 * EPOCH_STEPS
-            conductor = sparsifier.conduct(optimizer, steps, EPOCH_STEPS, SCHEDULE)
+            conductor = sparsifier.conduct(
+                optimizer,
+                steps,
+                EPOCH_STEPS,
+                SCHEDULE,
+                batches=lambda count: iter([images[:count]]),
+            )
         steppers[name] = Stepper(network, optimizer, images, labels, conductor)
         if name == "step":
             steppers[name].step()  # has variances to fix
