@@ -30,7 +30,7 @@ def one_shot_experiment(
     options = options_class(method)
     if not options.one_shot:
         raise ValueError(
-            f"The method {method} trains its masks and cannot prune a model at once: choose "
+            f"The method {method} does not prune a model at once: choose "
             f"{', '.join(one_shot_methods())}, or train with it."
         )
     document = experiment.model_dump(mode="json")

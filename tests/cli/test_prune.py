@@ -80,7 +80,7 @@ def test_weights_alone_need_an_experiment_and_json_has_every_figure(
         (["nothing"], 2, "nothing does not exist: check the path."),
         (["net.yaml", "--experiment", "net.yaml"], 1, "net.yaml"),
         (["net", "--method", "sparsegtp"], 2, "did you mean sparsegpt?"),
-        (["net", "--method", "lbc"], 2, "cannot prune a model at once: choose admm, asp"),
+        (["net", "--method", "lbc"], 2, "does not prune a model at once: choose admm, asp"),
         (["net", "--calibrate", "4001"], 1, "There are 4,000 training images, and 4,001 are"),
         (["net", "--pattern", "3:2"], 2, "pattern: 3:2 is impossible"),
         (["net", "--pattern", "1:5"], 1, "input width 784 is not a multiple of 5"),

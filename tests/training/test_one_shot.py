@@ -193,8 +193,8 @@ def test_the_random_state_of_a_run_in_another_thread_is_not_touched(
 def test_what_cannot_be_pruned_is_refused_before_anything_is_written(
     run: Path, tmp_path: Path
 ) -> None:
-    for method in ("lbc", "sr-ste", "dense", "fixed"):
-        with pytest.raises(ValueError, match="cannot prune a model at once: choose admm, asp"):
+    for method in ("lbc", "sr-ste", "maskllm", "random", "dense", "fixed"):
+        with pytest.raises(ValueError, match="does not prune a model at once: choose admm, asp"):
             one_shot_experiment(experiment(), run, method)
     with pytest.raises(ValueError, match="did you mean wanda"):
         one_shot_experiment(experiment(), run, "wandaa")
