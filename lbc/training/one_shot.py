@@ -187,10 +187,8 @@ class _OneShot:
         conductor = self._sparsifier.conductor
         if isinstance(conductor, Pruning):
             return conductor.errors
-        batches = [*self._batches(self._images)]
-        self._sparsifier.model.eval()
-        report = self._counted("Comparing outputs", len(batches))
-        return output_errors(self._sparsifier.model, batches, report)
+        report = self._counted("Comparing outputs", len(self._sparsifier.layers))
+        return output_errors(self._sparsifier.model, self._batches(self._images), report)
 
     def _accuracy(self, what: str) -> float:
         loader = Loader(self._data, self._experiment.data, self._experiment.training.batch_size)

@@ -22,8 +22,10 @@ def attended(
     """
     projection = attention.out_proj
     weight = attention.out_proj.weight
-    identity = OutputProjection(
-        attention.embed_dim, attention.embed_dim, device=weight.device, dtype=weight.dtype
+    size = attention.embed_dim
+    # Without random numbers, which a run in another thread may be drawing.
+    identity = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        OutputProjection, size, size, device=weight.device, dtype=weight.dtype
     )
     nn.init.eye_(identity.weight)
     nn.init.zeros_(identity.bias)

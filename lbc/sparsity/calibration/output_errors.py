@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -11,49 +11,44 @@ from torch import Tensor, nn
 
 from lbc.sparsity.attachment import attached_layers
 from lbc.sparsity.calibration.matrix_form import input_parts, to_matrices, tokens, unobservable
+from lbc.sparsity.calibration.side_by_side import Call, calls_in_order
 from lbc.sparsity.weight_sites import Site
-
-Energies = list[float]
-"""‖(W − W̃) X‖² and ‖W X‖², summed over the calls so far."""
 
 
 @torch.no_grad()
 def output_errors(
-    model: nn.Module,
-    batches: Iterable[Any],
-    passed: Callable[[], object] = lambda: None,
+    model: nn.Module, batches: Iterable[Any], measured: Callable[[], object] = lambda: None
 ) -> dict[str, float]:
     """‖(W − W̃) X‖² / ‖W X‖² of every layer, W̃ its weight, W the one below its mask.
 
     X are the inputs that it gets from the pruned layers before it. ``batches`` are arguments of the
-    model, which is in evaluation mode; ``passed`` is called after each. Layers whose inputs cannot
-    be seen, or get none, are left out, and so are those whose outputs are not finite.
+    model; ``measured`` is called after every layer. Layers whose inputs cannot be seen, or get
+    none, are left out, and so are those whose outputs are not finite.
     """
-    energies: dict[str, Energies] = {}
-    with ExitStack() as hooks:
-        for site, layer in attached_layers(model).items():
-            module = model.get_submodule(site.module)
-            if not unobservable(module, site):
-                before = site.canonical(model.get_parameter(f"{site.prefix}original"))
-                after = site.canonical(getattr(module, site.tensor))
-                energies[layer.name] = [0.0, 0.0]
-                hook = _hook(site, before, before - after, energies[layer.name])
-                handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-                hooks.callback(handle.remove)
-        for batch in batches:
-            model(batch)
-            passed()
-    return {name: lost / whole for name, (lost, whole) in energies.items() if 0 < whole < torch.inf}
+    errors: dict[str, float] = {}
+    layers = attached_layers(model)
+    modules = {site.module: model.get_submodule(site.module) for site in layers}
+    sites = [site for site in layers if not unobservable(modules[site.module], site)]
+    seen = {site.module: modules[site.module] for site in sites}
+    with closing(calls_in_order(model, seen, list(batches))) as order:
+        for name, calls in order:
+            for site in [site for site in sites if site.module == name]:
+                whole = model.get_parameter(f"{site.prefix}original")
+                lost = _energy(seen[name], site, whole - getattr(seen[name], site.tensor), calls)
+                energy = _energy(seen[name], site, whole, calls)
+                if 0 < energy < torch.inf:
+                    errors[layers[site].name] = lost / energy
+                measured()
+    return errors
 
 
-def _hook(
-    site: Site, weight: Tensor, difference: Tensor, energies: Energies
-) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-    def add(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        parts = input_parts(module, site.tensor, args, kwargs)
-        for at, matrix in enumerate((difference, weight)):
-            for rows, part in zip(to_matrices(matrix, len(parts)), parts, strict=True):
-                for columns in tokens(module, part):
-                    energies[at] += float((columns.to(rows.dtype) @ rows.T).square().sum())
-
-    return add
+def _energy(module: nn.Module, site: Site, weight: Tensor, calls: Sequence[Call]) -> float:
+    """‖W X‖² for the inputs of all calls."""
+    energy = 0.0
+    for call in calls:
+        parts = input_parts(module, site.tensor, call.args, call.kwargs)
+        matrices = to_matrices(site.canonical(weight), len(parts))
+        for rows, part in zip(matrices, parts, strict=True):
+            for columns in tokens(module, part):
+                energy += float((columns.to(rows.dtype) @ rows.T).square().sum())
+    return energy
