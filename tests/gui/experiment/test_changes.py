@@ -211,9 +211,9 @@ def test_undo_brings_what_it_changed_into_view(qtbot: QtBot, window: MainWindow)
         qtbot.waitUntil(seen, timeout=SECONDS)
         assert panel._tabs.currentIndex() == 0
     qtbot.mouseClick(panel.find_box, LEFT)
-    qtbot.keyClicks(panel.find_box, "seed")
-    assert shown(panel) == ["seed"]
-    focused(qtbot, window, "seed")
+    qtbot.keyClicks(panel.find_box, "smoothing")
+    assert shown(panel) == ["training.label_smoothing"]
+    focused(qtbot, window, "training.label_smoothing")
     undo(qtbot, window)
     qtbot.waitUntil(seen, timeout=SECONDS)
     assert panel.find_box.text() == ""
@@ -260,7 +260,7 @@ def test_a_setting_is_found_by_name_path_or_description(qtbot: QtBot, window: Ma
     qtbot.keyClicks(find, "WEIGHT_d")
     assert shown(panel) == ["optimizer.weight_decay"]
     qtbot.keyClick(find, Qt.Key.Key_A, CONTROL)
-    qtbot.keyClicks(find, "random choice")
+    qtbot.keyClicks(find, "every random choice")
     assert shown(panel) == ["seed"]
     qtbot.keyClick(find, Qt.Key.Key_Return)
     qtbot.waitUntil(panel.form.editor("seed").hasFocus, timeout=SECONDS)
@@ -272,7 +272,7 @@ def test_a_setting_is_found_by_name_path_or_description(qtbot: QtBot, window: Ma
     condition = "stairs applies when Removal schedule is step and Method is lbc."
     assert panel._found.isVisible() and panel._found.text() == condition
     qtbot.keyClick(find, Qt.Key.Key_A, CONTROL)
-    qtbot.keyClicks(find, "seed")
+    qtbot.keyClicks(find, "smoothing")
     assert panel._found.isHidden()
     qtbot.keyClicks(find, " zzz")
     assert shown(panel) == [] and panel._found.text() == "No setting matches"
