@@ -61,7 +61,11 @@ def hold_out(data: Dataset, share: float) -> Dataset:
     """
     where = f"the training set of {data.name}"
     train, held_out = _split(data.train, share, where, "comparing choices", "method.held_out")
-    data = replace(data, train=train, held_out=held_out)
+    note = (
+        f"{len(held_out.labels):,} of the {len(data.train.labels):,} training images are held out, "
+        "to compare choices on."
+    )
+    data = replace(data, train=train, held_out=held_out, notes=(*data.notes, note))
     if isinstance(train, InMemoryImages):
         mean, std = channel_statistics(train.images)
         data = replace(data, mean=mean, std=std)

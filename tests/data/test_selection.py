@@ -221,6 +221,7 @@ def test_held_out_images_are_a_share_of_every_class_of_the_training_images(
     )
     assert torch.equal(rest + taken, every) and (taken - 0.25 * every).abs().max() <= 1
     assert len(seen.test.labels) == len(whole.test.labels)
+    assert f"{int(taken.sum()):,} of the {int(every.sum()):,} training images" in seen.notes[-1]
     if isinstance(seen.train, InMemoryImages):
         mean, std = channel_statistics(seen.train.images)
         assert torch.equal(seen.mean, mean) and torch.equal(seen.std, std)

@@ -26,6 +26,7 @@ statistics are those of all drawn networks until t_f, and of no single one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import cast
 
@@ -36,7 +37,7 @@ from lbc.sparsity.conductor import Conductor, Run
 from lbc.sparsity.largest import largest
 from lbc.sparsity.layer_search import ROUNDING, LayerSearch, Space
 from lbc.sparsity.live_sets import LiveSets
-from lbc.sparsity.magnitude_layer import MagnitudeLayer
+from lbc.sparsity.magnitude_layer import MagnitudeLayer, choose_largest
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.elsa import Options
 from lbc.sparsity.pattern import Pattern
@@ -81,14 +82,12 @@ class ElsaLayer(MagnitudeLayer):
     ) -> tuple[LiveSets, Tensor]:
         if live > 1 or not self.searching:
             return super().choose(live, scored, weight)
-        held = self.pattern.to_blocks(self._largest(self.pattern.n))
-        winners = self.pattern.index_of(held).int()
+        live_sets, _ = choose_largest(self.seen, self.pattern)
         scored(self.blocks * self.pattern.count)
-        return self._live_sets(winners=winners), self._largest(self.kept)
+        return live_sets, self._largest(self.kept)
 
     def _largest(self, kept: int) -> Tensor:
-        pattern = Pattern(kept, self.pattern.m, self.pattern.width)
-        return largest(self.seen, pattern)
+        return largest(self.seen, replace(self.pattern, n=kept))
 
 
 class Elsa(Conductor):
