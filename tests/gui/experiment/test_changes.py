@@ -260,7 +260,7 @@ def test_a_setting_is_found_by_name_path_or_description(qtbot: QtBot, window: Ma
     qtbot.keyClicks(find, "WEIGHT_d")
     assert shown(panel) == ["optimizer.weight_decay"]
     qtbot.keyClick(find, Qt.Key.Key_A, CONTROL)
-    qtbot.keyClicks(find, "every random choice")
+    qtbot.keyClicks(find, "seed random choice")
     assert shown(panel) == ["seed"]
     qtbot.keyClick(find, Qt.Key.Key_Return)
     qtbot.waitUntil(panel.form.editor("seed").hasFocus, timeout=SECONDS)
