@@ -53,6 +53,10 @@ def add_parser(commands: Any) -> None:
         "--out", type=Path, metavar="FILE.safetensors",
         help="new file (default: NAME-METHOD-N-M.safetensors)",
     )  # fmt: skip
+    prune.add_argument(
+        "--keep-statistics", action="store_true",
+        help="keep the BatchNorm statistics of the dense model, which the images else renew",
+    )  # fmt: skip
     prune.add_argument("--json", action="store_true", help="print JSON")
     add_allow_import(prune)
 
@@ -140,7 +144,7 @@ def _prune(
             return prune(
                 experiment, out, options.calibrate,
                 lambda what, share: bar.update(task, description=what, completed=share),
-                allow_import=True,
+                allow_import=True, keep_statistics=options.keep_statistics,
             )  # fmt: skip
     except TrainingError as error:
         errors.print(str(error))

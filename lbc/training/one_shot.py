@@ -27,6 +27,7 @@ from lbc.training.evaluation import evaluate
 from lbc.training.failures import TrainingError, describe_error
 from lbc.training.initial_weights import InitialWeights
 from lbc.training.method_run import calibration_batches
+from lbc.training.norm_statistics import renew_statistics
 from lbc.training.optimizer import build_optimizer
 from lbc.training.placement import place_model, resolve_device
 from lbc.training.preparation import build_sparse
@@ -90,11 +91,14 @@ def prune(
     images: int = 0,
     progress: Progress = lambda _what, _share: None,
     allow_import: bool = False,
+    keep_statistics: bool = False,
 ) -> PrunedModel:
     """Prune the weights of ``one_shot_experiment`` and write them to ``file``, which is new.
 
-    ``images`` are those by which errors are measured if the method does not; 0 for as many as is
-    usual. Raises TrainingError, and Cancelled if ``progress`` does; nothing has been written then.
+    ``images`` are those by which BatchNorm statistics are measured anew, unless
+    ``keep_statistics``, and errors if the method does not; 0 for as many as is usual. The
+    statistics of the dense model are wrong for what the pruned weights compute, by far if few are
+    kept. Raises TrainingError, and Cancelled if ``progress`` does; nothing has been written then.
     """
     try:
         if file.exists():
@@ -102,7 +106,7 @@ def prune(
         if not file.absolute().parent.is_dir():
             raise TrainingError(f"The folder {file.parent} does not exist: create it first.")
         job = _OneShot(experiment, images, progress, allow_import)
-        pruned = job.run(file)
+        pruned = job.run(file, keep_statistics)
     except (Cancelled, TrainingError):
         raise
     except OSError as error:
@@ -138,11 +142,14 @@ class _OneShot:
             SINGLE_PROCESS,
         )  # fmt: skip
 
-    def run(self, file: Path) -> PrunedModel:
+    def run(self, file: Path, keep_statistics: bool) -> PrunedModel:
         before = self._accuracy("Testing the dense model")
         started = time.perf_counter()
         sparsifier = self._sparsifier
         self._decide()
+        if not keep_statistics:
+            self._progress("Measuring BatchNorm statistics", 0)
+            renew_statistics(sparsifier.model, self._batches(self._images))
         seconds = time.perf_counter() - started
         errors = self._errors()
         after = self._accuracy("Testing the pruned model")
