@@ -78,7 +78,7 @@ WORDS: dict[Panel, str] = {
     ),
     "Inspect": (
         "The <b>detected</b> N:M is the strictest that all blocks of a layer obey, or nearly all. "
-        "A <b>violation</b> is a block with more than N weights that are not zero. A second "
+        "A <b>violation</b> is a block with more than N weights that are not zero; a second "
         "checkpoint is compared with the first weight by weight. <b>Prune</b> makes another file "
         "at once, without training; its <b>error</b> says how much of a layer's outputs changed, "
         "as a share of their sum of squares."

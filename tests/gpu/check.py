@@ -2,11 +2,11 @@
 
     python tests/gpu/check.py [--rehearse] [STEP ...]
 
-Needs Python 3.11, torch 2.11 or newer with CUDA, and numpy for the training step. Each step is a
-process of its own with a time limit. Three files grow in the folder $OUT (default: gpu-results),
-each line written at once: checks.ndjson, raw.ndjson, which ``lbc latency show`` reads, and
-stderr.log. What was missed is printed last. Exit status: 0 nothing missed, 1 something, 3 no usable
-GPU. Clocks and power are read, never set. ``--rehearse`` uses small shapes.
+Needs Python 3.11, torch 2.11 or newer with CUDA, and for the training step numpy and pydantic. Each
+step is a process of its own with a time limit. Three files grow in the folder $OUT (default:
+gpu-results), each line written at once: checks.ndjson, raw.ndjson, which ``lbc latency show``
+reads, and stderr.log. What was missed is printed last. Exit status: 0 nothing missed, 1 something,
+3 no usable GPU. Clocks and power are read, never set. ``--rehearse`` uses small shapes.
 
 This script has never been run on a GPU.
 """

@@ -17,10 +17,10 @@ ROOT = SCRIPT.parents[2]
 
 
 def environment(folder: Path, gpu: str) -> dict[str, str]:
-    """For the script's steps: a pretended GPU, and none of lbc's dependencies beyond torch."""
+    """For the script's steps: a pretended GPU, and of lbc's dependencies torch and pydantic."""
     (folder / "sitecustomize.py").write_text(
         "import sys\n"
-        "sys.modules |= dict.fromkeys(['pydantic', 'rich', 'yaml', 'safetensors', 'PIL'])\n"
+        "sys.modules |= dict.fromkeys(['rich', 'yaml', 'safetensors', 'PIL'])\n"
         f"if {str(SCRIPT)!r} in sys.orig_argv:\n"
         "    sys.modules['torch'] = None\n"  # only its steps, which are processes, need a GPU
         "else:\n"

@@ -137,7 +137,7 @@ def test_every_command_has_an_icon_a_tooltip_and_a_shortcut_of_its_own(window: M
     found = [action for menu in menus if isinstance(menu, QMenu) for action in commands(menu)]
     assert len(found) > 25
     named = vars(window.actions_)
-    rare = {named[name] for name in ("open_runs", "reset_layout", "about", "tour")}
+    rare = {named[name] for name in ("open_runs", "reset_layout", "about", "tour", "prune")}
     examples = window.actions_.examples.actions()
     [go] = [menu for menu in menus if isinstance(menu, QMenu) and menu.title() == "&Go"]
     for action in found:
