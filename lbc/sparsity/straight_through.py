@@ -41,5 +41,8 @@ class _StraightThrough(torch.autograd.Function):
         if ctx.pull:
             weight, kept = ctx.saved_tensors
             kept = kept if kept.is_floating_point() else weight * kept
-            grad = torch.add(grad, weight - kept, alpha=ctx.pull)
+            if torch.compiler.is_compiling():  # where alpha must be the same in all graphs
+                grad = grad + (weight - kept) * ctx.pull
+            else:
+                grad = torch.add(grad, weight - kept, alpha=ctx.pull)
         return grad, None, None, None

@@ -9,7 +9,7 @@ The gradient is that of the product, (b + β (1 − b)) ⊙ ∂L/∂W̃, by whic
 gradients of masked weights as the abstract says. The released code passes ∂L/∂W̃ unchanged to all
 weights: ``gradient: released``. Its t counts steps; here the rate c is per epoch, so that a run of
 another batch size decays alike: multiply a rate per step by the steps of an epoch. A ``pull``
-beside the released gradient makes it SR-STE once β = 0.
+beside the released gradient, which acts from the first step, makes it SR-STE once β = 0.
 
 While β > 0 the network uses every weight, so all combinations are live and the mask is full.
 """
@@ -37,13 +37,13 @@ class MdgfLayer(ClockedLayer):
     def forward(self, weight: Tensor) -> Tensor:
         self.see(weight)
         plain = is_plain(weight)
-        if plain and self.number == self.DENSE:
+        options = cast("Options | None", self.options) or Options()
+        if plain and self.number == self.DENSE and not options.pull:
             return weight
         mask = largest(weight.detach(), self.pattern)
         factor = self._factor(mask, weight.dtype, plain)
         if plain and not self.number:
             self.mask = mask
-        options = cast("Options | None", self.options) or Options()
         if options.gradient == "released":
             return straight_through(weight, weight.detach() * factor, mask, options.pull)
         if options.pull:
