@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,9 +38,21 @@ def around_cut(values: Tensor, cut: int) -> tuple[Tensor, Tensor]:
         pair = values.sort(dim=1).values[:, cut - 1 : cut + 1]
     else:
         found = _sampled if values.shape[1] >= SHORTEST_SAMPLED else _partitioned
-        parts = torch.split(values.contiguous(), max(1, CHUNK // values.shape[1]))
-        pair = torch.from_numpy(np.concatenate([found(part.numpy(), cut) for part in parts]))
+        threads = torch.get_num_threads()
+        rows = min(CHUNK // values.shape[1], -(-len(values) // threads))
+        parts = [part.numpy() for part in torch.split(values.contiguous(), max(1, rows))]
+        run = map if threads == 1 or len(parts) == 1 else _pool(threads).map  # NumPy uses one
+        pair = torch.from_numpy(np.concatenate([*run(partial(found, cut=cut), parts)]))
     return pair[:, :1], pair[:, 1:]
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "order-statistics")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # it has none of the threads
 
 
 def smallest(values: Tensor, count: int) -> Tensor:
