@@ -1,3 +1,12 @@
+"""Order statistics of rows."""
+
+from __future__ import annotations
+
+import torch
+
+from lbc.sparsity.order_statistics import around_cut
+
+
 def test_the_number_of_threads_does_not_change_a_value() -> None:
     values = torch.randn(37, 2000, generator=torch.Generator().manual_seed(1))
     before = torch.get_num_threads()
