@@ -3,7 +3,12 @@
 from lbc.config.augmentation import Augment
 from lbc.config.data import Cifar10, Cifar100, Data, Digits, IdxFiles, ImageFolder, NpzFile, Source
 from lbc.config.experiment import VERSION, Experiment
-from lbc.config.experiment_files import dump_experiment, load_experiment, parse_experiment
+from lbc.config.experiment_files import (
+    dump_experiment,
+    load_experiment,
+    parse_experiment,
+    to_document,
+)
 from lbc.config.external import EXTERNAL, Imported, Timm, Torchvision, check_import
 from lbc.config.model import CifarResNet, ConvNet, DeiT, Mlp, Model, ResNet
 from lbc.config.training import Keep, Optimizer, RemovalSchedule, Teacher, Training
@@ -39,4 +44,5 @@ __all__ = [
     "dump_experiment",
     "load_experiment",
     "parse_experiment",
+    "to_document",
 ]

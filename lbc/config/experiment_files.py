@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -76,10 +76,15 @@ def parse_experiment(
 
 def dump_experiment(experiment: Experiment) -> str:
     """Return YAML text that ``load_experiment`` reads back, if the data path is absolute."""
+    return dump_yaml(to_document(experiment))
+
+
+def to_document(experiment: Experiment) -> dict[str, Any]:
+    """All settings as plain YAML values, which ``parse_experiment`` reads back."""
     document = experiment.model_dump(mode="json")
     if document["method"].keys() == {"name"}:
         document["method"] = document["method"]["name"]
-    return dump_yaml(document)
+    return document
 
 
 def _current(data: Mapping[str, object], file: str, line_of: LineOf) -> dict[str, object]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import torch
 
 from lbc import config
@@ -26,6 +29,13 @@ def load_digits(source: config.Digits) -> Dataset:
         path = resource("data/mnist_5k.npz")
     except FileNotFoundError as error:
         raise DataError(str(error)) from error
+    train, test = _read_splits(path)
+    return make_dataset("digits", *select_splits(source, PLACE, train, lambda: test), CLASSES)
+
+
+@cache
+def _read_splits(path: Path) -> tuple[InMemoryImages, InMemoryImages]:
+    """The training and the test images, which are read once for all runs of a process."""
     try:
         images, labels = read_arrays(path)
     except DataError as error:
@@ -34,4 +44,4 @@ def load_digits(source: config.Digits) -> Dataset:
         raise DataError(f"The shipped {path} is damaged: reinstall the package.") from error
     digits = InMemoryImages(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
     train, test = (digits.select(part) for part in stratified_split(digits.labels, TEST_SHARE))
-    return make_dataset("digits", *select_splits(source, PLACE, train, lambda: test), CLASSES)
+    return train, test

@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -182,10 +183,7 @@ class RunFolder:
             **{name: self._digests.get(name, "") for name in DIGESTS},
             "steps": self._steps_done,
             "peak_memory": max(self._memory_before, self._memory.bytes),
-            "versions": {
-                "python": platform.python_version(),
-                **{package: version(package) for package in PACKAGES},
-            },
+            "versions": _versions(),
         }
         text = json.dumps(document, indent=2) + "\n"
         write_atomically(self.path / STATE, lambda file: file.write(text.encode()))
@@ -249,6 +247,12 @@ class RunFolder:
         self._epochs.close()
         self._numbers.close()
         self._history.close()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {package: version(package) for package in PACKAGES}
+    return {"python": platform.python_version(), **found}
 
 
 def _save(state: Mapping[str, Any], file: IO[bytes]) -> None:

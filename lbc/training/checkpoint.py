@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from lbc.config import Experiment, dump_experiment, parse_experiment
+from lbc.config import Experiment, parse_experiment, to_document
 from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
 from lbc.files.torch_zip import find_damage
 from lbc.runs.effective_experiment import experiment_after
@@ -299,7 +299,7 @@ def load_trained(
 
 
 def _settings(experiment: Experiment) -> dict[str, object]:
-    settings = dict(_flat(parse_yaml(dump_experiment(experiment), "experiment")[0]))
+    settings = dict(_flat(to_document(experiment)))
     return {"method.name" if key == "method" else key: value for key, value in settings.items()}
 
 

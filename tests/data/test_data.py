@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from lbc import config
 from lbc.data import DataError, Dataset, batch_sizes, batches, describe, load
+from lbc.data.digits import _read_splits
 from lbc.data.npz import read_arrays
 from lbc.data.selection import stratified_split
 from lbc.files.resources import resource
@@ -84,6 +85,7 @@ def test_every_digit_is_in_exactly_one_split_with_its_own_label(digits: Dataset)
 
 
 def test_digits_are_the_same_in_every_load(digits: Dataset) -> None:
+    _read_splits.cache_clear()
     again = load(config.Digits())
     assert torch.equal(all_trained_on(again), all_trained_on(digits))
     assert torch.equal(again.test.labels, digits.test.labels)
