@@ -22,6 +22,7 @@ from lbc.sparsity.schedule import Schedule
 from lbc.sparsity.sparsification import sparsify
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.trainer import Trainer
+from tests.sparsity.methods.networks import assert_resumes_in_mid_schedule
 from tests.sparsity.networks import weight_of
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
@@ -196,8 +197,13 @@ def test_every_method_trains_records_and_finishes(method: str, tmp_path: Path) -
     })  # fmt: skip
     finished = Trainer(experiment, tmp_path / "run").train()
     assert finished.density == (1 if method == "dense" else experiment.pattern.density)
-    resumed = Trainer(experiment, tmp_path / "again").train()
-    assert resumed.accuracy == finished.accuracy
+
+
+@pytest.mark.parametrize("method", ["asp", "dense", "sr-ste"])
+def test_a_method_without_a_file_of_its_own_resumes_to_the_same_bits(
+    method: str, tmp_path: Path
+) -> None:
+    assert_resumes_in_mid_schedule({"name": method}, "adamw", tmp_path)
 
 
 def test_an_unknown_method_is_told_with_the_choices() -> None:

@@ -244,8 +244,11 @@ RECIPES: dict[str, dict[str, float | bool]] = {
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("pattern", ["2:4", "4:8", "1:16", "2:16", "4:8x2"])
+@pytest.mark.parametrize(
+    ("pattern", "recipe"),
+    [*((pattern, "all") for pattern in ("2:4", "4:8", "1:16", "2:16", "4:8x2"))]
+    + [("2:4", recipe) for recipe in RECIPES if recipe != "all"],
+)
 def test_both_forms_give_identical_masks_and_weights_under_sgd(pattern: str, recipe: str) -> None:
     assert_forms_agree(pattern, RECIPES[recipe], 1, Schedule(start=1, end=9), epochs=10)
 

@@ -269,12 +269,11 @@ def test_half_precision_skips_a_step_that_overflows() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # torch.compile warns about torch's own code
-@pytest.mark.parametrize("form", ["per_weight", "per_combination"])
-def test_a_compiled_model_obeys_its_masks_and_learns_the_same(form: str) -> None:
-    compiled, plain = mlp(form=form), mlp(form=form)
+def test_a_compiled_model_obeys_its_masks_and_learns_the_same() -> None:
+    compiled, plain = mlp(), mlp()
     # aot_eager runs the traced graphs without code generation, which would take half a minute.
     compiled.sparsifier.model.compile(backend="aot_eager")
-    for live in (6, 4, 1, 1):
+    for live in (4, 1, 1):
         for each in (compiled, plain):
             each.sparsifier.remove(live, each.optimizer)
         assert compiled.learn() == pytest.approx(plain.learn(), rel=1e-4)

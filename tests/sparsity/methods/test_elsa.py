@@ -192,11 +192,8 @@ def experiment(folder: Path, optimizer: str = "sgd", **sections: object) -> Expe
     } | sections)  # fmt: skip
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_run_resumes_to_the_same_bits_and_shows_its_masks_again(
-    optimizer: str, tmp_path: Path
-) -> None:
-    used, run = experiment(tmp_path, optimizer), tmp_path / "run"
+def test_a_run_resumes_to_the_same_bits_and_shows_its_masks_again(tmp_path: Path) -> None:
+    used, run = experiment(tmp_path, "adamw"), tmp_path / "run"
     whole = Trainer(used, tmp_path / "whole")
     whole.train()
     # Of 100 images 75 are for training, of which 15 are held out.

@@ -273,9 +273,8 @@ def test_a_run_ends_with_the_weights_it_began_with(optimizer: str, tmp_path: Pat
     assert_ends_with_the_weights_it_began_with(experiment, tmp_path)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_run_resumes_in_mid_schedule(optimizer: str, tmp_path: Path) -> None:
-    experiment = experiment_from(tmp_path, {"name": "maskllm", "lr_scale": 5.0}, optimizer)
+def test_a_run_resumes_in_mid_schedule(tmp_path: Path) -> None:
+    experiment = experiment_from(tmp_path, {"name": "maskllm", "lr_scale": 5.0}, "adamw")
     assert_resumes_in_mid_schedule(experiment, tmp_path)
 
 

@@ -112,7 +112,7 @@ def test_a_run_ends_with_the_weights_it_began_with(optimizer: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "restore", "epochs"), [("sgd", True, 2), ("adamw", True, 3), ("adamw", False, 2)]
+    ("optimizer", "restore", "epochs"), [("sgd", True, 3), ("adamw", False, 2)]
 )
 def test_a_run_resumes_in_mid_schedule(
     optimizer: str, restore: bool, epochs: int, tmp_path: Path

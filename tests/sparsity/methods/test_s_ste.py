@@ -140,6 +140,5 @@ def test_it_obeys_the_pattern_to_the_end(optimizer: str, pattern: str) -> None:
     assert_obeys_to_the_end(S_STE, optimizer, pattern)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_resumed_run_ends_in_the_same_bits(optimizer: str, tmp_path: Path) -> None:
-    assert_resumes_in_mid_schedule(S_STE, optimizer, tmp_path)
+def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path) -> None:
+    assert_resumes_in_mid_schedule(S_STE, "adamw", tmp_path)

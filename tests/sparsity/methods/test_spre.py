@@ -19,7 +19,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.optimizer import build_optimizer
-from tests.sparsity.methods.convolutional import (
+from tests.sparsity.methods.networks import (
     OPTIMIZERS,
     assert_obeys_to_the_end,
     assert_resumes_in_mid_schedule,
@@ -212,9 +212,8 @@ def test_what_is_left_in_the_end_obeys_the_pattern(optimizer: str, pattern: str)
     assert_obeys_to_the_end(SPRE, optimizer, pattern)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_resumed_run_ends_in_the_same_bits(optimizer: str, tmp_path: Path) -> None:
-    sparsifier = assert_resumes_in_mid_schedule(SPRE, optimizer, tmp_path)
+def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path) -> None:
+    sparsifier = assert_resumes_in_mid_schedule(SPRE, "adamw", tmp_path)
     assert not any(layer_of(sparsifier, name).linked for name in sparsifier.layers)
 
 

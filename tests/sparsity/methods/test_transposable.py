@@ -16,7 +16,7 @@ from lbc.sparsity.methods.transposable import TransposableLayer
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 from lbc.sparsity.tiles import all_tiles, from_tiles, to_tiles, transposable_mask
-from tests.sparsity.methods.convolutional import (
+from tests.sparsity.methods.networks import (
     OPTIMIZERS,
     assert_obeys_to_the_end,
     assert_resumes_in_mid_schedule,
@@ -140,12 +140,9 @@ def test_what_is_left_in_the_end_obeys_the_pattern_both_ways(optimizer: str, pat
         assert check(weight.transpose(0, 1), Pattern.parse(pattern)).valid
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_run_resumed_between_refreshes_ends_in_the_same_bits(
-    optimizer: str, tmp_path: Path
-) -> None:
+def test_a_run_resumed_between_refreshes_ends_in_the_same_bits(tmp_path: Path) -> None:
     method = {"name": "transposable", "interval": 5}
-    sparsifier = assert_resumes_in_mid_schedule(method, optimizer, tmp_path)
+    sparsifier = assert_resumes_in_mid_schedule(method, "adamw", tmp_path)
     assert all(isinstance(layer, TransposableLayer) for layer in sparsifier.layers.values())
 
 
