@@ -69,6 +69,8 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         for plot in self._plots:
             plot.setMouseEnabled(False, False)
             plot.getAxis("left").setWidth(30)
+            plot.titleLabel.updateMin = lambda: None  # a long title must not widen its plot
+            plot.titleLabel.setMinimumWidth(0)
         self._live = self._plots[0].plot(stepMode="right")
         self._own: list[pg.PlotDataItem] = []
         """The curves of other N:M than the first."""
@@ -183,7 +185,6 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         for plot, title in zip(self._plots, (live, "Density (% kept)"), strict=True):
             style_plot(plot, colours)
             plot.setTitle(title, color=colours.text.name(), size="8pt")
-            plot.titleLabel.setMinimumWidth(0)  # or a long title takes the other plot's room
             plot.showGrid(x=True, y=True, alpha=0.15)
         for curve, pen in zip((self._live, *self._own), pens, strict=True):
             curve.setPen(pg.mkPen(pen, width=2))

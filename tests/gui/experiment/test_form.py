@@ -149,22 +149,6 @@ def test_the_preview_is_of_the_method(
         assert bound.getOriginalDataset()[1].tolist() == density
 
 
-def test_the_preview_is_of_every_pattern_that_a_layer_has(use_window: Open) -> None:
-    window = use_window(
-        small_experiment(layers={"hidden.1": "1:4", "head": "dense"}, method="sr-ste")
-    )
-    panel = window.experiment_panel
-    preview, sizes = panel.preview, {plan.name: plan.weights for plan in panel.layers.plans}
-    assert preview._names == ["2:4", "1:4"]
-    kept = (0.5 * sizes["hidden.0"] + 0.25 * sizes["hidden.1"]) * 100
-    kept /= sizes["hidden.0"] + sizes["hidden.1"]
-    _, least = preview._least.getOriginalDataset()
-    assert least == pytest.approx(kept)
-    combo(panel, "method.name").setCurrentText("lbc")
-    _, others = preview._own[0].getOriginalDataset()
-    assert (others[0], others[-1]) == (4, 1)
-
-
 @pytest.mark.parametrize("text", ["0:4", "5:4", "3:3", "2-4", "", "::", "2:4:8"])
 def test_an_impossible_pattern_is_one_sentence(
     qtbot: QtBot, used_panel: ExperimentPanel, text: str
