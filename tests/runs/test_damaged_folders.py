@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 
 from lbc.cli.main import main
+from lbc.comparison.trials import parse_methods, plan_trials
 from lbc.config import Experiment
 from lbc.runs.opened_run import open_run
 from lbc.runs.run_state import RunError
 from lbc.runs.unfinished_run import newest_unfinished, open_unfinished
+from lbc.sparsity.pattern import Pattern
+from lbc.training.trainer import Trainer
 from tests.training.resumption import stop_at
 
 MIB = 1 << 20
@@ -105,8 +108,9 @@ def test_a_comparison_names_a_damaged_state(
     (tmp_path / "e.yaml").write_text(dump_experiment(quick()))
     out = tmp_path / "out"
     command = ["compare", str(tmp_path / "e.yaml"), "--methods", "dense", "--seeds", "1"]
-    assert main([*command, "--out", str(out)]) == 0
-    (out / "dense-seed0" / "run.json").write_text('{"status": []}')
+    (trial,) = plan_trials(quick(), parse_methods("dense"), [Pattern(2, 4)], 1, out)
+    Trainer(trial.experiment, trial.folder).train()
+    (trial.folder / "run.json").write_text('{"status": []}')
     assert main([*command, "--out", str(out)]) == 2
     assert "its entry 'status' cannot be used" in capsys.readouterr().err
 
