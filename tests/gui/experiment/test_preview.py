@@ -16,6 +16,7 @@ from lbc_gui.experiment.schedule_preview import SchedulePreview
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import small_experiment
 
+Open = Callable[..., MainWindow]
 WEIGHTS, SCHEDULE = {Pattern(2, 4): 100}, Schedule(end=8)
 
 
