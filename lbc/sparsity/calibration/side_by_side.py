@@ -30,7 +30,7 @@ class Call:
 
 
 class _Cancelled(BaseException):
-    """Ends a pass that nobody will continue; no ``except Exception`` of a model catches it."""
+    """Ends a pass that is not continued; no ``except Exception`` of a model catches it."""
 
 
 class _Pass:
