@@ -20,8 +20,8 @@ from lbc.files.os_errors import explain
 from lbc.inspection.checkpoint import PruningRecord
 from lbc.runs.model_file import finalized, write_model
 from lbc.runs.run_state import run_of
+from lbc.sparsity.calibration.calibrated_layer import Pruning
 from lbc.sparsity.calibration.output_errors import output_errors
-from lbc.sparsity.calibration.pruning import Pruning
 from lbc.sparsity.pattern import Pattern
 from lbc.training.evaluation import evaluate
 from lbc.training.failures import TrainingError, describe_error

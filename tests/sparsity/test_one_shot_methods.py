@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError
-from lbc.sparsity.calibration.pruning import Pruning
+from lbc.sparsity.calibration.calibrated_layer import Pruning
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify

@@ -1,8 +1,8 @@
 """Several batches run through a model side by side, each stopping before every layer in question.
 
 Once all of them have reached a layer its inputs are complete, the layer can be changed, and the
-batches go on with the changed layer: one pass in all, however many layers there are. A batch that
-waits holds no more than what its own pass still needs.
+batches continue with the changed layer: one pass in all, however many layers there are. A batch
+that waits holds no more than what its own pass still needs.
 """
 
 from __future__ import annotations

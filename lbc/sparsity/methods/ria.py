@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from lbc.sparsity.calibration import ria
+from lbc.sparsity.calibration.calibrated_layer import Pruning, attach
 from lbc.sparsity.calibration.channel_order import reorder_channels
-from lbc.sparsity.calibration.pruning import Pruning, attach
 from lbc.sparsity.conductor import Run
 from lbc.sparsity.method_options.ria import Options
 

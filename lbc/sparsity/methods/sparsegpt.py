@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from lbc.sparsity.calibration import sparsegpt
-from lbc.sparsity.calibration.pruning import Pruning, attach
+from lbc.sparsity.calibration.calibrated_layer import Pruning, attach
 from lbc.sparsity.conductor import Conductor, Run
 from lbc.sparsity.method_options.sparsegpt import Options
 

@@ -33,6 +33,7 @@ from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.step import Options
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparse_layer import SparseLayer
+from lbc.sparsity.straight_through import straight_through
 
 
 class StepLayer(RecomputedLayer):
@@ -66,25 +67,7 @@ class StepLayer(RecomputedLayer):
         if self.dense:
             self.see(weight)
             return weight
-        mask = self.recomputed(weight)
-        product: Tensor = _StraightThrough.apply(weight, mask)  # type: ignore[no-untyped-call]
-        return product
-
-
-class _StraightThrough(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(weight: Tensor, mask: Tensor) -> Tensor:
-        return weight * mask
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad, None
+        return straight_through(weight, weight.detach() * self.recomputed(weight))
 
 
 class _Step(Conductor):

@@ -7,7 +7,7 @@ under a fixed mask after, like ``asp``.
 from __future__ import annotations
 
 from lbc.sparsity.calibration import wanda
-from lbc.sparsity.calibration.pruning import Pruning, attach
+from lbc.sparsity.calibration.calibrated_layer import Pruning, attach
 from lbc.sparsity.conductor import Conductor, Run
 
 __all__ = ["attach", "conduct"]

@@ -316,7 +316,7 @@ def test_a_layer_is_copied_moved_and_stored() -> None:
     module = kinds()["conv2d"]
     sparsifier, layer = conducted(module)
     sparsifier.conductor.before_step(1)
-    of(module).sum()  # whose reward nobody takes
+    of(module).sum()  # its reward is not taken
     twin = deepcopy(module)
     twin.load_state_dict(module.state_dict())
     assert torch.equal(of(twin.eval()), of(module.eval()))

@@ -1,4 +1,4 @@
-"""One-shot methods in training: dense until they decide, under a fixed mask after."""
+"""One-shot methods in training: dense until they decide, and under a fixed mask after."""
 
 from __future__ import annotations
 
