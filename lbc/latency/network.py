@@ -1,4 +1,4 @@
-"""Estimated speed-up of a whole network from its layers (Amdahl's law)."""
+"""Speed-up of a whole network from its measured layers (Amdahl's law)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from lbc.latency.measurement import Measurement, Result, Time
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Estimated speed-up of a whole network from its measured layers.
+class NetworkSpeedup:
+    """Speed-up of a whole network from its measured layers.
 
     ``today`` uses what torch supports: sparse linear layers and 1×1 convolutions, and unfolded
     sparse k×k convolutions, each if it is significantly faster than dense. ``kernels`` assumes in
@@ -26,7 +26,7 @@ class Estimate:
     cpu: bool = False
 
     def describe(self) -> str:
-        """Describe the estimate in words."""
+        """Describe the speed-up in words."""
         where = "Whole network on this CPU, not on a GPU" if self.cpu else "Whole network"
         text = (
             f"{where}: about {self.today:.2f}× today. The measured layers have "
@@ -41,8 +41,8 @@ class Estimate:
         return text
 
 
-def estimate(measurement: Measurement) -> Estimate | None:
-    """Estimate the speed-up of the whole network; None if the cases are not layers of a network.
+def network_speedup(measurement: Measurement) -> NetworkSpeedup | None:
+    """Derive the speed-up of the whole network; None if the cases are not layers of a network.
 
     Amdahl's law: T_dense / T_sparse over the measured times of the layers.
     """
@@ -54,7 +54,7 @@ def estimate(measurement: Measurement) -> Estimate | None:
     rest = dense * (1 - measured) / measured
     today = sum(_today_us(layer) for layer in layers)
     kernels = sum(min(_today_us(layer), _faster_us(layer, layer.sparse())) for layer in layers)
-    return Estimate(
+    return NetworkSpeedup(
         today=(dense + rest) / (today + rest),
         kernels=(dense + rest) / (kernels + rest),
         measured=measured,

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from lbc.latency.explanation import explain
 from lbc.latency.measurement import Device, Measurement, Result
-from lbc.latency.network import estimate
+from lbc.latency.network import network_speedup
 
 CPU_WARNING = "Measured on a CPU: the figures say nothing about 2:4 on a GPU."
 
@@ -22,7 +22,7 @@ def print_measurement(measurement: Measurement, console: Console) -> None:
     for result in measurement.results:
         table.add_row(*_row(result, measurement))
     console.print(table)
-    whole = estimate(measurement)
+    whole = network_speedup(measurement)
     if whole is not None:
         console.print(whole.describe())
 

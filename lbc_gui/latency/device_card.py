@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QWidget
 
 from lbc.latency.explanation import throttle_reasons
 from lbc.latency.measurement import Measurement
-from lbc.latency.network import estimate
+from lbc.latency.network import network_speedup
 from lbc.latency.table import CPU_WARNING, device_lines
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.layouts import column
@@ -94,5 +94,5 @@ def _some(names: list[str], most: int = 3) -> str:
 
 def network_sentence(measurement: Measurement | None) -> str:
     """The estimate for the whole network; empty if the cases are not the layers of one."""
-    whole = estimate(measurement) if measurement else None
+    whole = network_speedup(measurement) if measurement else None
     return whole.describe() if whole else ""

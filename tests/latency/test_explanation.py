@@ -13,7 +13,7 @@ from lbc.latency.answers import parse_output
 from lbc.latency.explanation import explain
 from lbc.latency.hardware import compliant_fraction, runs_as_two_four
 from lbc.latency.measurement import Device, Measurement, Mode, Ratio, Refused, Result, Time
-from lbc.latency.network import estimate
+from lbc.latency.network import network_speedup
 from lbc.latency.table import detail_lines
 from lbc.sparsity.pattern import Pattern
 from tests.latency.conftest import stream
@@ -198,21 +198,21 @@ def network(*layers: tuple[float, float, float, bool]) -> Measurement:
 
 
 def test_the_estimate_follows_amdahls_law() -> None:
-    estimated = estimate(network((0.5, 100.0, 50.0, False), (0.25, 60.0, 80.0, False)))
-    assert estimated is not None
+    speedup = network_speedup(network((0.5, 100.0, 50.0, False), (0.25, 60.0, 80.0, False)))
+    assert speedup is not None
     # 160 µs are three quarters and the rest takes 53.3; 100 becomes 50, and 60 remains.
-    assert estimated.measured == 0.75
-    assert estimated.today == pytest.approx((160 + 160 / 3) / (110 + 160 / 3))
-    assert estimated.kernels == estimated.today
-    assert "75% of its multiply-adds" in estimated.describe()
+    assert speedup.measured == 0.75
+    assert speedup.today == pytest.approx((160 + 160 / 3) / (110 + 160 / 3))
+    assert speedup.kernels == speedup.today
+    assert "75% of its multiply-adds" in speedup.describe()
 
 
 def test_convolutions_count_as_dense_and_are_mentioned() -> None:
-    estimated = estimate(network((0.6, 100.0, 50.0, True), (0.4, 100.0, 50.0, False)))
-    assert estimated is not None
-    assert estimated.today == pytest.approx(200 / 150)
-    assert estimated.kernels == pytest.approx(2.0)
-    assert "torch has no 2:4 kernel for k×k convolutions (60%)" in estimated.describe()
+    speedup = network_speedup(network((0.6, 100.0, 50.0, True), (0.4, 100.0, 50.0, False)))
+    assert speedup is not None
+    assert speedup.today == pytest.approx(200 / 150)
+    assert speedup.kernels == pytest.approx(2.0)
+    assert "torch has no 2:4 kernel for k×k convolutions (60%)" in speedup.describe()
 
 
 def test_a_convolution_counts_with_its_own_time_or_faster_unfolding() -> None:
@@ -226,10 +226,10 @@ def test_a_convolution_counts_with_its_own_time_or_faster_unfolding() -> None:
     found = base.model_copy(
         update={"times": (*product, *whole), "ratios": (*base.ratios, *over_conv)}
     )
-    estimated = estimate(network().model_copy(update={"results": (found,)}))
-    assert estimated is not None
-    assert estimated.today == pytest.approx(80 / 60)
-    assert estimated.kernels == pytest.approx(80 / 50)
+    speedup = network_speedup(network().model_copy(update={"results": (found,)}))
+    assert speedup is not None
+    assert speedup.today == pytest.approx(80 / 60)
+    assert speedup.kernels == pytest.approx(80 / 50)
     assert explanation(found) == "Including unfolding: 1.33× over cuDNN convolution."
 
 
@@ -238,16 +238,16 @@ def test_insignificant_gains_do_not_count_for_the_network() -> None:
     (layer,) = whole.results
     wide = layer.ratios[0].model_copy(update={"low": 0.99})
     noisy = whole.model_copy(update={"results": (layer.model_copy(update={"ratios": (wide,)}),)})
-    estimated = estimate(noisy)
-    assert estimated is not None
-    assert estimated.today == 1
+    speedup = network_speedup(noisy)
+    assert speedup is not None
+    assert speedup.today == 1
 
 
 def test_the_estimate_on_a_cpu_is_marked() -> None:
-    estimated = estimate(network((0.5, 10.0, 5.0, True)).model_copy(update={"backend": "cpu"}))
-    assert estimated is not None
-    assert estimated.describe().startswith("Whole network on this CPU, not on a GPU: about ")
-    assert "2:4" not in estimated.describe()
+    speedup = network_speedup(network((0.5, 10.0, 5.0, True)).model_copy(update={"backend": "cpu"}))
+    assert speedup is not None
+    assert speedup.describe().startswith("Whole network on this CPU, not on a GPU: about ")
+    assert "2:4" not in speedup.describe()
 
 
 @given(
@@ -260,15 +260,15 @@ def test_the_estimate_on_a_cpu_is_marked() -> None:
 def test_a_network_gains_between_1_and_its_best_layer(
     layers: list[tuple[float, float, float, bool]],
 ) -> None:
-    estimated = estimate(network(*layers))
-    assert estimated is not None
+    speedup = network_speedup(network(*layers))
+    assert speedup is not None
     best = max(1.0, *(dense / sparse for _, dense, sparse, _ in layers))
-    assert 1 - 1e-9 <= estimated.today <= estimated.kernels * (1 + 1e-9) <= best * (1 + 1e-9)
+    assert 1 - 1e-9 <= speedup.today <= speedup.kernels * (1 + 1e-9) <= best * (1 + 1e-9)
 
 
-def test_cases_without_a_network_give_no_estimate() -> None:
-    assert estimate(RECORDED) is None
-    assert estimate(network()) is None
+def test_cases_without_a_network_give_no_speedup() -> None:
+    assert network_speedup(RECORDED) is None
+    assert network_speedup(network()) is None
 
 
 # -- anchors --------------------------------------------------------------------------------------

@@ -1,0 +1,42 @@
+"""Estimated latency of 2:4 on cards that are not at hand, fitted to published measurements."""
+
+from lbc.latency.estimate.card import Card, cards, find_card, find_type
+from lbc.latency.estimate.card_model import CardModel
+from lbc.latency.estimate.errors import EstimateError
+from lbc.latency.estimate.measured import with_measurements
+from lbc.latency.estimate.network import (
+    BreakEven,
+    NetworkEstimate,
+    RankedLayer,
+    break_even,
+    estimate_network,
+    rank_layers,
+)
+from lbc.latency.estimate.product import (
+    EstimatedLayers,
+    Limit,
+    ProductEstimate,
+    estimate_cases,
+    estimate_product,
+)
+
+__all__ = [
+    "BreakEven",
+    "Card",
+    "CardModel",
+    "EstimateError",
+    "EstimatedLayers",
+    "Limit",
+    "NetworkEstimate",
+    "ProductEstimate",
+    "RankedLayer",
+    "break_even",
+    "cards",
+    "estimate_cases",
+    "estimate_network",
+    "estimate_product",
+    "find_card",
+    "find_type",
+    "rank_layers",
+    "with_measurements",
+]
