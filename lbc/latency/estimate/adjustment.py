@@ -8,6 +8,7 @@ apart. Own measurements condition it: few move their neighbourhood, many decide.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,11 +28,15 @@ class Adjustment:
     points: Floats
     residuals: Floats
 
+    @cached_property
+    def _precision(self) -> Floats:
+        covariance = _kernel(self.points, self.points) + NOISE / VARIANCE * np.eye(len(self.points))
+        return np.linalg.inv(covariance).astype(np.float64)
+
     def at(self, shapes: Floats) -> tuple[Floats, Floats]:
         """Return the corrections of log times (rows, 2), and the share of variance that is left."""
-        covariance = _kernel(self.points, self.points) + NOISE / VARIANCE * np.eye(len(self.points))
         cross = _kernel(np.log2(shapes), self.points)
-        gain = np.linalg.solve(covariance, cross.T).T
+        gain = cross @ self._precision
         left = 1 - (gain * cross).sum(axis=1)
         return gain @ self.residuals, np.clip(left, NOISE / VARIANCE, 1)
 

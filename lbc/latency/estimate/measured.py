@@ -10,7 +10,7 @@ from lbc.latency.estimate.adjustment import Adjustment
 from lbc.latency.estimate.card import find_card
 from lbc.latency.estimate.card_model import CardModel
 from lbc.latency.estimate.errors import EstimateError
-from lbc.latency.estimate.product import expansion
+from lbc.latency.hardware import runs_as_two_four
 from lbc.latency.measurement import Measurement
 from lbc.sparsity.pattern import Pattern
 
@@ -42,6 +42,12 @@ def _rows(measurement: Measurement) -> Iterator[tuple[tuple[int, int, int], tupl
     """Yield tokens, outputs and inputs, and dense and sparse µs, of each measured 2:4 pair."""
     for result in measurement.results:
         dense, sparse = result.dense(), result.sparse()
-        if dense is None or sparse is None or expansion(Pattern.parse(result.pattern)) != 1:
-            continue
-        yield (result.n, result.m, result.k), (dense.median_us, sparse.median_us)
+        if dense is not None and sparse is not None and _runs_as_two_four(result.pattern):
+            yield (result.n, result.m, result.k), (dense.median_us, sparse.median_us)
+
+
+def _runs_as_two_four(pattern: str) -> bool:
+    try:
+        return runs_as_two_four(Pattern.parse(pattern))
+    except ValueError:
+        return False
