@@ -1,4 +1,4 @@
-"""``lbc latency``: run, show and probe.
+"""``lbc latency``: run, estimate, show and probe.
 
 Exit status: 0 all cases measured with correct results, 1 some not, 2 invalid input, 3 no usable
 device, 4 server or its Python not reachable, 130 interrupted. A backend that the GPU does not
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lbc.cli.allow_import import add_allow_import
+from lbc.cli import latency_estimate
 from lbc.cli.console import Console
+from lbc.cli.latency_cases import add_case_choices, chosen_cases
 from lbc.files.atomic import write_atomically
 from lbc.files.os_errors import explain
 
@@ -38,31 +39,12 @@ REQUIREMENTS = (
 
 
 def add_parser(commands: Any) -> None:
-    """Add ``latency`` with its three subcommands to the commands."""
+    """Add ``latency`` with its subcommands to the commands."""
     latency = commands.add_parser("latency", help="measure sparse and dense latency")
     which = latency.add_subparsers(dest="latency", required=True)
     run = which.add_parser("run", help="measure cases on this machine or a server")
-    cases = run.add_mutually_exclusive_group()
-    cases.add_argument("--model", type=Path, metavar="EXPERIMENT.yaml", help="layers of its model")
-    cases.add_argument(
-        "--run", type=Path, metavar="FOLDER", help="layers and trained masks of a run"
-    )
-    cases.add_argument(
-        "--shapes",
-        nargs="+",
-        metavar="SHAPE",
-        help="names (llama-2-7b, bert-base, vit-large, deit-small, resnet-50, squares, default) or "
-        "outputs x tokens x inputs, for example 4096x512x4096",
-    )
-    run.add_argument(
-        "--pattern", metavar="N:M",
-        help="random masks for --shapes, for example 6:8 or 4:8x2 (default: 2:4)",
-    )  # fmt: skip
+    add_case_choices(run)
     run.add_argument("--tokens", type=int, default=4096, help="number of tokens for transformers")
-    run.add_argument(
-        "--batch", type=int, default=64, help="number of images for a model or ResNet-50"
-    )
-    run.add_argument("--image", type=int, metavar="PIXELS", help="image size for a model")
     run.add_argument(
         "--dtype", action="append", choices=("float16", "bfloat16", "int8", "float32"),
         help="may be repeated (default: bfloat16; float32 on a CPU)",
@@ -79,7 +61,7 @@ def add_parser(commands: Any) -> None:
     run.add_argument(
         "--print-command", action="store_true", help="only print a line to paste on a server"
     )
-    add_allow_import(run)
+    latency_estimate.add_parser(which)
     show = which.add_parser("show", help="print measurements from files")
     show.add_argument("files", nargs="+", type=Path, metavar="FILE")
     probe = which.add_parser("probe", help="report what this machine or a server can measure")
@@ -97,6 +79,8 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         match options.latency:
             case "run":
                 return _run(options, errors)
+            case "estimate":
+                return latency_estimate.command(options, errors)
             case "show":
                 return _show(options)
             case _:
@@ -113,7 +97,7 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
     for path in filter(None, (options.json, options.csv)):
         if not path.absolute().parent.is_dir():
             raise ValueError(f"{path} cannot be written: the folder {path.parent} does not exist.")
-    request = _request(options, _cases(options, errors))
+    request = _request(options, chosen_cases(options, options.tokens, errors))
     for support in describe_all(case.pattern for case in request.cases):
         errors.print(support)
     if options.print_command:
@@ -127,32 +111,6 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
     written = _write_csv(options.csv, measurements, errors) and view.written
     status = view.status(measurements, len(request.cases))
     return status if written or status != DONE else INCOMPLETE
-
-
-def _cases(options: argparse.Namespace, errors: Console) -> tuple[Case, ...]:
-    from lbc.latency.cases import TWO_FOUR, parse_cases
-    from lbc.sparsity.pattern import Pattern
-
-    pattern = TWO_FOUR if options.pattern is None else Pattern.parse(options.pattern)
-    if options.model or options.run:
-        if options.pattern is not None:
-            raise ValueError("--pattern is for --shapes: an experiment or a run has its own N:M.")
-        from lbc.config import load_experiment
-        from lbc.latency.model_cases import cases_of_experiment, cases_of_run
-
-        if options.run:
-            cases, skipped = cases_of_run(
-                options.run, options.batch, options.image, options.allow_import
-            )
-        else:
-            experiment = load_experiment(options.model)
-            cases, skipped = cases_of_experiment(
-                experiment, options.batch, options.image, options.allow_import
-            )
-        for name, reason in skipped.items():
-            errors.print(f"{name} is skipped: {reason}.")
-        return cases
-    return parse_cases(options.shapes or ["default"], options.tokens, options.batch, pattern)
 
 
 def _request(options: argparse.Namespace, cases: tuple[Case, ...]) -> Request:

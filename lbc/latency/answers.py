@@ -65,7 +65,7 @@ class OtherLine(Record):
 
 Answer = Hello | Started | Result | Ended | OtherLine
 
-_CASE_KEYS = ("index", "name", "m", "n", "k", "share", "convolution")
+_CASE_KEYS = ("index", "name", "m", "n", "k", "share", "count", "convolution")
 
 
 def read_answer(line: str, hello: Hello | None = None) -> Answer:

@@ -33,8 +33,8 @@ class Case:
     """The product of X (n, k) and W (m, k) transposed: m outputs, n tokens or pixels, k inputs.
 
     ``mask`` is a trained mask of m·k bits, packed in row-major order, most significant bit first;
-    without one the worker draws a random mask of ``pattern``. ``share`` is this layer's fraction of
-    the network's multiply-adds, or 0 without a network.
+    without one the worker draws a random mask of ``pattern``. ``share`` is the fraction of the
+    network's multiply-adds in the ``count`` layers of this shape, or 0 without a network.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Case:
     mask: bytes | None = None
     convolution: Convolution | None = None
     share: float = 0.0
+    count: int = 1
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -56,6 +57,7 @@ class Case:
             "k": self.k,
             "pattern": str(self.pattern),
             "share": self.share,
+            "count": self.count,
             "convolution": self.convolution is not None,
         }
 
@@ -91,39 +93,76 @@ def parse_case(text: str) -> Case:
     return Case(f"{m}×{n}×{k}", m, n, k)
 
 
-TRANSFORMERS: Mapping[str, tuple[tuple[str, int, int], ...]] = {
+TRANSFORMERS: Mapping[str, tuple[int, tuple[tuple[str, int, int, int], ...]]] = {
     "bert-base": (
-        ("query, key, value", 2304, 768),
-        ("attention output", 768, 768),
-        ("fc1", 3072, 768),
-        ("fc2", 768, 3072),
+        12,
+        (
+            ("query, key, value", 1, 2304, 768),
+            ("attention output", 1, 768, 768),
+            ("fc1", 1, 3072, 768),
+            ("fc2", 1, 768, 3072),
+        ),
     ),
-    "deit-small": (("qkv", 1152, 384), ("proj", 384, 384), ("fc1", 1536, 384), ("fc2", 384, 1536)),
+    "deit-small": (
+        12,
+        (
+            ("qkv", 1, 1152, 384),
+            ("proj", 1, 384, 384),
+            ("fc1", 1, 1536, 384),
+            ("fc2", 1, 384, 1536),
+        ),
+    ),
     "vit-large": (
-        ("qkv", 3072, 1024),
-        ("proj", 1024, 1024),
-        ("fc1", 4096, 1024),
-        ("fc2", 1024, 4096),
+        24,
+        (
+            ("qkv", 1, 3072, 1024),
+            ("proj", 1, 1024, 1024),
+            ("fc1", 1, 4096, 1024),
+            ("fc2", 1, 1024, 4096),
+        ),
     ),
     "llama-2-7b": (
-        ("q, k, v or o", 4096, 4096),
-        ("gate or up", 11008, 4096),
-        ("down", 4096, 11008),
+        32,
+        (
+            ("q, k, v or o", 4, 4096, 4096),
+            ("gate or up", 2, 11008, 4096),
+            ("down", 1, 4096, 11008),
+        ),
     ),
 }
-"""Name, outputs and inputs of the linear layers of published transformers."""
+"""Blocks of published transformers, and of each linear layer: name, how many, outputs, inputs."""
 
 _RESNET50 = (
-    ("layer1 1×1 in", 64, 256, 56, 1),
-    ("layer1 3×3", 64, 64, 56, 3),
-    ("layer2 1×1 out", 512, 128, 28, 1),
-    ("layer2 3×3", 128, 128, 28, 3),
-    ("layer3 1×1 out", 1024, 256, 14, 1),
-    ("layer3 3×3", 256, 256, 14, 3),
-    ("layer4 1×1 out", 2048, 512, 7, 1),
-    ("layer4 3×3", 512, 512, 7, 3),
+    ("layer1 1×1 first", 1, 64, 64, 56, 1),
+    ("layer1 1×1 in", 2, 64, 256, 56, 1),
+    ("layer1 3×3", 3, 64, 64, 56, 3),
+    ("layer1 1×1 out", 4, 256, 64, 56, 1),
+    ("layer2 1×1 first", 1, 128, 256, 56, 1),
+    ("layer2 1×1 in", 3, 128, 512, 28, 1),
+    ("layer2 3×3", 4, 128, 128, 28, 3),
+    ("layer2 1×1 out", 4, 512, 128, 28, 1),
+    ("layer2 downsample", 1, 512, 256, 28, 1),
+    ("layer3 1×1 first", 1, 256, 512, 28, 1),
+    ("layer3 1×1 in", 5, 256, 1024, 14, 1),
+    ("layer3 3×3", 6, 256, 256, 14, 3),
+    ("layer3 1×1 out", 6, 1024, 256, 14, 1),
+    ("layer3 downsample", 1, 1024, 512, 14, 1),
+    ("layer4 1×1 first", 1, 512, 1024, 14, 1),
+    ("layer4 1×1 in", 2, 512, 2048, 7, 1),
+    ("layer4 3×3", 3, 512, 512, 7, 3),
+    ("layer4 1×1 out", 3, 2048, 512, 7, 1),
+    ("layer4 downsample", 1, 2048, 1024, 7, 1),
 )
-"""Name, output and input channels, image and kernel size; for ImageNet with 224 pixels."""
+"""Name, how many, output and input channels, image and kernel size; ImageNet, 224 pixels.
+
+The downsampling layer of the first stage has the shape of its 1×1 out. One 3×3 of each later stage
+has stride 2: its product is the same. Stem and classifier, which stay dense, are left out.
+"""
+
+_RESNET50_SAMPLE = ("layer2 1×1 out", "layer2 3×3", "layer3 1×1 out", "layer3 3×3")
+
+_RESNET50_MACS = 4_089_184_256
+"""Multiply-adds of the whole network for an image, with stem and classifier (torchvision)."""
 
 SHAPES = (*TRANSFORMERS, "resnet-50", "squares", "default")
 DEFAULT_TOKENS = 4096
@@ -139,29 +178,36 @@ def named_cases(
     ValueError for an unknown name.
     """
     if name in TRANSFORMERS:
-        return tuple(Case(f"{name} {layer}", m, tokens, k) for layer, m, k in TRANSFORMERS[name])
+        blocks, layers = TRANSFORMERS[name]
+        return tuple(
+            Case(f"{name} {layer}", m, tokens, k, count=blocks * count)
+            for layer, count, m, k in layers
+        )
     if name == "resnet-50":
         return tuple(_convolution(batch, *row) for row in _RESNET50)
     if name == "squares":
         return tuple(square(size) for size in (1024, 2048, 4096, 8192))
     if name == "default":
-        return (
-            *named_cases("squares"),
+        sample = (
             *named_cases("llama-2-7b", tokens),
             Case("llama-2-7b q, 16 tokens", 4096, 16, 4096),
-            *(_convolution(batch, *row) for row in _RESNET50[2:6]),
+            *(_convolution(batch, *row) for row in _RESNET50 if row[0] in _RESNET50_SAMPLE),
         )
+        return (*named_cases("squares"), *(replace(case, share=0.0, count=1) for case in sample))
     raise ValueError(f"{name!r} is unknown: choose {', '.join(SHAPES)}, or write 4096x512x4096.")
 
 
-def _convolution(batch: int, layer: str, m: int, channels: int, side: int, kernel: int) -> Case:
-    k = channels * kernel * kernel
-    name = f"resnet-50 {layer}"
+def _convolution(
+    batch: int, layer: str, count: int, m: int, channels: int, side: int, kernel: int
+) -> Case:
+    k, pixels = channels * kernel * kernel, side * side
+    share = count * m * k * pixels / _RESNET50_MACS
+    case = Case(f"resnet-50 {layer}", m, batch * pixels, k, share=share, count=count)
     if kernel == 1:
-        return Case(name, m, batch * side * side, k)
+        return case
     pad = kernel // 2
     shape = Convolution(batch, channels, side, side, (kernel, kernel), (1, 1), (pad, pad))
-    return Case(name, m, batch * side * side, k, convolution=shape)
+    return replace(case, convolution=shape)
 
 
 def parse_cases(
@@ -183,3 +229,13 @@ def parse_cases(
             )
         cases |= dict.fromkeys(replace(case, pattern=pattern) for case in named)
     return tuple(cases)
+
+
+def at_tokens(cases: Sequence[Case], tokens: int) -> tuple[Case, ...]:
+    """Return the cases with ``tokens`` as n. Raises ValueError if theirs differ, as in convnets."""
+    if len({case.n for case in cases}) > 1 or any(case.convolution for case in cases):
+        raise ValueError(
+            "The layers do not all see the same number of tokens, since some are convolutions or "
+            "have sizes of their own: give the number of images with --batch, without --tokens."
+        )
+    return tuple(replace(case, n=tokens) for case in cases)

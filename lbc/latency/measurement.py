@@ -118,7 +118,8 @@ class Refused(Record):
 class Result(Record):
     """The result of a case, X (n, k) times W (m, k) transposed; without times, ``why`` explains it.
 
-    ``share`` is the layer's fraction of its network's multiply-adds, 0 without a network;
+    ``share`` is the fraction of the network's multiply-adds in ``count`` layers of this shape, 0
+    without a network;
     ``convolution`` is True if the product represents a k×k convolution; ``cold`` is True if the
     ``copies`` sets of operands, used in turn, are larger in total than three L2 caches.
     """
@@ -130,6 +131,7 @@ class Result(Record):
     k: Size
     pattern: Text = "2:4"
     share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    count: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     convolution: bool = False
     status: Literal["measured", "refused", "failed"]
     kind: Text = Field(default="", alias="class")

@@ -49,11 +49,13 @@ def network_speedup(measurement: Measurement) -> NetworkSpeedup | None:
     layers = [r for r in measurement.results if r.share and r.dense() is not None]
     if not layers:
         return None
-    dense = sum(_dense_us(layer) for layer in layers)
+    dense = sum(layer.count * _dense_us(layer) for layer in layers)
     measured = min(1.0, sum(layer.share for layer in layers))
     rest = dense * (1 - measured) / measured
-    today = sum(_today_us(layer) for layer in layers)
-    kernels = sum(min(_today_us(layer), _faster_us(layer, layer.sparse())) for layer in layers)
+    today = sum(layer.count * _today_us(layer) for layer in layers)
+    kernels = sum(
+        layer.count * min(_today_us(layer), _faster_us(layer, layer.sparse())) for layer in layers
+    )
     return NetworkSpeedup(
         today=(dense + rest) / (today + rest),
         kernels=(dense + rest) / (kernels + rest),
@@ -66,7 +68,7 @@ def network_speedup(measurement: Measurement) -> NetworkSpeedup | None:
 def layers_us(measurement: Measurement) -> float | None:
     """Microseconds of all measured layers with what torch supports; None without any."""
     layers = [result for result in measurement.results if result.dense() is not None]
-    return sum(map(_today_us, layers)) if layers else None
+    return sum(layer.count * _today_us(layer) for layer in layers) if layers else None
 
 
 def _dense_us(result: Result) -> float:

@@ -1151,7 +1151,7 @@ def out_of_memory(torch: Any, error: BaseException) -> bool:
 def run_case(torch: Any, job: dict[str, Any], index: int, l2: int) -> dict[str, Any]:
     """Return the answer for one case: its measurement, or the reason why there is none."""
     case = job["cases"][index]
-    repeated = ("name", "m", "n", "k", "pattern", "share", "convolution")
+    repeated = ("name", "m", "n", "k", "pattern", "share", "count", "convolution")
     identity = {"index": index, **{key: case[key] for key in repeated if key in case}}
     try:
         return {**identity, "status": "measured", **measure(torch, job, case, l2)}

@@ -13,7 +13,7 @@ from lbc.latency.answers import parse_output
 from lbc.latency.explanation import explain
 from lbc.latency.hardware import compliant_fraction, runs_as_two_four
 from lbc.latency.measurement import Device, Measurement, Mode, Ratio, Refused, Result, Time
-from lbc.latency.network import network_speedup
+from lbc.latency.network import layers_us, network_speedup
 from lbc.latency.table import detail_lines
 from lbc.sparsity.pattern import Pattern
 from tests.latency.conftest import stream
@@ -195,6 +195,16 @@ def network(*layers: tuple[float, float, float, bool]) -> Measurement:
     return Measurement(
         device=A100, backend="cusparselt", dtype="bfloat16", time=1.0, results=results
     )
+
+
+def test_a_shape_that_a_network_has_several_times_counts_as_often() -> None:
+    measured = network((0.6, 100.0, 50.0, False), (0.4, 100.0, 100.0, False))
+    once, twice = measured.results
+    several = measured.model_copy(update={"results": (once.model_copy(update={"count": 3}), twice)})
+    estimated = network_speedup(several)
+    assert estimated is not None
+    assert estimated.today == pytest.approx(400 / 250)
+    assert layers_us(several) == pytest.approx(250)
 
 
 def test_the_estimate_follows_amdahls_law() -> None:

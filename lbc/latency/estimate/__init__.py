@@ -1,6 +1,6 @@
 """Estimated latency of 2:4 on cards that are not at hand, fitted to published measurements."""
 
-from lbc.latency.estimate.card import Card, cards, find_card, find_type
+from lbc.latency.estimate.card import NOTICE, Card, cards, find_card, find_type
 from lbc.latency.estimate.card_model import CardModel
 from lbc.latency.estimate.errors import EstimateError
 from lbc.latency.estimate.measured import with_measurements
@@ -10,6 +10,7 @@ from lbc.latency.estimate.network import (
     RankedLayer,
     break_even,
     estimate_network,
+    layer_values,
     rank_layers,
 )
 from lbc.latency.estimate.product import (
@@ -21,6 +22,7 @@ from lbc.latency.estimate.product import (
 )
 
 __all__ = [
+    "NOTICE",
     "BreakEven",
     "Card",
     "CardModel",
@@ -37,6 +39,7 @@ __all__ = [
     "estimate_product",
     "find_card",
     "find_type",
+    "layer_values",
     "rank_layers",
     "with_measurements",
 ]

@@ -13,6 +13,9 @@ from lbc.latency.measurement import Record
 FILE = "measurements/estimates/published.json"
 """The fitted coefficients, written by ``tests/performance/latency_fit.py --write``."""
 
+NOTICE = "Estimated from published data, not measured"
+"""What every picture, table and file of estimates says."""
+
 ALIASES = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp8": "float8"}
 
 OTHER_CARDS = {"laptop", "mobile", "max", "d", "ti", "super", "mig"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from lbc.latency.cases import Case
@@ -23,7 +23,8 @@ class NetworkEstimate:
     ``low`` and ``high`` are what results if the speed-ups of all layers are at that end of their
     80 % intervals. ``best_us`` and ``best_speedup`` leave layers dense that 2:4 slows down.
     ``share`` is the fraction of the network's multiply-adds in estimated layers; the rest counts as
-    dense and as fast as those. It is 1 for cases that are not layers of a network.
+    dense and as fast as those. It is 0 if the multiply-adds of the rest are unknown, as those of
+    attention without a sequence length; then all figures are of the estimated layers alone.
     """
 
     dense_us: float
@@ -37,11 +38,12 @@ class NetworkEstimate:
 
     def describe(self) -> str:
         """Describe the estimate in words."""
+        what = "Whole network" if self.share else "All linear layers together"
         text = (
-            f"Whole network: about {self.speedup:.2f}× ({self.low:.2f} to {self.high:.2f}), "
+            f"{what}: about {self.speedup:.2f}× ({self.low:.2f} to {self.high:.2f}), "
             f"{self.best_speedup:.2f}× if layers that 2:4 slows down stay dense."
         )
-        if self.share < 1:
+        if 0 < self.share < 1:
             text += (
                 f" The estimated layers have {self.share:.0%} of its multiply-adds; the rest "
                 "counts as dense."
@@ -54,19 +56,24 @@ def estimate_network(estimated: EstimatedLayers) -> NetworkEstimate | None:
     layers = estimated.layers
     if not layers:
         return None
-    share = min(1.0, sum(layer.case.share for layer in layers)) or 1.0
-    dense = sum(layer.dense_us for layer in layers)
-    rest = dense * (1 - share) / share
+    share = min(1.0, sum(layer.case.share for layer in layers))
+    counts = [layer.case.count for layer in layers]
 
-    def whole(layer_us: Sequence[float]) -> float:
-        return (dense + rest) / (sum(layer_us) + rest)
+    def total(layer_us: Iterable[float]) -> float:
+        return sum(count * us for count, us in zip(counts, layer_us, strict=True))
+
+    dense = total(layer.dense_us for layer in layers)
+    rest = dense * (1 - share) / share if share else 0.0
+
+    def whole(layer_us: Iterable[float]) -> float:
+        return (dense + rest) / (total(layer_us) + rest)
 
     sparse = [layer.sparse_us for layer in layers]
     best = [min(layer.dense_us, layer.sparse_us) for layer in layers]
     return NetworkEstimate(
         dense_us=dense + rest,
-        sparse_us=sum(sparse) + rest,
-        best_us=sum(best) + rest,
+        sparse_us=total(sparse) + rest,
+        best_us=total(best) + rest,
         speedup=whole(sparse),
         low=whole([layer.dense_us / layer.low for layer in layers]),
         high=whole([layer.dense_us / layer.high for layer in layers]),
@@ -77,9 +84,9 @@ def estimate_network(estimated: EstimatedLayers) -> NetworkEstimate | None:
 
 @dataclass(frozen=True)
 class RankedLayer:
-    """A layer with the time that 2:4 saves, as a share of all layers' dense time.
+    """The layers of one shape with the time that 2:4 saves, also as a share of all dense time.
 
-    ``weight_share`` is the layer's share of all layers' weights.
+    ``weight_share`` is their share of all layers' weights.
     """
 
     layer: ProductEstimate
@@ -91,18 +98,46 @@ class RankedLayer:
 def rank_layers(estimated: EstimatedLayers) -> tuple[RankedLayer, ...]:
     """Rank layers by the time that 2:4 saves, the most worthwhile first."""
     layers = estimated.layers
-    dense = sum(layer.dense_us for layer in layers)
-    weights = sum(layer.case.m * layer.case.k for layer in layers)
+    dense = sum(layer.case.count * layer.dense_us for layer in layers)
+    weights = sum(_weights(layer.case) for layer in layers)
     ranked = (
         RankedLayer(
             layer,
-            layer.saved_us,
-            layer.saved_us / dense,
-            layer.case.m * layer.case.k / weights,
+            saved_us=layer.case.count * layer.saved_us,
+            saved_share=layer.case.count * layer.saved_us / dense,
+            weight_share=_weights(layer.case) / weights,
         )
         for layer in layers
     )
     return tuple(sorted(ranked, key=lambda row: -row.saved_us))
+
+
+def layer_values(row: RankedLayer) -> dict[str, object]:
+    """Return a ranked layer as values for JSON or a row of a table."""
+    layer, case = row.layer, row.layer.case
+    return {
+        "layer": case.name,
+        "count": case.count,
+        "outputs": case.m,
+        "tokens": case.n,
+        "inputs": case.k,
+        "pattern": str(case.pattern),
+        "dense_us": layer.dense_us,
+        "sparse_us": layer.sparse_us,
+        "speedup": layer.speedup,
+        "low": layer.low,
+        "high": layer.high,
+        "dense_limit": layer.dense_limit,
+        "sparse_limit": layer.sparse_limit,
+        "saved_us": row.saved_us,
+        "share_of_time": row.saved_share,
+        "share_of_weights": row.weight_share,
+        "note": layer.note,
+    }
+
+
+def _weights(case: Case) -> int:
+    return case.count * case.m * case.k
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def estimate_product(model: CardModel, case: Case) -> ProductEstimate:
     """Estimate one case. Raises EstimateError if there is no estimate."""
     estimated = estimate_cases(model, (case,))
     if estimated.refused:
-        raise EstimateError(estimated.refused[0][1])
+        raise EstimateError(f"{case.name}: {estimated.refused[0][1]}")
     return estimated.layers[0]
 
 
@@ -109,20 +109,20 @@ def refusal(model: CardModel, case: Case) -> str:
     sizes = {"tokens": case.n, "outputs": case.m, "inputs": case.k}
     for name, size in sizes.items():
         if size < 1:
-            return f"{case.name}: {size} {name} are impossible: sizes are whole numbers from 1."
+            return f"{size} {name} are impossible: sizes are whole numbers from 1."
     if case.k % case.pattern.m:
-        return f"{case.name}: {case.k:,} inputs are no whole blocks of {case.pattern}."
+        return f"{case.k:,} inputs are no whole blocks of {case.pattern}."
     for name, size, wide in (("outputs", case.m, 1.0), ("inputs", case.k, factor)):
         if size * wide % multiple:
             return (
-                f"{case.name}: {_size(name, size, wide)} do not fit 2:4 in {model.dtype}, whose "
+                f"{_size(name, size, wide)} do not fit 2:4 in {model.dtype}, whose "
                 f"kernels need a multiple of {multiple}."
             )
     for name, size, wide in (*((n, s, 1.0) for n, s in sizes.items()), ("inputs", case.k, factor)):
         low, high = getattr(model.ranges, name)
         if not low / REACH <= size * wide <= high * REACH:
             return (
-                f"{case.name}: {_size(name, size, wide)} are outside what was measured on the "
+                f"{_size(name, size, wide)} are outside what was measured on the "
                 f"{model.card} in {model.dtype}, {low:,} to {high:,}, by more than a factor of "
                 f"{REACH}: there is no estimate."
             )
