@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter
 from lbc.files.atomic import write_atomically
 from lbc.files.small_file import open_regular
 from lbc.pictures.moment_copier import Pin, PinnedWeights
-from lbc.runs.layer_moment import LayerMoment, LayerState
+from lbc.runs.layer_moment import LayerMoment, LayerState, PictureFacts
 from lbc.sparsity.arrays import Array
 from lbc.sparsity.pattern import Pattern
 
@@ -59,6 +59,7 @@ class _Moment:
     layers: tuple[LayerState, ...]
     arrays: dict[ArrayName, Sizes]
     pictures: tuple[str, ...] = ()
+    picture_facts: PictureFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def write_frame(path: Path, frame: Frame) -> None:
     moments = tuple(
         _Moment(
             at.name, at.epoch, str(at.pattern), at.shape, at.additive, at.layers,
-            {name: array.shape for name, array in arrays.items()}, at.pictures,
+            {name: array.shape for name, array in arrays.items()}, at.pictures, at.picture_facts,
         )
         for at, arrays in zip(frame.moments, held, strict=True)
     )  # fmt: skip
@@ -145,10 +146,12 @@ def _moment(at: _Moment, arrays: dict[str, Any], path: Path) -> LayerMoment:
     for name, array in arrays.items():
         if array.shape not in fitting.get(name, []):
             raise ValueError(f"{path} is not a frame: {name} has the shape {array.shape}.")
+    if "picture" in arrays and at.picture_facts is None:
+        raise ValueError(f"{path} is not a frame: it does not say what its picture is.")
     missing = [name for name in ("raw", "packed", "mask") if name not in arrays]
     if missing:
         raise ValueError(f"{path} is not a frame: it has no {missing[0]}.")
     return LayerMoment(
         at.name, at.epoch, pattern, tuple(at.shape), at.additive,
-        layers=at.layers, pictures=at.pictures, **arrays,
+        layers=at.layers, pictures=at.pictures, picture_facts=at.picture_facts, **arrays,
     )  # fmt: skip

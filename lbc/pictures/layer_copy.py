@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lbc.pictures.layer_moment import Watch, sampled
-from lbc.runs.layer_moment import LayerMoment, LayerState
+from lbc.runs.layer_moment import LayerMoment, LayerState, PictureFacts
 from lbc.sparsity.arrays import Floats
 from lbc.sparsity.blocks import block_coordinates
 
@@ -29,13 +29,17 @@ def copy_moment(
         return None
     block = watch.block
     pictures = layer.pictures()
-    picture = pictures.get(watch.picture)
+    shown = pictures.get(watch.picture)
+    if shown is not None:
+        picture: Floats = _copy(shown.values.expand(layer.shape).float())
+        facts = PictureFacts(watch.picture, shown.high, shown.caption)
     return replace(
         _copied(layer, epoch, lambda values: values),
         weights=_copy(_dense(sparsifier, layer).float()) if watch.weights else None,
         block_weights=None if block is None else copy_block(sparsifier, layer.name, block),
         layers=layers,
-        picture=None if picture is None else _copy(picture.float()),
+        picture=None if shown is None else picture,
+        picture_facts=None if shown is None else facts,
         pictures=tuple(pictures),
     )
 

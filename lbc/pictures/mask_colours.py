@@ -68,11 +68,12 @@ def mask_alone(kept: Bools) -> Coloured:
     return Coloured(cells, key, blocks, whole, "mean")
 
 
-def shares(values: Floats) -> Coloured:
-    """Values from 0 to 1, masked or not; each block shows its mean."""
-    key = Scale("score", 0, 1, colour_map=GREYS, texts=("0", "1"), removed="")
-    blocks = quantise(values.mean(axis=1), 0.0, 1.0)
-    return Coloured(quantise(values, 0.0, 1.0), key, blocks, key, "mean")
+def values_to(high: float, values: Floats) -> Coloured:
+    """Values from 0 to ``high``, masked or not; each block shows its mean."""
+    high = high or 1.0  # of a single block, number 0
+    key = Scale("score", 0, high, colour_map=GREYS, texts=("0", f"{high:,g}"), removed="")
+    blocks = quantise(values.mean(axis=1), 0.0, high)
+    return Coloured(quantise(values, 0.0, high), key, blocks, key, "mean")
 
 
 def best_combinations(winners: Indices, pattern: Pattern) -> Coloured:

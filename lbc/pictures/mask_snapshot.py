@@ -12,9 +12,9 @@ from lbc.pictures.mask_colours import (
     best_combinations,
     mask_alone,
     mask_difference,
-    shares,
     signed,
     sizes,
+    values_to,
 )
 from lbc.pictures.mask_facts import MaskFacts, mask_facts
 from lbc.pictures.mask_numbers import MaskNumbers, count_mask
@@ -80,7 +80,8 @@ class Sheet(Drawn):
     """One layer at one moment, by blocks, and its picture, one cell per weight in its own order.
 
     ``beta`` is what training has added to each position's share of the scores; ``best`` are the
-    best combinations. These and ``weights`` are None where unknown.
+    best combinations; ``picture`` the values of the method's picture that ``picture_label`` names.
+    These and ``weights`` are None where unknown.
     """
 
     epoch: float
@@ -90,6 +91,8 @@ class Sheet(Drawn):
     weights: Floats | None
     beta: Floats | None
     best: Indices | None
+    picture: Floats | None = None
+    picture_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,8 +167,9 @@ def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[
             return signed(facts.beta, kept, like), ""
         case "best" if facts.best is not None:
             return best_combinations(facts.best, pattern), ""
-        case "method" if facts.picture is not None:
-            return shares(facts.picture), ""
+        case "method" if facts.picture is not None and facts.moment.picture_facts is not None:
+            shown = facts.moment.picture_facts
+            return values_to(shown.high, facts.picture), shown.caption
     notes: dict[Show, str] = {
         "mask": "",
         "method": "This picture is known only of a run in training, as it is now: the mask alone "
@@ -204,6 +208,8 @@ def _sheet(facts: MaskFacts, coloured: Coloured) -> Sheet:
         weights=facts.weights,
         beta=facts.beta,
         best=facts.best,
+        picture=facts.picture,
+        picture_label=moment.picture_facts.label if moment.picture_facts else "",
         fold=fold,
         cells=KeyedCodes(fixed(fold.apply(coloured.cells)), coloured.key),
         summary=KeyedCodes(fixed(blocks), coloured.blocks_key),

@@ -22,6 +22,15 @@ class LayerState:
 
 
 @dataclass(frozen=True)
+class PictureFacts:
+    """What a picture of a method is: its label, its highest value, and a sentence."""
+
+    label: str
+    high: float = 1.0
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class LayerMoment:
     """One layer after ``epoch`` epochs. All arrays are read-only copies.
 
@@ -32,7 +41,7 @@ class LayerMoment:
     history has them. ``scores_epoch`` is the moment of the scores, if it is another one.
     ``weights`` is shaped like the weight if requested, ``block_weights`` (M,) for one block.
     ``pictures`` are the labels of what else the method shows of the layer now, and ``picture`` the
-    one that was requested, values from 0 to 1, shaped like the weight.
+    one that was requested, shaped like the weight, which ``picture_facts`` are of.
     """
 
     name: str
@@ -49,6 +58,7 @@ class LayerMoment:
     winners: Array | None = None
     scores_epoch: float | None = None
     picture: Floats | None = None
+    picture_facts: PictureFacts | None = None
     pictures: tuple[str, ...] = ()
 
     @property

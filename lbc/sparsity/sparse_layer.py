@@ -19,6 +19,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from lbc.sparsity.layer_picture import LayerPicture
 from lbc.sparsity.live_sets import (
     LiveSets,
     Sizes,
@@ -133,9 +134,8 @@ class SparseLayer(nn.Module):
     def sync_live_sets(self) -> None:
         """Bring the live sets in line with the mask, if forward passes change it."""
 
-    def pictures(self) -> dict[str, Tensor]:
-        """What else there is to show of the layer, by labels: values from 0 to 1, shaped like the
-        weight (O, I, *kernel), such as a soft mask."""
+    def pictures(self) -> dict[str, LayerPicture]:
+        """What else there is to show of the layer, by labels, such as a soft mask."""
         return {}
 
     def release(self, module: nn.Module, /) -> None:

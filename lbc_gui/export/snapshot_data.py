@@ -107,9 +107,9 @@ def _combinations(block: BlockState) -> Iterator[tuple[object, ...]]:
 def mask_data(snapshot: MaskSnapshot) -> Data:
     """The open layer by blocks at the moment shown.
 
-    npz: ``kept`` bool (blocks, M); ``weights``, ``position_scores`` (blocks, M) and ``winners``
-    (blocks,), where they are known; ``shape``, ``pattern``, ``layer``, ``epoch``; with a comparison
-    ``other_kept`` and ``other_epoch``.
+    npz: ``kept`` bool (blocks, M); ``weights``, ``position_scores``, the method's ``picture``
+    (blocks, M) and ``winners`` (blocks,), where they are known; ``shape``, ``pattern``, ``layer``,
+    ``epoch``; with a comparison ``other_kept`` and ``other_epoch``.
     """
     sheet, beside = snapshot.sheet, snapshot.beside
     arrays = _facts(sheet.layer, sheet) | {
@@ -117,6 +117,7 @@ def mask_data(snapshot: MaskSnapshot) -> Data:
         "weights": sheet.weights,
         "position_scores": sheet.beta,
         "winners": sheet.best,
+        "picture": sheet.picture,
     }
     if beside is not None:
         arrays |= {"other_kept": beside.kept, "other_epoch": np.array(beside.epoch)}

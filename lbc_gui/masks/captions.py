@@ -20,8 +20,10 @@ LISTED = 3
 
 
 def cell_words(sheet: Sheet, block: int, position: int) -> tuple[str, str]:
-    """The text of a cell of a mask: its weight, its gain or its position; kept or removed."""
+    """The text of a cell of a mask: its value, weight, gain or position; kept or removed."""
     kept = "kept" if sheet.kept[block, position] else "removed"
+    if sheet.picture is not None:
+        return f"{sheet.picture[block, position]:.4g}", kept
     if sheet.weights is not None:
         return f"{sheet.weights[block, position]:+.4f}", kept
     if sheet.beta is not None:
@@ -38,6 +40,8 @@ def weight_text(sheet: Sheet, block: int, position: int, since: float | None = N
     parts = [f"output {out} · input {into}"]
     if kernel:
         parts[0] += f" · kernel {', '.join(map(str, kernel))}"
+    if sheet.picture is not None:
+        parts.append(f"{sheet.picture_label} {sheet.picture[block, position]:.4g}")
     if sheet.weights is not None:
         parts.append(f"weight {sheet.weights[block, position]:+.5f}")
     if sheet.beta is not None:

@@ -176,6 +176,16 @@ def test_ria_reorders_channels_on_request_and_says_how_many_layers(tmp_path: Pat
     last.train()
     assert_same_run(tmp_path / "run", tmp_path / "whole")
     assert last._sparsifier.conductor.numbers()["reordered layers"] == 1
+    shown = [one for layer in last._sparsifier.layers.values() if (one := layer.pictures())]
+    assert len(shown) == 1 and [*shown[0]] == [
+        "channel before reordering",
+        "score kept",
+        "score kept without reordering",
+    ]
+    moved, now, before = (one.values.flatten() for one in shown[0].values())
+    assert sorted(moved.tolist()) == list(range(len(moved))) != moved.tolist()
+    assert len(set(now.tolist())) <= len(now) // 4 and 0.5 < before.mean() < now.mean() < 1
+    assert f"{float(now.mean()):.2%} on average" in shown[0]["score kept"].caption
     plain = Trainer(experiment("ria", tmp_path), None)
     plain.train()
     assert "reordered layers" not in plain._sparsifier.conductor.numbers()

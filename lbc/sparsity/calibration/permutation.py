@@ -22,11 +22,16 @@ CHUNK_VALUES = 1 << 24
 
 @dataclass(frozen=True)
 class ChannelOrder:
-    """``order[i]`` is the channel that comes to place i; and the scores kept before and after."""
+    """``order[i]`` is the channel that comes to place i; and the scores kept before and after.
+
+    ``shares`` are those of the scores in every block of channels that are kept, before and after:
+    (2, blocks).
+    """
 
     order: Tensor
     kept_before: float
     kept: float
+    shares: Tensor
 
 
 def best_order(scores: Tensor, pattern: Pattern) -> ChannelOrder:
@@ -51,14 +56,20 @@ def best_order(scores: Tensor, pattern: Pattern) -> ChannelOrder:
         slots[slot] = slots[slot].clone().scatter_(0, places, slots[slot])
     order = slots.T.flatten()
     after = _kept(scores[:, order], pattern)
-    if after <= before:
-        return ChannelOrder(torch.arange(channels, device=scores.device), before, before)
-    return ChannelOrder(order, before, after)
+    if after.sum() <= before.sum():
+        order, after = torch.arange(channels, device=scores.device), before
+    whole = scores.sum(dim=0, dtype=torch.float64)
+    shares = [
+        kept / channels.reshape(-1, pattern.m).sum(dim=1).clamp_min(torch.finfo().tiny)
+        for kept, channels in ((before, whole), (after, whole[order]))
+    ]
+    return ChannelOrder(order, float(before.sum()), float(after.sum()), torch.stack(shares))
 
 
-def _kept(scores: Tensor, pattern: Pattern) -> float:
-    best = scores.reshape(-1, pattern.m).topk(pattern.n, dim=1, sorted=False).values
-    return float(best.sum(dtype=torch.float64))
+def _kept(scores: Tensor, pattern: Pattern) -> Tensor:
+    """The scores that are kept of every block of channels: float64 (blocks,)."""
+    blocks = scores.reshape(len(scores), -1, pattern.m)
+    return blocks.topk(pattern.n, dim=2, sorted=False).values.sum(dim=(0, 2), dtype=torch.float64)
 
 
 def _gains(

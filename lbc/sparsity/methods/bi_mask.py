@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from lbc.sparsity.backward_product import product_groups, replace_product, restore_product
 from lbc.sparsity.conductor import Conductor, Run
+from lbc.sparsity.layer_picture import LayerPicture
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.methods.sr_ste import OwnPullLayer
 from lbc.sparsity.pattern import Pattern
@@ -85,10 +86,38 @@ class BiMaskLayer(OwnPullLayer):
         held = counts.sum(dim=1, dtype=torch.uint8 if self.pattern.m < 256 else torch.int32)
         return int(held.clamp_(max=self.pattern.n).sum())
 
-    def pictures(self) -> dict[str, Tensor]:
-        """The backward mask."""
-        masked = self.seen * self.largest(self.seen)
-        return {"backward mask": (self.backward_weight(masked) if self.groups else masked) != 0}
+    def pictures(self) -> dict[str, LayerPicture]:
+        """The backward mask; which outputs share a block of it; and what blocks keep of b under π,
+        and would keep under the order of the rows."""
+        mask = self.largest(self.seen)
+        if not self.groups:
+            return {"backward mask": LayerPicture(mask)}
+        rows = torch.arange(len(mask), device=mask.device)
+        along = (len(mask), *(1 for _ in mask.shape[1:]))
+        return {
+            "backward mask": LayerPicture(self.backward_weight(self.seen * mask) != 0),
+            "block of the backward mask": LayerPicture(
+                (self.order.argsort() // self.pattern.m).view(along),
+                len(mask) // self.pattern.m - 1,
+                "Outputs of the same number share a block of the backward mask.",
+            ),
+            "kept by b′": self._shares(mask, self.order, "the backward mask keeps"),
+            "kept by b′ without reordering": self._shares(
+                mask, rows, "the backward mask would keep in the outputs' own order"
+            ),
+        }
+
+    def _shares(self, mask: Tensor, order: Tensor, what: str) -> LayerPicture:
+        """What b′ keeps of the mask, in every block of outputs under an order of theirs."""
+        held = mask.index_select(0, order).view(-1, self.pattern.m, mask[0].numel()).sum(dim=1)
+        kept, whole = held.clamp(max=self.pattern.n).sum(dim=1), held.sum(dim=1)
+        of_blocks = kept / whole.clamp_min(1)
+        values = of_blocks[order.argsort() // self.pattern.m]
+        return LayerPicture(
+            values.view(-1, *(1 for _ in mask.shape[1:])),
+            caption=f"Share of the mask of a block of {self.pattern.m} outputs that {what}: "
+            f"{float(kept.sum() / whole.sum()):.2%} of the layer's.",
+        )
 
 
 def largest_along(sizes: Tensor, n: int) -> Tensor:

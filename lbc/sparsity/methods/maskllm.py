@@ -39,6 +39,7 @@ from lbc.sparsity.calibration.one_shot import prune_in_order
 from lbc.sparsity.calibration.solution import Solver
 from lbc.sparsity.conductor import Conductor, Run
 from lbc.sparsity.largest import largest
+from lbc.sparsity.layer_picture import LayerPicture
 from lbc.sparsity.live_sets import LiveSets, is_plain
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.maskllm import Options
@@ -93,7 +94,7 @@ class MaskLlmLayer(SparseLayer):
     def stored_scores(self) -> tuple[Tensor, bool]:
         return self.probabilities().T, False
 
-    def pictures(self) -> dict[str, Tensor]:
+    def pictures(self) -> dict[str, LayerPicture]:
         """The expected mask, and the probability of the likeliest combination where it is."""
         if not self.searching:
             return {}
@@ -101,7 +102,8 @@ class MaskLlmLayer(SparseLayer):
         expected = self._shaped(shares.T @ self.held())
         best, winners = shares.max(0)
         likeliest = self._shaped(self.held()[winners] * best[:, None])
-        return {"Expected mask": expected, "Probability of the likeliest": likeliest}
+        shown = {"Expected mask": expected, "Probability of the likeliest": likeliest}
+        return {label: LayerPicture(values) for label, values in shown.items()}
 
     # -- the likeliest combination --------------------------------------------------------------
 

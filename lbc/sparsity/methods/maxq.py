@@ -27,6 +27,7 @@ from torch import Tensor
 
 from lbc.sparsity.clocked_layer import Clock, ClockedLayer
 from lbc.sparsity.largest import largest, positions
+from lbc.sparsity.layer_picture import LayerPicture
 from lbc.sparsity.live_sets import LiveSets, is_plain
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.maxq import SHARE, Options
@@ -67,8 +68,8 @@ class MaxqLayer(ClockedLayer):
     def finished(self, weight: Tensor) -> Tensor:
         return self._factor(weight).mul_(weight).mul_(self.mask)
 
-    def pictures(self) -> dict[str, Tensor]:
-        return {"Soft mask (m / 3)": self._factor(self.seen).mul_(self.mask) / 3}
+    def pictures(self) -> dict[str, LayerPicture]:
+        return {"Soft mask (m / 3)": LayerPicture(self._factor(self.seen).mul_(self.mask) / 3)}
 
     @property
     def _options(self) -> Options:

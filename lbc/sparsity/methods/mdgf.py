@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lbc.sparsity.clocked_layer import Clock, ClockedLayer
 from lbc.sparsity.largest import largest
+from lbc.sparsity.layer_picture import LayerPicture
 from lbc.sparsity.live_sets import is_plain
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.mdgf import FACTOR, Options
@@ -56,9 +57,9 @@ class MdgfLayer(ClockedLayer):
             return mask.view(torch.uint8)
         return mask.to(kind).clamp_min(self.number if plain else self.scalar.to(kind))
 
-    def pictures(self) -> dict[str, Tensor]:
+    def pictures(self) -> dict[str, LayerPicture]:
         mask = largest(self.seen, self.pattern)
-        return {FACTOR: self._factor(mask, torch.float32, plain=True).float()}
+        return {FACTOR: LayerPicture(self._factor(mask, torch.float32, plain=True).float())}
 
 
 class Mdgf(Clock):

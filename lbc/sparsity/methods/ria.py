@@ -8,17 +8,58 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from lbc.sparsity.calibration import ria
-from lbc.sparsity.calibration.calibrated_layer import Pruning, attach
+from lbc.sparsity.calibration.calibrated_layer import CalibratedLayer, Pruning
 from lbc.sparsity.calibration.channel_order import reorder_channels
 from lbc.sparsity.conductor import Run
+from lbc.sparsity.layer_picture import LayerPicture
+from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.ria import Options
+from lbc.sparsity.pattern import Pattern
 
-__all__ = ["attach", "conduct"]
+ORDER, SHARES = "order of ", "shares of "
+"""What precedes the name of a layer in the state of ``RiaPruning``."""
+
+
+class RiaLayer(CalibratedLayer):
+    """A layer whose input channels may have been reordered.
+
+    ``order`` (channels,) are the numbers that they had before, None if they have them still.
+    ``shares`` (2, blocks of channels) are those of the scores that the blocks keep: of the channels
+    in their former order, and now.
+    """
+
+    order: Tensor | None = None
+    shares: Tensor
+
+    def pictures(self) -> dict[str, LayerPicture]:
+        """Which channels share a block, and what the blocks keep and would have kept."""
+        if self.order is None:
+            return {}
+        along = (1, self.shape[1], *(1 for _ in self.shape[2:]))
+        before, now = self.shares.repeat_interleave(self.pattern.m, dim=1)
+        caption = "Share of the scores of a block's input channels that {}, {:.2%} on average."
+        return {
+            "channel before reordering": LayerPicture(
+                self.order.view(along),
+                self.shape[1] - 1,
+                "The numbers of the input channels before they were reordered: of those that share "
+                "a block now.",
+            ),
+            "score kept": LayerPicture(
+                now.view(along), 1, caption.format("is kept", float(now.mean()))
+            ),
+            "score kept without reordering": LayerPicture(
+                before.view(along),
+                1,
+                caption.format("would be kept in their former order", float(before.mean())),
+            ),
+        }
 
 
 class RiaPruning(Pruning):
@@ -28,6 +69,7 @@ class RiaPruning(Pruning):
         assert isinstance(run.options, Options)
         super().__init__(run, partial(ria.solve, power=run.options.power))
         self.options = run.options
+        self.layers = cast("Mapping[str, RiaLayer]", run.layers)
         self.reordered = 0
 
     def decide(self) -> None:
@@ -36,20 +78,34 @@ class RiaPruning(Pruning):
             scores = partial(ria.scores, power=self.options.power)
             orders = reorder_channels(self.run.model, batches, scores, self.run.optimizer)
             self.reordered = len(orders)
+            for name, found in orders.items():
+                self.layers[name].order, self.layers[name].shares = found.order, found.shares
         super().decide()
 
     def state(self) -> dict[str, Tensor]:
-        return {**super().state(), "reordered": torch.tensor(self.reordered)}
+        state = {**super().state(), "reordered": torch.tensor(self.reordered)}
+        for name, layer in self.layers.items():
+            if layer.order is not None:
+                state |= {ORDER + name: layer.order, SHARES + name: layer.shares}
+        return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         super().load(state)
         self.reordered = int(state["reordered"])
+        for name, layer in self.layers.items():
+            if ORDER + name in state:
+                layer.order, layer.shares = state[ORDER + name], state[SHARES + name]
 
     def numbers(self) -> dict[str, float]:
         numbers = super().numbers()
         if numbers and self.options.permute:
             numbers["reordered layers"] = self.reordered
         return numbers
+
+
+def attach(name: str, weight: Tensor, pattern: Pattern, _form: Form, /) -> RiaLayer:
+    """A layer that is pruned once by its inputs."""
+    return RiaLayer(name, weight, pattern)
 
 
 conduct = RiaPruning

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lbc.sparsity.conductor import Conductor, Run
+from lbc.sparsity.layer_picture import LayerPicture
 from lbc.sparsity.live_sets import is_plain
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.methods.sr_ste import OwnPullLayer
@@ -132,9 +133,11 @@ class SpReLayer(OwnPullLayer):
         norm.bias.copy_(shift + shift2 - moved + chosen * mean)
         self.unlink()
 
-    def pictures(self) -> dict[str, Tensor]:
+    def pictures(self) -> dict[str, LayerPicture]:
         """Where the second branch has weights."""
-        return {"second branch": self.largest(self.seen) * self.positions} if self.linked else {}
+        if not self.linked:
+            return {}
+        return {"second branch": LayerPicture(self.largest(self.seen) * self.positions)}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SparseLayer:
         self._branch = None  # of a forward pass that did not reach BatchNorm

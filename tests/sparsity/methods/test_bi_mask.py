@@ -96,7 +96,7 @@ def test_gradients_are_those_of_the_two_masks(kind: str) -> None:
     through = inputs.detach().clone().requires_grad_()
     other(through).backward(up)
     torch.testing.assert_close(inputs.grad, through.grad)
-    torch.testing.assert_close(layer.pictures()["backward mask"], b_back)
+    torch.testing.assert_close(layer.pictures()["backward mask"].values, b_back)
     assert conductor.numbers() == {"|b′| / |b|": int(b_back.sum()) / int(b.sum())}
 
 
@@ -113,6 +113,21 @@ def test_the_transpose_of_the_backward_mask_obeys_the_pattern(pattern: str) -> N
     back = layer.backward_weight(masked)[layer.order]
     assert check(back.transpose(0, 1), layer.pattern).valid
     assert check(back, layer.pattern).valid
+
+
+def test_pictures_show_which_outputs_share_a_block_and_what_its_backward_mask_keeps() -> None:
+    module = nn.Linear(4, 4, bias=False)
+    with torch.no_grad():  # the masks of outputs 0 and 1 are alike, and those of 2 and 3
+        module.weight.copy_(torch.tensor([[2.0, 1, 2, 1]] * 2 + [[1.0, 2, 1, 2]] * 2))
+    sparsifier, _ = bi_masked(module, "1:2")
+    layer = sparsifier.layers[""]
+    layer.order.copy_(torch.tensor([2, 0, 1, 3]))  # type: ignore[operator]
+    shown = layer.pictures()
+    block = shown["block of the backward mask"]
+    assert block.values.tolist() == [[0], [1], [0], [1]] and block.high == 1
+    kept, alone = shown["kept by b′"], shown["kept by b′ without reordering"]
+    assert kept.values.tolist() == [[1]] * 4 and kept.caption.endswith(": 100.00% of the layer's.")
+    assert alone.values.tolist() == [[0.5]] * 4 and alone.caption.endswith("50.00% of the layer's.")
 
 
 def test_the_largest_along_the_outputs_are_exactly_n_with_ties() -> None:

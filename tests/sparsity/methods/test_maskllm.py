@@ -157,10 +157,10 @@ def test_noise_does_not_reach_what_is_tested_or_recorded() -> None:
     sparsifier.conductor.before_step(2)
     assert not torch.equal(of(module), sampled)
     assert torch.equal(layer.winners(), winners)
-    expected = layer.pictures()["Expected mask"]
+    expected = layer.pictures()["Expected mask"].values
     held = layer.pattern.incidence().double()
     torch.testing.assert_close(layer.pattern.to_blocks(expected), layer.scores() @ held)
-    best = layer.pictures()["Probability of the likeliest"]
+    best = layer.pictures()["Probability of the likeliest"].values
     assert torch.equal(best != 0, kept)
     torch.testing.assert_close(layer.pattern.to_blocks(best).amax(1), layer.scores().amax(1))
 

@@ -89,7 +89,7 @@ def test_the_soft_mask_is_that_of_the_formulas(step: int, share: float) -> None:
     assert sparsifier.options.density(SCHEDULE, Pattern(1, 4), epoch)[0] == pytest.approx(expected)
     assert sparsifier.conductor.numbers() == {"Share of dense blocks": pytest.approx(share)}
     (picture,) = sparsifier.layers[""].pictures().values()
-    torch.testing.assert_close(picture, soft / 3)
+    torch.testing.assert_close(picture.values, soft / 3)
 
 
 def test_the_share_of_dense_blocks_falls_over_whole_epochs() -> None:

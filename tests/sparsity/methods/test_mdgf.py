@@ -70,7 +70,7 @@ def test_the_factor_falls_as_the_clock_says(
     assert sparsifier.layers[""].live_count == (6 if factor else 1)
     assert sparsifier.density() == (1 if factor else 0.5)
     (picture,) = sparsifier.layers[""].pictures().values()
-    torch.testing.assert_close(picture, torch.where(mask, 1.0, factor))
+    torch.testing.assert_close(picture.values, torch.where(mask, 1.0, factor))
 
 
 @pytest.mark.parametrize("pull", [0, 2e-4])

@@ -180,7 +180,7 @@ def test_what_is_folded_stays_folded_when_a_run_is_loaded() -> None:
     share = layer_of(sparsifier, "2").positions.mean() + layer_of(sparsifier, "5").positions.mean()
     assert found == {"kernel positions, branch 2": pytest.approx(float(share / 2))}
     sparsifier.sync_live_sets()
-    shown = layer_of(sparsifier, "2").pictures()["second branch"]
+    shown = layer_of(sparsifier, "2").pictures()["second branch"].values
     assert torch.equal(shown, sparsifier.mask("2") * layer_of(sparsifier, "2").positions)
     before = sparsifier.conductor.state()
     sparsifier.decide()
