@@ -85,8 +85,9 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     return DONE
 
 
-def _kept_in(run: Path, table: LayerTable) -> dict[str, Pattern]:
-    """The strictest N:M that each layer of a run obeys, of layers that are sparse in ``table``.
+def _kept_in(run: Path, table: LayerTable) -> dict[str, Pattern | None]:
+    """The strictest N:M that each layer of a run obeys, of layers that are sparse in ``table``,
+    or None for dense.
 
     Raises OSError or ValueError, a sentence, if the run has not decided or is of another network.
     """

@@ -54,10 +54,13 @@ class LayerMask:
         return int(np.bitwise_count(self.bits).sum(dtype=np.int64))
 
     @property
-    def tightest(self) -> Pattern:
-        """The strictest pattern of the same M that it obeys, 1:M if it keeps nothing."""
+    def tightest(self) -> Pattern | None:
+        """The strictest pattern of the same M that it obeys, 1:M if it keeps nothing; None if it
+        keeps all of a block."""
         kept = np.unpackbits(self.bits.view(np.uint8), count=self.size).reshape(-1, self.pattern.m)
         most = int(kept.sum(axis=1, dtype=np.int64).max(initial=0))
+        if most == self.pattern.m:
+            return None
         return replace(self.pattern, n=max(most, self.pattern.width))
 
 

@@ -68,8 +68,9 @@ def load_trained_model(path: Path, allow_import: bool = False) -> TrainedModel:
         ) from error
     except (TrainingError, ValueError) as error:
         raise ExportError(str(error)) from error
-    patterns = {name: layer.pattern for name, layer in sparsifier.layers.items()}
-    decided, dense = not sparsifier.searching, dict(sparsifier.skipped)
+    decided, dense = not sparsifier.searching, sparsifier.left_dense
+    layers = sparsifier.layers.items()
+    patterns = {name: layer.pattern for name, layer in layers if name not in dense}
     sparsifier.finalize().eval()
     trained = TrainedModel(
         model=model,

@@ -48,8 +48,9 @@ def allocate_layers(
     return Allocation(patterns, reached)
 
 
-def allocation_of(table: LayerTable, chosen: Mapping[str, Pattern]) -> Allocation:
-    """What is left of the network of ``table`` if each layer has the N:M ``chosen`` for it."""
+def allocation_of(table: LayerTable, chosen: Mapping[str, Pattern | None]) -> Allocation:
+    """What is left of the network of ``table`` if each layer has the N:M ``chosen`` for it, None
+    for dense."""
     rows = [
         replace(row, plan=replace(row.plan, pattern=chosen.get(row.plan.name, row.plan.pattern)))
         for row in table.rows

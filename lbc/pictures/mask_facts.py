@@ -37,7 +37,8 @@ class MaskFacts:
 
     @cached_property
     def obeyed(self) -> Pattern:
-        """The N:M, or that of fewer than N if no block keeps more, as a method may decide."""
+        """The N:M, or that of fewer than N if no block keeps more, as a method may decide; N:M too
+        of a layer that a method keeps dense."""
         pattern, most = self.moment.pattern, int(row_counts(self.kept).max(initial=0))
         return replace(pattern, n=most) if 0 < most < pattern.n else pattern
 

@@ -182,7 +182,7 @@ def _state(layer: SparseLayer, before: SearchState | None) -> SearchState:
     if over and before is not None and decided(layer.pattern, before):
         return before  # final, and finding winners takes long
     winners = layer.winners().cpu().numpy().astype(index_type(layer.pattern))
-    if over and layer.thins:
+    if over and layer.chooses_density:
         bits = winner_bits(layer.pattern, winners)
         return SearchState(winners, bits, pack(layer.pattern.to_blocks(layer.mask)).cpu().numpy())
     if layer.pattern.count <= LARGEST_LIVE_COUNT:

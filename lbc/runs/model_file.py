@@ -20,10 +20,9 @@ def finalized(sparsifier: Sparsifier) -> tuple[dict[str, Tensor], dict[str, Any]
 
     The sparsifier itself stays unchanged.
     """
-    manifest = {
-        "layers": {name: str(layer.pattern) for name, layer in sparsifier.layers.items()},
-        "skipped": dict(sparsifier.skipped),
-    }
+    dense, layers = sparsifier.left_dense, sparsifier.layers
+    patterns = {name: str(layer.pattern) for name, layer in layers.items() if name not in dense}
+    manifest = {"layers": patterns, "skipped": dense}
     return copy.deepcopy(sparsifier).finalize().state_dict(), manifest
 
 

@@ -69,8 +69,8 @@ class SparseLayer(nn.Module):
 
     form: Form | None = None
     """How scores are stored, if they are trained."""
-    thins = False
-    """Whether a decided mask may keep fewer than N of every M."""
+    chooses_density = False
+    """Whether a decided mask may keep fewer than N of every M, or all."""
 
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__()
@@ -338,7 +338,8 @@ class SparseLayer(nn.Module):
                 )
             live_sets = LiveSets.load(packed.clone(), self.blocks, self.pattern.count)
             kept, wanted = int(mask.bool().sum()), self.blocks * self.pattern.n
-            if live_sets.most == 1 and (kept > wanted if self.thins else kept != wanted):
+            fits = kept == wanted or (self.chooses_density and (kept < wanted or bool(mask.all())))
+            if live_sets.most == 1 and not fits:
                 raise ValueError(f"a decided mask keeps {wanted:,} weights, and this one {kept:,}")
         except ValueError as error:
             error_msgs.append(f"layer {self.name!r} under {self.pattern}: {error}.")

@@ -159,6 +159,16 @@ class Sparsifier:
             self.conductor.decide()
             self.decided = True
 
+    @property
+    def left_dense(self) -> dict[str, str]:
+        """Why layers are dense: those skipped, and those of which the method keeps every weight."""
+        chosen = {
+            name: f"{self.method} has decided to keep it dense"
+            for name, layer in self.layers.items()
+            if layer.chooses_density and not layer.searching and layer.density == 1
+        }
+        return {**self.skipped, **chosen}
+
     # -- removing -------------------------------------------------------------------------------
 
     def remove(

@@ -8,8 +8,10 @@ import pytest
 
 from lbc.cli.main import main
 from lbc.config import load_experiment
+from lbc.export.trained import load_trained_model
 from lbc.models import build_on_meta
 from lbc.models.layer_cost import layer_table, model_cost
+from lbc.runs.history_reader import Replay
 from lbc.sparsity.layer_plan import plan_layers
 from lbc.sparsity.pattern import Pattern
 from lbc.training.trainer import Trainer
@@ -123,6 +125,32 @@ def test_what_a_run_has_found_is_written_for_another(
     assert main(command) == 0
     assert main([*command, "--set", "model.width=32"]) == 2
     assert "give an experiment of the same network" in capsys.readouterr().err
+
+
+def test_layers_that_a_run_has_left_dense_are_dense_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment, run, new = tmp_path / "e.yaml", tmp_path / "run", tmp_path / "new.yaml"
+    experiment.write_text(RUN.replace("macs: 0.4", "macs: 0.9, least_macs: 0.75, dense: true"))
+    trainer = Trainer(load_experiment(experiment), run)
+    trainer.train()
+    layers = trainer._sparsifier.layers
+    dense = {name for name, layer in layers.items() if layer.density == 1}
+    assert dense and len(dense) < len(layers)
+    assert main(["allocate", str(experiment), "--from-run", str(run), "--out", str(new)]) == 0
+    found = load_experiment(new).layers
+    assert found.keys() == layers.keys()
+    assert {name for name, pattern in found.items() if pattern == "dense"} == dense
+    left = trainer._sparsifier.conductor.numbers()["multiply-adds"]
+    assert f"{left:.2%} of the network's multiply-adds" in capsys.readouterr().out
+    loaded = load_trained_model(run)
+    assert loaded.decided and loaded.patterns.keys() == layers.keys() - dense
+    assert all(bool((loaded.weight(name) != 0).all()) for name in dense)
+    assert loaded.dense[min(dense)] == "elsa has decided to keep it dense"
+    assert main(["inspect", str(run)]) == 0
+    replay = Replay(run)
+    assert replay.moments[-1].live == (1,) * len(layers)
+    assert replay.layer(min(dense), len(replay.moments) - 1).mask.all()
 
 
 def test_a_run_that_has_not_decided_is_one_sentence(

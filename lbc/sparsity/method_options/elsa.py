@@ -25,6 +25,11 @@ class Options(MethodOptions):
         description="Most of the network's multiply-adds that the layers' choices may leave, as a "
         "share; 0 for halfway between the fewest and the most.",
     )
+    dense: bool = Field(
+        default=False,
+        title="may stay dense",
+        description="Whether each layer can also keep all of its weights, beyond N of every M.",
+    )
     least_macs: float = Field(
         default=0,
         ge=0,
@@ -68,7 +73,7 @@ class Options(MethodOptions):
         return pattern.count if epoch < schedule.end else 1
 
     def density(self, schedule: Schedule, pattern: Pattern, epoch: float) -> tuple[float, float]:
-        return pattern.width / pattern.m, pattern.density
+        return pattern.width / pattern.m, 1.0 if self.dense else pattern.density
 
     def decision(self, schedule: Schedule, epochs: int) -> float:
         return schedule.end

@@ -1,26 +1,28 @@
 """ELSA: one network trained under changing densities of its layers, then a search for the best.
 
 Huang et al., "ELSA: Exploiting Layer-wise N:M Sparsity for Vision Transformer Acceleration", CVPR
-Workshops 2024. The N:M of a layer is its loosest choice; the others are 1:M, 2:M … N:M (multiples
-of the width, with groups). In every step each layer l takes one of them, N_l:M, and computes with
+Workshops 2024. A layer of N:M has the choices 1:M, 2:M … N:M (multiples of the width, with groups),
+and with ``dense`` M:M, all weights. In every step each layer l takes one, N_l:M, and computes with
 W̃ = b ⊙ W, b = top-N_l |w| of the present weights; g = b ⊙ ∂L/∂W̃. Choices are drawn with
 probabilities ∝ fitness(l, N_l) · (M / N_l)^ε, where ε rises from −1 to 1 until t_f: dense choices
 are likelier at first, sparse ones in the end. Every ``evaluate_every`` epochs ``subnets`` drawn
 networks are tested on held-out training images; the fitness of a choice, 1000 · N_l / M before, is
-the mean accuracy in per cent of the networks that had it. A choice seen five times whose fitness
-is more than ``tolerance`` below the mean accuracy is drawn no more.
+the mean accuracy in per cent of the networks that had it. A choice seen five times whose fitness is
+more than ``tolerance`` below the mean accuracy is drawn no more.
 
 At t_f an evolutionary search (see ``layer_search``) compares choices of all layers within bounds of
 the multiply-adds on the same images. The most accurate becomes the mask, which is fixed from then
 on: with t_f before the last epoch the network is fine-tuned, which the released code leaves out.
-After each epoch until t_f, the network that is tested is the loosest, N:M in every layer. A layer
-of fewer than N of every M obeys N:M too, and its live combination is the one of N that holds them.
+After each epoch until t_f, the network that is tested has N:M in every layer. A layer of fewer
+than N of every M obeys N:M too, and its live combination is the one of N that holds them; that of a
+layer that stays dense is of its largest weights.
 
 Different from the released code: networks are compared on held-out training images, not on the
-test images on which accuracy is reported; no layer can choose to stay dense; bounds count all
-multiply-adds of the network; the weights of the search's score, which are not published, are our
-own; there is no greedy policy and no proxy set. Fine-tuning also settles BatchNorm, whose running
-statistics are those of all drawn networks until t_f, and of no single one.
+test images on which accuracy is reported; layers can stay dense only if ``dense`` asks for it, as
+the network would not obey N:M; bounds count all multiply-adds of the network; the weights of the
+search's score, which are not published, are our own; there is no greedy policy and no proxy set.
+Fine-tuning also settles BatchNorm, whose running statistics are those of all drawn networks until
+t_f, and of no single one.
 """
 
 from __future__ import annotations
@@ -51,9 +53,10 @@ UNSEEN = 1000.0
 
 
 class ElsaLayer(MagnitudeLayer):
-    """Keeps the largest ``kept`` of every block, at most N; the mask changes until decided."""
+    """Keeps the largest ``kept`` of every block, at most N, or all M; the mask changes until
+    decided."""
 
-    thins = True
+    chooses_density = True
 
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__(name, weight, pattern)
@@ -87,6 +90,8 @@ class ElsaLayer(MagnitudeLayer):
         return live_sets, self._largest(self.kept)
 
     def _largest(self, kept: int) -> Tensor:
+        if kept == self.pattern.m:
+            return torch.ones_like(self.mask)
         return largest(self.seen, replace(self.pattern, n=kept))
 
 
@@ -99,7 +104,7 @@ class Elsa(Conductor):
         self.layers = [cast("ElsaLayer", layer) for layer in run.layers.values()]
         patterns = [layer.pattern for layer in self.layers]
         self.space = _space(run, patterns, self.options)
-        densities = [_densities(pattern) for pattern in patterns]
+        densities = [_densities(pattern, self.options.dense) for pattern in patterns]
         self.densities = torch.nn.utils.rnn.pad_sequence(densities, batch_first=True)
         """Of every choice: (layers, choices), padded with 0."""
         self.total = torch.zeros_like(self.densities)
@@ -123,7 +128,7 @@ class Elsa(Conductor):
         if step % every == 0:
             self._evaluate(step)
         if step % self.run.steps_per_epoch == 0:
-            self._keep([len(row) for row in self.space.costs])
+            self._keep([layer.pattern.units.n for layer in self.layers])
 
     def decide(self) -> None:
         random = Random(self.run.generator(0).initial_seed())  # 0 is the number of no step
@@ -150,7 +155,10 @@ class Elsa(Conductor):
             used = (self.probabilities() * self.densities).sum(dim=1) @ weights.double()
             numbers["mean density drawn"] = float(used / weights.sum())
         else:
-            kept = [round(layer.density * layer.pattern.units.m) for layer in self.layers]
+            kept = [
+                min(round(layer.density * layer.pattern.units.m), len(costs))
+                for layer, costs in zip(self.layers, self.space.costs, strict=True)
+            ]
             numbers["multiply-adds"] = self.space.macs(kept)
         return numbers
 
@@ -183,7 +191,8 @@ class Elsa(Conductor):
 
     def _keep(self, choice: Sequence[int]) -> None:
         for layer, number in zip(self.layers, choice, strict=True):
-            layer.keep(number * layer.pattern.width)
+            pattern = layer.pattern
+            layer.keep(pattern.m if number > pattern.units.n else number * pattern.width)
 
     def _accuracy(self, choice: Sequence[int]) -> float:
         self._keep(choice)
@@ -202,9 +211,11 @@ class Elsa(Conductor):
         self.last = sum(accuracy for _, accuracy in accuracies) / len(accuracies)
 
 
-def _densities(pattern: Pattern) -> Tensor:
+def _densities(pattern: Pattern, dense: bool) -> Tensor:
+    """Those of a layer's choices, ascending."""
     units = pattern.units
-    return torch.arange(1, units.n + 1, dtype=torch.float64) / units.m
+    kept = [*range(1, units.n + 1), *([units.m] if dense else [])]
+    return torch.tensor(kept, dtype=torch.float64) / units.m
 
 
 def _space(run: Run, patterns: Sequence[Pattern], options: Options) -> Space:
@@ -212,7 +223,7 @@ def _space(run: Run, patterns: Sequence[Pattern], options: Options) -> Space:
     total = sum(weight.numel() for weight in run.weights.values())
     shares = [run.shares.get(name, weight.numel() / total) for name, weight in run.weights.items()]
     costs = tuple(
-        tuple(share * density for density in _densities(pattern).tolist())
+        tuple(share * density for density in _densities(pattern, options.dense).tolist())
         for share, pattern in zip(shares, patterns, strict=True)
     )
     fixed = 1 - sum(shares)

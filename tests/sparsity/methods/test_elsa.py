@@ -173,8 +173,35 @@ def test_copies_averages_and_state_dicts_have_the_thinner_masks() -> None:
     assert torch.equal(again.mask("2"), sparsifier.mask("2")) and not again.layers["2"].searching
     broken = sparsifier.model.state_dict()
     broken["2.parametrizations.weight.0.mask"][:] = True
-    with pytest.raises(RuntimeError, match="a decided mask keeps 288 weights, and this one 576"):
+    again.model.load_state_dict(broken)  # a layer that stays dense
+    assert again.layers["2"].density == 1 and not again.layers["2"].searching
+    broken["2.parametrizations.weight.0.mask"][0, 0, 0, 0] = False
+    with pytest.raises(RuntimeError, match="a decided mask keeps 288 weights, and this one 575"):
         again.model.load_state_dict(broken)
+
+
+def test_on_request_a_layer_can_stay_dense() -> None:
+    sparsifier, conductor, trained = conducted(dense=True, macs=0.9, least_macs=0.6)
+    assert conductor.densities.tolist() == [[0.25, 0.5, 1.0]] * 3
+    assert conductor.options.density(Schedule(end=2), Pattern(2, 4), 0) == (0.25, 1)
+    conductor._keep([3, 1, 2])
+    assert [layer.density for layer in sparsifier.layers.values()] == [1, 0.25, 0.5]
+    assert sparsifier.left_dense == sparsifier.skipped  # nothing is decided
+    for number in range(1, 4):
+        step(sparsifier, trained, number)
+    assert sparsifier.density() == 0.5  # what is tested after an epoch obeys the pattern
+    sparsifier.decide()
+    densities = {name: layer.density for name, layer in sparsifier.layers.items()}
+    assert set(densities.values()) <= {0.25, 0.5, 1} and 1 in densities.values()
+    assert 0.6 <= conductor.numbers()[MACS] <= 0.9
+    dense = [name for name, density in densities.items() if density == 1]
+    assert [*sparsifier.left_dense] == [*sparsifier.skipped, *dense]
+    weights = {name: sparsifier.dense_weight(name).detach().clone() for name in dense}
+    step(sparsifier, trained, 4)
+    model = sparsifier.finalize()
+    for name, before in weights.items():
+        after = model.get_parameter(f"{name}.weight")
+        assert bool((after != 0).all()) and not torch.equal(after, before)
 
 
 def experiment(folder: Path, optimizer: str = "sgd", **sections: object) -> Experiment:
