@@ -16,6 +16,7 @@ from lbc.runs.layer_moment import LayerState
 from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column
+from lbc_gui.widgets.share_bar import SHARE, ShareBars
 from lbc_gui.widgets.text import plain
 
 DOZEN = 12
@@ -67,6 +68,7 @@ class _Entry(QTreeWidgetItem):
         if state is not None:
             live = "decided" if state.live == 1 else f"{state.live:,} live"
             facts.append(live)
+            self.setData(0, SHARE, state.density)
             if state.density is not None:
                 shares.append(f"{state.density:.0%}")
             tip += f", {state.live:,} of {info.pattern.count:,} combinations live in each block"
@@ -110,8 +112,12 @@ class LayerList(QWidget):
         self.layers = QTreeWidget()
         self.layers.setHeaderHidden(True)
         self.layers.setIndentation(9)
+        self.layers.setItemDelegate(ShareBars(self.layers))
         self.layers.setAccessibleName("Layers")
-        self.layers.setToolTip("The sparse layers; choose one to see its scores")
+        self.layers.setToolTip(
+            "The sparse layers; choose one to see its scores. Bars are the shares of their weights "
+            "that are kept"
+        )
         small = self.layers.font()
         small.setPointSizeF(small.pointSizeF() * 0.9)
         self.layers.setFont(small)
@@ -158,6 +164,7 @@ class LayerList(QWidget):
         self._states = ()
         for entry in self._entries():
             entry.state = entry.flips = None
+            entry.setData(0, SHARE, None)
             entry.setIcon(0, QIcon())
             entry.describe()
 

@@ -21,6 +21,7 @@ from PySide6.QtGui import QAction, QColor, QFont, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from lbc_gui.theme import colours
+from lbc_gui.widgets.share_bar import SHARE, ShareBars
 from lbc_gui.widgets.text import plain
 
 Index = QModelIndex | QPersistentModelIndex
@@ -47,8 +48,8 @@ class Column(Generic[R]):
     """One column: the text of a row in it, and by what rows are sorted where that is not the text.
 
     ``tip`` explains the header; ``swatch`` is a colour shown before the text, ``ground`` one
-    behind it. ``edit`` returns the row with a text typed into this column; a column without it is
-    read-only.
+    behind it, ``share``, 0 to 1, a bar below it. ``edit`` returns the row with a text typed into
+    this column; a column without it is read-only.
     """
 
     title: str
@@ -59,6 +60,7 @@ class Column(Generic[R]):
     colour: Callable[[R], QColor | None] | None = None
     swatch: Callable[[R], QColor] | None = None
     ground: Callable[[R], QColor | None] | None = None
+    share: Callable[[R], float | None] | None = None
     edit: Callable[[R, str], R] | None = None
 
 
@@ -161,6 +163,8 @@ class TableModel(QAbstractTableModel, Generic[R]):
                 return column.swatch(row)
             case Qt.ItemDataRole.BackgroundRole if column.ground is not None:
                 return column.ground(row)
+            case _ if role == SHARE and column.share is not None:
+                return column.share(row)
             case Qt.ItemDataRole.TextAlignmentRole if column.number:
                 return RIGHT
             case Qt.ItemDataRole.ForegroundRole:
@@ -224,6 +228,9 @@ class TableView(QTableView, Generic[R]):
         self.setFont(small_font())
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(row_height)
+        for at, shown in enumerate(model.columns):
+            if shown.share is not None:
+                self.setItemDelegateForColumn(at, ShareBars(self))
         header, mode = self.horizontalHeader(), QHeaderView.ResizeMode
         header.setMinimumSectionSize(30)
         header.setHighlightSections(False)  # in bold type, for which there is no room

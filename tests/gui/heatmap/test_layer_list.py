@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QSplitter, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -12,6 +13,8 @@ from lbc.runs.events import LayerInfo
 from lbc.runs.layer_moment import LayerState
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.heatmap.layer_list import DOZEN, LayerList, _prefixes
+from lbc_gui.theme import colours
+from lbc_gui.widgets.share_bar import MARGIN
 from tests.gui.conftest import SECONDS
 
 RESNET = [f"layer{s}.{b}.conv{c}" for s in range(1, 5) for b in range(4) for c in range(1, 4)]
@@ -49,6 +52,26 @@ def test_many_rows_are_narrow_and_few_are_not(
         [info("conv"), *(LayerInfo(f"fc{k}", (8, 16), Pattern(1, 4), 32) for k in range(20))]
     )
     assert layers._entries()[1].text(0) == "fc0 · 1:4"  # not every layer's
+
+
+def test_a_bar_is_as_long_as_the_share_of_weights_that_a_layer_keeps(
+    qtbot: QtBot, page: tuple[QSplitter, LayerList]
+) -> None:
+    _, layers = page
+    layers.show_layers([info("a"), info("b"), info("c")])
+    layers.show_states((LayerState("a", 1, 0.25), LayerState("b", 1, 1.0)))
+    picture = layers.layers.viewport().grab().toImage()
+    filled = QColor(colours().caption)
+
+    def length(at: int) -> float:
+        place = layers.layers.visualItemRect(layers._entries()[at])
+        line = [picture.pixelColor(x, place.bottom()) for x in range(place.left(), place.right())]
+        return line.count(filled) / (place.width() - 2 * MARGIN)
+
+    assert [length(at) for at in range(3)] == pytest.approx([0.25, 1, 0], abs=0.02)
+    layers.clear_states()
+    picture = layers.layers.viewport().grab().toImage()
+    assert length(1) == 0
 
 
 def test_a_stage_is_folded_by_mouse_and_keyboard(
