@@ -6,13 +6,14 @@ venv = .venv
 python = $(venv)/bin/python
 pip_install = $(python) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test check mutants install clean
+.PHONY: help run test check mutants screenshots install clean
 
 help:
 	@echo "make run      open the window and train the bundled example"
 	@echo "make test     run all tests"
 	@echo "make check    check style, types and import rules"
 	@echo "make mutants  change lbc/sparsity bit by bit and count what its tests notice"
+	@echo "make screenshots  train small runs and take the pictures in docs/pictures of the window"
 	@echo "make install  install into $(venv), with $(venv)/bin/lbc and $(venv)/bin/lbc-gui"
 	@echo "make clean    delete $(venv) and caches, but no runs"
 	@echo "To use another Python (3.11 or newer): make PYTHON=python3.12 run"
@@ -32,6 +33,9 @@ check: $(venv)/installed-dev
 mutants: $(venv)/installed-dev
 	@$(pip_install) -e '.[dev,mutants]'
 	@OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(python) -m tests.mutation.run
+
+screenshots: $(venv)/installed
+	@$(python) -m tools.screenshots
 
 install: $(venv)/installed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal, Slot
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QComboBox, QWidget
 
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, Show
 from lbc_gui.export.snapshot_data import data_name, mask_data
@@ -58,6 +58,8 @@ class MaskView(QWidget):
             "position's share of the scores, the mask, the best combination of each block, or "
             "where the mask differs from the one that magnitude would choose",
         )
+        self.show_.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.show_.setMinimumWidth(100)  # long names of pictures must not widen the page
         self.show_.currentIndexChanged.connect(self.request_changed)
         self.compare = CompareBar(runs)
         self.compare.changed.connect(self.request_changed)

@@ -178,9 +178,9 @@ def test_ria_reorders_channels_on_request_and_says_how_many_layers(tmp_path: Pat
     assert last._sparsifier.conductor.numbers()["reordered layers"] == 1
     shown = [one for layer in last._sparsifier.layers.values() if (one := layer.pictures())]
     assert len(shown) == 1 and [*shown[0]] == [
-        "channel before reordering",
+        "former channel",
         "score kept",
-        "score kept without reordering",
+        "score kept before",
     ]
     moved, now, before = (one.values.flatten() for one in shown[0].values())
     assert sorted(moved.tolist()) == list(range(len(moved))) != moved.tolist()

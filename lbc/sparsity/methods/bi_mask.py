@@ -96,13 +96,13 @@ class BiMaskLayer(OwnPullLayer):
         along = (len(mask), *(1 for _ in mask.shape[1:]))
         return {
             "backward mask": LayerPicture(self.backward_weight(self.seen * mask) != 0),
-            "block of the backward mask": LayerPicture(
+            "backward block": LayerPicture(
                 (self.order.argsort() // self.pattern.m).view(along),
                 len(mask) // self.pattern.m - 1,
                 "Outputs of the same number share a block of the backward mask.",
             ),
             "kept by b′": self._shares(mask, self.order, "the backward mask keeps"),
-            "kept by b′ without reordering": self._shares(
+            "kept in row order": self._shares(
                 mask, rows, "the backward mask would keep in the outputs' own order"
             ),
         }

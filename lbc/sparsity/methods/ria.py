@@ -45,16 +45,16 @@ class RiaLayer(CalibratedLayer):
         before, now = self.shares.repeat_interleave(self.pattern.m, dim=1)
         caption = "Share of the scores of a block's input channels that {}, {:.2%} on average."
         return {
-            "channel before reordering": LayerPicture(
+            "former channel": LayerPicture(
                 self.order.view(along),
                 self.shape[1] - 1,
-                "The numbers of the input channels before they were reordered: of those that share "
-                "a block now.",
+                "The number that every input channel had before reordering; those of a block are "
+                "side by side.",
             ),
             "score kept": LayerPicture(
                 now.view(along), 1, caption.format("is kept", float(now.mean()))
             ),
-            "score kept without reordering": LayerPicture(
+            "score kept before": LayerPicture(
                 before.view(along),
                 1,
                 caption.format("would be kept in their former order", float(before.mean())),

@@ -123,9 +123,9 @@ def test_pictures_show_which_outputs_share_a_block_and_what_its_backward_mask_ke
     layer = sparsifier.layers[""]
     layer.order.copy_(torch.tensor([2, 0, 1, 3]))  # type: ignore[operator]
     shown = layer.pictures()
-    block = shown["block of the backward mask"]
+    block = shown["backward block"]
     assert block.values.tolist() == [[0], [1], [0], [1]] and block.high == 1
-    kept, alone = shown["kept by b′"], shown["kept by b′ without reordering"]
+    kept, alone = shown["kept by b′"], shown["kept in row order"]
     assert kept.values.tolist() == [[1]] * 4 and kept.caption.endswith(": 100.00% of the layer's.")
     assert alone.values.tolist() == [[0.5]] * 4 and alone.caption.endswith("50.00% of the layer's.")
 
