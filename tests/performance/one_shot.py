@@ -24,6 +24,7 @@ from lbc.sparsity.calibration.one_shot import prune_in_order
 from lbc.sparsity.calibration.solution import Solver
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
+from lbc.training.method_run import CALIBRATION_BATCH
 
 SOLVERS: dict[str, Solver] = {
     module.__name__.rpartition(".")[2]: module.solve
@@ -33,7 +34,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "resnet18": lambda size: ResNet18(),
     "deit-tiny": lambda size: DeiT(DEIT_WIDTHS["deit-tiny"], (3, size, size)),
 }
-IMAGES, BATCH = 128, 16
+IMAGES = 128
 
 
 def llama_layer(method: str) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def network(name: str, method: str, size: int) -> dict[str, Any]:
     sparsify(model, "2:4", "asp")
     images = torch.randn(IMAGES, 3, size, size)
     begin = time.perf_counter()
-    layers = prune_in_order(model, torch.split(images, BATCH), SOLVERS[method])
+    layers = prune_in_order(model, torch.split(images, CALIBRATION_BATCH), SOLVERS[method])
     seconds = time.perf_counter() - begin
     errors = [layer.error for layer in layers if layer.error is not None]
     return {

@@ -38,33 +38,33 @@ def solve(
     gram = statistics.gram / norms
     gram /= norms[:, None]
     diagonal = gram.diagonal()
-    diagonal += damping * float(diagonal.mean())
-    present = weight * norms  # V
-    target = present @ gram  # Y
-    diagonal += penalty
+    diagonal += damping * float(diagonal.mean()) + penalty
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))  # R
     del gram, diagonal
-    dual = torch.zeros_like(present)  # U
-    mask = keep_largest(present.abs(), pattern)
+    scaled = weight * norms
+    moved = scaled.clone()  # V + U
+    mask = keep_largest(moved.abs(), pattern)
     stages = min(MASK_ITERATIONS, iterations)
+    masked = torch.empty_like(moved)
     for k in range(iterations):
-        moved = present + dual
         if k < stages:
             mask = _gradual_mask(moved.abs(), pattern, 1 - (1 - (k + 1) / stages) ** 3)
-        masked = moved * mask  # Z
-        dual = moved - masked
-        present = torch.add(target, masked - dual, alpha=penalty) @ inverse
-    return Solution(mask, (present + dual) * mask / norms)
+        torch.mul(moved, mask, out=masked)  # Z
+        moved -= masked  # U
+        # V = (Y + ρ (Z − U)) R with Y = V⁰ G is V⁰ + ρ (Z − U − V⁰) R, as G R = 1 − ρ R.
+        masked.sub_(moved).sub_(scaled)
+        moved.add_(scaled).addmm_(masked, inverse, alpha=penalty)
+    return Solution(mask, moved.mul_(mask).div_(norms))
 
 
 def _gradual_mask(sizes: Tensor, pattern: Pattern, progress: float) -> Tensor:
     """The mask when ``progress`` of all that N:M prunes is pruned: the smallest of the layer.
 
-    The N largest of every block are never pruned.
+    The N largest of every block are never pruned. Overwrites ``sizes``.
     """
     protected = keep_largest(sizes, pattern)
     pruned = int(progress * (1 - pattern.density) * sizes.numel())
     if progress == 1 or not pruned:
         return protected if progress == 1 else torch.ones_like(protected)
-    others = sizes.masked_fill(protected, torch.inf)
-    return others > others.flatten().kthvalue(pruned).values
+    sizes.masked_fill_(protected, torch.inf)
+    return sizes > sizes.flatten().kthvalue(pruned).values

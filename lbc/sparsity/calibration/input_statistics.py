@@ -8,6 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from lbc.sparsity.calibration.convolution_windows import Windows
+
 PANEL = 256
 """Rows of the Gram matrix computed at a time; only what is right of the diagonal is."""
 
@@ -33,18 +35,26 @@ class InputStatistics:
         self._gram = torch.zeros((columns, columns), dtype=dtype, device=device) if gram else None
 
     @torch.no_grad()
-    def add(self, samples: int, chunks: Iterable[Tensor]) -> None:
-        """Add a batch of ``samples`` samples, given in chunks (tokens, columns)."""
+    def add(self, samples: int, chunks: Iterable[Tensor | Windows]) -> None:
+        """Add a batch of ``samples`` samples, given in chunks (tokens, columns).
+
+        Windows are for a Gram matrix only.
+        """
         squares, totals = self._squares_in_gram().neg(), torch.zeros_like(self.totals)
         count = 0
         for chunk in chunks:
             rows = chunk.to(self.dtype)
             count += len(rows)
-            totals += rows.sum(dim=0).double()
             if self._gram is None:
+                assert isinstance(rows, Tensor)
+                sums = rows.sum(dim=0)
                 squares += torch.linalg.vector_norm(rows, dim=0).double().square()
+            elif isinstance(rows, Windows):
+                sums = rows.add_products(self._gram)
             else:
+                sums = rows.sum(dim=0)
                 _add_products(self._gram, rows)
+            totals += sums.double()
         squares += self._squares_in_gram()
         if count:
             self._scatter += squares - totals.square() / count
@@ -87,14 +97,19 @@ class InputStatistics:
             last = first + PANEL
             gram[last:, first:last] = gram[first:last, last:].T
             corner = gram[first:last, first:last]
-            corner.copy_((corner + corner.T) / 2)
+            corner.copy_(corner.triu() + corner.triu(1).T)
         self._gram = None
         return gram
 
     def output_energy(self, weight: Tensor) -> float:
         """‖W X‖² = tr(W G Wᵀ) of a weight W, (O, columns)."""
-        parts = torch.split(weight, PANEL)
-        return sum(float(((rows @ self.gram) * rows).sum(dtype=torch.float64)) for rows in parts)
+        gram, energy = self.gram, 0.0
+        for first in range(0, len(gram), PANEL):
+            right = weight[:, first:]
+            product = right[:, :PANEL] @ gram[first : first + PANEL, first:]
+            product[:, PANEL:] *= 2  # G is symmetric
+            energy += float((product * right).sum(dtype=torch.float64))
+        return energy
 
 
 def _add_products(gram: Tensor, rows: Tensor) -> None:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lbc.sparsity.calibration.convolution_windows import Windows
 from lbc.sparsity.weight_sites import (
     ATTENTION_WEIGHTS,
     CONVOLUTIONS,
@@ -100,6 +101,17 @@ def tokens(module: Any, part: Tensor) -> Iterator[Tensor]:
         yield _patches(module, samples).reshape(-1, part.shape[1] * kernel)
 
 
+def gram_chunks(module: Any, part: Tensor) -> Iterator[Tensor | Windows]:
+    """``tokens`` in the form in which a Gram matrix takes least time."""
+    if not isinstance(module, CONVOLUTIONS) or {*module.stride} != {1}:
+        yield from tokens(module, part)
+        return
+    size = max(1, CHUNK_VALUES // max(1, part[:1].numel()))
+    for start in range(0, len(part), size):
+        images = _padded(module, part[start : start + size]).movedim(1, -1).contiguous()
+        yield Windows(images, module.kernel_size, module.dilation)
+
+
 def _patches(module: Any, images: Tensor) -> Tensor:
     """The patch under every output position: (B, C, *in) → (B, *out, *kernel, C)."""
     axes = range(2, images.ndim)
@@ -107,9 +119,7 @@ def _patches(module: Any, images: Tensor) -> Tensor:
     if isinstance(module, TRANSPOSED):
         images, strides = _spread(module, images), [1] * len(axes)
     else:
-        padding = module._reversed_padding_repeated_twice
-        mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-        images = F.pad(images, padding, mode=mode)
+        images = _padded(module, images)
     for axis, size, stride, dilation in zip(
         axes, module.kernel_size, strides, module.dilation, strict=True
     ):
@@ -117,6 +127,11 @@ def _patches(module: Any, images: Tensor) -> Tensor:
     if isinstance(module, TRANSPOSED):
         images = images.flip([axis + len(axes) for axis in axes])
     return images.movedim(1, -1)
+
+
+def _padded(module: Any, images: Tensor) -> Tensor:
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    return F.pad(images, module._reversed_padding_repeated_twice, mode=mode)
 
 
 def _spread(module: Any, images: Tensor) -> Tensor:

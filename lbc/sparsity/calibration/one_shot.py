@@ -18,6 +18,7 @@ from lbc.sparsity.attachment import attached_layers
 from lbc.sparsity.calibration.input_statistics import InputStatistics
 from lbc.sparsity.calibration.matrix_form import (
     from_matrices,
+    gram_chunks,
     input_parts,
     to_matrices,
     tokens,
@@ -210,7 +211,8 @@ class _KnownInputs:
         first = next(tokens(module, batches[0][:1]))
         statistics = InputStatistics(first.shape[1], self._gram, first.device, dtype)
         for batch in batches:
-            statistics.add(len(batch), tokens(module, batch))
+            chunks = gram_chunks if self._gram else tokens
+            statistics.add(len(batch), chunks(module, batch))
         return statistics
 
 

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lbc.sparsity.calibration.matrix_form import from_matrices, input_parts, to_matrices, tokens
+from lbc.sparsity.calibration import matrix_form
+from lbc.sparsity.calibration.convolution_windows import Windows
+from lbc.sparsity.calibration.input_statistics import InputStatistics
+from lbc.sparsity.calibration.matrix_form import (
+    from_matrices,
+    gram_chunks,
+    input_parts,
+    to_matrices,
+    tokens,
+)
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.weight_sites import find_site
 
@@ -25,6 +34,12 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "circular": (lambda: nn.Conv2d(4, 6, 3, padding=1, padding_mode="circular"), (3, 4, 5, 4)),
     "grouped": (lambda: nn.Conv2d(8, 6, 3, groups=2), (3, 8, 5, 5)),
     "unbatched": (lambda: nn.Conv2d(4, 6, 3), (4, 5, 5)),
+    "valid": (lambda: nn.Conv2d(4, 6, 3), (3, 4, 6, 7)),
+    "padded": (lambda: nn.Conv2d(4, 6, 3, padding=1), (3, 4, 7, 6)),
+    "padded point": (lambda: nn.Conv2d(4, 6, 3, padding=1), (3, 4, 1, 2)),
+    "dilated": (lambda: nn.Conv2d(4, 6, (2, 3), padding=2, dilation=(3, 2)), (2, 4, 5, 9)),
+    "large kernel": (lambda: nn.Conv1d(4, 6, 5, padding=1), (3, 4, 4)),
+    "1×1": (lambda: nn.Conv2d(4, 6, 1), (3, 4, 3, 3)),
     "conv3d": (lambda: nn.Conv3d(4, 6, (1, 2, 3)), (2, 4, 3, 4, 5)),
     "transposed": (
         lambda: nn.ConvTranspose2d(4, 6, (3, 2), (2, 3), (1, 0), (1, 2), dilation=(2, 1)),
@@ -60,6 +75,28 @@ def test_a_modules_output_is_its_matrices_times_its_tokens(kind: str) -> None:
     dim = 0 if kind == "unbatched" else 1
     expected = out.reshape(-1, 6) if isinstance(module, nn.Linear) else out.movedim(dim, -1)
     torch.testing.assert_close(totals, expected.reshape(-1, 6).sum(dim=0))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even")
+@pytest.mark.parametrize("kind", MODULES)
+def test_the_gram_matrix_is_that_of_all_tokens(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix_form, "CHUNK_VALUES", 250)  # some images at a time
+    torch.manual_seed(0)
+    make, shape = MODULES[kind]
+    module = make()
+    [part, *_] = input_parts(module, "weight", (torch.randn(shape, dtype=torch.float64),), {})
+    rows = torch.cat([*tokens(module, part)])
+    statistics = InputStatistics(rows.shape[1], gram=True, dtype=torch.float64)
+    chunks = [*gram_chunks(module, part)]
+    statistics.add(len(part), chunks)
+    expected = rows.T @ rows
+    close = torch.testing.assert_close
+    close(statistics.gram, expected)
+    close(statistics.sums, rows.sum(dim=0) / len(part))
+    close(statistics.squares, expected.diagonal())
+    assert statistics.tokens == len(rows)
+    strided = kind in ("conv1d", "conv2d", "linear", "one token", "transposed", "transposed 1d")
+    assert isinstance(chunks[0], Windows) != strided
 
 
 @given(st.data())

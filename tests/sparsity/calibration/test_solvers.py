@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lbc.sparsity.calibration import admm, dsnot, ria, sparsegpt, wanda
 from lbc.sparsity.calibration.input_statistics import InputStatistics
-from lbc.sparsity.calibration.solution import Solver
+from lbc.sparsity.calibration.solution import Solver, keep_largest
 from lbc.sparsity.pattern import Pattern
 
 SOLVERS: dict[str, Solver] = {
@@ -113,6 +113,30 @@ def test_admm_without_iterations_is_wanda() -> None:
     mask = wanda.solve(weight, statistics, pattern).mask
     assert torch.equal(solution.mask, mask) and solution.weight is not None
     torch.testing.assert_close(solution.weight, weight * mask)
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "1:4", "4:8"])
+def test_admm_takes_the_steps_of_the_paper(pattern: str) -> None:
+    weight, statistics, kind = weights(6, 24), statistics_of(correlated(24)), Pattern.parse(pattern)
+    norms = statistics.gram.diagonal().sqrt() + 1e-8
+    gram = statistics.gram / norms / norms[:, None] + 0.1 * torch.eye(24, dtype=torch.float64)
+    inverse = torch.linalg.inv(gram + torch.eye(24, dtype=torch.float64))
+    present, dual = weight * norms, torch.zeros_like(weight)
+    target = present @ gram
+    for k in range(20):
+        moved = present + dual
+        if k < 15:
+            share = (1 - kind.density) * (1 - (1 - (k + 1) / 15) ** 3)
+            protected = keep_largest(moved.abs(), kind)
+            others = moved.abs().masked_fill(protected, torch.inf).flatten()
+            mask = torch.ones_like(others, dtype=torch.bool)
+            mask[others.argsort()[: int(share * others.numel())]] = False
+            mask = mask.view_as(moved)
+        dual = moved - moved * mask
+        present = (target + moved * mask - dual) @ inverse
+    solution = admm.solve(weight, statistics, kind)
+    assert torch.equal(solution.mask, mask)
+    torch.testing.assert_close(solution.weight, (present + dual) * mask / norms)
 
 
 def test_admm_solves_for_the_kept_weights_of_a_fixed_mask() -> None:
