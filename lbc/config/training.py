@@ -12,7 +12,7 @@ from lbc.sparsity.schedule import Kind, Schedule
 
 
 class RemovalSchedule(Section):
-    """When combinations are removed; ``as_schedule`` returns it in the form training uses."""
+    """When combinations are removed."""
 
     kind: Kind = Field(default="polynomial", description="How the live combinations decrease.")
     start: float = Field(default=0, ge=0, description="Epoch at which removal starts (t_i).")

@@ -1,6 +1,6 @@
 """What a mask says in numbers: winners, dead channels, flips, magnitude, agreement.
 
-A mask is bool and shaped like its weight, (O, I/groups, *kernel), true where a weight is kept.
+A mask is bool and shaped like its weight, ``(O, I/groups, *kernel)``, true where a weight is kept.
 Masks, weights and winners may be arrays or tensors; what is returned are arrays.
 """
 
@@ -103,7 +103,7 @@ def flips(before: ArrayOrTensor, after: ArrayOrTensor) -> Flips:
 
 
 def magnitude_mask(weight: ArrayOrTensor, pattern: Pattern) -> Bools:
-    """The N largest |w| of every block, or groups by Σ|w|, ties to the earlier: like the weight.
+    """The N largest magnitudes of every block, or groups by their sums, ties to the earlier.
 
     NaN counts as the largest. Raises ValueError where M does not divide the input width.
     """

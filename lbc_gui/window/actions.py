@@ -85,6 +85,8 @@ class Actions:
         tip = "Move every panel back to its place"
         self.reset_layout = make("Reset la&yout", RARE, tip, "layout")
         self.themes = _themes(parent)
+        tip = "Read the documentation in the browser, without the network"
+        self.documentation = make("&Documentation", RARE, tip, "open")
         self.shortcuts = make("&Keyboard shortcuts", "F1", "List every shortcut", "keyboard")
         tip = "Show the parts of the window, in five steps"
         self.tour = make("&Tour", RARE, tip, "help")
@@ -125,7 +127,8 @@ class Actions:
         theme = view.addMenu("&Theme")
         theme.addActions(self.themes.actions())
         go = bar.addMenu("&Go")
-        bar.addMenu("&Help").addActions([self.shortcuts, self.tour, self.about])
+        pages = [self.documentation, self.shortcuts, self.tour, self.about]
+        bar.addMenu("&Help").addActions(pages)
         return go
 
     def enable(self, state: State, valid: bool) -> None:

@@ -8,10 +8,12 @@ from PySide6.QtCore import QEvent, QObject, Slot
 from PySide6.QtWidgets import QMainWindow, QMessageBox, QToolBar, QWidget
 
 from lbc_gui.experiment.form import ExperimentForm
+from lbc_gui.help.documentation import find_documentation, open_documentation
 from lbc_gui.help.first_strip import FirstStrip
 from lbc_gui.help.shortcuts import ShortcutsDialog
 from lbc_gui.help.tour import Step, Tour
 from lbc_gui.settings import Settings
+from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
 from lbc_gui.window.pages import Pages
 
@@ -65,7 +67,7 @@ class Help(QObject):
         pages: Pages,
         block: QWidget,
         timeline: QWidget,
-        message: QWidget,
+        message: MessageBar,
     ) -> None:
         super().__init__(window)
         self._window, self._settings, self._pages = window, settings, pages
@@ -83,6 +85,7 @@ class Help(QObject):
         self.strip.tour_asked.connect(self._start_tour)
         pages.currentChanged.connect(self._show_strip)
         message.installEventFilter(self)
+        actions.documentation.triggered.connect(self._open_documentation)
         actions.shortcuts.triggered.connect(self._show_shortcuts)
         actions.tour.triggered.connect(self._start_tour)
         actions.about.triggered.connect(self._about)
@@ -103,6 +106,11 @@ class Help(QObject):
     def _start_tour(self) -> None:
         self._pages.setCurrentIndex(0)
         self.tour.start()
+
+    @Slot()
+    def _open_documentation(self) -> None:
+        if sentence := open_documentation(find_documentation()):
+            self._message.show_message(sentence, notice=True)
 
     @Slot()
     def _show_shortcuts(self) -> None:

@@ -1,4 +1,4 @@
-"""A method takes part in every step of a run, and the README's example is one."""
+"""A method takes part in every step of a run, and the documentation's example is one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from lbc.sparsity.method_names import method_names
 from lbc.training.checkpoint import find
 from lbc.training.ranks import SINGLE_PROCESS
 from lbc.training.trainer import Trainer
-
-README = Path(__file__).parents[2] / "README.md"
+from tests.docs.pages import blocks
 
 RECORDING = """
 from lbc.sparsity.conductor import Conductor
@@ -82,9 +81,8 @@ def extend(package: object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def fade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's example, in folders of its own."""
-    chapter = README.read_text(encoding="utf-8").partition("### Add a method\n")[2]
-    method, options = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)[:2]
+    """The documentation's example, in folders of its own."""
+    method, options = (block.text for block in blocks("docs/extending/method.md", "python"))
     for package, text in ((methods, method), (method_options, options)):
         folder = tmp_path / package.__name__
         folder.mkdir()
@@ -103,7 +101,9 @@ def experiment(method: object, **training: object) -> Experiment:
     })  # fmt: skip
 
 
-def test_the_example_of_the_readme_trains_under_its_pattern(fade: None, tmp_path: Path) -> None:
+def test_the_example_of_the_documentation_trains_under_its_pattern(
+    fade: None, tmp_path: Path
+) -> None:
     assert "fade" in method_names()
     used = experiment({"name": "fade", "start": 1})
     assert "start: 1" in dump_experiment(used)

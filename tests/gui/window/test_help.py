@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import get_args
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QAction
+from PySide6.QtCore import QObject, QPoint, Qt, QUrl, Slot
+from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QApplication, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from lbc_gui.help.documentation import find_documentation, open_documentation
 from lbc_gui.help.explanations import WORDS, Explanation, Panel
 from lbc_gui.help.shortcuts import ShortcutsDialog
 from lbc_gui.settings import Settings
@@ -52,6 +54,35 @@ def test_the_list_of_shortcuts_has_every_command(qtbot: QtBot, window: MainWindo
     assert len(commands) == len({(shortcut, panel) for _, shortcut, panel in commands})
     qtbot.keyClick(dialog, Key.Key_Escape)
     assert not dialog.isVisible()
+
+
+class Browser(QObject):
+    """Receives the addresses that the desktop is asked to open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+
+    @Slot(QUrl)
+    def open(self, address: QUrl) -> None:
+        self.opened.append(address.toLocalFile())
+
+
+def test_the_documentation_opens_from_files(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
+    browser, page = Browser(), tmp_path / "a folder" / "index.html"
+    QDesktopServices.setUrlHandler("file", browser, b"open")
+    try:
+        assert open_documentation(page) == ""
+        assert browser.opened == [str(page)]
+        found = find_documentation()
+        window.actions_.documentation.trigger()
+        assert browser.opened[1:] == [str(found)] * (found is not None)
+        assert window.message.isVisible() == (found is None)
+    finally:
+        QDesktopServices.unsetUrlHandler("file")
+    assert "make docs-build" in open_documentation(None)
 
 
 def test_the_tour_points_at_five_widgets_and_can_be_skipped(

@@ -1,22 +1,19 @@
-"""The README's script for library users can be pasted and run."""
+"""The script for library users can be pasted and run."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
 
-README = Path(__file__).parents[1] / "README.md"
+from tests.docs.pages import blocks
 
 
 def test_the_librarys_script_runs_as_it_is_printed(tmp_path: Path) -> None:
-    chapter = README.read_text(encoding="utf-8").partition("## The library\n")[2]
-    script = re.search(r"```python\n(.*?)```", chapter, re.DOTALL)
-    assert script is not None
-    (tmp_path / "script.py").write_text(script[1], encoding="utf-8")
+    script = blocks("docs/library.md", "python")[0].text
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100
     )

@@ -1,0 +1,1 @@
+"""Extensions of Sphinx: references made from the code, and formulas as MathML."""

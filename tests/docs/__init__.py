@@ -1,0 +1,1 @@
+"""The documentation: its references are complete, and its examples run as they are printed."""
