@@ -37,4 +37,4 @@ html_copy_source = False
 html_show_sourcelink = False
 html_permalinks_icon = "#"
 html_static_path = ["_static"]
-html_css_files = ["wide_tables.css"]
+html_css_files = ["pages.css"]

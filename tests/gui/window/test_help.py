@@ -72,7 +72,7 @@ def test_the_documentation_opens_from_files(
     qtbot: QtBot, window: MainWindow, tmp_path: Path
 ) -> None:
     browser, page = Browser(), tmp_path / "a folder" / "index.html"
-    QDesktopServices.setUrlHandler("file", browser, b"open")
+    QDesktopServices.setUrlHandler("file", browser, "open")  # type: ignore[arg-type]
     try:
         assert open_documentation(page) == ""
         assert browser.opened == [str(page)]
