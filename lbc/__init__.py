@@ -48,7 +48,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        value: Any = import_module("importlib.metadata").version("lbc-explorer")
+        value: Any = import_module("lbc.files.versions").own_version()
     elif name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from lbc.cli.streams import Parser, prepare_streams
+from lbc.cli.streams import Parser, ShowVersion, prepare_streams
 from lbc.config import Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.home import expanded
@@ -23,6 +23,9 @@ from lbc.runs.run_state import RunError
 if TYPE_CHECKING:
     from lbc.following.address import Address
     from lbc_gui.window.main_window import MainWindow
+
+APPLICATION_ID = "io.github.lbc_explorer.LbcExplorer"
+"""The name of the ``.desktop`` file, from which desktops take the icon."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +100,7 @@ def show_window(
     server: Address | None = None,
 ) -> int:
     """Run the application until its window closes."""
+    from PySide6.QtGui import QIcon
     from PySide6.QtWidgets import QApplication
 
     from lbc_gui.settings import Settings
@@ -107,6 +111,8 @@ def show_window(
     gc.freeze()
     application = QApplication(sys.argv[:1])
     application.setApplicationName("lbc-explorer")
+    application.setDesktopFileName(APPLICATION_ID)
+    application.setWindowIcon(QIcon(str(resource("program/lbc-explorer.svg"))))
     settings = Settings()
     set_up(application, settings.theme)
     window = MainWindow(experiment, runs, settings, start)
@@ -140,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="EXPERIMENT.yaml | RUN | ssh://SERVER/RUN",
         help="experiment to open, or a run here or on a server (default: the bundled example)",
     )
+    parser.add_argument("--version", action=ShowVersion)
     parser.add_argument("--start", action="store_true", help="start training immediately")
     parser.add_argument(
         "--inspect",

@@ -45,6 +45,31 @@ def test_no_module_loads_qt() -> None:
 
 
 @pytest.mark.parametrize(
+    ("module", "option", "printed"),
+    [
+        ("lbc", "--version", f"lbc {lbc.__version__}\n"),
+        ("lbc_gui", "--version", f"lbc-gui {lbc.__version__}\n"),
+        ("lbc", "--help", "usage: lbc "),
+    ],
+)
+def test_versions_and_help_are_printed_without_loading_torch(
+    module: str, option: str, printed: str
+) -> None:
+    code = (
+        "import atexit, runpy, sys\n"
+        "del sys.argv[0]\n"
+        "heavy = {'torch', 'PySide6', 'pyqtgraph'}\n"
+        "atexit.register(lambda: print(*heavy & set(sys.modules), file=sys.stderr))\n"
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, module, option], capture_output=True, text=True, timeout=100
+    )
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+    assert done.stdout.startswith(printed)
+
+
+@pytest.mark.parametrize(
     "modules",
     [
         ("lbc",),

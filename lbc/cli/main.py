@@ -13,7 +13,7 @@ from importlib import import_module
 from types import ModuleType
 
 from lbc.cli.console import Console
-from lbc.cli.streams import Parser, flush_streams, prepare_streams
+from lbc.cli.streams import Parser, ShowVersion, flush_streams, prepare_streams
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
 
@@ -55,12 +55,15 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
 
 def load_commands(arguments: Sequence[str]) -> tuple[ModuleType, ...]:
     """Import the module of the command that is called, or of every one if it is none of them."""
+    if arguments[:1] == ["--version"]:
+        return ()
     chosen = [name for name in COMMANDS if name in arguments[:1]]
     return tuple(import_module(f"lbc.cli.{name}") for name in chosen or COMMANDS)
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = Parser(prog="lbc", description="N:M sparse training with LBC.")
+    parser.add_argument("--version", action=ShowVersion)
     commands = parser.add_subparsers(
         dest="command", required=True, metavar=f"{{{','.join(COMMANDS)}}}"
     )

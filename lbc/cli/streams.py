@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from lbc.files.home import expanded
 from lbc.files.printable import printable
+from lbc.files.versions import own_version
 
 _ASCII = {
     "×": "x", "−": "-", "–": "-", "—": "-", "±": "+/-", "→": "->", "←": "<-", "…": "...", "·": "*",
@@ -64,6 +65,17 @@ class Parser(argparse.ArgumentParser):
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         super().exit(status, message and printable_lines(message))
+
+
+class ShowVersion(argparse.Action):
+    """``--version``: prints the name of the command and the version, and ends the process."""
+
+    def __init__(self, option_strings: list[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(parser.prog, own_version())
+        parser.exit()
 
 
 def printable_lines(text: str) -> str:

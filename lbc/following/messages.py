@@ -12,11 +12,11 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from lbc.files.versions import own_version
 from lbc.following.watch import WatchRequest
 from lbc.pictures.colour_keys import Scale, Swatches
 from lbc.pictures.level_of_detail import Reduction
@@ -29,7 +29,7 @@ from lbc.runs.layer_moment import LayerState
 from lbc.sparsity.pattern import Pattern
 
 PROTOCOL = 1
-PROGRAM = version("lbc-explorer")
+PROGRAM = own_version()
 """The version of this program."""
 
 GREETING = b"@lbc-follow "

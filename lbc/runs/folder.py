@@ -19,13 +19,10 @@ trainer.json, commands.jsonl, watch-*, frame-*  between the process that trains 
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +32,7 @@ from torch import Tensor
 from lbc.config import Experiment, dump_experiment
 from lbc.files.atomic import write_atomically
 from lbc.files.lock import LOCK_TIMEOUT_SECONDS
+from lbc.files.versions import installed_versions
 from lbc.runs.events import (
     EpochDone,
     Intervened,
@@ -66,7 +64,7 @@ from lbc.sparsity.sparsifier import Sparsifier
 
 TEACHER = "teacher.pt"
 DIGESTS = ("weights_sha256", "teacher_sha256")
-PACKAGES = ("lbc-explorer", "torch", "numpy", "safetensors")
+PACKAGES = ("torch", "numpy", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -183,7 +181,7 @@ class RunFolder:
             **{name: self._digests.get(name, "") for name in DIGESTS},
             "steps": self._steps_done,
             "peak_memory": max(self._memory_before, self._memory.bytes),
-            "versions": _versions(),
+            "versions": installed_versions(*PACKAGES),
         }
         text = json.dumps(document, indent=2) + "\n"
         write_atomically(self.path / STATE, lambda file: file.write(text.encode()))
@@ -247,12 +245,6 @@ class RunFolder:
         self._epochs.close()
         self._numbers.close()
         self._history.close()
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {package: version(package) for package in PACKAGES}
-    return {"python": platform.python_version(), **found}
 
 
 def _save(state: Mapping[str, Any], file: IO[bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject, Slot
-from PySide6.QtWidgets import QMainWindow, QMessageBox, QToolBar, QWidget
+from PySide6.QtWidgets import QMainWindow, QToolBar, QWidget
 
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.help.documentation import find_documentation, open_documentation
@@ -16,13 +16,6 @@ from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
 from lbc_gui.window.pages import Pages
-
-ABOUT = (
-    "<b>LBC Explorer</b><p>Trains networks in which at most N of every M consecutive weights are "
-    "non-zero, and shows how the best combination of each block is learned."
-    "<p>Method: Zhang et al., <i>Learning Best Combination for Efficient N:M Sparsity</i>, "
-    "NeurIPS 2022."
-)
 
 STEPS = {
     "experiment": (
@@ -118,4 +111,6 @@ class Help(QObject):
 
     @Slot()
     def _about(self) -> None:
-        QMessageBox.about(self._window, "LBC Explorer", ABOUT)
+        from lbc_gui.help.about import AboutDialog  # which needs torch
+
+        AboutDialog(self._window).open()

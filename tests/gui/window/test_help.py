@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from PySide6.QtCore import QObject, QPoint, Qt, QUrl, Slot
+import torch
+from PySide6.QtCore import QObject, QPoint, Qt, QUrl, Slot, qVersion
 from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QApplication, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from lbc_gui.help.about import AboutDialog
 from lbc_gui.help.documentation import find_documentation, open_documentation
 from lbc_gui.help.explanations import WORDS, Explanation, Panel
 from lbc_gui.help.shortcuts import ShortcutsDialog
@@ -83,6 +86,21 @@ def test_the_documentation_opens_from_files(
     finally:
         QDesktopServices.unsetUrlHandler("file")
     assert "make docs-build" in open_documentation(None)
+
+
+def test_about_shows_and_copies_all_versions(qtbot: QtBot, window: MainWindow) -> None:
+    window.actions_.about.trigger()
+    dialog = window.findChild(AboutDialog)
+    assert isinstance(dialog, AboutDialog) and dialog.isVisible()
+    dialog.copy.click()
+    copied = QApplication.clipboard().text()
+    lines = dict(line.split(": ", 1) for line in copied.splitlines())
+    assert lines["lbc-explorer"] == version("lbc-explorer")
+    assert lines["torch"] == torch.__version__
+    assert lines["CUDA of torch"] == (torch.version.cuda or "none")
+    assert lines["Qt"].startswith(qVersion())
+    assert {"python", "numpy", "pyqtgraph", "PySide6", "platform"} < set(lines)
+    dialog.reject()
 
 
 def test_the_tour_points_at_five_widgets_and_can_be_skipped(

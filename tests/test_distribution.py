@@ -1,0 +1,92 @@
+"""The wheel and the sdist hold what the program needs, and nothing else."""
+
+from __future__ import annotations
+
+import tarfile
+from email.parser import BytesParser
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
+
+from lbc_gui.app import APPLICATION_ID as ID
+
+ROOT = Path(__file__).parents[1]
+SHARED = {
+    f"share/applications/{ID}.desktop",
+    f"share/icons/hicolor/scalable/apps/{ID}.svg",
+    f"share/metainfo/{ID}.metainfo.xml",
+}
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    built = SdistBuilder(str(ROOT)).build(directory=str(tmp_path_factory.mktemp("sdist")))
+    return Path(next(built))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def build_wheel(source: Path, to: Path) -> ZipFile:
+    builder = WheelBuilder(str(source))
+    return ZipFile(next(builder.build(directory=str(to), versions=["standard"])))
+
+
+def test_a_wheel_has_all_modules_and_resources_and_no_tests(wheel: ZipFile) -> None:
+    names = set(wheel.namelist())
+    modules = {
+        str(path.relative_to(ROOT).as_posix())
+        for package in ("lbc", "lbc_gui")
+        for path in (ROOT / package).rglob("*.py")
+    }
+    shipped = {
+        f"lbc/{path.relative_to(ROOT).as_posix()}"
+        for path in (ROOT / "resources").rglob("*")
+        if path.is_file()
+    }
+    info = f"{wheel.filename and Path(wheel.filename).name.rpartition('-py3')[0]}"
+    others = {"lbc/py.typed", "lbc_gui/py.typed", "lbc/report/style.css"}
+    assert modules | shipped | others < names
+    rest = names - modules - shipped - others
+    assert {name.removeprefix(f"{info}.data/data/") for name in rest} == SHARED | {
+        f"{info}.dist-info/{name}"
+        for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+    }
+
+
+def test_a_wheel_says_how_the_program_is_started_and_what_it_needs(wheel: ZipFile) -> None:
+    def text(name: str) -> bytes:
+        return wheel.read(next(one for one in wheel.namelist() if one.endswith(name)))
+
+    points = text("dist-info/entry_points.txt").decode()
+    assert "[console_scripts]\nlbc = lbc.__main__:main\n" in points
+    assert "lbc-explorer = lbc_gui.__main__:main\nlbc-gui = lbc_gui.__main__:main\n" in points
+    metadata = BytesParser().parsebytes(text("dist-info/METADATA"))
+    assert (metadata["Name"], metadata["Requires-Python"]) == ("lbc-explorer", ">=3.11")
+    needed = metadata.get_all("Requires-Dist") or []
+    assert any(one.startswith("torch<") for one in needed if "extra" not in one)
+
+
+def test_a_wheel_built_from_the_sdist_is_the_same(
+    sdist: Path, wheel: ZipFile, tmp_path: Path
+) -> None:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    again = build_wheel(source, tmp_path / "wheel")
+    assert {one.filename: one.CRC for one in again.infolist()} == {
+        one.filename: one.CRC for one in wheel.infolist()
+    }
+    assert (source / "tests" / Path(__file__).name).is_file()
+
+
+def test_the_desktop_file_names_the_program_and_its_icon() -> None:
+    desktop = (ROOT / f"packages/linux/{ID}.desktop").read_text()
+    assert f"\nIcon={ID}\n" in desktop and "\nExec=lbc-gui %f\n" in desktop
+    described = (ROOT / f"packages/linux/{ID}.metainfo.xml").read_text()
+    assert f"<id>{ID}</id>" in described and f"{ID}.desktop</launchable>" in described
