@@ -6,7 +6,7 @@ venv = .venv
 python = $(venv)/bin/python
 pip_install = $(python) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test check docs docs-build mutants screenshots install clean
+.PHONY: help run test check docs docs-build mutants screenshots dist package package-test install clean
 
 help:
 	@echo "make run      open the window and train the bundled example"
@@ -15,6 +15,9 @@ help:
 	@echo "make docs     build the documentation and serve it on this computer"
 	@echo "make mutants  change lbc/sparsity bit by bit and count what its tests notice"
 	@echo "make screenshots  train small runs and take the pictures in docs/pictures of the window"
+	@echo "make dist     build the wheel and the sdist into dist"
+	@echo "make package  build dist/lbc-explorer, which needs no Python, and a .deb of it"
+	@echo "make package-test  install the wheel, and try it and dist/lbc-explorer if it is built"
 	@echo "make install  install into $(venv), with $(venv)/bin/lbc and $(venv)/bin/lbc-gui"
 	@echo "make clean    delete $(venv) and caches, but no runs"
 	@echo "To use another Python (3.11 or newer): make PYTHON=python3.12 run"
@@ -45,6 +48,25 @@ mutants: $(venv)/installed-dev
 screenshots: $(venv)/installed
 	@$(python) -m tools.screenshots
 
+dist: $(venv)/installed-dev
+	@rm -f dist/*.whl dist/*.tar.gz
+	@$(python) -m hatchling build
+
+package: $(venv)/installed-package
+	@$(python) -m PyInstaller --noconfirm --log-level WARN --workpath build packages/lbc-explorer.spec
+	@$(python) -m packages.build_deb
+
+# The dependencies are those of $(venv); the program is that of the wheel.
+package-test: dist
+	@rm -rf build/wheel-venv
+	@$(python) -m venv --without-pip build/wheel-venv
+	@$(python) -c 'import glob, sysconfig as s; base = "build/wheel-venv"; \
+	  to = s.get_path("purelib", vars={"base": base, "platbase": base}); \
+	  open(to + "/dependencies.pth", "w").write(s.get_path("purelib") + "\n")'
+	@$(python) -m pip --python build/wheel-venv/bin/python install --quiet --no-deps dist/*.whl
+	@$(python) packages/check.py build/wheel-venv/bin
+	@! test -d dist/lbc-explorer || $(python) packages/check.py dist/lbc-explorer
+
 install: $(venv)/installed
 
 clean:
@@ -74,4 +96,8 @@ $(venv)/installed-dev: $(venv)/pyvenv.cfg pyproject.toml
 
 $(venv)/installed-docs: $(venv)/installed
 	@$(pip_install) -e '.[docs]'
+	@touch $@
+
+$(venv)/installed-package: $(venv)/installed
+	@$(pip_install) -e '.[package]'
 	@touch $@

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from email.parser import BytesParser
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
@@ -90,3 +92,20 @@ def test_the_desktop_file_names_the_program_and_its_icon() -> None:
     assert f"\nIcon={ID}\n" in desktop and "\nExec=lbc-gui %f\n" in desktop
     described = (ROOT / f"packages/linux/{ID}.metainfo.xml").read_text()
     assert f"<id>{ID}</id>" in described and f"{ID}.desktop</launchable>" in described
+
+
+def test_ci_runs_fixed_versions_of_actions_that_cannot_write() -> None:
+    text = (ROOT / ".github/workflows/ci.yml").read_text()
+    used = re.findall(r"uses: (\S+)(.*)", text)
+    assert used and all(
+        re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) and re.fullmatch(r" # v[\d.]+", version)
+        for action, version in used
+    )
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in workflow["jobs"].values())
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    called = {
+        target for line in re.findall(r"make PYTHON=python (.*)", text) for target in line.split()
+    }
+    assert called <= targets | {"coverage", "docs-build"}
