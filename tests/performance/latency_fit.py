@@ -1,12 +1,14 @@
 """Fit the estimates of 2:4 latency to published measurements, and print their held-out errors.
 
-    python tests/performance/latency_fit.py published-2to4.csv [--json] [--write]
+    python tests/performance/latency_fit.py published-2to4.csv [--json] [--write | --far]
 
 The CSV has the columns gpu, input_dtype, shapes_of (the network whose layers they are), tokens,
 outputs, inputs, dense_us and sparse_us. Every family of shapes is left out in turn; the errors are
 those of the speed-up of the family that was left out, and an interval covers a case of it if the
 interval of the other families' errors contains the measured speed-up. Prints a Markdown table, or
-JSON; ``--write`` replaces the coefficients that ship with the package.
+JSON; ``--write`` replaces the coefficients that ship with the package. ``--far`` instead judges the
+intervals of the shipped coefficients far from the data: it leaves out all shapes within one to four
+octaves of a case, and prints how many cases are within their intervals.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from lbc.files.resources import resource
-from lbc.latency.estimate.card import FILE, Card
-from lbc.latency.estimate.card_model import CardModel
-from lbc.latency.estimate.fit import Pairs, fit_model
+from lbc.latency.estimate.card import FILE, Card, find_card
+from lbc.latency.estimate.card_model import CardModel, octaves_beyond, size_class
+from lbc.latency.estimate.fit import Pairs, fit_model, fit_predictor
 from lbc.latency.estimate.predictor import Type
 
 CARDS = {
@@ -63,6 +65,26 @@ def read_pairs(path: Path) -> list[Pairs]:
             )
             found.append(pairs)
     return found
+
+
+def far_coverage(found: list[Pairs], cases: int = 5) -> dict[str, tuple[int, float]]:
+    """For octaves beyond the first from the nearest centre: cases, fraction in their intervals."""
+    draw = np.random.default_rng(0)
+    hits: dict[str, list[bool]] = {}
+    for pairs in found:
+        model = find_card(pairs.card).model(pairs.dtype)
+        octaves = np.log2(pairs.shapes)
+        for radius in (1.1, 2.1, 3.1, 4.1):
+            for at in draw.choice(len(octaves), cases, replace=False):
+                kept = np.linalg.norm(octaves - octaves[at], axis=1) > radius
+                if kept.sum() < LEAST_ROWS // 2:
+                    continue
+                case, predictor = pairs.shapes[[at]], fit_predictor(pairs[kept])
+                beyond = octaves_beyond(case, predictor)[0]
+                width = model.half_widths[size_class(case)[0]] + model.widening * beyond
+                error = abs(predictor.log_speedup(case)[0] - pairs.log_speedup[at])
+                hits.setdefault(f"{int(beyond)} to {int(beyond) + 1}", []).append(error <= width)
+    return {key: (len(hits[key]), float(np.mean(hits[key]))) for key in sorted(hits)}
 
 
 def summary(models: list[CardModel]) -> list[dict[str, object]]:
@@ -115,8 +137,14 @@ def main() -> None:
     parser.add_argument("csv", type=Path)
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
     parser.add_argument("--write", action="store_true", help="replace the shipped coefficients")
+    parser.add_argument("--far", action="store_true", help="judge intervals far from the data")
     options = parser.parse_args()
-    models = [fit_model(pairs) for pairs in read_pairs(options.csv)]
+    found = read_pairs(options.csv)
+    if options.far:
+        for octaves, (cases, inside) in far_coverage(found).items():
+            print(f"{octaves} octaves beyond the first: {inside:.0%} of {cases} cases inside")
+        return
+    models = [fit_model(pairs) for pairs in found]
     table = summary(models)
     print(json.dumps(table, indent=1) if options.json else markdown(table))
     if options.write:

@@ -74,3 +74,13 @@ def test_a_type_without_data_is_refused_with_those_that_have_some(
 ) -> None:
     with pytest.raises(EstimateError, match=named):
         find_card(card).model(dtype)
+
+
+def test_the_shipped_fits_predict_what_they_have_not_seen() -> None:
+    """The README states these figures; ``latency_fit.py`` measures them."""
+    a100 = find_card("a100").models
+    assert all(model.errors.median <= 0.06 and model.errors.p90 <= 0.17 for model in a100)
+    for card in cards():
+        rows = sum(model.rows for model in card.models)
+        covered = sum(model.rows * model.errors.coverage for model in card.models) / rows
+        assert rows > 150 and 0.75 <= covered <= 0.85

@@ -74,3 +74,9 @@ def test_a_family_unlike_the_others_shows_in_the_errors_and_not_in_its_own_inter
     errors = fit_model(replace(pairs, us=slowed)).errors
     assert errors.p90 > 0.2
     assert errors.coverage < 0.85
+
+
+def test_one_family_cannot_be_fitted() -> None:
+    pairs = made_up(1)
+    with pytest.raises(ValueError, match="two networks"):
+        fit_model(pairs[pairs.families == "network 3"])
