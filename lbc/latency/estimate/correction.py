@@ -1,9 +1,9 @@
-"""What a roofline does not know: a smooth correction of the logarithm of its time.
+"""A smooth correction of the logarithm of a roofline's time.
 
 A Gaussian process in log₂ of tokens, outputs and inputs, with radial basis functions one and four
 octaves wide, and linear in how full the last wave of tiles is. It is approximated on a lattice of
 centres near the data (subset of regressors: Quiñonero-Candela and Rasmussen, JMLR 2005), so a fit
-is one ridge regression. Away from all data the correction tends to a constant: the roofline stays.
+is one ridge regression. Far from all data the correction tends to a constant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fit the times of one card and type to measured pairs, and judge the fit by what it has not seen.
+"""Fit the times of one card and type to measured pairs, and find the errors of the fit.
 
 Errors and intervals come from families of shapes (the layers of one network) left out of the fit.
 """

@@ -1,4 +1,4 @@
-"""What the estimates of layers say about a network: its speed-up, and which layers are worth it."""
+"""The speed-up of a network from estimates of its layers, and the layers that save the most."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class BreakEven:
 
 
 def break_even(model: CardModel, case: Case, tokens: Sequence[int]) -> BreakEven:
-    """Find from which of ``tokens`` on, in ascending order, 2:4 pays at every greater number too.
+    """Find the least of ``tokens`` from which on 2:4 is faster, at all greater numbers too.
 
     Numbers outside the data are left out. Raises EstimateError if all are.
     """

@@ -53,7 +53,7 @@ sizes = st.builds(lambda octave, of: (1 << octave) * of, st.integers(5, 13), st.
 
 
 @given(model=st.sampled_from(MODELS), n=st.integers(32, 20000), m=sizes, k=sizes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_estimates_are_finite_and_plausible_for_any_shape(
     model: CardModel, n: int, m: int, k: int
 ) -> None:
@@ -160,7 +160,7 @@ def test_slidesparse_estimates_agree_with_its_published_ratios(
     pattern: Pattern, m: int, n: int, k: int, published: float
 ) -> None:
     found = estimate_product(A100, replace(Case("x", m, n, k), pattern=pattern))
-    assert found.speedup == pytest.approx(published, rel=0.2)
+    assert found.speedup == pytest.approx(published, rel=0.15)
 
 
 def test_a_convolution_is_estimated_as_its_product_and_named_so() -> None:
@@ -179,7 +179,7 @@ def test_the_limit_is_named() -> None:
     assert wide.dense_limit == "activation bandwidth"
 
 
-def test_estimates_do_not_depend_on_the_company_they_are_asked_in() -> None:
+def test_an_estimate_does_not_depend_on_the_other_cases() -> None:
     cases = named_cases("resnet-50", batch=8) + named_cases("deit-small", 197 * 8)
     for layer, case in zip(estimate_cases(A100, cases).layers, cases, strict=True):
         alone = estimate_product(A100, case)
