@@ -188,7 +188,7 @@ def fork(stage: Stage) -> None:
 def library(stage: Stage) -> None:
     page = stage.window.pages.library
     stage.page("Runs")
-    page.filter.line.setText("name contains end")
+    page.filter.line.setText("name ~ end")
     page.refresh()
     table, count = page.table, len(ENDS) * SEEDS
     stage.wait(lambda: table.model().rowCount() == count)

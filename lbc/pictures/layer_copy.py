@@ -32,7 +32,7 @@ def copy_moment(
     shown = pictures.get(watch.picture)
     if shown is not None:
         picture: Floats = _copy(shown.values.expand(layer.shape).float())
-        facts = PictureFacts(watch.picture, shown.high, shown.caption)
+        facts = PictureFacts(watch.picture, shown.low, shown.high, shown.caption)
     return replace(
         _copied(layer, epoch, lambda values: values),
         weights=_copy(_dense(sparsifier, layer).float()) if watch.weights else None,

@@ -68,12 +68,13 @@ def mask_alone(kept: Bools) -> Coloured:
     return Coloured(cells, key, blocks, whole, "mean")
 
 
-def values_to(high: float, values: Floats) -> Coloured:
-    """Values from 0 to ``high``, masked or not; each block shows its mean."""
-    high = high or 1.0  # of a single block, number 0
-    key = Scale("score", 0, high, colour_map=GREYS, texts=("0", f"{high:,g}"), removed="")
-    blocks = quantise(values.mean(axis=1), 0.0, high)
-    return Coloured(quantise(values, 0.0, high), key, blocks, key, "mean")
+def values_between(low: float, high: float, values: Floats) -> Coloured:
+    """Values in a range, masked or not; each block shows its mean."""
+    high = high if high > low else low + 1.0  # of a single block, number 0
+    texts = (f"{low:.3g}", f"{high:.4g}")
+    key = Scale("score", low, high, colour_map=GREYS, texts=texts, removed="")
+    blocks = quantise(values.mean(axis=1), low, high)
+    return Coloured(quantise(values, low, high), key, blocks, key, "mean")
 
 
 def best_combinations(winners: Indices, pattern: Pattern) -> Coloured:

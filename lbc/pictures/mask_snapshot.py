@@ -14,7 +14,7 @@ from lbc.pictures.mask_colours import (
     mask_difference,
     signed,
     sizes,
-    values_to,
+    values_between,
 )
 from lbc.pictures.mask_facts import MaskFacts, mask_facts
 from lbc.pictures.mask_numbers import MaskNumbers, count_mask
@@ -169,7 +169,7 @@ def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[
             return best_combinations(facts.best, pattern), ""
         case "method" if facts.picture is not None and facts.moment.picture_facts is not None:
             shown = facts.moment.picture_facts
-            return values_to(shown.high, facts.picture), shown.caption
+            return values_between(shown.low, shown.high, facts.picture), shown.caption
     notes: dict[Show, str] = {
         "mask": "",
         "method": "This picture is known only of a run in training, as it is now: the mask alone "

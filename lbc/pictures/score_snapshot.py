@@ -23,7 +23,7 @@ from lbc.pictures.score_codes import (
 )
 from lbc.runs.history_walks import RemovalTimes
 from lbc.runs.layer_moment import LayerMoment, LayerState
-from lbc.sparsity.arrays import Bools, Floats, by_chunks
+from lbc.sparsity.arrays import Bools, Floats, Indices, by_chunks
 from lbc.sparsity.combinations import index_of, row_counts
 from lbc.sparsity.pattern import Pattern
 
@@ -188,12 +188,24 @@ def _laid_out(moment: LayerMoment) -> tuple[Floats, bool, Fold]:
 def _won_blocks(moment: LayerMoment, look: Look) -> KeyedCodes | None:
     """Every block, (blocks,), in its winner's colour, once every block has one combination left:
     every difference and lead would look the same. None before, and for a look of scores."""
-    undecided = int(np.count_nonzero(moment.mask)) != moment.blocks * moment.pattern.n
-    if undecided or look.colour == "score" or look.held:
+    if look.colour == "score" or look.held:
         return None
     pattern = moment.pattern
-    won = index_of(moment.kept(), pattern)
+    if int(np.count_nonzero(moment.mask)) == moment.blocks * pattern.n:
+        won = index_of(moment.kept(), pattern)
+    else:
+        won = _only_live(moment)
     return None if won is None else KeyedCodes(winner_codes(won, pattern), winner_key(pattern))
+
+
+def _only_live(moment: LayerMoment) -> Indices | None:
+    """The one live combination of every block, (blocks,), of a layer whose decided mask keeps
+    another number than N; None before."""
+    packed = moment.packed
+    if packed is None or (np.bitwise_count(packed).sum(axis=1) != 1).any():
+        return None
+    live = moment.live()
+    return None if live is None else live.argmax(axis=1)
 
 
 def _with_decided(

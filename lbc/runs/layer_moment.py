@@ -23,9 +23,10 @@ class LayerState:
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What a picture of a method is: its label, its highest value, and a sentence."""
+    """What a picture of a method is: its label, the range of its values, and a sentence."""
 
     label: str
+    low: float = 0.0
     high: float = 1.0
     caption: str = ""
 

@@ -24,7 +24,7 @@ class _Pictured(MagnitudeLayer):
     """A layer that shows the numbers of its input channels."""
 
     def pictures(self) -> dict[str, LayerPicture]:
-        return {"channel": LayerPicture(torch.arange(8).view(1, 8, 1, 1), 7, "Channels.")}
+        return {"channel": LayerPicture(torch.arange(2, 10).view(1, 8, 1, 1), 2, 9, "Channels.")}
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight
@@ -47,7 +47,7 @@ def test_a_picture_of_the_method_is_drawn_and_crosses_processes(tmp_path: Path) 
     assert (sheet.cells.codes == np.tile(sheet.cells.codes[0, :8], (2, 9))).all()
     means = np.tile([LOWEST + (HIGHEST - LOWEST) * at / 7 for at in (1.5, 5.5)], (2, 9))
     assert np.abs(sheet.summary.codes - means).max() <= 0.5
-    assert isinstance(sheet.cells.scale, Scale) and sheet.cells.scale.texts == ("0", "7")
-    assert "channel 6 · " in weight_text(sheet, 1, 2) and cell_words(sheet, 1, 2)[0] == "6"
+    assert isinstance(sheet.cells.scale, Scale) and sheet.cells.scale.texts == ("2", "9")
+    assert "channel 8 · " in weight_text(sheet, 1, 2) and cell_words(sheet, 1, 2)[0] == "8"
     past = draw_mask(plain, request)
     assert past.note.endswith("the mask alone is shown.")

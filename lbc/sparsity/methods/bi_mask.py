@@ -92,32 +92,38 @@ class BiMaskLayer(OwnPullLayer):
         mask = self.largest(self.seen)
         if not self.groups:
             return {"backward mask": LayerPicture(mask)}
-        rows = torch.arange(len(mask), device=mask.device)
         along = (len(mask), *(1 for _ in mask.shape[1:]))
-        return {
+        blocks = LayerPicture(
+            (self.order.argsort() // self.pattern.m).view(along),
+            0,
+            len(mask) // self.pattern.m - 1,
+            "Outputs of the same number share a block of the backward mask.",
+        )
+        shown = {
             "backward mask": LayerPicture(self.backward_weight(self.seen * mask) != 0),
-            "backward block": LayerPicture(
-                (self.order.argsort() // self.pattern.m).view(along),
-                len(mask) // self.pattern.m - 1,
-                "Outputs of the same number share a block of the backward mask.",
-            ),
-            "kept by b′": self._shares(mask, self.order, "the backward mask keeps"),
-            "kept in row order": self._shares(
-                mask, rows, "the backward mask would keep in the outputs' own order"
-            ),
+            "backward block": blocks,
         }
+        orders = {"kept by b′": self.order, "kept in row order": torch.arange(len(mask))}
+        shares = {label: self._shares(mask, order) for label, order in orders.items()}
+        every = torch.cat([values for values, _ in shares.values()])
+        for (label, (values, whole)), what in zip(
+            shares.items(), ("keeps", "would keep in the outputs' own order"), strict=True
+        ):
+            caption = (
+                f"Share of the mask of a block of {self.pattern.m} outputs that the backward mask "
+                f"{what}, {whole:.2%} of the layer's."
+            )
+            low, high = every.min().item(), every.max().item()
+            shown[label] = LayerPicture(values.view(along), low, high, caption)
+        return shown
 
-    def _shares(self, mask: Tensor, order: Tensor, what: str) -> LayerPicture:
-        """What b′ keeps of the mask, in every block of outputs under an order of theirs."""
+    def _shares(self, mask: Tensor, order: Tensor) -> tuple[Tensor, float]:
+        """What b′ keeps of b under an order of the rows: of each row's block, (O,), and of all."""
+        order = order.to(mask.device)
         held = mask.index_select(0, order).view(-1, self.pattern.m, mask[0].numel()).sum(dim=1)
         kept, whole = held.clamp(max=self.pattern.n).sum(dim=1), held.sum(dim=1)
         of_blocks = kept / whole.clamp_min(1)
-        values = of_blocks[order.argsort() // self.pattern.m]
-        return LayerPicture(
-            values.view(-1, *(1 for _ in mask.shape[1:])),
-            caption=f"Share of the mask of a block of {self.pattern.m} outputs that {what}: "
-            f"{float(kept.sum() / whole.sum()):.2%} of the layer's.",
-        )
+        return of_blocks[order.argsort() // self.pattern.m], float(kept.sum() / whole.sum())
 
 
 def largest_along(sizes: Tensor, n: int) -> Tensor:

@@ -42,24 +42,25 @@ class RiaLayer(CalibratedLayer):
         if self.order is None:
             return {}
         along = (1, self.shape[1], *(1 for _ in self.shape[2:]))
-        before, now = self.shares.repeat_interleave(self.pattern.m, dim=1)
-        caption = "Share of the scores of a block's input channels that {}, {:.2%} on average."
-        return {
-            "former channel": LayerPicture(
-                self.order.view(along),
-                self.shape[1] - 1,
-                "The number that every input channel had before reordering; those of a block are "
-                "side by side.",
-            ),
-            "score kept": LayerPicture(
-                now.view(along), 1, caption.format("is kept", float(now.mean()))
-            ),
-            "score kept before": LayerPicture(
-                before.view(along),
-                1,
-                caption.format("would be kept in their former order", float(before.mean())),
-            ),
-        }
+        caption = (
+            "The number that every input channel had before reordering; those of a block are side "
+            "by side."
+        )
+        channels = LayerPicture(self.order.view(along), 0, self.shape[1] - 1, caption)
+        low, high = self.shares.min().item(), self.shares.max().item()
+        before, now = (
+            LayerPicture(
+                shares.repeat_interleave(self.pattern.m).view(along),
+                low,
+                high,
+                f"Share of the scores of a block's input channels that {what}, "
+                f"{float(shares.mean()):.2%} on average.",
+            )
+            for shares, what in zip(
+                self.shares, ("would be kept in their former order", "is kept"), strict=True
+            )
+        )
+        return {"former channel": channels, "score kept": now, "score kept before": before}
 
 
 class RiaPruning(Pruning):

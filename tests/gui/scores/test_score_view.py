@@ -168,6 +168,18 @@ def test_a_decided_block_is_filled_with_its_winners_colour(pattern: str) -> None
         assert not snapshot.decided and isinstance(snapshot.summary.scale, Scale)
 
 
+@pytest.mark.parametrize("kept", [1, 4])
+def test_winners_are_seen_where_a_decided_mask_keeps_another_number_than_n(kept: int) -> None:
+    sparsifier = sparsify(torch.nn.Linear(16, 6), "2:4", "elsa")
+    layer = sparsifier.layers[""]
+    layer.keep(kept)  # type: ignore[operator]
+    assert not drawn(sparsifier, ViewRequest("", Look())).decided
+    layer.remove(1)
+    snapshot = drawn(sparsifier, ViewRequest("", Look()))
+    colours = winner_codes(layer.winners().numpy(), Pattern(2, 4))
+    assert snapshot.decided and snapshot.summary.codes.ravel().tolist() == colours.tolist()
+
+
 @pytest.mark.parametrize("pattern", ["2:4", "3:8", "4:16"])
 def test_a_block_decided_before_the_others_has_its_winners_colour(pattern: str) -> None:
     sparsifier = searched_layer(pattern, live=3)

@@ -126,7 +126,8 @@ def test_pictures_show_which_outputs_share_a_block_and_what_its_backward_mask_ke
     block = shown["backward block"]
     assert block.values.tolist() == [[0], [1], [0], [1]] and block.high == 1
     kept, alone = shown["kept by b′"], shown["kept in row order"]
-    assert kept.values.tolist() == [[1]] * 4 and kept.caption.endswith(": 100.00% of the layer's.")
+    assert kept.values.tolist() == [[1]] * 4 and kept.caption.endswith("100.00% of the layer's.")
+    assert (kept.low, kept.high) == (alone.low, alone.high) == (0.5, 1)
     assert alone.values.tolist() == [[0.5]] * 4 and alone.caption.endswith("50.00% of the layer's.")
 
 
