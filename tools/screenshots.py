@@ -11,7 +11,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -51,6 +52,14 @@ class Stage:
     ) -> None:
         self.window, self.runs, self._out, self._themes = window, runs, out, themes
 
+    @contextmanager
+    def larger(self, width: int, height: int) -> Iterator[None]:
+        """Give the window another size for some pictures."""
+        before = self.window.size()
+        self.window.resize(width, height)
+        yield
+        self.window.resize(before)
+
     def wait(self, reached: Callable[[], object]) -> None:
         """Let the window work until something is reached. Raises TimeoutError."""
         application, end = QApplication.instance(), time.monotonic() + LONGEST_WAIT
@@ -61,13 +70,12 @@ class Stage:
             application.processEvents()
             time.sleep(0.01)
 
-    def save(self, name: str, widget: QWidget | None = None) -> None:
-        """Write ``name``.png, and ``name``-dark.png if asked for, of the window or a dialog."""
-        shown = widget or self.window
+    def save(self, name: str) -> None:
+        """Write ``name``.png of the window, and ``name``-dark.png if asked for."""
         for theme in self._themes:
             apply_theme(theme)
             path = self._out / f"{name}{'' if theme == 'light' else f'-{theme}'}.png"
-            write_small(self._still(shown), path)
+            write_small(self._still(), path)
             print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
         apply_theme(self._themes[0])
 
@@ -97,12 +105,12 @@ class Stage:
         assert shown is not None
         return shown
 
-    def _still(self, widget: QWidget) -> QImage:
+    def _still(self) -> QImage:
         shown, since = QImage(), time.monotonic()
 
         def still() -> bool:
             nonlocal shown, since
-            now = widget.grab().toImage()
+            now = self.window.grab().toImage()
             if now != shown:
                 shown, since = now, time.monotonic()
             return time.monotonic() - since >= STILL_SECONDS
@@ -169,7 +177,8 @@ def scores(stage: Stage) -> None:
     stage.show_run("digits")
     stage.window.view_state.go_to_pin(Pin("stages.1.conv", 1394))
     stage.window.block.tabs.setCurrentIndex(1)
-    stage.save("scores")
+    with stage.larger(1680, 945):
+        stage.save("scores")
 
 
 def masks(stage: Stage) -> None:
@@ -182,7 +191,8 @@ def fork(stage: Stage) -> None:
     stage.show_run("digits-later")
     stage.window.view_state.go_to_pin(Pin("stages.1.conv", 1629))
     stage.window.block.tabs.setCurrentIndex(1)
-    stage.save("fork")
+    with stage.larger(1440, 900):
+        stage.save("fork")
 
 
 def library(stage: Stage) -> None:
@@ -210,19 +220,12 @@ def comparison(stage: Stage) -> None:
 def inspect(stage: Stage) -> None:
     stage.window.inspecting.open([stage.runs / "digits/model.safetensors"])
     stage.page("Inspect")
-    stage.wait(lambda: stage.window.pages.inspector.layer.picture)
+    inspector = stage.window.pages.inspector
+    stage.wait(lambda: inspector.layer.picture)
+    names = [row.name for row in inspector.layers.rows]
+    inspector.panel.table.selectRow(names.index("stages.1.conv"))
+    stage.wait(lambda: inspector.layer.picture and inspector.layer.picture.name == "stages.1.conv")
     stage.save("inspect")
-
-
-def prune(stage: Stage) -> None:
-    from lbc_gui.run.prune_dialog import PruneDialog
-
-    stage.show_run("digits")
-    stage.wait(stage.window.actions_.prune.isEnabled)
-    stage.window.actions_.prune.trigger()
-    (dialog,) = stage.window.findChildren(PruneDialog)
-    stage.save("prune", dialog)
-    dialog.close()
 
 
 def latency(stage: Stage) -> None:
@@ -252,7 +255,6 @@ SCENES: dict[str, tuple[Callable[[Stage], None], Commands]] = {
     "scores": (scores, DIGITS),
     "masks": (masks, DIGITS),
     "inspect": (inspect, DIGITS),
-    "prune": (prune, DIGITS),
     "fork": (fork, FORK),
     "runs": (library, SWEEP),
     "comparison": (comparison, METHODS),

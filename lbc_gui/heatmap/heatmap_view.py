@@ -118,7 +118,7 @@ class HeatmapView(CellsView):
         self._draw()
 
     def clear_picture(self) -> None:
-        self._snapshot = self._fold = None
+        self._snapshot = self._fold = self._scale = None
         show_numbers(self._plot, False)
         self.cells.clear()
         self._labels.show_snapshot(None)

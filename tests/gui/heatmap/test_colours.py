@@ -55,6 +55,21 @@ def cell_colours(heatmap: HeatmapView) -> set[tuple[int, ...]]:
     return set(zip(*(part.ravel().tolist() for part in (red, green, blue)), strict=True))
 
 
+def test_the_legend_returns_with_a_run_of_the_same_colours(
+    qtbot: QtBot, decided: ScoreView
+) -> None:
+    legend, state = decided.findChild(KeyLegend), decided._state
+    assert isinstance(legend, KeyLegend)
+    layers = state.view.layers
+    state.begin_run(live=True)
+    assert not legend._places(legend.width())
+    state.set_layers(layers)
+    assert decided.request is not None
+    decided.show_snapshot(drawn(searched_layer("2:4", live=1), decided.request, 1.0))
+    qtbot.waitUntil(lambda: bool(legend._places(legend.width())), timeout=SECONDS)
+    assert [kind.name for kind, _ in legend._places(legend.width())] == NAMES
+
+
 def test_six_combinations_are_named_and_light_their_blocks(
     qtbot: QtBot, decided: ScoreView
 ) -> None:
