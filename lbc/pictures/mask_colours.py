@@ -71,7 +71,7 @@ def mask_alone(kept: Bools) -> Coloured:
 def values_between(low: float, high: float, values: Floats) -> Coloured:
     """Values in a range, masked or not; each block shows its mean."""
     high = high if high > low else low + 1.0  # of a single block, number 0
-    texts = (f"{low:.3g}", f"{high:.4g}")
+    texts = (f"{low:.4g}", f"{high:.4g}")
     key = Scale("score", low, high, colour_map=GREYS, texts=texts, removed="")
     blocks = quantise(values.mean(axis=1), low, high)
     return Coloured(quantise(values, low, high), key, blocks, key, "mean")

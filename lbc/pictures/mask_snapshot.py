@@ -172,8 +172,8 @@ def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[
             return values_between(shown.low, shown.high, facts.picture), shown.caption
     notes: dict[Show, str] = {
         "mask": "",
-        "method": "This picture is known only of a run in training, as it is now: the mask alone "
-        "is shown.",
+        "method": "Only a run in training has this picture, as it is now, and not of every layer: "
+        "the mask alone is shown.",
         "beta": "No scores are kept of this moment: the mask alone is shown.",
         "best": f"While {pattern.count:,} combinations are in the running the best of them are not "
         "looked for: the mask alone is shown.",
