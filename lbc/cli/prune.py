@@ -22,7 +22,7 @@ from lbc.sparsity.method_options import one_shot_methods
 if TYPE_CHECKING:
     from lbc.training.one_shot import PrunedLayer, PrunedModel
 
-DONE, FAILED, INVALID_INPUT = 0, 1, 2
+DONE, FAILED, INVALID_INPUT, STOPPED = 0, 1, 2, 130
 
 
 def add_parser(commands: Any) -> None:
@@ -80,6 +80,9 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     except ValueError as error:
         errors.print(str(error))
         return INVALID_INPUT
+    except KeyboardInterrupt:
+        errors.print("Pruning was stopped; nothing has been written.")
+        return STOPPED
     if pruned is None:
         return FAILED
     if options.json:

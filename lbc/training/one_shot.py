@@ -26,7 +26,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc.training.evaluation import evaluate
 from lbc.training.failures import TrainingError, describe_error
 from lbc.training.initial_weights import InitialWeights
-from lbc.training.method_run import calibration_batches
+from lbc.training.method_run import CALIBRATION_BATCH, calibration_batches
 from lbc.training.norm_statistics import renew_statistics
 from lbc.training.optimizer import build_optimizer
 from lbc.training.placement import place_model, resolve_device
@@ -148,8 +148,7 @@ class _OneShot:
         sparsifier = self._sparsifier
         self._decide()
         if not keep_statistics:
-            self._progress("Measuring BatchNorm statistics", 0)
-            renew_statistics(sparsifier.model, self._batches(self._images))
+            renew_statistics(sparsifier.model, self._images_for("Measuring BatchNorm statistics"))
         seconds = time.perf_counter() - started
         errors = self._errors()
         after = self._accuracy("Testing the pruned model")
@@ -189,12 +188,19 @@ class _OneShot:
     def _batches(self, count: int) -> Iterator[Tensor]:
         return calibration_batches(self._data, self._experiment.seed, self._stepper, count)
 
+    def _images_for(self, what: str) -> Iterator[Tensor]:
+        """Batches of the images, whose number is reported as progress."""
+        report = self._counted(what, -(-self._images // CALIBRATION_BATCH))
+        for batch in self._batches(self._images):
+            report()
+            yield batch
+
     def _errors(self) -> dict[str, float]:
         """The errors of the layers' outputs: those that the method has seen, or measured now."""
         conductor = self._sparsifier.conductor
         if isinstance(conductor, Pruning):
             return conductor.errors
-        report = self._counted("Comparing outputs", len(self._sparsifier.layers))
+        report = partial(self._progress, "Comparing outputs")
         return output_errors(self._sparsifier.model, self._batches(self._images), report)
 
     def _accuracy(self, what: str) -> float:

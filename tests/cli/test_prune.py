@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from lbc.cli.main import main
 from lbc.config import load_experiment
 from lbc.models import build
 from lbc.training.trainer import Trainer
+from tests import warm
 
 NET = """
 name: net
@@ -21,6 +26,10 @@ model: {name: mlp, width: 16}
 schedule: {end: 1}
 training: {epochs: 1, batch_size: 500}
 """
+
+
+SHAPES = {"1.weight": (16, 784), "1.bias": (16,), "2.weight": (10, 16), "2.bias": (10,)}
+"""The parameters of the network in slow.py."""
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +116,46 @@ def test_images_are_counted_from_one(count: str, capsys: pytest.CaptureFixture[s
         main(["prune", "net", "--calibrate", count])
     assert ended.value.code == 2
     assert f"{count!r} is no number of images: give 1 or more." in capsys.readouterr().err
+
+
+SLOW = """
+import time
+from pathlib import Path
+from torch import nn
+
+class Slow(nn.Sequential):
+    def forward(self, images):
+        if len(images) == 32:  # a batch for calibration
+            Path("calibrating").touch()
+            time.sleep(0.1)
+        return super().forward(images)
+
+def network():
+    return Slow(nn.Flatten(), nn.Linear(784, 16), nn.Linear(16, 10))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_an_interrupted_calibration_writes_nothing(folder: Path) -> None:
+    (folder / "slow.py").write_text(SLOW)
+    (folder / "slow.yaml").write_text(
+        NET.replace("{name: mlp, width: 16}", "{import: 'slow:network'}")
+    )
+    torch.save({name: torch.zeros(shape) for name, shape in SHAPES.items()}, folder / "slow.pt")
+    before = {*folder.iterdir()}
+    arguments = ["--experiment", "slow.yaml", "--allow-import", "--calibrate", 3200]
+    process = warm.start(warm.lbc, "prune", "slow.pt", *arguments, output=folder / "printed")
+    assert process.pid is not None
+    while not (folder / "calibrating").exists():
+        assert process.is_alive(), (folder / "printed").read_text()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(timeout=60)
+    assert process.exitcode == 130
+    said = (folder / "printed").read_text()
+    assert said == "Pruning was stopped; nothing has been written.\n"
+    left = {path.name for path in {*folder.iterdir()} - before} - {"__pycache__"}
+    assert left == {"printed", "calibrating"}
 
 
 def test_code_that_an_experiment_names_is_run_only_if_allowed(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lbc.sparsity.calibration.input_statistics import InputStatistics
-from lbc.sparsity.calibration.solution import Solution, keep_largest
+from lbc.sparsity.calibration.solution import Progress, Solution, ignore_progress, keep_largest
 from lbc.sparsity.pattern import Pattern
 
 MASK_ITERATIONS = 15
@@ -26,6 +26,7 @@ def solve(
     weight: Tensor,
     statistics: InputStatistics,
     pattern: Pattern,
+    progress: Progress = ignore_progress,
     iterations: int = 20,
     damping: float = 0.1,
     penalty: float = 1.0,
@@ -54,6 +55,7 @@ def solve(
         # V = (Y + ρ (Z − U)) R with Y = V⁰ G is V⁰ + ρ (Z − U − V⁰) R, as G R = 1 − ρ R.
         masked.sub_(moved).sub_(scaled)
         moved.add_(scaled).addmm_(masked, inverse, alpha=penalty)
+        progress((k + 1) / iterations)
     return Solution(mask, moved.mul_(mask).div_(norms))
 
 

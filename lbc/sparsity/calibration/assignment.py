@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lbc.sparsity.arrays import Indices
 
 
-def assign(gains: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Indices:
+def assign(
+    gains: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+    report: Callable[[], object] = lambda: None,
+) -> Indices:
     """The place of every thing, (n,), that maximises Σ gains[thing, place]; gains are (n, n).
 
     By shortest augmenting paths in O(n³) (Jonker, Volgenant, "A Shortest Augmenting Path Algorithm
@@ -18,6 +23,7 @@ def assign(gains: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Indices:
     prices = np.zeros(size)  # of places, the duals; those of things follow from them
     owner = np.full(size, -1)
     for thing in range(size):
+        report()
         distance = costs[thing] - prices
         distance -= distance.min()
         origin, done = np.full(size, thing), np.zeros(size, bool)

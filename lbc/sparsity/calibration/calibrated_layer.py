@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from lbc.sparsity.calibration.one_shot import PrunedLayer, check_inputs, prune_in_order
-from lbc.sparsity.calibration.solution import Solver
+from lbc.sparsity.calibration.one_shot import check_inputs, prune_in_order
+from lbc.sparsity.calibration.solution import Progress, Solver
 from lbc.sparsity.conductor import Conductor, Run
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
@@ -57,14 +57,11 @@ class Pruning(Conductor):
         check_inputs(run.model, next(run.batches(self._images))[:1])
 
     def decide(self) -> None:
-        done: list[PrunedLayer] = []
+        self._prune(self.run.progress)
 
-        def report(layer: PrunedLayer) -> None:
-            done.append(layer)
-            self.run.progress(len(done) / len(self.run.layers))
-
+    def _prune(self, progress: Progress) -> None:
         batches = self.run.batches(self._images)
-        prune_in_order(self.run.model, batches, self._solver, pruned=report)
+        done = prune_in_order(self.run.model, batches, self._solver, progress=progress)
         self.errors = {layer.name: layer.error for layer in done if layer.error is not None}
 
     def state(self) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ residual connection adds to is read by several layers and stays as it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from math import prod
@@ -24,7 +24,7 @@ from lbc.sparsity.calibration.input_statistics import InputStatistics
 from lbc.sparsity.calibration.matrix_form import input_parts, to_matrices, tokens
 from lbc.sparsity.calibration.permutation import ChannelOrder, best_order
 from lbc.sparsity.calibration.side_by_side import Call, calls_in_order
-from lbc.sparsity.calibration.solution import Scores
+from lbc.sparsity.calibration.solution import Progress, Scores, ignore_progress
 from lbc.sparsity.model_run import evaluating
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.weight_sites import CONVOLUTIONS
@@ -73,21 +73,27 @@ def reorder_channels(
     batches: Sequence[Tensor],
     scores: Scores,
     optimizer: torch.optim.Optimizer | None = None,
+    progress: Progress = ignore_progress,
 ) -> dict[str, ChannelOrder]:
     """Put input channels into an order in which blocks keep larger ``scores``, where possible.
 
     Weights, batch norms and what ``optimizer`` keeps of them are reordered in place. Returns the
     order of every layer that changed. The outputs for two images are compared: an order that
-    changes them by more than rounding is taken back.
+    changes them by more than rounding is taken back. What ``progress`` raises is raised before
+    anything changes.
     """
     ways = {way.consumer: way for way in movable_channels(model)}
     layers = {site.module: layer for site, layer in attached_layers(model).items()}
     found: dict[str, ChannelOrder] = {}
     modules = {name: model.get_submodule(name) for name in ways}
-    with torch.no_grad(), closing(calls_in_order(model, modules, batches)) as order:
+
+    def report() -> None:
+        progress(len(found) / max(1, len(ways)))
+
+    with torch.no_grad(), closing(calls_in_order(model, modules, batches, report)) as order:
         for name, calls in order:
             weight = _weight(model, name)
-            found[name] = _order(modules[name], weight, layers[name], calls, scores)
+            found[name] = _order(modules[name], weight, layers[name], calls, scores, report)
     moved = {}
     for name, one in found.items():
         if one.kept > one.kept_before:
@@ -184,7 +190,12 @@ def _weight(model: nn.Module, name: str) -> nn.Parameter:
 
 
 def _order(
-    module: nn.Module, weight: Tensor, layer: SparseLayer, calls: Sequence[Call], scores: Scores
+    module: nn.Module,
+    weight: Tensor,
+    layer: SparseLayer,
+    calls: Sequence[Call],
+    scores: Scores,
+    report: Callable[[], object],
 ) -> ChannelOrder:
     precise = weight.detach().to(torch.promote_types(weight.dtype, torch.float32))
     columns = prod(weight.shape[1:])
@@ -192,8 +203,9 @@ def _order(
     for call in calls:
         (part,) = input_parts(module, "weight", call.args, call.kwargs)
         statistics.add(len(part), tokens(module, part))
+        report()
     judged = scores(to_matrices(precise, 1)[0], statistics)
-    return best_order(judged.reshape(-1, weight.shape[1]), layer.pattern)
+    return best_order(judged.reshape(-1, weight.shape[1]), layer.pattern, report)
 
 
 @torch.no_grad()

@@ -16,7 +16,13 @@ from torch import Tensor
 
 from lbc.sparsity.calibration import sparsegpt, wanda
 from lbc.sparsity.calibration.input_statistics import InputStatistics
-from lbc.sparsity.calibration.solution import Solution, keep_largest, tiny
+from lbc.sparsity.calibration.solution import (
+    Progress,
+    Solution,
+    ignore_progress,
+    keep_largest,
+    tiny,
+)
 from lbc.sparsity.pattern import Pattern
 
 Start = Literal["wanda", "magnitude", "sparsegpt"]
@@ -36,6 +42,7 @@ def solve(
     weight: Tensor,
     statistics: InputStatistics,
     pattern: Pattern,
+    progress: Progress = ignore_progress,
     start: Start = "wanda",
     cycles: int = 50,
     threshold: float = 0.1,
@@ -59,7 +66,8 @@ def solve(
     kept = scores.masked_fill(~mask, torch.inf).reshape(len(weight), -1, pattern.m)
     rows = torch.arange(len(weight), device=weight.device)
     low, high = torch.zeros_like(rows), torch.full_like(rows, pruned - 1)
-    for _ in range(min(cycles, pruned)):
+    for cycle in range(min(cycles, pruned)):
+        progress(cycle / cycles)
         upward = lost[rows] > 0
         grown = order[rows, torch.where(upward, high[rows], low[rows])]
         high[rows] -= upward.long()

@@ -6,7 +6,7 @@ SparseGPT, Wanda and ADMM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lbc.sparsity.attachment import attached_layers
+from lbc.sparsity.calibration.convolution_windows import Windows
 from lbc.sparsity.calibration.input_statistics import InputStatistics
 from lbc.sparsity.calibration.matrix_form import (
     from_matrices,
@@ -25,7 +26,7 @@ from lbc.sparsity.calibration.matrix_form import (
     unobservable,
 )
 from lbc.sparsity.calibration.side_by_side import Call, calls_in_order
-from lbc.sparsity.calibration.solution import Solver
+from lbc.sparsity.calibration.solution import Progress, Solver, ignore_progress, part_of
 from lbc.sparsity.live_sets import LiveSets
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.weight_sites import Site
@@ -79,6 +80,7 @@ def prune_in_order(
     solver: Solver,
     gram: bool = True,
     pruned: Callable[[PrunedLayer], object] = lambda _: None,
+    progress: Progress = ignore_progress,
 ) -> list[PrunedLayer]:
     """Let ``solver`` decide every layer of ``model`` that is still searching, in one pass.
 
@@ -87,7 +89,7 @@ def prune_in_order(
     in float32.
 
     Raises ValueError, with the model as it was, if there is no batch, a layer's inputs cannot be
-    observed or are not finite, or a layer is never reached.
+    observed or are not finite, or a layer is never reached; and so whatever ``progress`` raises.
     """
     layers = {site: layer for site, layer in attached_layers(model).items() if layer.searching}
     check_observable(model)
@@ -98,16 +100,26 @@ def prune_in_order(
     known = _KnownInputs(gram)
     results: list[PrunedLayer] = []
     undo: list[Callable[[], object]] = []
+    count = max(1, len(layers))
+
+    def report() -> None:
+        progress(len(results) / count)
+
     try:
-        with torch.no_grad(), closing(calls_in_order(model, modules, given)) as order:
+        with torch.no_grad(), closing(calls_in_order(model, modules, given, report)) as order:
             for module, calls in order:
                 for site in [site for site in layers if site.module == module]:
                     weight = model.get_parameter(f"{site.prefix}original")
                     layer = layers.pop(site)
                     undo.append(_restoring(layer, weight))
-                    statistics = known.statistics(modules[module], site.tensor, calls, weight.dtype)
-                    results.append(_prune(layer, site, weight, statistics, solver))
+                    of_layer = part_of(progress, len(results), count)
+                    statistics = known.statistics(
+                        modules[module], site.tensor, calls, weight.dtype, part_of(of_layer, 0, 2)
+                    )
+                    of_solver = part_of(of_layer, 1, 2)
+                    results.append(_prune(layer, site, weight, statistics, solver, of_solver))
                     pruned(results[-1])
+                    report()
         _check_reached(layers.values())
     except BaseException:
         for step in undo:
@@ -123,6 +135,7 @@ def _prune(
     parameter: Tensor,
     statistics: Sequence[InputStatistics],
     solver: Solver,
+    progress: Progress,
 ) -> PrunedLayer:
     if not all(one.finite for one in statistics):
         raise ValueError(
@@ -131,9 +144,9 @@ def _prune(
         )
     weights = to_matrices(site.canonical(parameter), len(statistics)).to(statistics[0].dtype)
     solutions = [
-        solver(weight, one, layer.pattern)
-        for weight, one in zip(weights, statistics, strict=True)
-    ]  # fmt: skip
+        solver(weight, one, layer.pattern, part_of(progress, number, len(weights)))
+        for number, (weight, one) in enumerate(zip(weights, statistics, strict=True))
+    ]
     mask = from_matrices(torch.stack([one.mask for one in solutions]), layer.shape)
     results = [
         one.weight if one.weight is not None else weight * one.mask
@@ -191,28 +204,44 @@ class _KnownInputs:
         self._statistics: list[InputStatistics] = []
 
     def statistics(
-        self, module: nn.Module, tensor: str, calls: Sequence[Call], dtype: torch.dtype
+        self,
+        module: nn.Module,
+        tensor: str,
+        calls: Sequence[Call],
+        dtype: torch.dtype,
+        progress: Progress,
     ) -> list[InputStatistics]:
         """One for each of the matrices that ``tensor`` consists of."""
         parts = [input_parts(module, tensor, call.args, call.kwargs) for call in calls]
         key = [_geometry(module), [[_identity(one) for one in batch] for batch in parts]]
         if key != self._key:
             self._statistics = []  # before others are made
+            precise, inputs = torch.promote_types(dtype, torch.float32), [*zip(*parts, strict=True)]
             self._statistics = [
-                self._collect(module, batches, torch.promote_types(dtype, torch.float32))
-                for batches in zip(*parts, strict=True)
+                self._collect(module, batches, precise, part_of(progress, number, len(inputs)))
+                for number, batches in enumerate(inputs)
             ]
             self._key, self._parts = key, parts
         return self._statistics
 
     def _collect(
-        self, module: nn.Module, batches: Sequence[Tensor], dtype: torch.dtype
+        self,
+        module: nn.Module,
+        batches: Sequence[Tensor],
+        dtype: torch.dtype,
+        progress: Progress,
     ) -> InputStatistics:
         first = next(tokens(module, batches[0][:1]))
         statistics = InputStatistics(first.shape[1], self._gram, first.device, dtype)
-        for batch in batches:
-            chunks = gram_chunks if self._gram else tokens
-            statistics.add(len(batch), chunks(module, batch))
+        chunks = gram_chunks if self._gram else tokens
+
+        def reported(number: int) -> Iterator[Tensor | Windows]:
+            for chunk in chunks(module, batches[number]):
+                progress(number / len(batches))
+                yield chunk
+
+        for number, batch in enumerate(batches):
+            statistics.add(len(batch), reported(number))
         return statistics
 
 

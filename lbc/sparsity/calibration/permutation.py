@@ -7,6 +7,7 @@ what is kept is largest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,12 +35,14 @@ class ChannelOrder:
     shares: Tensor
 
 
-def best_order(scores: Tensor, pattern: Pattern) -> ChannelOrder:
+def best_order(
+    scores: Tensor, pattern: Pattern, report: Callable[[], object] = lambda: None
+) -> ChannelOrder:
     """The order of the columns of ``scores``, (rows, channels), that keeps the most.
 
     Of a convolution, every kernel position of every output is a row. What is kept is never less
     than in the present order, which is returned where no better one was found. Raises ValueError
-    if M does not divide the channels.
+    if M does not divide the channels, and whatever ``report`` raises, which is called often.
     """
     channels = scores.shape[1]
     if channels % pattern.m:
@@ -52,7 +55,7 @@ def best_order(scores: Tensor, pattern: Pattern) -> ChannelOrder:
     for slot in range(pattern.m):
         others = torch.cat([slots[:slot], slots[slot + 1 :]])
         gains = _gains(scores, slots[slot], others, pattern.n)
-        places = torch.from_numpy(assign(gains)).to(slots.device)
+        places = torch.from_numpy(assign(gains, report)).to(slots.device)
         slots[slot] = slots[slot].clone().scatter_(0, places, slots[slot])
     order = slots.T.flatten()
     after = _kept(scores[:, order], pattern)

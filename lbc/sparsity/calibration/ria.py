@@ -10,7 +10,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from lbc.sparsity.calibration.input_statistics import InputStatistics
-from lbc.sparsity.calibration.solution import Solution, keep_largest, tiny
+from lbc.sparsity.calibration.solution import (
+    Progress,
+    Solution,
+    ignore_progress,
+    keep_largest,
+    tiny,
+)
 from lbc.sparsity.pattern import Pattern
 
 
@@ -23,7 +29,11 @@ def scores(weight: Tensor, statistics: InputStatistics, power: float = 0.5) -> T
 
 
 def solve(
-    weight: Tensor, statistics: InputStatistics, pattern: Pattern, power: float = 0.5
+    weight: Tensor,
+    statistics: InputStatistics,
+    pattern: Pattern,
+    _progress: Progress = ignore_progress,
+    power: float = 0.5,
 ) -> Solution:
     """The mask of RIA for W, (O, columns)."""
     return Solution(keep_largest(scores(weight, statistics, power), pattern))

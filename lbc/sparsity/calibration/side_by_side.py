@@ -81,14 +81,18 @@ class _Pass:
 
 
 def calls_in_order(
-    model: nn.Module, modules: Mapping[str, nn.Module], batches: Sequence[Any]
+    model: nn.Module,
+    modules: Mapping[str, nn.Module],
+    batches: Sequence[Any],
+    advanced: Callable[[], object] = lambda: None,
 ) -> Generator[tuple[str, list[Call]]]:
     """Yield every module, in the order of execution, with what each batch is about to call it with.
 
     Whatever is done to the module before the next one is asked for holds for these calls and those
     that follow. A module that is called several times in a pass is yielded once, with the inputs
     of its first calls; one that is never called is not yielded. The model is in evaluation mode
-    meanwhile. A batch is the model's only argument.
+    meanwhile. A batch is the model's only argument. ``advanced`` is called whenever a batch has
+    come to the next module, and may raise to cancel the passes.
     """
     passes: list[_Pass] = []
     reached: set[str] = set()
@@ -119,7 +123,7 @@ def calls_in_order(
     try:
         with evaluating(model):
             passes.extend(_Pass(partial(model, batch)) for batch in batches)
-            yield from _rounds(passes, reached)
+            yield from _rounds(passes, reached, advanced)
     finally:
         for one in passes:
             one.cancel()
@@ -127,12 +131,15 @@ def calls_in_order(
             handle.remove()
 
 
-def _rounds(passes: Sequence[_Pass], reached: set[str]) -> Iterator[tuple[str, list[Call]]]:
+def _rounds(
+    passes: Sequence[_Pass], reached: set[str], advanced: Callable[[], object]
+) -> Iterator[tuple[str, list[Call]]]:
     """Advance every pass to a layer that has not been yielded, and yield that of the first one."""
     moving = list(passes)
     while True:
         for one in moving:
             one.advance()
+            advanced()
         first = next((one.waiting for one in passes if one.waiting is not None), None)
         if first is None:
             return

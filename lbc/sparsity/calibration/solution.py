@@ -29,7 +29,19 @@ class Solution:
 Scores = Callable[[Tensor, InputStatistics], Tensor]
 """What each weight of W, (O, columns), is worth."""
 
-Solver = Callable[[Tensor, InputStatistics, Pattern], Solution]
+Progress = Callable[[float], object]
+"""Called often, with the completed fraction of what is computed; may raise to cancel it."""
+
+Solver = Callable[[Tensor, InputStatistics, Pattern, Progress], Solution]
+
+
+def ignore_progress(_share: float) -> None:
+    """A ``Progress`` that does nothing."""
+
+
+def part_of(progress: Progress, number: int, count: int) -> Progress:
+    """The progress of one of ``count`` equal parts of what is computed, counted from 0."""
+    return lambda share: progress((number + share) / count)
 
 
 def keep_largest(scores: Tensor, pattern: Pattern) -> Tensor:

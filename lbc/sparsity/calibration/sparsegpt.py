@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lbc.sparsity.calibration.input_statistics import InputStatistics
-from lbc.sparsity.calibration.solution import Solution, keep_largest
+from lbc.sparsity.calibration.solution import Progress, Solution, ignore_progress, keep_largest
 from lbc.sparsity.pattern import Pattern
 
 LAZY_COLUMNS = 128
@@ -23,7 +23,11 @@ LEAF = 256
 
 
 def solve(
-    weight: Tensor, statistics: InputStatistics, pattern: Pattern, damping: float = 0.01
+    weight: Tensor,
+    statistics: InputStatistics,
+    pattern: Pattern,
+    progress: Progress = ignore_progress,
+    damping: float = 0.01,
 ) -> Solution:
     """Mask and updated weight for W, (O, columns).
 
@@ -40,6 +44,7 @@ def solve(
         triangle = factor[first:last, first:last]
         errors = _prune_columns(left[first:last], mask[first:last], triangle, pattern)
         left[last:].addmm_(factor[first:last, last:].T, errors, alpha=-1)
+        progress(last / len(left))
     return Solution(mask.T.contiguous(), (left * mask).T.contiguous())
 
 

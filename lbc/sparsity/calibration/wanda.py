@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lbc.sparsity.calibration.input_statistics import InputStatistics
-from lbc.sparsity.calibration.solution import Solution, keep_largest
+from lbc.sparsity.calibration.solution import Progress, Solution, ignore_progress, keep_largest
 from lbc.sparsity.pattern import Pattern
 
 
@@ -18,6 +18,11 @@ def scores(weight: Tensor, statistics: InputStatistics) -> Tensor:
     return weight.abs() * statistics.norms
 
 
-def solve(weight: Tensor, statistics: InputStatistics, pattern: Pattern) -> Solution:
+def solve(
+    weight: Tensor,
+    statistics: InputStatistics,
+    pattern: Pattern,
+    _progress: Progress = ignore_progress,
+) -> Solution:
     """The mask of Wanda for W, (O, columns)."""
     return Solution(keep_largest(scores(weight, statistics), pattern))

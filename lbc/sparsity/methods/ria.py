@@ -16,6 +16,7 @@ from torch import Tensor
 from lbc.sparsity.calibration import ria
 from lbc.sparsity.calibration.calibrated_layer import CalibratedLayer, Pruning
 from lbc.sparsity.calibration.channel_order import reorder_channels
+from lbc.sparsity.calibration.solution import part_of
 from lbc.sparsity.conductor import Run
 from lbc.sparsity.layer_picture import LayerPicture
 from lbc.sparsity.method_options import Form
@@ -77,11 +78,14 @@ class RiaPruning(Pruning):
         if self.options.permute:
             batches = [*self.run.batches(self.options.images)]
             scores = partial(ria.scores, power=self.options.power)
-            orders = reorder_channels(self.run.model, batches, scores, self.run.optimizer)
+            first, second = (part_of(self.run.progress, number, 2) for number in range(2))
+            orders = reorder_channels(self.run.model, batches, scores, self.run.optimizer, first)
             self.reordered = len(orders)
             for name, found in orders.items():
                 self.layers[name].order, self.layers[name].shares = found.order, found.shares
-        super().decide()
+            self._prune(second)
+        else:
+            super().decide()
 
     def state(self) -> dict[str, Tensor]:
         state = {**super().state(), "reordered": torch.tensor(self.reordered)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from lbc.sparsity.calibration import admm, one_shot, ria, sparsegpt, wanda
 from lbc.sparsity.calibration.input_statistics import InputStatistics
 from lbc.sparsity.calibration.one_shot import prune_in_order
-from lbc.sparsity.calibration.solution import Solution, Solver
+from lbc.sparsity.calibration.solution import Progress, Solution, Solver
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
@@ -82,7 +83,9 @@ def test_a_layer_is_pruned_for_what_the_pruned_layers_before_it_make() -> None:
     sparsify(model, "2:4", "asp")
     seen = []
 
-    def solver(weight: Tensor, statistics: InputStatistics, pattern: Pattern) -> Solution:
+    def solver(
+        weight: Tensor, statistics: InputStatistics, pattern: Pattern, _progress: Progress
+    ) -> Solution:
         seen.append(statistics.gram.clone())
         return wanda.solve(weight, statistics, pattern)
 
@@ -90,6 +93,32 @@ def test_a_layer_is_pruned_for_what_the_pruned_layers_before_it_make() -> None:
     with torch.no_grad():
         given = model.eval()[:10](torch.cat(images()))
     torch.testing.assert_close(seen[-1], given.T @ given)
+
+
+class StopError(Exception):
+    """Raised by a progress callback."""
+
+
+def test_pruning_ends_within_a_layer_and_takes_back_what_it_has_done() -> None:
+    model, shares = network(), list[float]()
+    sparsifier = sparsify(model, "2:4", "asp")
+    before = copy.deepcopy(model.state_dict())
+
+    def interrupt(share: float) -> None:
+        shares.append(share)
+        if share > 0.7:  # within the third of four layers
+            raise StopError
+
+    with pytest.raises(StopError):
+        prune_in_order(model, images(), admm.solve, progress=interrupt)
+    assert sparsifier.searching and model.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert not [one for one in threading.enumerate() if one.name == "calibration"]
+    assert shares == sorted(shares) and shares[-1] < 0.75
+    assert len({*shares}) > 3 * (4 + 20) - 10  # batches, and iterations of the solver
+    prune_in_order(model, images(), admm.solve, progress=shares.append)
+    assert shares[-1] == 1
 
 
 class Attention(nn.Module):
@@ -128,7 +157,9 @@ def test_the_projections_of_attention_are_pruned_by_their_own_inputs() -> None:
     sparsifier = sparsify(model, "2:4", "asp", overrides={"attention.out_proj": "2:4"})
     tokens, seen = torch.randn(3, 5, 8), list[Tensor]()
 
-    def solver(weight: Tensor, statistics: InputStatistics, pattern: Pattern) -> Solution:
+    def solver(
+        weight: Tensor, statistics: InputStatistics, pattern: Pattern, _progress: Progress
+    ) -> Solution:
         seen.append(statistics.gram.clone())
         return sparsegpt.solve(weight, statistics, pattern)
 

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from lbc.sparsity.calibration.input_statistics import InputStatistics
 from lbc.sparsity.calibration.one_shot import prune_in_order
 from lbc.sparsity.calibration.output_errors import output_errors
-from lbc.sparsity.calibration.solution import Solution, keep_largest
+from lbc.sparsity.calibration.solution import Progress, Solution, keep_largest
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 from tests.sparsity.calibration.test_one_shot import images, network
 
 
-def largest(weight: Tensor, _statistics: InputStatistics, pattern: Pattern) -> Solution:
+def largest(
+    weight: Tensor, _statistics: InputStatistics, pattern: Pattern, _progress: Progress
+) -> Solution:
     return Solution(keep_largest(weight.abs(), pattern))
 
 
@@ -43,7 +45,8 @@ def test_errors_are_those_of_pruning_in_order(
     twin = copy.deepcopy(model)
     reported = {one.name: one.error for one in prune_in_order(twin, batches, largest)}
     sparsifier.remove(1)
-    calls: list[None] = []
-    errors = output_errors(model, batches, lambda: calls.append(None))
+    shares: list[float] = []
+    errors = output_errors(model, batches, shares.append)
     assert errors == pytest.approx(reported, rel=1e-4)
-    assert len(errors) == len(calls) == count
+    assert len(errors) == count
+    assert shares == sorted(shares) and {*shares} == {i / count for i in range(count + 1)}

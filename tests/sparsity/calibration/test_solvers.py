@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lbc.sparsity.calibration import admm, dsnot, ria, sparsegpt, wanda
 from lbc.sparsity.calibration.input_statistics import InputStatistics
-from lbc.sparsity.calibration.solution import Solver, keep_largest
+from lbc.sparsity.calibration.solution import Solver, ignore_progress, keep_largest
 from lbc.sparsity.pattern import Pattern
 
 SOLVERS: dict[str, Solver] = {
@@ -69,7 +69,7 @@ def test_exactly_n_of_every_block_are_kept(
     if half:
         inputs, weight = inputs.float(), weight.half().float()
     before = weight.clone()
-    solution = SOLVERS[method](weight, statistics_of(inputs), chosen)
+    solution = SOLVERS[method](weight, statistics_of(inputs), chosen, ignore_progress)
     assert torch.equal(weight, before)
     assert bool((solution.mask.reshape(-1, chosen.m).sum(dim=1) == chosen.n).all())
     groups = solution.mask.reshape(-1, chosen.width)
@@ -219,7 +219,7 @@ def test_solving_for_weights_beats_a_mask_alone(pattern: str) -> None:
     statistics = statistics_of(inputs)
     errors = {}
     for name, solve in SOLVERS.items():
-        solution = solve(weight, statistics, chosen)
+        solution = solve(weight, statistics, chosen, ignore_progress)
         solved = weight * solution.mask if solution.weight is None else solution.weight
         errors[name] = error(weight, solved, inputs)
     magnitude = wanda.solve(weight, statistics_of(torch.eye(64, dtype=torch.float64)), chosen)
@@ -233,10 +233,10 @@ def test_dsnot_swaps_as_its_rule_says_row_by_row(start: dsnot.Start) -> None:
     inputs, weight = correlated(24), weights(16, 24)
     statistics, pattern = statistics_of(inputs), Pattern(2, 4)
     scores = dsnot.starting_scores(weight, statistics, start)
-    begun = dsnot.solve(weight, statistics, pattern, start, cycles=0).mask
+    begun = dsnot.solve(weight, statistics, pattern, start=start, cycles=0).mask
     shares = weight * statistics.sums
     for cycles in (1, 3, 50):
-        ended = dsnot.solve(weight, statistics, pattern, start, cycles).mask
+        ended = dsnot.solve(weight, statistics, pattern, start=start, cycles=cycles).mask
         for row in range(16):
             keys = (shares / statistics.variances)[row].tolist()
             given = shares[row].tolist(), keys, scores[row].tolist(), begun[row].tolist()
