@@ -1,4 +1,4 @@
-"""LBC in the Trainer of Lightning: see the README for an example.
+"""LBC in the Trainer of Lightning: see the documentation for an example.
 
 Call ``sparsify`` before ``fit``, which builds the optimisers; in the module's ``__init__`` if
 ``load_from_checkpoint`` is to read checkpoints of the search. ``fit(…, ckpt_path=…)`` on a module

@@ -1,4 +1,4 @@
-"""LBC in the Trainer of Hugging Face transformers: see the README for an example.
+"""LBC in the Trainer of Hugging Face transformers: see the documentation for an example.
 
 ``trainer.train(resume_from_checkpoint=True)`` on a model sparsified in the same way continues the
 search exactly: masks, live sets and scores are in the checkpoint's state dict.

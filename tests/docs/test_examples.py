@@ -16,9 +16,9 @@ from lbc.cli.main import main
 from lbc.config import Experiment, load_experiment
 from lbc.training.trainer import Trainer
 from lbc_gui.app import _parser as window_parser
-from tests.docs.pages import PAGES, blocks, command_lines
+from tests.docs.pages import PAGES, ROOT, blocks, command_lines
 
-ELSEWHERE = {"README.md", "docs/integrations.md", "docs/library.md"}
+ELSEWHERE = {"docs/integrations.md", "docs/library.md"}
 """Pages whose Python is tested in test_integrations and test_library_script."""
 
 EXTENDING = "docs/extending/"
@@ -39,6 +39,12 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
             words = words[words.index("-m") + 1 :]
         parser = window_parser() if words[0] == "lbc-gui" else lbc_parser(words[1:])
         parser.parse_args(words[1:])
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_what_a_page_outside_the_documentation_links_to_exists(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGES[page])
+    assert all((ROOT / link).is_file() for link in links)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")])

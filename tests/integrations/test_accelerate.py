@@ -1,4 +1,4 @@
-"""The loop that the README shows for accelerate, with what such loops add to it."""
+"""The loop that the documentation shows for accelerate, with what such loops add to it."""
 
 from __future__ import annotations
 
