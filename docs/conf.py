@@ -26,7 +26,10 @@ myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+smartquotes = False  # they would make one dash of the two before an option
 add_module_names = False
 nitpicky = False
 

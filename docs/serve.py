@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from lbc.files.resources import resource
 
@@ -19,9 +20,9 @@ class Handler(SimpleHTTPRequestHandler):
         pass
 
 
-def server() -> ThreadingHTTPServer:
-    """A server of the documentation. Raises FileNotFoundError if it has not been built."""
-    handler = partial(Handler, directory=str(resource("docs")))
+def server(folder: Path) -> ThreadingHTTPServer:
+    """A server of the files in a folder, which nobody else on the network can reach."""
+    handler = partial(Handler, directory=str(folder))
     try:
         return ThreadingHTTPServer(("127.0.0.1", PORT), handler)
     except OSError:
@@ -29,6 +30,6 @@ def server() -> ThreadingHTTPServer:
 
 
 if __name__ == "__main__":
-    with server() as serving, suppress(KeyboardInterrupt):
+    with server(resource("docs")) as serving, suppress(KeyboardInterrupt):
         print(f"http://127.0.0.1:{serving.server_port} (Ctrl-C ends it)", flush=True)
         serving.serve_forever()

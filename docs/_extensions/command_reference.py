@@ -37,7 +37,8 @@ def _chapters(parser: argparse.ArgumentParser, level: int = 2) -> Iterator[str]:
 
 
 def _usage(parser: argparse.ArgumentParser) -> Iterator[str]:
-    yield f"```text\n{parser.format_usage().removeprefix('usage: ').strip()}\n```\n"
+    usage = parser.format_usage().rstrip().split("\n")
+    yield "\n".join(["```text", *(line[len("usage: ") :] for line in usage), "```\n"])
     for action in parser._actions:
         hidden = isinstance(action, argparse._SubParsersAction | argparse._HelpAction)
         if not hidden and action.help != argparse.SUPPRESS:

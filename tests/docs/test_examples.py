@@ -18,8 +18,8 @@ from lbc.training.trainer import Trainer
 from lbc_gui.app import _parser as window_parser
 from tests.docs.pages import PAGES, ROOT, blocks, command_lines
 
-ELSEWHERE = {"docs/integrations.md", "docs/library.md"}
-"""Pages whose Python is tested in test_integrations and test_library_script."""
+ELSEWHERE = {"docs/library.md"}
+"""The page whose Python is tested in test_library_script."""
 
 EXTENDING = "docs/extending/"
 
@@ -104,3 +104,15 @@ def test_a_model_of_ones_own_is_imported(folder: Path, capsys: pytest.CaptureFix
     assert main(["layers", "bottleneck.yaml", "--allow-import", "--json"]) == 0
     assert '"2:4"' in capsys.readouterr().out
     sys.modules.pop("mymodels", None)
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*`isinstance.treespec, LeafSpec.` is deprecated")
+@pytest.mark.parametrize("framework", ["transformers", "lightning", "accelerate"])
+def test_the_script_for_a_framework_runs(framework: str, folder: Path) -> None:
+    pytest.importorskip(framework)
+    name = f"with_{framework}.py"
+    programs = {block.file: block.text for block in blocks("docs/integrations.md", "python")}
+    (folder / name).write_text(programs[name], encoding="utf-8")
+    runpy.run_path(name)
