@@ -48,6 +48,8 @@ def _usage(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _called(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     values = parser._get_formatter()._format_args(action, action.dest.upper())
+    if action.nargs == argparse.REMAINDER:
+        values = str(action.metavar)
     return ", ".join(f"{name} {values}".strip() for name in action.option_strings) or values
 
 

@@ -40,7 +40,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--seeds", type=int, default=5, help="number of seeds, starting at the experiment's"
     )
-    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+        help="override settings of every run",
+    )  # fmt: skip
     parser.add_argument(
         "--start", metavar="METHOD",
         help="start every other run from the weights of this method's run with the same seed",

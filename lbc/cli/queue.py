@@ -71,7 +71,10 @@ def add_parser(commands: Any) -> None:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
-    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+        help="override settings of every run",
+    )  # fmt: skip
     parser.add_argument(
         "--vary", action="extend", nargs="+", default=[], metavar="KEY=VALUES", help=RANGES
     )
@@ -81,7 +84,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_ids(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ids", nargs="+", metavar="ID|all")
+    parser.add_argument("ids", nargs="+", metavar="ID|all", help="numbers in the list, or all")
 
 
 def command(options: argparse.Namespace, errors: Console) -> int:

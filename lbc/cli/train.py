@@ -23,7 +23,9 @@ DONE, FAILED, INVALID_INPUT, STOPPED = 0, 1, 2, 130
 def add_parser(commands: Any) -> None:
     """Add ``train`` to the commands."""
     train = commands.add_parser("train", help="train an experiment and write a run folder")
-    train.add_argument("experiment", type=Path, nargs="?", metavar="EXPERIMENT.yaml")
+    train.add_argument(
+        "experiment", type=Path, nargs="?", metavar="EXPERIMENT.yaml", help="experiment to train"
+    )
     train.add_argument(
         "--resume", type=Path, metavar="RUN", help="continue the unfinished run in this folder"
     )
