@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Slot
 from PySide6.QtGui import QColor, QIcon, QPixmap
@@ -16,10 +15,8 @@ from lbc.latency.files import as_csv
 from lbc.latency.measurement import Dtype, Measurement, Result, Time
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import TIGHT, add_plot, compact, plot_colours, style_plot
-from lbc_gui.widgets.layouts import column
-from lbc_gui.widgets.log_axis import LogAxis
-from lbc_gui.widgets.text import HtmlLabel, html
+from lbc_gui.latency.keyed_plot import Floats, KeyedPlot
+from lbc_gui.theme import plot_colours
 
 MOST_BARS = 16
 SYMBOLS = (("o", "●"), ("s", "■"), ("t", "▼"), ("d", "◆"))
@@ -29,8 +26,6 @@ Numbered = tuple[int, Measurement]
 Series = tuple[str, QColor, bool, list[tuple[int, Time]]]
 """Bars of one look: name, colour, whether filled, the place of each and its time."""
 
-Floats = npt.NDArray[np.float64]
-
 
 class LatencyPlots(QTabWidget):
     """Three pictures of the same results."""
@@ -39,9 +34,9 @@ class LatencyPlots(QTabWidget):
         super().__init__(parent)
         self._shown: tuple[Numbered, ...] = ()
         work = "operations of the dense product (GFLOP)"
-        self.latency = _Plot("Latency (µs)", "", logarithmic=("left",))
-        self.speed_up = _Plot("Speed-up over dense", work, logarithmic=("bottom",))
-        self.roofline = _Plot(
+        self.latency = KeyedPlot("Latency (µs)", "", logarithmic=("left",))
+        self.speed_up = KeyedPlot("Speed-up over dense", work, logarithmic=("bottom",))
+        self.roofline = KeyedPlot(
             "TFLOP/s", "operations per byte moved", logarithmic=("left", "bottom")
         )
         for name, plot in (
@@ -85,7 +80,7 @@ class LatencyPlots(QTabWidget):
     @Slot()
     def _draw(self, _index: int = 0) -> None:
         view = self.currentWidget()
-        assert isinstance(view, _Plot)
+        assert isinstance(view, KeyedPlot)
         view.empty()
         match view:
             case self.latency:
@@ -95,52 +90,6 @@ class LatencyPlots(QTabWidget):
             case self.roofline:
                 _draw_roofline(view, self._shown)
         view.finish()
-
-
-class _Plot(QWidget):
-    """One plot, what its colours mean written above it."""
-
-    def __init__(self, left: str, bottom: str, logarithmic: Sequence[str]) -> None:
-        super().__init__()
-        self._labels = {"left": left, "bottom": bottom}
-        self._entries: list[str] = []
-        self._notes: dict[str, None] = {}
-        self._key = HtmlLabel(wordWrap=True)
-        self._key.setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
-        self._graphics = pg.GraphicsLayoutWidget()
-        compact(self._graphics)
-        axes = {side: LogAxis(side) for side in logarithmic}
-        self.plot = add_plot(self._graphics, **axes)
-        self.setAccessibleName(left)
-        column(self._key, (self._graphics, 1), on=self).setSpacing(0)
-        self.restyle()
-
-    def empty(self) -> None:
-        self.plot.clear()
-        self._entries, self._notes = [], {}
-
-    def explain(self, symbol: str, colour: QColor, text: str) -> None:
-        """Add an entry to the key above the plot."""
-        entry = '<span style="color: {}">{}</span>&nbsp;{}'
-        self._entries.append(html(entry, colour.name(), symbol, text))
-
-    def note(self, text: str) -> None:
-        """Add a remark at the end of the key, once."""
-        self._notes[html("{}", text)] = None
-
-    def finish(self) -> None:
-        """Show the key and the whole range."""
-        self._key.setText(" &nbsp; ".join([*self._entries, *self._notes]))
-        self._key.setVisible(bool(self._entries))
-        self.plot.enableAutoRange()
-
-    def restyle(self) -> None:
-        colours = plot_colours()
-        self._graphics.setBackground(colours.background)
-        style_plot(self.plot, colours)
-        for side, label in self._labels.items():
-            self.plot.getAxis(side).setLabel(label, color=colours.text.name())
-        self.plot.showGrid(x=True, y=True, alpha=0.15)
 
 
 def colour_of(index: int) -> QColor:
@@ -164,10 +113,10 @@ def ways_of(result: Result) -> list[Time]:
     return [t for t in result.times if t.mode == mode and t.way != "A/A"]
 
 
-def _draw_latency(view: _Plot, measurements: Sequence[Numbered]) -> None:
+def _draw_latency(view: KeyedPlot, measurements: Sequence[Numbered]) -> None:
     """Bars of the first measurement's cases; whiskers from the 10th to the 90th percentile."""
     if not measurements:
-        _case_axis(view, [])
+        view.name_cases([])
         return
     shown = measurements[0][1]
     found = [result for result in shown.results if result.times]
@@ -189,13 +138,13 @@ def _draw_latency(view: _Plot, measurements: Sequence[Numbered]) -> None:
         view.plot.addItem(
             pg.BarGraphItem(x=x, y0=floor, height=middle - floor, width=0.92 * width, **look)
         )
-        _whiskers(view, x, middle, low, high, plot_colours().text, 0.4 * width)
+        view.add_whiskers(x, middle, low, high, plot_colours().text, 0.4 * width)
         if filled:
             view.explain("■", colour, name)
     hollow = "" if all(filled for _, _, filled, _ in all_series) else "hollow: fastest dense way; "
     left_out = f", the first {MOST_BARS} of {len(found)} cases" if len(found) > MOST_BARS else ""
     view.note(f"({hollow}medians, whiskers from the 10th to the 90th percentile{left_out})")
-    _case_axis(view, results)
+    view.name_cases([result.name for result in results])
 
 
 def _every_way(results: Sequence[Result]) -> list[Series]:
@@ -226,14 +175,9 @@ def _shape(result: Result) -> tuple[int, int, int, bool]:
     return result.m, result.n, result.k, result.convolution
 
 
-def _whiskers(
-    view: _Plot, x: Floats, y: Floats, low: Floats, high: Floats, colour: QColor, beam: float
+def _points(
+    view: KeyedPlot, x: Floats, y: Floats, number: int, name: str, filled: bool = True
 ) -> None:
-    pen = pg.mkPen(colour, width=1.2)
-    view.plot.addItem(pg.ErrorBarItem(x=x, y=y, top=high - y, bottom=y - low, beam=beam, pen=pen))
-
-
-def _points(view: _Plot, x: Floats, y: Floats, number: int, name: str, filled: bool = True) -> None:
     """Points in the look of a measurement; hollow ones are explained by those that are filled."""
     colour = colour_of(number)
     symbol, glyph = SYMBOLS[number % len(SYMBOLS)]
@@ -243,26 +187,7 @@ def _points(view: _Plot, x: Floats, y: Floats, number: int, name: str, filled: b
         view.explain(glyph, colour, name)
 
 
-def _case_axis(view: _Plot, results: Sequence[Result]) -> None:
-    """Names below the bars, on two alternating lines if there are many."""
-    lines, count = 2 if len(results) > 6 else 1, max(1, len(results))
-    room, last = max(6, 92 * lines // count), len(results) - 1
-    # A name that would reach beyond the axis is not drawn at all.
-    edge = min(room, max(6, 100 // count + 2))
-    names = [
-        (at, "\n" * (at % lines) + _short(result.name, edge if at in (0, last) else room))
-        for at, result in enumerate(results)
-    ]
-    view.plot.getAxis("bottom").setTicks([names])
-    view.plot.getAxis("bottom").setHeight(20 + 14 * lines)
-
-
-def _short(name: str, room: int) -> str:
-    """The end of a name that does not fit: it is what differs between layers."""
-    return name if len(name) <= room else f"…{name[1 - room :]}"
-
-
-def _draw_speed_up(view: _Plot, measurements: Sequence[Numbered]) -> None:
+def _draw_speed_up(view: KeyedPlot, measurements: Sequence[Numbered]) -> None:
     """The best sparse way of every case with its interval, published squares beside it."""
     level = pg.mkPen(plot_colours().grid, width=1.5, style=Qt.PenStyle.DashLine)
     view.plot.addItem(pg.InfiniteLine(1.0, angle=0, pen=level))
@@ -274,7 +199,7 @@ def _draw_speed_up(view: _Plot, measurements: Sequence[Numbered]) -> None:
         ]
         if points:
             size, y, low, high = np.array(points).T
-            _whiskers(view, np.log10(size), y, low, high, colour_of(number), 0.03)
+            view.add_whiskers(np.log10(size), y, low, high, colour_of(number), 0.03)
             _points(view, np.log10(size), y, number, measurement.title)
         peak = find_peak(measurement.device)
         if peak is not None:
@@ -284,7 +209,7 @@ def _draw_speed_up(view: _Plot, measurements: Sequence[Numbered]) -> None:
             _draw_anchors(view, family, "bfloat16", number)
 
 
-def _draw_anchors(view: _Plot, family: str, dtype: Dtype, number: int) -> None:
+def _draw_anchors(view: KeyedPlot, family: str, dtype: Dtype, number: int) -> None:
     """Published squares of a family of GPUs, as hollow stars with their source."""
     near = [at for at in ANCHORS if at.device.startswith(family) and at.dtype == dtype]
     if near:
@@ -295,7 +220,7 @@ def _draw_anchors(view: _Plot, family: str, dtype: Dtype, number: int) -> None:
         view.note(f"(☆ {near[0].source})")
 
 
-def _draw_roofline(view: _Plot, measurements: Sequence[Numbered]) -> None:
+def _draw_roofline(view: KeyedPlot, measurements: Sequence[Numbered]) -> None:
     """Dense and sparse points under the peaks of memory and arithmetic."""
     for number, measurement in measurements:
         _draw_roof(view, measurement, colour_of(number))
@@ -320,7 +245,7 @@ def _roof_point(
     return float(np.log10(result.operations / moved)), float(np.log10(reached))
 
 
-def _draw_roof(view: _Plot, measurement: Measurement, colour: QColor) -> None:
+def _draw_roof(view: KeyedPlot, measurement: Measurement, colour: QColor) -> None:
     peak = find_peak(measurement.device)
     if peak is None:
         return
