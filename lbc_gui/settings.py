@@ -39,6 +39,14 @@ class TableColumns(BaseModel):
     widths: dict[str, Annotated[int, Field(gt=0, lt=10_000)]] = {}
 
 
+class EstimateChoice(BaseModel, frozen=True):
+    """For which cards, type and number of images or tokens latencies were last estimated."""
+
+    cards: tuple[str, ...] = ("A100",)
+    dtype: str = "bf16"
+    batch: Annotated[int, Field(gt=0, le=65_536)] = 64
+
+
 class Settings:
     """Window layout and theme, in an INI file in the user's configuration folder."""
 
@@ -92,6 +100,17 @@ class Settings:
     @columns.setter
     def columns(self, columns: TableColumns) -> None:
         self._store.setValue("runs/columns", columns.model_dump_json())
+
+    @property
+    def estimate(self) -> EstimateChoice:
+        try:
+            return EstimateChoice.model_validate_json(str(self._store.value("estimate", "{}")))
+        except ValidationError:
+            return EstimateChoice()
+
+    @estimate.setter
+    def estimate(self, choice: EstimateChoice) -> None:
+        self._store.setValue("estimate", choice.model_dump_json())
 
     def save_layout(self, layout: Layout) -> None:
         self._store.setValue("layout/version", LAYOUT_VERSION)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QScrollArea, QSizePolicy, QTabWidget, QWidget
+from PySide6.QtWidgets import QComboBox, QScrollArea, QSizePolicy, QTabWidget, QWidget
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.effective_experiment import changed_keys
@@ -18,8 +18,10 @@ from lbc_gui.experiment.changes_bar import ChangesBar, needs_new_run
 from lbc_gui.experiment.find_box import FindBox, bring_up
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.layer_table import LayerTable
+from lbc_gui.experiment.pattern_gain import GainDelegate
 from lbc_gui.experiment.schedule_preview import SchedulePreview
 from lbc_gui.help.explanations import help_button
+from lbc_gui.settings import EstimateChoice
 from lbc_gui.theme import MARGIN
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import Label
@@ -52,10 +54,14 @@ class ExperimentPanel(QWidget):
     vary: VaryBox
     """Built when it is first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, choice: Callable[[], EstimateChoice] = EstimateChoice) -> None:
+        """``choice`` returns for which card gains are estimated."""
         super().__init__()
         self.form = ExperimentForm(self)
         self.form.hide()
+        box = self.form.editor("pattern")
+        assert isinstance(box, QComboBox)
+        self._gains = GainDelegate(box, choice)
         self.preview = SchedulePreview()
         self.layers = LayerTable()
         self.changes = ChangesBar()
@@ -274,6 +280,7 @@ class ExperimentPanel(QWidget):
 
     def _list(self, rows: Sequence[LayerRow], listed: object) -> None:
         self._listed = listed
+        self._gains.show_layers(rows)
         self.layers.show_rows(rows, bool(self.form.changes))
 
     def _describe(self, seen: Preview | Prepared, experiment: Experiment) -> str:
@@ -285,7 +292,7 @@ class ExperimentPanel(QWidget):
         return (
             f" {sparse} sparse and {len(rows) - sparse} dense layers, "
             f"{seen.parameters:,} parameters. {_scores(seen)} {kept}"
-        ).rstrip()
+        ).rstrip() + self._gains.sentence(experiment.pattern)
 
 
 def _scores(seen: Preview | Prepared) -> str:

@@ -21,6 +21,7 @@ Panel = Literal[
     "Block",
     "Inspect",
     "Latency",
+    "Estimate",
     "Queue",
     "Comparison",
 ]
@@ -88,6 +89,14 @@ WORDS: dict[Panel, str] = {
         "best kernel. The <b>interval</b> holds the true value in 95 of 100 measurements, and the "
         "<b>A/A control</b> measures dense against dense, which should give 1. The <b>bound</b> "
         "is what a pattern could gain at most."
+    ),
+    "Estimate": (
+        "<b>Estimated</b> times need no GPU: they come from a fit to measurements that others "
+        "published, and are drawn hatched; measurements of yours are solid, and the "
+        "<b>residual</b> is how far the estimate is above them. The <b>interval</b> of a speed-up "
+        "held 80 % of the cases like it that the fit had not seen, and the <b>error</b> is that of "
+        "whole families of layers left out of it. A layer is <b>worth it</b> if its whole interval "
+        "is above 1, and <i>Where 2:4 pays</i> shows from how many images or tokens on it is."
     ),
     "Queue": (
         "Each row is a run, trained in a process of its own, which continues when this window is "

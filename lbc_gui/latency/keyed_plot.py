@@ -27,6 +27,7 @@ class KeyedPlot(QWidget):
         self._entries: list[str] = []
         self._notes: dict[str, None] = {}
         self._title = ""
+        self._names: list[tuple[int, str]] = []
         self._key = HtmlLabel(wordWrap=True)
         self._key.setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
         self._graphics = pg.GraphicsLayoutWidget()
@@ -78,14 +79,17 @@ class KeyedPlot(QWidget):
             (at, "\n" * (at % lines) + _short(name, edge if at in (0, last) else room))
             for at, name in enumerate(cases)
         ]
-        self.plot.getAxis("bottom").setTicks([names])
-        self.plot.getAxis("bottom").setHeight(20 + 14 * lines)
+        if names != self._names:  # the axis would be drawn again, which takes long
+            self._names = names
+            self.plot.getAxis("bottom").setTicks([names])
+            self.plot.getAxis("bottom").setHeight(20 + 14 * lines)
 
     def finish(self) -> None:
         """Show the key and the whole range."""
         self._key.setText(" &nbsp; ".join([*self._entries, *self._notes]))
         self._key.setVisible(bool(self._entries))
         self.plot.enableAutoRange()
+        self.plot.getViewBox().updateAutoRange()  # now: while painting, it would paint again
 
     def restyle(self) -> None:
         colours = plot_colours()

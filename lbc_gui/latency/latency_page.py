@@ -1,4 +1,5 @@
-"""The Latency page: choices above, measurements at the left, plots and cases beside them."""
+"""The Latency page: to measure, choices above, measurements at the left, plots and cases beside
+them; to estimate, a panel of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QScrollArea, QWidget
+from PySide6.QtWidgets import QFileDialog, QScrollArea, QTabWidget, QWidget
 
 from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
@@ -22,11 +23,13 @@ from lbc.latency.run import CaseDone, CaseStarted, LogMessage, Ready, WorkerFail
 from lbc_gui.help.explanations import help_button
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
+from lbc_gui.latency.estimate_panel import EstimatePanel
 from lbc_gui.latency.measurement_session import MeasurementSession, Prepared
 from lbc_gui.latency.measurements_list import MeasurementsList
 from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
 from lbc_gui.run.worker import describe
+from lbc_gui.settings import Settings
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import push_button
 from lbc_gui.widgets.layouts import column, row, splitter
@@ -56,9 +59,10 @@ class LatencyPage(QWidget):
         experiment: Callable[[], Experiment | None],
         run_folder: Callable[[], Path | None],
         approves: Callable[[Experiment], bool] = lambda experiment: False,
-        parent: QWidget | None = None,
+        settings: Settings | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
+        self.estimate = EstimatePanel(experiment, run_folder, approves, settings)
         self.request = RequestBar(experiment, run_folder, approves)
         self.measurements = MeasurementsList()
         self.card = DeviceCard()
@@ -199,6 +203,7 @@ class LatencyPage(QWidget):
         done = {result.index for result in shown.results} if shown else set()
         waiting = [n for at, n in enumerate(self._names) if at not in done] if growing else []
         self.cases.show_measurement(shown, waiting, self.measurements.baseline)
+        self.estimate.show_measurements([one for _, one in self.measurements.drawn])
         if not growing:
             self._summarise()
         for button in (self._pin, self._remove, self._save):
@@ -232,6 +237,8 @@ class LatencyPage(QWidget):
         self.measuring.failed.connect(self.failed)
         self.measuring.running_changed.connect(self._running_changed)
         self.measurements.changed.connect(self._show_current)
+        self.estimate.said.connect(self.said)
+        self.estimate.failed.connect(self.failed)
 
     def _lay_out(self) -> None:
         measurements = self.measurements
@@ -265,8 +272,15 @@ class LatencyPage(QWidget):
         right = splitter(down, self.plots, CasesTable(self.cases), sizes=[320, 240])
         middle = splitter(across, left, right, sizes=[210, 700])
         middle.setStretchFactor(1, 1)
+        measure = QWidget()
         top = row((self.request, 1), help_button("Latency"))
-        column(top, self._progress, (middle, 1), self._network, on=self, margin=TIGHT)
+        column(top, self._progress, (middle, 1), self._network, on=measure, margin=TIGHT)
+        self.tabs = QTabWidget(documentMode=True)
+        self.tabs.addTab(measure, "Measure")
+        self.tabs.addTab(self.estimate, "Estimate")
+        self.tabs.setTabToolTip(0, "Measure on this machine or a server")
+        self.tabs.setTabToolTip(1, "Estimate for a GPU that is not at hand, from published data")
+        column(self.tabs, on=self)
 
 
 def _recorded() -> list[Path]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QComboBox, QGridLayout, QLineEdit, QSizePolicy, QWidget
 
-from lbc.config import EXTERNAL, Experiment, load_experiment
+from lbc.config import Experiment
 from lbc.latency.cases import SHAPES, parse_cases
 from lbc.latency.hardware import describe_support
 from lbc.latency.measurement import Backend, Dtype
 from lbc.latency.place import Place
 from lbc.latency.run import Request
-from lbc.runs.own_runs import may_import
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.latency.measurement_session import Prepared
+from lbc_gui.latency.model_layers import ModelLayers, layers_of_experiment, layers_of_run
 from lbc_gui.theme import GAP, TIGHT
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.layouts import row
@@ -118,12 +119,13 @@ class RequestBar(QWidget):
             if experiment is None:
                 raise ValueError("The experiment is invalid: correct the form on the left first.")
             allowed = self._approves(experiment)
-            return lambda: _of_model(request, experiment, batch, image or None, allowed)
+            of_model = partial(layers_of_experiment, experiment, allowed, batch, image or None)
+            return lambda: _prepared(request, of_model())
         if which == RUN:
             folder = self._run_folder()
             if folder is None:
                 raise ValueError("No run is finished yet: masks are known when it is.")
-            return lambda: _of_run(request, folder, batch, image or None)
+            return lambda: _prepared(request, layers_of_run(folder, batch, image or None))
         texts = self.shapes.text().split(",") if which == TYPED else [which]
         texts = [text.strip() for text in texts if text.strip()]
         cases = parse_cases(texts, tokens, batch, Pattern.parse(self.pattern.currentText()))
@@ -210,33 +212,8 @@ def _support(pattern: str) -> str:
         return ""
 
 
-def _of_model(
-    request: Callable[..., Request],
-    experiment: Experiment,
-    batch: int,
-    image: int | None,
-    allow_import: bool,
-) -> Prepared:
-    # Imported here: torch takes seconds to load, and this is not the window's thread.
-    from lbc.latency.model_cases import cases_of_experiment
-
-    if isinstance(experiment.model, EXTERNAL) and not allow_import:
-        raise ValueError(
-            f"The model is code, {experiment.model.label}, which runs only after you press Run or "
-            "Reset: do so first if you trust it."
-        )
-    cases, left_out = cases_of_experiment(experiment, batch, image, allow_import)
-    return Prepared(request(cases), tuple(left_out.items()))
-
-
-def _of_run(
-    request: Callable[..., Request], folder: Path, batch: int, image: int | None
-) -> Prepared:
-    from lbc.latency.model_cases import cases_of_run
-
-    model = load_experiment(folder / "experiment.yaml").model
-    cases, left_out = cases_of_run(folder, batch, image, may_import(folder, model))
-    return Prepared(request(cases), tuple(left_out.items()))
+def _prepared(request: Callable[..., Request], layers: ModelLayers) -> Prepared:
+    return Prepared(request(layers.cases), layers.left_out)
 
 
 def _combo(items: Iterable[str], tip: str) -> QComboBox:

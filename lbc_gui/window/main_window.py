@@ -70,7 +70,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.session = Session(runs, self)
         self.view_state = ViewState(self)
-        self.experiment_panel = ExperimentPanel()
+        self.experiment_panel = ExperimentPanel(lambda: settings.estimate)
         self.scores = ScoreView(self.view_state)
         self.pages = Pages(self.scores)
         self.block = BlockPanel(self.view_state)
@@ -373,11 +373,11 @@ class MainWindow(QMainWindow):
         self.inspecting.run_dropped.connect(self.files.open_run)
         self._failures.relay(RunActions(self, self))
         jobs = (self.reporting, self.saving, self.starting.remedies)
-        self.closing.wait_for(latency.measuring, inspector.reading, *jobs)
+        self.closing.wait_for(latency.measuring, latency.estimate.reading, inspector.reading, *jobs)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)
         self.saving.add(inspector.layer, inspector.layer.view)
-        for of_itself in (latency.plots, self.curves, self.block):
+        for of_itself in (latency.plots, latency.estimate.plots, self.curves, self.block):
             self.saving.add(of_itself)
         self.actions_.inspect.triggered.connect(self.inspecting.choose)
         masks.request_changed.connect(self._ask)
@@ -385,6 +385,7 @@ class MainWindow(QMainWindow):
             view.hover_text.connect(self._hover.setText)
         inspector.failed.connect(self.show_failure)
         self._failures.relay(latency)
+        self.experiment_panel.settled.connect(latency.estimate.refresh)
         self.complete = True
 
     def _add_queue(self) -> None:

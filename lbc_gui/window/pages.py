@@ -125,7 +125,7 @@ class Pages(QTabWidget):
         yield
         self.inspector = InspectorPage()
         yield
-        self.latency = LatencyPage(experiment, run_folder, approves)
+        self.latency = LatencyPage(experiment, run_folder, approves, settings)
         yield
         self.masks.heatmap.setMinimumHeight(LOWEST_PICTURE)
         later = {"numbers": self.masks.below, "compare": self.library.below}
