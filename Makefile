@@ -6,11 +6,18 @@ venv = .venv
 python = $(venv)/bin/python
 pip_install = $(python) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test check docs docs-build mutants screenshots dist package package-test install clean
+# Three workers keep two cores busy: tests wait for processes, windows and threads much of the time.
+# Files in their own order: by number of tests, those that wait would all come last. And bytecode is
+# kept: processes that tests start compile nothing again, nor does the next "make test".
+run_tests = -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+test_environment = QT_QPA_PLATFORM=offscreen PYTHONFAULTHANDLER=1 PYTHONDONTWRITEBYTECODE=
+
+.PHONY: help run test coverage check docs docs-build mutants screenshots dist package package-test install clean
 
 help:
 	@echo "make run      open the window and train the bundled example"
 	@echo "make test     run all tests"
+	@echo "make coverage run all tests, and fail if they leave too many branches untried"
 	@echo "make check    check style, types and import rules"
 	@echo "make docs     build the documentation and serve it on this computer"
 	@echo "make mutants  change lbc/sparsity bit by bit and count what its tests notice"
@@ -26,7 +33,15 @@ run: $(venv)/installed
 	@$(venv)/bin/lbc-gui --start
 
 test: $(venv)/installed-dev
-	@QT_QPA_PLATFORM=offscreen PYTHONFAULTHANDLER=1 $(python) -m pytest -n 2 --dist loadfile
+	@$(test_environment) $(python) $(run_tests)
+
+coverage: $(venv)/installed-dev
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@export COVERAGE_FILE="$(CURDIR)/build/coverage/data" && \
+	  $(test_environment) $(python) -m coverage run $(run_tests) --timeout 600 && \
+	  $(python) -m coverage combine --quiet && \
+	  $(python) -m coverage report --include='lbc/*' --fail-under=95 && \
+	  $(python) -m coverage report --include='lbc_gui/*' --fail-under=85
 
 check: $(venv)/installed-dev
 	$(venv)/bin/ruff check
@@ -42,7 +57,6 @@ docs: docs-build
 	@$(python) -m docs.serve
 
 mutants: $(venv)/installed-dev
-	@$(pip_install) -e '.[dev,mutants]'
 	@OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(python) -m tests.mutation.run
 
 screenshots: $(venv)/installed

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -21,6 +25,31 @@ pytest.register_assert_rewrite(
 
 settings.register_profile("lbc", deadline=None)
 settings.load_profile("lbc")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Let each worker of a run of all tests import another part of the test modules first.
+
+    Rewriting the assertions of all modules takes longer than importing torch and Qt. Rewritten
+    modules are kept as bytecode, so that each is rewritten by one worker and loaded by the others.
+    """
+    gc.disable()  # millions of nodes of syntax trees, none of them in a cycle
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.args != session.config.getini("testpaths"):
+        return
+    root = Path(__file__).parents[1]
+    modules = sorted((root / "tests").rglob("test_*.py"))
+    first = int(worker["workerid"].removeprefix("gw"))
+    for path in modules[first :: worker["workercount"]]:
+        with suppress(Exception, pytest.skip.Exception):  # is reported when it is collected
+            importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
+
+
+def pytest_collection_finish() -> None:
+    """Exempt modules and tests from garbage collection, which takes long over so many objects."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

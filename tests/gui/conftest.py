@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from lbc.runs.opened_run import OpenedRun
 from lbc_gui.compare.curves_pane import CurvesPane
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.run.session import State
+from lbc_gui.run.worker import Worker
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
 
@@ -121,6 +124,21 @@ def open_window(
 def window(open_window: Callable[..., MainWindow]) -> MainWindow:
     """The window, standing at the start of the small experiment."""
     return open_window()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers_are_traced() -> Iterator[None]:
+    """Under coverage, trace Qt's threads too: coverage itself traces those of threading alone."""
+    trace, run = threading.gettrace(), Worker.run
+
+    def traced(worker: Worker) -> None:
+        sys.settrace(trace)
+        run(worker)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if trace is not None:
+            patch.setattr(Worker, "run", traced)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
