@@ -128,9 +128,9 @@ def test_an_impossible_run_folder_is_an_error_message(
     assert "could not be written" in text and "file" in text
 
 
-def start_long_run(experiment: Path, out: Path) -> BaseProcess:
+def start_long_run(experiment: Path, out: Path, *options: str) -> BaseProcess:
     """Start a long run and wait for its first epochs; it prints to the file ``printed``."""
-    arguments = ("train", experiment, "--out", out, "--set", *LONG)
+    arguments = ("train", experiment, "--out", out, *options, "--set", *LONG)
     process = warm.start(warm.lbc, *arguments, output=out.with_name("printed"))
     end = time.monotonic() + 60
     while not (out / "checkpoint.pt").exists():
@@ -140,10 +140,12 @@ def start_long_run(experiment: Path, out: Path) -> BaseProcess:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_is_saved(tmp_path: Path, experiment: Path, number: int) -> None:
+@pytest.mark.parametrize(("number", "drawn"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_an_interrupted_run_is_saved(
+    tmp_path: Path, experiment: Path, number: int, drawn: bool
+) -> None:
     out = tmp_path / "out"
-    process = start_long_run(experiment, out)
+    process = start_long_run(experiment, out, *[] if drawn else ["--no-pictures"])
     assert process.pid is not None
     os.kill(process.pid, number)
     process.join(timeout=100)
@@ -153,7 +155,7 @@ def test_an_interrupted_run_is_saved(tmp_path: Path, experiment: Path, number: i
     state = json.loads((out / "run.json").read_text())
     assert state["status"] == "stopped" and state["epoch"] >= 1
     assert torch.load(out / "checkpoint.pt", weights_only=True)["epoch"] == state["epoch"]
-    assert (out / "pictures" / "curves.png").stat().st_size > 1000
+    assert (out / "pictures" / "curves.png").exists() is drawn
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")

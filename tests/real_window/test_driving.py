@@ -13,7 +13,7 @@ from tests.real_window.conftest import SECONDS, Desktop
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_start_pause_go_on_and_stop(desktop: Desktop) -> None:
+def test_start_pause_go_on_and_close(desktop: Desktop) -> None:
     desktop.press("Run")
     desktop.until(lambda state: state["state"] == "running" and len(state["losses"]) > 10)
     desktop.press("Pause")
@@ -21,12 +21,16 @@ def test_start_pause_go_on_and_stop(desktop: Desktop) -> None:
     standing = len(desktop.until(lambda state: True)["losses"])
     desktop.keys("F5")
     desktop.until(lambda state: len(state["losses"]) > standing + 10)
-    desktop.keys("shift+F5")
-    desktop.until(lambda state: state["state"] == "stopped")
+    desktop.keys("ctrl+q")
+    desktop.mouse(desktop.place("dialog button", text="Stop and close"), 1)
+    desktop.application.join(SECONDS)
+    assert desktop.application.exitcode == 0
     assert desktop.run_file()["status"] == "stopped"
 
 
-def test_single_steps_and_reset_to_the_same_start(desktop: Desktop) -> None:
+def test_steps_after_a_reset_are_the_same_and_the_screen_says_what_the_library_holds(
+    desktop: Desktop,
+) -> None:
     def three_steps() -> list[float]:
         for count in (1, 2, 3):
             desktop.press("Step")
@@ -39,6 +43,20 @@ def test_single_steps_and_reset_to_the_same_start(desktop: Desktop) -> None:
     desktop.mouse(desktop.place("dialog button", text="Stop and reset"), 1)
     desktop.until(lambda state: state["state"] == "ready" and not state["losses"])
     assert three_steps() == first
+    place = desktop.place("block", index=777)
+    desktop.mouse(place, 4, 4, 4, 4, 4, 4, 4, 4)
+    desktop.mouse(desktop.place("block", index=777), 1)
+    told = desktop.until(lambda state: "block 777" in state["block"] and len(state["rows"]) == 6)
+    desktop.keys("shift+F5")
+    desktop.until(lambda state: state["state"] == "stopped")
+    assert desktop.run_file()["status"] == "stopped"
+    checkpoint = torch.load(desktop.newest_run() / "checkpoint.pt", weights_only=True)
+    beta = next(value for name, value in checkpoint["model"].items() if name.endswith("beta"))
+    pattern = Pattern(2, 4)
+    scores = pattern.to_blocks(beta)[777][pattern.members].sum(dim=1)
+    assert [row[1] for row in told["rows"]] == [f"{score:.5f}" for score in scores.tolist()]
+    best = int(scores.argmax())
+    assert [row[3] == "1st" for row in told["rows"]] == [c == best for c in range(6)]
 
 
 def test_another_pattern_typed_into_the_form_is_what_runs(desktop: Desktop) -> None:
@@ -55,19 +73,7 @@ def test_another_pattern_typed_into_the_form_is_what_runs(desktop: Desktop) -> N
     assert desktop.run_file()["pattern"] == "4:8"
 
 
-def test_a_pinned_block_is_read_as_training_goes_on(desktop: Desktop) -> None:
-    desktop.mouse(desktop.place("block", index=1234), 1)
-    state = desktop.until(lambda state: "block 1234" in state["block"])
-    assert [row[0] for row in state["rows"]] == ["■■□□", "■□■□", "■□□■", "□■■□", "□■□■", "□□■■"]
-    assert {row[1] for row in state["rows"]} == {"0.33333"}
-    assert re.search(r"block 1234 · output \d+ · inputs \d+–\d+ · [■□]{4} ·", state["hover"])
-    desktop.press("Run")
-    trained = desktop.until(lambda state: len({row[1] for row in state["rows"]}) == 6)
-    best = max(trained["rows"], key=lambda row: float(row[1]))
-    assert best[3] == "1st"
-
-
-def test_the_wheel_zooms_to_the_block_under_the_mouse_and_backspace_back(desktop: Desktop) -> None:
+def test_a_block_is_zoomed_to_and_back_and_read_as_training_goes_on(desktop: Desktop) -> None:
     desktop.mouse(desktop.ask("editor", path="pattern"), 1)  # the keyboard is in the form
     place = desktop.place("block", index=1000)
     neighbour = desktop.place("block", index=1001)
@@ -82,32 +88,12 @@ def test_the_wheel_zooms_to_the_block_under_the_mouse_and_backspace_back(desktop
     desktop.keys("BackSpace")
     desktop.until(lambda _: desktop.place("block", index=1000) == place)
     assert desktop.ask("state")["problem"] == ""  # nothing was deleted from the N:M
-
-
-def test_what_the_screen_says_of_a_block_is_what_the_library_holds(desktop: Desktop) -> None:
-    for count in (1, 2, 3):
-        desktop.press("Step")
-        desktop.until(lambda state, count=count: len(state["losses"]) == count)  # type: ignore[misc]
-    place = desktop.place("block", index=777)
-    desktop.mouse(place, 4, 4, 4, 4, 4, 4, 4, 4)
-    desktop.mouse(desktop.place("block", index=777), 1)
-    told = desktop.until(lambda state: "block 777" in state["block"] and len(state["rows"]) == 6)
-    desktop.keys("shift+F5")
-    desktop.until(lambda state: state["state"] == "stopped")
-    checkpoint = torch.load(desktop.newest_run() / "checkpoint.pt", weights_only=True)
-    beta = next(value for name, value in checkpoint["model"].items() if name.endswith("beta"))
-    pattern = Pattern(2, 4)
-    scores = pattern.to_blocks(beta)[777][pattern.members].sum(dim=1)
-    assert [row[1] for row in told["rows"]] == [f"{score:.5f}" for score in scores.tolist()]
-    best = int(scores.argmax())
-    assert [row[3] == "1st" for row in told["rows"]] == [c == best for c in range(6)]
-
-
-def test_closing_while_training_asks_ends_the_run_and_keeps_it(desktop: Desktop) -> None:
+    desktop.mouse(desktop.place("block", index=1234), 1)
+    state = desktop.until(lambda state: "block 1234" in state["block"])
+    assert [row[0] for row in state["rows"]] == ["■■□□", "■□■□", "■□□■", "□■■□", "□■□■", "□□■■"]
+    assert {row[1] for row in state["rows"]} == {"0.33333"}
+    assert re.search(r"block 1234 · output \d+ · inputs \d+–\d+ · [■□]{4} ·", state["hover"])
     desktop.press("Run")
-    desktop.until(lambda state: len(state["losses"]) > 10)
-    desktop.keys("ctrl+q")
-    desktop.mouse(desktop.place("dialog button", text="Stop and close"), 1)
-    desktop.application.join(SECONDS)
-    assert desktop.application.exitcode == 0
-    assert desktop.run_file()["status"] == "stopped"
+    trained = desktop.until(lambda state: len({row[1] for row in state["rows"]}) == 6)
+    best = max(trained["rows"], key=lambda row: float(row[1]))
+    assert best[3] == "1st"

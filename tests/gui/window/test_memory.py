@@ -37,4 +37,4 @@ def test_resets_leave_nothing_of_the_runs_before(qtbot: QtBot, window: MainWindo
         return own_megabytes() - before
 
     # The allocator takes new memory now and then, but what a run leaves behind grows in each round.
-    assert min(grown() for _ in range(5)) < 4
+    assert any(grown() < 4 for _ in range(5))
