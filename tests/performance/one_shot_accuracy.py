@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pattern", default="1:16")
     parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--methods", nargs="+", default=one_shot_methods())
     parser.add_argument("--keep-statistics", action="store_true")
     options = parser.parse_args()
     found: dict[str, dict[int, float]] = {}
@@ -36,7 +37,7 @@ def main() -> None:
         if read_state(run).status != "finished":
             continue
         experiment = effective_experiment(run)
-        for method in one_shot_methods():
+        for method in options.methods:
             chosen = one_shot_experiment(experiment, run, method, options.pattern, options.images)
             with tempfile.TemporaryDirectory() as folder:
                 result = prune(
