@@ -68,6 +68,18 @@ def test_every_layer_obeys_its_pattern_and_reports_its_error(solver: Solver) -> 
         assert check(canonical, Pattern(1 if name == "10" else 2, 4)).valid
 
 
+def test_wanda_weighs_each_weight_of_a_convolution_by_the_norm_of_what_it_multiplies() -> None:
+    torch.manual_seed(2)
+    convolution, inputs = nn.Conv2d(8, 16, 3, stride=2, padding=1), torch.randn(6, 8, 9, 9).relu()
+    norms = nn.functional.unfold(inputs, 3, stride=2, padding=1).square().sum((0, 2)).sqrt()
+    scores = convolution.weight.detach().abs() * norms.view(8, 3, 3)
+    kept = scores.view(16, 2, 4, 3, 3).topk(2, dim=2).indices
+    expected = torch.zeros(16, 2, 4, 3, 3, dtype=torch.bool).scatter_(2, kept, True)
+    sparsifier = sparsify(convolution, "2:4", "asp")
+    prune_in_order(convolution, torch.split(inputs, 2), wanda.solve)
+    assert torch.equal(sparsifier.mask(""), expected.view(16, 8, 3, 3))
+
+
 def test_pruning_is_the_same_however_the_images_are_batched() -> None:
     whole, parts = network(), network()
     for model, batches in ((whole, [torch.cat(images())]), (parts, images())):
