@@ -33,7 +33,13 @@ from lbc.runs.run_state import read_state
 from lbc.sparsity.calibration import wanda
 from lbc.sparsity.calibration.input_statistics import InputStatistics
 from lbc.sparsity.calibration.one_shot import prune_in_order
-from lbc.sparsity.calibration.solution import Solution, Solver, keep_largest
+from lbc.sparsity.calibration.solution import (
+    Progress,
+    Solution,
+    Solver,
+    ignore_progress,
+    keep_largest,
+)
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 from lbc.training.norm_statistics import renew_statistics
@@ -48,18 +54,22 @@ def centred_gram(statistics: InputStatistics) -> Tensor:
     return statistics.gram.double() - torch.outer(totals, totals) / statistics.tokens
 
 
-def by_magnitude(weight: Tensor, _: InputStatistics, pattern: Pattern) -> Solution:
+def by_magnitude(
+    weight: Tensor, _: InputStatistics, pattern: Pattern, _progress: Progress
+) -> Solution:
     return Solution(keep_largest(weight.abs(), pattern))
 
 
-def by_error(weight: Tensor, statistics: InputStatistics, pattern: Pattern) -> Solution:
+def by_error(
+    weight: Tensor, statistics: InputStatistics, pattern: Pattern, _progress: Progress
+) -> Solution:
     """The mask of the least centred error that changes of single blocks reach from magnitude's.
 
     With c = δG without a block's own part, combination A of the block costs D G_B Dᵀ + 2 D c, where
     D are the block's weights outside A.
     """
     gram, whole = centred_gram(statistics), weight.double()
-    mask = by_magnitude(weight, statistics, pattern).mask.double()
+    mask = by_magnitude(weight, statistics, pattern, ignore_progress).mask.double()
     outside = (~pattern.incidence()).double()  # (C, M)
     for _ in range(SWEEPS):
         for first in range(0, weight.shape[1], pattern.m):
@@ -115,10 +125,16 @@ def measure(
     rows = torch.randperm(len(data.train.labels), generator=order)[:IMAGES]
     batches = [data.normalise(data.train.read(part)) for part in torch.split(rows, BATCH)]
 
-    def compared(weight: Tensor, statistics: InputStatistics, pattern: Pattern) -> Solution:
+    def compared(
+        weight: Tensor, statistics: InputStatistics, pattern: Pattern, progress: Progress
+    ) -> Solution:
         for name, solver in CHOICES.items():
-            lost[name].append(losses(weight, solver(weight, statistics, pattern).mask, statistics))
-        return by_magnitude(weight, statistics, pattern)
+            lost[name].append(
+                losses(
+                    weight, solver(weight, statistics, pattern, ignore_progress).mask, statistics
+                )
+            )
+        return by_magnitude(weight, statistics, pattern, progress)
 
     found = {}
     for name, solver in CHOICES.items():

@@ -21,7 +21,7 @@ from lbc.models import DEIT_WIDTHS, DeiT, ResNet18
 from lbc.sparsity.calibration import admm, dsnot, ria, sparsegpt, wanda
 from lbc.sparsity.calibration.input_statistics import InputStatistics
 from lbc.sparsity.calibration.one_shot import prune_in_order
-from lbc.sparsity.calibration.solution import Solver
+from lbc.sparsity.calibration.solution import Solver, ignore_progress
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.sparsification import sparsify
 from lbc.training.method_run import CALIBRATION_BATCH
@@ -44,7 +44,7 @@ def llama_layer(method: str) -> dict[str, Any]:
     begin = time.perf_counter()
     statistics = InputStatistics(11008, gram=method != "wanda")
     statistics.add(1, torch.split(inputs, 512))
-    solution = SOLVERS[method](weight, statistics, Pattern(2, 4))
+    solution = SOLVERS[method](weight, statistics, Pattern(2, 4), ignore_progress)
     seconds = time.perf_counter() - begin
     assert bool((solution.mask.reshape(-1, 4).sum(dim=1) == 2).all())
     return {"seconds": round(seconds, 1)}
