@@ -18,7 +18,7 @@ from lbc.sparsity.schedule import Schedule
 class ClockedLayer(MagnitudeLayer):
     """Dense at first, and under the mask of the largest magnitudes once ``number`` is 0.
 
-    ``scalar`` is the same number as a tensor, for compiled graphs, which would be compiled anew for
+    ``scalar`` is ``in_graph`` as a tensor, for compiled graphs, which would be compiled anew for
     every new value otherwise. It is no buffer, so that averages of a model do not average it. Every
     weight is trained to the end, and the mask follows the weights; with one combination left in
     every block the number stays 0.
@@ -29,7 +29,7 @@ class ClockedLayer(MagnitudeLayer):
     def __init__(self, name: str, weight: Tensor, pattern: Pattern) -> None:
         super().__init__(name, weight, pattern)
         self.number = self.DENSE
-        self.scalar = torch.tensor(self.number, device=weight.device)
+        self.scalar = torch.tensor(self.in_graph, device=weight.device)
 
     # -- what a method defines -------------------------------------------------------------------
 
@@ -37,6 +37,11 @@ class ClockedLayer(MagnitudeLayer):
         """Live sets and mask under a number that is not 0; by default all."""
         complete = LiveSets(self.blocks, self.pattern.count, self.mask.device)
         return complete, torch.ones_like(self.mask)
+
+    @property
+    def in_graph(self) -> float:
+        """What a compiled forward pass needs of the number, by default itself."""
+        return self.number
 
     def number_of(self, live: int) -> float:
         """The number at which so many combinations are live; the present one if that is open."""
@@ -51,7 +56,7 @@ class ClockedLayer(MagnitudeLayer):
     def _set(self, number: float) -> None:
         if number != self.number:
             self.number = number
-            self.scalar.fill_(number)
+            self.scalar.fill_(self.in_graph)
         for follower in self._followers:
             cast("ClockedLayer", follower)._set(number)
 
@@ -86,7 +91,7 @@ class ClockedLayer(MagnitudeLayer):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)
-        self.scalar = torch.tensor(self.number, device=self.mask.device)
+        self.scalar = torch.tensor(self.in_graph, device=self.mask.device)
         return self
 
     def _save_to_state_dict(

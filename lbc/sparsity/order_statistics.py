@@ -55,8 +55,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # it has none of the threads
 
 
-def smallest(values: Tensor, count: int) -> Tensor:
-    """The mask of the ``count`` smallest values, earlier ones among equals: (n,) → bool (n,)."""
+def smallest(values: Tensor, count: int | Tensor) -> Tensor:
+    """The mask of the ``count`` smallest values, earlier ones among equals: (n,) → bool (n,).
+
+    A count that is a tensor may change from one call of a compiled graph to the next.
+    """
+    if isinstance(count, Tensor):
+        first = torch.arange(len(values), device=values.device) < count
+        return torch.zeros_like(first).scatter(0, values.argsort(stable=True), first)
     if not 0 < count < len(values):
         return torch.full_like(values, count > 0, dtype=torch.bool)
     if not is_plain(values):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lbc.models import DEIT_WIDTHS, DeiT, ResNet18
 from lbc.sparsity.calibration import admm, dsnot, ria, sparsegpt, wanda
+from lbc.sparsity.calibration.channel_order import reorder_channels
 from lbc.sparsity.calibration.input_statistics import InputStatistics
 from lbc.sparsity.calibration.one_shot import prune_in_order
 from lbc.sparsity.calibration.solution import Solver, ignore_progress
@@ -30,6 +31,7 @@ SOLVERS: dict[str, Solver] = {
     module.__name__.rpartition(".")[2]: module.solve
     for module in (wanda, ria, sparsegpt, admm, dsnot)
 }
+SOLVERS["ria permute"] = ria.solve
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "resnet18": lambda size: ResNet18(),
     "deit-tiny": lambda size: DeiT(DEIT_WIDTHS["deit-tiny"], (3, size, size)),
@@ -61,7 +63,10 @@ def network(name: str, method: str, size: int) -> dict[str, Any]:
     sparsify(model, "2:4", "asp")
     images = torch.randn(IMAGES, 3, size, size)
     begin = time.perf_counter()
-    layers = prune_in_order(model, torch.split(images, CALIBRATION_BATCH), SOLVERS[method])
+    batches = torch.split(images, CALIBRATION_BATCH)
+    if method == "ria permute":
+        reorder_channels(model, batches, ria.scores)
+    layers = prune_in_order(model, batches, SOLVERS[method])
     seconds = time.perf_counter() - begin
     errors = [layer.error for layer in layers if layer.error is not None]
     return {

@@ -57,10 +57,11 @@ MAX_DECIDED_COUNT = 2000
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of a step: wall-clock time, and CPU time of all threads."""
+    """Seconds of a step: wall-clock time, CPU time of all threads, and that of ``backward``."""
 
     wall: float
     processor: float
+    backward: float
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,13 @@ class Stepper:
         loss.item()
         penalty = self.conductor.penalty()
         total = loss if penalty is None else loss + penalty
+        before = process_time()
         total.backward()  # type: ignore[no-untyped-call]
+        backward = process_time() - before
         self.conductor.before_update(number)
         self.optimizer.step()
         self.conductor.after_update(number)
-        return StepTime(perf_counter() - wall, process_time() - cpu)
+        return StepTime(perf_counter() - wall, process_time() - cpu, backward)
 
     def bytes(self) -> int:
         """Return the bytes of all tensors kept after a step, such as weights and gradients."""
@@ -321,10 +324,14 @@ def measure_methods(model: str, options: argparse.Namespace) -> dict[str, dict[s
     def processor_ratio(name: str) -> float:
         return round(median(at[name].processor / at["dense"].processor for at in every), 3)
 
+    def backward_ratio(name: str) -> float:
+        return round(median(at[name].backward / at["dense"].backward for at in every), 3)
+
     return {
         name: {
             "ratio": ratio(name, every),
             "processor_ratio": processor_ratio(name),
+            "backward_ratio": backward_ratio(name),
             "ratio_of_copies": [ratio(name, rounds) for rounds in copies],
         }
         for name in every[0]

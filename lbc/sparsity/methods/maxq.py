@@ -46,15 +46,21 @@ class MaxqLayer(ClockedLayer):
     def forward(self, weight: Tensor) -> Tensor:
         self.see(weight)
         values = weight.detach()
-        mask = self._mask(values, self.number)
-        if is_plain(weight):
+        plain = is_plain(weight)
+        mask = self._mask(values, self.in_graph if plain else self.scalar)
+        if plain:
             self.mask, mask = mask, mask.view(torch.uint8)
         product = self._factor(values).mul_(values).mul_(mask)
         return straight_through(weight, product, mask, self._options.pull)
 
+    @property
+    def in_graph(self) -> int:
+        """The number of dense blocks."""
+        return self._dense_blocks(self.number)
+
     def chosen(self, number: float, /) -> tuple[LiveSets, Tensor]:
         """All combinations of a dense block are live, and of another the largest."""
-        mask = self._mask(self.seen, number)
+        mask = self._mask(self.seen, self._dense_blocks(number))
         kept = self.pattern.to_blocks(mask)
         dense = kept.all(dim=1)
         first = torch.arange(self.pattern.m, device=kept.device) < self.pattern.n
@@ -75,10 +81,12 @@ class MaxqLayer(ClockedLayer):
     def _options(self) -> Options:
         return cast("Options | None", self.options) or Options()
 
-    def _mask(self, weight: Tensor, share: float) -> Tensor:
-        """b, with a share of dense blocks."""
-        count = int(share * self.blocks + ROUNDING)
-        if not count:
+    def _dense_blocks(self, share: float) -> int:
+        return int(share * self.blocks + ROUNDING)
+
+    def _mask(self, weight: Tensor, count: int | Tensor) -> Tensor:
+        """b, with so many dense blocks."""
+        if isinstance(count, int) and not count:
             return largest(weight, self.pattern)
         first, *others = [plane.abs() for plane in positions(weight, self.pattern).unbind(-1)]
         sums = sum(others, first).contiguous()
