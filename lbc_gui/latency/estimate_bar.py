@@ -86,10 +86,8 @@ class EstimateBar(QWidget):
         self.tokens = Label()
         room = self.tokens.fontMetrics()  # of a fixed size, its text moves nothing
         self.tokens.setFixedSize(room.horizontalAdvance("= 88,888,888 tokens"), room.height())
-        self.own = QCheckBox("Add my measurements to the fit")
-        self.own.setToolTip(
-            plain("Shift the estimates by the open measurements of the same card and type")
-        )
+        self.own = QCheckBox("Add my measurements")
+        self.own.setToolTip(plain("Add the open measurements of the same card and type to the fit"))
         self.cards = [self._card_box(at, card.name, card.title) for at, card in enumerate(cards())]
         for box in self.cards:
             box.setChecked(box.text() in choice.cards)
@@ -206,8 +204,8 @@ class EstimateBar(QWidget):
         )  # fmt: skip
         lines = (
             (Label("Layers:"), row(*of_model)),
-            (Label("Cards:"), row(*self.cards, None, self.own)),
-            (self._batch_label, row((self.batch, 1), self.tokens)),
+            (Label("Cards:"), row(*self.cards, None)),
+            (self._batch_label, row((self.batch, 1), self.tokens, self.own)),
         )
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)

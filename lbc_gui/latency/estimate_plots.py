@@ -18,7 +18,7 @@ from lbc_gui.latency.estimate_export import as_csv, as_json
 from lbc_gui.latency.hatched_bars import DENSE, SPARSE, HatchedBand, HatchedBars
 from lbc_gui.latency.keyed_plot import KeyedPlot
 from lbc_gui.latency.plots import MOST_BARS, colour_of
-from lbc_gui.theme import plot_colours
+from lbc_gui.theme import mixed, plot_colours
 
 GLYPHS = {DENSE: "▧", SPARSE: "▩", None: "■"}
 """Of the hatchings, as the key writes them; solid bars are measured."""
@@ -149,7 +149,11 @@ def describe_start(course: Course) -> str:
     begins, surely = course.pays_from(course.speedup), course.pays_from(course.low)
     if begins is None:
         return "does not pay"
-    likely = "pays" if begins == course.first else f"pays from about {_rounded(begins)} on"
+    if surely == course.first:
+        return "surely pays everywhere"
+    likely = "pays everywhere"
+    if begins != course.first:
+        likely = f"pays from about {_rounded(begins)} on"
     return likely if surely is None else f"{likely}, surely from {_rounded(surely)}"
 
 
@@ -171,11 +175,12 @@ def _times(cards: Sequence[CardEstimates]) -> list[Bars]:
         dense = {number: (at.dense_us,) * 3 for number, at in known}
         sparse = {number: (at.sparse_us,) * 3 for number, at in known}
         bars += [(f"{name} dense", colour, DENSE, dense), ("2:4", colour, SPARSE, sparse)]
-        for kind, time_of in (("dense", _dense), ("2:4", _sparse)):
+        kinds = ("dense", _dense, mixed(colour, 0.5)), ("2:4", _sparse, colour)
+        for kind, time_of, shade in kinds:
             found = {at.number: time for at in one.layers if (time := time_of(at))}
             spread = {number: (t.median_us, t.p10_us, t.p90_us) for number, t in found.items()}
             if spread:
-                bars.append((f"{kind} measured", colour, None, spread))
+                bars.append((f"{kind} measured", shade, None, spread))
     return bars
 
 

@@ -176,6 +176,7 @@ class EstimateTable(TableView[LayerEstimate]):
         super().__init__(model, name, stretch=stretch, widths=widths, order=order)
         order.setParent(self)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setWordWrap(False)  # which would end a name before the word that does not fit
         self.setSortingEnabled(True)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)  # as it comes, until a click
 

@@ -258,13 +258,8 @@ class LatencyPage(QWidget):
         )
         self._save = push_button("Export…", "Save the ticked ones as JSON or CSV", self._export)
         left = QWidget()
-        card = QScrollArea()
-        card.setWidgetResizable(True)
-        card.setFrameShape(QScrollArea.Shape.NoFrame)
+        card = _scrolled(self.card)
         card.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        card.setWidget(self.card)
-        card.viewport().setAutoFillBackground(False)
-        self.card.setAutoFillBackground(False)
         pairs = (self._pin, self._remove), (self._load, self._save), (recorded,)
         buttons = [row(*((button, 1) for button in pair)) for pair in pairs]
         column((self.measurements, 1), *buttons, (card, 1), on=left)
@@ -277,10 +272,20 @@ class LatencyPage(QWidget):
         column(top, self._progress, (middle, 1), self._network, on=measure, margin=TIGHT)
         self.tabs = QTabWidget(documentMode=True)
         self.tabs.addTab(measure, "Measure")
-        self.tabs.addTab(self.estimate, "Estimate")
+        self.tabs.addTab(_scrolled(self.estimate), "Estimate")  # it must not widen the window
         self.tabs.setTabToolTip(0, "Measure on this machine or a server")
         self.tabs.setTabToolTip(1, "Estimate for a GPU that is not at hand, from published data")
         column(self.tabs, on=self)
+
+
+def _scrolled(content: QWidget) -> QScrollArea:
+    """An area without a frame that scrolls what it has no room for."""
+    area = QScrollArea(widgetResizable=True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidget(content)
+    area.viewport().setAutoFillBackground(False)
+    content.setAutoFillBackground(False)
+    return area
 
 
 def _recorded() -> list[Path]:
