@@ -4,7 +4,8 @@ PYTHON ?= python3
 
 venv = .venv
 python = $(venv)/bin/python
-pip_install = $(python) -m pip install --quiet --disable-pip-version-check
+# Compiling all modules takes longer than the rest; Python compiles those that it imports.
+pip_install = $(python) -m pip install --quiet --disable-pip-version-check --no-compile
 
 # Three workers keep two cores busy: tests wait for processes, windows and threads much of the time.
 # Files in their own order: by number of tests, those that wait would all come last. And bytecode is
@@ -74,7 +75,7 @@ package: $(venv)/installed-package
 package-test: dist
 	@rm -rf build/wheel-venv
 	@$(python) -m venv --without-pip build/wheel-venv
-	@$(python) -c 'import glob, sysconfig as s; base = "build/wheel-venv"; \
+	@$(python) -c 'import sysconfig as s; base = "build/wheel-venv"; \
 	  to = s.get_path("purelib", vars={"base": base, "platbase": base}); \
 	  open(to + "/dependencies.pth", "w").write(s.get_path("purelib") + "\n")'
 	@$(python) -m pip --python build/wheel-venv/bin/python install --quiet --no-deps dist/*.whl

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tarfile
 from email.parser import BytesParser
 from pathlib import Path
@@ -109,3 +112,24 @@ def test_ci_runs_fixed_versions_of_actions_that_cannot_write() -> None:
         target for line in re.findall(r"make PYTHON=python (.*)", text) for target in line.split()
     }
     assert called <= targets | {"coverage", "docs-build"}
+
+
+def test_the_recipe_of_the_one_folder_build_is_python() -> None:
+    recipe = ROOT / "packages/lbc-explorer.spec"
+    compile(recipe.read_text(), recipe, "exec")
+
+
+@pytest.mark.parametrize("interpreted", [("-u", "{script}"), ("-P", "-m", "shown")])
+def test_an_executable_of_the_one_folder_build_serves_as_interpreter(
+    tmp_path: Path, interpreted: tuple[str, ...]
+) -> None:
+    script = tmp_path / "shown.py"
+    script.write_text("import os, sys; print(__name__, os.getenv('LD_LIBRARY_PATH'), sys.argv[1:])")
+    command = [part.format(script=script) for part in interpreted]
+    paths = {"LD_LIBRARY_PATH": "/folder", "LD_LIBRARY_PATH_ORIG": "/system"}
+    done = subprocess.run(
+        [sys.executable, ROOT / "packages/start.py", *command, "train", "--set"],
+        env={**os.environ, **paths, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout == "__main__ /system ['train', '--set']\n"
