@@ -148,6 +148,13 @@ class ExperimentPanel(QWidget):
         self._torch_loaded = True
         self._show_implications()
 
+    def show_gains(self) -> None:
+        """Estimate the gain of N:M on the chosen card from now on: the window is complete."""
+        self._gains.enabled = True
+        if self.form.experiment is not None:
+            sentence = self._gains.sentence(self.form.experiment.pattern)
+            self.facts.setText(self.facts.text() + sentence)
+
     @Slot(str)
     def _vary(self, path: str) -> None:
         """Ask for the values of a setting, below the settings."""
@@ -252,7 +259,7 @@ class ExperimentPanel(QWidget):
                 self.refused = self.refused or str(error)
                 if self._listed != (experiment.model, experiment.data):
                     self._list((), None)
-        self.facts.setText(said)
+        self.facts.setText(said + self._gains.sentence(experiment.pattern))
 
     def _describe_external(self, experiment: Experiment) -> str:
         if self._prepared is None or _implied(self._prepared[0]) != _implied(experiment):
@@ -292,7 +299,7 @@ class ExperimentPanel(QWidget):
         return (
             f" {sparse} sparse and {len(rows) - sparse} dense layers, "
             f"{seen.parameters:,} parameters. {_scores(seen)} {kept}"
-        ).rstrip() + self._gains.sentence(experiment.pattern)
+        ).rstrip()
 
 
 def _scores(seen: Preview | Prepared) -> str:

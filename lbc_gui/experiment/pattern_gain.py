@@ -31,6 +31,8 @@ class GainEstimator:
 
     def gain(self, pattern: Pattern) -> str:
         """Like "about 1.5× on A100 (1.3 to 1.6)"; "" if there is no estimate."""
+        if not self.layers:
+            return ""
         # Imported here: nothing of it is on screen when the window opens.
         from lbc.latency.cases import Case
         from lbc.latency.estimate import EstimateError, estimate_cases, estimate_network, find_card
@@ -61,7 +63,8 @@ class GainDelegate(QStyledItemDelegate):
 
     def __init__(self, box: QComboBox, choice: Callable[[], EstimateChoice]) -> None:
         super().__init__(box)
-        self._choice = choice
+        self._choice, self.enabled = choice, False
+        """What estimates need is not imported before the window is complete."""
         self._layers: Sequence[LayerRow] = ()
         self._texts: dict[tuple[str, EstimateChoice], str] = {}
         box.setItemDelegate(self)
@@ -79,12 +82,17 @@ class GainDelegate(QStyledItemDelegate):
                 pattern = Pattern.parse(text)
             except ValueError:
                 return text
-            self._texts[key] = GainEstimator(self._layers, key[1]).describe(pattern)
+            layers = self._layers if self.enabled else ()
+            text = GainEstimator(layers, key[1]).describe(pattern)
+            if not layers:
+                return text
+            self._texts[key] = text
         return self._texts[key]
 
     def sentence(self, pattern: Pattern) -> str:
         """The gain of one N:M on a line of its own; "" if there is none."""
-        gain = GainEstimator(self._layers, self._choice()).gain(pattern)
+        layers = self._layers if self.enabled else ()
+        gain = GainEstimator(layers, self._choice()).gain(pattern)
         return f"\nEstimated, not measured: {gain}." if gain else ""
 
     def displayText(self, value: object, locale: QLocale | QLocale.Language) -> str:

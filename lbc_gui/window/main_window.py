@@ -386,6 +386,7 @@ class MainWindow(QMainWindow):
         inspector.failed.connect(self.show_failure)
         self._failures.relay(latency)
         self.experiment_panel.settled.connect(latency.estimate.refresh)
+        self.experiment_panel.show_gains()
         self.complete = True
 
     def _add_queue(self) -> None:

@@ -15,6 +15,8 @@ from lbc.files.resources import resource
 from lbc.latency.files import load_measurements, save_measurements
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.latency.cases_table import HEADERS, CasesTable
+from lbc_gui.latency.estimate_bar import MODEL as OF_EXPERIMENT
+from lbc_gui.latency.estimate_bar import RUN as OF_RUN
 from lbc_gui.latency.latency_page import LatencyPage
 from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.latency.request_bar import HERE_CPU, HERE_GPU, RUN, SERVER, TYPED
@@ -137,6 +139,17 @@ def test_a_finished_runs_own_masks_are_measured(open_window: Open, qtbot: QtBot)
     first = window.pages.latency.request.prepare()().request.cases[0]
     assert first.mask is not None
     assert sum(byte.bit_count() for byte in first.mask) <= first.m * first.k // 2
+    window.pages.setCurrentWidget(window.pages.latency)
+    window.pages.latency.tabs.setCurrentIndex(1)
+    estimate = window.pages.latency.estimate
+    estimate.bar.layers.setCurrentText(OF_RUN)
+    qtbot.waitUntil(lambda: bool(estimate.shown), timeout=SECONDS)
+    (shown,) = estimate.shown
+    assert [layer.case.mask for layer in shown.layers] == [None, None]
+    assert shown.layers[0].case.m == 32 and shown.layers[0].estimate is not None
+    estimate.bar.layers.setCurrentText(OF_EXPERIMENT)
+    window.experiment_panel.form.enter("model.width", 64)
+    qtbot.waitUntil(lambda: [one.layers[0].case.m for one in estimate.shown] == [64])
 
 
 def test_results_fill_the_table_and_explain_themselves(
