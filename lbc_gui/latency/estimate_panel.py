@@ -65,6 +65,8 @@ class EstimatePanel(QWidget):
         self._read: tuple[object, ModelLayers] | None = None
         """The layers that are known, and what they were read for."""
         self._asked: object = None
+        self._unreadable: tuple[object, str] | None = None
+        """What was asked for last time in vain, and why; tried again when the panel is shown."""
         self._courses: dict[object, Course] = {}
         self.problem, self.network = Label(wordWrap=True), NetworkTable()
         self.problem.setObjectName("problem")
@@ -96,6 +98,8 @@ class EstimatePanel(QWidget):
             self._take(source.key, source.known)
         if self._read is not None and self._read[0] == source.key:
             self._estimate(self._read[1], factor)
+        elif self._unreadable is not None and self._unreadable[0] == source.key:
+            self._show_nothing(self._unreadable[1])
         elif self._asked != source.key or not self.reading.running:
             self._asked = source.key
             self._show_nothing(READING)
@@ -114,6 +118,7 @@ class EstimatePanel(QWidget):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        self._unreadable = None
         self.refresh()
 
     # -- estimating ---------------------------------------------------------------------------
@@ -133,7 +138,8 @@ class EstimatePanel(QWidget):
 
     @Slot(str, str)
     def _reading_failed(self, sentence: str, details: str) -> None:
-        self._show_nothing(sentence)
+        self._unreadable = self._asked, sentence
+        self.refresh()
         if details:
             self.failed.emit(sentence, details)
 

@@ -229,6 +229,12 @@ def test_the_experiments_model_is_read_in_a_thread_and_followed(
     panel.refresh()
     qtbot.waitUntil(lambda: bool(panel.shown) and not panel.reading.running, timeout=SECONDS)
     assert panel.shown[0].layers[0].case.m == 1024
+    experiment[0] = small_experiment(data={"name": "cifar10", "folder": "/no/such"})
+    panel.refresh()
+    qtbot.waitUntil(lambda: not panel.reading.running, timeout=SECONDS)
+    assert panel.problem.text().startswith("/no/such is not a folder") and not panel.shown
+    qtbot.keyClick(panel.bar.batch.slider, Key.Key_Right)
+    assert panel.problem.text().startswith("/no/such") and not panel.reading.running
     experiment[0] = None
 
 
