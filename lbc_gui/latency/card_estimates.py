@@ -199,7 +199,9 @@ def describe_network(one: CardEstimates) -> str:
     missing = len(one.layers) - len(one.estimated)
     if missing:
         said.append(f"{missing} of {len(one.layers)} layers have no estimate and are not counted")
-    if one.network is not None and one.network.share < LEAST_SHARE:
+    if one.network is not None and not one.network.share:
+        said.append("linear layers alone, without the products inside attention")
+    elif one.network is not None and one.network.share < LEAST_SHARE:
         said.append(f"{1 - one.network.share:.0%} of the multiply-adds count as dense")
     if one.own:
         said.append(f"with {one.own} of your measurements in the fit")
