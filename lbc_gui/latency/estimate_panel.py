@@ -38,6 +38,8 @@ from lbc_gui.widgets.text import Label
 
 READING = "The layers of the model are being read…"
 WHOLE = "whole network"
+LOWEST_PICTURE, LOWEST_TABLE = 200, 130
+"""Pixels of height that pictures and tables always have."""
 
 
 class EstimatePanel(QWidget):
@@ -261,6 +263,8 @@ class EstimatePanel(QWidget):
         self.tables.setCornerWidget(corner)
         self.plots.setCornerWidget(self._of)
         self._of.hide()
+        self.plots.setMinimumHeight(LOWEST_PICTURE)  # a lower window scrolls
+        self.tables.setMinimumHeight(LOWEST_TABLE)
         split = splitter(Qt.Orientation.Vertical, self.plots, self.tables, sizes=[300, 260])
         top = row((self.bar, 1), help_button("Estimate"))
         column(top, self.problem, (split, 1), self.network, on=self, margin=TIGHT)
