@@ -72,6 +72,7 @@ class EstimatePanel(QWidget):
         self._courses: dict[object, Course] = {}
         self.problem, self.network = Label(wordWrap=True), NetworkTable()
         self.problem.setObjectName("problem")
+        self.progress = Label(READING)
         self.subject = combo_box((WHOLE,), "Whose speed-up is drawn over the number of tokens")
         self.subject.setAccessibleName("Drawn over tokens")
         self._later = QTimer(self, singleShot=True, interval=0)
@@ -104,7 +105,8 @@ class EstimatePanel(QWidget):
             self._show_nothing(self._unreadable[1])
         elif self._asked != source.key or not self.reading.running:
             self._asked = source.key
-            self._show_nothing(READING)
+            self._show((), ())
+            self.progress.show()
             self.reading.read(source.key, source.read)
 
     def save_file(self, path: Path) -> None:
@@ -168,6 +170,7 @@ class EstimatePanel(QWidget):
 
     def _show(self, cards: Sequence[CardEstimates], problems: Sequence[str]) -> None:
         self.shown = tuple(cards)
+        self.progress.hide()
         self.problem.setText("\n".join(dict.fromkeys((*problems, *_refusals(cards)))))
         self.problem.setVisible(bool(self.problem.text()))
         self.network.show_cards(self.shown)
@@ -267,7 +270,7 @@ class EstimatePanel(QWidget):
         self.tables.setMinimumHeight(LOWEST_TABLE)
         split = splitter(Qt.Orientation.Vertical, self.plots, self.tables, sizes=[300, 260])
         top = row((self.bar, 1), help_button("Estimate"))
-        column(top, self.problem, (split, 1), self.network, on=self, margin=TIGHT)
+        column(top, self.problem, self.progress, (split, 1), self.network, on=self, margin=TIGHT)
 
 
 def _unmasked(cases: Sequence[Case]) -> list[Case]:

@@ -18,7 +18,7 @@ from lbc.latency.estimate import estimate_cases, estimate_network, find_card
 from lbc_gui.export.view_renderer import paint
 from lbc_gui.latency.card_estimates import NOTICE
 from lbc_gui.latency.estimate_bar import MODEL, RUN
-from lbc_gui.latency.estimate_panel import READING, EstimatePanel
+from lbc_gui.latency.estimate_panel import EstimatePanel
 from lbc_gui.latency.estimate_tables import LAYER_COLUMNS
 from lbc_gui.latency.hatched_bars import DENSE, SPARSE, HatchedBand, HatchedBars
 from lbc_gui.latency.latency_page import LatencyPage
@@ -219,10 +219,10 @@ def test_the_experiments_model_is_read_in_a_thread_and_followed(
     experiment = page.experiment  # type: ignore[attr-defined]
     experiment[0] = small_experiment(model={"name": "mlp", "width": 512, "depth": 3})
     choose(panel, MODEL)
-    assert panel.problem.text() == READING
+    assert panel.progress.isVisible() and not panel.problem.isVisible()
     qtbot.waitUntil(lambda: bool(panel.shown) and not panel.reading.running, timeout=SECONDS)
     assert [layer.case.m for layer in panel.shown[0].layers] == [512, 512]
-    assert not panel.problem.isVisible()
+    assert not panel.problem.isVisible() and not panel.progress.isVisible()
     whole = panel.shown[0].network
     assert whole is not None and whole.share < 1
     experiment[0] = small_experiment(model={"name": "mlp", "width": 1024, "depth": 3})
