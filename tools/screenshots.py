@@ -235,6 +235,15 @@ def latency(stage: Stage) -> None:
     stage.save("latency")
 
 
+def estimate(stage: Stage) -> None:
+    stage.page("Latency")
+    latency = stage.window.pages.latency
+    latency.tabs.setCurrentIndex(1)
+    latency.estimate.bar.layers.setCurrentText("deit-small")
+    with stage.larger(1280, 900):
+        stage.save("estimate")
+
+
 def permutation(stage: Stage) -> None:
     """RIA's order of channels, which only a run in training knows."""
     plain = load_experiment(EXAMPLE, ["method.name=ria", "method.permute=true"])
@@ -252,6 +261,7 @@ def permutation(stage: Stage) -> None:
 
 SCENES: dict[str, tuple[Callable[[Stage], None], Commands]] = {
     "latency": (latency, {}),
+    "estimate": (estimate, {}),
     "scores": (scores, DIGITS),
     "masks": (masks, DIGITS),
     "inspect": (inspect, DIGITS),
