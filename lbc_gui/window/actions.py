@@ -86,7 +86,7 @@ class Actions:
         self.reset_layout = make("Reset la&yout", RARE, tip, "layout")
         self.themes = _themes(parent)
         tip = "Read the documentation in the browser, without the network"
-        self.documentation = make("&Documentation", RARE, tip, "open")
+        self.documentation = make("&Documentation", "Ctrl+F1", tip, "open")
         self.shortcuts = make("&Keyboard shortcuts", "F1", "List every shortcut", "keyboard")
         tip = "Show the parts of the window, in five steps"
         self.tour = make("&Tour", RARE, tip, "help")

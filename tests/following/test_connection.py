@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import lbc
 from lbc.following.address import Address
 from lbc.following.messages import Begin, Part, encode, read_from_server, read_from_viewer
 from lbc.following.mirror import Mirror
@@ -45,8 +46,8 @@ def ended(tmp_path: Path, command: list[str]) -> Mirror:
          "python3 on ann@gpu-07 has no lbc: install LBC Explorer there, or name the Python that "
          "has it.", True),
         ("lbc: error: argument {train}: invalid choice: 'follow' (choose from train)", 2,
-         "The version of LBC Explorer on ann@gpu-07 is too old to be followed: install 0.1.0 "
-         "there.",
+         "The version of LBC Explorer on ann@gpu-07 is too old to be followed: install "
+         f"{lbc.__version__} there.",
          True),
         ("No ED25519 host key is known.\nHost key verification failed.", 255,
          "The key of ann@gpu-07 is unknown to ssh: connect once with 'ssh -p 2222 ann@gpu-07' in a "
@@ -128,8 +129,8 @@ def test_a_hostile_server_is_left_with_a_sentence(tmp_path: Path, sent: bytes) -
 def test_another_version_names_both(tmp_path: Path) -> None:
     text = """print('@lbc-follow {"protocol": 2, "version": "9.0"}', flush=True)"""
     assert ended(tmp_path, program(text)).state.message == (
-        "ann@gpu-07: LBC Explorer 9.0 there speaks version 2 of this protocol, and 0.1.0 here "
-        "version 1: install the same version on both."
+        "ann@gpu-07: LBC Explorer 9.0 there speaks version 2 of this protocol, and "
+        f"{lbc.__version__} here version 1: install the same version on both."
     )
 
 
