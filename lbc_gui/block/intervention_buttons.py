@@ -15,6 +15,7 @@ from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.events import Intervention
 from lbc_gui.icons import icon
 from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.commands import allow, describe_action
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.text import Label, plain
 
@@ -74,10 +75,8 @@ class InterventionButtons(QWidget):
     def _show(self) -> None:
         why = self._why_not()
         for action, tip in ((self.pin, _PIN), (self.ban, _BAN)):
-            action.setEnabled(not why)
-            action.setStatusTip(tip)
-            shortcut = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-            action.setToolTip(plain(why or f"{tip} ({shortcut})"))
+            describe_action(action, tip)
+            allow(action, why)
         snapshot, combination = self._snapshot, self._combination
         if snapshot is None or combination is None or combination >= snapshot.pattern.count:
             self._what.setText("Intervene")

@@ -43,9 +43,11 @@ class ReportExport(Job):
         self._window, self._session = parent, session
 
     @property
-    def possible(self) -> bool:
-        """Whether there is a run folder, and no report of it is being written."""
-        return self._session.folder is not None and not self.running
+    def why_not(self) -> str:
+        """Why no report of the run on screen can be written now; empty if one can."""
+        if self._session.folder is None:
+            return "Run, or open a run first"
+        return "A report is being written" if self.running else ""
 
     @Slot()
     def choose(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QDialog, QMainWindow, QScrollArea, QWidget
 
+from lbc_gui.widgets.commands import command_name, shown_keys
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlLabel, html
 
@@ -66,8 +67,7 @@ class ShortcutsDialog(QDialog):
 
 
 def _row(action: QAction) -> tuple[str, str]:
-    keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-    return action.text().replace("&", "").removesuffix("…"), keys
+    return command_name(action), shown_keys(action)
 
 
 def _html(title: str, rows: Sequence[tuple[str, str]]) -> str:

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from lbc.library.run_summary import RunSummary
 from lbc_gui.icons import icon
-from lbc_gui.widgets.text import plain
+from lbc_gui.widgets.commands import allow, describe_action
 
 SINGLE, ALIKE, SEVERAL = "single", "alike", "several"
 """What a command is for: one run, also runs that differ in their seeds alone, or any runs."""
@@ -57,6 +57,13 @@ MENU = (
 )
 
 
+READING = (
+    *("open", "resume", "fork", "prune", "again", "vary"),
+    *("form", "form_difference", "report"),
+)
+"""What needs the files of the run."""
+
+
 class RowCommands(QObject):
     """The commands of a table, in its context menu and by keys while it has the focus."""
 
@@ -74,44 +81,42 @@ class RowCommands(QObject):
                 action = QAction(icon(icon_name), text, table)
                 action.setShortcut(QKeySequence(key))
                 action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-                action.setToolTip(plain(f"{tip} ({key})"))
-                action.setStatusTip(tip)
+                describe_action(action, tip)
                 action.triggered.connect(partial(self.triggered.emit, name))
                 self.actions_[name] = action
                 self.menu.addAction(action)
                 table.addAction(action)
             self.menu.addSeparator()
+        self.enable((), baseline=False, alike=False)
 
     def enable(self, runs: Sequence[RunSummary], baseline: bool, alike: bool) -> None:
         """Enable what is possible with these runs, and name what it would do.
 
         ``alike``: they are one row. ``baseline``: the baseline is one of them.
         """
-        possible = {SEVERAL: bool(runs), ALIKE: alike or len(runs) == 1, SINGLE: len(runs) == 1}
-        for name, (applies, *_) in COMMANDS.items():
-            self.actions_[name].setEnabled(possible[applies])
-        readable = all(run.status != "unreadable" for run in runs)
-        for name in (
-            "open",
-            "resume",
-            "fork",
-            "prune",
-            "again",
-            "vary",
-            "form",
-            "form_difference",
-            "report",
-        ):
-            action = self.actions_[name]
-            action.setEnabled(action.isEnabled() and readable)
-        ended = bool(runs) and runs[0].status in ("stopped", "failed", "cut off")
-        self.actions_["resume"].setEnabled(len(runs) == 1 and ended)
-        forked = len(runs) == 1 and bool(runs[0].parent_folder)
-        self.actions_["compare_parent"].setEnabled(forked)
-        self.actions_["copy"].setEnabled(True)
+        for name in COMMANDS:
+            allow(self.actions_[name], _why_not(name, runs, alike))
         for name, now, text in (
             ("star", all(run.annotations.star for run in runs), "Remove star"),
             ("archive", all(run.annotations.archived for run in runs), "Unarchive"),
             ("baseline", baseline, "No baseline"),
         ):
             self.actions_[name].setText(text if now and runs else COMMANDS[name][1])
+
+
+def _why_not(name: str, runs: Sequence[RunSummary], alike: bool) -> str:
+    """Why a command cannot be carried out with these runs; empty if it can."""
+    applies = COMMANDS[name][0]
+    if name == "copy":
+        return ""
+    if not runs:
+        return "Select a run on the page Runs first"
+    if len(runs) > 1 and applies != SEVERAL and not (alike and applies == ALIKE):
+        return "This is for one run: select a single row"
+    if name in READING and any(run.status == "unreadable" for run in runs):
+        return "The run cannot be read"
+    if name == "resume" and runs[0].status not in ("stopped", "failed", "cut off"):
+        return "Only a run that was stopped, failed or was cut off can be resumed"
+    if name == "compare_parent" and not runs[0].parent_folder:
+        return "The run is no fork"
+    return ""

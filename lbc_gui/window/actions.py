@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QMenu, QMenuBar, QToolBar, QWidget
 from lbc.files.resources import resource
 from lbc_gui.icons import icon
 from lbc_gui.run.session import State
-from lbc_gui.widgets.text import plain
+from lbc_gui.widgets.commands import allow, describe_action
 
 RARE = ""
 """Instead of a shortcut: the command is used too rarely to need one."""
@@ -21,8 +21,7 @@ def _action(parent: QWidget, text: str, shortcut: str, tip: str, icon_name: str)
     action = QAction(icon(icon_name), text, parent)
     if shortcut:
         action.setShortcut(QKeySequence(shortcut))
-    action.setToolTip(plain(f"{tip} ({shortcut})" if shortcut else tip))
-    action.setStatusTip(tip)
+    describe_action(action, tip)
     return action
 
 
@@ -87,6 +86,8 @@ class Actions:
         self.themes = _themes(parent)
         tip = "Read the documentation in the browser, without the network"
         self.documentation = make("&Documentation", "Ctrl+F1", tip, "open")
+        tip = "Find a command by a few letters of its name, and run it"
+        self.palette = make("&Command palette…", "Ctrl+K", tip, "search")
         self.shortcuts = make("&Keyboard shortcuts", "F1", "List every shortcut", "keyboard")
         tip = "Show the parts of the window, in five steps"
         self.tour = make("&Tour", RARE, tip, "help")
@@ -127,18 +128,26 @@ class Actions:
         theme = view.addMenu("&Theme")
         theme.addActions(self.themes.actions())
         go = bar.addMenu("&Go")
-        pages = [self.documentation, self.shortcuts, self.tour, self.about]
-        bar.addMenu("&Help").addActions(pages)
+        bar.addMenu("&Help").addActions(
+            [self.documentation, self.palette, self.shortcuts, self.tour, self.about]
+        )
         return go
 
-    def enable(self, state: State, valid: bool) -> None:
-        """Enable what is possible; ``valid``: the form holds a valid experiment."""
+    def enable(self, state: State, valid: bool, no_report: str) -> None:
+        """Enable what is possible. ``valid``: the form holds a valid experiment; ``no_report``:
+        why no report of the run can be written, if so."""
         fresh = state in (State.READY, State.WAITING) or state.over
-        self.run.setEnabled((fresh and valid) or state is State.PAUSED)
-        self.pause.setEnabled(state is State.RUNNING)
-        self.step.setEnabled((state is State.READY and valid) or state is State.PAUSED)
-        self.stop.setEnabled(state in (State.RUNNING, State.PAUSED))
-        self.reset.setEnabled(valid and state not in (State.LOADING, State.STOPPING))
-        self.save.setEnabled(valid)
-        self.queue.setEnabled(valid)
-        self.compare.setEnabled(valid)
+        of_run = f"Not possible while the run is {state.value}"
+        of_form = "" if valid else "The experiment in the form is not valid"
+        for action, possible in (
+            (self.run, (fresh and valid) or state is State.PAUSED),
+            (self.pause, state is State.RUNNING),
+            (self.step, (state is State.READY and valid) or state is State.PAUSED),
+            (self.stop, state in (State.RUNNING, State.PAUSED)),
+            (self.reset, valid and state not in (State.LOADING, State.STOPPING)),
+        ):
+            in_form = action in (self.run, self.step, self.reset) and of_form
+            allow(action, "" if possible else in_form or of_run)
+        allow(self.save_report, no_report)
+        for action in (self.save, self.queue, self.compare):
+            allow(action, of_form)

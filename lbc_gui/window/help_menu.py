@@ -80,6 +80,7 @@ class Help(QObject):
         message.installEventFilter(self)
         actions.documentation.triggered.connect(self._open_documentation)
         actions.shortcuts.triggered.connect(self._show_shortcuts)
+        actions.palette.triggered.connect(self._show_palette)
         actions.tour.triggered.connect(self._start_tour)
         actions.about.triggered.connect(self._about)
 
@@ -108,6 +109,12 @@ class Help(QObject):
     @Slot()
     def _show_shortcuts(self) -> None:
         ShortcutsDialog(self._window).show()
+
+    @Slot()
+    def _show_palette(self) -> None:
+        from lbc_gui.help.command_palette import CommandPalette  # not before the first paint
+
+        CommandPalette(self._window, self._pages).show()
 
     @Slot()
     def _about(self) -> None:

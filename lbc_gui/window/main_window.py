@@ -258,8 +258,7 @@ class MainWindow(QMainWindow):
     @Slot()
     def _enable_actions(self) -> None:
         valid = self.experiment_panel.experiment is not None
-        self.actions_.enable(self.session.state, valid)
-        self.actions_.save_report.setEnabled(self.reporting.possible)
+        self.actions_.enable(self.session.state, valid, self.reporting.why_not)
         self.block.interventions.allow(self.session.state in (State.READY, State.PAUSED))
 
     def closeEvent(self, event: QCloseEvent) -> None:

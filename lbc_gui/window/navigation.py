@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QMenu
 from lbc.pictures.moment_copier import Pin
 from lbc_gui.heatmap.cells_view import CellsView
 from lbc_gui.run.view_state import ViewState
-from lbc_gui.widgets.text import plain
+from lbc_gui.widgets.commands import allow, describe_action
 from lbc_gui.window.pages import Pages
 
 ARROWS = {"Left": (-1, 0), "Right": (1, 0), "Up": (0, -1), "Down": (0, 1)}
@@ -36,7 +36,7 @@ class Navigation(QObject):
         menu.addSeparator()
         self._add("Pin the middle block", "Ctrl+B", "Pin the block in the middle", self._pin_middle)
         tip = "Keep this pin when another block is pinned"
-        self._add("Keep the pin", "Ctrl+K", tip, state.keep_pin)
+        self._add("Keep the pin", "Ctrl+Alt+K", tip, state.keep_pin)
         self._add("Remove the pin", "Ctrl+Shift+K", "Remove the current pin", state.remove_pin)
         for name, (across, down) in ARROWS.items():
             self._add(
@@ -59,15 +59,15 @@ class Navigation(QObject):
     def _add(self, text: str, shortcut: str, tip: str, slot: Callable[[], object]) -> None:
         action = QAction(text, self._menu.window())
         action.setShortcut(QKeySequence(shortcut))
-        action.setToolTip(plain(f"{tip} ({shortcut})"))
-        action.setStatusTip(tip)
+        describe_action(action, tip)
         action.triggered.connect(lambda: slot())
         self._menu.addAction(action)
 
     @Slot(int)
     def _page_changed(self, _page: int) -> None:
+        why_not = "" if self._pages.run_page else "Show the page Scores or Masks first"
         for action in self._of_the_run:
-            action.setEnabled(self._pages.run_page is not None)
+            allow(action, why_not)
 
     def _page(self, at: int) -> None:
         if self._pages.isTabEnabled(at):

@@ -16,6 +16,7 @@ from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import run_of
 from lbc_gui.run.prune_dialog import PruneDialog
 from lbc_gui.run.prune_job import Pruned, PruneJob
+from lbc_gui.widgets.commands import allow
 from lbc_gui.window.run_parts import Parts
 
 
@@ -45,7 +46,8 @@ class PruneActions(QObject):
 
     @Slot()
     def _enable(self) -> None:
-        self._action.setEnabled(self._window.session.finished_folder is not None)
+        finished = self._window.session.finished_folder is not None
+        allow(self._action, "" if finished else "Finish a run first, or open one that is finished")
 
     @Slot()
     def _prune_present(self) -> None:

@@ -54,7 +54,7 @@ def test_blocks_layers_and_pages_by_keyboard(qtbot: QtBot, shown: MainWindow) ->
         qtbot.keyClick(shown, key, Modifier.AltModifier)
         assert view.view.block == block
     assert list(view.view.pinned_blocks) == [middle]  # a pin that moves leaves none behind
-    qtbot.keyClick(shown, Key.Key_K, Modifier.ControlModifier)
+    qtbot.keyClick(shown, Key.Key_K, Modifier.ControlModifier | Modifier.AltModifier)
     qtbot.keyClick(shown, Key.Key_Right, Modifier.AltModifier)
     assert len(view.view.pinned_blocks) == 2
     qtbot.keyClick(shown, Key.Key_K, Modifier.ControlModifier | Modifier.ShiftModifier)
