@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reason = why_no_window()
     if reason is None:
         runs = options.runs.absolute()
-        return show_window(experiment, runs, options.start, options.inspect, run, server)
+        restores = options.experiment is None and not options.start
+        return show_window(experiment, runs, options.start, options.inspect, run, server, restores)
     _print_error(reason)
     if not options.start:
         return 1
@@ -98,8 +99,9 @@ def show_window(
     inspect: Sequence[Path] = (),
     run: OpenedRun | None = None,
     server: Address | None = None,
+    restores: bool = False,
 ) -> int:
-    """Run the application until its window closes."""
+    """Run the application until its window closes; ``restores``: see ``MainWindow.begin``."""
     from PySide6.QtGui import QIcon
     from PySide6.QtWidgets import QApplication
 
@@ -120,7 +122,7 @@ def show_window(
     _report_exceptions_in(window)
     interrupts = Interrupts(window.closing, window)
     window.show()
-    window.begin(inspect, run)
+    window.begin(inspect, run, restores)
     return application.exec() or interrupts.status
 
 

@@ -52,7 +52,10 @@ class Settings:
 
     def __init__(self, path: Path | None = None) -> None:
         path = path or user_config_path("lbc-explorer") / "window.ini"
+        self.path = path
         self._store = QSettings(str(path), QSettings.Format.IniFormat)
+        self.damaged = self._store.status() is QSettings.Status.FormatError
+        """Whether the file could not be read; then everything is as at the first start."""
 
     @property
     def theme(self) -> Theme:

@@ -97,6 +97,27 @@ class ExperimentForm(QWidget):
         """Change every setting to that of ``experiment``, in one step, as the user can."""
         self._enter(experiment.model_dump(mode="json"))
 
+    def enter_document(self, document: Document) -> None:
+        """Change every setting to that of a document, in one step; it need not be valid.
+
+        Raises ValueError if a section is not a mapping.
+        """
+        sections = {path[:at] for path in self._rows for at, sign in enumerate(path) if sign == "."}
+        for section in (*sections, "layers"):
+            if not isinstance(_value(document, section) or {}, dict):
+                raise ValueError(f"{section} has no settings")
+        self._enter(document)
+
+    @property
+    def document(self) -> Document:
+        """What is in the form."""
+        return self._document
+
+    @property
+    def compared(self) -> Document:
+        """What changes are compared with: a valid experiment."""
+        return self._compared
+
     def _enter(self, document: Document) -> None:
         before = self._document
         self._fill(document)

@@ -110,7 +110,7 @@ def _is_command(action: QAction) -> bool:
     return bool(action.text()) and listed and not nested
 
 
-def _inside(child: QObject, widget: QObject) -> bool:
+def _inside(child: QObject, widget: QWidget | None) -> bool:
     at: QObject | None = child
     while at is not None and at is not widget:
         at = at.parent()
@@ -119,10 +119,11 @@ def _inside(child: QObject, widget: QObject) -> bool:
 
 def _title(at: QObject | None) -> str:
     """The title of the panel around an object; empty if it is in none."""
-    while at is not None and not (isinstance(at, QWidget) and at.windowTitle()):
+    while at is not None and not isinstance(at, QMainWindow):
+        if isinstance(at, QWidget) and at.windowTitle():
+            return at.windowTitle()
         at = at.parent()
-    in_panel = isinstance(at, QWidget) and not isinstance(at, QMainWindow)
-    return at.windowTitle() if in_panel else ""
+    return ""
 
 
 class CommandPalette(QDialog):

@@ -124,18 +124,17 @@ class DockLayout(QObject):
                 height = dock.height() * now.height() // saved.height()
                 self._window.resizeDocks([dock], [height], Qt.Orientation.Vertical)
 
-    def save(self) -> None:
+    def layout(self) -> Layout:
+        """Where the panels are now."""
         window = self._window
         unfolded = self._pages.unfolded
         folded = [*set(PANELS).difference(unfolded[False]), *["log"] * self._log_title.folded]
-        self._settings.save_layout(
-            Layout(
-                window.saveGeometry(),
-                window.saveState(),
-                window.size(),
-                folded,
-                list(unfolded[True]),
-            )
+        return Layout(
+            window.saveGeometry(),
+            window.saveState(),
+            window.size(),
+            sorted(folded),
+            sorted(unfolded[True]),
         )
 
     @Slot(bool)

@@ -104,9 +104,12 @@ class MainWindow(QMainWindow):
         self.closing.wait_for(self._completion)
         self._begin = QTimer(self, singleShot=True, interval=FIRST_PAINT_MILLISECONDS)
 
-    def begin(self, inspect: Sequence[Path] = (), run: OpenedRun | None = None) -> None:
-        """Once the window is painted, prepare its experiment or show ``run``, and ``inspect``."""
-        self._begin.timeout.connect(lambda: self._load_first(inspect, run))
+    def begin(
+        self, inspect: Sequence[Path] = (), run: OpenedRun | None = None, restores: bool = False
+    ) -> None:
+        """Once the window is painted, show ``run`` or what was open last if it ``restores``, or
+        prepare its experiment; and ``inspect``."""
+        self._begin.timeout.connect(lambda: self._load_first(inspect, run, restores))
         self._begin.start()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -118,14 +121,16 @@ class MainWindow(QMainWindow):
         super().resizeEvent(event)
         self._dock_layout.fit_width()
 
-    def _load_first(self, inspect: Sequence[Path], run: OpenedRun | None) -> None:
+    def _load_first(self, inspect: Sequence[Path], run: OpenedRun | None, restores: bool) -> None:
         if self.closing.started:
             return
+        from lbc_gui.window.last_session import LastSession
+
         self.curves = self.pages.add_curves(self.view_state)
-        experiment = self.experiment_panel.experiment or self._first
-        if run is None:
-            self.starting.offer_newest()
-        if run is not None or self._start or inspect:
+        last = LastSession(self, self._dock_layout, restores, self)
+        experiment = self.experiment_panel.experiment or last.experiment or self._first
+        run = run or last.run
+        if run is not None or self._start or inspect or last.page:
             self._completion.finish()
         else:  # Run is enabled sooner where the other pages are built after it
             QTimer.singleShot(LONGEST_LOADING, self._completion.begin)
@@ -135,19 +140,16 @@ class MainWindow(QMainWindow):
             self.starting.start(experiment, run=True)
         else:
             self.starting.prepare(experiment)
+        last.restore(run)
         if inspect:
             self.inspecting.open(inspect)
 
     def sizeHint(self) -> QSize:
         return QSize(1280, 800)
 
-    # -- commands -------------------------------------------------------------------------------
-
     def show_failure(self, sentence: str, details: str) -> None:
         """Show what went wrong, in the message bar and in the log."""
         self._failures.show(sentence, details)
-
-    # -- what arrives from the session ----------------------------------------------------------
 
     @Slot(object)
     def _state_changed(self, state: State) -> None:
@@ -263,14 +265,11 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self.closing.over:
-            self._dock_layout.save()
             self._garbage.close()
             event.accept()
         else:
             event.ignore()
             self.closing.ask()
-
-    # -- construction ---------------------------------------------------------------------------
 
     def _connect_actions(self) -> None:
         actions, session, files = self.actions_, self.session, self.files

@@ -102,13 +102,14 @@ def open_window(
         start: bool = False,
         run: OpenedRun | None = None,
         among: list[MainWindow] = opened,
+        restores: bool = False,
     ) -> MainWindow:
         qapp.setStyleSheet("")  # as when the application starts; much faster than with one
         window = MainWindow(experiment or small_experiment(), tmp_path / "runs", settings, start)
         among.append(window)
         window.resize(1280, 800)
         window.show()
-        window.begin(run=run)
+        window.begin(run=run, restores=restores)
         qtbot.waitUntil(
             lambda: window.complete and window.session.state is not State.LOADING, timeout=SECONDS
         )

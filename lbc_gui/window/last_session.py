@@ -1,0 +1,166 @@
+"""Brings back what was open when the window was closed or killed, and keeps noting it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QEvent, QObject, QTimer, Slot
+from PySide6.QtWidgets import QMainWindow
+
+from lbc.config import Experiment, parse_experiment
+from lbc.config.strict_yaml import ExperimentError
+from lbc.files.printable import printable
+from lbc.runs.opened_run import OpenedRun, open_run
+from lbc.runs.run_state import RunError
+from lbc_gui.run.view_state import nearest_moment
+from lbc_gui.window.dock_layout import DockLayout
+from lbc_gui.window.run_parts import Parts
+from lbc_gui.window.session_file import DamagedSessionError, SessionFile, SessionState
+
+SAVE_MILLISECONDS = 1000
+"""How often it is looked for changes: splitters and docks emit no signal when they are moved."""
+
+
+class LastSession(QObject):
+    """Restores in steps, as the parts of the window are there; a problem is one sentence.
+
+    After ``restore`` it writes what has changed every second, and when the window closes.
+    """
+
+    def __init__(
+        self, window: Parts, docks: DockLayout, restores: bool, parent: QMainWindow
+    ) -> None:
+        """``restores``: open the ``run`` and show the ``experiment`` of the last session."""
+        super().__init__(parent)
+        self._window, self._docks = window, docks
+        self._layout = window.settings.layout()
+        self._last: SessionState | None = None
+        self._written: SessionState | None = None
+        self._epoch: float | None = None
+        """The position in time that is to be restored once the moments are known."""
+        self.experiment: Experiment | None = None
+        self.run: OpenedRun | None = None
+        self._problems: list[str] = []
+        if window.settings.damaged:
+            what = "layout, theme and what else was chosen are as at the first start"
+            self._problems.append(f"{window.settings.path} is damaged: {what}.")
+        self._file: SessionFile | None = None
+        try:
+            self._file = SessionFile(window.settings.path.parent)
+        except OSError as error:
+            self._problems.append(f"What is open cannot be kept for the next start: {error}.")
+        if restores and self._file is not None:
+            self._read(self._file)
+        self._timer = QTimer(self, interval=SAVE_MILLISECONDS)
+        self._timer.timeout.connect(self.save)
+
+    def _read(self, file: SessionFile) -> None:
+        try:
+            self._last = file.read()
+            if self._last is not None:
+                self.experiment = self._parse(file, self._last.experiment)
+                self._window.experiment_panel.show_experiment(self.experiment)
+        except DamagedSessionError as error:
+            self._last = None
+            self._problems.append(str(error))
+        if self._last is not None and self._last.run:
+            self._open(Path(self._last.run))
+        if self._last is not None and self.run is None:
+            self._enter_form(self._last)
+
+    def _parse(self, file: SessionFile, document: dict[str, Any]) -> Experiment:
+        try:
+            return parse_experiment(document)
+        except ExperimentError as error:
+            file.reject(error)
+
+    def _open(self, folder: Path) -> None:
+        try:
+            self.run = open_run(folder)
+        except RunError as error:
+            gone = not folder.exists()
+            what = f"The run {printable(str(folder))}, which was open last, "
+            self._problems.append(f"{what}no longer exists." if gone else str(error))
+
+    @property
+    def page(self) -> int:
+        """The index of the page that was on screen last."""
+        return 0 if self._last is None else self._last.page
+
+    def _enter_form(self, last: SessionState) -> None:
+        form = self._window.experiment_panel.form
+        if last.form != last.experiment:
+            try:
+                form.enter_document(dict(last.form))
+            except ValueError as error:
+                self._problems.append(f"Changes of the experiment cannot be restored: {error}.")
+
+    def restore(self, run: OpenedRun | None) -> None:
+        """Show page, layer, moment and changes, and begin to write them; once ``run`` is open."""
+        last, window = self._last, self._window
+        if run is self.run:
+            window.starting.offer_newest()
+        if last is not None:
+            if self.run is not None:
+                self._enter_form(last)
+                self._epoch = last.epoch
+            if last.page < window.pages.count() and window.pages.isTabEnabled(last.page):
+                window.pages.setCurrentIndex(last.page)
+            if last.layer in (info.name for info in window.view_state.view.layers):
+                window.view_state.open_layer(last.layer)
+        if self._problems:
+            window.message.show_message("\n".join(self._problems))
+        window.session.moments_arrived.connect(self._moments_arrived)
+        window.session.loaded.connect(self._forget_epoch)
+        self._timer.start()
+        parent = self.parent()
+        assert parent is not None
+        parent.installEventFilter(self)
+
+    @Slot()
+    def _moments_arrived(self) -> None:
+        view = self._window.view_state
+        if self._epoch is not None and view.view.moments:
+            view.go_to(nearest_moment(view.view.moments, self._epoch))
+            self._epoch = None
+
+    @Slot()
+    def _forget_epoch(self) -> None:
+        self._epoch = None  # another run was opened
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Close:
+            self.save()
+        return False
+
+    @Slot()
+    def save(self) -> None:
+        """Write what has changed since the last time."""
+        layout = self._docks.layout()
+        if layout != self._layout:
+            self._layout = layout
+            self._window.settings.save_layout(layout)
+        state = self._state()
+        if self._file is None or state == self._written:
+            return
+        try:
+            self._file.write(state)
+        except OSError as error:
+            self._file = None  # one sentence, not one each second
+            self._window.log.say(f"What is open is no longer kept for the next start: {error}.")
+        self._written = state
+
+    def _state(self) -> SessionState:
+        window, form = self._window, self._window.experiment_panel.form
+        view, folder = window.view_state.view, window.session.folder
+        at_end = view.moment is None or view.moment == len(view.moments) - 1
+        epoch = None if at_end else view.moments[view.moment or 0].epoch
+        return SessionState(
+            experiment=form.compared,
+            form=form.document,
+            run="" if folder is None else str(folder.absolute()),
+            page=window.pages.currentIndex(),
+            layer=view.layer or "",
+            epoch=epoch if self._epoch is None else self._epoch,
+        )

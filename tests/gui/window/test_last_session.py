@@ -1,0 +1,132 @@
+"""What was open comes back: run, page, layer, moment and unfinished edits, also after a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from lbc.runs.opened_run import open_run
+from lbc_gui.experiment import editors
+from lbc_gui.run.session import State
+from lbc_gui.settings import Settings
+from lbc_gui.window.main_window import MainWindow
+from lbc_gui.window.session_file import DamagedSessionError, SessionFile, SessionState
+from tests.gui.conftest import SECONDS, close_window, small_experiment
+
+Open = Callable[..., MainWindow]
+STATE = SessionState(experiment={"nom": "a"}, form={"name": "b"}, run="/runs/first", page=1)
+
+
+def written(settings: Settings) -> SessionState:
+    """What a window that is killed now leaves."""
+    path = max(settings.path.parent.glob("session-*.json"), key=lambda path: path.stat().st_mtime)
+    return SessionState.model_validate_json(path.read_bytes())
+
+
+def test_two_windows_keep_their_own_and_the_newest_comes_back(tmp_path: Path) -> None:
+    first, second = SessionFile(tmp_path), SessionFile(tmp_path)
+    assert first.path != second.path
+    first.write(STATE)
+    other = STATE.model_copy(update={"run": "/runs/second"})
+    second.write(other)
+    first.close()
+    third = SessionFile(tmp_path)  # not that of the window that is still open
+    assert third.path == first.path and third.read() == STATE
+    second.close()
+    third.close()
+    fourth = SessionFile(tmp_path)
+    assert fourth.read() == other
+    fourth.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\x00",
+        b"[" * 100_000,
+        b'{"version": 2, "experiment": {}, "form": {}}',
+        b'{"experiment": 3, "form": {}}',
+        b'{"experiment": {}, "form": {}, "page": -1}',
+        b'{"experiment": {}, "form": {}, "epoch": NaN}',
+    ],
+)
+def test_a_damaged_file_is_one_sentence_and_kept(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "session-1.json").write_bytes(content)
+    file = SessionFile(tmp_path)
+    with pytest.raises(DamagedSessionError, match=r"session-1\.json: .*kept as"):
+        file.read()
+    assert (tmp_path / "session-1.damaged").read_bytes() == content
+    assert file.read() is None
+    file.close()
+
+
+def edit_and_leave(qtbot: QtBot, window: MainWindow, settings: Settings) -> None:
+    """Open a run's past on the page Masks, and leave an edit that is not valid."""
+    window.starting.start(small_experiment(training={"epochs": 2}, schedule={"end": 1}), run=True)
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    assert window.session.folder is not None
+    window.session.open(open_run(window.session.folder))
+    view = window.view_state
+    qtbot.waitUntil(
+        lambda: window.session.state is State.OPENED and len(view.view.moments) > 2, timeout=SECONDS
+    )
+    view.go_to(1)
+    view.open_layer(view.view.layers[1].name)
+    window.pages.setCurrentIndex(1)
+    form = window.experiment_panel.form
+    editors.write(form.editor("seed"), 7)
+    editors.write(form.editor("training.batch_size"), 0)
+    assert form.experiment is None and len(form.changes) == 2
+    qtbot.waitUntil(lambda: written(settings).page == 1, timeout=2000)
+    qtbot.waitUntil(lambda: written(settings).form["seed"] == 7, timeout=2000)
+
+
+def test_what_was_open_comes_back(qtbot: QtBot, open_window: Open, settings: Settings) -> None:
+    first = open_window()
+    edit_and_leave(qtbot, first, settings)
+    state, folder = written(settings), first.session.folder
+    assert folder is not None
+    changes, layer = first.experiment_panel.form.changes, first.view_state.view.layer
+    close_window(qtbot, first)
+    assert written(settings) == state
+
+    again = open_window(restores=True)
+    assert again.session.folder == folder and again.pages.currentIndex() == 1
+    form = again.experiment_panel.form
+    assert form.changes == changes and again.experiment_panel.changes.revert.isVisible()
+    assert again.session.experiment == open_run(folder).experiment  # nothing was applied
+    assert again.view_state.view.layer == layer
+    qtbot.waitUntil(lambda: again.view_state.view.moment == 1, timeout=SECONDS)
+    form.history.undo.trigger()
+    assert not form.changes
+    close_window(qtbot, again)
+
+    folder.rename(folder.with_name("elsewhere"))
+    document = json.loads(next(settings.path.parent.glob("session-*.json")).read_bytes())
+    document["form"]["training"] = 3
+    document["page"] = 99
+    next(settings.path.parent.glob("session-*.json")).write_text(json.dumps(document))
+    third = open_window(restores=True)
+    assert "no longer exists" in third.message.text and "training" in third.message.text
+    assert third.session.folder is None and third.experiment_panel.experiment is not None
+    assert third.experiment_panel.experiment.training.epochs == 2  # what changes are compared with
+
+
+def test_damaged_files_are_said_and_the_window_opens(open_window: Open, settings: Settings) -> None:
+    file = SessionFile(settings.path.parent)
+    file.write(STATE)
+    file.close()
+    settings.path.write_bytes(b"[layout\n\xff")
+    damaged = Settings(settings.path)
+    assert damaged.damaged and damaged.theme == "system"
+    settings.damaged = damaged.damaged
+    window = open_window(restores=True)
+    assert (
+        "session-1.json" in window.message.text and "window.ini is damaged" in window.message.text
+    )
+    assert window.session.experiment == small_experiment()
