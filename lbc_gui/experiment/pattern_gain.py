@@ -24,13 +24,13 @@ class GainEstimator:
     choice: EstimateChoice
 
     def describe(self, pattern: Pattern) -> str:
-        """Like "2:4 · 50 % · about 1.5× on A100 (1.3 to 1.6)", without a gain if there is none."""
+        """Like "2:4 · 50 % · about 1.52× on A100 (1.34 to 1.73)", without a gain if there is none."""
         density = f"{pattern} · {pattern.density:.0%}".replace("%", " %")
         gain = self.gain(pattern)
         return f"{density} · {gain}" if gain else density
 
     def gain(self, pattern: Pattern) -> str:
-        """Like "about 1.5× on A100 (1.3 to 1.6)"; "" if there is no estimate."""
+        """Like "about 1.52× on A100 (1.34 to 1.73)"; "" if there is no estimate."""
         if not self.layers:
             return ""
         # Imported here: nothing of it is on screen when the window opens.
@@ -55,7 +55,7 @@ class GainEstimator:
         whole = estimate_network(found)
         if whole is None:
             return ""
-        return f"about {whole.speedup:.2g}× on {card.name} ({whole.low:.2g} to {whole.high:.2g})"
+        return f"about {whole.speedup:.2f}× on {card.name} ({whole.low:.2f} to {whole.high:.2f})"
 
 
 class GainDelegate(QStyledItemDelegate):
