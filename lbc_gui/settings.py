@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, cast, get_args
 
 from platformdirs import user_config_path
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from PySide6.QtCore import QByteArray, QSettings, QSize
 
 from lbc_gui.theme import Theme
@@ -17,6 +17,10 @@ LAYOUT_VERSION = 2
 """Increased when docks change so much that a layout saved before does not fit."""
 
 MOST_SERVERS = 8
+
+MOST_RECENT = 12
+
+_PATHS = TypeAdapter(list[str])
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,24 @@ class Settings:
     def add_server(self, address: str) -> None:
         others = [text for text in self.recent_servers if text != address]
         self._store.setValue("servers/recent", "\n".join([address, *others][:MOST_SERVERS]))
+
+    @property
+    def recent_files(self) -> list[str]:
+        """The absolute paths of what was opened last, the last one first."""
+        try:
+            stored = str(self._store.value("files/recent", "[]"))
+            return _PATHS.validate_json(stored)[:MOST_RECENT]
+        except ValidationError:
+            return []
+
+    def add_recent_file(self, path: str) -> None:
+        self._store.sync()  # another window may have added one
+        others = [one for one in self.recent_files if one != path]
+        self._store.setValue("files/recent", _PATHS.dump_json([path, *others]).decode())
+        self._store.sync()
+
+    def clear_recent_files(self) -> None:
+        self._store.remove("files/recent")
 
     @property
     def introduced(self) -> bool:

@@ -20,6 +20,15 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
+def is_unicode(text: str) -> bool:
+    """Whether text can be written as UTF-8; the name of a file may be bytes that are no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def duration(seconds: float) -> str:
     """Seconds in words: "3 min 36 s"."""
     whole = round(seconds)

@@ -1,4 +1,4 @@
-"""Opens checkpoints from the menu, a drop or the command line."""
+"""Opens checkpoints on the page Inspect."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QTabWidget, QWidget
 
-from lbc_gui.inspector.drop_target import DropTarget
 from lbc_gui.run.log_panel import LogPanel
 from lbc_gui.widgets.message_bar import MessageBar
-
-EXPERIMENTS, STATE = (".yaml", ".yml"), "run.json"
 
 if TYPE_CHECKING:  # the window needs this file before it needs that page
     from lbc_gui.inspector.inspector_page import InspectorPage
@@ -22,10 +19,8 @@ if TYPE_CHECKING:  # the window needs this file before it needs that page
 class CheckpointOpener(QObject):
     """Brings the Inspect page to the front with what is to be opened."""
 
-    experiment_dropped = Signal(object)
-    """Path of an experiment file."""
-    run_dropped = Signal(object)
-    """Path of a run folder."""
+    opened = Signal(object)
+    """Path of a checkpoint that could be read."""
 
     def __init__(
         self,
@@ -39,22 +34,12 @@ class CheckpointOpener(QObject):
         self._page, self._pages = page, pages
         self._message, self._log = message, log
         page.said.connect(self._opened)
-        DropTarget(window).dropped.connect(self._dropped)
 
     @Slot()
     def choose(self) -> None:
         """Let the user choose a checkpoint."""
         self._pages.setCurrentWidget(self._page)
         self._page.choose_file()
-
-    @Slot(object)
-    def _dropped(self, paths: Sequence[Path]) -> None:
-        if paths[0].suffix.lower() in EXPERIMENTS:
-            self.experiment_dropped.emit(paths[0])
-        elif len(paths) == 1 and (paths[0] / STATE).is_file():
-            self.run_dropped.emit(paths[0])
-        else:
-            self.open(paths)
 
     @Slot(object)
     def open(self, paths: Sequence[Path]) -> None:
@@ -65,5 +50,7 @@ class CheckpointOpener(QObject):
     @Slot(str)
     def _opened(self, sentence: str) -> None:
         self._log.say(sentence)
+        if self._page.reading.opening is not None:
+            self.opened.emit(self._page.reading.opening.file)
         if not self._message.offering:  # the message is about a file opened before
             self._message.hide()

@@ -50,6 +50,8 @@ class LatencyPage(QWidget):
     """Sparse against dense latency of the open model's layers."""
 
     said = Signal(str)
+    opened = Signal(object)
+    """Path of a file of measurements."""
     """A sentence for the log."""
     failed = Signal(str, str)
     """A sentence for the message bar, and details."""
@@ -123,6 +125,8 @@ class LatencyPage(QWidget):
                 self.measurements.add([_from_file(measurement, path) for measurement in found])
             except MeasurementError as error:
                 self.failed.emit(str(error), "")
+            else:
+                self.opened.emit(path)
 
     def save_file(self, path: Path) -> None:
         """Write the ticked measurements: as a table where the name ends in .csv, else as JSON."""

@@ -63,6 +63,8 @@ class Actions:
         self.open_server = make("Open a run on a ser&ver…", "Ctrl+Alt+O", tip, "run")
         self.open = make("&Open experiment…", "Ctrl+O", "Open an experiment file", "open")
         self.examples = _examples(parent)
+        self.recent = QMenu("Open rec&ent", parent)
+        self.recent.setToolTipsVisible(True)
         tip = "Show which N:M a saved model obeys"
         self.inspect = make("&Inspect a checkpoint…", "Ctrl+I", tip, "inspect")
         tip = "Prune the model of the finished run at once, without training"
@@ -71,7 +73,7 @@ class Actions:
         tip = "Save the form as a YAML file"
         self.save = make("&Save experiment as…", "Ctrl+S", tip, "save")
         tip = "Save the run with its pictures as one HTML file"
-        self.save_report = make("Save re&port of the run…", "Ctrl+Shift+S", tip, "report")
+        self.save_report = make("Save repor&t of the run…", "Ctrl+Shift+S", tip, "report")
         tip = "Save the view that has the focus as PNG or SVG"
         self.save_picture = make("Save &picture…", "Ctrl+Alt+P", tip, "picture")
         tip = "Copy the view that has the focus"
@@ -79,7 +81,7 @@ class Actions:
         tip = "Save the numbers behind the view that has the focus"
         self.save_data = make("Save &data…", "Ctrl+Alt+D", tip, "data")
         tip = "Open the folder of all runs"
-        self.open_runs = make("Show &runs folder", RARE, tip, "folder")
+        self.open_runs = make("Show runs &folder", RARE, tip, "folder")
         self.quit = make("&Quit", "Ctrl+Q", "Close the window", "quit")
         tip = "Move every panel back to its place"
         self.reset_layout = make("Reset la&yout", RARE, tip, "layout")
@@ -107,6 +109,7 @@ class Actions:
         """Fill the menu bar, and return the menu Go, which ``Navigation`` fills."""
         file = bar.addMenu("&File")
         file.addAction(self.open)
+        file.addMenu(self.recent)
         examples = file.addMenu("Open e&xample")
         examples.addActions(self.examples.actions())
         file.addActions([self.save, self.open_run, self.open_server, self.save_report])

@@ -17,6 +17,7 @@ MODULES = (
     "lbc_gui.latency.latency_page",
     "lbc_gui.queue.run_queue",
     "lbc_gui.window.run_actions",
+    "lbc_gui.window.opener",
     "lbc_gui.compare.curves_pane",
     "lbc_gui.compare.settings_pane",
     "lbc_gui.compare.results_pane",

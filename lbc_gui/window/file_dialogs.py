@@ -25,6 +25,8 @@ class Files(QObject):
 
     experiment_opened = Signal(object)
     """Experiment."""
+    opened = Signal(object)
+    """Path of an experiment."""
     run_opened = Signal(object)
     """OpenedRun."""
     failed = Signal(str, str)
@@ -56,6 +58,7 @@ class Files(QObject):
         except ExperimentError as error:
             self.failed.emit(str(error), "")
         else:
+            self.opened.emit(path)
             self.experiment_opened.emit(experiment)
 
     @Slot()

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QMainWindow
 
 from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError
-from lbc.files.printable import printable
+from lbc.files.printable import is_unicode, printable
 from lbc.runs.opened_run import OpenedRun, open_run
 from lbc.runs.run_state import RunError
 from lbc_gui.run.view_state import nearest_moment
@@ -155,11 +155,12 @@ class LastSession(QObject):
         window, form = self._window, self._window.experiment_panel.form
         view, folder = window.view_state.view, window.session.folder
         at_end = view.moment is None or view.moment == len(view.moments) - 1
+        run = "" if folder is None else str(folder.absolute())
         epoch = None if at_end else view.moments[view.moment or 0].epoch
         return SessionState(
             experiment=form.compared,
             form=form.document,
-            run="" if folder is None else str(folder.absolute()),
+            run=run if is_unicode(run) else "",
             page=window.pages.currentIndex(),
             layer=view.layer or "",
             epoch=epoch if self._epoch is None else self._epoch,

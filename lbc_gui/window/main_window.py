@@ -353,6 +353,7 @@ class MainWindow(QMainWindow):
 
     def _build_others(self) -> Iterator[None]:
         """Build the pages that are not on screen at first, and connect them, in several steps."""
+        from lbc_gui.window.opener import Opener
         from lbc_gui.window.run_actions import RunActions
 
         self._add_queue()
@@ -367,8 +368,7 @@ class MainWindow(QMainWindow):
         )
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
-        self.inspecting.experiment_dropped.connect(self.files.open_experiment)
-        self.inspecting.run_dropped.connect(self.files.open_run)
+        self._failures.relay(Opener(self, self.inspecting, self))
         self._failures.relay(RunActions(self, self))
         jobs = (self.reporting, self.saving, self.starting.remedies)
         self.closing.wait_for(latency.measuring, latency.estimate.reading, inspector.reading, *jobs)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt, QThread
+from PySide6.QtCore import QCoreApplication, QEvent, QMimeData, QPoint, QPointF, Qt, QThread, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMessageBox
 from pytestqt.qtbot import QtBot
 from shiboken6 import isValid
@@ -195,6 +196,23 @@ def answer(qtbot: QtBot, window: MainWindow, text: str) -> str:
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not window.findChildren(QMessageBox), timeout=SECONDS)
     return said
+
+
+def drop(window: MainWindow, *paths: Path) -> bool:
+    """Drag files over the picture's place in the window and let them go; whether it took them."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    button, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    copy = Qt.DropAction.CopyAction
+    over = window.scores.heatmap.viewport()
+    enter = QDragEnterEvent(QPoint(9, 9), copy, data, button, none)
+    QApplication.sendEvent(over, enter)
+    if not enter.isAccepted():
+        return False
+    QApplication.sendEvent(
+        window, QDropEvent(QPointF(9, 9), copy, data, button, none, QEvent.Type.Drop)
+    )
+    return True
 
 
 def close_window(qtbot: QtBot, window: MainWindow) -> None:

@@ -19,8 +19,7 @@ from lbc.training.trainer import Trainer
 from lbc_gui.app import _parser
 from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.run.session import State
-from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, small_experiment
+from tests.gui.conftest import SECONDS, drop, small_experiment
 from tests.gui.inspector.conftest import Open, choose, column, finished, read
 
 
@@ -105,23 +104,6 @@ def test_opening_another_file_while_one_is_read_shows_the_other(
     finished(qtbot, page)
     assert column(page, "layer") == ["conv", "fc", "stem"]
     assert page.reading.opening is not None and page.reading.opening.file == checkpoint
-
-
-def drop(window: MainWindow, *paths: Path) -> bool:
-    """Drag files over the picture's place in the window and let them go; whether it took them."""
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    button, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    copy = Qt.DropAction.CopyAction
-    over = window.scores.heatmap.viewport()
-    enter = QDragEnterEvent(QPoint(9, 9), copy, data, button, none)
-    QApplication.sendEvent(over, enter)
-    if not enter.isAccepted():
-        return False
-    QApplication.sendEvent(
-        window, QDropEvent(QPointF(9, 9), copy, data, button, none, QEvent.Type.Drop)
-    )
-    return True
 
 
 def test_files_are_dropped_anywhere_on_the_window(
