@@ -18,6 +18,7 @@ def main() -> int:
     command = import_module("lbc.cli.main")
     command.load_commands(sys.argv[1:])
     signal.signal(signal.SIGINT, before)
+    import_module("lbc.files.log_file").start_log("lbc")
     status: int = command.main()
     return status
 

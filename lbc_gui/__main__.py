@@ -14,6 +14,7 @@ def main() -> int:
     """Import and run the command; Ctrl-C ends it at once until there is a window to close."""
     signal.signal(signal.SIGINT, leave)
     gc.disable()  # modules are no garbage; later the window collects, in its own thread
+    import_module("lbc.files.log_file").start_log("lbc-gui")
     status: int = import_module("lbc_gui.app").main()
     return status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -131,6 +132,8 @@ class MessageBar(QFrame):
             self._offered = [push_button(text, "", clicked) for text, clicked in remedies.items()]
             for new in self._offered:
                 self._remedies.addWidget(new)
+        if details:
+            logging.getLogger(__name__).error("%s\n%s", sentence, details)
         self._about = None
         self._text.setText(sentence)
         self._details = details

@@ -93,6 +93,10 @@ class Actions:
         self.shortcuts = make("&Keyboard shortcuts", "F1", "List every shortcut", "keyboard")
         tip = "Show the parts of the window, in five steps"
         self.tour = make("&Tour", RARE, tip, "help")
+        tip = "Save versions, log and settings as a zip that does not name you, for a bug report"
+        self.diagnostics = make("Save dia&gnostics…", RARE, tip, "report")
+        tip = "Open the folder of the log, in which unexpected errors are"
+        self.open_log = make("Open &log folder", RARE, tip, "folder")
         self.about = make("&About", RARE, "About this program", "info")
 
     def fill_toolbar(self, bar: QToolBar) -> None:
@@ -132,7 +136,10 @@ class Actions:
         theme.addActions(self.themes.actions())
         go = bar.addMenu("&Go")
         bar.addMenu("&Help").addActions(
-            [self.documentation, self.palette, self.shortcuts, self.tour, self.about]
+            [
+                *(self.documentation, self.palette, self.shortcuts, self.tour),
+                *(self.diagnostics, self.open_log, self.about),
+            ]
         )
         return go
 

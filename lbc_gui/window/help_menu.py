@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, Slot
-from PySide6.QtWidgets import QMainWindow, QToolBar, QWidget
+from PySide6.QtCore import QEvent, QObject, QUrl, Slot
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QToolBar, QWidget
 
+from lbc.files.log_file import log_path
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.help.documentation import find_documentation, open_documentation
 from lbc_gui.help.first_strip import FirstStrip
 from lbc_gui.help.shortcuts import ShortcutsDialog
 from lbc_gui.help.tour import Step, Tour
+from lbc_gui.run.worker import describe
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
@@ -82,6 +86,8 @@ class Help(QObject):
         actions.shortcuts.triggered.connect(self._show_shortcuts)
         actions.palette.triggered.connect(self._show_palette)
         actions.tour.triggered.connect(self._start_tour)
+        actions.diagnostics.triggered.connect(self._save_diagnostics)
+        actions.open_log.triggered.connect(self._open_log)
         actions.about.triggered.connect(self._about)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -115,6 +121,36 @@ class Help(QObject):
         from lbc_gui.help.command_palette import CommandPalette  # not before the first paint
 
         CommandPalette(self._window, self._pages).show()
+
+    @Slot()
+    def _save_diagnostics(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self._window, "Save diagnostics", "lbc-diagnostics.zip", "Zip files (*.zip)"
+        )
+        if name:
+            self.save_diagnostics(Path(name))
+
+    def save_diagnostics(self, path: Path) -> None:
+        """Write what a report of an error needs, and say so."""
+        from lbc_gui.help.about import versions  # which needs torch
+        from lbc_gui.help.diagnostics import write_diagnostics
+
+        try:
+            write_diagnostics(path, versions(), self._settings.path)
+        except OSError as error:
+            self._message.show_message(describe("Diagnostics were not saved", error).message)
+        else:
+            self._message.show_message(f"Saved {path}: read it before you send it.", notice=True)
+
+    @Slot()
+    def _open_log(self) -> None:
+        folder = log_path().parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._message.show_message(describe(f"{folder} cannot be made", error).message)
+        else:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
 
     @Slot()
     def _about(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -101,6 +102,20 @@ def test_about_shows_and_copies_all_versions(qtbot: QtBot, window: MainWindow) -
     assert lines["Qt"].startswith(qVersion())
     assert {"python", "numpy", "pyqtgraph", "PySide6", "platform"} < set(lines)
     dialog.reject()
+
+
+def test_diagnostics_are_saved_or_a_sentence_says_why_not(
+    window: MainWindow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    window.show_failure("The page fell over.", "Traceback: page")
+    assert "Traceback: page" in caplog.text  # which goes to the log file of the application
+    window.help.save_diagnostics(tmp_path / "out.zip")
+    assert "out.zip" in window.message.text
+    with ZipFile(tmp_path / "out.zip") as archive:
+        assert f"torch: {torch.__version__}" in archive.read("versions.txt").decode()
+    window.help.save_diagnostics(tmp_path / "absent" / "out.zip")
+    assert "Diagnostics were not saved" in window.message.text
+    window.message.hide()
 
 
 def test_the_tour_points_at_five_widgets_and_can_be_skipped(
