@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from lbc.config.strict_yaml import ExperimentError, LineOf, parse_yaml, plain_scalar, problem_error
 from lbc.files.os_errors import explain
 from lbc.files.small_file import read_small
 
-SIZE_LIMIT = 1 << 20
-"""Bytes. An experiment takes about one thousand, so a larger file is not an experiment."""
-
-_SHARED_LIMIT = 1 << 16
-"""Characters. Parts of longer texts are not kept in memory."""
+SIZE_LIMIT = 1 << 16
+"""Bytes, which take a second to parse; an experiment has about one thousand."""
 
 _KEY = r"[A-Za-z_][A-Za-z0-9_]*:(?: |$)"
 _PART = re.compile(rf"^(?={_KEY})", re.MULTILINE)
@@ -34,7 +31,8 @@ def read_yaml(path: Path) -> tuple[dict[str, object], LineOf]:
     text = _read_text(path)
     known = _parse_parts(text)
     if known is not None:
-        return known, lambda path: parse_yaml(text, "")[1](path)
+        lines = cache(lambda: parse_yaml(text, "")[1])
+        return known, lambda path: lines()(path)
     data, line_of = parse_yaml(text, str(path))
     if data is None:
         raise problem_error(str(path), "The file is empty: write at least 'version: 1'.")
@@ -69,7 +67,7 @@ def _parse_parts(text: str) -> dict[str, object] | None:
     its parts: an open quote or bracket makes a part invalid. Callers must not change the values.
     """
     first, *parts = _PART.split(text)
-    if first or len(text) > _SHARED_LIMIT or _DOCUMENT_MARK.search(text):
+    if first or _DOCUMENT_MARK.search(text):
         return None
     return _merge([_parse(part) for part in parts])
 

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lbc.files.os_errors import explain
+from lbc.files.printable import SentenceError
 
 STATISTICS_CHUNK = 1024
 """Images per step when computing statistics in float64."""
 
 
-class DataError(Exception):
+class DataError(SentenceError):
     """The data cannot be used; the message is one sentence that names the file."""
 
     @classmethod

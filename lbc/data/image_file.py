@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -27,6 +28,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns an image upright, by its EXIF orientation (CIPA DC-008, 4.6.5)."""
+
+
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what its decoders log, they raise too
 
 
 @cache

@@ -29,6 +29,13 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+class SentenceError(Exception):
+    """An error whose message is one sentence, on one line, that can be shown anywhere."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
+
+
 def duration(seconds: float) -> str:
     """Seconds in words: "3 min 36 s"."""
     whole = round(seconds)

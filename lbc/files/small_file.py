@@ -25,7 +25,8 @@ def open_regular(path: Path, limit: int) -> Iterator[BufferedReader]:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         if status.st_size > limit:
-            raise OSError(errno.EFBIG, f"it is larger than {limit / (1 << 20):g} MiB", str(path))
+            size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit >> 10} KiB"
+            raise OSError(errno.EFBIG, f"it is larger than {size}", str(path))
         yield file
 
 

@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lbc.files.printable import printable
+from lbc.files.printable import SentenceError
 
 
-class InspectionError(Exception):
+class InspectionError(SentenceError):
     """The checkpoint cannot be inspected; the message is one sentence that names the file."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(printable(sentence))
 
 
 class LayerError(Exception):

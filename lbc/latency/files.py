@@ -12,8 +12,12 @@ from pydantic import Field
 
 from lbc.files.atomic import write_atomically
 from lbc.files.os_errors import explain
+from lbc.files.small_file import read_small
 from lbc.latency.answers import parse_output, reject_impossible
 from lbc.latency.measurement import SCHEMA, Measurement, MeasurementError, Record, validate
+
+SIZE_LIMIT = 1 << 26
+"""Bytes; a measurement of a large network takes less than a hundredth."""
 
 
 class _File(Record):
@@ -24,7 +28,7 @@ class _File(Record):
 def load_measurements(path: Path) -> tuple[Measurement, ...]:
     """Read a file written by ``save_measurements`` or a worker. Raises MeasurementError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_small(path, SIZE_LIMIT).decode("utf-8-sig")
     except OSError as error:
         raise MeasurementError(explain(error, f"{path} cannot be read")) from error
     except UnicodeDecodeError as error:

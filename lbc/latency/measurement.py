@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from lbc.files.printable import printable
+from lbc.files.printable import SentenceError, printable
 
 SCHEMA: Final = 1
 A_A: Final = "A/A"
@@ -29,11 +29,8 @@ Count = Annotated[int, Field(ge=0, le=1 << 50)]
 Size = Annotated[int, Field(ge=1, le=1 << 31)]
 
 
-class MeasurementError(ValueError):
+class MeasurementError(SentenceError, ValueError):
     """A file or an answer is not a valid measurement; the message says what to do."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(printable(sentence))
 
 
 class Record(BaseModel):

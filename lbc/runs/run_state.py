@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from lbc.files.os_errors import explain
+from lbc.files.printable import SentenceError
 from lbc.files.small_file import read_small
 from lbc.runs.events import EpochDone
 
@@ -19,7 +20,7 @@ Status = Literal["running", "finished", "stopped", "failed"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class RunError(ValueError):
+class RunError(SentenceError, ValueError):
     """A folder without a run that can be read or resumed; the message names it."""
 
 

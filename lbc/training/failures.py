@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from lbc.data import DataError
 from lbc.files.os_errors import explain
+from lbc.files.printable import SentenceError
 from lbc.inspection import PARAMETRIZED
 
 
-class TrainingError(Exception):
+class TrainingError(SentenceError):
     """A run cannot start or continue; the message is one sentence."""
 
 

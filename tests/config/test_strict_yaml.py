@@ -195,7 +195,7 @@ def test_a_file_with_a_byte_order_mark_and_crlf_is_read(tmp_path: Path) -> None:
         ("a: 1\n".encode("utf-16"), 1, "UTF-8"),
         (b"\x7fELF\x02\x01\x01\x00\x00\x00", 1, "character"),
         (pickle.dumps({"a": 1}), 1, "UTF-8"),
-        (b"a: 1\n" * (SIZE_LIMIT // 5 + 1), None, "larger than 1 MiB"),
+        (b"a: 1\n" * (SIZE_LIMIT // 5 + 1), None, "larger than 64 KiB"),
     ],
 )
 def test_a_file_that_is_not_an_experiment_is_rejected(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -94,8 +95,12 @@ def test_the_file_of_a_failed_worker_gives_its_reason(tmp_path: Path) -> None:
     assert str(error.value) == f"{path} contains no measurement. Its worker reported: {reason}"
 
 
-def test_missing_files_and_folders_give_an_error(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing"):
+def test_missing_files_folders_and_pipes_give_an_error(tmp_path: Path) -> None:
+    paths = [tmp_path, tmp_path / "missing"]
+    if hasattr(os, "mkfifo"):
+        paths.append(tmp_path / "pipe")
+        os.mkfifo(paths[-1])  # a reader of which waits
+    for path in paths:
         with pytest.raises(MeasurementError, match="cannot be read"):
             load_measurements(path)
 

@@ -182,5 +182,5 @@ def test_an_experiment_that_fills_the_memory_is_not_read(
     )
     for command in commands:
         assert main(command) != 0
-        assert "larger than 1 MiB" in capsys.readouterr().err
+        assert "larger than 64 KiB" in capsys.readouterr().err
     assert main(["report", run]) == 0

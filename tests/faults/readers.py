@@ -1,0 +1,391 @@
+"""Everything that reads a file of unknown origin: what valid files are, and what it may raise."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save
+
+from lbc.config import Cifar10, IdxFiles, NpzFile, load_experiment
+from lbc.config.strict_yaml import ExperimentError
+from lbc.data import DataError, describe, load
+from lbc.data.folder import ImageFiles
+from lbc.files.resources import resource
+from lbc.inspection import InspectionError, survey_checkpoint
+from lbc.latency.files import load_measurements
+from lbc.latency.measurement import MeasurementError
+from lbc.latency.worker import PREFIX
+from lbc.queue.commands import add_variations, read_queue
+from lbc.runs.annotations import read_annotations
+from lbc.runs.events import Intervened, Steering
+from lbc.runs.history_reader import Replay
+from lbc.runs.kept_checkpoints import ForkPoint, content_at, experiment_at
+from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
+from lbc.runs.opened_run import open_run
+from lbc.runs.record_tail import RecordTail, read_first
+from lbc.runs.records import read_records
+from lbc.runs.run_state import RunError, read_state
+from lbc.training.checkpoint import read_checkpoint
+from lbc.training.failures import TrainingError
+from lbc.training.trainer import Trainer
+from tests.faults.experiment import small_experiment
+from tests.faults.mutations import (
+    Change,
+    inside_gzip,
+    inside_history,
+    inside_png,
+    inside_safetensors,
+    inside_zip,
+)
+
+Bytes = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """``file`` is where an input is put, below a folder in which everything else is valid.
+
+    ``seeds`` returns valid inputs, ``read`` reads the one in place, and raises one of ``refusals``
+    with a sentence if it cannot be read. ``share`` is that of all inputs.
+    """
+
+    file: str
+    seeds: Callable[[Path], Iterable[bytes]]
+    read: Callable[[Path], object]
+    refusals: tuple[type[Exception], ...]
+    share: float = 1.0
+    words: tuple[bytes, ...] = ()
+    inside: Callable[[bytes, Random, Change], bytes] | None = None
+
+
+def write_valid(folder: Path) -> None:
+    """A finished run with its data, a queue, images, and everything else that is read."""
+    experiment = small_experiment(folder)
+    Trainer(experiment, folder / "run").train()
+    done = Intervened(Steering((("optimizer.lr", 0.2),)), 1, 0.5, 1)
+    lines = [json.dumps(asdict(done))]
+    (folder / "run" / "interventions.jsonl").write_text("\n".join([*lines, *lines]) + "\n")
+    (folder / "run" / "library.json").write_text('{"title": "a", "tags": ["b", "c"], "star": true}')
+    add_variations(folder / "runs", experiment, {"optimizer.lr": [0.1, 0.2]})
+    labels = bytes([0, 1] * 3)
+    for split in ("train", "t10k"):
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(_idx(labels, 6))
+        (folder / f"{split}-images-idx3-ubyte.gz").write_bytes(
+            gzip.compress(_idx(bytes(range(96)), 6, 4, 4))
+        )
+    record = b"\1" + bytes(3072)
+    for name in (*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"):
+        (folder / name).write_bytes(record + b"\0" + record[1:])
+
+
+def _idx(data: bytes, *shape: int) -> bytes:
+    return bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + data
+
+
+# -- valid inputs -------------------------------------------------------------------------------
+
+
+def _own(name: str) -> Callable[[Path], list[bytes]]:
+    return lambda folder: [(folder / name).read_bytes()]
+
+
+def _experiments(folder: Path) -> list[bytes]:
+    examples = sorted(resource("experiments").glob("*.yaml"))
+    return [(folder / "run/experiment.yaml").read_bytes(), *(one.read_bytes() for one in examples)]
+
+
+def _tensors() -> dict[str, torch.Tensor]:
+    weight = torch.arange(32.0).reshape(4, 8) % 3
+    return {"a.weight": weight, "a.bias": torch.ones(4), "b.weight": weight.half()}
+
+
+def _safetensors(folder: Path) -> list[bytes]:
+    stated = json.dumps({"layers": {"a": "2:4"}, "skipped": {"b": "too small"}})
+    return [
+        save(_tensors(), metadata={"lbc": stated}),
+        (folder / "run/model.safetensors").read_bytes(),
+    ]
+
+
+def _saved(legacy: bool) -> bytes:
+    tensors = _tensors()
+    out = io.BytesIO()
+    content = {"state_dict": tensors, "parameter": torch.nn.Parameter(tensors["a.weight"].T)}
+    torch.save(content, out, _use_new_zipfile_serialization=not legacy)
+    return out.getvalue()
+
+
+def _archive(folder: Path) -> list[bytes]:
+    made = []
+    for write in (np.savez, np.savez_compressed):
+        out = io.BytesIO()
+        arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in _tensors().items()}
+        write(out, **arrays)
+        made.append(out.getvalue())
+    return made
+
+
+def _onnx(folder: Path) -> list[bytes]:
+    from onnx import TensorProto, helper, numpy_helper
+
+    matrix = np.arange(32, dtype=np.float32).reshape(4, 8) % 3
+    stored = [numpy_helper.from_array(matrix, name) for name in ("w.weight", "v")]
+    stored.append(numpy_helper.from_array(np.array([8, 4]), "shape"))
+    stored.append(numpy_helper.from_array(np.array([1, 0]), "starts"))
+    nodes = [
+        helper.make_node("Gemm", ["x", "w.weight"], ["h"], transB=1),
+        helper.make_node("Reshape", ["v", "shape"], ["u"]),
+        helper.make_node("Transpose", ["u"], ["t"], perm=[1, 0]),
+        helper.make_node("Slice", ["t", "starts", "shape"], ["s"]),
+        helper.make_node("Mul", ["s", "v"], ["m"]),
+        helper.make_node("Split", ["u"], ["p", "q"], axis=0),
+        helper.make_node("Concat", ["p", "q"], ["c"], axis=1),
+        helper.make_node("MatMul", ["h", "m"], ["y"]),
+        helper.make_node("MatMul", ["h", "c"], ["z"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, None)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    model = helper.make_model(helper.make_graph(nodes, "graph", [x], [y], stored))
+    return [model.SerializeToString()]
+
+
+def _pictures(folder: Path) -> list[bytes]:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[274] = 6
+    made = []
+    for kind, changed in (
+        ("PNG", image), ("JPEG", image), ("GIF", image), ("BMP", image), ("TIFF", image),
+        ("WEBP", image), ("PPM", image), ("TGA", image), ("ICO", image), ("PCX", image),
+        ("PNG", image.convert("P")), ("JPEG2000", image), ("SGI", image), ("DDS", image),
+    ):  # fmt: skip
+        out = io.BytesIO()
+        more = {"exif": exif} if kind in ("PNG", "JPEG", "TIFF", "WEBP") else {}
+        changed.save(out, kind, **more)
+        made.append(out.getvalue())
+    return made
+
+
+def _measurements(folder: Path) -> list[bytes]:
+    whole = json.loads(resource("measurements/cpu-amd-epyc-one-thread.json").read_text())
+    one = whole["measurements"][0]
+    one["results"] = one["results"][:2]
+    stream = [
+        {"kind": "hello", "schema": 1, "device": one["device"], "backend": one["backend"],
+         "dtype": one["dtype"]},
+        {"kind": "start", "index": 0},
+        {"kind": "result", **one["results"][0]},
+        {"kind": "timeout", "what": "job", "index": 1},
+        {"kind": "failed", "class": "error", "message": "no", "way": "x"},
+        {"kind": "done"},
+    ]  # fmt: skip
+    lines = "".join(f"{PREFIX}{json.dumps(line)}\n" for line in stream)
+    return [json.dumps({**whole, "measurements": [one]}).encode(), b"Welcome\n" + lines.encode()]
+
+
+# -- readers ------------------------------------------------------------------------------------
+
+
+def _read_metrics(names: tuple[str, ...], file: Path) -> None:
+    RecordTail(file, names).read()
+    read_first(file, names)
+    read_records(file)
+
+
+def _read_run(file: Path) -> None:
+    open_run(file.parent)
+
+
+def _read_entries(file: Path) -> None:
+    """Restore a queue, whose own file is lost, from the files of its entries."""
+    (file.parents[1] / "queue.json").unlink(missing_ok=True)
+    read_queue(file.parents[1])
+
+
+def _read_history(file: Path) -> None:
+    replay = Replay(file)
+    for info in replay.layers:
+        for at in reversed(range(len(replay.moments))):
+            replay.layer(info.name, at)
+            replay.scores_kept(info.name, at)
+
+
+def _read_fork_point(file: Path) -> None:
+    point = ForkPoint(file, 1.0, 3, 0)
+    content_at(point)
+    experiment_at(point)
+
+
+def _read_picture(file: Path) -> None:
+    name = np.array([file.name.encode()])
+    files = ImageFiles(file.parent, name, torch.zeros(1).long(), 8, 8, "bilinear")
+    files.read(torch.arange(1))
+
+
+def _read_data(source: NpzFile | IdxFiles | Cifar10) -> None:
+    describe(source)
+    load(source)
+
+
+def _read_settings(file: Path) -> None:
+    from lbc_gui.settings import Settings
+
+    settings = Settings(file)
+    for name in ("theme", "declined_run", "recent_servers", "introduced", "columns", "estimate"):
+        getattr(settings, name)
+    settings.layout()
+
+
+def _settings(folder: Path) -> list[bytes]:
+    from PySide6.QtCore import QByteArray, QSize
+
+    from lbc_gui.settings import EstimateChoice, Layout, Settings
+
+    file = folder / "valid.ini"
+    settings = Settings(file)
+    settings.theme = "dark"
+    settings.estimate = EstimateChoice()
+    settings.add_server("user@server:/runs/a")
+    layout = QByteArray(b"\0\1\2" * 20)
+    settings.save_layout(Layout(layout, layout, QSize(900, 700), ("log",), ()))
+    return [file.read_bytes()]
+
+
+def _index(folder: Path) -> list[bytes]:
+    (folder / "one.safetensors").write_bytes(save(_tensors()))
+    return [json.dumps({"weight_map": dict.fromkeys(_tensors(), "one.safetensors")}).encode()]
+
+
+_YAML_WORDS = (
+    b"&a", b"*a", b"!!python/object/apply:os.system [touch x]", b"<<: *a", b"? ", b"{", b"[", b"}",
+    b"]", b"|", b"- ", b": ", b"!!binary ", b".inf", b".nan", b"1e999", b"~", b"2001-01-01",
+    b"1:30", b"'", b'"', b'"\\UFFFFFFFF"', b"\xff\xfe", b"\xe2\x80\xae", b"\0", b"\x85", b"\t",
+    b"---", b"...", b"%YAML 1", b"#", b"method: ", b"maxq", b"layers: ", b"pattern: ",
+    b"optimizer: ", b"16:32", b"1:1000000", b"0x7fffffffffffffff", b"[" * 60, b"{a: " * 60,
+    b"- " * 60, b"\n  ",
+)  # fmt: skip
+_JSON_WORDS = (
+    b"[" * 3000, b'{"a":' * 3000, b'"\\ud800"', b'"\\u0000"', b"\xff", b"[]", b"{}", b"null",
+    b"NaN", b"-", b",", b":", b'"', b"\n", b"1e999", b'"a":1,',
+)  # fmt: skip
+_PICKLES = (
+    b"cos\nsystem\n(S'touch x'\ntR.", b"c__builtin__\nexec\n(S'1'\ntR", b"cbuiltins\nbytearray\nJ"
+    b"\xff\xff\xff\x7f\x85R", b"\x8a\xff" + b"\xff" * 255, b"(", b"t", b"R", b"0", b"1", b"2", b"}",
+    b"]", b"\x85", b"\x86", b"\x87", b"u", b"s", b"b", b"h\0", b"q\0", b"j\xff\xff\xff\xff", b"Q",
+    b"\x8d\xff\xff\xff\xff\xff\xff\xff\x7f", b"r\xff\xff\xff\x7f", b"\x8f", b"\x90", b"\x91",
+    b"\x81", b"\x92", b"\x93", b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n",
+    b"ccollections\nOrderedDict\n", b"L" + b"9" * 6000 + b"L\n", b"2" * 4000, b"(" * 4000,
+)  # fmt: skip
+_SIZES = tuple(struct.pack(order, at) for order in ("<I", ">I", "<Q", "<H") for at in (0, 1, 65535))
+_NPY = (b"(1, 3)", b"(-1,)", b"(2**40,)", b"'<f8'", b"'|O'", b"'<U9'", b"[('a','i4')]", b"True")
+
+_REFUSED_RUN = (RunError,)
+_REFUSED_DATA = (DataError,)
+_REFUSED_FILE = (InspectionError,)
+
+
+READERS: dict[str, Reader] = {
+    "experiment": Reader(
+        "experiment.yaml", _experiments, load_experiment, (ExperimentError,), 0.15, _YAML_WORDS
+    ),
+    "queue": Reader(
+        "runs/queue.json", _own("runs/queue.json"), lambda file: read_queue(file.parent),
+        (OSError,), 1, _JSON_WORDS,
+    ),
+    "queued-entry": Reader(
+        "runs/.queue/1.yaml", _own("runs/.queue/1.yaml"),
+        _read_entries, (OSError,), 0.5,
+        _JSON_WORDS,
+    ),
+    "run-state": Reader(
+        "run/run.json", _own("run/run.json"), lambda file: read_state(file.parent),
+        _REFUSED_RUN, 4, _JSON_WORDS,
+    ),
+    "interventions": Reader(
+        "run/interventions.jsonl", _own("run/interventions.jsonl"), _read_run, _REFUSED_RUN, 0.15,
+        _JSON_WORDS,
+    ),
+    "annotations": Reader(
+        "run/library.json", _own("run/library.json"), lambda file: read_annotations(file.parent),
+        _REFUSED_RUN, 4, _JSON_WORDS,
+    ),
+    "steps": Reader(
+        "run/steps.records", _own("run/steps.records"), partial(_read_metrics, STEP_COLUMNS),
+        (ValueError,), 4, _JSON_WORDS,
+    ),
+    "epochs": Reader(
+        "run/epochs.records", _own("run/epochs.records"), partial(_read_metrics, EPOCH_COLUMNS),
+        (ValueError,), 4, _JSON_WORDS,
+    ),
+    "opened-run": Reader(
+        "run/epochs.records", _own("run/epochs.records"), _read_run, _REFUSED_RUN, 0.15,
+        _JSON_WORDS,
+    ),
+    "history": Reader(
+        "run/scores.history", _own("run/scores.history"), _read_history, (ValueError,), 0.6,
+        (*_SIZES, *_JSON_WORDS), inside_history,
+    ),
+    "checkpoint": Reader(
+        "run/checkpoint.pt", _own("run/checkpoint.pt"),
+        lambda file: read_checkpoint(file.read_bytes(), file), (TrainingError,), 0.2, _PICKLES,
+        inside_zip,
+    ),
+    "fork-point": Reader(
+        "run/checkpoint.pt", _own("run/checkpoint.pt"), _read_fork_point, _REFUSED_RUN, 0.2,
+        _PICKLES, inside_zip,
+    ),
+    "safetensors": Reader(
+        "a.safetensors", _safetensors, survey_checkpoint, _REFUSED_FILE, 1, _JSON_WORDS,
+        inside_safetensors,
+    ),
+    "shard-index": Reader(
+        "model.safetensors.index.json", _index, survey_checkpoint, _REFUSED_FILE, 0.5, _JSON_WORDS
+    ),
+    "torch": Reader(
+        "a.pt", lambda folder: [_saved(False)], survey_checkpoint, _REFUSED_FILE, 0.5, _PICKLES,
+        inside_zip,
+    ),
+    "legacy-torch": Reader(
+        "b.pt", lambda folder: [_saved(True)], survey_checkpoint, _REFUSED_FILE, 1, _PICKLES
+    ),
+    "onnx": Reader("a.onnx", _onnx, survey_checkpoint, _REFUSED_FILE, 0.4, _SIZES),
+    "npz-weights": Reader(
+        "a.npz", _archive, survey_checkpoint, _REFUSED_FILE, 0.4, _NPY, inside_zip
+    ),
+    "npz-images": Reader(
+        "images.npz", _own("images.npz"), lambda file: _read_data(NpzFile(file=file)),
+        _REFUSED_DATA, 0.4, _NPY, inside_zip,
+    ),
+    "idx-labels": Reader(
+        "train-labels-idx1-ubyte", _own("train-labels-idx1-ubyte"),
+        lambda file: _read_data(IdxFiles(folder=file.parent)), _REFUSED_DATA, 0.6, _SIZES,
+    ),
+    "idx-images": Reader(
+        "train-images-idx3-ubyte.gz", _own("train-images-idx3-ubyte.gz"),
+        lambda file: _read_data(IdxFiles(folder=file.parent)), _REFUSED_DATA, 0.6, _SIZES,
+        inside_gzip,
+    ),
+    "cifar": Reader(
+        "data_batch_1.bin", _own("data_batch_1.bin"),
+        lambda file: _read_data(Cifar10(folder=file.parent)), _REFUSED_DATA, 0.4,
+    ),
+    "picture": Reader(
+        "a.png", _pictures, _read_picture, _REFUSED_DATA, 0.6, _SIZES, inside_png
+    ),
+    "latency": Reader(
+        "latency.json", _measurements, load_measurements, (MeasurementError,), 1, _JSON_WORDS
+    ),
+    "settings": Reader("window.ini", _settings, _read_settings, (), 0.5, _JSON_WORDS),
+}  # fmt: skip
