@@ -24,7 +24,7 @@ class GainEstimator:
     choice: EstimateChoice
 
     def describe(self, pattern: Pattern) -> str:
-        """Like "2:4 · 50 % · about 1.52× on A100 (1.34 to 1.73)", without a gain if there is none."""
+        """Like "2:4 · 50 % · about 1.52× on A100 (1.34 to 1.73)", or the density alone."""
         density = f"{pattern} · {pattern.density:.0%}".replace("%", " %")
         gain = self.gain(pattern)
         return f"{density} · {gain}" if gain else density
