@@ -46,6 +46,9 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         super().__init__()
         self.setMinimumHeight(130)
         self.setAccessibleName("Scores over time")
+        self.setAccessibleDescription(
+            "A line over the epochs for each combination of the pinned block, until it is removed"
+        )
         self._plot = add_plot(self)
         self._plot.setMouseEnabled(x=True, y=False)
         compact(self)

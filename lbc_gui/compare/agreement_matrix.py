@@ -90,6 +90,7 @@ class AgreementMatrix(QWidget):
         self.pair: Pair | None = None
         """The cell that is framed."""
         self.setAccessibleName("Agreement of the masks of every pair of runs")
+        self.setAccessibleDescription("A cell for each pair, with Cohen's kappa of their masks")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
         self.setMinimumSize(160, 90)

@@ -52,6 +52,10 @@ class CoursePlots(QWidget):
         self._key.setMinimumWidth(1)
         self._plots = pg.GraphicsLayoutWidget()
         self._plots.setAccessibleName("When blocks were decided, and flips per epoch")
+        self._plots.setAccessibleDescription(
+            "For each run, over the epochs, the share of its blocks that are decided and the share "
+            "whose best combination changed"
+        )
         compact(self._plots)
         self._courses: Mapping[int, SearchCourse] = {}
         self._names: Sequence[str] = ()

@@ -61,6 +61,7 @@ class ForkTree(QWidget):
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Tree of forks")
+        self.setAccessibleDescription("Runs as lines over the epochs, from which forks branch off")
 
     def show_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.families = Families(runs)

@@ -55,6 +55,9 @@ class ParallelPane(QWidget):
         self._dragged: tuple[int, float] | None = None
         self.setMouseTracking(True)
         self.setAccessibleName("Parallel coordinates of the runs")
+        self.setAccessibleDescription(
+            "A line for each run, across an axis for each setting that differs and the results"
+        )
         selection.changed.connect(self._show_selection)
 
     def sizeHint(self) -> QSize:

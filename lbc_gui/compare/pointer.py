@@ -29,6 +29,7 @@ class PointedPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         super().__init__()
         compact(self)
         self.setAccessibleName(name)
+        self.setAccessibleDescription(f"{name}; the table of runs has the values")
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         super().mouseMoveEvent(event)

@@ -71,6 +71,11 @@ class CurvesPanel(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def __init__(self, state: ViewState) -> None:
         super().__init__()
         self.setMinimumHeight(120)
+        self.setAccessibleName("Curves of the run")
+        self.setAccessibleDescription(
+            "Loss, test accuracy, live combinations and density over the epochs; the values under "
+            "the pointer are in the titles"
+        )
         compact(self)
         self._plots: dict[str, pg.PlotItem] = {}
         self._titles: dict[str, _Title] = {}

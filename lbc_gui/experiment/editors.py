@@ -114,7 +114,8 @@ def build(row: Row, changed: Callable[[], None]) -> QWidget:
             widget.textChanged.connect(changed)
     widget.setObjectName(row.path)
     widget.setToolTip(plain(row.description))
-    widget.setAccessibleName(row.label)
+    for named in (widget, *widget.findChildren(QLineEdit)):  # whichever has the focus
+        named.setAccessibleName(row.label)
     return widget
 
 

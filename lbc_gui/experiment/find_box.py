@@ -15,6 +15,7 @@ class FindBox(QLineEdit):
 
     def __init__(self) -> None:
         super().__init__(placeholderText="Find a setting", clearButtonEnabled=True)
+        self.setAccessibleName(self.placeholderText())
         # It is beside the tabs, which it must not cut.
         self.setFixedWidth(self.fontMetrics().horizontalAdvance(self.placeholderText()) + 18)
         tip = "Show only settings whose name or description has these words"

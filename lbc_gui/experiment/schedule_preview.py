@@ -64,6 +64,7 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.setFixedHeight(126)
+        self.setAccessibleName("Live combinations and density by epoch")
         compact(self)
         self._plots = [add_plot(self, column, bottom=EpochAxis()) for column in range(2)]
         for plot in self._plots:

@@ -82,6 +82,10 @@ class HeatmapView(CellsView):
         self._box.addItem(self._frames, ignoreBounds=True)
         self._lit: range | None = None
         self.setAccessibleName("Score heatmap")
+        self.setAccessibleDescription(
+            "Rows are output channels, and inside a block of a row each cell is a combination in "
+            "the colour of its score. The panel Block has the values of a pinned block"
+        )
         show_numbers(self._plot, False)
         self._restyle()
 

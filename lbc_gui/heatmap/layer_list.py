@@ -102,6 +102,7 @@ class LayerList(QWidget):
         super().__init__()
         self._states: tuple[LayerState, ...] = ()
         self.search = QLineEdit(placeholderText="Find a layer", clearButtonEnabled=True)
+        self.search.setAccessibleName("Find a layer")
         self.search.textChanged.connect(self._filter)
         tip = (
             "Order of the layers; flips: blocks that changed their best combination within the "

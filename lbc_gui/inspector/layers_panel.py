@@ -20,6 +20,7 @@ class LayersPanel(QWidget):
         self.table = LayersTable(model)
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search layers")
+        self.search.setAccessibleName("Search layers")
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self.table.search)
         self._summary = Label(wordWrap=True)

@@ -56,6 +56,9 @@ class WeightView(CellsView):
         self._marks.setZValue(8)
         self._box.addItem(self._marks, ignoreBounds=True)
         self.setAccessibleName("Mask picture")
+        self.setAccessibleDescription(
+            "Each cell is a weight of the layer: kept, zero, or orange in a block that breaks N:M"
+        )
         self.frame(None)
         self._restyle()
 

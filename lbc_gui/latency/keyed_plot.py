@@ -34,7 +34,6 @@ class KeyedPlot(QWidget):
         compact(self._graphics)
         axes = {side: LogAxis(side) for side in logarithmic}
         self.plot = add_plot(self._graphics, **axes)
-        self.setAccessibleName(left)
         column(self._key, (self._graphics, 1), on=self).setSpacing(0)
         self.restyle()
 
@@ -99,6 +98,10 @@ class KeyedPlot(QWidget):
             self.plot.setTitle(html("{}", self._title), color=colours.text.name(), size="8pt")
         for side, label in self._labels.items():
             self.plot.getAxis(side).setLabel(label, color=colours.text.name())
+        left, bottom = self._labels["left"], self._labels["bottom"]
+        self._graphics.setAccessibleName(left)
+        over = f" over {bottom}" if bottom else ""
+        self._graphics.setAccessibleDescription(f"{self._title or left}{over}; tables have it too")
         self.plot.showGrid(x=True, y=True, alpha=0.15)
 
 

@@ -70,6 +70,7 @@ class RequestBar(QWidget):
         self.cases.setMinimumContentsLength(20)
         self.cases.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.shapes = QLineEdit("4096x4096x4096, 4096x16x4096")
+        self.shapes.setAccessibleName("Shapes of the products")
         self.shapes.setToolTip("Outputs x tokens x inputs, several with commas between them")
         self.pattern = _combo(PATTERNS, "The N:M of random masks; type any other, such as 3:9")
         self.pattern.setEditable(True)
@@ -83,6 +84,7 @@ class RequestBar(QWidget):
         self.place.setMinimumContentsLength(14)
         self.host = QLineEdit()
         self.host.setPlaceholderText("user@server")
+        self.host.setAccessibleName("Server")
         self.host.setToolTip("A server as ssh knows it; it needs only Python and torch")
         self.dtype = _combo(list(CPU_TYPES), "Type of weights and activations")
         self.dtype.setMinimumContentsLength(12)
@@ -229,5 +231,6 @@ def _spin(value: int, tip: str, word: str = "") -> NumberBox:
     spin = NumberBox(whole=True, least=min(1, value), word=word)
     spin.enter(value)
     spin.setToolTip(tip)
+    spin.setAccessibleName(tip)
     spin.setFixedWidth(NUMBER_WIDTH)
     return spin

@@ -28,6 +28,7 @@ class ColumnList(QFrame):
         super().__init__(parent, Qt.WindowType.Popup)
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.search = QLineEdit(placeholderText="Find a column", clearButtonEnabled=True)
+        self.search.setAccessibleName("Find a column")
         self.search.textChanged.connect(self._find)
         self.list = QListWidget()
         self.list.setAccessibleName("Columns")

@@ -68,6 +68,11 @@ class MaskView(QWidget):
         self.beside.move_with(self.heatmap)
         self.heatmap.setAccessibleName("Mask")
         self.beside.setAccessibleName("Mask compared with")
+        for heatmap in (self.heatmap, self.beside):
+            heatmap.setAccessibleDescription(
+                "Rows are output channels, and each cell is a weight in the colour of its value or "
+                "of whether the mask keeps it"
+            )
         self.legend = KeyLegend()
         for heatmap in (self.heatmap, self.beside):
             heatmap.hovered.connect(partial(self._hover, heatmap is self.beside))

@@ -39,6 +39,9 @@ class NumbersPanel(QWidget):
         self._plots = pg.GraphicsLayoutWidget()
         compact(self._plots)
         self._plots.setAccessibleName("Histogram of the winning combinations")
+        self._plots.setAccessibleDescription(
+            "In how many blocks each combination wins, beside the number expected by chance"
+        )
         self._plot = add_plot(self._plots)
         self._plot.setMouseEnabled(False, False)
         self._plot.setLabel("left", "blocks")

@@ -68,6 +68,7 @@ def combo_box(choices: Iterable[str], tip: str) -> QComboBox:
     box.addItems(list(choices))
     box.setMaxVisibleItems(MOST_VISIBLE)
     box.setToolTip(plain(tip))
+    box.setAccessibleName(tip.partition(":")[0])
     ignore_wheel(box)
     return box
 

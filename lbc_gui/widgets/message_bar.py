@@ -44,7 +44,7 @@ class MessageBar(QFrame):
         self._details = ""
         tip = "Copy the technical details, for a bug report"
         self._copy = push_button("Copy details", tip, self._copy_details)
-        self._accept = QPushButton()
+        self._accept = QPushButton("Accept")
         self._accept.clicked.connect(self._accepted)
         self._dismiss = QPushButton("Dismiss")
         self._dismiss.clicked.connect(self._dismissed)

@@ -1,0 +1,177 @@
+"""Everything has a name for those who cannot see it, and is reached by the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAccessible, QAction
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QDialog,
+    QGraphicsView,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPlainTextEdit,
+    QScrollArea,
+    QScrollBar,
+    QTabBar,
+    QWidget,
+)
+from pytestqt.qtbot import QtBot
+
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS
+
+INTERACTIVE = (
+    *(QAbstractButton, QLineEdit, QComboBox, QAbstractSpinBox, QAbstractSlider),
+    *(QAbstractItemView, QPlainTextEdit, QGraphicsView),
+)
+EDITORS = (QLineEdit, QComboBox, QAbstractSpinBox)
+"""Qt takes their values for their names."""
+COMPOUND = (QComboBox, QAbstractSpinBox, QLineEdit, QTabBar)
+"""The parts of these are not reached by themselves."""
+MOST_WIDGETS = 200
+Reached = list[QWidget | None]
+
+
+@pytest.fixture
+def window(use_window: Callable[..., MainWindow], qtbot: QtBot) -> MainWindow:
+    window = use_window()
+    qtbot.waitUntil(lambda: window.complete, timeout=SECONDS)
+    return window
+
+
+def parents(widget: QWidget) -> Iterator[QWidget]:
+    at = widget.parentWidget()
+    while at is not None:
+        yield at
+        at = at.parentWidget()
+
+
+def interactive(within: QWidget) -> Iterator[QWidget]:
+    """The widgets that a user acts on, and the pictures; no part of another one."""
+    for widget in within.findChildren(QWidget):
+        own = type(widget).__module__.startswith("lbc_gui")
+        by_tab = widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        # The text of a label is its name, and tab widgets leave the focus to their tabs.
+        takes_keys = own and by_tab and not (isinstance(widget, QLabel) or widget.focusProxy())
+        internal = isinstance(widget, QScrollArea | QScrollBar | QHeaderView) or (
+            widget.objectName().startswith("qt_")
+            or any(isinstance(at, COMPOUND) for at in list(parents(widget))[:2])
+        )
+        if not internal and (isinstance(widget, INTERACTIVE) or takes_keys):
+            yield widget
+
+
+def described(widget: QWidget) -> str:
+    at = [widget, *parents(widget)][:4]
+    return " in ".join(f"{type(one).__name__} {one.objectName()}".strip() for one in at)
+
+
+def unnamed(within: QWidget) -> list[str]:
+    """The widgets without a name, and the pictures that do not say what they show."""
+    bad = []
+    for widget in interactive(within):
+        face = QAccessible.queryAccessibleInterface(widget)
+        labels = [related for related, kind in face.relations() if kind & QAccessible.Label]  # type: ignore[attr-defined]
+        named = widget.accessibleName() or labels
+        if not isinstance(widget, EDITORS):
+            named = named or face.text(QAccessible.Text.Name)
+        says = face.text(QAccessible.Text.Description)
+        if not named or (isinstance(widget, QGraphicsView) and not says):
+            bad.append(described(widget))
+    return bad
+
+
+def build_all(qtbot: QtBot, window: MainWindow) -> None:
+    """Build what is built when it is first shown: the comparisons of runs."""
+    library = window.pages.library
+    window.pages.setCurrentWidget(library)
+    library.below.title.fold(False)
+    library.comparison.start()
+    for at in range(library.comparison.count()):
+        library.comparison.setCurrentIndex(at)
+        holder = library.comparison.widget(at)
+        assert holder is not None
+        qtbot.waitUntil(lambda holder=holder: holder.layout() is not None, timeout=SECONDS)  # type: ignore[misc]
+
+
+def test_everything_has_a_name_and_pictures_say_what_they_show(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    build_all(qtbot, window)
+    assert len(list(interactive(window))) > 150
+    assert unnamed(window) == []
+    for action in (
+        *(window.actions_.about, window.actions_.palette, window.actions_.shortcuts),
+        *(window.actions_.open_server, window.actions_.compare),
+    ):
+        action.trigger()
+        dialogs = [at for at in window.findChildren(QDialog) if at.isVisible()]
+        assert len(dialogs) == 1 and unnamed(dialogs[0]) == []
+        dialogs[0].close()
+        qtbot.waitUntil(dialogs[0].isHidden, timeout=SECONDS)
+
+
+@pytest.mark.parametrize("page", range(6))
+def test_tab_reaches_everything_on_a_page_and_returns(window: MainWindow, page: int) -> None:
+    window.pages.setCurrentIndex(page)
+    QApplication.processEvents()
+    window.activateWindow()
+    wanted = {
+        widget
+        for widget in interactive(window)
+        if widget.isVisible()
+        and widget.isEnabled()
+        and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and widget.focusProxy() is None
+    }
+    reached: Reached = []
+    while QApplication.focusWidget() not in reached and len(reached) < MOST_WIDGETS:
+        reached.append(QApplication.focusWidget())
+        QTest.keyClick(reached[-1] or window, Qt.Key.Key_Tab)
+    assert len(reached) < MOST_WIDGETS
+    # From the last one Tab returns to the first: nothing holds the focus.
+    assert reached.index(QApplication.focusWidget()) <= 1
+    missed = [described(widget) for widget in wanted.difference(reached)]
+    assert len(wanted) > 30 and missed == []
+    back = QApplication.focusWidget()
+    QTest.keyClick(back or window, Qt.Key.Key_Backtab)
+    assert QApplication.focusWidget() is reached[-1]
+
+
+def mnemonics(menu: QMenu) -> list[str]:
+    texts = [action.text().replace("&&", "") for action in menu.actions() if action.text()]
+    return [text[text.index("&") + 1].casefold() for text in texts if "&" in text]
+
+
+def test_no_menu_has_a_mnemonic_twice(window: MainWindow) -> None:
+    menus = {action.text(): menu_of(action) for action in window.menuBar().actions()}
+    assert len({text[text.index("&") + 1] for text in menus}) == len(menus) > 5
+    for menu in (menu for menu in window.findChildren(QMenu) if menu.actions()):
+        letters = mnemonics(menu)
+        assert len(letters) == len(set(letters)), (menu.title(), letters)
+
+
+def menu_of(action: QAction) -> QMenu:
+    menu = action.menu()
+    assert isinstance(menu, QMenu)
+    return menu
+
+
+def test_no_page_needs_more_than_a_small_screen_at_150_per_cent(window: MainWindow) -> None:
+    for page in range(window.pages.count()):
+        window.pages.setCurrentIndex(page)
+        QApplication.processEvents()
+        needed = window.minimumSizeHint()
+        assert needed.width() <= 1280 / 1.5 and needed.height() <= 800 / 1.5, page
