@@ -37,6 +37,7 @@ from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.widgets.text import Label
 from lbc_gui.window.actions import Actions
+from lbc_gui.window.central_area import CentralArea
 from lbc_gui.window.completion import Completion
 from lbc_gui.window.dock_layout import DockLayout
 from lbc_gui.window.file_dialogs import Files
@@ -332,7 +333,7 @@ class MainWindow(QMainWindow):
         central = QWidget()
         parts = (self.message, self.help.strip, (self.pages, 1), self.timeline)
         column(*parts, on=central).setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
-        self.setCentralWidget(central)
+        self.setCentralWidget(CentralArea(central))
         self._dock_layout.place(self.experiment_panel, self.block, self.log, self.pages)
         bar = self.addToolBar("Run")
         bar.setObjectName("run_bar")

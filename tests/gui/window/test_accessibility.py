@@ -29,6 +29,8 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
+from lbc_gui.widgets.layouts import column
+from lbc_gui.window.central_area import AROUND, CentralArea
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS
 
@@ -175,3 +177,22 @@ def test_no_page_needs_more_than_a_small_screen_at_150_per_cent(window: MainWind
         QApplication.processEvents()
         needed = window.minimumSizeHint()
         assert needed.width() <= 1280 / 1.5 and needed.height() <= 800 / 1.5, page
+
+
+def test_what_does_not_fit_on_the_screen_can_be_scrolled_to(qtbot: QtBot) -> None:
+    body = QWidget()
+    area = CentralArea(body)
+    qtbot.addWidget(area)
+    wide = QLineEdit()
+    wide.setMinimumSize(500, 300)
+    column(wide, on=body)
+    area.resize(200, 100)
+    area.show()
+    bars = area.horizontalScrollBar(), area.verticalScrollBar()
+    assert [bar.maximum() > 100 for bar in bars] == [True, True]
+    area.resize(600, 400)
+    assert [bar.maximum() for bar in bars] == [0, 0]
+    room = area.screen().availableSize() - AROUND
+    wide.setMinimumSize(room.width() + 1, 200)
+    qtbot.waitUntil(lambda: body.minimumSizeHint().width() > room.width(), timeout=SECONDS)
+    assert area.minimumSizeHint().width() == room.width()
