@@ -39,6 +39,8 @@ class LastSession(QObject):
         self._written: SessionState | None = None
         self._epoch: float | None = None
         """The position in time that is to be restored once the moments are known."""
+        self._layer = ""
+        """The layer that is to be opened once the layers are known."""
         self.experiment: Experiment | None = None
         self.run: OpenedRun | None = None
         self._problems: list[str] = []
@@ -107,16 +109,25 @@ class LastSession(QObject):
                 self._epoch = last.epoch
             if last.page < window.pages.count() and window.pages.isTabEnabled(last.page):
                 window.pages.setCurrentIndex(last.page)
-            if last.layer in (info.name for info in window.view_state.view.layers):
-                window.view_state.open_layer(last.layer)
+            self._layer = last.layer
+            self._open_layer()
         if self._problems:
             window.message.show_message("\n".join(self._problems))
         window.session.moments_arrived.connect(self._moments_arrived)
+        window.session.events_arrived.connect(self._open_layer)
         window.session.loaded.connect(self._forget_epoch)
         self._timer.start()
         parent = self.parent()
         assert parent is not None
         parent.installEventFilter(self)
+
+    @Slot()
+    def _open_layer(self) -> None:
+        view = self._window.view_state
+        if self._layer and view.view.layers:
+            if self._layer in (info.name for info in view.view.layers):
+                view.open_layer(self._layer)
+            self._layer = ""
 
     @Slot()
     def _moments_arrived(self) -> None:
@@ -162,6 +173,6 @@ class LastSession(QObject):
             form=form.document,
             run=run if is_unicode(run) else "",
             page=window.pages.currentIndex(),
-            layer=view.layer or "",
+            layer=self._layer or view.layer or "",
             epoch=epoch if self._epoch is None else self._epoch,
         )

@@ -112,6 +112,7 @@ def test_what_was_open_comes_back(qtbot: QtBot, open_window: Open, settings: Set
     document["page"] = 99
     next(settings.path.parent.glob("session-*.json")).write_text(json.dumps(document))
     third = open_window(restores=True)
+    assert third.view_state.view.layer == layer  # although its layers were not known at first
     assert "no longer exists" in third.message.text and "training" in third.message.text
     assert third.session.folder is None and third.experiment_panel.experiment is not None
     assert third.experiment_panel.experiment.training.epochs == 2  # what changes are compared with
