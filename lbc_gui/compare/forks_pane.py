@@ -22,6 +22,8 @@ from lbc.library.fork_tree import Branch, Families, describe_changes
 from lbc.library.run_summary import RunSummary
 from lbc_gui.compare.pointer import RunPointer
 from lbc_gui.compare.run_selection import RunSelection, Selection
+from lbc_gui.export.view_export import Data, as_csv
+from lbc_gui.export.view_renderer import Picture
 from lbc_gui.icons import icon
 from lbc_gui.theme import GAP, MARGIN, TIGHT, colours
 from lbc_gui.widgets.layouts import column
@@ -294,6 +296,26 @@ class ForksPane(QWidget):
         self.area.setWidget(self.tree)
         column(self.none, (self.area, 1), on=self, margin=TIGHT).addStretch(0)
         selection.changed.connect(self._show_selection)
+
+    def picture_to_save(self) -> Picture | None:
+        """The rows that are on screen."""
+        return Picture("forks", "Forks over their epochs", self) if self.tree.rows else None
+
+    def data_to_save(self) -> Data | None:
+        """One row per run; ``epoch`` is where it leaves its parent."""
+        runs = [row.run for row in self.tree.rows if row.run is not None]
+        rows = [
+            (
+                one.title,
+                str(one.folder),
+                one.parent,
+                one.parent_epoch,
+                "" if one.accuracy is None else one.accuracy,
+            )
+            for one in runs
+        ]
+        columns = ("run", "folder", "parent", "epoch", "accuracy")
+        return Data("forks", {".csv": as_csv(columns, len(rows), rows)}) if rows else None
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

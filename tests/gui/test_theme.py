@@ -6,6 +6,7 @@ import math
 import re
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import pyqtgraph as pg
 import pytest
 from PySide6.QtCore import QPointF, QSize
 from PySide6.QtGui import QAction, QColor
-from PySide6.QtWidgets import QMenu, QToolButton
+from PySide6.QtWidgets import QApplication, QMenu, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc.files.resources import resource
@@ -38,6 +39,11 @@ def luminance(colour: str) -> float:
 def contrast(one: str, other: str) -> float:
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
+
+
+def test_an_icon_without_room_is_empty_and_warns_of_nothing(qapp: QApplication, qtlog: Any) -> None:
+    assert icon("run").pixmap(QSize(0, 16)).isNull()
+    assert not qtlog.records
 
 
 @BOTH

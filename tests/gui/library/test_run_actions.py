@@ -34,6 +34,8 @@ def test_a_run_trained_here_appears_at_once_and_its_row_acts(
 ) -> None:
     page = show_page(qtbot, window)
     assert page.empty.isVisible()
+    commands = page.table.commands.actions_
+    assert [name for name, action in commands.items() if action.isEnabled()] == ["copy"]
     window.actions_.run.trigger()
     qtbot.waitUntil(lambda: len(texts(page)) == 1, timeout=SECONDS)
     qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,8 @@ def test_the_tree_draws_forks_on_their_parents_and_its_sign_compares(
     page.below.title.fold(False)
     page.comparison.setCurrentIndex(page.comparison.count() - 1)
     qtbot.waitUntil(lambda: bool(page.findChildren(ForksPane)), timeout=SECONDS)
-    tree = page.findChildren(ForksPane)[0].tree
+    (pane,) = page.findChildren(ForksPane)
+    tree = pane.tree
     qtbot.waitUntil(lambda: [row.name for row in tree.rows] == ["root", "fork"], timeout=SECONDS)
     assert tree._rest(1) == "schedule.end 3 → 4"
     start = tree.place(0, EPOCH).toPoint()
@@ -116,6 +118,15 @@ def test_the_tree_draws_forks_on_their_parents_and_its_sign_compares(
     ground = picture.pixelColor(start.x() + 3, start.y() + 8)
     connector = picture.pixelColor(start.x(), start.y() + 12)
     assert connector != ground  # the line that joins them
+    assert pane.picture_to_save() is not None
+    data, file = pane.data_to_save(), BytesIO()
+    assert data is not None
+    data.writers[".csv"](file)
+    assert [line.split(",")[3] for line in file.getvalue().decode().split()] == [
+        "epoch",
+        "0.0",
+        "2.0",
+    ]
     qtbot.mouseClick(tree, LEFT, pos=tree.place(1, 3).toPoint())
     assert {folder.name for folder in page.selection.selection.selected} == {"fork"}
     qtbot.keyClick(tree, Key.Key_Up)
