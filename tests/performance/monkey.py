@@ -1,0 +1,395 @@
+"""Seeded random actions in the real window: mouse, keys, menus, drops, resizes, tiny runs.
+
+File dialogs are answered with valid, damaged and missing files. A finding is an exception, a
+warning of Qt, or a failure with a traceback. A watching thread records what the event loop does
+whenever it does not return for a while: on the clock, and in processor time of its thread, which
+other processes do not lengthen. Prints JSON; exit status 1 with findings.
+
+    QT_QPA_PLATFORM=offscreen python -m tests.performance.monkey --seed 1 --actions 10000
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from PySide6.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, Qt, QTimer, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QWheelEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QTabBar, QWidget
+from shiboken6 import isValid
+
+from lbc.config import Experiment, Mlp, dump_experiment, parse_experiment
+from lbc.queue.commands import clear, read_queue, steer
+from lbc_gui.run.session import State
+from lbc_gui.settings import Settings
+from lbc_gui.theme import set_up
+from lbc_gui.window.main_window import MainWindow
+from tests.faults.readers import READERS, write_valid
+from tests.gui.window.test_memory import own_megabytes
+from tests.performance.window_watch import (
+    Findings,
+    Watch,
+    isolate,
+    open_nothing,
+    run_loop,
+    text_of,
+    wait_until,
+)
+
+CALM_EVERY = 500
+"""Actions after which everything is stopped and memory is measured."""
+
+WARM_UP = 2000
+MOST_QUEUED = 4
+
+KEYS = [
+    Qt.Key.Key_Tab, Qt.Key.Key_Backtab, Qt.Key.Key_Return, Qt.Key.Key_Escape, Qt.Key.Key_Space,
+    Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Home,
+    Qt.Key.Key_End, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Delete,
+    Qt.Key.Key_Backspace, Qt.Key.Key_F1, Qt.Key.Key_F2, Qt.Key.Key_Plus, Qt.Key.Key_Minus,
+    Qt.Key.Key_Menu,
+]  # fmt: skip
+TEXTS = ["2:4", "1", "0.5", "-1", "1e9", "abc", "a b", "=", ":", "accuracy>0.5", "/", "*"]
+MODIFIERS = [
+    Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.NoModifier,
+    Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier,
+    Qt.KeyboardModifier.AltModifier,
+]  # fmt: skip
+
+
+def tiny() -> Experiment:
+    return parse_experiment({
+        "name": "tiny",
+        "model": {"name": "mlp", "width": 16, "depth": 2},
+        "schedule": {"end": 3},
+        "training": {"epochs": 6, "batch_size": 500},
+    })  # fmt: skip
+
+
+def is_tiny(experiment: Experiment | None) -> bool:
+    """Whether training it disturbs nobody; an invalid one is not trained."""
+    if experiment is None:
+        return True
+    model = experiment.model
+    small = isinstance(model, Mlp) and model.width <= 64 and model.depth <= 4
+    return small and experiment.pattern.count <= 100 and experiment.data.name in ("digits", "npz")
+
+
+class Monkey(QObject):
+    """Does one action after another, also while a menu or a dialog is open."""
+
+    def __init__(
+        self, window: MainWindow, runs: Path, files: list[str], seed: int, findings: Findings
+    ) -> None:
+        super().__init__(window)
+        self._window, self._runs, self._files = window, runs, files
+        self._chance, self._findings = Random(seed), findings
+        self.done: Counter[str] = Counter()
+        self._listed: list[QWidget] = []
+        self._listed_of: QWidget | None = None
+        self._actions: tuple[tuple[Callable[[], None], int], ...] = (
+            (self._click, 30), (self._key, 14), (self._type, 8), (self._trigger, 12),
+            (self._drag, 6), (self._wheel, 6), (self._tab, 5), (self._drop, 2),
+            (self._resize, 1), (self._escape, 6), (self._run, 6), (self._double_click, 3),
+            (self._context_menu, 2),
+        )  # fmt: skip
+
+    def act(self) -> None:
+        """One action. Whatever it raises is a finding of its own."""
+        (action,) = self._chance.choices(*zip(*self._actions, strict=True))
+        self.done[action.__name__] += 1
+        self._hold_back()
+        try:
+            self._findings.action = f"{sum(self.done.values())} {action.__name__}"
+            action()
+        except RuntimeError as error:
+            if "already deleted" not in str(error):  # of a widget that the action itself closed
+                self._findings.add("action", text_of(error))
+
+    def _hold_back(self) -> None:
+        """Keep the machine free: no large networks, no long queue."""
+        window = self._window
+        if not is_tiny(window.experiment_panel.experiment):
+            window.starting.open(tiny())
+        if not sum(self.done.values()) % 20:
+            queue = read_queue(self._runs)
+            window.actions_.compare.setEnabled(len(queue.entries) < MOST_QUEUED)
+            if len(queue.entries) > MOST_QUEUED:
+                steer(self._runs, "cancel")
+                clear(self._runs)
+
+    # -- where ----------------------------------------------------------------------------------
+
+    def _top(self) -> QWidget:
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        popup, modal = application.activePopupWidget(), application.activeModalWidget()
+        others = [at for at in application.topLevelWidgets() if at.isVisible()]
+        return popup or modal or self._chance.choice([self._window, *others])
+
+    def _widget(self) -> QWidget:
+        """One that is visible: at a random place or, as most are small, any of them."""
+        top = self._top()
+        if top is not self._listed_of or not self._chance.randrange(50):
+            self._listed_of, self._listed = top, top.findChildren(QWidget)
+        for _ in range(20 * self._chance.randrange(2)):
+            chosen = self._chance.choice(self._listed or [top])
+            if isValid(chosen) and chosen.isVisible() and chosen.isEnabled():
+                break
+        else:
+            chosen = top.childAt(self._point(top)) or top
+        self._findings.action += f" {type(chosen).__name__} {chosen.objectName()}"
+        return chosen
+
+    def _point(self, widget: QWidget) -> QPoint:
+        size = widget.size()
+        return QPoint(
+            self._chance.randrange(max(1, size.width())),
+            self._chance.randrange(max(1, size.height())),
+        )
+
+    # -- what -----------------------------------------------------------------------------------
+
+    def _click(self) -> None:
+        widget = self._widget()
+        modifier = self._chance.choice(MODIFIERS[:4])
+        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, modifier, self._point(widget))
+
+    def _double_click(self) -> None:
+        widget = self._widget()
+        at = self._point(widget)
+        QTest.mouseDClick(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
+        QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
+
+    def _context_menu(self) -> None:
+        widget = self._widget()
+        QTest.mouseClick(
+            widget, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, self._point(widget)
+        )
+
+    def _drag(self) -> None:
+        widget, none = self._widget(), Qt.KeyboardModifier.NoModifier
+        button = Qt.MouseButton.LeftButton
+        QTest.mousePress(widget, button, none, self._point(widget))
+        for _ in range(3):
+            QTest.mouseMove(widget, self._point(widget))
+        QTest.mouseRelease(widget, button, none, self._point(widget))
+
+    def _wheel(self) -> None:
+        widget = self._widget()
+        at = QPointF(self._point(widget))
+        turned = QPoint(0, self._chance.choice((-480, -120, 120, 480)))
+        event = QWheelEvent(
+            at, widget.mapToGlobal(at), QPoint(), turned, Qt.MouseButton.NoButton,
+            self._chance.choice(MODIFIERS), Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(widget, event)
+
+    def _key(self) -> None:
+        target = QApplication.focusWidget() or self._top()
+        key, modifier = self._chance.choice(KEYS), self._chance.choice(MODIFIERS)
+        self._findings.action += f" {key.name} {modifier.name} in {type(target).__name__}"
+        QTest.keyClick(target, key, modifier)
+
+    def _type(self) -> None:
+        target = QApplication.focusWidget() or self._widget()
+        QTest.keyClicks(target, self._chance.choice(TEXTS))
+
+    def _escape(self) -> None:
+        QTest.keyClick(self._top(), Qt.Key.Key_Escape)
+
+    def _trigger(self) -> None:
+        """An action of the menu bar; those of context menus are clicked there."""
+        menus = self._window.menuBar().findChildren(QMenu)
+        actions = [at for menu in menus for at in menu.actions() if at.isEnabled()]
+        chosen = self._chance.choice([at for at in actions if at is not self._window.actions_.quit])
+        self._findings.action += f" {chosen.text()}"
+        chosen.trigger()
+
+    def _tab(self) -> None:
+        bars = [at for at in self._window.findChildren(QTabBar) if at.isVisible() and at.count()]
+        if bars:
+            bar = self._chance.choice(bars)
+            at = bar.tabRect(self._chance.randrange(bar.count())).center()
+            QTest.mouseClick(bar, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
+
+    def _drop(self) -> None:
+        data, window = QMimeData(), self._window
+        chosen = self._chance.sample(self._files, self._chance.choice((1, 1, 2)))
+        data.setUrls([QUrl.fromLocalFile(at) for at in chosen])
+        self._findings.action += f" {chosen}"
+        at, copy = self._point(window), Qt.DropAction.CopyAction
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QApplication.sendEvent(window, QDragEnterEvent(at, copy, data, left, none))
+        QApplication.sendEvent(window, QDropEvent(QPointF(at), copy, data, left, none))
+
+    def _resize(self) -> None:
+        self._window.resize(self._chance.randrange(500, 1600), self._chance.randrange(300, 1100))
+
+    def _run(self) -> None:
+        """What a user does most: run, pause, step, stop, and reset."""
+        actions = self._window.actions_
+        possible = [actions.run, actions.run, actions.pause, actions.step, actions.stop]
+        for action in self._chance.sample(possible, len(possible)):
+            if action.isEnabled():
+                action.trigger()
+                return
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def answer_dialogs(self) -> None:
+        """Let no file dialog open: each is answered at once, sometimes with nothing."""
+
+        def one(*_: Any, **__: Any) -> tuple[str, str]:
+            return self._chance.choice([*self._files, ""]), ""
+
+        def several(*_: Any, **__: Any) -> tuple[list[str], str]:
+            return self._chance.sample(self._files, 2), ""
+
+        def folder(*_: Any, **__: Any) -> str:
+            return self._chance.choice([*(at for at in self._files if Path(at).is_dir()), ""])
+
+        def saved(*_: Any, **__: Any) -> tuple[str, str]:
+            ending = self._chance.choice(("yaml", "png", "svg", "csv", "html", "npz", "json", ""))
+            places = (str(self._runs.parent / f"saved.{ending}"), "/nowhere/saved.png", "")
+            return self._chance.choice(places), ""
+
+        for name, given in (
+            ("getOpenFileName", one), ("getOpenFileNames", several),
+            ("getExistingDirectory", folder), ("getSaveFileName", saved),
+        ):  # fmt: skip
+            setattr(QFileDialog, name, staticmethod(given))
+
+
+def files_in(folder: Path) -> list[str]:
+    """Valid files and folders of every kind, damaged ones, and one that is missing."""
+    valid = folder / "valid"
+    valid.mkdir()
+    write_valid(valid)
+    names = [str(valid / "run"), str(valid), str(folder / "missing.pt")]
+    for number, reader in enumerate(READERS.values()):
+        for data in list(reader.seeds(valid))[:1]:
+            for kind, content in (("good", data), ("bad", data[: len(data) // 2] + b"\0!")):
+                file = folder / f"{kind}-{number}{Path(reader.file).suffix}"
+                file.write_bytes(content)
+                names.append(str(file))
+    example = folder / "tiny.yaml"
+    example.write_text(dump_experiment(tiny()))
+    return [*names, *[str(example)] * 4]
+
+
+def calm(window: MainWindow) -> None:
+    """Close what is open, end the run, and show the tiny experiment."""
+    for _ in range(10):
+        top = QApplication.activePopupWidget() or QApplication.activeModalWidget()
+        if top is None:
+            break
+        top.close()
+    window.starting.open(tiny())
+    window.session.hold(tiny())
+    wait_until(lambda: window.session.state is not State.LOADING and not window.session.live, 60)
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # trainers keep freed memory, which is no growth
+
+
+def play(window: MainWindow, monkey: Monkey, count: int, seconds: float) -> list[float]:
+    """Do ``count`` actions, or as many as ``seconds`` allow.
+
+    Returns the memory in MB after every ``CALM_EVERY`` of them.
+    """
+    end = time.monotonic() + seconds
+    memory: list[float] = []
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        if done >= target:
+            return
+        done += 1
+        QTimer.singleShot(1, step)  # before the action, which may open a menu and wait for it
+        monkey.act()
+
+    while done < count and time.monotonic() < end:
+        target = min(count, done + CALM_EVERY)
+        QTimer.singleShot(0, step)
+        wait_until(lambda: done >= target, 3600)  # noqa: B023
+        calm(window)
+        run_loop(0.5)
+        memory.append(round(own_megabytes(), 1))
+        print(f"\r{done} actions, {memory[-1]} MB ", end="", file=sys.__stderr__, flush=True)
+    return memory
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--actions", type=int, default=10_000)
+    parser.add_argument("--minutes", type=float, default=240, help="at most")
+    options = parser.parse_args()
+    findings = Findings()
+    with tempfile.TemporaryDirectory() as name:
+        report = _play_in(Path(name), options, findings)
+    print(json.dumps({**report, "findings": dict(findings.counts)}, indent=1))
+    return int(bool(findings.counts))
+
+
+def _play_in(folder: Path, options: argparse.Namespace, findings: Findings) -> dict[str, object]:
+    isolate(folder)
+    files = files_in(folder)
+    os.chdir(folder)
+    findings.watch_failures()
+    application = QApplication(sys.argv[:1])
+    set_up(application, "light")
+    swallow = open_nothing()
+    runs = folder / "runs"
+    window = MainWindow(tiny(), runs, Settings(folder / "window.ini"))
+    window.show()
+    window.begin()
+    wait_until(lambda: window.complete and window.session.state is State.READY, 300)
+    watch = Watch(findings)
+    monkey = Monkey(window, runs, files, options.seed, findings)
+    monkey.answer_dialogs()
+    begun = time.monotonic()
+    watch.begin()
+    memory = play(window, monkey, options.actions, 60 * options.minutes)
+    watch.end()
+    del swallow
+    _end(window, runs)
+    warm = memory[min(len(memory) - 1, WARM_UP // CALM_EVERY - 1)]
+    return {
+        "benchmark": "monkey",
+        "seed": options.seed,
+        "actions": dict(monkey.done),
+        "seconds": round(time.monotonic() - begun),
+        **watch.report(),
+        "memory_mb": memory,
+        "growth_after_warm_up_mb": round(memory[-1] - warm, 1),
+    }
+
+
+def _end(window: MainWindow, runs: Path) -> None:
+    """Cancel what is queued, and close the window; leave no process behind."""
+    if read_queue(runs).entries:
+        steer(runs, "cancel")
+        wait_until(lambda: not read_queue(runs).count("running"), 60)
+    window.closing.start()
+    wait_until(lambda: not window.isVisible(), 120)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

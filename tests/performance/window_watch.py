@@ -1,0 +1,167 @@
+"""What a window does wrong while it is used: exceptions, warnings, and gaps of its event loop."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QEventLoop, QObject, Qt, QTimer, QUrl, Slot, qInstallMessageHandler
+from PySide6.QtGui import QDesktopServices
+
+from lbc_gui.run.failure_messages import FailureMessages
+
+TICK = 10
+"""Milliseconds between the ticks of the event loop."""
+
+LONGEST_GAP = 0.2
+
+
+class Findings:
+    """What should not have been said or raised; each once, with the action before it."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.action = ""
+        sys.excepthook = lambda _, error, __: self.add("exception", text_of(error))
+        sys.unraisablehook = lambda args: self.add("unraisable", repr(args.exc_value))
+        threading.excepthook = lambda args: self.add("thread", text_of(args.exc_value))
+        qInstallMessageHandler(lambda _, __, message: self._add_qt(message))
+
+    def add(self, kind: str, text: str) -> None:
+        found = f"{kind}: {text.strip()}"
+        if not self.counts[found]:
+            print(f"\n{self.action} →\n{found}\n", file=sys.__stderr__, flush=True)
+        self.counts[found] += 1
+
+    def watch_failures(self) -> None:
+        """Add what a window shows with a traceback."""
+        findings, shown = self, FailureMessages.show
+
+        def show(
+            self: FailureMessages, sentence: str, details: str = "", about: object = None
+        ) -> None:
+            if "Traceback" in details:
+                findings.add("failure", f"{sentence}\n{details}")
+            shown(self, sentence, details, about)
+
+        FailureMessages.show = show  # type: ignore[method-assign]
+
+    def _add_qt(self, message: str) -> None:
+        # Of the platform without a screen; and while Watch looks, it keeps the painter alive.
+        if not message.startswith(("This plugin does not support", "QBackingStore::endPaint")):
+            self.add("Qt", message)
+
+
+def text_of(error: BaseException | None) -> str:
+    return "".join(traceback.format_exception(error)) if error else ""
+
+
+class Watch(threading.Thread):
+    """Samples what the window's thread does while its event loop does not return.
+
+    ``gaps``: seconds on the clock, seconds of processor time and the innermost lines, of each.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(daemon=True)
+        self._findings, self._window = findings, threading.main_thread()
+        self._clock = time.pthread_getcpuclockid(self._window.ident or 0)
+        self._beat = (time.monotonic(), time.clock_gettime(self._clock))
+        self._stack = ""
+        self.gaps: deque[tuple[float, float, str, str]] = deque()
+        self.ticks = 0
+
+    def begin(self) -> None:
+        """Start, with a timer in the window's thread."""
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._tick)
+        self.restart()
+        self._timer.start(TICK)
+        self.start()
+
+    def restart(self) -> None:
+        """Forget what has passed since the last tick."""
+        self._beat = (time.monotonic(), time.clock_gettime(self._clock))
+
+    def end(self) -> None:
+        self._timer.stop()
+
+    def report(self) -> dict[str, object]:
+        """The gaps, on the clock and in processor time, and what was done in the busiest."""
+        busy = sorted((gap for gap in self.gaps if gap[1] > LONGEST_GAP), key=lambda gap: -gap[1])
+        return {
+            "ticks": self.ticks,
+            "gaps_over_200_ms_on_the_clock": len(self.gaps),
+            "gaps_over_200_ms_of_processor_time": len(busy),
+            "longest_on_the_clock_ms": round(1000 * max((gap[0] for gap in self.gaps), default=0)),
+            "longest_of_processor_ms": round(1000 * max((gap[1] for gap in self.gaps), default=0)),
+            "busiest": [[round(1000 * gap[1]), *gap[2:]] for gap in busy[:25]],
+        }
+
+    def _tick(self) -> None:
+        now = (time.monotonic(), time.clock_gettime(self._clock))
+        wall, used = now[0] - self._beat[0], now[1] - self._beat[1]
+        if wall > LONGEST_GAP:
+            self.gaps.append((wall, used, self._findings.action, self._stack))
+        self._beat, self._stack = now, ""
+        self.ticks += 1
+
+    def run(self) -> None:
+        while True:
+            time.sleep(0.03)
+            used = time.clock_gettime(self._clock) - self._beat[1]
+            if used > LONGEST_GAP / 2 and not self._stack:
+                frame = sys._current_frames().get(self._window.ident or 0)
+                lines = traceback.extract_stack(frame)[-12:] if frame else []
+                ours = [f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in lines]
+                self._stack = " < ".join(reversed(ours))
+                del frame
+
+
+class Swallow(QObject):
+    """Opens what the window asks the desktop to open: nothing."""
+
+    @Slot(QUrl)
+    def open(self, url: QUrl) -> None:
+        pass
+
+
+def open_nothing() -> Swallow:
+    """Let no browser and no file manager open; what is returned must be kept."""
+    swallow = Swallow()
+    for scheme in ("file", "http", "https"):
+        QDesktopServices.setUrlHandler(scheme, swallow, "open")  # type: ignore[arg-type]
+    return swallow
+
+
+def run_loop(seconds: float) -> None:
+    """Let the window live for a while."""
+    loop = QEventLoop()
+    QTimer.singleShot(int(seconds * 1000), loop.quit)
+    loop.exec()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Let it live until something is true, or the time is over."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        run_loop(0.05)
+
+
+def isolate(folder: Path) -> None:
+    """Keep settings, caches and the trash in ``folder``, and reach no server."""
+    for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        os.environ[variable] = str(folder / variable)
+    ssh = folder / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text("#!/bin/sh\nexit 255\n")
+    ssh.chmod(0o755)
+    os.environ["PATH"] = f"{ssh.parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ["https_proxy"] = os.environ["http_proxy"] = "http://127.0.0.1:9"
