@@ -255,6 +255,8 @@ QTabBar::tab { color: $caption; border: 0; border-bottom: 2px solid transparent;
     padding: 5px 10px 4px 10px; }
 QTabBar::tab:hover { color: $text; }
 QTabBar::tab:selected { color: $text; border-bottom-color: $accent; }
+QTabBar::tab:selected:focus { background: $selection; }
+QCheckBox:focus { background: $selection; border-radius: 4px; }
 QTabBar::tab:disabled { color: $disabled; }
 QGroupBox { border: 0; border-top: 1px solid $border; margin-top: 18px; padding-top: 2px; }
 QGroupBox::title { subcontrol-origin: margin; subcontrol-position: top left; color: $caption; }
@@ -262,8 +264,10 @@ QHeaderView::section { background: $base; color: $caption; border: 0;
     border-bottom: 1px solid $border; padding: 2px 4px; }
 QAbstractItemView, QPlainTextEdit { background: $base; border: 1px solid $border;
     selection-background-color: $selection; selection-color: $text; }
-QHeaderView { background: $base; border: 0; }
-QGraphicsView { border: 0; }
+QAbstractItemView:focus, QPlainTextEdit:focus { border-color: $accent; }
+QHeaderView, QHeaderView:focus { background: $base; border: 0; }
+QGraphicsView { border: 1px solid transparent; }
+QGraphicsView:focus { border-color: $accent; }
 QProgressBar { background: $hover; border: 0; border-radius: 4px; text-align: center; }
 QProgressBar::chunk { background: $selection; border-radius: 4px; }
 QScrollBar { background: transparent; border: 0; }

@@ -144,7 +144,8 @@ def test_every_command_has_an_icon_a_tooltip_and_a_shortcut_of_its_own(window: M
     assert len(found) > 25
     named = vars(window.actions_)
     rare = {named[name] for name in ("open_runs", "reset_layout", "about", "tour", "prune")}
-    examples = window.actions_.examples.actions()
+    rare |= {window.actions_.diagnostics, window.actions_.open_log}
+    examples = [*window.actions_.examples.actions(), *window.actions_.recent.actions()]
     [go] = [menu for menu in menus if isinstance(menu, QMenu) and menu.title() == "&Go"]
     for action in found:
         is_choice = action.isCheckable() or action in examples

@@ -183,16 +183,33 @@ def test_what_does_not_fit_on_the_screen_can_be_scrolled_to(qtbot: QtBot) -> Non
     body = QWidget()
     area = CentralArea(body)
     qtbot.addWidget(area)
-    wide = QLineEdit()
+    wide = QWidget()  # whose least size the style sheet leaves alone
     wide.setMinimumSize(500, 300)
     column(wide, on=body)
     area.resize(200, 100)
     area.show()
     bars = area.horizontalScrollBar(), area.verticalScrollBar()
-    assert [bar.maximum() > 100 for bar in bars] == [True, True]
+    qtbot.waitUntil(lambda: all(bar.maximum() > 100 for bar in bars), timeout=SECONDS)
     area.resize(600, 400)
-    assert [bar.maximum() for bar in bars] == [0, 0]
+    qtbot.waitUntil(lambda: not any(bar.maximum() for bar in bars), timeout=SECONDS)
     room = area.screen().availableSize() - AROUND
     wide.setMinimumSize(room.width() + 1, 200)
     qtbot.waitUntil(lambda: body.minimumSizeHint().width() > room.width(), timeout=SECONDS)
     assert area.minimumSizeHint().width() == room.width()
+
+
+def test_the_focus_is_visible_on_every_kind_of_widget(window: MainWindow) -> None:
+    window.activateWindow()
+    visible: dict[str, bool] = {}
+    for page in range(window.pages.count()):
+        window.pages.setCurrentIndex(page)
+        QApplication.processEvents()
+        for widget in [*interactive(window), *window.findChildren(QTabBar)]:
+            kind, takes = type(widget).__name__, widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+            if kind not in visible and takes and widget.isVisible() and widget.isEnabled():
+                window.menuBar().setFocus()
+                before = widget.grab().toImage()
+                widget.setFocus(Qt.FocusReason.TabFocusReason)
+                visible[kind] = widget.grab().toImage() != before
+    assert len(visible) > 10
+    assert [kind for kind, seen in visible.items() if not seen] == []
