@@ -139,6 +139,8 @@ def apply_theme(theme: Theme) -> None:
     assert isinstance(application, QApplication)
     pg.setConfigOptions(background=chosen.base, foreground=chosen.text)  # of plots to come
     palette, sheet = _palette(chosen), _style_sheet(chosen)
+    if application.styleSheet() != sheet:
+        application.setStyleSheet("")  # replacing one by another takes three times as long
     if application.palette() != palette:
         application.setPalette(palette)
     if application.styleSheet() != sheet:
