@@ -15,6 +15,7 @@ from lbc.files.home import shortened
 from lbc.files.printable import is_unicode, printable
 from lbc.files.resources import resource
 from lbc.runs.opened_run import OpenedRun
+from lbc_gui.icons import icon
 from lbc_gui.inspector.entry_points import CheckpointOpener
 from lbc_gui.run.worker import describe
 from lbc_gui.widgets.commands import allow, describe_action
@@ -94,7 +95,7 @@ class Opener(QObject):
             action.triggered.connect(partial(self.open, [path]))
             self._menu.addAction(action)
         self._menu.addSeparator()
-        clear = QAction("&Clear", self._menu)
+        clear = QAction(icon("close"), "&Clear", self._menu)
         describe_action(clear, "Forget which files were opened")
         allow(clear, "" if self._settings.recent_files else "Nothing was opened yet")
         clear.triggered.connect(self._clear)

@@ -58,8 +58,8 @@ class Findings:
         FailureMessages.show = show  # type: ignore[method-assign]
 
     def _add_qt(self, message: str) -> None:
-        # Of the platform without a screen, and of QTest where a label ignores the mouse.
-        if not message.startswith(("This plugin does not support", "Mouse event")):
+        # Of the platform without a screen, and of QTest where a widget ignores what is done.
+        if not message.startswith(("This plugin does not", "Mouse event", "Keyboard event")):
             self.add("Qt", message)
 
 
