@@ -18,6 +18,9 @@ UNREAD = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 DEEP_MODES = ("I", "F")
 """Prefixes of Pillow's modes with more than 8 bits per channel, which conversion would clip."""
 
+MOST_MEGAPIXELS = 60
+"""Of one image, which takes up to 8 bytes a pixel while it is decoded; a file may claim any."""
+
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,6 +55,11 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file; nothing is decoded yet. Raises DataError, which names the file."""
     try:
         with Image.open(path, formats=formats()) as image:
+            if image.width * image.height > MOST_MEGAPIXELS * 1e6:
+                raise DataError(
+                    f"{path} has {image.width} × {image.height} pixels, more than "
+                    f"{MOST_MEGAPIXELS} megapixels: save it smaller."
+                )
             if image.mode.startswith(DEEP_MODES):
                 raise DataError(
                     f"{path} has more than 8 bits per channel (Pillow mode {image.mode}), "

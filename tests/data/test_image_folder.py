@@ -160,6 +160,11 @@ def test_16_bit_images_and_eps_programs_are_rejected(root: Path) -> None:
     assert "is not an image" in error_message(root)
 
 
+def test_an_image_that_would_fill_the_memory_is_rejected(root: Path) -> None:
+    (root / "train" / "dog" / "dog0.png").write_bytes(b"P6 8000 8000 255\n")  # and no pixels
+    assert "8000 × 8000 pixels, more than 60 megapixels" in error_message(root)
+
+
 def test_the_error_names_a_missing_image(root: Path) -> None:
     data = load(folder(root))
     (root / "train" / "cat" / "cat0.png").unlink()
