@@ -392,4 +392,6 @@ def _end(window: MainWindow, runs: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # the watching thread would outlive the interpreter

@@ -169,4 +169,6 @@ def _grown(rounds: list[dict[str, float]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # the watching thread would outlive the interpreter
