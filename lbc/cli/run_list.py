@@ -174,7 +174,8 @@ def _pointed(text: str, call: Callable[[str], T]) -> T:
     except FilterError as error:
         shown = printable(text[: error.start])
         pointer = " " * cell_len(shown) + "^" * max(1, error.length)
-        raise RunError(f"{printable(text)}\n{pointer}\n{error}") from error
+        message = f"{printable(text)}\n{pointer}\n{error}"
+        raise FilterError(message, error.start, error.length) from error
 
 
 def _print(text: str, raw: bool = False) -> None:

@@ -109,6 +109,7 @@ def _add_latex(options: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace, errors: Console) -> int:
     """Run the action; return the exit status."""
     from lbc.cli import run_list
+    from lbc.library.filter_syntax import FilterError
     from lbc.runs.run_state import RunError
 
     actions: dict[str, Callable[[argparse.Namespace], object]] = {
@@ -126,7 +127,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     settings = argparse.Namespace(**{**DEFAULTS, **vars(options)})
     try:
         actions[settings.action or "list"](settings)
-    except RunError as error:
+    except (RunError, FilterError) as error:
         errors.print(str(error))
         return INVALID_INPUT
     return DONE

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from lbc_gui.theme import MARGIN
 from lbc_gui.widgets.commands import command_name, shown_keys, why_disabled
 from lbc_gui.widgets.layouts import column
+from lbc_gui.widgets.text import plain
 
 WIDTH, HEIGHT, TOP = 560, 420, 60
 """Pixels of the palette, and below the upper edge of the window."""
@@ -201,7 +202,7 @@ def _item(command: Command) -> QTreeWidgetItem:
     text = f"{command.title} — {why_not}" if why_not else command.title + "  ✓" * chosen
     item = QTreeWidgetItem([text, shown_keys(action)])
     item.setIcon(0, QIcon(none) if action.icon().isNull() else action.icon())
-    item.setToolTip(0, action.toolTip())
+    item.setToolTip(0, plain(action.toolTip()))
     item.setData(0, Qt.ItemDataRole.UserRole, command)
     if not action.isEnabled():
         item.setFlags(Qt.ItemFlag.ItemIsSelectable)  # so that it can be read out, but not run

@@ -105,6 +105,8 @@ def open_window(
         among: list[MainWindow] = opened,
         restores: bool = False,
     ) -> MainWindow:
+        # A widget of an earlier test that is half deleted does not survive a style sheet.
+        qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
         qapp.setStyleSheet("")  # as when the application starts; much faster than with one
         window = MainWindow(experiment or small_experiment(), tmp_path / "runs", settings, start)
         among.append(window)

@@ -27,7 +27,7 @@ def expected(pattern: str) -> str:
     ]
     whole = estimate_network(estimate_cases(find_card("rtx 4090").model("int8"), cases))
     assert whole is not None
-    return f"about {whole.speedup:.2g}× on RTX 4090 ({whole.low:.2g} to {whole.high:.2g})"
+    return f"about {whole.speedup:.2f}× on RTX 4090 ({whole.low:.2f} to {whole.high:.2f})"
 
 
 def test_the_list_says_the_density_and_gain_of_each_pattern_on_the_chosen_card(

@@ -38,7 +38,7 @@ def settled(view: CellsView) -> Pixels:
     for _ in range(2):  # the second frame is laid out by what the first has measured
         QApplication.processEvents()
         view.grab()
-    return pixels(view.grab().toImage())
+    return pixels(view.viewport().grab().toImage())
 
 
 def is_the_scenes(view: CellsView, painted: Pixels) -> bool:
