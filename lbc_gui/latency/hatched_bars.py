@@ -1,4 +1,4 @@
-"""Bars of estimates: hatched, so that nobody takes them for measured ones."""
+"""Bars of estimates: hatched, so that they are not taken for measured ones."""
 
 from __future__ import annotations
 
