@@ -21,7 +21,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 def server(folder: Path) -> ThreadingHTTPServer:
-    """A server of the files in a folder, which nobody else on the network can reach."""
+    """A server of the files in a folder, reachable from this computer only."""
     handler = partial(Handler, directory=str(folder))
     try:
         return ThreadingHTTPServer(("127.0.0.1", PORT), handler)

@@ -28,9 +28,6 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.latency.keyed_plot import Floats
 from lbc_gui.latency.model_layers import scaled
 
-NOTICE = "Estimated from published data, not measured"
-"""In every picture and file of estimates."""
-
 LEAST_SHARE = 0.995
 """Share of the multiply-adds in estimated layers from which on it rounds to all."""
 

@@ -8,7 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from lbc_gui.latency.card_estimates import NOTICE, CardEstimates, LayerEstimate
+from lbc.latency.estimate import NOTICE, case_values, layer_values
+from lbc_gui.latency.card_estimates import CardEstimates, LayerEstimate
 
 
 def as_csv(cards: Sequence[CardEstimates]) -> str:
@@ -19,7 +20,8 @@ def as_csv(cards: Sequence[CardEstimates]) -> str:
         for layer in one.layers
     ]
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*rows[0], "source"] if rows else ["source"], lineterminator="\n")
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, [*columns, "source"], lineterminator="\n")
     writer.writeheader()
     source = {one.card.name: f"{NOTICE.lower()}: {one.card.citation}" for one in cards}
     writer.writerows(row | {"source": source[row["card"]]} for row in rows)
@@ -45,25 +47,11 @@ def as_json(cards: Sequence[CardEstimates]) -> str:
 
 
 def _values(layer: LayerEstimate) -> dict[str, Any]:
-    case, one, rank = layer.case, layer.estimate, layer.rank
+    """What the command line writes, and the measurement; without an estimate the reason."""
+    if layer.rank is None:
+        return case_values(layer.case) | {"note": layer.reason}
     measured = layer.measured.ratio_of(layer.measured.sparse()) if layer.measured else None
-    return {
-        "layer": case.name,
-        "outputs": case.m,
-        "tokens": case.n,
-        "inputs": case.k,
-        "pattern": str(case.pattern),
-        "dense_us": one and one.dense_us,
-        "sparse_us": one and one.sparse_us,
-        "speedup": one and one.speedup,
-        "low": one and one.low,
-        "high": one and one.high,
-        "dense_limit": one and one.dense_limit,
-        "sparse_limit": one and one.sparse_limit,
-        "saved_us": rank and rank.saved_us,
-        "saved_share_of_time": rank and rank.saved_share,
-        "share_of_weights": rank and rank.weight_share,
+    return layer_values(layer.rank) | {
         "measured_speedup": measured and measured.ratio,
         "residual": layer.residual,
-        "note": layer.reason or (one.note if one else ""),
     }

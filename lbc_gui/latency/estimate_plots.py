@@ -10,10 +10,11 @@ from PySide6.QtCore import QEvent, Qt, Signal, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QTabWidget, QWidget
 
+from lbc.latency.estimate import NOTICE
 from lbc.latency.measurement import Time
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.latency.card_estimates import NOTICE, CardEstimates, Course, LayerEstimate
+from lbc_gui.latency.card_estimates import CardEstimates, Course, LayerEstimate
 from lbc_gui.latency.estimate_export import as_csv, as_json
 from lbc_gui.latency.hatched_bars import DENSE, SPARSE, HatchedBand, HatchedBars
 from lbc_gui.latency.keyed_plot import KeyedPlot

@@ -1,4 +1,4 @@
-"""``lbc latency estimate``: tables, JSON, measurements of one's own, and what it refuses."""
+"""``lbc latency estimate``: tables, JSON, added measurements, and what it refuses."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def tiny() -> Experiment:
 
 
 def is_tiny(experiment: Experiment | None) -> bool:
-    """Whether training it disturbs nobody; an invalid one is not trained."""
+    """Whether it trains in seconds; an invalid one is not trained."""
     if experiment is None:
         return True
     model = experiment.model

@@ -112,9 +112,8 @@ def rank_layers(estimated: EstimatedLayers) -> tuple[RankedLayer, ...]:
     return tuple(sorted(ranked, key=lambda row: -row.saved_us))
 
 
-def layer_values(row: RankedLayer) -> dict[str, object]:
-    """Return a ranked layer as values for JSON or a row of a table."""
-    layer, case = row.layer, row.layer.case
+def case_values(case: Case) -> dict[str, object]:
+    """Return what a case is as values for JSON or a row of a table."""
     return {
         "layer": case.name,
         "count": case.count,
@@ -122,6 +121,13 @@ def layer_values(row: RankedLayer) -> dict[str, object]:
         "tokens": case.n,
         "inputs": case.k,
         "pattern": str(case.pattern),
+    }
+
+
+def layer_values(row: RankedLayer) -> dict[str, object]:
+    """Return a ranked layer as values for JSON or a row of a table."""
+    layer = row.layer
+    return case_values(layer.case) | {
         "dense_us": layer.dense_us,
         "sparse_us": layer.sparse_us,
         "speedup": layer.speedup,
@@ -130,7 +136,7 @@ def layer_values(row: RankedLayer) -> dict[str, object]:
         "dense_limit": layer.dense_limit,
         "sparse_limit": layer.sparse_limit,
         "saved_us": row.saved_us,
-        "share_of_time": row.saved_share,
+        "saved_share_of_time": row.saved_share,
         "share_of_weights": row.weight_share,
         "note": layer.note,
     }

@@ -14,9 +14,8 @@ from PySide6.QtWidgets import QCheckBox, QLabel, QTabBar
 from pytestqt.qtbot import QtBot
 
 from lbc.config import Experiment
-from lbc.latency.estimate import estimate_cases, estimate_network, find_card
+from lbc.latency.estimate import NOTICE, estimate_cases, estimate_network, find_card
 from lbc_gui.export.view_renderer import paint
-from lbc_gui.latency.card_estimates import NOTICE
 from lbc_gui.latency.estimate_bar import MODEL, RUN
 from lbc_gui.latency.estimate_panel import EstimatePanel
 from lbc_gui.latency.estimate_tables import LAYER_COLUMNS
