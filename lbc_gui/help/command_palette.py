@@ -153,6 +153,7 @@ class CommandPalette(QDialog):
         self.list.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self.list.itemClicked.connect(self._run_current)
         column(self.line, (self.list, 1), on=self, margin=MARGIN)
+        self.line.setFocus(Qt.FocusReason.PopupFocusReason)  # a popup sends keys where its focus is
         self._show_matching("")
         self.resize(min(WIDTH, window.width()), min(HEIGHT, window.height() - TOP))
         self.move(window.mapToGlobal(QPoint((window.width() - self.width()) // 2, TOP)))

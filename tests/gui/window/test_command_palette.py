@@ -85,6 +85,7 @@ def test_enter_runs_the_command_with_the_focus_where_it_was(
     field.setFocus()
     qtbot.waitUntil(field.hasFocus, timeout=SECONDS)
     palette = open_palette(qtbot, window)
+    assert palette.focusWidget() is palette.line  # where keys go that a person types
     qtbot.keyClicks(palette.line, "vary sett")
     qtbot.keyClick(palette.line, Key.Key_Return)
     panel = window.experiment_panel
