@@ -15,7 +15,7 @@ from lbc_gui.widgets.text import HtmlLabel, html
 
 EMPTY = (
     "Choose cases and press Measure, or import a file. Without an NVIDIA GPU you can measure this "
-    "processor, or a server that ssh can reach."
+    "processor, or a server that ssh can reach; Estimate needs no GPU."
 )
 OLD_CUSPARSELT = "cuSPARSELt 0.8.0 has known regressions on H100; 0.8.1 fixes them."
 
