@@ -6,17 +6,22 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError
+from lbc.runs.records import read_records
 from lbc.sparsity import method_options, methods
 from lbc.sparsity.compliance import check
 from lbc.sparsity.method_names import method_names
+from lbc.sparsity.sparsification import sparsify
 from lbc.training.checkpoint import find
 from lbc.training.ranks import SINGLE_PROCESS
 from lbc.training.trainer import Trainer
 from tests.docs.pages import blocks
+from tests.sparsity.methods.networks import assert_resumes_in_mid_schedule
 
 RECORDING = """
 from lbc.sparsity.conductor import Conductor
@@ -81,12 +86,14 @@ def extend(package: object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def fade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The documentation's example, in folders of its own."""
-    method, options = (block.text for block in blocks("docs/extending/method.md", "python"))
-    for package, text in ((methods, method), (method_options, options)):
+    """The documentation's examples, in folders of their own."""
+    examples = blocks("docs/extending/method.md", "python")
+    for package in (methods, method_options):
         folder = tmp_path / package.__name__
         folder.mkdir()
-        (folder / "fade.py").write_text(text, encoding="utf-8")
+        for block in examples:
+            if package.__name__.replace(".", "/") == str(Path(block.file).parent):
+                (folder / Path(block.file).name).write_text(block.text, encoding="utf-8")
         extend(package, folder, monkeypatch)
 
 
@@ -99,6 +106,36 @@ def experiment(method: object, **training: object) -> Experiment:
         "schedule": {"end": 2},
         "optimizer": {"lr": 0.05},
     })  # fmt: skip
+
+
+def test_the_example_with_a_mask_of_its_own_resumes_and_counts_changes(
+    fade: None, tmp_path: Path
+) -> None:
+    method = {"name": "weight-gradient", "steps_between": 2, "fixed_at": 1.5}
+    sparsifier = assert_resumes_in_mid_schedule(method, "sgd", tmp_path)
+    assert sparsifier.density() == 0.5
+    changed = [
+        read_records(tmp_path / run / "method.records")["weights changed"].tolist()
+        for run in ("run", "expected")
+    ]
+    assert changed[0] == changed[1] and len(changed[0]) == 2 and changed[0][0] > 0
+    said = "Training ends at epoch 3, before the mask is fixed: lower it."
+    with pytest.raises(ExperimentError, match=re.escape(f"method.fixed_at: {said}")):
+        experiment({"name": "weight-gradient", "fixed_at": 4})
+
+
+def test_the_example_that_prunes_at_once_keeps_the_spread_of_its_inputs(fade: None) -> None:
+    assert "input-spread" in method_options.one_shot_methods()
+    layer = nn.Linear(4, 1, bias=False)
+    layer.weight.data = torch.tensor([[1.0, 2.0, -3.0, 4.0]])
+    sparsifier = sparsify(layer, "2:4", "input-spread", overrides={"": "2:4"})
+    images = torch.randn(256, 4, generator=torch.Generator().manual_seed(0)) / layer.weight.detach()
+    images[:, :2] *= torch.tensor([3.0, 2.0])
+    conductor = sparsifier.conduct(
+        torch.optim.SGD(layer.parameters(), lr=0.1), 1, 1, batches=lambda _: iter([images])
+    )
+    conductor.decide()
+    assert sparsifier.mask("").tolist() == [[True, True, False, False]]
 
 
 def test_the_example_of_the_documentation_trains_under_its_pattern(
