@@ -28,6 +28,16 @@ assert (len(data.train.labels), len(data.test.labels)) == (1000, 200)
 assert data.train.images.shape[1:] == (1, 16, 16) and abs(data.train.images).max() <= 1
 """
 
+STRIDED = """
+from lbc.models import build
+from lbc_gui.experiment.fields import GROUPS
+model = parse_experiment({"model": {"name": "strided", "width": 8, "depth": 2}}).model
+assert build(model, data.in_shape, 2)(data.train.images[:5]).shape == (5, 2)
+rows = {row.path: row for row in GROUPS["Model and data"]}
+assert rows["data.wavelength"].when == ("data.name", ("waves",))
+assert "strided" in rows["model.depth"].when[1] and "waves" in rows["data.size"].when[1]
+"""
+
 
 def follow(page: str, root: Path) -> None:
     """Write the new files of a page below ``root``, and make its changes in the files there."""
@@ -45,10 +55,13 @@ def follow(page: str, root: Path) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-def test_a_data_source(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "lbc", tmp_path / "lbc", ignore=shutil.ignore_patterns("__pycache__"))
+def test_a_data_source_and_a_model(tmp_path: Path) -> None:
+    for name in ("lbc", "lbc_gui"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     follow("docs/extending/data.md", tmp_path)
-    command = [sys.executable, "-c", WAVES]  # in a folder whose lbc comes first
+    follow("docs/extending/model.md", tmp_path)
+    command = [sys.executable, "-c", WAVES + STRIDED]  # in a folder whose lbc comes first
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
 
