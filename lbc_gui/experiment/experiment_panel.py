@@ -71,7 +71,7 @@ class ExperimentPanel(QWidget):
         self.find_box.returnPressed.connect(self.form.focus_first)
         self._found = Label(margin=MARGIN, wordWrap=True)
         self._found.hide()
-        self.facts = Label(wordWrap=True)
+        self._said, self.facts = "", Label(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._note = Label(wordWrap=True)
         self._note.hide()
@@ -148,12 +148,11 @@ class ExperimentPanel(QWidget):
         self._torch_loaded = True
         self._show_implications()
 
+    @Slot()
     def show_gains(self) -> None:
-        """Estimate the gain of N:M on the chosen card from now on: the window is complete."""
+        """Estimate the gain of N:M on the card that is chosen now; once the window is complete."""
         self._gains.enabled = True
-        if self.form.experiment is not None:
-            sentence = self._gains.sentence(self.form.experiment.pattern)
-            self.facts.setText(self.facts.text() + sentence)
+        self._show_facts()
 
     @Slot(str)
     def _vary(self, path: str) -> None:
@@ -259,7 +258,13 @@ class ExperimentPanel(QWidget):
                 self.refused = self.refused or str(error)
                 if self._listed != (experiment.model, experiment.data):
                     self._list((), None)
-        self.facts.setText(said + self._gains.sentence(experiment.pattern))
+        self._said = said
+        self._show_facts()
+
+    def _show_facts(self) -> None:
+        experiment = self.form.experiment
+        if experiment is not None:
+            self.facts.setText(self._said + self._gains.sentence(experiment.pattern))
 
     def _describe_external(self, experiment: Experiment) -> str:
         if self._prepared is None or _implied(self._prepared[0]) != _implied(experiment):

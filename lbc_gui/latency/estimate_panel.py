@@ -47,6 +47,8 @@ class EstimatePanel(QWidget):
 
     said = Signal(str)
     failed = Signal(str, str)
+    choice_changed = Signal()
+    """What is estimated everywhere: the cards, the type, or the batch in the settings."""
 
     def __init__(
         self,
@@ -224,6 +226,7 @@ class EstimatePanel(QWidget):
     def _remember(self) -> None:
         if self._settings is not None and self._settings.estimate != self.bar.choice:
             self._settings.estimate = self.bar.choice
+            self.choice_changed.emit()
 
     # -- commands -------------------------------------------------------------------------------
 

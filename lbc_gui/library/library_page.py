@@ -119,6 +119,7 @@ class LibraryPage(QWidget):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        self._take_columns()
         self.reader.refresh()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -176,13 +177,9 @@ class LibraryPage(QWidget):
         if key != CURVE:
             self.ask(sort=key, falling=falling)
 
-    @Slot(bool)
-    def _fold(self, folded: bool) -> None:
-        self.ask(folded=folded)
-
-    @Slot(bool)
-    def _show_archived(self, archived: bool) -> None:
-        self.ask(archived=archived)
+    @Slot()
+    def _choose_rows(self) -> None:
+        self.ask(folded=self.folded.isChecked(), archived=self._archived.isChecked())
 
     @Slot(str, bool)
     def _show_column(self, key: str, wanted: bool) -> None:
@@ -196,6 +193,13 @@ class LibraryPage(QWidget):
     def _reset_columns(self) -> None:
         self.ask(shown=frozenset(), hidden=frozenset())
         self._keep_columns()
+
+    def _take_columns(self) -> None:
+        """Show what was chosen in another table of runs, too."""
+        kept = self._settings.columns
+        self.table.chosen_widths = dict(kept.widths)
+        if (kept.shown, kept.hidden) != (self.request.shown, self.request.hidden):
+            self.ask(shown=kept.shown, hidden=kept.hidden)
 
     def _keep_columns(self) -> None:
         shown, hidden = self.request.shown, self.request.hidden
@@ -359,8 +363,8 @@ class LibraryPage(QWidget):
             (self.comparison.fork_requested, self._compare_fork),
             (self.columns.chosen, self._show_column),
             (self.columns.reset_wanted, self._reset_columns),
-            (self.folded.toggled, self._fold),
-            (self._archived.toggled, self._show_archived),
+            (self.folded.toggled, self._choose_rows),
+            (self._archived.toggled, self._choose_rows),
             (self.below.title.folded_changed, table.hide_swatches),
             (self.selection.changed, self._selection_changed),
         ):
@@ -379,8 +383,7 @@ class LibraryPage(QWidget):
         copy = tool_button("Copy", "Copy the selected rows, or all", icon_name="copy")
         copy.setMenu(self.copy_menu)
         copy.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        buttons = (self._archived, self.folded, self._columns, copy)
-        self._buttons = buttons
+        self._buttons = buttons = (self._archived, self.folded, self._columns, copy)
         self.filter.line.setMinimumWidth(160)
         bar = row((self.filter, 1), self._count, *buttons, help_button("Runs"))
         self._stack = QStackedWidget()

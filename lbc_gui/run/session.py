@@ -279,10 +279,10 @@ class Session(QObject):
                 case Finished() if isinstance(self._thread, FollowingThread):
                     self.finished_folder = event.folder if event.status == "finished" else None
                 case Finished():
-                    over = State.FINISHED if event.status == "finished" else State.STOPPED
-                    self._set_state(over)
-                    if event.status == "finished":
+                    finished = event.status == "finished"
+                    if finished:
                         self.finished_folder = event.folder
+                    self._set_state(State.FINISHED if finished else State.STOPPED)
                 case Failed() if not isinstance(self._thread, FollowingThread):
                     self._set_state(State.FAILED)
                 case Started() | Resumed():

@@ -359,13 +359,10 @@ class MainWindow(QMainWindow):
 
         self._add_queue()
         yield
+        panel, session = self.experiment_panel, self.session
         yield from self.pages.complete(
-            self.view_state,
-            self._runs,
-            self.settings,
-            lambda: self.experiment_panel.experiment,
-            lambda: self.session.finished_folder,
-            self.starting.approves,
+            *(self.view_state, self._runs, self.settings, lambda: panel.experiment),
+            *(lambda: session.finished_folder, self.starting.approves),
         )
         masks, inspector, latency = self.pages.masks, self.pages.inspector, self.pages.latency
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
@@ -384,8 +381,10 @@ class MainWindow(QMainWindow):
             view.hover_text.connect(self._hover.setText)
         inspector.failed.connect(self.show_failure)
         self._failures.relay(latency)
-        self.experiment_panel.settled.connect(latency.estimate.refresh)
-        self.experiment_panel.show_gains()
+        for changed in (panel.settled, session.loaded, session.state_changed):
+            changed.connect(latency.estimate.refresh)
+        latency.estimate.choice_changed.connect(panel.show_gains)
+        panel.show_gains()
         self.complete = True
 
     def _add_queue(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
@@ -150,6 +150,19 @@ def test_a_finished_runs_own_masks_are_measured(open_window: Open, qtbot: QtBot)
     estimate.bar.layers.setCurrentText(OF_EXPERIMENT)
     window.experiment_panel.form.enter("model.width", 64)
     qtbot.waitUntil(lambda: [one.layers[0].case.m for one in estimate.shown] == [64])
+    facts, boxes = window.experiment_panel.facts, {box.text(): box for box in estimate.bar.cards}
+    qtbot.waitUntil(lambda: " on A100 (" in facts.text(), timeout=SECONDS)
+    for name in ("H100", "A100"):  # chosen, and no longer chosen
+        qtbot.mouseClick(boxes[name], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    assert " on H100 (" in facts.text() and "A100" not in facts.text()
+
+    folder = window.session.folder
+    assert folder is not None
+    estimate.bar.layers.setCurrentText(OF_RUN)
+    window.starting.open(experiment)
+    qtbot.waitUntil(lambda: "No run is finished" in estimate.problem.text(), timeout=SECONDS)
+    window.files.open_run(folder)
+    qtbot.waitUntil(lambda: bool(estimate.shown), timeout=SECONDS)
 
 
 def test_results_fill_the_table_and_explain_themselves(

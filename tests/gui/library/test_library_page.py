@@ -155,6 +155,12 @@ def test_chosen_columns_and_their_widths_are_kept(
     second = open_page()
     assert shown(second)["title"] == before + 40 and "seed" not in shown(second)
     assert "optimizer.momentum" in shown(second)
+    second.hide()
+    first.show()
+    first.columns.chosen.emit("training.batch_size", True)
+    first.hide()
+    second.show()  # which was made before that column was chosen
+    qtbot.waitUntil(lambda: "training.batch_size" in shown(second), timeout=SECONDS)
     second.columns.reset_wanted.emit()
     second.hide()
     assert {"seed"} <= shown(open_page()).keys()
