@@ -126,6 +126,11 @@ class ComparisonPage(QWidget):
         widget = self._stack.currentWidget()
         return widget if isinstance(widget, OpenedComparison) else None
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the comparison on screen."""
+        return None if self.shown is None else [*self._opened][self.folders.currentIndex()]
+
     @Slot()
     def ask(self) -> None:
         """Ask what of the experiment in the form is to be compared."""

@@ -98,7 +98,7 @@ class ExperimentPanel(QWidget):
         self.form.pattern_box.setSizePolicy(policy.Preferred, policy.Fixed)  # or its rows overlap
         settings, corner = QWidget(), QWidget()
         column(self._found, (scroll, 1), on=settings)
-        self._tabs = tabs = QTabWidget(documentMode=True)
+        self.tabs = tabs = QTabWidget(documentMode=True)
         tabs.addTab(settings, "Settings")
         tabs.addTab(self.layers, "Layers")
         row(self.find_box, help_button("Experiment"), on=corner)
@@ -225,20 +225,20 @@ class ExperimentPanel(QWidget):
         found = self.form.show_matching(text)
         self._found.setText("\n".join(self.form.unused) if found else "No setting matches")
         self._found.setVisible(bool(self._found.text()))
-        self._tabs.setCurrentIndex(0)
+        self.tabs.setCurrentIndex(0)
 
     @Slot(str)
     def _reveal(self, path: str) -> None:
         """Show the setting that undo or redo has changed."""
         bring_up(self)
         if path == "layers":
-            self._tabs.setCurrentWidget(self.layers)
+            self.tabs.setCurrentWidget(self.layers)
             return
         editor = self.form.editor(path)
         if editor.isHidden():
             self.find_box.clear()
         if self.form.other_box.isAncestorOf(editor):
-            self._tabs.setCurrentIndex(0)
+            self.tabs.setCurrentIndex(0)
             # When rows that have appeared have their places.
             QTimer.singleShot(0, self, lambda: self._scroll.ensureWidgetVisible(editor))
 

@@ -149,7 +149,15 @@ class HeatmapView(CellsView):
             self._box.setRange(view, padding=0)
             self.zooms.moved()
 
-    def show_cells(self, x: int, y: int, width: int, height: int) -> None:
+    @property
+    def visible(self) -> tuple[float, float, float, float] | None:
+        """First column and row, width and height of what is visible; None if it is all."""
+        (x0, x1), (y0, y1) = self.view_range
+        if self._fold is None or (round(y1 - y0), round(x1 - x0)) == self._fold.size:
+            return None
+        return x0, y0, x1 - x0, y1 - y0
+
+    def show_cells(self, x: float, y: float, width: float, height: float) -> None:
         """Zoom to some cells of the picture."""
         self._box.setRange(QRectF(x, y, width, height), padding=0)
         self.zooms.moved()

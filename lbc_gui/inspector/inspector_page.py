@@ -57,6 +57,11 @@ class InspectorPage(QWidget):
         self._connect()
 
     @property
+    def shown_layer(self) -> str:
+        """The name of the layer on screen; "" if there is none."""
+        return self._name
+
+    @property
     def stated_pattern(self) -> str:
         """The N:M of most layers, as the file states it. Raises ValueError if it states none."""
         if not self._stated:

@@ -82,7 +82,7 @@ class LibraryPage(QWidget):
         self._progress = QProgressBar(textVisible=False)
         self._progress.setFixedHeight(TIGHT)
         self._failure = self._to_edit = ""
-        self._requested = RequestedComparison(self.selection)
+        self.requested = RequestedComparison(self.selection)
         self._held: Arrangement | None = None
         """What has arrived while a cell was edited."""
         self._timer = QTimer(self, singleShot=True)
@@ -103,12 +103,12 @@ class LibraryPage(QWidget):
 
     def compare(self, runs: Sequence[Path], baseline: Path) -> None:
         """Compare some runs once they are listed, also if the filter hides them now."""
-        self._requested.ask(runs, baseline)
+        self.requested.ask(runs, baseline)
         self.below.title.fold(False)
         self.comparison.setCurrentIndex(0)
-        if not self._requested.select():
+        if not self.requested.select():
             self.filter.line.clear()
-            self._archived.setChecked(True)
+            self.archived.setChecked(True)
             self.reader.refresh()
 
     @Slot()
@@ -140,7 +140,7 @@ class LibraryPage(QWidget):
     def _wait(self, seconds: float) -> None:
         """Look again in a while."""
         frame, folder = self.reader.frame, self.reader.library.folder
-        missing = self._requested.missing(frame.runs) if frame else None
+        missing = self.requested.missing(frame.runs) if frame else None
         if missing is not None:
             sentence = f"{missing} is not below {folder}: only runs there are compared."
             self.failed.emit(sentence, "")
@@ -179,7 +179,7 @@ class LibraryPage(QWidget):
 
     @Slot()
     def _choose_rows(self) -> None:
-        self.ask(folded=self.folded.isChecked(), archived=self._archived.isChecked())
+        self.ask(folded=self.folded.isChecked(), archived=self.archived.isChecked())
 
     @Slot(str, bool)
     def _show_column(self, key: str, wanted: bool) -> None:
@@ -291,10 +291,10 @@ class LibraryPage(QWidget):
         self.table.show_order(arrangement.request.sort, arrangement.request.falling)
         self._show_count()
         self.empty.show_reason(total)
-        self._archived.setVisible(bool(arrangement.archived))
+        self.archived.setVisible(bool(arrangement.archived))
         self._stack.setCurrentWidget(self.table if arrangement.runs else self.empty)
         self._edit()
-        self._requested.select()
+        self.requested.select()
         QTimer.singleShot(0, self.comparison, self.comparison.start)  # when the rows are painted
 
     @Slot()
@@ -364,7 +364,7 @@ class LibraryPage(QWidget):
             (self.columns.chosen, self._show_column),
             (self.columns.reset_wanted, self._reset_columns),
             (self.folded.toggled, self._choose_rows),
-            (self._archived.toggled, self._choose_rows),
+            (self.archived.toggled, self._choose_rows),
             (self.below.title.folded_changed, table.hide_swatches),
             (self.selection.changed, self._selection_changed),
         ):
@@ -376,14 +376,14 @@ class LibraryPage(QWidget):
         self.folded = tool_button("Fold seeds", tip, icon_name="fold")
         self.folded.setCheckable(True)
         tip = "List archived runs too"
-        self._archived = tool_button("Archived", tip, icon_name="archive")
-        self._archived.setCheckable(True)
+        self.archived = tool_button("Archived", tip, icon_name="archive")
+        self.archived.setCheckable(True)
         tip = "Choose the columns; by default the settings that differ between the runs"
         self._columns = tool_button("Columns", tip, self._list_columns, "columns")
         copy = tool_button("Copy", "Copy the selected rows, or all", icon_name="copy")
         copy.setMenu(self.copy_menu)
         copy.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self._buttons = buttons = (self._archived, self.folded, self._columns, copy)
+        self._buttons = buttons = (self.archived, self.folded, self._columns, copy)
         self.filter.line.setMinimumWidth(160)
         bar = row((self.filter, 1), self._count, *buttons, help_button("Runs"))
         self._stack = QStackedWidget()
@@ -396,4 +396,4 @@ class LibraryPage(QWidget):
         split.setStretchFactor(0, 1)
         column((split, 1), on=self, margin=TIGHT)
         self._progress.hide()
-        self._archived.hide()
+        self.archived.hide()

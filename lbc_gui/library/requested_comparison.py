@@ -18,10 +18,10 @@ class RequestedComparison:
     def __init__(self, selection: RunSelection) -> None:
         self._selection = selection
         self._runs: tuple[Path, ...] = ()
-        self._baseline = Path()
+        self._baseline: Path | None = None
         self._looks = 0
 
-    def ask(self, runs: Sequence[Path], baseline: Path) -> None:
+    def ask(self, runs: Sequence[Path], baseline: Path | None) -> None:
         self._runs, self._baseline, self._looks = tuple(runs), baseline, 0
 
     def select(self) -> bool:
@@ -32,7 +32,8 @@ class RequestedComparison:
         runs, self._runs = self._runs, ()
         if runs:
             self._selection.select(listed[run.absolute()] for run in runs)
-            self._selection.set_baseline(listed[self._baseline.absolute()])
+            baseline = None if self._baseline is None else listed.get(self._baseline.absolute())
+            self._selection.set_baseline(baseline)
         return True
 
     def missing(self, found: Sequence[RunSummary]) -> Path | None:

@@ -99,6 +99,14 @@ class CompareBar(QWidget):
         self.choice.setCurrentIndex(RUN)
         self._changed()
 
+    def restore(self, against: Against) -> None:
+        """Compare with what ``against`` was before, if that was anything."""
+        if isinstance(against, Path):
+            self.compare_with(against)
+        elif against is not None:
+            self.choice.setCurrentIndex(MOMENT)
+            self.go(against)
+
     @Slot(int)
     def _chosen(self, index: int) -> None:
         if index == RUN:

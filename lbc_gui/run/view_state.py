@@ -212,6 +212,14 @@ class ViewState(QObject):
         self._set(layer=pin.layer, pins=self._view.pins.with_pin(pin))
         self.revealed.emit(pin.block)
 
+    def restore_pins(self, pins: Pins) -> None:
+        """Pin what was pinned before, as far as the run has these blocks."""
+        left = pins.within(self._view.layers)
+        current = pins.current if pins.current in left.all else None
+        if current is not None and current.layer != self._view.layer:
+            current = None
+        self._set(pins=replace(left, current=current))
+
     @Slot()
     def keep_pin(self) -> None:
         """Keep the current pin when another block is pinned."""

@@ -71,6 +71,19 @@ class LookBar(QWidget):
         self._shown = key if isinstance(key, Scale) else None
         self.hold.setEnabled(self._shown is not None)
 
+    def choose(self, look: Look) -> None:
+        """Choose a look that was chosen before, as far as it is still offered."""
+        self.colour.setCurrentText(COLOURS[look.colour])
+        self.summary.setCurrentText(SUMMARIES[look.summary])
+        for group, value in ((self._maps, look.colour_map), (self._clips, look.clip)):
+            for action in group.actions():
+                if action.data() == value:
+                    action.setChecked(True)
+        with QSignalBlocker(self.log), QSignalBlocker(self.hold):
+            self.log.setChecked(look.log)
+            self.hold.setChecked(look.held is not None)
+        self._set_look(look.held)
+
     @Slot()
     def _changed(self) -> None:
         self._set_look(self._state.view.look.held)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 
 from PySide6.QtCore import QObject, QTimer, Slot
@@ -47,6 +47,7 @@ class Completion(Job):
     def __init__(self, parts: Iterator[None], parent: QObject) -> None:
         super().__init__(parent)
         self._parts, self._begun = parts, False
+        self._complete, self._then = False, list[Callable[[], object]]()
 
     @Slot()
     def begin(self) -> None:
@@ -60,11 +61,25 @@ class Completion(Job):
         self._begun = True
         for _ in self._parts:
             pass
+        self._end()
+
+    def call_then(self, call: Callable[[], object]) -> None:
+        """Call ``call`` when everything is built, or now if it is."""
+        if self._complete:
+            call()
+        else:
+            self._then.append(call)
+
+    def _end(self) -> None:
+        self._complete = True
+        while self._then:
+            self._then.pop()()
 
     @Slot()
     def cancel(self) -> None:
         super().cancel()
         self._parts, self._begun = iter(()), True
+        self._then.clear()
 
     @Slot(object)
     def _ended(self, worker: Worker) -> None:
@@ -75,3 +90,5 @@ class Completion(Job):
     def _build(self) -> None:
         if next(self._parts, self) is not self:
             QTimer.singleShot(0, self, self._build)
+        else:
+            self._end()

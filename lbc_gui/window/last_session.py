@@ -11,12 +11,21 @@ from PySide6.QtWidgets import QMainWindow
 from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.printable import is_unicode, printable
+from lbc.pictures.mask_snapshot import MaskSnapshot
+from lbc.pictures.score_snapshot import Snapshot
 from lbc.runs.opened_run import OpenedRun, open_run
 from lbc.runs.run_state import RunError
 from lbc_gui.run.view_state import nearest_moment
+from lbc_gui.window.completion import Completion
 from lbc_gui.window.dock_layout import DockLayout
+from lbc_gui.window.last_pages import LastPages
 from lbc_gui.window.run_parts import Parts
-from lbc_gui.window.session_file import DamagedSessionError, SessionFile, SessionState
+from lbc_gui.window.session_file import (
+    DamagedSessionError,
+    PagesState,
+    SessionFile,
+    SessionState,
+)
 
 SAVE_MILLISECONDS = 1000
 """How often it is looked for changes: splitters and docks emit no signal when they are moved."""
@@ -29,7 +38,12 @@ class LastSession(QObject):
     """
 
     def __init__(
-        self, window: Parts, docks: DockLayout, restores: bool, parent: QMainWindow
+        self,
+        window: Parts,
+        docks: DockLayout,
+        completion: Completion,
+        restores: bool,
+        parent: QMainWindow,
     ) -> None:
         """``restores``: open the ``run`` and show the ``experiment`` of the last session."""
         super().__init__(parent)
@@ -39,8 +53,10 @@ class LastSession(QObject):
         self._written: SessionState | None = None
         self._epoch: float | None = None
         """The position in time that is to be restored once the moments are known."""
-        self._layer = ""
-        """The layer that is to be opened once the layers are known."""
+        self._unlisted: SessionState | None = None
+        """Whose layer and pins are to be shown once the layers are known."""
+        self._zoom: tuple[float, float, float, float] | None = None
+        """What of the layer is to be visible once its picture is there."""
         self.experiment: Experiment | None = None
         self.run: OpenedRun | None = None
         self._problems: list[str] = []
@@ -54,6 +70,9 @@ class LastSession(QObject):
             self._problems.append(f"What is open cannot be kept for the next start: {error}.")
         if restores and self._file is not None:
             self._read(self._file)
+        kept = PagesState() if self._last is None else self._last.pages
+        self._pages = LastPages(window, kept, self._file and self._file.measurements, self)
+        self._completion = completion
         self._timer = QTimer(self, interval=SAVE_MILLISECONDS)
         self._timer.timeout.connect(self.save)
 
@@ -109,13 +128,16 @@ class LastSession(QObject):
                 self._epoch = last.epoch
             if last.page < window.pages.count() and window.pages.isTabEnabled(last.page):
                 window.pages.setCurrentIndex(last.page)
-            self._layer = last.layer
+            window.scores.look.choose(last.look)
+            self._unlisted, self._zoom = last, last.zoom
             self._open_layer()
+        self._completion.call_then(self._pages.restore)
         if self._problems:
             window.message.show_message("\n".join(self._problems))
         window.session.moments_arrived.connect(self._moments_arrived)
         window.session.events_arrived.connect(self._open_layer)
-        window.session.loaded.connect(self._forget_epoch)
+        window.session.snapshot_arrived.connect(self._snapshot_arrived)
+        window.session.loaded.connect(self._forget)
         self._timer.start()
         parent = self.parent()
         assert parent is not None
@@ -123,11 +145,12 @@ class LastSession(QObject):
 
     @Slot()
     def _open_layer(self) -> None:
-        view = self._window.view_state
-        if self._layer and view.view.layers:
-            if self._layer in (info.name for info in view.view.layers):
-                view.open_layer(self._layer)
-            self._layer = ""
+        last, view = self._unlisted, self._window.view_state
+        if last is not None and view.view.layers:
+            if last.layer in (info.name for info in view.view.layers):
+                view.open_layer(last.layer)
+            view.restore_pins(last.pins)
+            self._unlisted = None
 
     @Slot()
     def _moments_arrived(self) -> None:
@@ -136,9 +159,16 @@ class LastSession(QObject):
             view.go_to(nearest_moment(view.view.moments, self._epoch))
             self._epoch = None
 
+    @Slot(object)
+    def _snapshot_arrived(self, snapshot: Snapshot | MaskSnapshot) -> None:
+        page = self._window.pages.run_page
+        if self._zoom is not None and page is not None and snapshot.request == page.request:
+            page.heatmap.show_cells(*self._zoom)
+            self._zoom = None
+
     @Slot()
-    def _forget_epoch(self) -> None:
-        self._epoch = None  # another run was opened
+    def _forget(self) -> None:
+        self._epoch = self._zoom = None  # another run was opened
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Close:
@@ -153,18 +183,21 @@ class LastSession(QObject):
             self._layout = layout
             self._window.settings.save_layout(layout)
         state = self._state()
-        if self._file is None or state == self._written:
+        if self._file is None:
             return
         try:
-            self._file.write(state)
+            self._pages.save_measurements()
+            if state != self._written:
+                self._file.write(state)
         except OSError as error:
             self._file = None  # one sentence, not one each second
             self._window.log.say(f"What is open is no longer kept for the next start: {error}.")
         self._written = state
 
     def _state(self) -> SessionState:
-        window, form = self._window, self._window.experiment_panel.form
+        window, form, last = self._window, self._window.experiment_panel.form, self._unlisted
         view, folder = window.view_state.view, window.session.folder
+        page = window.pages.run_page
         at_end = view.moment is None or view.moment == len(view.moments) - 1
         run = "" if folder is None else str(folder.absolute())
         epoch = None if at_end else view.moments[view.moment or 0].epoch
@@ -173,6 +206,10 @@ class LastSession(QObject):
             form=form.document,
             run=run if is_unicode(run) else "",
             page=window.pages.currentIndex(),
-            layer=self._layer or view.layer or "",
+            layer=(last.layer if last else view.layer) or "",
             epoch=epoch if self._epoch is None else self._epoch,
+            pins=last.pins if last else view.pins,
+            look=view.look,
+            zoom=self._zoom or (page.heatmap.visible if page else None),
+            pages=self._pages.state,
         )

@@ -128,7 +128,7 @@ class MainWindow(QMainWindow):
         from lbc_gui.window.last_session import LastSession
 
         self.curves = self.pages.add_curves(self.view_state)
-        last = LastSession(self, self._dock_layout, restores, self)
+        last = LastSession(self, self._dock_layout, self._completion, restores, self)
         experiment = self.experiment_panel.experiment or last.experiment or self._first
         run = run or last.run
         if run is not None or self._start or inspect or last.page:

@@ -6,13 +6,35 @@ from pathlib import Path
 from typing import IO, Literal, NoReturn
 from weakref import finalize
 
-from pydantic import BaseModel, Field, FiniteFloat, JsonValue, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, JsonValue, NonNegativeInt, ValidationError
 
 from lbc.files.atomic import write_atomically
 from lbc.files.lock import lock
+from lbc.pictures.score_snapshot import Look
+from lbc_gui.run.view_state import Pins
 
 LARGEST = 10_000_000
 """Bytes of a file beyond which it was not written by a window."""
+
+
+class PagesState(BaseModel, frozen=True):
+    """What was chosen and opened on the pages; paths are absolute."""
+
+    choices: dict[str, str] = {}
+    """The texts of tabs, boxes and lines, by the names that ``LastPages`` gives them."""
+    against: NonNegativeInt | str | None = None
+    """What the mask is compared with: the index of a moment, or a run folder."""
+    sort: str = ""
+    falling: bool = True
+    """The order of the table of runs."""
+    selected: tuple[str, ...] = ()
+    baseline: str = ""
+    """Run folders that are compared, and the one that the others are compared with."""
+    checkpoints: tuple[str, ...] = ()
+    inspected: str = ""
+    """One or two files that are inspected, and the layer on screen."""
+    comparison: str = ""
+    """The folder on the page Comparison."""
 
 
 class SessionState(BaseModel, frozen=True):
@@ -28,6 +50,11 @@ class SessionState(BaseModel, frozen=True):
     layer: str = ""
     epoch: FiniteFloat | None = None
     """The position in time; None at the end of the run."""
+    pins: Pins = Pins()
+    look: Look = Look()
+    zoom: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat] | None = None
+    """First column and row, width and height of what is visible of the layer; None: all of it."""
+    pages: PagesState = PagesState()
 
 
 class DamagedSessionError(ValueError):
@@ -54,6 +81,11 @@ class SessionFile:
                 return
             self._lock.close()
         raise OSError(f"{folder} is used by a hundred windows.")
+
+    @property
+    def measurements(self) -> Path:
+        """The file of the measurements that are open on the page Latency."""
+        return self.path.with_suffix(".latency")
 
     def read(self) -> SessionState | None:
         """What was last written; None if nothing was.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
+from lbc.files.resources import resource
 from lbc.runs.opened_run import open_run
 from lbc_gui.experiment import editors
 from lbc_gui.run.session import State
@@ -65,6 +66,57 @@ def test_a_damaged_file_is_one_sentence_and_kept(tmp_path: Path, content: bytes)
     file.close()
 
 
+def choose_much(qtbot: QtBot, window: MainWindow) -> None:
+    """Pin, zoom, colour, compare, inspect, measure: whatever a user may have on screen."""
+    view, pages = window.view_state, window.pages
+    for block in (5, 3, 7):
+        view.pin(block, beside=True)
+    look = window.scores.look
+    qtbot.keyClicks(look.colour, "rank")
+    look.log.trigger()
+    window.block.tabs.setCurrentIndex(1)
+    window.experiment_panel.tabs.setCurrentIndex(1)
+    pages.masks.show_.setCurrentIndex(3)
+    pages.masks.compare.choice.setCurrentIndex(1)
+    pages.masks.compare.go(1)
+    pages.setCurrentWidget(pages.library)
+    qtbot.keyClicks(pages.library.filter.line, "n:m = 2:4")
+    pages.library.folded.click()
+    pages.library.table.sort_wanted.emit("title")
+    assert window.session.folder is not None
+    model = window.session.folder / "model.safetensors"
+    window.inspecting.open([model])
+    qtbot.waitUntil(lambda: pages.inspector.layer.picture is not None, timeout=SECONDS)
+    pages.inspector.panel.table.selectRow(1)
+    pages.setCurrentWidget(pages.latency)
+    pages.latency.request.shapes.setText("8x8x8")
+    pages.latency.open_files(sorted(resource("measurements").glob("*.json"))[:1])
+    pages.comparisons.open(window.session.folder.parent)
+    pages.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: window.scores.heatmap.picture_size is not None, timeout=SECONDS)
+
+
+def expect_much(
+    qtbot: QtBot, window: MainWindow, state: SessionState, settings: Settings
+) -> None:
+    """What ``choose_much`` has chosen is on screen again, page by page, and kept as before."""
+    view, pages = window.view_state.view, window.pages
+    assert [pin.block for pin in view.pins.all] == [5, 3, 7] and view.block == 7
+    assert window.block.isVisible() and window.block.tabs.currentIndex() == 1
+    assert window.scores.look.colour.currentText() == "rank in block" and view.look.log
+    heatmap = pages.masks.heatmap
+    qtbot.waitUntil(lambda: heatmap.visible == (4, 2, 12, 9), timeout=SECONDS)
+    assert pages.masks.show_.currentText() == "mask" and pages.masks.compare.against == 1
+    assert pages.library.filter.text == "n:m = 2:4" and pages.library.request.folded
+    for page in (pages.inspector, pages.comparisons, pages.latency, pages.masks):
+        pages.setCurrentWidget(page)
+    inspector = pages.inspector
+    qtbot.waitUntil(lambda: inspector.layer.picture is not None, timeout=SECONDS)
+    assert inspector.shown_layer == state.pages.inspected == inspector.layers.rows[1].name
+    assert pages.comparisons.folder is not None and len(pages.latency.measurements.all) == 1
+    qtbot.waitUntil(lambda: written(settings) == state, timeout=SECONDS)
+
+
 def edit_and_leave(qtbot: QtBot, window: MainWindow, settings: Settings) -> None:
     """Open a run's past on the page Masks, and leave an edit that is not valid."""
     window.starting.start(small_experiment(training={"epochs": 2}, schedule={"end": 1}), run=True)
@@ -77,7 +129,11 @@ def edit_and_leave(qtbot: QtBot, window: MainWindow, settings: Settings) -> None
     )
     view.go_to(1)
     view.open_layer(view.view.layers[1].name)
+    choose_much(qtbot, window)
     window.pages.setCurrentIndex(1)
+    heatmap = window.pages.masks.heatmap
+    qtbot.waitUntil(lambda: heatmap.picture_size is not None, timeout=SECONDS)
+    heatmap.show_cells(4, 2, 12, 9)
     form = window.experiment_panel.form
     editors.write(form.editor("seed"), 7)
     editors.write(form.editor("training.batch_size"), 0)
@@ -102,6 +158,7 @@ def test_what_was_open_comes_back(qtbot: QtBot, open_window: Open, settings: Set
     assert again.session.experiment == open_run(folder).experiment  # nothing was applied
     assert again.view_state.view.layer == layer
     qtbot.waitUntil(lambda: again.view_state.view.moment == 1, timeout=SECONDS)
+    expect_much(qtbot, again, state.model_copy(update={"form": written(settings).form}), settings)
     form.history.undo.trigger()
     assert not form.changes
     close_window(qtbot, again)
