@@ -281,6 +281,7 @@ QScrollBar::handle:hover { background: $disabled; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 #problem { color: $error; }
+#drop { background: $base; border: 2px solid $accent; border-radius: 6px; padding: 16px; }
 QMessageBox { messagebox-question-icon: url("$icons/help.svg");
     messagebox-information-icon: url("$icons/info.svg");
     messagebox-warning-icon: url("$icons/warning.svg");

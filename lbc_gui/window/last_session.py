@@ -71,7 +71,7 @@ class LastSession(QObject):
         if restores and self._file is not None:
             self._read(self._file)
         kept = PagesState() if self._last is None else self._last.pages
-        self._pages = LastPages(window, kept, self._file and self._file.measurements, self)
+        self._pages = LastPages(window, kept, self._file.measurements if self._file else None, self)
         self._completion = completion
         self._timer = QTimer(self, interval=SAVE_MILLISECONDS)
         self._timer.timeout.connect(self.save)
@@ -128,7 +128,7 @@ class LastSession(QObject):
                 self._epoch = last.epoch
             if last.page < window.pages.count() and window.pages.isTabEnabled(last.page):
                 window.pages.setCurrentIndex(last.page)
-            window.scores.look.choose(last.look)
+            window.pages.scores.look.choose(last.look)
             self._unlisted, self._zoom = last, last.zoom
             self._open_layer()
         self._completion.call_then(self._pages.restore)

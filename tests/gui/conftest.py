@@ -200,21 +200,28 @@ def answer(qtbot: QtBot, window: MainWindow, text: str) -> str:
     return said
 
 
-def drop(window: MainWindow, *paths: Path) -> bool:
-    """Drag files over the picture's place in the window and let them go; whether it took them."""
+DRAGGED = (Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+
+
+def drag(window: MainWindow, *paths: Path) -> QMimeData:
+    """Drag files over the picture's place in the window; without URLs if it takes none."""
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    button, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    copy = Qt.DropAction.CopyAction
-    over = window.scores.heatmap.viewport()
-    enter = QDragEnterEvent(QPoint(9, 9), copy, data, button, none)
+    over, copy = window.scores.heatmap.viewport(), Qt.DropAction.CopyAction
+    enter = QDragEnterEvent(QPoint(9, 9), copy, data, *DRAGGED)
     QApplication.sendEvent(over, enter)
     if not enter.isAccepted():
-        return False
-    QApplication.sendEvent(
-        window, QDropEvent(QPointF(9, 9), copy, data, button, none, QEvent.Type.Drop)
-    )
-    return True
+        data.clear()
+    return data
+
+
+def drop(window: MainWindow, *paths: Path) -> bool:
+    """Drag files over the picture's place in the window and let them go; whether it took them."""
+    data, copy = drag(window, *paths), Qt.DropAction.CopyAction
+    if data.hasUrls():
+        drop = QDropEvent(QPointF(9, 9), copy, data, *DRAGGED, QEvent.Type.Drop)
+        QApplication.sendEvent(window, drop)
+    return data.hasUrls()
 
 
 def close_window(qtbot: QtBot, window: MainWindow) -> None:

@@ -117,7 +117,7 @@ def tinted(table: LayerTable) -> dict[str, str]:
 def test_an_own_pattern_of_a_layer_is_a_change(qtbot: QtBot, window: MainWindow) -> None:
     panel, table = window.experiment_panel, window.experiment_panel.layers
     qtbot.waitUntil(lambda: bool(table.plans), timeout=SECONDS)
-    panel._tabs.setCurrentWidget(table)
+    panel.tabs.setCurrentWidget(table)
     at = table.visualRect(table.table.index(0, 1)).center()
     qtbot.mouseClick(table.viewport(), LEFT, pos=at)
     qtbot.keyClicks(table, "1")
@@ -128,10 +128,10 @@ def test_an_own_pattern_of_a_layer_is_a_change(qtbot: QtBot, window: MainWindow)
     assert said(panel) == "1 change"
     assert panel.changes.label.toolTip() == "N:M of hidden.0: was not its own"
     assert tinted(table) == {"hidden.0": "was 2:4"}
-    panel._tabs.setCurrentIndex(0)
+    panel.tabs.setCurrentIndex(0)
     undo(qtbot, window)
     assert said(panel) == "No changes" and panel.experiment == small_experiment()
-    assert panel._tabs.currentWidget() is table  # what was undone is shown
+    assert panel.tabs.currentWidget() is table  # what was undone is shown
     qtbot.waitUntil(lambda: not tinted(table), timeout=SECONDS)
     type_over(qtbot, window, "pattern", "1:4")
     sparse = [plan.name for plan in table.plans if plan.pattern is not None]
@@ -205,11 +205,11 @@ def test_undo_brings_what_it_changed_into_view(qtbot: QtBot, window: MainWindow)
 
     for modifiers in (CONTROL, CONTROL | SHIFT):  # undo, redo
         panel._scroll.verticalScrollBar().setValue(0)
-        panel._tabs.setCurrentIndex(1)
+        panel.tabs.setCurrentIndex(1)
         assert not seen()
         qtbot.keyClick(window, Qt.Key.Key_Z, modifiers)
         qtbot.waitUntil(seen, timeout=SECONDS)
-        assert panel._tabs.currentIndex() == 0
+        assert panel.tabs.currentIndex() == 0
     qtbot.mouseClick(panel.find_box, LEFT)
     qtbot.keyClicks(panel.find_box, "smoothing")
     assert shown(panel) == ["training.label_smoothing"]

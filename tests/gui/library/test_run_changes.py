@@ -78,9 +78,9 @@ def test_archived_runs_are_hidden_until_asked_for(
     done = changed(qtbot, page, Key.Key_A)
     assert done.sentence == "Archived cut." and done.undo is not None
     until_titles(qtbot, page, "fast-1", "fast-0", "slow-1", "slow-0")
-    qtbot.mouseClick(page._archived, LEFT)
+    qtbot.mouseClick(page.archived, LEFT)
     until_titles(qtbot, page, "fast-1", "fast-0", "slow-1", "slow-0", "cut")
-    qtbot.mouseClick(page._archived, LEFT)
+    qtbot.mouseClick(page.archived, LEFT)
     qtbot.keyClicks(page.filter.line, "archived")
     until_titles(qtbot, page, "cut")
     page.filter.line.clear()

@@ -96,9 +96,7 @@ def choose_much(qtbot: QtBot, window: MainWindow) -> None:
     qtbot.waitUntil(lambda: window.scores.heatmap.picture_size is not None, timeout=SECONDS)
 
 
-def expect_much(
-    qtbot: QtBot, window: MainWindow, state: SessionState, settings: Settings
-) -> None:
+def expect_much(qtbot: QtBot, window: MainWindow, state: SessionState, settings: Settings) -> None:
     """What ``choose_much`` has chosen is on screen again, page by page, and kept as before."""
     view, pages = window.view_state.view, window.pages
     assert [pin.block for pin in view.pins.all] == [5, 3, 7] and view.block == 7

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QDragLeaveEvent
+from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
@@ -17,12 +18,15 @@ from lbc.files.home import shortened
 from lbc.files.resources import resource
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
+from lbc_gui.comparisons.comparison_page import OpenedComparison
+from lbc_gui.library.library_page import LibraryPage
 from lbc_gui.run.session import State
 from lbc_gui.settings import MOST_RECENT, Settings
 from lbc_gui.window.file_kinds import Kind, find_kind
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, drop, small_experiment
+from tests.gui.conftest import SECONDS, drag, drop, small_experiment
 from tests.gui.inspector.conftest import finished
+from tests.library.run_folders import write_run
 
 
 def recent(window: MainWindow) -> dict[str, QAction]:
@@ -48,6 +52,9 @@ def test_the_kind_of_a_file(tmp_path: Path, name: str, content: bytes, kind: Kin
     (tmp_path / name).write_bytes(content)
     assert find_kind(tmp_path / name) is kind
     assert find_kind(tmp_path) is Kind.CHECKPOINT
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").touch()
+    assert find_kind(tmp_path) is Kind.COMPARISON
     (tmp_path / "run.json").touch()
     assert find_kind(tmp_path) is Kind.RUN
 
@@ -89,10 +96,17 @@ def test_everything_is_dropped_at_once_and_opened_again(
     nothing.write_text(json.dumps({}))
 
     window = use_window()
-    drop(window, measurement, checkpoint, weights, run, experiment, tmp_path / "absent.pt")
+    second = tmp_path / "second.yaml"
+    second.write_text(dump_experiment(Experiment(name="second")))
+    paths = (measurement, checkpoint, weights, run, experiment, second, tmp_path / "absent.pt")
+    drop(window, *paths)
     assert "absent.pt does not exist" in window.message.text
-    assert "not opened: other & co.yaml" in window.message.text
+    assert "not opened: second.yaml" in window.message.text
     qtbot.waitUntil(lambda: window.session.state is State.OPENED, timeout=SECONDS)
+    assert window.pages.run_page is window.scores  # of the last file that is shown
+    assert window.session.experiment == short
+    form = window.experiment_panel.form
+    assert form.experiment == Experiment(name="dropped") and form.changes
     inspector, latency = window.pages.inspector, window.pages.latency
     finished(qtbot, inspector)
     opening = inspector.reading.opening
@@ -114,3 +128,58 @@ def test_everything_is_dropped_at_once_and_opened_again(
     assert recent(window)[f"Open {run} again"] is window.actions_.recent.actions()[0]
     recent(window)["Forget which files were opened"].trigger()
     assert list(recent(window)) == ["Forget which files were opened"]
+
+
+def selected(qtbot: QtBot, page: LibraryPage, *runs: Path) -> None:
+    """Wait until these runs are selected, and the first is the baseline."""
+    wanted = {run.absolute() for run in runs}
+    now = page.selection
+    qtbot.waitUntil(
+        lambda: {run.absolute() for run in now.selection.selected} == wanted, timeout=SECONDS
+    )
+    baseline = now.selection.baseline
+    assert baseline is not None and baseline.absolute() == runs[0].absolute()
+
+
+def test_runs_that_are_dropped_together_are_compared(
+    use_window: Callable[..., MainWindow], tmp_path: Path, qtbot: QtBot
+) -> None:
+    window = use_window()
+    pages, below = window.pages, window.session.runs
+    for folder in (tmp_path / "elsewhere", below):
+        for at, name in enumerate(("b", "a", "c")):
+            write_run(folder / name, {"name": name, "seed": at}, accuracy=0.9)
+    drop(window, below / "c", below / "a")
+    assert pages.currentWidget() is pages.library
+    selected(qtbot, pages.library, below / "c", below / "a")
+    elsewhere = tmp_path / "elsewhere"
+    drop(window, elsewhere / "b", elsewhere / "c")
+    assert pages.currentWidget() is pages.comparisons and pages.comparisons.shown is not None
+    selected(qtbot, pages.comparisons.shown.library, elsewhere / "b", elsewhere / "c")
+    drop(window, elsewhere / "a", below / "b")  # without a folder in common that has few runs
+    qtbot.waitUntil(lambda: "only runs there are compared" in window.message.text, timeout=SECONDS)
+    drop(window, below)  # the folder of a comparison
+    assert pages.currentWidget() is pages.comparisons and pages.comparisons.folder == below
+    for opened in window.findChildren(OpenedComparison):
+        opened.following.cancel()  # which else follows as long as the window is open
+        qtbot.waitUntil(lambda: not opened.following.running, timeout=SECONDS)  # noqa: B023
+
+
+def test_a_drag_says_what_dropping_does(
+    use_window: Callable[..., MainWindow], tmp_path: Path
+) -> None:
+    window = use_window()
+    notice = window.findChild(QLabel, "drop")
+    assert isinstance(notice, QLabel)
+    for name in ("a.yaml", "b.yaml", "<b>a.pt", "b.pt"):
+        (tmp_path / name).touch()
+    for names, said in (
+        (("b.pt",), "Drop to inspect b.pt."),
+        (("a.yaml", "b.yaml"), "Drop to edit a.yaml. Not opened: b.yaml."),
+        (("a.yaml", "b.pt", "<b>a.pt"), "Drop to edit a.yaml and inspect b.pt beside <b>a.pt."),
+    ):
+        data = drag(window, *(tmp_path / name for name in names))
+        assert notice.isVisible() and notice.text() == said
+        assert window.rect().contains(notice.geometry())
+        QApplication.sendEvent(window, QDragLeaveEvent())
+        assert notice.isHidden() and data.hasUrls()
