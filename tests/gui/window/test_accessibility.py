@@ -6,42 +6,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAccessible, QAction
+from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import (
-    QAbstractButton,
-    QAbstractItemView,
-    QAbstractSlider,
-    QAbstractSpinBox,
-    QApplication,
-    QComboBox,
-    QDialog,
-    QGraphicsView,
-    QHeaderView,
-    QLabel,
-    QLineEdit,
-    QMenu,
-    QPlainTextEdit,
-    QScrollArea,
-    QScrollBar,
-    QTabBar,
-    QWidget,
-)
+from PySide6.QtWidgets import QApplication, QDialog, QMenu, QTabBar, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from lbc_gui.help.explanations import Explanation
+from lbc_gui.help.tour import Tour
 from lbc_gui.widgets.layouts import column
 from lbc_gui.window.central_area import AROUND, CentralArea
 from lbc_gui.window.main_window import MainWindow
+from tests.gui.accessibility import described, interactive, unnamed
 from tests.gui.conftest import SECONDS
 
-INTERACTIVE = (
-    *(QAbstractButton, QLineEdit, QComboBox, QAbstractSpinBox, QAbstractSlider),
-    *(QAbstractItemView, QPlainTextEdit, QGraphicsView),
-)
-EDITORS = (QLineEdit, QComboBox, QAbstractSpinBox)
-"""Qt takes their values for their names."""
-COMPOUND = (QComboBox, QAbstractSpinBox, QLineEdit, QTabBar)
-"""The parts of these are not reached by themselves."""
 MOST_WIDGETS = 200
 Reached = list[QWidget | None]
 
@@ -51,48 +28,6 @@ def window(use_window: Callable[..., MainWindow], qtbot: QtBot) -> MainWindow:
     window = use_window()
     qtbot.waitUntil(lambda: window.complete, timeout=SECONDS)
     return window
-
-
-def parents(widget: QWidget) -> Iterator[QWidget]:
-    at = widget.parentWidget()
-    while at is not None:
-        yield at
-        at = at.parentWidget()
-
-
-def interactive(within: QWidget) -> Iterator[QWidget]:
-    """The widgets that a user acts on, and the pictures; no part of another one."""
-    for widget in within.findChildren(QWidget):
-        own = type(widget).__module__.startswith("lbc_gui")
-        by_tab = widget.focusPolicy() & Qt.FocusPolicy.TabFocus
-        # The text of a label is its name, and tab widgets leave the focus to their tabs.
-        takes_keys = own and by_tab and not (isinstance(widget, QLabel) or widget.focusProxy())
-        internal = isinstance(widget, QScrollArea | QScrollBar | QHeaderView) or (
-            widget.objectName().startswith("qt_")
-            or any(isinstance(at, COMPOUND) for at in list(parents(widget))[:2])
-        )
-        if not internal and (isinstance(widget, INTERACTIVE) or takes_keys):
-            yield widget
-
-
-def described(widget: QWidget) -> str:
-    at = [widget, *parents(widget)][:4]
-    return " in ".join(f"{type(one).__name__} {one.objectName()}".strip() for one in at)
-
-
-def unnamed(within: QWidget) -> list[str]:
-    """The widgets without a name, and the pictures that do not say what they show."""
-    bad = []
-    for widget in interactive(within):
-        face = QAccessible.queryAccessibleInterface(widget)
-        labels = [related for related, kind in face.relations() if kind & QAccessible.Label]  # type: ignore[attr-defined]
-        named = widget.accessibleName() or labels
-        if not isinstance(widget, EDITORS):
-            named = named or face.text(QAccessible.Text.Name)
-        says = face.text(QAccessible.Text.Description)
-        if not named or (isinstance(widget, QGraphicsView) and not says):
-            bad.append(described(widget))
-    return bad
 
 
 def build_all(qtbot: QtBot, window: MainWindow) -> None:
@@ -106,6 +41,18 @@ def build_all(qtbot: QtBot, window: MainWindow) -> None:
         holder = library.comparison.widget(at)
         assert holder is not None
         qtbot.waitUntil(lambda holder=holder: holder.layout() is not None, timeout=SECONDS)  # type: ignore[misc]
+    window.experiment_panel.form.menu.vary_requested.emit("optimizer.lr")
+    window.actions_.tour.trigger()
+
+
+def popups(window: MainWindow) -> Iterator[QWidget]:
+    """Every popup of the window, open."""
+    buttons = window.findChildren(QToolButton)
+    for button in (one for one in buttons if one.accessibleName().startswith("Help on ")):
+        button.click()
+        yield button.findChildren(Explanation)[-1]
+    window.pages.library._columns.click()
+    yield window.pages.library.columns
 
 
 def test_everything_has_a_name_and_pictures_say_what_they_show(
@@ -114,6 +61,10 @@ def test_everything_has_a_name_and_pictures_say_what_they_show(
     build_all(qtbot, window)
     assert len(list(interactive(window))) > 150
     assert unnamed(window) == []
+    window.findChildren(Tour)[0].end()
+    for popup in popups(window):
+        assert popup.isVisible() and unnamed(popup) == []
+        popup.close()
     for action in (
         *(window.actions_.about, window.actions_.palette, window.actions_.shortcuts),
         *(window.actions_.open_server, window.actions_.compare),

@@ -21,6 +21,7 @@ from lbc.runs.run_state import read_state
 from lbc_gui.run.fork_dialog import ForkDialog
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
+from tests.gui.accessibility import unnamed
 from tests.gui.conftest import SECONDS, answer, small_experiment
 from tests.gui.library.conftest import click
 
@@ -62,6 +63,7 @@ def dialog_of(qtbot: QtBot, window: MainWindow) -> ForkDialog:
     qtbot.waitUntil(lambda: bool(window.findChildren(ForkDialog)), timeout=SECONDS)
     dialog = window.findChildren(ForkDialog)[-1]
     qtbot.waitUntil(lambda: dialog.isVisible() and dialog.settled, timeout=SECONDS)
+    assert unnamed(dialog) == []
     return dialog
 
 

@@ -17,6 +17,7 @@ from lbc_gui.run.prune_dialog import PruneDialog
 from lbc_gui.run.session import State
 from lbc_gui.widgets.number_boxes import NumberBox
 from lbc_gui.window.main_window import MainWindow
+from tests.gui.accessibility import unnamed
 from tests.gui.conftest import SECONDS, close_window, small_experiment
 from tests.gui.inspector.conftest import column
 from tests.gui.library.conftest import click
@@ -52,6 +53,7 @@ def dialog_of(qtbot: QtBot, window: MainWindow) -> PruneDialog:
     qtbot.waitUntil(lambda: bool(window.findChildren(PruneDialog)), timeout=SECONDS)
     [dialog] = window.findChildren(PruneDialog)
     assert dialog.isVisible()
+    assert unnamed(dialog) == []
     return dialog
 
 
