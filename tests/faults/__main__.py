@@ -1,10 +1,13 @@
 """Inject all faults, which takes minutes, and print what was lost; exit status 1 if anything.
 
 Mounting small disks needs root.
+
+    python -m tests.faults --only commands --only windows --kills 40
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -30,39 +33,46 @@ from tests.faults.limits import (
 from tests.faults.random_kills import kill_commands, kill_windows
 
 FLIPS = 2000
-KILLS = 200
 
 
-INJECTIONS: dict[str, Callable[[Path], Iterable[Outcome]]] = {
-    "kills": lambda at: [kill_everywhere(at)],
-    "full": lambda at: [fill_disk(at)],
-    "forbidden": lambda at: [forbid_writing(at)],
-    "flips": lambda at: flip_bits(at, FLIPS),
-    "hostile": open_hostile_runs,
-    "disks": small_disks if os.geteuid() == 0 else lambda at: [],
-    "removed": lambda at: [remove_folder(at)],
-    "clock": lambda at: [jump_clock(at)],
-    "limits": limit_process,
-    "twice": lambda at: [write_twice(at)],
-    "commands": lambda at: [kill_commands(at, KILLS)],
-    "windows": lambda at: [kill_windows(at, KILLS)],
+INJECTIONS: dict[str, Callable[[Path, int], Iterable[Outcome]]] = {
+    "kills": lambda at, kills: [kill_everywhere(at)],
+    "full": lambda at, kills: [fill_disk(at)],
+    "forbidden": lambda at, kills: [forbid_writing(at)],
+    "flips": lambda at, kills: flip_bits(at, FLIPS),
+    "hostile": lambda at, kills: open_hostile_runs(at),
+    "disks": lambda at, kills: small_disks(at) if os.geteuid() == 0 else [],
+    "removed": lambda at, kills: [remove_folder(at)],
+    "clock": lambda at, kills: [jump_clock(at)],
+    "limits": lambda at, kills: limit_process(at),
+    "twice": lambda at, kills: [write_twice(at)],
+    "commands": lambda at, kills: [kill_commands(at, kills)],
+    "windows": lambda at, kills: [kill_windows(at, kills)],
 }
 
 
-def inject_all(folder: Path) -> Iterator[Outcome]:
-    """Inject every fault below an empty folder."""
-    for name, inject in INJECTIONS.items():
+def inject(folder: Path, names: Iterable[str], kills: int) -> Iterator[Outcome]:
+    """Inject the faults of these names below an empty folder."""
+    for name in names:
         (folder / name).mkdir()
-        yield from inject(folder / name)
+        yield from INJECTIONS[name](folder / name, kills)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--only", action="append", choices=INJECTIONS, help="by default all")
+    parser.add_argument("--kills", type=int, default=200, help="at random moments, of each kind")
+    return parser.parse_args()
 
 
 def main() -> int:
+    options = _options()
     print("| fault | injected | survived | lost |\n| --- | ---: | ---: | ---: |")
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_STATE_HOME"] = folder
         Path(folder).chmod(0o755)
-        for one in inject_all(Path(folder)):
+        for one in inject(Path(folder), options.only or INJECTIONS, options.kills):
             lost = len(one.lost)
             print(f"| {one.fault} | {one.injected:,} | {one.injected - lost:,} | {lost:,} |")
             sys.stdout.flush()
