@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -19,17 +18,14 @@ from lbc.files.printable import printable
 from lbc.files.ssh import COMMAND_NOT_FOUND, SSH_FAILED
 from lbc.following.address import Address
 from lbc.following.messages import (
-    GREETING,
     LARGEST_GREETING,
-    NOISE_LIMIT,
     PROGRAM,
-    PROTOCOL,
     Alive,
     FromServer,
     FromViewer,
-    ProtocolError,
     encode,
     read_from_server,
+    read_greeting,
 )
 
 GREETING_SECONDS = 30.0
@@ -144,29 +140,9 @@ class Connection:
         return b"".join(pieces)
 
     def _read_greeting(self) -> None:
-        """Skip what the shell prints, and compare the versions."""
-        seen = b""
-        while GREETING not in seen or b"\n" not in seen[seen.index(GREETING) :]:
-            if len(seen) > NOISE_LIMIT:
-                raise ProtocolError("Its shell prints too much: let it print nothing.")
-            piece = os.read(self._output.fileno(), LARGEST_GREETING)
-            if not piece:
-                raise EOFError
-            seen += piece
-        _, _, rest = seen.partition(GREETING)
-        line, _, self._unread = rest.partition(b"\n")
+        output = self._output.fileno()
+        self._unread = read_greeting(lambda: os.read(output, LARGEST_GREETING))
         self._heard = time.monotonic()
-        try:
-            versions = json.loads(line)
-            protocol, version = int(versions["protocol"]), str(versions["version"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ProtocolError("Its greeting cannot be read.") from error
-        if protocol != PROTOCOL:
-            raise ProtocolError(
-                f"LBC Explorer {printable(version[:40])} there speaks version {protocol} of this "
-                f"protocol, and {PROGRAM} here version {PROTOCOL}: install the same "
-                "version on both."
-            )
         self.greeted = True
 
     def _watch(self) -> None:

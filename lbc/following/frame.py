@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from lbc.files.atomic import write_atomically
 from lbc.files.small_file import open_regular
@@ -104,7 +104,7 @@ def write_frame(path: Path, frame: Frame) -> None:
 def read_frame(path: Path) -> Frame:
     """Read a frame. Raises OSError if it cannot be read, and ValueError if it is not one."""
     with open_regular(path, SIZE_LIMIT) as file:
-        header = _HEADER.validate_json(file.readline(HEADER_LIMIT))
+        header = _read_header(file.readline(HEADER_LIMIT), path)
         moments, pins = header.moments, header.pins
         expected: list[tuple[str, Sequence[int]]] = [
             (TYPES[name], shape) for at in moments for name, shape in at.arrays.items()
@@ -118,6 +118,13 @@ def read_frame(path: Path) -> Frame:
     weights = {pin: next(arrays) for pin, _ in pins}
     seen = PinnedWeights(header.epoch, weights) if weights else None
     return Frame(header.number, tuple(shown), seen)
+
+
+def _read_header(line: bytes, path: Path) -> _Header:
+    try:
+        return _HEADER.validate_json(line)
+    except ValidationError as error:
+        raise ValueError(f"{path} is not a frame, or of another version.") from error
 
 
 def _read_array(file: IO[bytes], kind: str, shape: Sequence[int]) -> Array:

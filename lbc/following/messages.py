@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
+from lbc.files.printable import printable
 from lbc.files.versions import own_version
 from lbc.following.watch import WatchRequest
 from lbc.pictures.colour_keys import Scale, Swatches
@@ -57,6 +58,14 @@ Size = Annotated[int, Field(ge=0, lt=1 << 53)]
 
 class ProtocolError(Exception):
     """What arrived is not what the other side may send; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """The versions of the server: of this protocol, and of the program."""
+
+    protocol: Annotated[int, Field(ge=0, lt=1 << 31)]
+    version: str
 
 
 @dataclass(frozen=True)
@@ -239,6 +248,7 @@ FromViewer = Begin | Show | Order | Received | Alive
 FromServer = Part | Whole | Status | Picture | Thumbnails | Weights | Notice | Over
 Message = FromViewer | FromServer
 
+_GREETING = TypeAdapter(Greeting)
 _FROM_VIEWER: TypeAdapter[FromViewer] = TypeAdapter(
     Annotated[FromViewer, Field(discriminator="kind")]
 )
@@ -269,6 +279,34 @@ def encode(message: Message) -> bytes:
 def _packed(content: bytes, strategy: int) -> bytes:
     packing = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, strategy)
     return packing.compress(content) + packing.flush()
+
+
+def read_greeting(read: Callable[[], bytes]) -> bytes:
+    """Skip what the shell prints, and compare the versions; return what follows the greeting.
+
+    ``read`` returns some bytes, none at the end. Raises EOFError or ProtocolError.
+    """
+    seen = b""
+    while GREETING not in seen or b"\n" not in seen[seen.index(GREETING) :]:
+        if len(seen) > NOISE_LIMIT:
+            raise ProtocolError("Its shell prints too much: let it print nothing.")
+        piece = read()
+        if not piece:
+            raise EOFError
+        seen += piece
+    _, _, rest = seen.partition(GREETING)
+    line, _, rest = rest.partition(b"\n")
+    try:
+        greeting = _GREETING.validate_json(line)
+    except ValidationError as error:
+        raise ProtocolError("Its greeting cannot be read.") from error
+    if greeting.protocol != PROTOCOL:
+        raise ProtocolError(
+            f"LBC Explorer {printable(greeting.version[:40])} there speaks version "
+            f"{greeting.protocol} of this protocol, and {PROGRAM} here version {PROTOCOL}: install "
+            "the same version on both."
+        )
+    return rest
 
 
 def read_from_viewer(read: ReadExactly) -> FromViewer:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from lbc.files.lock import is_locked, lock
+from lbc.files.small_file import read_small
 from lbc.following.trainer_file import PROGRAM_VARIABLE
 from lbc.queue.entries import Entry
 from lbc.queue.queue_file import QueueFile
@@ -25,6 +26,8 @@ from lbc.runs.unfinished_run import being_trained
 
 NICENESS = 5
 """Queued runs give way to windows and to what the user starts."""
+
+LARGEST_LOCK = 1 << 10
 
 LOCK_SECONDS = 1.0
 """Another process may hold the lock for a moment, only to see whether it is held."""
@@ -59,7 +62,7 @@ def stop(file: QueueFile, entry: Entry) -> None:
     """Ask the entry's process to save its run and end, as Ctrl-C does, if there is one here."""
     number, elsewhere = find_process(file, entry)
     if number > 1 and not elsewhere:
-        with suppress(OSError):
+        with suppress(OSError, OverflowError):
             os.kill(number, signal.SIGTERM)
 
 
@@ -68,7 +71,8 @@ def find_process(file: QueueFile, entry: Entry) -> tuple[int, str]:
     # Without the lock the number may by now be that of any process.
     if _has_process(file, entry):
         with suppress(OSError, ValueError):
-            number, _, computer = file.file_of(entry.id, "lock").read_text().partition(" ")
+            held = read_small(file.file_of(entry.id, "lock"), LARGEST_LOCK).decode()
+            number, _, computer = held.partition(" ")
             return int(number), "" if computer == platform.node() else computer
     return 0, ""
 

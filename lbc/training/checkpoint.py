@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from torch import Tensor, nn
 
 from lbc.config import Experiment, parse_experiment, to_document
@@ -26,11 +26,14 @@ from lbc.sparsity.weight_sites import Site
 from lbc.training.failures import TrainingError
 from lbc.training.ranks import Ranks
 from lbc.training.step import Stepper
-from lbc.training.tensor_file import load_safely
+from lbc.training.tensor_file import ClassCount, ImageShape, load_safely
 
 VERSION: Final = 2
 
 FILE: Final = CHECKPOINT
+
+MOST_THREADS: Final = 1 << 10
+"""More were not used when a checkpoint was written, and could not be started."""
 
 CHANGEABLE = (
     "name", "device", "data.workers", "training.checkpoint_minutes",
@@ -56,16 +59,16 @@ class Checkpoint(BaseModel):
 
     version: int
     experiment: str
-    in_shape: tuple[int, int, int]
-    classes: int
-    steps_per_epoch: int
-    ranks: int
-    threads: int
+    in_shape: ImageShape
+    classes: ClassCount
+    steps_per_epoch: int = Field(ge=1)
+    ranks: int = Field(ge=1)
+    threads: int = Field(ge=1, le=MOST_THREADS)
     epoch: int = Field(ge=0)
     step: int = Field(ge=0)
-    loss_sum: float
-    seen: int
-    seconds: float
+    loss_sum: FiniteFloat
+    seen: int = Field(ge=0)
+    seconds: FiniteFloat = Field(ge=0)
     last: EpochDone | None
     position: Position
     model: dict[str, Any]
@@ -73,6 +76,16 @@ class Checkpoint(BaseModel):
     scaler: dict[str, Any]
     average: dict[str, Any]
     method: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check_progress(self) -> Self:
+        """Raise ValueError unless epochs, steps and images tell of the same progress."""
+        first = self.epoch * self.steps_per_epoch
+        whole = self.epoch == (self.last.epoch if self.last else 0)
+        within = 0 <= self.step - first <= self.steps_per_epoch
+        if not whole or not within or (self.seen > 0) is not (self.step > first):
+            raise ValueError("its epochs, steps and images contradict each other")
+        return self
 
     @property
     def sparse(self) -> frozenset[str]:
@@ -100,9 +113,10 @@ def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
         raise TrainingError(
             f"{file} was not written by this program: no run can be resumed from it."
         )
-    if content["version"] != VERSION:
+    version = content["version"]
+    if not isinstance(version, int | str | float) or version != VERSION:
         raise TrainingError(
-            f"{file} has checkpoint version {quote(content['version'])}, and this program reads "
+            f"{file} has checkpoint version {quote(version)}, and this program reads "
             f"version {VERSION}: resume with the version of this program that started the run."
         )
     try:
@@ -110,7 +124,8 @@ def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
         key = ".".join(map(str, details["loc"]))
-        raise TrainingError(f"{file} is damaged: its {key!r} is missing or invalid.") from error
+        what = f"its {key!r} is missing or invalid" if key else str(details["ctx"]["error"])
+        raise TrainingError(f"{file} is damaged: {what}. {remedy}") from error
 
 
 class Found(NamedTuple):

@@ -30,11 +30,11 @@ from lbc.runs.own_runs import may_import, remember_own
 from lbc.training.failures import TrainingError
 from lbc.training.initial_weights import InitialWeights
 from lbc.training.ranks import Ranks
-from lbc.training.tensor_file import load_safely
+from lbc.training.tensor_file import ClassCount, ImageShape, load_safely
 
 REMEDY: Final = "Restore the run folder from a copy, or start a new run."
 
-Shape = tuple[int, int, int]
+Shape = ImageShape
 
 
 class TeacherCopy(BaseModel):
@@ -47,7 +47,7 @@ class TeacherCopy(BaseModel):
 
     model: config.Model
     in_shape: Shape
-    classes: int
+    classes: ClassCount
     source: str
     sha256: str
     state: dict[str, Any]
@@ -190,7 +190,7 @@ class _Checkpoint(BaseModel):
 
     experiment: str
     in_shape: Shape
-    classes: int
+    classes: ClassCount
 
 
 def _settings(path: Path, in_shape: Shape, classes: int) -> config.Model | None:

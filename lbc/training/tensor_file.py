@@ -5,13 +5,20 @@ from __future__ import annotations
 import warnings
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 
 from lbc.files.torch_zip import find_damage
 from lbc.inspection import explain_unloadable
 from lbc.training.failures import TrainingError
+
+Side = Annotated[int, Field(ge=1, le=1 << 16)]
+ImageShape = tuple[Side, Side, Side]
+"""Channels, height and width, as far as a file may state them."""
+
+ClassCount = Annotated[int, Field(ge=1, le=1 << 24)]
 
 
 def load_safely(data: bytes, file: Path, remedy: str) -> Any:

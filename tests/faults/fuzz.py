@@ -34,7 +34,8 @@ from types import TracebackType
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from tests.faults.mutations import mutate
-from tests.faults.readers import READERS, Reader, write_valid
+from tests.faults.reader import Reader
+from tests.faults.readers import READERS, write_valid
 
 LARGEST_GROWTH = 512 << 20
 SECONDS, WAIT_SECONDS = 2, 120
@@ -246,6 +247,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--reader", action="append", choices=READERS, help="by default all")
     parser.add_argument("--inputs", type=int, default=20_000, help="of all readers together")
+    parser.add_argument("--each", type=int, help="inputs of each reader, instead")
     parser.add_argument("--seconds", type=float, default=1e9, help="at most, for each reader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--findings", type=Path, help="folder for minimised inputs that fail")
@@ -270,7 +272,7 @@ def main() -> int:
             reader, folder = READERS[name], Path(place) / "now"
             shutil.copytree(valid, folder)
             inputs = Inputs(name, reader, folder, options.seed)
-            count = round(options.inputs * reader.share / shares)
+            count = options.each or round(options.inputs * reader.share / shares)
             tally = tallies[name] = fuzz(reader, inputs, folder, count, options.seconds)
             done = tally.read + tally.refused
             print(

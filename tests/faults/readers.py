@@ -6,11 +6,9 @@ import gzip
 import io
 import json
 import struct
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -42,32 +40,15 @@ from lbc.training.failures import TrainingError
 from lbc.training.trainer import Trainer
 from tests.faults.experiment import small_experiment
 from tests.faults.mutations import (
-    Change,
     inside_gzip,
     inside_history,
     inside_png,
     inside_safetensors,
     inside_zip,
 )
-
-Bytes = dict[str, bytes]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """``file`` is where an input is put, below a folder in which everything else is valid.
-
-    ``seeds`` returns valid inputs, ``read`` reads the one in place, and raises one of ``refusals``
-    with a sentence if it cannot be read. ``share`` is that of all inputs.
-    """
-
-    file: str
-    seeds: Callable[[Path], Iterable[bytes]]
-    read: Callable[[Path], object]
-    refusals: tuple[type[Exception], ...]
-    share: float = 1.0
-    words: tuple[bytes, ...] = ()
-    inside: Callable[[bytes, Random, Change], bytes] | None = None
+from tests.faults.process_readers import PROCESS_READERS
+from tests.faults.reader import JSON_WORDS, NPY, PICKLES, SIZES, YAML_WORDS, Reader, own
+from tests.faults.state_readers import STATE_READERS, write_states
 
 
 def write_valid(folder: Path) -> None:
@@ -78,6 +59,7 @@ def write_valid(folder: Path) -> None:
     lines = [json.dumps(asdict(done))]
     (folder / "run" / "interventions.jsonl").write_text("\n".join([*lines, *lines]) + "\n")
     (folder / "run" / "library.json").write_text('{"title": "a", "tags": ["b", "c"], "star": true}')
+    write_states(folder)
     add_variations(folder / "runs", experiment, {"optimizer.lr": [0.1, 0.2]})
     labels = bytes([0, 1] * 3)
     for split in ("train", "t10k"):
@@ -95,10 +77,6 @@ def _idx(data: bytes, *shape: int) -> bytes:
 
 
 # -- valid inputs -------------------------------------------------------------------------------
-
-
-def _own(name: str) -> Callable[[Path], list[bytes]]:
-    return lambda folder: [(folder / name).read_bytes()]
 
 
 def _experiments(folder: Path) -> list[bytes]:
@@ -243,7 +221,10 @@ def _read_settings(file: Path) -> None:
     from lbc_gui.settings import Settings
 
     settings = Settings(file)
-    for name in ("theme", "declined_run", "recent_servers", "introduced", "columns", "estimate"):
+    for name in (
+        "theme", "declined_run", "recent_servers", "recent_files", "introduced", "columns",
+        "estimate",
+    ):  # fmt: skip
         getattr(settings, name)
     settings.layout()
 
@@ -258,6 +239,7 @@ def _settings(folder: Path) -> list[bytes]:
     settings.theme = "dark"
     settings.estimate = EstimateChoice()
     settings.add_server("user@server:/runs/a")
+    settings.add_recent_file("/runs/a")
     layout = QByteArray(b"\0\1\2" * 20)
     settings.save_layout(Layout(layout, layout, QSize(900, 700), ("log",), ()))
     return [file.read_bytes()]
@@ -268,29 +250,6 @@ def _index(folder: Path) -> list[bytes]:
     return [json.dumps({"weight_map": dict.fromkeys(_tensors(), "one.safetensors")}).encode()]
 
 
-_YAML_WORDS = (
-    b"&a", b"*a", b"!!python/object/apply:os.system [touch x]", b"<<: *a", b"? ", b"{", b"[", b"}",
-    b"]", b"|", b"- ", b": ", b"!!binary ", b".inf", b".nan", b"1e999", b"~", b"2001-01-01",
-    b"1:30", b"'", b'"', b'"\\UFFFFFFFF"', b"\xff\xfe", b"\xe2\x80\xae", b"\0", b"\x85", b"\t",
-    b"---", b"...", b"%YAML 1", b"#", b"method: ", b"maxq", b"layers: ", b"pattern: ",
-    b"optimizer: ", b"16:32", b"1:1000000", b"0x7fffffffffffffff", b"[" * 60, b"{a: " * 60,
-    b"- " * 60, b"\n  ",
-)  # fmt: skip
-_JSON_WORDS = (
-    b"[" * 3000, b'{"a":' * 3000, b'"\\ud800"', b'"\\u0000"', b"\xff", b"[]", b"{}", b"null",
-    b"NaN", b"-", b",", b":", b'"', b"\n", b"1e999", b'"a":1,',
-)  # fmt: skip
-_PICKLES = (
-    b"cos\nsystem\n(S'touch x'\ntR.", b"c__builtin__\nexec\n(S'1'\ntR", b"cbuiltins\nbytearray\nJ"
-    b"\xff\xff\xff\x7f\x85R", b"\x8a\xff" + b"\xff" * 255, b"(", b"t", b"R", b"0", b"1", b"2", b"}",
-    b"]", b"\x85", b"\x86", b"\x87", b"u", b"s", b"b", b"h\0", b"q\0", b"j\xff\xff\xff\xff", b"Q",
-    b"\x8d\xff\xff\xff\xff\xff\xff\xff\x7f", b"r\xff\xff\xff\x7f", b"\x8f", b"\x90", b"\x91",
-    b"\x81", b"\x92", b"\x93", b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n",
-    b"ccollections\nOrderedDict\n", b"L" + b"9" * 6000 + b"L\n", b"2" * 4000, b"(" * 4000,
-)  # fmt: skip
-_SIZES = tuple(struct.pack(order, at) for order in ("<I", ">I", "<Q", "<H") for at in (0, 1, 65535))
-_NPY = (b"(1, 3)", b"(-1,)", b"(2**40,)", b"'<f8'", b"'|O'", b"'<U9'", b"[('a','i4')]", b"True")
-
 _REFUSED_RUN = (RunError,)
 _REFUSED_DATA = (DataError,)
 _REFUSED_FILE = (InspectionError,)
@@ -298,94 +257,96 @@ _REFUSED_FILE = (InspectionError,)
 
 READERS: dict[str, Reader] = {
     "experiment": Reader(
-        "experiment.yaml", _experiments, load_experiment, (ExperimentError,), 0.15, _YAML_WORDS
+        "experiment.yaml", _experiments, load_experiment, (ExperimentError,), 0.15, YAML_WORDS
     ),
     "queue": Reader(
-        "runs/queue.json", _own("runs/queue.json"), lambda file: read_queue(file.parent),
-        (OSError,), 1, _JSON_WORDS,
+        "runs/queue.json", own("runs/queue.json"), lambda file: read_queue(file.parent),
+        (OSError,), 1, JSON_WORDS,
     ),
     "queued-entry": Reader(
-        "runs/.queue/1.yaml", _own("runs/.queue/1.yaml"),
+        "runs/.queue/1.yaml", own("runs/.queue/1.yaml"),
         _read_entries, (OSError,), 0.5,
-        _JSON_WORDS,
+        JSON_WORDS,
     ),
     "run-state": Reader(
-        "run/run.json", _own("run/run.json"), lambda file: read_state(file.parent),
-        _REFUSED_RUN, 4, _JSON_WORDS,
+        "run/run.json", own("run/run.json"), lambda file: read_state(file.parent),
+        _REFUSED_RUN, 4, JSON_WORDS,
     ),
     "interventions": Reader(
-        "run/interventions.jsonl", _own("run/interventions.jsonl"), _read_run, _REFUSED_RUN, 0.15,
-        _JSON_WORDS,
+        "run/interventions.jsonl", own("run/interventions.jsonl"), _read_run, _REFUSED_RUN, 0.15,
+        JSON_WORDS,
     ),
     "annotations": Reader(
-        "run/library.json", _own("run/library.json"), lambda file: read_annotations(file.parent),
-        _REFUSED_RUN, 4, _JSON_WORDS,
+        "run/library.json", own("run/library.json"), lambda file: read_annotations(file.parent),
+        _REFUSED_RUN, 4, JSON_WORDS,
     ),
     "steps": Reader(
-        "run/steps.records", _own("run/steps.records"), partial(_read_metrics, STEP_COLUMNS),
-        (ValueError,), 4, _JSON_WORDS,
+        "run/steps.records", own("run/steps.records"), partial(_read_metrics, STEP_COLUMNS),
+        (ValueError,), 4, JSON_WORDS,
     ),
     "epochs": Reader(
-        "run/epochs.records", _own("run/epochs.records"), partial(_read_metrics, EPOCH_COLUMNS),
-        (ValueError,), 4, _JSON_WORDS,
+        "run/epochs.records", own("run/epochs.records"), partial(_read_metrics, EPOCH_COLUMNS),
+        (ValueError,), 4, JSON_WORDS,
     ),
     "opened-run": Reader(
-        "run/epochs.records", _own("run/epochs.records"), _read_run, _REFUSED_RUN, 0.15,
-        _JSON_WORDS,
+        "run/epochs.records", own("run/epochs.records"), _read_run, _REFUSED_RUN, 0.15,
+        JSON_WORDS,
     ),
     "history": Reader(
-        "run/scores.history", _own("run/scores.history"), _read_history, (ValueError,), 0.6,
-        (*_SIZES, *_JSON_WORDS), inside_history,
+        "run/scores.history", own("run/scores.history"), _read_history, (ValueError,), 0.6,
+        (*SIZES, *JSON_WORDS), inside_history,
     ),
     "checkpoint": Reader(
-        "run/checkpoint.pt", _own("run/checkpoint.pt"),
-        lambda file: read_checkpoint(file.read_bytes(), file), (TrainingError,), 0.2, _PICKLES,
+        "run/checkpoint.pt", own("run/checkpoint.pt"),
+        lambda file: read_checkpoint(file.read_bytes(), file), (TrainingError,), 0.2, PICKLES,
         inside_zip,
     ),
     "fork-point": Reader(
-        "run/checkpoint.pt", _own("run/checkpoint.pt"), _read_fork_point, _REFUSED_RUN, 0.2,
-        _PICKLES, inside_zip,
+        "run/checkpoint.pt", own("run/checkpoint.pt"), _read_fork_point, _REFUSED_RUN, 0.2,
+        PICKLES, inside_zip,
     ),
     "safetensors": Reader(
-        "a.safetensors", _safetensors, survey_checkpoint, _REFUSED_FILE, 1, _JSON_WORDS,
+        "a.safetensors", _safetensors, survey_checkpoint, _REFUSED_FILE, 1, JSON_WORDS,
         inside_safetensors,
     ),
     "shard-index": Reader(
-        "model.safetensors.index.json", _index, survey_checkpoint, _REFUSED_FILE, 0.5, _JSON_WORDS
+        "model.safetensors.index.json", _index, survey_checkpoint, _REFUSED_FILE, 0.5, JSON_WORDS
     ),
     "torch": Reader(
-        "a.pt", lambda folder: [_saved(False)], survey_checkpoint, _REFUSED_FILE, 0.5, _PICKLES,
+        "a.pt", lambda folder: [_saved(False)], survey_checkpoint, _REFUSED_FILE, 0.5, PICKLES,
         inside_zip,
     ),
     "legacy-torch": Reader(
-        "b.pt", lambda folder: [_saved(True)], survey_checkpoint, _REFUSED_FILE, 1, _PICKLES
+        "b.pt", lambda folder: [_saved(True)], survey_checkpoint, _REFUSED_FILE, 1, PICKLES
     ),
-    "onnx": Reader("a.onnx", _onnx, survey_checkpoint, _REFUSED_FILE, 0.4, _SIZES),
+    "onnx": Reader("a.onnx", _onnx, survey_checkpoint, _REFUSED_FILE, 0.4, SIZES),
     "npz-weights": Reader(
-        "a.npz", _archive, survey_checkpoint, _REFUSED_FILE, 0.4, _NPY, inside_zip
+        "a.npz", _archive, survey_checkpoint, _REFUSED_FILE, 0.4, NPY, inside_zip
     ),
     "npz-images": Reader(
-        "images.npz", _own("images.npz"), lambda file: _read_data(NpzFile(file=file)),
-        _REFUSED_DATA, 0.4, _NPY, inside_zip,
+        "images.npz", own("images.npz"), lambda file: _read_data(NpzFile(file=file)),
+        _REFUSED_DATA, 0.4, NPY, inside_zip,
     ),
     "idx-labels": Reader(
-        "train-labels-idx1-ubyte", _own("train-labels-idx1-ubyte"),
-        lambda file: _read_data(IdxFiles(folder=file.parent)), _REFUSED_DATA, 0.6, _SIZES,
+        "train-labels-idx1-ubyte", own("train-labels-idx1-ubyte"),
+        lambda file: _read_data(IdxFiles(folder=file.parent)), _REFUSED_DATA, 0.6, SIZES,
     ),
     "idx-images": Reader(
-        "train-images-idx3-ubyte.gz", _own("train-images-idx3-ubyte.gz"),
-        lambda file: _read_data(IdxFiles(folder=file.parent)), _REFUSED_DATA, 0.6, _SIZES,
+        "train-images-idx3-ubyte.gz", own("train-images-idx3-ubyte.gz"),
+        lambda file: _read_data(IdxFiles(folder=file.parent)), _REFUSED_DATA, 0.6, SIZES,
         inside_gzip,
     ),
     "cifar": Reader(
-        "data_batch_1.bin", _own("data_batch_1.bin"),
+        "data_batch_1.bin", own("data_batch_1.bin"),
         lambda file: _read_data(Cifar10(folder=file.parent)), _REFUSED_DATA, 0.4,
     ),
     "picture": Reader(
-        "a.png", _pictures, _read_picture, _REFUSED_DATA, 0.6, _SIZES, inside_png
+        "a.png", _pictures, _read_picture, _REFUSED_DATA, 0.6, SIZES, inside_png
     ),
     "latency": Reader(
-        "latency.json", _measurements, load_measurements, (MeasurementError,), 1, _JSON_WORDS
+        "latency.json", _measurements, load_measurements, (MeasurementError,), 1, JSON_WORDS
     ),
-    "settings": Reader("window.ini", _settings, _read_settings, (), 0.5, _JSON_WORDS),
+    "settings": Reader("window.ini", _settings, _read_settings, (), 0.5, JSON_WORDS),
+    **PROCESS_READERS,
+    **STATE_READERS,
 }  # fmt: skip
