@@ -112,7 +112,7 @@ class Loader:
                 if isinstance(batch, DataError):
                     raise batch
                 yield batch
-        except RuntimeError as error:
+        except (RuntimeError, OSError, EOFError) as error:  # it ended, or could not be started
             self.close()
             reason = str(error).partition("\n")[0].rstrip(".")
             raise DataError(

@@ -296,7 +296,7 @@ def block_state(
     moment: LayerMoment, block: int | None, scores: Floats | None = None
 ) -> BlockState | None:
     """One block of a layer; ``scores`` (blocks, C) if known. None if there is no such block."""
-    if block is None or block >= moment.blocks:
+    if block is None or not 0 <= block < moment.blocks:
         return None
     rows = slice(block, block + 1)
     of_block = moment.scores(rows) if scores is None else scores[rows]

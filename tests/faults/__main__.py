@@ -26,11 +26,12 @@ from tests.faults.kills import kill_everywhere
 from tests.faults.limits import (
     jump_clock,
     limit_process,
-    remove_folder,
+    remove_folders,
     small_disks,
     write_twice,
 )
 from tests.faults.random_kills import kill_commands, kill_windows
+from tests.faults.window_faults import window_faults
 
 FLIPS = 2000
 
@@ -42,10 +43,11 @@ INJECTIONS: dict[str, Callable[[Path, int], Iterable[Outcome]]] = {
     "flips": lambda at, kills: flip_bits(at, FLIPS),
     "hostile": lambda at, kills: open_hostile_runs(at),
     "disks": lambda at, kills: small_disks(at) if os.geteuid() == 0 else [],
-    "removed": lambda at, kills: [remove_folder(at)],
+    "removed": lambda at, kills: remove_folders(at),
     "clock": lambda at, kills: [jump_clock(at)],
     "limits": lambda at, kills: limit_process(at),
     "twice": lambda at, kills: [write_twice(at)],
+    "window": lambda at, kills: window_faults(at) if os.geteuid() == 0 else [],
     "commands": lambda at, kills: [kill_commands(at, kills)],
     "windows": lambda at, kills: [kill_windows(at, kills)],
 }

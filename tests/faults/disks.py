@@ -58,12 +58,18 @@ def forbid_writing(folder: Path, steps: Sequence[int] = range(1, 6)) -> Outcome:
     return outcome
 
 
+def own_by_nobody(run: Path) -> None:
+    """Make a folder in which a user without privileges can train a run."""
+    run.mkdir(exist_ok=True)
+    os.chown(run, NOBODY, NOBODY)
+    for parent in run.parents:  # which pytest makes for its user alone
+        if parent.stat().st_uid == 0 and parent != Path(parent.anchor):
+            parent.chmod(parent.stat().st_mode | 0o011)
+
+
 def _train_as_nobody(experiment: Experiment, run: Path, emit: Callable[[Event], None]) -> None:
     if os.geteuid() == 0:
-        os.chown(run, NOBODY, NOBODY)
-        for parent in run.parents:  # which pytest makes for its user alone
-            if parent.stat().st_uid == 0 and parent != Path(parent.anchor):
-                parent.chmod(parent.stat().st_mode | 0o011)
+        own_by_nobody(run)
         os.seteuid(NOBODY)
     try:
         Trainer(experiment, run, emit=emit).train()

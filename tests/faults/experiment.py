@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from lbc.config import Experiment, parse_experiment
 from lbc.runs.new_folder import is_unused
@@ -52,6 +54,27 @@ def small_experiment(folder: Path) -> Experiment:
         "schedule": {"end": 2},
         "training": {"epochs": 2, "batch_size": 16, "checkpoint_minutes": 1e-9},
     })  # fmt: skip
+
+
+def experiment_on_files(folder: Path) -> Experiment:
+    """The same with images that are read from their files when they are needed."""
+    place, pixels = folder / "images", np.random.default_rng(1)
+    for split, count in () if place.exists() else (("train", 12), ("val", 4)):
+        for label in "abcd":
+            (place / split / label).mkdir(parents=True)
+            for number in range(count):
+                image = Image.fromarray(pixels.integers(0, 256, (8, 8), dtype=np.uint8))
+                image.save(place / split / label / f"{number}.png")
+    data = {"name": "folder", "folder": str(place), "size": 8, "resize": 8, "workers": 0}
+    return parse_experiment({**small_experiment(folder).model_dump(mode="json"), "data": data})
+
+
+INTERNAL = re.compile(r"[A-Z]\w*(Error|Exception|Stop\w+): ")
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a message of a run is made for users: not the name of an exception and its text."""
+    return "\n" not in text and not INTERNAL.match(text)
 
 
 def completes(experiment: Experiment, run: Path, expected: Path) -> bool:

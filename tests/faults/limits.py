@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import shutil
@@ -15,13 +16,22 @@ from pathlib import Path
 
 from lbc.config import Experiment
 from lbc.runs.events import Event, StepDone
-from lbc.runs.unfinished_run import open_unfinished
+from lbc.runs.unfinished_run import newest_unfinished, open_unfinished
 from lbc.training.failures import TrainingError
 from lbc.training.trainer import Trainer
-from tests.faults.experiment import Outcome, completes, small_experiment
+from tests.faults.disks import NOBODY, own_by_nobody
+from tests.faults.experiment import (
+    Outcome,
+    completes,
+    experiment_on_files,
+    is_sentence,
+    small_experiment,
+)
 
 AtStep = Callable[[int], object]
 YEAR = 365 * 86400.0
+PR_CAPBSET_DROP, CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 24, 21, 24
+MEMORY = [size << 20 for size in (0, 1, 2, 4, 8, 16)]
 
 
 def in_process(
@@ -37,6 +47,7 @@ def in_process(
             at_step(event.step)
 
     told, tell = os.pipe()
+    sys.stdout.flush()
     process = os.fork()
     if not process:
         said = "!nothing"
@@ -116,34 +127,58 @@ def _stop_at(last: int, step: int) -> None:
         raise StoppedError("It was to stop here.")
 
 
-def remove_folder(folder: Path, steps: Sequence[int] = range(1, 6)) -> Outcome:
-    """Delete the run's folder in its middle: a sentence, and a new run can begin there."""
-    outcome = Outcome("run folder removed")
-    experiment = small_experiment(folder)
-    Trainer(experiment, folder / "expected").train()
-    for last in steps:
-        run = folder / f"removed-{last}"
+def remove_folders(folder: Path, steps: Sequence[int] = range(1, 6)) -> Iterator[Outcome]:
+    """Move a folder away in the middle of a run, and put it back or train the run anew.
 
-        def remove(step: int, run: Path = run, last: int = last) -> None:
-            if step == last:
-                shutil.rmtree(run)
+    There is a sentence, but where the run can do without it; then the run completes.
+    """
+    kinds: dict[str, Callable[[Path], Path]] = {
+        "run folder": lambda run: run,
+        "folder of the runs": lambda run: run.parent,
+        "folder of the images": lambda run: folder / "images",
+    }
+    for what, chosen in kinds.items():
+        experiment = experiment_on_files(folder) if "images" in what else small_experiment(folder)
+        expected = folder / f"expected without {what}"
+        Trainer(experiment, expected).train()
+        for put_back in (True, False):
+            outcome = Outcome(f"{what} removed{', and put back' if put_back else ''}")
+            for last in steps if put_back or "images" not in what else ():
+                run = folder / f"{what}-{last}-{put_back}" / "run"
+                run.parent.mkdir()
+                gone, kept = chosen(run), folder / "kept"
 
-        said = in_process(experiment, run, remove)
-        outcome.check(bool(said) and not said.startswith("!"), f"step {last}: {said or 'no error'}")
-        shutil.rmtree(run, ignore_errors=True)
-        outcome.attempt(f"step {last}", partial(completes, experiment, run, folder / "expected"))
-    return outcome
+                def remove(step: int, last: int = last, gone: Path = gone) -> None:
+                    if step == last:
+                        gone.rename(folder / "kept")
+
+                said = in_process(experiment, run, remove)
+                outcome.check(bool(said) and not said.startswith("!"), f"step {last}: {said}")
+                shutil.rmtree(gone, ignore_errors=True)
+                if put_back:
+                    kept.rename(gone)
+                else:
+                    shutil.rmtree(kept)
+                    run.parent.mkdir(exist_ok=True)
+                outcome.attempt(f"step {last}", partial(completes, experiment, run, expected))
+            if outcome.injected:
+                yield outcome
 
 
-def jump_clock(folder: Path, jumps: Sequence[float] = (-50 * YEAR, -3600, 3600, YEAR)) -> Outcome:
-    """Set the clock of a run's process in its middle, and resume it with the right one."""
+def jump_clock(folder: Path, jumps: Sequence[float] = (-40 * YEAR, -3600, 3600, YEAR)) -> Outcome:
+    """Set the clock of a run's process in its middle, and resume it with the right one.
+
+    The files have the times that such a clock would have given them. An hour is what summer time
+    changes.
+    """
     outcome = Outcome("clock that jumps")
     experiment = small_experiment(folder)
     Trainer(experiment, folder / "expected").train()
     right = time.time
     for jump in jumps:
         for last in (0, 4):  # to its end, and cut off after the jump
-            run = folder / f"jumped-{jump:.0f}-{last}"
+            run = folder / f"jumped-{jump:.0f}-{last}" / "run"
+            run.parent.mkdir()
 
             def at_step(step: int, jump: float = jump, last: int = last) -> None:
                 if step == 2:
@@ -153,31 +188,61 @@ def jump_clock(folder: Path, jumps: Sequence[float] = (-50 * YEAR, -3600, 3600, 
 
             said = in_process(experiment, run, at_step)
             outcome.check(not said or bool(last), f"{jump} s: {said}")
+            for at, file in enumerate(sorted(run.iterdir())):
+                stamp = right() + (jump if at % 2 else 0)  # some were written before
+                os.utime(file, (stamp, stamp))
+            found = newest_unfinished(folder)
+            outcome.check(
+                (found is not None and found.path == run) is bool(last), f"{jump} s: not found"
+            )
             outcome.attempt(f"{jump} s", partial(completes, experiment, run, folder / "expected"))
     return outcome
 
 
 def limit_process(folder: Path) -> Iterator[Outcome]:
-    """Few open files, and little memory: a sentence, and the run completes without the limit."""
+    """Few open files, little memory, few processes: a sentence, and without limits it completes."""
     experiment = small_experiment(folder)
     Trainer(experiment, folder / "expected").train()
-    for fault, kind, used, extra in (
-        ("limit on open files", resource.RLIMIT_NOFILE, _open_files, range(1, 12)),
-        ("limit on memory", resource.RLIMIT_AS, _memory, [k << 20 for k in (0, 1, 2, 4, 8, 16)]),
-    ):
+    data = experiment.data.model_copy(update={"workers": 2})
+    several = experiment.model_copy(update={"data": data})
+    for fault, one, kind, used, extra in (
+        ("limit on open files", experiment, resource.RLIMIT_NOFILE, _open_files, range(1, 12)),
+        ("limit on memory", experiment, resource.RLIMIT_AS, _memory, MEMORY),
+        ("limit on processes", experiment, resource.RLIMIT_NPROC, lambda: 0, range(1, 6)),
+        ("limit on processes, with data.workers", several, resource.RLIMIT_NPROC, lambda: 0,
+         range(1, 3)),
+    ):  # fmt: skip
         outcome = Outcome(fault)
         for more in extra:
             run = folder / f"{fault}-{more}"
 
-            def limit(kind: int = kind, most: int = used() + more) -> None:
+            def limit(
+                kind: int = kind,
+                most: int = used() + more,
+                run: Path = run,
+                several: bool = one is several,
+            ) -> None:
+                if kind == resource.RLIMIT_NPROC and os.geteuid() == 0:  # root has no such limit
+                    own_by_nobody(run)
+                    give_up_root(for_workers=several)
                 resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
 
-            said = in_process(experiment, run, lambda step: None, limit)
-            outcome.check(not said.startswith("!"), f"{more}: {said}")
+            said = in_process(one, run, lambda step: None, limit)
+            outcome.check(not said.startswith("!") and is_sentence(said), f"{more}: {said}")
             outcome.attempt(
                 f"{fault} {more}", partial(completes, experiment, run, folder / "expected")
             )
         yield outcome
+
+
+def give_up_root(for_workers: bool) -> None:
+    """Become a user whose processes are limited: at once, or only those that are started later,
+    which can then still read Python where it is installed for root."""
+    libc = ctypes.CDLL(None)
+    for capability in (CAP_SYS_ADMIN, CAP_SYS_RESOURCE):
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    user = 0 if for_workers else NOBODY
+    os.setresuid(NOBODY, user, user)
 
 
 def _open_files() -> int:

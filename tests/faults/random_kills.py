@@ -8,6 +8,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from lbc.config import Experiment, dump_experiment, load_experiment
 from lbc.runs.run_state import RunError, read_state
@@ -16,15 +17,18 @@ from lbc.training.trainer import Trainer
 from tests import warm
 from tests.faults.experiment import Outcome, completes, small_experiment
 
+if TYPE_CHECKING:
+    from lbc_gui.window.main_window import MainWindow
+
 LONGEST_SECONDS = 0.5
 """After a process has begun to write, it is killed within this time."""
 
 
-def experiment_in(folder: Path) -> Experiment:
+def experiment_in(folder: Path, epochs: int = 60) -> Experiment:
     """A run of some seconds, with a checkpoint after every step."""
     small = small_experiment(folder)
-    training = small.training.model_copy(update={"epochs": 60})
-    schedule = small.schedule.model_copy(update={"end": 50})
+    training = small.training.model_copy(update={"epochs": epochs})
+    schedule = small.schedule.model_copy(update={"end": epochs - 10})
     return small.model_copy(update={"training": training, "schedule": schedule})
 
 
@@ -47,14 +51,20 @@ def kill_windows(folder: Path, kills: int) -> Outcome:
 
     def start(runs: Path) -> BaseProcess:
         return warm.start(
-            show_window, folder / "experiment.yaml", runs, output=folder / "window.log"
-        )
+            show_window, folder / "experiment.yaml", runs, output=folder / "window.log",
+            environment={"XDG_CONFIG_HOME": str(folder / "settings")},
+        )  # fmt: skip
 
     return _kill(Outcome("kill -9 of the window at a random moment"), folder, kills, start)
 
 
-def show_window(file: Path, runs: Path) -> None:
-    """The window, in which the newest run is resumed or a new one is started."""
+def show_window(
+    file: Path, runs: Path, attend: Callable[[MainWindow], object] = lambda window: None
+) -> None:
+    """The window, in which the newest run is resumed or a new one is started.
+
+    ``attend`` is called with it every 20 ms.
+    """
     from PySide6.QtCore import QTimer
     from PySide6.QtWidgets import QApplication
 
@@ -63,9 +73,7 @@ def show_window(file: Path, runs: Path) -> None:
 
     application = QApplication(["lbc-gui"])
     begun = newest_unfinished(runs)
-    window = MainWindow(
-        load_experiment(file), runs, Settings(runs.parent / "window.ini"), not begun
-    )
+    window = MainWindow(load_experiment(file), runs, Settings(), not begun)
     window.show()
     window.begin()
 
@@ -75,6 +83,9 @@ def show_window(file: Path, runs: Path) -> None:
 
     if begun is not None:
         QTimer.singleShot(100, resume)
+    timer = QTimer(interval=20)
+    timer.timeout.connect(partial(attend, window))
+    timer.start()
     application.exec()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import re
 import shutil
 import tarfile
 import zipfile
@@ -41,7 +40,7 @@ from lbc.training.failures import TrainingError
 from lbc.training.initial_weights import InitialWeights
 from lbc.training.teacher_copy import own_copy
 from lbc.training.trainer import Trainer
-from tests.faults.experiment import small_experiment
+from tests.faults.experiment import is_sentence, small_experiment
 from tests.faults.mutations import inside_gzip, inside_safetensors, inside_zip
 from tests.faults.reader import JSON_WORDS, PICKLES, SIZES, YAML_WORDS, Reader, own
 from tests.faults.structures import inside_index, inside_json, inside_torch
@@ -56,8 +55,6 @@ RESUMED: dict[str, dict[str, int]] = {
     "lbc": {}, "maskllm": {}, "proxsparse": {}, "elsa": {}, "ria": {"images": 16},
 }  # fmt: skip
 """Methods of the runs that are resumed, and options: each keeps something else in a checkpoint."""
-
-INTERNAL = re.compile(r"[A-Z]\w*(Error|Exception|Stop\w+): ")
 
 
 def write_states(folder: Path) -> None:
@@ -135,7 +132,7 @@ def _resume(file: Path) -> None:
     try:
         Trainer(open_unfinished(run).experiment, run, resume=True).train()
     except TrainingError as error:
-        if INTERNAL.match(str(error)):
+        if not is_sentence(str(error)):
             raise RuntimeError(str(error)) from error.__cause__
         raise
     finally:
