@@ -204,13 +204,22 @@ GROUPS: dict[str, tuple[Row, ...]] = {
 
 @cache
 def describe(path: str) -> str:
-    """The description of a setting, of whichever variant has it, or of its section."""
+    """The description of a setting, or of its section.
+
+    Where variants of the section describe it differently: one line for each description, which
+    begins with the names of the variants.
+    """
     *sections, name = path.split(".")
-    owners: list[type[BaseModel]] = [Experiment]
+    owners: dict[str, type[BaseModel]] = {"": Experiment}
     for key in sections:
-        owners = [*VARIANTS.get(key, {}).values()] or [_section(owners[0], key)]
-    found = [fields_by_key(owner)[name] for owner in owners if name in fields_by_key(owner)]
-    return found[0].description or describe(".".join(sections))
+        owners = VARIANTS.get(key) or {"": _section(next(iter(owners.values())), key)}
+    having: dict[str, list[str]] = {}
+    for variant, owner in owners.items():
+        if name in fields_by_key(owner):
+            having.setdefault(fields_by_key(owner)[name].description or "", []).append(variant)
+    if len(having) > 1:
+        return "\n".join(f"{', '.join(names)}: {said}" for said, names in having.items())
+    return "".join(having) or describe(".".join(sections))
 
 
 def _section(owner: type[BaseModel], key: str) -> type[BaseModel]:

@@ -82,6 +82,12 @@ def test_a_family_shows_its_settings_and_no_others(
             assert panel.experiment.model == family(name=name)  # type: ignore[call-arg]
 
 
+def test_a_setting_is_described_for_each_family_that_has_it(used_panel: ExperimentPanel) -> None:
+    lines = used_panel.form.editor("model.width").toolTip().splitlines()
+    of_family = dict(line.split(": ", 1) for line in lines if ": " in line)
+    assert "first layer" in of_family["convnet"] and "hidden" in of_family["mlp"]
+
+
 @pytest.mark.parametrize(
     "model",
     [
