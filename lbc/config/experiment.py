@@ -96,8 +96,9 @@ class Experiment(Section):
     @field_validator("training")
     @classmethod
     def _check_epochs(cls, training: Training, info: ValidationInfo) -> Training:
-        schedule = info.data.get("schedule")
-        if schedule is not None and schedule.end > training.epochs:
+        schedule, method = info.data.get("schedule"), info.data.get("method")
+        removes = method is None or "end" in method.schedule_settings
+        if schedule is not None and removes and schedule.end > training.epochs:
             raise ContradictionError(
                 ("schedule", "end"),
                 f"Removal ends at epoch {schedule.end:g}, but training ends at epoch "

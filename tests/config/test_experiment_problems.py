@@ -91,6 +91,7 @@ def test_a_schedule_may_end_with_training_but_not_after_it() -> None:
     assert fits.schedule.end == fits.training.epochs
     assert list(problems({"schedule": {"end": 6.5}, "training": {"epochs": 6}})) == ["schedule.end"]
     assert list(problems({"training": {"epochs": 6}})) == ["schedule.end"], "the default ends at 8"
+    parse_experiment({"training": {"epochs": 6}, "method": "dense"})  # which has no schedule
 
 
 @pytest.mark.parametrize(
