@@ -33,6 +33,13 @@ def _not_evaluated() -> float:
     )
 
 
+def replacement(own: Tensor, stored: Tensor) -> Tensor:
+    """A copy of a stored tensor, which replaces ``own``. Raises ValueError if it does not fit."""
+    if stored.shape != own.shape or stored.dtype != own.dtype:
+        raise ValueError(f"a tensor is {tuple(stored.shape)}, and {tuple(own.shape)} is needed")
+    return stored.to(own.device, copy=True)
+
+
 class Given(TypedDict, total=False):
     """What a training loop may give a method: see ``Run``."""
 

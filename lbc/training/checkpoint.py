@@ -32,6 +32,8 @@ VERSION: Final = 2
 
 FILE: Final = CHECKPOINT
 
+CONTRADICTION: Final = "its epochs, steps and images contradict each other"
+
 MOST_THREADS: Final = 1 << 10
 """More were not used when a checkpoint was written, and could not be started."""
 
@@ -84,7 +86,7 @@ class Checkpoint(BaseModel):
         whole = self.epoch == (self.last.epoch if self.last else 0)
         within = 0 <= self.step - first <= self.steps_per_epoch
         if not whole or not within or (self.seen > 0) is not (self.step > first):
-            raise ValueError("its epochs, steps and images contradict each other")
+            raise ValueError(CONTRADICTION)
         return self
 
     @property
@@ -124,7 +126,7 @@ def read_checkpoint(data: bytes, file: Path) -> Checkpoint:
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
         key = ".".join(map(str, details["loc"]))
-        what = f"its {key!r} is missing or invalid" if key else str(details["ctx"]["error"])
+        what = f"its {key!r} is missing or invalid" if key else CONTRADICTION
         raise TrainingError(f"{file} is damaged: {what}. {remedy}") from error
 
 
@@ -267,20 +269,34 @@ def load_model(model: nn.Module, stored: Mapping[str, object], file: Path) -> No
 
 def load_optimizer(optimizer: torch.optim.Optimizer, stored: Mapping[str, Any], file: Path) -> None:
     """Load the optimiser's state. Raises TrainingError if it does not fit the parameters."""
-    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     try:
-        for index, state in stored["state"].items():
-            for key, value in state.items():
-                if (
-                    isinstance(value, Tensor)
-                    and value.ndim
-                    and value.shape != parameters[index].shape
-                ):
-                    raise ValueError(f"{key} of parameter {index} has shape {tuple(value.shape)}")
+        _check_optimizer(optimizer, stored)
         optimizer.load_state_dict(dict(stored))
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise TrainingError(f"The optimiser state in {file} does not fit: {reason}.") from error
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, stored: Mapping[str, Any]) -> None:
+    """Raise an exception if a step would fail with this state, which torch does not check."""
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    kinds: dict[str, type] = {}
+    for index, state in stored["state"].items():
+        for key, value in state.items():
+            fits = value is None or (
+                isinstance(value, Tensor)
+                and value.is_floating_point()
+                and value.shape in ((), parameters[index].shape)
+            )
+            if not fits or kinds.setdefault(key, type(value)) is not type(value):
+                raise ValueError(f"{key} of parameter {index} is {_describe(value)}")
+    if any(state.keys() != kinds.keys() for state in stored["state"].values()):
+        raise ValueError("one parameter has more of a state than another")
+    for own, group in zip(optimizer.param_groups, stored["param_groups"], strict=True):
+        for key, value in own.items():
+            optional = value is None or isinstance(value, bool)  # other versions of torch lack some
+            if not (optional and key not in group) and type(group[key]) is not type(value):
+                raise ValueError(f"its {key} is {_describe(group[key])}")
 
 
 def trained(stepper: Stepper, sparsifier: Sparsifier) -> dict[str, Any]:
@@ -299,11 +315,11 @@ def load_trained(
     """Load what ``trained`` has returned. Raises TrainingError if something does not fit."""
     load_model(sparsifier.model, checkpoint.model, file)
     load_optimizer(stepper.optimizer, checkpoint.optimizer, file)
-    stepper.scaler.load_state_dict(checkpoint.scaler)
     stored = checkpoint.method
-    if not stored:
-        return
     try:
+        stepper.scaler.load_state_dict(checkpoint.scaler)
+        if not stored:
+            return
         sparsifier.decided = stored["decided"] is True
         sparsifier.conductor.load(stored["state"])
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError) as error:
@@ -330,5 +346,7 @@ def _value(settings: Mapping[str, object], key: str) -> str:
     return quote(settings[key]) if key in settings else "not set"
 
 
-def _describe(tensor: Tensor) -> str:
-    return f"{'×'.join(map(str, tensor.shape)) or 'a number'} of {tensor.dtype}"
+def _describe(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return quote(value)
+    return f"{'×'.join(map(str, value.shape)) or 'a number'} of {value.dtype}"

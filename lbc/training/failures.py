@@ -38,7 +38,10 @@ def describe_error(error: Exception, processes: int = 1) -> str:
             f"Another process of this run has ended or cannot be reached ({reason}): see its "
             "output, then resume the run with --resume."
         )
-    return f"{type(error).__name__}: {reason}"
+    return (
+        f"Training stopped on an unexpected error ({type(error).__name__}: {reason.rstrip('.')}): "
+        "resume the run; if that fails again, start a new one and report the error."
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -7,9 +7,11 @@ was taken away; once it is back, a click on Run, and the run ends in the bits of
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,13 +35,14 @@ if TYPE_CHECKING:
 
 EPOCHS = 30
 LONGEST_SECONDS = 180.0
-WAITING = ("paused", "stopped", "failed")
+OVER = ("stopped", "failed")
 WHOLE = "size=64m,nr_inodes=2000,rw"
 
 
 def show_attended(file: Path, runs: Path, place: Path) -> None:
     """A window that writes its state into ``place``; the action that ``place/click`` names is
     clicked."""
+    logging.basicConfig(filename=place / "log")  # what is printed is not expected
     show_window(file, runs, partial(_attend, place))
 
 
@@ -141,13 +144,27 @@ class Fault:
     """What the user clicks then, one after the other."""
     runs: str = ""
     """Options of a file system in memory for the runs, if they are to be in one."""
-    home: str = ""
 
 
 def _move(path: Path, back: bool = False) -> None:
     aside = path.with_name("aside")
     shutil.rmtree(path if back else aside, ignore_errors=True)
     (aside if back else path).rename(path if back else aside)
+
+
+def _remove(path: Path) -> None:
+    aside = path.parents[1] / "aside"  # at once, as it is written into
+    shutil.rmtree(path.rename(aside))
+
+
+def _forbid_writing(path: Path) -> None:
+    """As on a disk that the kernel has made read-only; files that are open stay writable."""
+    subprocess.run(["mount", "--bind", path, path], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", path], check=True)
+
+
+def _allow_writing(path: Path) -> None:
+    subprocess.run(["umount", path], check=True)
 
 
 def _limit_files(window: Watched, more: int | None) -> None:
@@ -162,23 +179,23 @@ def _limit_files(window: Watched, more: int | None) -> None:
 
 FAULTS: dict[str, Fault] = {
     "run folder removed": Fault(
-        lambda at: shutil.rmtree(at.run or ""), clicks=("stop", "run")
+        lambda at: _remove(at.run or Path()), clicks=("stop", "run")
     ),
     "folder of the runs removed": Fault(
         lambda at: _move(at.runs), lambda at: _move(at.runs, back=True)
     ),
     "settings, cache and state folders removed": Fault(
-        lambda at: shutil.rmtree(at.home), needed=False
+        lambda at: _remove(at.home), needed=False
     ),
     "settings, cache and state folders that can only be read": Fault(
-        lambda at: remount(at.home, "ro"), needed=False, home=WHOLE
+        lambda at: _forbid_writing(at.home), lambda at: _allow_writing(at.home), needed=False
     ),
     "full disk": Fault(
         lambda at: remount(at.runs, f"size={_used(at.runs) + 4096}"),
         lambda at: remount(at.runs, WHOLE), runs=WHOLE,
     ),
     "disk that can only be read": Fault(
-        lambda at: remount(at.runs, "ro"), lambda at: remount(at.runs, "rw"), runs=WHOLE
+        lambda at: _forbid_writing(at.runs), lambda at: _allow_writing(at.runs)
     ),
     "limit on open files": Fault(
         lambda at: _limit_files(at, 1), lambda at: _limit_files(at, None)
@@ -249,16 +266,18 @@ def _inject(
     fault: Fault, window: Watched, file: Path, rows: int, expected: Path
 ) -> tuple[bool, str]:
     with ExitStack() as disks:
-        for options, place in ((fault.runs, window.runs), (fault.home, window.home)):
-            if options:
-                disks.enter_context(mounted(place, options))
-            else:
-                place.mkdir()
+        window.home.mkdir()
+        if fault.runs:
+            disks.enter_context(mounted(window.runs, fault.runs))
+        else:
+            window.runs.mkdir()
         window.start(file)
         try:
             problem = _survives(fault, window, rows)
         finally:
             wrong = window.end()
+            if not fault.needed:
+                fault.mend(window)
         problem = problem or wrong or _differs(window.run, expected)
     return not problem, f"{rows} steps: {problem} ({window.said})"
 
@@ -269,15 +288,15 @@ def _survives(fault: Fault, window: Watched, rows: int) -> str:
         return "It did not train."
     fault.break_(window)
     if fault.needed:
-        if not window.wait(lambda: window.said["state"] in WAITING):
+        if not window.wait(lambda: window.said["state"] in ("paused", *OVER)):
             return "It went on."
         if not window.said["message"]:
             return "It said nothing."
         fault.mend(window)
         for action in fault.clicks:
-            if action == "run" and not window.wait(lambda: window.said["state"] in WAITING):
-                return "It did not stop."
             window.click(action)
+            if action == "stop" and not window.wait(lambda: window.said["state"] in OVER):
+                return "It did not stop."
     return "" if window.wait(lambda: window.finished) else "It did not finish."
 
 

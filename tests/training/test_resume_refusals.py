@@ -60,6 +60,7 @@ def test_a_checkpoint_that_does_not_fit_the_run_is_refused(
     stop_at(3, quick(), run)
     good, state = (run / "checkpoint.pt").read_bytes(), stored(run)
     model, momenta = state["model"], state["optimizer"]
+    groups = [{**group, "momentum": "0.9"} for group in momenta["param_groups"]]
     beta = "hidden.0.parametrizations.weight.0.beta"
     packed = "hidden.0.parametrizations.weight.0.packed"
     identity = "hidden.0.parametrizations.weight.0.identity"
@@ -78,8 +79,15 @@ def test_a_checkpoint_that_does_not_fit_the_run_is_refused(
         ({"model": model | {identity: other}}, "Layer 'hidden.0' is '1:4 lbc per_weight' in the"),
         ({"model": model | {"more": torch.ones(1)}}, "this one has no 'more'"),
         ({"optimizer": momenta | {"param_groups": []}}, "The optimiser state"),
-        ({"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}},
-                        "param_groups": momenta["param_groups"]}}, "has shape (2,)"),
+        ({"optimizer": momenta | {"state": {0: {"momentum_buffer": torch.ones(2)}}}},
+         "momentum_buffer of parameter 0 is 2 of torch.float32"),
+        ({"optimizer": momenta | {"state": {0: {"momentum_buffer": None}, 1: {}}}}, "has more of"),
+        ({"optimizer": momenta | {"param_groups": groups}}, "its momentum is '0.9'"),
+        ({"version": torch.ones(2)}, "has checkpoint version tensor([1., 1.])"),
+        ({"threads": 100_000}, "its 'threads' is missing or invalid"),
+        ({"in_shape": (1, -1, 28)}, "its 'in_shape.1' is missing or invalid"),
+        ({"seen": 0}, "its epochs, steps and images contradict each other"),
+        ({"step": 10**9}, "its epochs, steps and images contradict each other"),
         ({"position": {"steps": 99, "epochs": 0, "moments": 1, "decided": False}},
          "steps.records holds 3 rows, but 99 are needed"),
     ]  # fmt: skip

@@ -35,7 +35,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from lbc.sparsity.conductor import Conductor, Run
+from lbc.sparsity.conductor import Conductor, Run, replacement
 from lbc.sparsity.largest import largest
 from lbc.sparsity.layer_search import ROUNDING, LayerSearch, Space
 from lbc.sparsity.live_sets import LiveSets
@@ -145,7 +145,8 @@ class Elsa(Conductor):
         return {"total": self.total, "seen": self.seen, "last": last}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        self.total, self.seen = state["total"].clone(), state["seen"].clone()
+        self.total = replacement(self.total, state["total"])
+        self.seen = replacement(self.seen, state["seen"])
         self.last, self.epoch = state["last"].tolist()
 
     def numbers(self) -> dict[str, float]:

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from lbc.sparsity.attachment import attached_layers
-from lbc.sparsity.conductor import Conductor, Run
+from lbc.sparsity.conductor import Conductor, Run, replacement
 from lbc.sparsity.magnitude_layer import MagnitudeLayer
 from lbc.sparsity.method_options import Form
 from lbc.sparsity.method_options.proxsparse import Options
@@ -130,7 +130,7 @@ class _ProxSparse(Conductor):
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         kept = self._first if self._searching else {}
-        self._first = {name: state[name].to(value.device) for name, value in kept.items()}
+        self._first = {name: replacement(value, state[name]) for name, value in kept.items()}
 
     def numbers(self) -> dict[str, float]:
         """The share of blocks that are 2:4 already."""
