@@ -121,6 +121,8 @@ def _read_final(folder: Path) -> RunMasks:
     with open_checkpoint(folder / MODEL) as checkpoint:
         for name, stated in checkpoint.metadata.layers.items():
             pattern, weight = Pattern.parse(stated), checkpoint.weight(name)
+            if weight.ndim < 2:
+                continue
             # A weight that the network keeps transposed obeys its N:M along the other dimension.
             for turned in (weight, weight.movedim(0, 1)):
                 if turned.shape[1] % pattern.m == 0:

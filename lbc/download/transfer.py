@@ -74,7 +74,7 @@ def _download(remote: RemoteFile, part: Path, progress: Progress) -> None:
         if not received or response.status_code != requests.codes.range_not_satisfiable:
             response.raise_for_status()
             _receive(remote, response, part, progress, received)
-        elif _content_range(r"bytes \*/(\d+)", response) != received:  # not complete: restart
+        elif _content_range(r"bytes \*/(\d{1,18})", response) != received:  # not complete: restart
             part.unlink()
             _download(remote, part, progress)
 
@@ -84,10 +84,10 @@ def _receive(
 ) -> None:
     if response.status_code != requests.codes.partial_content:
         received = 0
-    elif _content_range(r"bytes (\d+)-", response) != received:
+    elif _content_range(r"bytes (\d{1,18})-", response) != received:
         raise requests.ConnectionError("the server sent a different range than requested")
     length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and received + int(length) != remote.size:
+    if re.fullmatch(r"\d{1,18}", length) and received + int(length) != remote.size:
         raise _wrong_size(remote, part, received + int(length))
     progress(received, remote.size)
     with part.open("ab" if received else "wb") as file:

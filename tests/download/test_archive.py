@@ -90,6 +90,12 @@ def test_what_unpacks_to_too_much_is_refused(folder: Path, monkeypatch: pytest.M
     assert "more than 1,000,000" in refused(write_zip(folder / "a.zip", "a", 0, bytes(1_000_001)))
 
 
+@pytest.mark.parametrize("name", ["good/x", "x" * 300, "."])
+def test_names_that_no_file_can_have_are_refused(folder: Path, name: str) -> None:
+    refused(write_tar(folder / "a.tar.gz", tar_member(name)))
+    refused(write_zip(folder / "a.zip", name))
+
+
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.zip"])
 def test_a_damaged_archive_is_named(folder: Path, name: str) -> None:
     path = folder / name

@@ -38,6 +38,7 @@ class Server(ThreadingHTTPServer):
         self.breaks_after: int | None = None
         self.supports_ranges = True
         self.declares_length = True
+        self.absurd = False
         self.ranges: list[str] = []
 
     @property
@@ -68,9 +69,12 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(206 if start else 200)
-        if start:
+        if self.server.absurd:
+            self.send_header("Content-Range", f"bytes {'9' * 5000}-")
+            self.send_header("Content-Length", "9" * 5000)
+        elif start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        if self.server.declares_length:
+        if self.server.declares_length and not self.server.absurd:
             self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         with suppress(ConnectionError):  # the client leaves when it has seen enough
@@ -263,3 +267,12 @@ def test_a_server_that_sends_another_file_or_nonsense_is_named(
     assert "sends 100 bytes instead of 300,000" in error_message(remote, tmp_path)
     server.files["/a.bin"] = b""  # which this server answers as if a range had been asked for
     assert "returned 416" in error_message(remote, tmp_path)
+
+
+def test_numbers_of_a_server_that_are_absurd_are_ignored(server: Server, tmp_path: Path) -> None:
+    remote = server.remote("a.bin")
+    server.absurd = True
+    assert fetch(remote, tmp_path).read_bytes() == CONTENT
+    (tmp_path / "a.bin").unlink()
+    (tmp_path / "a.bin.part").write_bytes(CONTENT[:100])
+    assert "could not be downloaded" in error_message(remote, tmp_path)
