@@ -53,7 +53,7 @@ def unpack(archive: Path) -> None:
 
 
 def _check(members: Iterable[tuple[str, int, bool, bool]]) -> None:
-    """Raise ValueError unless all members (name, size, is it plain, is it a folder) are harmless."""
+    """Raise ValueError unless all members (name, size, is it plain, a folder) are harmless."""
     total, files, folders = 0, set[PurePosixPath](), {PurePosixPath()}
     for name, size, plain, folder in members:
         path = PurePosixPath(name)

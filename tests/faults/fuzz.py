@@ -131,7 +131,7 @@ def _work(
     """Read inputs from the number in ``shared`` on, until ``last`` or the time ``end``."""
     _limit(reader, file, inputs.make(0))
     number, read, refused = COUNTS.unpack_from(shared)
-    sites: set[str] = set()
+    sites: dict[str, int] = {}
     while number < last and time.monotonic() < end:
         data = inputs.make(number)
         COUNTS.pack_into(shared, 0, number, read, refused)
@@ -144,8 +144,8 @@ def _work(
             _tell(report, "finding", _site(error), number, text)
             site = ""
         refused, read = refused + bool(site), read + (not site)
-        if site and site not in sites:
-            sites.add(site)
+        if site and len(data) < sites.get(site, LARGEST_KEPT):
+            sites[site] = len(data)
             _tell(report, "site", site, number, "")
         number += 1
     signal.setitimer(signal.ITIMER_PROF, 0)
@@ -191,7 +191,7 @@ def fuzz(reader: Reader, inputs: Inputs, folder: Path, count: int, seconds: floa
         if kind == "peak":
             tally.seconds, tally.peak_mb = float(what), number
         elif kind == "site":
-            tally.sites.setdefault(what, number)
+            tally.sites[what] = number  # the last is the smallest
         else:
             tally.findings.setdefault(what, (number, text))
     return tally
