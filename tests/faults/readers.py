@@ -22,9 +22,19 @@ from lbc.data import DataError, describe, load
 from lbc.data.folder import ImageFiles
 from lbc.files.resources import resource
 from lbc.inspection import InspectionError, survey_checkpoint
-from lbc.latency.files import load_measurements
+from lbc.latency.files import as_csv, load_measurements
 from lbc.latency.measurement import MeasurementError
 from lbc.latency.worker import PREFIX
+from lbc.library.columns import Frame
+from lbc.library.formats import (
+    as_json,
+    format_csv,
+    format_markdown,
+    format_plain,
+    json_value,
+    list_runs,
+)
+from lbc.library.run_summary import summarize_run
 from lbc.queue.commands import add_variations, read_queue
 from lbc.runs.annotations import read_annotations
 from lbc.runs.events import Intervened, Steering
@@ -49,6 +59,7 @@ from tests.faults.mutations import (
 from tests.faults.process_readers import PROCESS_READERS
 from tests.faults.reader import JSON_WORDS, NPY, PICKLES, SIZES, YAML_WORDS, Reader, own
 from tests.faults.state_readers import STATE_READERS, write_states
+from tests.faults.structures import either, inside_json, inside_line, inside_torch
 
 
 def write_valid(folder: Path) -> None:
@@ -186,6 +197,18 @@ def _read_run(file: Path) -> None:
     open_run(file.parent)
 
 
+def _list_run(file: Path) -> None:
+    """The run in the table of a library, beside one that is whole."""
+    frame = Frame((summarize_run(file.parent), summarize_run(file.parent.with_name("stopped-lbc"))))
+    for name in frame.names:
+        frame.ranks(name)
+    rows = np.arange(2)
+    for write in (format_plain, format_markdown):
+        write(list_runs(frame, rows, frame.names))
+    format_csv(frame, rows, frame.names)
+    json.dumps([json_value(as_json(run)) for run in frame.runs])
+
+
 def _read_entries(file: Path) -> None:
     """Restore a queue, whose own file is lost, from the files of its entries."""
     (file.parents[1] / "queue.json").unlink(missing_ok=True)
@@ -261,24 +284,26 @@ READERS: dict[str, Reader] = {
     ),
     "queue": Reader(
         "runs/queue.json", own("runs/queue.json"), lambda file: read_queue(file.parent),
-        (OSError,), 1, JSON_WORDS,
+        (OSError,), 1, JSON_WORDS, inside_json,
     ),
     "queued-entry": Reader(
         "runs/.queue/1.yaml", own("runs/.queue/1.yaml"),
-        _read_entries, (OSError,), 0.5,
-        JSON_WORDS,
+        _read_entries, (OSError,), 0.5, JSON_WORDS, inside_line,
     ),
     "run-state": Reader(
         "run/run.json", own("run/run.json"), lambda file: read_state(file.parent),
-        _REFUSED_RUN, 4, JSON_WORDS,
+        _REFUSED_RUN, 4, JSON_WORDS, inside_json,
+    ),
+    "listed-run": Reader(
+        "run/run.json", own("run/run.json"), _list_run, (), 0.3, JSON_WORDS, inside_json
     ),
     "interventions": Reader(
         "run/interventions.jsonl", own("run/interventions.jsonl"), _read_run, _REFUSED_RUN, 0.15,
-        JSON_WORDS,
+        JSON_WORDS, inside_line,
     ),
     "annotations": Reader(
         "run/library.json", own("run/library.json"), lambda file: read_annotations(file.parent),
-        _REFUSED_RUN, 4, JSON_WORDS,
+        _REFUSED_RUN, 4, JSON_WORDS, inside_json,
     ),
     "steps": Reader(
         "run/steps.records", own("run/steps.records"), partial(_read_metrics, STEP_COLUMNS),
@@ -299,22 +324,23 @@ READERS: dict[str, Reader] = {
     "checkpoint": Reader(
         "run/checkpoint.pt", own("run/checkpoint.pt"),
         lambda file: read_checkpoint(file.read_bytes(), file), (TrainingError,), 0.2, PICKLES,
-        inside_zip,
+        either(inside_zip, inside_torch),
     ),
     "fork-point": Reader(
         "run/checkpoint.pt", own("run/checkpoint.pt"), _read_fork_point, _REFUSED_RUN, 0.2,
-        PICKLES, inside_zip,
+        PICKLES, either(inside_zip, inside_torch),
     ),
     "safetensors": Reader(
         "a.safetensors", _safetensors, survey_checkpoint, _REFUSED_FILE, 1, JSON_WORDS,
         inside_safetensors,
     ),
     "shard-index": Reader(
-        "model.safetensors.index.json", _index, survey_checkpoint, _REFUSED_FILE, 0.5, JSON_WORDS
+        "model.safetensors.index.json", _index, survey_checkpoint, _REFUSED_FILE, 0.5, JSON_WORDS,
+        inside_json,
     ),
     "torch": Reader(
         "a.pt", lambda folder: [_saved(False)], survey_checkpoint, _REFUSED_FILE, 0.5, PICKLES,
-        inside_zip,
+        either(inside_zip, inside_torch),
     ),
     "legacy-torch": Reader(
         "b.pt", lambda folder: [_saved(True)], survey_checkpoint, _REFUSED_FILE, 1, PICKLES
@@ -344,7 +370,8 @@ READERS: dict[str, Reader] = {
         "a.png", _pictures, _read_picture, _REFUSED_DATA, 0.6, SIZES, inside_png
     ),
     "latency": Reader(
-        "latency.json", _measurements, load_measurements, (MeasurementError,), 1, JSON_WORDS
+        "latency.json", _measurements, lambda file: as_csv(load_measurements(file)),
+        (MeasurementError,), 1, JSON_WORDS, inside_line,
     ),
     "settings": Reader("window.ini", _settings, _read_settings, (), 0.5, JSON_WORDS),
     **PROCESS_READERS,

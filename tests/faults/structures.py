@@ -103,14 +103,14 @@ def inside_json(data: bytes, chance: Random, change: Change) -> bytes:
 
 
 def inside_line(data: bytes, chance: Random, change: Change) -> bytes:
-    """The file with one of its lines changed that are JSON, after the mark ``prefix`` if any."""
+    """The file with one of its lines changed that end in a JSON document."""
     lines = data.split(b"\n")
-    places = [at for at, line in enumerate(lines) if b"{" in line and line.endswith(b"}")]
-    if not places:
-        return change(data)
-    at = chance.choice(places)
+    at = chance.choice([at for at, line in enumerate(lines) if b'{"' in line] or [0])
     head, brace, text = lines[at].partition(b"{")
-    lines[at] = head + inside_json(brace + text, chance, change)
+    try:
+        lines[at] = head + inside_json(brace + text, chance, change)
+    except ValueError:
+        return change(data)
     return b"\n".join(lines)
 
 
@@ -158,6 +158,7 @@ def inside_index(data: bytes, chance: Random, change: Change) -> bytes:
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(data)
         connection = sqlite3.connect(file.name)
+        connection.execute("PRAGMA synchronous = OFF")
         rows = connection.execute("SELECT * FROM runs").fetchall()
         path, *_ = row = chance.choice(rows)
         at = chance.randrange(len(row) - 1)
