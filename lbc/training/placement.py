@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from lbc import config
+from lbc.training.compiler import check_compiler
 from lbc.training.failures import TrainingError
 
 
@@ -26,7 +27,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def place_model(model: nn.Module, device: torch.device, settings: config.Training) -> nn.Module:
-    """Move the model to ``device``, with the memory format and BatchNorm of ``settings``."""
+    """Move the model to ``device``, with the memory format and BatchNorm of ``settings``.
+
+    Raises TrainingError if it is to be compiled, which is impossible here.
+    """
+    if settings.compile:
+        check_compiler()
     if settings.sync_batchnorm:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     if settings.channels_last:

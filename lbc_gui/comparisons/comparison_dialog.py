@@ -30,6 +30,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.comparisons.comparison_start import ComparisonRequest
 from lbc_gui.theme import GAP, MARGIN
 from lbc_gui.widgets.buttons import combo_box, push_button, tool_button
+from lbc_gui.widgets.fitting_area import FittingArea
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.number_boxes import NumberBox
 from lbc_gui.widgets.text import Label, plain
@@ -181,8 +182,9 @@ class ComparisonDialog(QDialog):
         cancel = push_button("Cancel", "Train nothing", self.reject)
         cancel.setAutoDefault(False)
         buttons = row(None, self.start, cancel)
-        parts = (Label(text, wordWrap=True), fields, self.problem, buttons)
-        column(*parts, on=self, margin=MARGIN).setSpacing(GAP)
+        body = QWidget()
+        column(Label(text, wordWrap=True), fields, self.problem, on=body).setSpacing(GAP)
+        column((FittingArea(body), 1), buttons, on=self, margin=MARGIN).setSpacing(GAP)
         self.setMinimumWidth(WIDTH)
 
 

@@ -10,6 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QWidget
 
 from lbc.files.versions import DISTRIBUTION, installed_versions
+from lbc_gui.widgets.fitting_area import FittingArea
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
@@ -49,7 +50,9 @@ class AboutDialog(QDialog):
         self.copy.setToolTip("Copy the versions as text")
         self.copy.clicked.connect(self._copy)
         buttons.rejected.connect(self.reject)
-        column(HtmlLabel(TEXT, wordWrap=True), self.versions, buttons, on=self, margin=MARGIN)
+        body = QWidget()
+        column(HtmlLabel(TEXT, wordWrap=True), self.versions, on=body)
+        column((FittingArea(body), 1), buttons, on=self, margin=MARGIN)
 
     @Slot()
     def _copy(self) -> None:

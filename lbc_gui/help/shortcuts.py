@@ -9,6 +9,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QDialog, QMainWindow, QScrollArea, QWidget
 
 from lbc_gui.widgets.commands import command_name, shown_keys
+from lbc_gui.widgets.fitting_area import AROUND_DIALOG
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlLabel, html
 
@@ -63,7 +64,8 @@ class ShortcutsDialog(QDialog):
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setWidget(self.text)
         column(scroll, on=self)
-        self.resize(460, min(640, self.text.sizeHint().height() + 8))
+        room = self.screen().availableSize().height() - AROUND_DIALOG.height()
+        self.resize(460, min(640, room, self.text.sizeHint().height() + 8))
 
 
 def _row(action: QAction) -> tuple[str, str]:

@@ -43,6 +43,9 @@ ELSEWHERE = (
     "ssh, or copy a command to paste on one."
 )
 
+LOWEST_PLOTS, LOWEST_TABLE = 260, 130
+"""Pixels of height that the plots, with their legend, and the table always have."""
+
 FILES = "Measurements (*.json *.ndjson)"
 
 
@@ -268,14 +271,17 @@ class LatencyPage(QWidget):
         buttons = [row(*((button, 1) for button in pair)) for pair in pairs]
         column((self.measurements, 1), *buttons, (card, 1), on=left)
         down, across = Qt.Orientation.Vertical, Qt.Orientation.Horizontal
-        right = splitter(down, self.plots, CasesTable(self.cases), sizes=[320, 240])
+        table = CasesTable(self.cases)
+        self.plots.setMinimumHeight(LOWEST_PLOTS)  # a lower window scrolls
+        table.setMinimumHeight(LOWEST_TABLE)
+        right = splitter(down, self.plots, table, sizes=[320, 240])
         middle = splitter(across, left, right, sizes=[210, 700])
         middle.setStretchFactor(1, 1)
         measure = QWidget()
         top = row((self.request, 1), help_button("Latency"))
         column(top, self._progress, (middle, 1), self._network, on=measure, margin=TIGHT)
         self.tabs = QTabWidget(documentMode=True)
-        self.tabs.addTab(measure, "Measure")
+        self.tabs.addTab(_scrolled(measure), "Measure")
         self.tabs.addTab(_scrolled(self.estimate), "Estimate")  # it must not widen the window
         self.tabs.setTabToolTip(0, "Measure on this machine or a server")
         self.tabs.setTabToolTip(1, "Estimate for a GPU that is not at hand, from published data")

@@ -45,6 +45,9 @@ CPU_TYPES = ("fp32", "bf16")
 NUMBER_WIDTH = 92
 """Pixels that are enough for any number here, and for the words in its place."""
 
+LEAST_CASES = 120
+"""Pixels of the box of cases, whose choices begin alike."""
+
 
 class RequestBar(QWidget):
     """Choices, and the buttons that start, end and export a measurement."""
@@ -68,6 +71,7 @@ class RequestBar(QWidget):
             "or shapes of your own",
         )
         self.cases.setMinimumContentsLength(20)
+        self.cases.setMinimumWidth(LEAST_CASES)
         self.cases.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.shapes = QLineEdit("4096x4096x4096, 4096x16x4096")
         self.shapes.setAccessibleName("Shapes of the products")

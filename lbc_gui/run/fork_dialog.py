@@ -18,6 +18,7 @@ from lbc_gui.experiment.schedule_preview import Forked, SchedulePreview
 from lbc_gui.run.fork_job import Checked, ForkJob, ForkRequest, Origin
 from lbc_gui.theme import GAP, MARGIN
 from lbc_gui.widgets.buttons import combo_box, push_button
+from lbc_gui.widgets.fitting_area import FittingArea
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
@@ -227,5 +228,7 @@ class ForkDialog(QDialog):
         right.setMinimumWidth(WIDTH)
         cancel = push_button("Cancel", "Make no fork", self.reject)
         buttons = row(None, cancel, self.queue, self.train)
-        column((row(left, (right, 1)), 1), buttons, on=self, margin=MARGIN).setSpacing(GAP)
+        body = QWidget()
+        row(left, (right, 1), on=body)
+        column((FittingArea(body), 1), buttons, on=self, margin=MARGIN).setSpacing(GAP)
         self.resize(self.minimumSizeHint())

@@ -15,6 +15,7 @@ from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.run.prune_job import Pruned, PruneJob, PruneProgress, PruneRequest
 from lbc_gui.theme import GAP, MARGIN
 from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.fitting_area import FittingArea
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
@@ -56,6 +57,7 @@ class PruneDialog(QDialog):
         self.cancel = push_button("Cancel", "Write nothing", self.reject)
         self.prune = push_button("Prune", "Prune the model, and test it before and after")
         self.prune.setDefault(True)
+        self.form.show_experiment(one_shot_experiment(base, checkpoint))
         self._lay_out(name, source)
         self.form.edited.connect(self._edited)
         self.prune.clicked.connect(self._prune)
@@ -63,7 +65,6 @@ class PruneDialog(QDialog):
         job.pruned.connect(self._pruned)
         job.failed.connect(self._failed)
         job.running_changed.connect(self._show_state)
-        self.form.show_experiment(one_shot_experiment(base, checkpoint))
         self._show_state()
 
     @property
@@ -77,7 +78,9 @@ class PruneDialog(QDialog):
 
     def event(self, event: QEvent) -> bool:
         handled = super().event(event)
-        if event.type() == QEvent.Type.LayoutRequest:  # perhaps a method with more options
+        if (
+            event.type() == QEvent.Type.LayoutRequest and self.isVisible()
+        ):  # perhaps a method with more options
             self.resize(self.width(), max(self.height(), self.sizeHint().height()))
         return handled
 
@@ -142,5 +145,6 @@ class PruneDialog(QDialog):
         )
         intro.setMinimumWidth(WIDTH)  # of the dialog it would end that the height follows the form
         buttons = row((self.bar, 1), None, self.cancel, self.prune)
-        parts = (intro, self.form.pattern_box, self.problem, None, buttons)
-        column(*parts, on=self, margin=MARGIN).setSpacing(GAP)
+        body = QWidget()
+        column(intro, self.form.pattern_box, self.problem, None, on=body).setSpacing(GAP)
+        column((FittingArea(body), 1), buttons, on=self, margin=MARGIN).setSpacing(GAP)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, SignalInstance
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, SignalInstance, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -45,10 +46,25 @@ def tool_button(text: str, tip: str, clicked: Clicked = None, icon_name: str = "
 
 
 class ComboBox(QComboBox):
-    """Ends with an ellipsis what its width cuts; in the list every choice is whole."""
+    """Ends with an ellipsis what its width cuts, or cuts its end where it is edited; in the list
+    every choice is whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.currentIndexChanged.connect(self._show_start)
 
     def minimumSizeHint(self) -> QSize:
         return QSize(LEAST_WIDTH, self.sizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._show_start()
+
+    @Slot()
+    def _show_start(self, _index: int = 0) -> None:
+        line = self.lineEdit()
+        if line is not None and not line.hasFocus():
+            line.setCursorPosition(0)
 
     def initStyleOption(self, option: QStyleOptionComboBox) -> None:
         super().initStyleOption(option)

@@ -33,11 +33,11 @@ from lbc_gui.run.worker import Failed
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
 from lbc_gui.theme import TIGHT
+from lbc_gui.widgets.fitting_area import FittingArea
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.widgets.text import Label
 from lbc_gui.window.actions import Actions
-from lbc_gui.window.central_area import CentralArea
 from lbc_gui.window.completion import Completion
 from lbc_gui.window.dock_layout import DockLayout
 from lbc_gui.window.file_dialogs import Files
@@ -54,6 +54,8 @@ TITLE = "LBC Explorer"
 
 FIRST_PAINT_MILLISECONDS = 1000
 """The longest wait for the window to be painted."""
+AROUND = QSize(344, 190)
+"""Pixels of the screen that panels, bars and the frame of the window need."""
 
 LONGEST_LOADING = 3000
 """Milliseconds of loading after which the other pages wait no longer."""
@@ -333,7 +335,7 @@ class MainWindow(QMainWindow):
         central = QWidget()
         parts = (self.message, self.help.strip, (self.pages, 1), self.timeline)
         column(*parts, on=central).setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
-        self.setCentralWidget(CentralArea(central))
+        self.setCentralWidget(FittingArea(central, AROUND))
         self._dock_layout.place(self.experiment_panel, self.block, self.log, self.pages)
         bar = self.addToolBar("Run")
         bar.setObjectName("run_bar")

@@ -13,9 +13,9 @@ from pytestqt.qtbot import QtBot
 
 from lbc_gui.help.explanations import Explanation
 from lbc_gui.help.tour import Tour
+from lbc_gui.widgets.fitting_area import FittingArea
 from lbc_gui.widgets.layouts import column
-from lbc_gui.window.central_area import AROUND, CentralArea
-from lbc_gui.window.main_window import MainWindow
+from lbc_gui.window.main_window import AROUND, MainWindow
 from tests.gui.accessibility import described, interactive, unnamed
 from tests.gui.conftest import SECONDS
 
@@ -132,7 +132,7 @@ def test_no_page_needs_more_than_a_small_screen_at_150_per_cent(window: MainWind
 
 def test_what_does_not_fit_on_the_screen_can_be_scrolled_to(qtbot: QtBot) -> None:
     body = QWidget()
-    area = CentralArea(body)
+    area = FittingArea(body, AROUND)
     qtbot.addWidget(area)
     wide = QWidget()  # whose least size the style sheet leaves alone
     wide.setMinimumSize(500, 300)
