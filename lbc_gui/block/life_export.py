@@ -17,7 +17,7 @@ from lbc.sparsity.arrays import Floats
 from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.export.view_export import Data, UnsuitableError, ViewExport
 from lbc_gui.run.view_state import ViewState
-from lbc_gui.run.worker import describe
+from lbc_gui.worker import describe
 
 
 class LifeExport(QObject):

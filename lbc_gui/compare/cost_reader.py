@@ -8,7 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject
 
 from lbc.library.run_cost import CostReader, RunCost
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 
 class CostWorker(Worker):

@@ -17,7 +17,7 @@ from lbc.library.run_curves import METRICS, Axis, CurveKey, Metric, RunCurves
 from lbc.library.run_summary import RunSummary
 from lbc.pictures.curve import Curve
 from lbc.pictures.curve_means import Band, Spread, fold, smooth
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 POLL_SECONDS = 1.0
 """How often the files of the curves on screen are checked for new rows."""

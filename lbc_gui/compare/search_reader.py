@@ -16,7 +16,7 @@ from lbc.comparison.run_masks import RunMasks, read_masks
 from lbc.comparison.search_course import SearchCourse, read_course
 from lbc.library.run_summary import RunSummary
 from lbc.runs.history_reader import FILE
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 LARGEST_CACHE = 256 << 20
 """Bytes of masks that are kept for the next comparison: those of 180 ResNet-18."""

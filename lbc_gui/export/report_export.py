@@ -8,7 +8,7 @@ from PySide6.QtCore import QThread, Slot
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from lbc_gui.run.session import Session
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 
 class ReportThread(Worker):

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMenuBar, QWidge
 
 from lbc.files.atomic import write_atomically
 from lbc_gui.export.view_renderer import Painted, Picture, paint
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 T = TypeVar("T")
 Writer = Callable[[IO[bytes]], object]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Slot
 
 from lbc_gui.inspector.reader_thread import LayerRequest, Listed, Opening, ReaderThread
-from lbc_gui.run.worker import Job, Worker
+from lbc_gui.worker import Job, Worker
 
 
 class CheckpointReader(Job):

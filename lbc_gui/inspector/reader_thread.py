@@ -25,7 +25,7 @@ from lbc.inspection.stored_tensor import StoredTensor
 from lbc.inspection.survey import Finding, reason, survey_layer
 from lbc.inspection.violations import Violations, find_violations
 from lbc.sparsity.pattern import Pattern
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -29,12 +29,12 @@ from lbc_gui.latency.estimate_export import as_csv, as_json
 from lbc_gui.latency.estimate_plots import EstimatePlots
 from lbc_gui.latency.estimate_tables import EstimateTable, LayersTable, NetworkTable, RankingTable
 from lbc_gui.latency.model_layers import LayersReader, ModelLayers, scaled
-from lbc_gui.run.worker import describe
 from lbc_gui.settings import EstimateChoice, Settings
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label
+from lbc_gui.worker import describe
 
 READING = "The layers of the model are being read…"
 WHOLE = "whole network"

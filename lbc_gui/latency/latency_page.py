@@ -28,12 +28,12 @@ from lbc_gui.latency.measurement_session import MeasurementSession, Prepared
 from lbc_gui.latency.measurements_list import MeasurementsList
 from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
-from lbc_gui.run.worker import describe
 from lbc_gui.settings import Settings
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import push_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label
+from lbc_gui.worker import describe
 
 REDRAW_MILLISECONDS = 1000
 """Shortest time between two redraws of the plots while results arrive."""

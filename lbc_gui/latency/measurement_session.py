@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject
 
 from lbc.config.strict_yaml import ExperimentError
 from lbc.latency.run import Request, measure
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lbc.config import EXTERNAL, Experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.latency.cases import Case
 from lbc.runs.own_runs import may_import
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc_gui.compare.run_selection import RunSelection
-from lbc_gui.run.worker import Job
 from lbc_gui.widgets.layouts import column
+from lbc_gui.worker import Job
 
 Built = tuple[QWidget, Job | None]
 

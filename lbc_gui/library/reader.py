@@ -15,7 +15,7 @@ from lbc.library.run_summary import RunSummary
 from lbc.runs.run_state import RunError
 from lbc_gui.library.arrangement import Arrangement, Request, arrange
 from lbc_gui.library.run_changes import Done
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 SHOW_SECONDS = 0.5
 """While many runs are read for the first time, those read so far are shown this often."""

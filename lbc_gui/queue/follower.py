@@ -14,7 +14,7 @@ from lbc.files.os_errors import explain
 from lbc.queue.commands import read_queue, working
 from lbc.queue.entries import Entry, Queue, QueueError
 from lbc.queue.progress import Progress, progress_of
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 POLL_SECONDS = 1.0
 

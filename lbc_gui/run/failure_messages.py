@@ -15,8 +15,8 @@ from lbc.runs.events import (
     Untrained,
 )
 from lbc_gui.run.log_panel import LogPanel
-from lbc_gui.run.worker import Failed
 from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.worker import Failed
 
 
 class Source(Protocol):

@@ -23,7 +23,7 @@ from lbc.runs.events import Command, Finished, Intervention, InterventionRefused
 from lbc.runs.opened_run import OpenedRun
 from lbc.runs.run_state import RunDocument, read_state
 from lbc_gui.run.snapshot_broker import SnapshotBroker
-from lbc_gui.run.worker import Failed, Worker, describe
+from lbc_gui.worker import Failed, Worker, describe
 
 if TYPE_CHECKING:  # at run time it is imported with the first run on a server
     from lbc.following.screen import Screen

@@ -17,7 +17,7 @@ from lbc.runs.kept_checkpoints import ForkPoint, experiment_at, kept_moments
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.run_state import RunError, read_state
 from lbc_gui.run.view_state import nearest_fork_point
-from lbc_gui.run.worker import Failed, Job, Worker, describe
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from lbc.runs.events import (
     StorageProblem,
     Untrained,
 )
-from lbc_gui.run.worker import Failed
+from lbc_gui.worker import Failed
 
 MOST_LINES = 5000
 

@@ -13,8 +13,8 @@ from lbc.config import Cifar10, Cifar100, Data, Experiment, IdxFiles, NpzFile
 from lbc.download.datasets import DATASETS
 from lbc.files.home import expanded
 from lbc_gui.experiment.form import ExperimentForm
-from lbc_gui.run.worker import Failed, Job, Worker, describe
 from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 
 class _Cancelled(Exception):  # noqa: N818 - nothing went wrong

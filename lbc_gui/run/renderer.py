@@ -37,7 +37,7 @@ from lbc.runs.run_state import Parent, read_state
 from lbc.sparsity.arrays import Floats
 from lbc_gui.run.history_follower import HistoryFollower
 from lbc_gui.run.snapshot_broker import Demand, SnapshotBroker
-from lbc_gui.run.worker import Failed, Worker, describe
+from lbc_gui.worker import Failed, Worker, describe
 
 if TYPE_CHECKING:
     from lbc.training.control import Control

@@ -38,7 +38,7 @@ from lbc_gui.run.following_thread import FollowingThread, TrainerChanged, is_sho
 from lbc_gui.run.renderer import RenderThread
 from lbc_gui.run.snapshot_broker import Request
 from lbc_gui.run.training_thread import TrainingThread
-from lbc_gui.run.worker import Failed
+from lbc_gui.worker import Failed
 
 
 class State(Enum):

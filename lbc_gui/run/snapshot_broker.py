@@ -17,7 +17,7 @@ from lbc.runs.epoch_flips import EpochFlips
 from lbc.runs.history_reader import MomentInfo
 from lbc.runs.kept_checkpoints import ForkPoint
 from lbc.runs.layer_moment import LayerMoment
-from lbc_gui.run.worker import Failed, describe
+from lbc_gui.worker import Failed, describe
 
 if TYPE_CHECKING:
     from lbc.training.control import Control

@@ -15,7 +15,7 @@ from lbc.following.remote_control import RemoteControl
 from lbc.pictures.moment_copier import MomentCopier
 from lbc.training.control import Control
 from lbc_gui.run.snapshot_broker import SnapshotBroker
-from lbc_gui.run.worker import Failed, Worker, describe
+from lbc_gui.worker import Failed, Worker, describe
 
 
 @cache

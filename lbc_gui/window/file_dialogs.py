@@ -14,7 +14,7 @@ from lbc.config import Experiment, dump_experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.runs.opened_run import open_run
 from lbc.runs.run_state import RunError
-from lbc_gui.run.worker import describe
+from lbc_gui.worker import describe
 
 if TYPE_CHECKING:  # at run time it is imported behind the first paint
     from lbc.following.address import Address

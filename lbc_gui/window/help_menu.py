@@ -15,11 +15,11 @@ from lbc_gui.help.documentation import find_documentation, open_documentation
 from lbc_gui.help.first_strip import FirstStrip
 from lbc_gui.help.shortcuts import ShortcutsDialog
 from lbc_gui.help.tour import Step, Tour
-from lbc_gui.run.worker import describe
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.window.actions import Actions
 from lbc_gui.window.pages import Pages
+from lbc_gui.worker import describe
 
 STEPS = {
     "experiment": (

@@ -29,7 +29,6 @@ from lbc_gui.run.run_progress import RunProgress
 from lbc_gui.run.session import Session, State
 from lbc_gui.run.timeline import Timeline
 from lbc_gui.run.view_state import View, ViewState
-from lbc_gui.run.worker import Failed
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
 from lbc_gui.theme import TIGHT
@@ -46,6 +45,7 @@ from lbc_gui.window.help_menu import Help
 from lbc_gui.window.navigation import Navigation
 from lbc_gui.window.pages import Pages
 from lbc_gui.window.shutdown import Shutdown
+from lbc_gui.worker import Failed
 
 if TYPE_CHECKING:  # at run time it is imported behind the first paint
     from lbc_gui.queue.run_queue import RunQueue

@@ -24,12 +24,12 @@ from lbc.runs.run_state import RunError, read_state
 from lbc_gui.comparisons.comparison_page import OpenedComparison
 from lbc_gui.library.library_page import LibraryPage
 from lbc_gui.library.run_changes import Done
-from lbc_gui.run.worker import Failed, Job
 from lbc_gui.window.followed_run import FollowedRun
 from lbc_gui.window.fork_actions import ForkActions
 from lbc_gui.window.prune_actions import PruneActions
 from lbc_gui.window.run_parts import Parts
 from lbc_gui.window.server_runs import ServerRuns
+from lbc_gui.worker import Failed, Job
 
 VARIED = "optimizer.lr"
 """The setting that is proposed for a variation; others are added in the form."""

@@ -12,9 +12,9 @@ from PySide6.QtWidgets import QMessageBox, QWidget
 from lbc.following.address import Address
 from lbc.runs.mirror_state import MirrorState
 from lbc_gui.run.session import Session
-from lbc_gui.run.worker import Failed, Job, Worker, describe
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.message_bar import MessageBar
+from lbc_gui.worker import Failed, Job, Worker, describe
 
 if TYPE_CHECKING:
     from lbc_gui.window.server_dialog import ServerDialog

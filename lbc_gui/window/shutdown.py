@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QWidget
 
 from lbc_gui.run.interruption import ask_before
 from lbc_gui.run.session import Session
-from lbc_gui.run.worker import Job
+from lbc_gui.worker import Job
 
 
 class Shutdown(QObject):

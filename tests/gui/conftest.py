@@ -20,9 +20,9 @@ from lbc.runs.opened_run import OpenedRun
 from lbc_gui.compare.curves_pane import CurvesPane
 from lbc_gui.heatmap.heatmap_view import HeatmapView
 from lbc_gui.run.session import State
-from lbc_gui.run.worker import Worker
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
+from lbc_gui.worker import Worker
 
 SECONDS = 60_000
 

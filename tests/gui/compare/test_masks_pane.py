@@ -23,8 +23,8 @@ from lbc_gui.compare.agreement_matrix import AgreementMatrix
 from lbc_gui.compare.masks_pane import MasksPane
 from lbc_gui.compare.run_selection import RunSelection
 from lbc_gui.export.view_renderer import paint
-from lbc_gui.run.worker import DRAIN_MILLISECONDS
 from lbc_gui.theme import apply_theme
+from lbc_gui.worker import DRAIN_MILLISECONDS
 from tests.comparison.recorded_runs import record_search
 from tests.gui.compare.conftest import MakeRun
 from tests.gui.conftest import SECONDS
