@@ -36,7 +36,10 @@ from PySide6.QtGui import QColor, QFont, QGuiApplication, QPainter, QPalette, QP
 from PySide6.QtWidgets import QApplication
 
 from lbc.files.resources import resource
+from lbc_gui.plot_switches import use_switches
+from lbc_gui.restyling import restyle
 
+use_switches()
 # By default a move within 10 ms of another is dropped, so that plots miss where the mouse comes to
 # rest.
 pg.setConfigOption("mouseRateLimit", 0)
@@ -134,17 +137,21 @@ def set_up(application: QApplication, theme: Theme) -> None:
 
 
 def apply_theme(theme: Theme) -> None:
-    """Set the palette of the application; every widget receives the change."""
+    """Set the palette of the application; every widget receives the change.
+
+    Those on screen have it when this returns, all others soon after.
+    """
     chosen, application = _chosen(theme), QApplication.instance()
     assert isinstance(application, QApplication)
     pg.setConfigOptions(background=chosen.base, foreground=chosen.text)  # of plots to come
-    palette, sheet = _palette(chosen), _style_sheet(chosen)
-    if application.styleSheet() != sheet:
-        application.setStyleSheet("")  # replacing one by another takes three times as long
-    if application.palette() != palette:
+    palette, sheet = _palette(chosen), _style_sheet()
+    changed = application.palette() != palette
+    if changed:
         application.setPalette(palette)
     if application.styleSheet() != sheet:
         application.setStyleSheet(sheet)
+    elif changed:
+        restyle(application)
 
 
 def _chosen(theme: Theme) -> Colours:
@@ -184,7 +191,10 @@ def _palette(of: Colours) -> QPalette:
         (role.Text, of.text),
         (role.WindowText, of.text),
         (role.ButtonText, of.text),
-        (role.BrightText, of.text),
+        (role.BrightText, of.error),
+        (role.Light, of.selection),
+        (role.Midlight, of.hover),
+        (role.Dark, of.disabled),
         (role.ToolTipBase, of.base),
         (role.ToolTipText, of.text),
         (role.PlaceholderText, of.caption),
@@ -202,9 +212,21 @@ def _palette(of: Colours) -> QPalette:
     return palette
 
 
-def _style_sheet(of: Colours) -> str:
+def _style_sheet() -> str:
     folder = resource("icons").as_posix()
-    return Template(_SHEET).substitute(vars(of), icons=folder, tight=TIGHT, gap=GAP)
+    return Template(_SHEET).substitute(_ROLES, icons=folder, tight=TIGHT, gap=GAP)
+
+
+_ROLES = {
+    name: f"palette({role})"
+    for name, role in (
+        ("window", "window"), ("base", "base"), ("raised", "button"), ("hover", "midlight"),
+        ("border", "mid"), ("text", "text"), ("caption", "placeholder-text"),
+        ("disabled", "dark"), ("accent", "accent"), ("on_accent", "highlighted-text"),
+        ("selection", "light"), ("error", "bright-text"),
+    )
+}  # fmt: skip
+"""Where the style sheet finds colours: it is the same in both themes."""
 
 
 # What Fusion draws with gradients and frames of its own. Rules for the items of lists and tables

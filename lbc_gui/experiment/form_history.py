@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QUndoCommand, QUndoStack
-from PySide6.QtWidgets import QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 
 from lbc_gui.icons import icon
 from lbc_gui.widgets.text import plain
@@ -26,6 +26,7 @@ class FormHistory(QObject):
         super().__init__(parent)
         self._stack = QUndoStack(self)
         self._step, self._field = 0, ""
+        self._watched: set[QWidget] = set()
         self.undo = self._action(
             "&Undo", "Undo the last change of the experiment", "undo", "Ctrl+Z"
         )
@@ -34,13 +35,24 @@ class FormHistory(QObject):
         )
         self.undo.triggered.connect(self._stack.undo)
         self.redo.triggered.connect(self._stack.redo)
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        application.focusChanged.connect(self._focus_changed)
         self._stack.canUndoChanged.connect(self.undo.setEnabled)
         self._stack.canRedoChanged.connect(self.redo.setEnabled)
 
     def watch(self, editor: QWidget) -> None:
         """Give the keys of undo and redo in ``editor`` to the form, not to the field alone."""
-        for widget in (editor, *editor.findChildren(QLineEdit)):
-            widget.installEventFilter(self)
+        self._watched.update((editor, *editor.findChildren(QLineEdit)))
+
+    @Slot(QWidget, QWidget)
+    def _focus_changed(self, before: QWidget | None, now: QWidget | None) -> None:
+        # Watched only while it has the focus: an event filter is called for every event.
+        if before is not None and before in self._watched:
+            self._field = ""
+            before.removeEventFilter(self)
+        if now is not None and now in self._watched:
+            now.installEventFilter(self)
 
     def record(self, field: str, typed: bool, before: Document, after: Document) -> None:
         """Add a step; what is ``typed`` into the same field as before extends the last one."""
@@ -54,9 +66,7 @@ class FormHistory(QObject):
         self._stack.clear()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.FocusOut:
-            self._field = ""
-        elif isinstance(event, QKeyEvent):
+        if isinstance(event, QKeyEvent):
             if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
                 self._field = ""
             keys = QKeySequence(event.keyCombination())

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, SignalInstance, Slot
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QSize, Qt, SignalInstance, Slot
+from PySide6.QtGui import QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QComboBox,
     QPushButton,
     QStyle,
     QStyleOptionComboBox,
+    QStylePainter,
     QToolButton,
-    QWidget,
 )
 
 from lbc_gui.icons import icon
@@ -45,12 +45,23 @@ def tool_button(text: str, tip: str, clicked: Clicked = None, icon_name: str = "
     return button
 
 
-class ComboBox(QComboBox):
+class NoWheel:
+    """An editor that the wheel does not change: it scrolls what is around the editor.
+
+    An override, not an event filter, which would be called for every event of every editor.
+    """
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        event.ignore()
+
+
+class ComboBox(NoWheel, QComboBox):
     """Ends with an ellipsis what its width cuts, or cuts its end where it is edited; in the list
     every choice is whole."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.currentIndexChanged.connect(self._show_start)
 
     def minimumSizeHint(self) -> QSize:
@@ -66,13 +77,17 @@ class ComboBox(QComboBox):
         if line is not None and not line.hasFocus():
             line.setCursorPosition(0)
 
-    def initStyleOption(self, option: QStyleOptionComboBox) -> None:
-        super().initStyleOption(option)
-        style, part = self.style(), QStyle.SubControl.SC_ComboBoxEditField
-        room = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self)
+    def paintEvent(self, event: QPaintEvent) -> None:
+        option, style = QStyleOptionComboBox(), self.style()
+        self.initStyleOption(option)
+        control, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        room = style.subControlRect(control, option, part, self)
         option.currentText = self.fontMetrics().elidedText(
             self.currentText(), Qt.TextElideMode.ElideRight, room.width()
         )
+        painter = QStylePainter(self)
+        painter.drawComplexControl(control, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
     def showPopup(self) -> None:
         self.view().setMinimumWidth(self.view().sizeHintForColumn(0) + 2 * GAP)
@@ -85,22 +100,7 @@ def combo_box(choices: Iterable[str], tip: str) -> QComboBox:
     box.setMaxVisibleItems(MOST_VISIBLE)
     box.setToolTip(plain(tip))
     box.setAccessibleName(tip.partition(":")[0])
-    ignore_wheel(box)
     return box
-
-
-def ignore_wheel(editor: QWidget) -> None:
-    """Let the wheel over ``editor`` scroll what is around it, and never change its value."""
-    editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    editor.installEventFilter(_WheelFilter(editor))
-
-
-class _WheelFilter(QObject):
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() != QEvent.Type.Wheel:
-            return False
-        event.ignore()
-        return True
 
 
 def _prepared(button: B, text: str, tip: str, clicked: Any) -> B:

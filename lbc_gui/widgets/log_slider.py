@@ -7,7 +7,7 @@ from bisect import bisect_left
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QSlider, QWidget
 
-from lbc_gui.widgets.buttons import ignore_wheel
+from lbc_gui.widgets.buttons import NoWheel
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.number_boxes import NumberBox
 from lbc_gui.widgets.text import plain
@@ -16,6 +16,10 @@ STEPS = 8
 """Steps of the slider for a factor of two, where there are as many whole numbers."""
 
 BOX_WIDTH = 92
+
+
+class _Slider(NoWheel, QSlider):
+    pass
 
 
 class LogSlider(QWidget):
@@ -32,13 +36,13 @@ class LogSlider(QWidget):
         self._last: float | str = 0
         octaves = most.bit_length() - 1
         self._values = sorted({round(2 ** (at / STEPS)) for at in range(octaves * STEPS + 1)})
-        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider = _Slider(Qt.Orientation.Horizontal)
+        self.slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.slider.setRange(0, len(self._values) - 1)
         self.slider.setPageStep(STEPS)
         self.box = NumberBox(whole=True, least=1)
         self.box.setFixedWidth(BOX_WIDTH)
         for editor in (self.slider, self.box):
-            ignore_wheel(editor)
             editor.setToolTip(plain(tip))
         self.name(name)
         self.slider.valueChanged.connect(self._slid)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox
 
-from lbc_gui.widgets.buttons import ignore_wheel
+from lbc_gui.widgets.buttons import NoWheel
 
 LARGEST, LARGEST_WHOLE = 1e300, 10**12
 """What the boxes can hold; larger ones stay text."""
@@ -30,7 +31,7 @@ def to_text(number: float) -> str:
     return short if float(short) == number else f"{number!r}"
 
 
-class NumberBox(QDoubleSpinBox):
+class NumberBox(NoWheel, QDoubleSpinBox):
     """A number. Buttons and arrow keys do not go below ``least``, which is shown as ``word``.
 
     Qt's own boxes drop characters that they do not know, move a number into their range, and read
@@ -47,7 +48,7 @@ class NumberBox(QDoubleSpinBox):
         self.setRange(-largest, largest)
         if not whole:
             self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-        ignore_wheel(self)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def entry(self) -> float | str:
         """The number in the box, or the text if it is none."""

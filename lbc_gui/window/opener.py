@@ -23,7 +23,6 @@ from lbc_gui.widgets.commands import allow, describe_action
 from lbc_gui.window.drop_target import DropTarget
 from lbc_gui.window.file_kinds import Kind, sort_files
 from lbc_gui.window.run_parts import Parts
-from lbc_gui.worker import describe
 
 MOST_SHOWN = "Two checkpoints, one experiment and one comparison are shown at a time"
 

@@ -80,13 +80,13 @@ def test_colours_and_spaces_are_those_of_the_theme(what: str) -> None:
     assert not {name: places for name, places in found.items() if places}
 
 
-def test_lines_in_plots_and_pictures_follow_a_live_change(window: MainWindow) -> None:
+def test_lines_in_plots_and_pictures_follow_a_live_change(window: MainWindow, qtbot: QtBot) -> None:
     now, gaps = window.block.life.plot._now, window.pages.inspector.layer.view._borders
     for colours, theme in ((LIGHT, "light"), (DARK, "dark"), (LIGHT, "light")):
         [chosen] = [at for at in window.actions_.themes.actions() if at.data() == theme]
         chosen.trigger()
-        assert gaps.pen().color() == QColor(colours.base)
-        assert now.pen.color() == QColor(colours.text)
+        expected = QColor(colours.text), QColor(colours.base)
+        qtbot.waitUntil(lambda: (now.pen.color(), gaps.pen().color()) == expected, timeout=5000)  # noqa: B023
 
 
 def ink_of(button: QToolButton) -> int:
