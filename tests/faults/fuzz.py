@@ -55,6 +55,7 @@ class Tally:
     read: int = 0
     refused: int = 0
     seconds: float = 0.0
+    longest: float = 0.0
     peak_mb: int = 0
     findings: dict[str, tuple[int, str]] = field(default_factory=dict)
     sites: dict[str, int] = field(default_factory=dict)
@@ -131,18 +132,20 @@ def _work(
     """Read inputs from the number in ``shared`` on, until ``last`` or the time ``end``."""
     _limit(reader, file, inputs.make(0))
     number, read, refused = COUNTS.unpack_from(shared)
-    sites: dict[str, int] = {}
+    sites, longest = dict[str, int](), 0.0
     while number < last and time.monotonic() < end:
         data = inputs.make(number)
         COUNTS.pack_into(shared, 0, number, read, refused)
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         signal.setitimer(signal.ITIMER_REAL, WAIT_SECONDS)
+        began = time.process_time()
         try:
             site = check(reader, file, data)
         except BaseException as error:
             text = "".join(traceback.format_exception(error)[-6:])
             _tell(report, "finding", _site(error), number, text)
             site = ""
+        longest = max(longest, time.process_time() - began)
         refused, read = refused + bool(site), read + (not site)
         if site and len(data) < sites.get(site, LARGEST_KEPT):
             sites[site] = len(data)
@@ -151,7 +154,8 @@ def _work(
     signal.setitimer(signal.ITIMER_PROF, 0)
     COUNTS.pack_into(shared, 0, number, read, refused)
     peak = resource.getrusage(resource.RUSAGE_SELF)
-    _tell(report, "peak", str(peak.ru_utime + peak.ru_stime), peak.ru_maxrss >> 10, "")
+    seconds = peak.ru_utime + peak.ru_stime
+    _tell(report, "peak", f"{seconds} {longest}", peak.ru_maxrss >> 10, "")
 
 
 def _tell(report: int, *what: object) -> None:
@@ -189,7 +193,8 @@ def fuzz(reader: Reader, inputs: Inputs, folder: Path, count: int, seconds: floa
     for line in log.read_text().splitlines():
         kind, what, number, text = json.loads(line)
         if kind == "peak":
-            tally.seconds, tally.peak_mb = float(what), number
+            tally.seconds, tally.longest = map(float, what.split())
+            tally.peak_mb = number
         elif kind == "site":
             tally.sites[what] = number  # the last is the smallest
         else:
@@ -261,8 +266,8 @@ def main() -> int:
     shares = sum(READERS[name].share for name in names)
     tallies: dict[str, Tally] = {}
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    print("| reader | inputs | read | refused | findings | processor s | peak MB |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| reader | inputs | read | refused | findings | processor s | longest s | peak MB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory(dir=base) as place:
         os.environ["XDG_STATE_HOME"] = os.environ["XDG_CACHE_HOME"] = place
         valid = Path(place) / "valid"
@@ -277,7 +282,8 @@ def main() -> int:
             done = tally.read + tally.refused
             print(
                 f"| {name} | {done:,} | {tally.read:,} | {tally.refused:,} | "
-                f"{len(tally.findings)} | {tally.seconds:.1f} | {tally.peak_mb} |",
+                f"{len(tally.findings)} | {tally.seconds:.1f} | "
+                f"{tally.longest:.2f} | {tally.peak_mb} |",
                 flush=True,
             )
             _write_findings(options, name, reader, inputs, tally, folder)

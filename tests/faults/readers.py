@@ -39,7 +39,13 @@ from lbc.queue.commands import add_variations, read_queue
 from lbc.runs.annotations import read_annotations
 from lbc.runs.events import Intervened, Steering
 from lbc.runs.history_reader import Replay
-from lbc.runs.kept_checkpoints import ForkPoint, content_at, experiment_at
+from lbc.runs.kept_checkpoints import (
+    ForkPoint,
+    content_at,
+    experiment_at,
+    kept_moments,
+    read_content,
+)
 from lbc.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from lbc.runs.opened_run import open_run
 from lbc.runs.record_tail import RecordTail, read_first
@@ -225,6 +231,8 @@ def _read_history(file: Path) -> None:
 
 def _read_fork_point(file: Path) -> None:
     point = ForkPoint(file, 1.0, 3, 0)
+    read_content.cache_clear()  # inputs may be written within one tick of the clock of files
+    kept_moments(file.parent)
     content_at(point)
     experiment_at(point)
 

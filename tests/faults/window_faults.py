@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from lbc.config import dump_experiment
 from lbc.runs.run_state import RunError, read_state
@@ -43,14 +43,15 @@ def show_attended(file: Path, runs: Path, place: Path) -> None:
     """A window that writes its state into ``place``; the action that ``place/click`` names is
     clicked."""
     logging.basicConfig(filename=place / "log")  # what is printed is not expected
-    show_window(file, runs, partial(_attend, place))
+    with (place / "said.json").open("w") as said:  # open: later no file may be
+        show_window(file, runs, partial(_attend, place, said))
 
 
-def _attend(place: Path, window: MainWindow) -> None:
+def _attend(place: Path, file: IO[str], window: MainWindow) -> None:
     said = {"state": window.session.state.value, "message": window.message.text}
-    new = place / "said.new"
-    new.write_text(json.dumps(said))
-    new.replace(place / "said.json")
+    file.seek(0)
+    file.write(json.dumps(said).ljust(4096))
+    file.flush()
     if (place / "click").exists():
         action = (place / "click").read_text()
         (place / "click").unlink()
@@ -86,8 +87,10 @@ class Watched:
 
     @property
     def said(self) -> dict[str, str]:
-        file = self.place / "said.json"
-        return dict(json.loads(file.read_text())) if file.exists() else {"state": "", "message": ""}
+        try:
+            return dict(json.loads((self.place / "said.json").read_text()))
+        except (OSError, ValueError):  # not begun, or just being written
+            return {"state": "", "message": ""}
 
     @property
     def run(self) -> Path | None:
