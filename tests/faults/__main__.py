@@ -78,7 +78,7 @@ def main() -> int:
             lost = len(one.lost)
             print(f"| {one.fault} | {one.injected:,} | {one.injected - lost:,} | {lost:,} |")
             sys.stdout.flush()
-            print("\n".join(one.lost), end="", file=sys.stderr)
+            print("".join(f"{what}\n" for what in one.lost), end="", file=sys.stderr)
             outcomes.append(one)
     print(json.dumps({"benchmark": "faults", "outcomes": [asdict(one) for one in outcomes]}))
     return int(any(one.lost for one in outcomes))

@@ -341,6 +341,11 @@ def test_out_of_memory_suggests_a_remedy_and_keeps_the_checkpoint(
     assert describe_error(RuntimeError(cublas)) == text
 
 
+def test_an_unexpected_error_is_a_sentence_with_a_remedy() -> None:
+    said = describe_error(KeyError("momentum"))
+    assert said.startswith("Training stopped on an unexpected error (KeyError: 'momentum'): resume")
+
+
 def test_invalid_experiments_are_refused_with_a_message(
     quick: MakeExperiment, tmp_path: Path
 ) -> None:
