@@ -122,13 +122,13 @@ class Watched:
         (self.place / "new").write_text(action)
         (self.place / "new").rename(self.place / "click")
 
-    def end(self) -> str:
-        """Kill it; return what is wrong with what it has printed, "" if nothing."""
+    def end(self, quiet: bool = True) -> str:
+        """Kill it; return what was wrong: that it has ended, or if ``quiet`` printed an error."""
         alive = self.process.is_alive()
         self.process.kill()
         self.process.join()
         printed = self.log.read_text()
-        if "Traceback" in printed:
+        if quiet and "Traceback" in printed:
             return printed[-2000:]
         return "" if alive else f"It ended by itself: {self.process.exitcode}."
 
@@ -145,6 +145,8 @@ class Fault:
     needed: bool = True
     clicks: tuple[str, ...] = ("run",)
     """What the user clicks then, one after the other."""
+    quiet: bool = True
+    """No error is unexpected. (Any import may fail where no file can be opened.)"""
     runs: str = ""
     """Options of a file system in memory for the runs, if they are to be in one."""
 
@@ -201,7 +203,7 @@ FAULTS: dict[str, Fault] = {
         lambda at: _forbid_writing(at.runs), lambda at: _allow_writing(at.runs)
     ),
     "limit on open files": Fault(
-        lambda at: _limit_files(at, 1), lambda at: _limit_files(at, None)
+        lambda at: _limit_files(at, 1), lambda at: _limit_files(at, None), quiet=False
     ),
 }  # fmt: skip
 
@@ -278,7 +280,7 @@ def _inject(
         try:
             problem = _survives(fault, window, rows)
         finally:
-            wrong = window.end()
+            wrong = window.end(fault.quiet)
             if not fault.needed:
                 fault.mend(window)
         problem = problem or wrong or _differs(window.run, expected)
