@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import platform
@@ -96,6 +97,7 @@ def _held(folder: Path, name: str) -> IO[bytes]:
     """A lock that a trainer would hold."""
     file = (folder / name).open("ab")
     assert lock(file)
+    atexit.register(file.close)
     return file
 
 
