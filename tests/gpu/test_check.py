@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+import traceback
+from functools import partial
 from pathlib import Path
+from typing import IO, Any
+
+import pytest
 
 from lbc.latency.files import load_measurements
+from tests import warm
+from tests.gpu import pretended
+
+if sys.platform == "win32":
+    pytest.skip("needs a fork server", allow_module_level=True)
 
 SCRIPT = Path(__file__).with_name("check.py")
 ROOT = SCRIPT.parents[2]
+ABSENT = ["rich", "yaml", "safetensors", "PIL"]
+POPEN = subprocess.Popen
 
 
 def environment(folder: Path, gpu: str) -> dict[str, str]:
     """For the script's steps: a pretended GPU, and of lbc's dependencies torch and pydantic."""
     (folder / "sitecustomize.py").write_text(
         "import sys\n"
-        "sys.modules |= dict.fromkeys(['rich', 'yaml', 'safetensors', 'PIL'])\n"
+        f"sys.modules |= dict.fromkeys({ABSENT})\n"
         f"if {str(SCRIPT)!r} in sys.orig_argv:\n"
         "    sys.modules['torch'] = None\n"  # only its steps, which are processes, need a GPU
         "else:\n"
@@ -32,15 +45,62 @@ def environment(folder: Path, gpu: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "OUT": str(folder / "out"), "OMP_NUM_THREADS": "1"}
 
 
+class Step:
+    """A step of the script, as ``subprocess.Popen`` starts it: a fork, which has torch loaded."""
+
+    def __init__(self, gpu: str, command: list[str], *, stderr: IO[bytes], **_: Any) -> None:
+        (read_in, write_in), (read_out, write_out) = os.pipe(), os.pipe()
+        self._status: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.setsid()
+            for ours, theirs in ((read_in, 0), (write_out, 1), (stderr.fileno(), 2)):
+                os.dup2(ours, theirs)
+            os.closerange(3, write_out + 1)
+            os._exit(self._run(gpu, command[2:]))
+        os.close(read_in)
+        os.close(write_out)
+        self.stdin, self.stdout = os.fdopen(write_in, "wb", 0), os.fdopen(read_out, "rb", 0)
+
+    def _run(self, gpu: str, arguments: list[str]) -> int:
+        """Run Python on a pretended GPU, with torch and pydantic alone of lbc's dependencies."""
+        sys.argv, sys.stdin, sys.stdout = arguments, os.fdopen(0), os.fdopen(1, "w", 1)
+        subprocess.Popen = POPEN  # type: ignore[misc]
+        for name in [name for name in sys.modules if name.partition(".")[0] == "lbc"]:
+            del sys.modules[name]
+        sys.modules |= dict.fromkeys(ABSENT)  # type: ignore[arg-type]
+        try:
+            with pretended.pretend(eval(gpu, vars(pretended))):
+                runpy.run_path(arguments[0], run_name="__main__")
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else end.code is not None
+        except BaseException:
+            traceback.print_exc()
+            return 1
+        return 0
+
+    def wait(self) -> int:
+        if self._status is None:
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._status
+
+
+def script(steps: tuple[str, ...], gpu: str) -> None:
+    """The script in a process of its own, whose steps are forks of it."""
+    sys.argv = [str(SCRIPT), "--rehearse", *steps]
+    subprocess.Popen = partial(Step, gpu)  # type: ignore[assignment,misc]
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+
+
 def check(folder: Path, *steps: str, gpu: str = "Gpu()") -> tuple[int, str, dict[str, object]]:
     """Run steps of the script; its status, its output, and what it found."""
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--rehearse", *steps],
-        capture_output=True, text=True, timeout=300, env=environment(folder, gpu), cwd=folder,
-    )  # fmt: skip
-    lines = (folder / "out" / "checks.ndjson").read_text().splitlines()
+    printed, out = folder / "printed", folder / "out"
+    process = warm.start(script, steps, gpu, output=printed, environment={"OUT": str(out)})
+    process.join(300)
+    lines = (out / "checks.ndjson").read_text().splitlines()
     found = {one["check"]: one["met"] for one in map(json.loads, lines)}
-    return done.returncode, done.stdout, found
+    assert process.exitcode is not None
+    return process.exitcode, printed.read_text(), found
 
 
 def test_everything_is_checked_and_the_worker_s_figures_can_be_opened(tmp_path: Path) -> None:
