@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lbc.files.printable import printable
 from lbc.runs.run_state import FILE as RUN_STATE
-from lbc_gui.run.worker import describe
+from lbc_gui.worker import describe
 
 EXPERIMENTS, MEASUREMENTS = (".yaml", ".yml"), (".json", ".ndjson")
 
