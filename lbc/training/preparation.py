@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,8 @@ from lbc.training.initial_weights import InitialWeights
 from lbc.training.ranks import Ranks
 
 SGD_COPIES = 3
+
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,13 @@ def preview(
     return _preview(experiment, model, _own_cost(experiment.model, in_shape, classes), sparse)
 
 
-@lru_cache(maxsize=16)
 def _own_cost(model: Model, in_shape: tuple[int, int, int], classes: int) -> ModelCost:
+    with _one_at_a_time:  # the form and the trainer ask for the same network at the same time
+        return _find_own_cost(model, in_shape, classes)
+
+
+@lru_cache(maxsize=16)
+def _find_own_cost(model: Model, in_shape: tuple[int, int, int], classes: int) -> ModelCost:
     # The window asks again after every edit, and few of them change the network.
     return model_cost(build_on_meta(model, in_shape, classes), in_shape)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
@@ -17,6 +18,7 @@ from lbc.training.fork_points import describe_kept
 from lbc_gui.experiment.changes_bar import ChangesBar, needs_new_run
 from lbc_gui.experiment.find_box import FindBox, bring_up
 from lbc_gui.experiment.form import ExperimentForm
+from lbc_gui.experiment.implications import Implications, Implied
 from lbc_gui.experiment.layer_table import LayerTable
 from lbc_gui.experiment.pattern_gain import GainDelegate
 from lbc_gui.experiment.schedule_preview import SchedulePreview
@@ -37,6 +39,8 @@ SETTLE_MILLISECONDS = 200
 LEAST_SETTINGS = 84
 """Pixels of three settings. Where there is less room, the whole panel scrolls."""
 
+WAITS = " The network is built, and its layers listed, when you press Run or Reset."
+
 PANEL_WIDTH = 290
 """Pixels below which labels and editors would be cut."""
 
@@ -46,6 +50,8 @@ class ExperimentPanel(QWidget):
 
     edited = Signal()
     """The user changed something; ``experiment`` says whether it is valid."""
+    examined = Signal()
+    """What the experiment implies is known, also whether it can run here."""
     settled = Signal(object)
     """The Experiment shortly after the last change; None if it is invalid."""
     variations_requested = Signal(object, int)
@@ -71,7 +77,7 @@ class ExperimentPanel(QWidget):
         self.find_box.returnPressed.connect(self.form.focus_first)
         self._found = Label(margin=MARGIN, wordWrap=True)
         self._found.hide()
-        self._said, self.facts = "", Label(wordWrap=True)
+        self.facts = Label(wordWrap=True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._note = Label(wordWrap=True)
         self._note.hide()
@@ -83,6 +89,13 @@ class ExperimentPanel(QWidget):
         self._torch_loaded = False
         self._listed: object = None
         """Model and data of the layers that are listed."""
+        self.implications = Implications(self)
+        self.implications.arrived.connect(self._examined)
+        self._asked: object = None
+        self._gain: tuple[object, str] = (None, "")
+        """What was last asked and found."""
+        self._settles = False
+        """Whether ``settled`` follows what is being examined."""
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MILLISECONDS)
         self._settle.timeout.connect(self._settled)
         self.form.edited.connect(self._form_edited)
@@ -152,7 +165,7 @@ class ExperimentPanel(QWidget):
     def show_gains(self) -> None:
         """Estimate the gain of N:M on the card that is chosen now; once the window is complete."""
         self._gains.enabled = True
-        self._show_facts()
+        self._examine()
 
     @Slot(str)
     def _vary(self, path: str) -> None:
@@ -169,7 +182,7 @@ class ExperimentPanel(QWidget):
 
     @Slot()
     def _form_edited(self) -> None:
-        self.refused = ""
+        self.refused, self._settles = "", False
         self._show_schedule()
         self._show_problems()
         self._settle.start()
@@ -178,10 +191,12 @@ class ExperimentPanel(QWidget):
     @Slot()
     def _settled(self) -> None:
         self._show_implications()
-        self.settled.emit(self.experiment)
+        self._settles = self.implications.running
+        if not self._settles:
+            self.settled.emit(self.experiment)
 
     def _show_implications(self) -> None:
-        self._show_model()
+        self._examine()
         self._show_schedule()
         self._show_problems()
 
@@ -242,69 +257,77 @@ class ExperimentPanel(QWidget):
             # When rows that have appeared have their places.
             QTimer.singleShot(0, self, lambda: self._scroll.ensureWidgetVisible(editor))
 
-    def _show_model(self) -> None:
+    def _examine(self) -> None:
+        """Show what is known of the network, and find out the rest."""
         experiment = self.form.experiment
         self.refused = ""
         if experiment is None:
             return
-        count = experiment.pattern.count
-        said = f"{experiment.pattern}: {count:,} combinations in every block."
-        if isinstance(experiment.model, EXTERNAL):
-            said += self._describe_external(experiment)
-        elif self._torch_loaded:
-            try:
-                said += self._describe_own(experiment)
-            except (ValueError, OSError) as error:
-                self.refused = self.refused or str(error)
-                if self._listed != (experiment.model, experiment.data):
-                    self._list((), None)
-        self._said = said
-        self._show_facts()
+        known = Implied(experiment)
+        if self._prepared is not None and _implied(self._prepared[0]) == _implied(experiment):
+            known = Implied(experiment, self._prepared[1])
+        external = isinstance(experiment.model, EXTERNAL)
+        choice = self._gains.choice() if self._gains.enabled else None
+        asked = _implied(experiment), choice
+        if known.seen and self._gain[0] == asked:
+            self._show_implied(replace(known, gain=self._gain[1]))
+        elif known.seen or (self._torch_loaded and not external):
+            if known.seen:
+                self._show_implied(known)
+            self._asked = asked
+            self.implications.ask(known, choice)
+        else:
+            if external:
+                self._list((), None)
+            self.facts.setText(self._describe(known))
 
-    def _show_facts(self) -> None:
-        experiment = self.form.experiment
-        if experiment is not None:
-            self.facts.setText(self._said + self._gains.sentence(experiment.pattern))
+    @Slot(object)
+    def _examined(self, arrived: Sequence[Implied]) -> None:
+        implied = arrived[-1]
+        if implied.experiment != self.form.experiment:
+            return  # it was edited since
+        self.refused, self._gain = implied.refused, (self._asked, implied.gain)
+        if self._prepared is not None and implied.seen is self._prepared[1]:
+            self.facts.setText(self._describe(implied))  # its layers are listed
+        else:
+            self._show_implied(implied)
+        self._show_schedule()
+        self._show_problems()
+        self.examined.emit()
+        if self._settles:
+            self._settles = False
+            self.settled.emit(self.experiment)
 
-    def _describe_external(self, experiment: Experiment) -> str:
-        if self._prepared is None or _implied(self._prepared[0]) != _implied(experiment):
+    def _show_implied(self, implied: Implied) -> None:
+        experiment, seen = implied.experiment, implied.seen
+        listed = experiment.model, experiment.data
+        if seen is None and self._listed != listed:
             self._list((), None)
-            return " The network is built, and its layers listed, when you press Run or Reset."
-        return self._describe(self._prepared[1], experiment)
-
-    def _describe_own(self, experiment: Experiment) -> str:
-        # Here, because they load torch, which the first window does not wait for.
-        from lbc.data import DataError, describe, usual_shape
-        from lbc.training.preparation import preview
-
-        assumed = ""
-        try:
-            shape, classes = describe(experiment.data)
-        except DataError as error:
-            self.refused = str(error)
-            usual = usual_shape(experiment.data)
-            if usual is None:
-                raise ValueError from error
-            shape, classes = usual
-            size = "×".join(map(str, shape))
-            assumed = f" Without the data, images of {size} and {classes:,} classes are assumed."
-        return self._describe(preview(experiment, shape, classes), experiment) + assumed
+        elif seen is not None:
+            self._list(seen.table.rows, listed)
+        self.facts.setText(self._describe(implied))
 
     def _list(self, rows: Sequence[LayerRow], listed: object) -> None:
         self._listed = listed
         self._gains.show_layers(rows)
         self.layers.show_rows(rows, bool(self.form.changes))
 
-    def _describe(self, seen: Preview | Prepared, experiment: Experiment) -> str:
+    def _describe(self, implied: Implied) -> str:
+        experiment, seen = implied.experiment, implied.seen
+        said = f"{experiment.pattern}: {experiment.pattern.count:,} combinations in every block."
+        if seen is None:
+            waits = isinstance(experiment.model, EXTERNAL)
+            return said + (WAITS if waits else "")
         rows = seen.table.rows
-        self._list(rows, (experiment.model, experiment.data))
         sparse = sum(row.plan.pattern is not None for row in rows)
         plans = [row.plan for row in rows]
         kept = describe_kept(experiment, plans, seen.parameters, seen.form)
-        return (
+        said += (
             f" {sparse} sparse and {len(rows) - sparse} dense layers, "
             f"{seen.parameters:,} parameters. {_scores(seen)} {kept}"
         ).rstrip()
+        gain = f"\nEstimated, not measured: {implied.gain}." if implied.gain else ""
+        return said + implied.assumed + gain
 
 
 def _scores(seen: Preview | Prepared) -> str:
@@ -321,6 +344,7 @@ def _implied(experiment: Experiment) -> tuple[object, ...]:
     return (
         *(experiment.data, experiment.model, experiment.pattern, experiment.layers),
         *(experiment.skip, experiment.scores, experiment.optimizer.name, experiment.method),
+        *(experiment.score_memory_limit, experiment.device),
     )
 
 

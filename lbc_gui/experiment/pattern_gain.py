@@ -63,7 +63,7 @@ class GainDelegate(QStyledItemDelegate):
 
     def __init__(self, box: QComboBox, choice: Callable[[], EstimateChoice]) -> None:
         super().__init__(box)
-        self._choice, self.enabled = choice, False
+        self.choice, self.enabled = choice, False
         """What estimates need is not imported before the window is complete."""
         self._layers: Sequence[LayerRow] = ()
         self._texts: dict[tuple[str, EstimateChoice], str] = {}
@@ -76,7 +76,7 @@ class GainDelegate(QStyledItemDelegate):
 
     def describe(self, text: str) -> str:
         """What the list shows for an N:M; for any other text the text itself."""
-        key = text, self._choice()
+        key = text, self.choice()
         if key not in self._texts:
             try:
                 pattern = Pattern.parse(text)
@@ -88,12 +88,6 @@ class GainDelegate(QStyledItemDelegate):
                 return text
             self._texts[key] = text
         return self._texts[key]
-
-    def sentence(self, pattern: Pattern) -> str:
-        """The gain of one N:M on a line of its own; "" if there is none."""
-        layers = self._layers if self.enabled else ()
-        gain = GainEstimator(layers, self._choice()).gain(pattern)
-        return f"\nEstimated, not measured: {gain}." if gain else ""
 
     def displayText(self, value: object, locale: QLocale | QLocale.Language) -> str:
         return self.describe(str(value))

@@ -104,7 +104,7 @@ class MainWindow(QMainWindow):
         self._enable_actions()
         self._first = experiment
         self.complete, self._completion = False, Completion(self._build_others(), self)
-        self.closing.wait_for(self._completion)
+        self.closing.wait_for(self._completion, self.experiment_panel.implications)
         self._begin = QTimer(self, singleShot=True, interval=FIRST_PAINT_MILLISECONDS)
 
     def begin(
@@ -321,7 +321,7 @@ class MainWindow(QMainWindow):
             (self.view_state.changed, self._dock_layout.view_changed),
             (self.pages.currentChanged, self._page_changed),
             (panel.edited, self._enable_actions),
-            (panel.settled, self._enable_actions),
+            (panel.examined, self._enable_actions),
             (panel.settled, self.starting.form_settled),
             (self.reporting.running_changed, self._enable_actions),
             (self.scores.hover_text, self._hover.setText),

@@ -52,8 +52,14 @@ def used_windows(request: pytest.FixtureRequest) -> Iterator[list[MainWindow]]:
         close_window(QtBot(request), window)
 
 
+def examined(window: MainWindow) -> bool:
+    """Whether its run is loaded, and what its experiment implies is shown."""
+    loading = window.session.state is State.LOADING
+    return not loading and not window.experiment_panel.implications.running
+
+
 def prepared(window: MainWindow, experiment: Experiment) -> bool:
-    return window.session.experiment == experiment and window.session.state is not State.LOADING
+    return window.session.experiment == experiment and examined(window)
 
 
 @pytest.fixture
@@ -89,6 +95,7 @@ def use_window(
         window.experiment_panel.show_experiment(small_experiment())
         window.session.hold(small_experiment())  # which ends the run
         qtbot.waitUntil(lambda: not window.session.live, timeout=SECONDS)  # noqa: B023
+        qtbot.waitUntil(lambda: examined(window), timeout=SECONDS)  # noqa: B023
 
 
 @pytest.fixture
@@ -113,9 +120,7 @@ def open_window(
         window.resize(1280, 800)
         window.show()
         window.begin(run=run, restores=restores)
-        qtbot.waitUntil(
-            lambda: window.complete and window.session.state is not State.LOADING, timeout=SECONDS
-        )
+        qtbot.waitUntil(lambda: window.complete and examined(window), timeout=SECONDS)
         return window
 
     yield open_one

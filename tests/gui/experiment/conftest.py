@@ -9,15 +9,21 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.experiment.experiment_panel import ExperimentPanel
-from tests.gui.conftest import small_experiment
+from tests.gui.conftest import SECONDS, small_experiment
+
+
+def wait_until_examined(qtbot: QtBot, panel: ExperimentPanel) -> None:
+    """Until what the experiment implies is shown, or is no longer being found."""
+    qtbot.waitUntil(lambda: not panel.implications.running, timeout=SECONDS)
 
 
 @pytest.fixture
-def panel(qtbot: QtBot) -> ExperimentPanel:
+def panel(qtbot: QtBot) -> Iterator[ExperimentPanel]:
     panel = ExperimentPanel()
     qtbot.addWidget(panel)
     panel.show_experiment(small_experiment())
-    return panel
+    yield panel
+    wait_until_examined(qtbot, panel)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,8 @@ def panel_of_module(qapp: QApplication) -> Iterator[ExperimentPanel]:
 
 
 @pytest.fixture
-def used_panel(panel_of_module: ExperimentPanel) -> ExperimentPanel:
+def used_panel(qtbot: QtBot, panel_of_module: ExperimentPanel) -> Iterator[ExperimentPanel]:
     """A panel that earlier tests have used: what it does not show keeps their values."""
     panel_of_module.show_experiment(small_experiment())
-    return panel_of_module
+    yield panel_of_module
+    wait_until_examined(qtbot, panel_of_module)

@@ -13,6 +13,7 @@ from lbc_gui.experiment.experiment_panel import ExperimentPanel
 from lbc_gui.experiment.pattern_gain import GainDelegate
 from lbc_gui.settings import EstimateChoice
 from tests.gui.conftest import small_experiment
+from tests.gui.experiment.conftest import wait_until_examined
 
 BATCH = 1024
 
@@ -48,8 +49,10 @@ def test_the_list_says_the_density_and_gain_of_each_pattern_on_the_chosen_card(
         return option.text
 
     panel.show_unprepared()
+    wait_until_examined(qtbot, panel)
     assert listed("2:4") == "2:4 · 50 %"  # until the window is complete
     panel.show_gains()
+    wait_until_examined(qtbot, panel)
     assert listed("2:4") == f"2:4 · 50 % · {expected('2:4')}"
     assert listed("1:16") == f"1:16 · 6 % · {expected('1:16')}"
     assert listed("4:8") == "4:8 · 50 %"  # without a path to 2:4 cores

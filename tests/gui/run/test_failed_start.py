@@ -67,7 +67,8 @@ def test_nothing_is_left_of_the_run_before(qtbot: QtBot, open_window: Open) -> N
     assert window.block.title == HINT and window.block.pins.count() == 0
     assert (window.progress.text(), window.progress.value()) == ("failed", 0)
     layers = window.experiment_panel.layers.table
-    assert layers.rowCount() == 54 and layers.text(0, 0) == "conv1"
+    qtbot.waitUntil(lambda: layers.rowCount() == 54, timeout=SECONDS)
+    assert layers.text(0, 0) == "conv1"
     assert "images of 3×224×224 and 1,000 classes" in window.experiment_panel.facts.text()
     offers(qtbot, window, "Use cpu", "Choose folder…")
     window.resize(960, 600)
