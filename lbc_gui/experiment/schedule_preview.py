@@ -75,6 +75,8 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._live = self._plots[0].plot(stepMode="right")
         self._own: list[pg.PlotDataItem] = []
         """The curves of other N:M than the first."""
+        self._shown: object = None
+        """What is drawn: most edits change nothing of it."""
         self._names: list[str] = []
         self._courses: tuple[str, ...] = ()
         """What the left plot shows of the method, if not live combinations."""
@@ -101,6 +103,10 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         ``weights`` counts those of each N:M; the first is drawn in the foreground. That of the run
         which a fork continues is dimmed behind it.
         """
+        shown = tuple(weights.items()), method, schedule, epochs, by_step, forked
+        if shown == self._shown:
+            return
+        self._shown = shown
         moments = np.linspace(0, epochs, POINTS + 1)
         courses = method.courses(schedule, epochs) if forked is None else ()
         if not by_step and not courses:

@@ -80,13 +80,29 @@ def test_colours_and_spaces_are_those_of_the_theme(what: str) -> None:
     assert not {name: places for name, places in found.items() if places}
 
 
-def test_lines_in_plots_and_pictures_follow_a_live_change(window: MainWindow, qtbot: QtBot) -> None:
+def test_a_plot_has_no_widgets_that_are_never_shown(qtbot: QtBot) -> None:
+    plots = pg.GraphicsLayoutWidget()
+    qtbot.addWidget(plots)
+    before = len(QApplication.allWidgets())
+    plot = add_plot(plots)
+    assert len(QApplication.allWidgets()) - before < 5
+    plot.showGrid(x=True, alpha=0.2)
+    plot.setLogMode(y=True)
+    bottom, left = plot.getAxis("bottom"), plot.getAxis("left")
+    assert (bottom.grid, left.grid, bottom.logMode, left.logMode) == (51, False, False, True)
+
+
+def test_lines_in_plots_and_pictures_follow_a_live_change(
+    window: MainWindow, qapp: QApplication, qtbot: QtBot
+) -> None:
     now, gaps = window.block.life.plot._now, window.pages.inspector.layer.view._borders
+    sheet = qapp.styleSheet()
     for colours, theme in ((LIGHT, "light"), (DARK, "dark"), (LIGHT, "light")):
         [chosen] = [at for at in window.actions_.themes.actions() if at.data() == theme]
         chosen.trigger()
         expected = QColor(colours.text), QColor(colours.base)
         qtbot.waitUntil(lambda: (now.pen.color(), gaps.pen().color()) == expected, timeout=5000)  # noqa: B023
+    assert qapp.styleSheet() == sheet  # a new one would restyle every widget at once
 
 
 def ink_of(button: QToolButton) -> int:
