@@ -33,6 +33,7 @@ from lbc.runs.events import (
 from lbc.runs.new_folder import new_run_path
 from lbc.runs.opened_run import OpenedRun
 from lbc.runs.run_state import Parent, RunError, read_state
+from lbc.training.allocator import return_freed_memory, share_heap
 from lbc.training.control import Control
 from lbc_gui.run.following_thread import FollowingThread, TrainerChanged, is_shown_live
 from lbc_gui.run.renderer import RenderThread
@@ -104,6 +105,7 @@ class Session(QObject):
 
     def __init__(self, runs: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        share_heap()
         self.runs = runs
         self.state = State.LOADING
         self.experiment: Experiment | None = None
@@ -357,6 +359,7 @@ class Session(QObject):
             self._thread.deleteLater()
             self._thread = None
             gc.collect()  # network and optimizer refer to one another; free them before the next
+            return_freed_memory()
         pending, self._pending = self._pending, None
         if pending is not None:
             pending()
