@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from lbc_gui.run.interruption import ask_before
 from lbc_gui.run.session import Session
 from lbc_gui.worker import Job
+
+DESKTOPS = ("xcb", "wayland", "windows", "cocoa")
+"""Qt's platforms, by the beginning of their names, with a clipboard that outlives the process."""
 
 
 class Shutdown(QObject):
@@ -53,6 +57,9 @@ class Shutdown(QObject):
         for job in self._jobs:
             job.cancel()
         self._session.close()
+        if not QGuiApplication.platformName().startswith(DESKTOPS):
+            # Qt would delete what was copied, an object of Python's, after Python has ended.
+            QGuiApplication.clipboard().clear()
 
     @Slot()
     def _thread_ended(self) -> None:

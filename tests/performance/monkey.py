@@ -344,6 +344,7 @@ def main() -> int:
     findings = Findings()
     with tempfile.TemporaryDirectory() as name:
         report = _play_in(Path(name), options, findings)
+    findings.end()
     print(json.dumps({**report, "findings": dict(findings.counts)}, indent=1))
     return int(bool(findings.counts))
 
@@ -392,6 +393,4 @@ def _end(window: MainWindow, runs: Path) -> None:
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    os._exit(status)  # the watching thread would outlive the interpreter
+    sys.exit(main())

@@ -118,6 +118,7 @@ def main() -> int:
     findings = Findings()
     with tempfile.TemporaryDirectory() as name:
         report = _soak_in(Path(name), options, findings)
+    findings.end()
     print(json.dumps({**report, "findings": dict(findings.counts)}, indent=1))
     return int(bool(report["grown"] or findings.counts))
 
@@ -169,6 +170,4 @@ def _grown(rounds: list[dict[str, float]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    os._exit(status)  # the watching thread would outlive the interpreter
+    sys.exit(main())

@@ -44,6 +44,10 @@ class Findings:
             print(f"\n{self.action} →\n{found}\n", file=sys.__stderr__, flush=True)
         self.counts[found] += 1
 
+    def end(self) -> None:
+        """Listen to Qt no longer, which may speak when Python has ended."""
+        qInstallMessageHandler(None)
+
     def watch_failures(self) -> None:
         """Add what a window shows with a traceback."""
         findings, shown = self, FailureMessages.show
@@ -76,6 +80,7 @@ class Watch(threading.Thread):
     def __init__(self, findings: Findings) -> None:
         super().__init__(daemon=True)
         self._findings, self._window = findings, threading.main_thread()
+        self._ended = threading.Event()
         self._clock = time.pthread_getcpuclockid(self._window.ident or 0)
         self._beat = (time.monotonic(), time.clock_gettime(self._clock))
         self._stack = ""
@@ -97,6 +102,8 @@ class Watch(threading.Thread):
 
     def end(self) -> None:
         self._timer.stop()
+        self._ended.set()
+        self.join()
 
     def report(self) -> dict[str, object]:
         """The gaps, on the clock and in processor time, and what was done in the busiest."""
@@ -119,8 +126,7 @@ class Watch(threading.Thread):
         self.ticks += 1
 
     def run(self) -> None:
-        while True:
-            time.sleep(0.03)
+        while not self._ended.wait(0.03):
             used = time.clock_gettime(self._clock) - self._beat[1]
             if used > LONGEST_GAP / 2 and not self._stack:
                 self._stack = self._where()

@@ -203,7 +203,7 @@ def test_a_copied_picture_is_an_image_and_a_drawing(view: ScoreView, keeping: Vi
     held = QGuiApplication.clipboard().mimeData()
     assert held.hasImage()
     assert "output channel" in texts(bytes(held.data("image/svg+xml").data()))
-    QGuiApplication.clipboard().clear()  # the offscreen platform crashes at exit otherwise
+    QGuiApplication.clipboard().clear()  # as a window does that closes
 
 
 def told(qtbot: QtBot, keeping: ViewExport, command: Callable[[], Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QMimeData, Qt
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QDockWidget, QGraphicsView
 from pytestqt.qtbot import QtBot
@@ -136,19 +136,23 @@ def test_the_arrangement_of_panels_is_remembered_and_can_be_reset(
     assert not any(dock.isFloating() for dock in docks)
 
 
-def test_a_window_closes_while_its_other_pages_are_imported(
+def test_a_window_closes_while_its_other_pages_are_imported_and_takes_what_was_copied_along(
     qtbot: QtBot, qapp: QApplication, settings: Settings, tmp_path: Path
 ) -> None:
     qapp.setStyleSheet("")
     window = MainWindow(small_experiment(), tmp_path / "runs", settings)
     window.show()
     window.begin()
+    copied = QMimeData()
+    copied.setText("which would be deleted after Python has ended")
+    qapp.clipboard().setMimeData(copied)
     completion = window._completion
     once = Qt.ConnectionType.SingleShotConnection
     completion.running_changed.connect(lambda running: window.closing.start(), once)
     qtbot.waitUntil(lambda: window.closing.started and not window.isVisible(), timeout=SECONDS)
     close_window(qtbot, window)
     assert not completion.running and not window.complete
+    assert not qapp.clipboard().text()
 
 
 def test_the_first_window_does_not_wait_for_torch() -> None:
