@@ -22,6 +22,20 @@ PICTURES = (
 )
 """What the pictures of layers take that is no command of a menu."""
 
+LISTS = (
+    ("A moment back or on, the first, the last, on the time slider", "arrow keys, Home, End"),
+    ("Go to a pin, remove it, in the list of pins", "arrow keys, Del"),
+    ("Change the N:M of the chosen layers, take it back, in the tab Layers", "F2 or digits, Del"),
+    ("Unfold or fold the seeds of a row, in the table of runs", "Right, Left"),
+    ("Offer words, take one, clear, in the filter of the runs", "Down, Tab, Escape"),
+    (
+        "Go from run to run, compare a fork with its parent, in the tree of forks",
+        "Up, Down, Return",
+    ),
+    ("Go from pair to pair, compare the masks of two runs, in the matrix", "arrow keys, Return"),
+    ("Measure, on the page Latency", "Ctrl+M"),
+)
+"""What lists and sliders take."""
 
 Section = tuple[str, Sequence[tuple[str, str]]]
 """A title, and the name and the keys of each command."""
@@ -40,6 +54,7 @@ def sections(window: QMainWindow) -> Iterator[Section]:
     if rows:
         yield "Panels", list(rows)
     yield "Pictures", PICTURES
+    yield "Lists", LISTS
 
 
 def _actions(at: QAction) -> Iterator[QAction]:

@@ -86,11 +86,11 @@ class ForkDialog(QDialog):
         """Whether what is chosen has been checked, or is invalid."""
         self._soon = QTimer(self, singleShot=True, interval=CHECK_MILLISECONDS)
         self._soon.timeout.connect(self._check)
+        self.form.show_experiment(self._begun)
         self._lay_out()
         self.form.edited.connect(self._edited)
         self.moments.currentIndexChanged.connect(self._moment_chosen)
         job.checked.connect(self._show_checked)
-        self.form.show_experiment(self._begun)
         self._edited()
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import QObject, Qt, Slot
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu
 
@@ -72,6 +72,8 @@ class Navigation(QObject):
     def _page(self, at: int) -> None:
         if self._pages.isTabEnabled(at):
             self._pages.setCurrentIndex(at)
+            if (taker := self._pages.key_taker) is not None:
+                taker.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _layer(self, by: int) -> None:
         layer, names = self._state.view.layer, self._pages.scores.list.shown_names

@@ -141,3 +141,12 @@ class Pages(QTabWidget):
         """The page on screen; None if it is not about the run."""
         at = self.currentIndex()
         return self.scores if at == 0 else self.masks if at == 1 else None
+
+    @property
+    def key_taker(self) -> QWidget | None:
+        """The picture or table of the page on screen, which takes most of its keys."""
+        if self.run_page is not None:
+            return self.run_page.heatmap
+        if self.currentWidget() is self.library:
+            return self.library.table
+        return self.inspector.panel.table if self.currentWidget() is self.inspector else None

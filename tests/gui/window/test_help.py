@@ -19,7 +19,7 @@ from pytestqt.qtbot import QtBot
 from lbc_gui.help.about import AboutDialog
 from lbc_gui.help.documentation import find_documentation, open_documentation
 from lbc_gui.help.explanations import WORDS, Explanation, Panel
-from lbc_gui.help.shortcuts import ShortcutsDialog
+from lbc_gui.help.shortcuts import ShortcutsDialog, sections
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, close_window
@@ -58,6 +58,11 @@ def test_the_list_of_shortcuts_has_every_command(qtbot: QtBot, window: MainWindo
     assert len(commands) == len({(shortcut, panel) for _, shortcut, panel in commands})
     qtbot.keyClick(dialog, Key.Key_Escape)
     assert not dialog.isVisible()
+    documented = (Path(__file__).parents[3] / "docs/keys.md").read_text()
+    for title, rows in sections(window):
+        assert f"## {title}\n" in documented
+        for name, keys in rows:
+            assert f"| {name} | {keys} |" in documented
 
 
 class Browser(QObject):

@@ -74,6 +74,10 @@ def test_blocks_layers_and_pages_by_keyboard(qtbot: QtBot, shown: MainWindow) ->
     for number, page in zip(range(Key.Key_1, Key.Key_7), pages, strict=True):
         qtbot.keyClick(shown, Key(number), Modifier.ControlModifier)
         assert shown.pages.tabText(shown.pages.currentIndex()) == page
+    qtbot.keyClick(shown, Key.Key_1, Modifier.ControlModifier)
+    before = shown.scores.heatmap.view_range
+    qtbot.keyClick(shown.focusWidget() or shown, Key.Key_Plus)  # the picture takes the keys
+    assert shown.scores.heatmap.view_range != before
 
 
 def test_moments_by_keyboard(qtbot: QtBot, open_window: Callable[..., MainWindow]) -> None:
