@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,11 @@ def test_a_plot_has_no_widgets_that_are_never_shown(qtbot: QtBot) -> None:
     plot.setLogMode(y=True)
     bottom, left = plot.getAxis("bottom"), plot.getAxis("left")
     assert (bottom.grid, left.grid, bottom.logMode, left.logMode) == (51, False, False, True)
+
+
+@pytest.fixture
+def window(use_window: Callable[..., MainWindow]) -> MainWindow:
+    return use_window()
 
 
 def test_lines_in_plots_and_pictures_follow_a_live_change(

@@ -105,10 +105,19 @@ def test_the_mouse_reads_the_weight_it_is_over(
     assert said[-1] == ""
 
 
+def test_an_empty_page_has_nothing_to_save(use_window: Open) -> None:
+    window = use_window()
+    window.pages.setCurrentWidget(window.pages.inspector)
+    for save in (window.saving.save_picture, window.saving.copy_picture, window.saving.save_data):
+        window.message.hide()
+        save()
+        assert "nothing to save" in window.message.text
+
+
 def test_a_real_mouse_hits_the_cell_it_points_at(
-    open_window: Open, checkpoint: Path, qtbot: QtBot
+    use_window: Open, checkpoint: Path, qtbot: QtBot
 ) -> None:
-    window = open_window()
+    window = use_window()
     window.inspecting.open([checkpoint])
     assert window.pages.currentWidget() is window.pages.inspector
     page = window.pages.inspector
@@ -360,15 +369,6 @@ def test_shards_are_read_in_the_window(page: InspectorPage, tmp_path: Path, qtbo
 def test_the_number_of_a_layer_stays_visible_in_little_room(room: int, shown: str) -> None:
     assert shorten("model.layers.10.self_attn.q_proj", lambda text: len(text) <= room) == shown
     assert shorten("head", lambda text: False) == "head"
-
-
-def test_an_empty_page_has_nothing_to_save(open_window: Open) -> None:
-    window = open_window()
-    window.pages.setCurrentWidget(window.pages.inspector)
-    for save in (window.saving.save_picture, window.saving.copy_picture, window.saving.save_data):
-        window.message.hide()
-        save()
-        assert "nothing to save" in window.message.text
 
 
 def test_the_value_of_a_large_layer_is_read_when_it_is_needed(

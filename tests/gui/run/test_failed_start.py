@@ -45,8 +45,8 @@ def failed(qtbot: QtBot, window: MainWindow) -> None:
     qtbot.waitUntil(window.message.isVisible, timeout=SECONDS)
 
 
-def test_nothing_is_left_of_the_run_before(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window()
+def test_nothing_is_left_of_the_run_before(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window()
     window.actions_.step.trigger()
     qtbot.waitUntil(lambda: window.progress.value() == 1, timeout=SECONDS)
     window.view_state.pin(3)

@@ -105,7 +105,7 @@ def test_a_folder_without_a_run_is_told(use_window: Open, tmp_path: Path) -> Non
 
 
 def test_the_code_of_another_s_run_is_run_only_after_a_question(
-    qtbot: QtBot, open_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, use_window: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = "from torch import nn\nfrom pathlib import Path\nPath('imported').touch()\n"
     make = "nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.Linear(16, 16), nn.Linear(16, 10))"
@@ -120,29 +120,29 @@ def test_the_code_of_another_s_run_is_run_only_after_a_question(
         "schedule": {"end": 2},
     }
     cut_off(run, **short)
-    own = open_window()
-    own.starting.resume(run)
-    qtbot.waitUntil(lambda: own.session.state is State.FINISHED, timeout=SECONDS)
+    window = use_window()
+    window.starting.resume(run)
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
     shutil.rmtree(run)
     cut_off(run, **short)
     monkeypatch.delitem(sys.modules, "received")
     (tmp_path / "imported").unlink()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
-    other = open_window()
+    use_window()
 
     def choose(answer: str) -> None:
-        other.starting.resume(run)
-        (box,) = other.findChildren(QMessageBox)
+        window.starting.resume(run)
+        (box,) = window.findChildren(QMessageBox)
         assert "received:make" in box.text() and box.textFormat() is Qt.TextFormat.PlainText
-        assert other.session.folder is None and not (tmp_path / "imported").exists()
+        assert window.session.folder is None and not (tmp_path / "imported").exists()
         (chosen,) = (one for one in box.buttons() if one.text().replace("&", "") == answer)
         qtbot.mouseClick(chosen, Qt.MouseButton.LeftButton)
 
     choose("Cancel")
     qtbot.wait(300)
-    assert other.session.folder is None and not (tmp_path / "imported").exists()
+    assert window.session.folder is None and not (tmp_path / "imported").exists()
     choose("Run the code and resume")
-    qtbot.waitUntil(lambda: other.session.state is State.FINISHED, timeout=SECONDS)
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
 
 
 def test_runs_that_cannot_be_read_are_logged_and_the_one_before_offered(

@@ -65,11 +65,12 @@ def test_a_new_window_is_ready_with_nothing_on_disk_and_a_step_is_one_step(
 
 
 def test_a_run_goes_to_its_end_and_stays_on_screen_and_on_disk(
-    qtbot: QtBot, window: MainWindow, tmp_path: Path
+    qtbot: QtBot, use_window: Open
 ) -> None:
+    window = use_window()
     window.actions_.run.trigger()
     reach(qtbot, window, State.FINISHED)
-    folder = only_run(tmp_path)
+    folder = folder_of(window)
     state = json.loads((folder / "run.json").read_text())
     assert state["status"] == "finished"
     assert state["density"] == 0.5
@@ -152,12 +153,12 @@ def test_a_loss_that_diverges_is_told_and_the_window_goes_on(
 
 
 def test_a_data_file_that_is_cut_off_is_told(
-    qtbot: QtBot, open_window: Open, tmp_path: Path
+    qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.npz"
     np.savez(broken, images=np.zeros((20, 8, 8), np.uint8), labels=np.arange(20) % 2)
     broken.write_bytes(broken.read_bytes()[:300])
-    window = open_window(small_experiment(data={"name": "npz", "file": str(broken)}))
+    window = use_window(small_experiment(data={"name": "npz", "file": str(broken)}))
     reach(qtbot, window, State.FAILED)
     assert "broken.npz" in window.message.text
     assert not window.actions_.pause.isEnabled()

@@ -310,8 +310,8 @@ def test_zoom_pan_and_fit_with_the_keyboard(qtbot: QtBot, use_window: Open) -> N
     assert width() >= heatmap._fold.grid[1]  # never further than one block
 
 
-def test_every_look_is_drawn(qtbot: QtBot, open_window: Open) -> None:
-    window = open_window(small_experiment(pattern="4:8"))
+def test_every_look_is_drawn(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window(small_experiment(pattern="4:8"))
     look = window.scores.look
     for box in (look.colour, look.summary):
         for row in (1, 2, 3, 0):

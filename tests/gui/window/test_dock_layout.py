@@ -17,6 +17,16 @@ from tests.gui.conftest import SECONDS, close_window, settled_centre
 Open = Callable[..., MainWindow]
 
 
+@pytest.fixture
+def window(qtbot: QtBot, use_window: Open) -> MainWindow:
+    """Of the size and layout that a new one has."""
+    window = use_window()
+    window.resize(1280, 800)
+    window.actions_.reset_layout.trigger()
+    qtbot.waitUntil(lambda: window.updatesEnabled() and window.width() == 1280, timeout=SECONDS)
+    return window
+
+
 def dock(window: MainWindow, name: str) -> QDockWidget:
     found = window.findChild(QDockWidget, name)
     assert isinstance(found, QDockWidget)
@@ -107,16 +117,14 @@ def test_the_block_is_there_after_quitting_on_a_page_without_it(
     qtbot: QtBot, open_window: Open
 ) -> None:
     window = open_window()
-    for page in (2, 3):  # Inspect and Latency
-        click_block(qtbot, window)
-        assert dock(window, "block").isVisible()
-        choose_page(qtbot, window, page)
-        assert dock(window, "block").isHidden()
+    click_block(qtbot, window)
+    for page in (2, 3):  # Runs and Comparison
         choose_page(qtbot, window, 1)
         assert dock(window, "block").isVisible()
         choose_page(qtbot, window, page)
-        close_window(qtbot, window)
-        window = open_window()
+        assert dock(window, "block").isHidden()
+    close_window(qtbot, window)
+    window = open_window()
     click_block(qtbot, window)
     assert dock(window, "block").isVisible()
 
@@ -136,24 +144,23 @@ def test_curves_and_log_fold_and_are_remembered(
     click(qtbot, first, "Fold Curves")
     qtbot.waitUntil(lambda: share(first) >= 0.35, timeout=SECONDS)
     click(qtbot, first, "Unfold Log")
+    choose_page(qtbot, first, 1)
+    click(qtbot, first, "Unfold Numbers")
     close_window(qtbot, first)
     second = open_window()
     assert second.log.isVisible() and not second.curves.isVisible()
     click(qtbot, second, "Unfold Curves")
     choose_page(qtbot, second, 1)
-    click(qtbot, second, "Unfold Numbers")
-    close_window(qtbot, second)
-    third = open_window()
-    assert third.curves.isVisible()
-    choose_page(qtbot, third, 1)
-    assert third.pages.masks.numbers.isVisible()
-    third.resize(1280, 1050)  # each height has its own
-    choose_page(qtbot, third, 0)
-    click(qtbot, third, "Fold Curves")
-    third.resize(1280, 800)
-    qtbot.waitUntil(third.curves.isVisible, timeout=SECONDS)
-    third.actions_.reset_layout.trigger()
-    qtbot.waitUntil(lambda: not third.curves.isVisible() and share(third) >= 0.35, timeout=SECONDS)
+    assert second.pages.masks.numbers.isVisible()
+    second.resize(1280, 1050)  # each height has its own
+    choose_page(qtbot, second, 0)
+    click(qtbot, second, "Fold Curves")
+    second.resize(1280, 800)
+    qtbot.waitUntil(second.curves.isVisible, timeout=SECONDS)
+    second.actions_.reset_layout.trigger()
+    qtbot.waitUntil(
+        lambda: not second.curves.isVisible() and share(second) >= 0.35, timeout=SECONDS
+    )
 
 
 def test_a_click_on_the_tab_or_title_of_a_folded_panel_unfolds_it(
@@ -183,8 +190,9 @@ def test_a_click_on_the_tab_or_title_of_a_folded_panel_unfolds_it(
     ("width", "height"), [(960, 1050), (853, 520), (1280, 700)], ids=["half", "150 %", "720p"]
 )
 def test_small_windows_leave_room_for_the_picture(
-    qtbot: QtBot, window: MainWindow, width: int, height: int
+    qtbot: QtBot, open_window: Open, width: int, height: int
 ) -> None:
+    window = open_window()
     window.resize(width, height)
     qtbot.waitUntil(lambda: window.size() == QSize(width, height), timeout=SECONDS)
     picture = window.scores.heatmap

@@ -17,7 +17,6 @@ from lbc.config import Experiment, load_experiment
 from lbc.files.resources import resource
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
-from lbc_gui.theme import apply_theme
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, close_window, small_experiment
 
@@ -98,19 +97,16 @@ def reach_background(qtbot: QtBot, view: QGraphicsView, colour: QColor) -> None:
     qtbot.waitUntil(lambda: view.backgroundBrush().color() == colour, timeout=SECONDS)
 
 
-def test_the_theme_is_taken_at_once_and_remembered(
-    qtbot: QtBot, open_window: Open, settings: Settings
-) -> None:
-    window = open_window()
+def test_the_theme_is_taken_at_once_and_remembered(qtbot: QtBot, window: MainWindow) -> None:
     by_name = {action.data(): action for action in window.actions_.themes.actions()}
     for name, dark in (("dark", True), ("light", False)):
         by_name[name].trigger()
-        assert settings.theme == name
+        assert window.settings.theme == name
         base = QApplication.palette().color(QPalette.ColorRole.Base)
         assert (base.lightness() < 128) is dark
         for view in (window.curves, window.scores.heatmap, window.experiment_panel.preview):
             reach_background(qtbot, view, base)
-    apply_theme("system")
+    by_name["system"].trigger()
 
 
 def test_the_arrangement_of_panels_is_remembered_and_can_be_reset(

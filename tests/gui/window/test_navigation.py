@@ -16,6 +16,7 @@ from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment
 
+Open = Callable[..., MainWindow]
 Key, Modifier = Qt.Key, Qt.KeyboardModifier
 
 
@@ -31,10 +32,10 @@ def wheel(view: CellsView) -> None:
 
 
 @pytest.fixture
-def shown(qtbot: QtBot, window: MainWindow) -> MainWindow:
+def shown(qtbot: QtBot, use_window: Open) -> MainWindow:
     """The window with its first picture."""
+    window = use_window()
     qtbot.waitUntil(lambda: window.scores._snapshot is not None, timeout=SECONDS)
-    window.activateWindow()
     return window
 
 
@@ -70,6 +71,7 @@ def test_blocks_layers_and_pages_by_keyboard(qtbot: QtBot, shown: MainWindow) ->
     shown.scores.list.order.setCurrentText("size")
     qtbot.keyClick(shown, Key.Key_PageDown, Modifier.ControlModifier)
     assert view.view.layer == shown.scores.list.shown_names[1]
+    shown.scores.list.order.setCurrentIndex(0)
     pages = ("Scores", "Masks", "Runs", "Comparison", "Inspect", "Latency")
     for number, page in zip(range(Key.Key_1, Key.Key_7), pages, strict=True):
         qtbot.keyClick(shown, Key(number), Modifier.ControlModifier)
@@ -80,8 +82,8 @@ def test_blocks_layers_and_pages_by_keyboard(qtbot: QtBot, shown: MainWindow) ->
     assert shown.scores.heatmap.view_range != before
 
 
-def test_moments_by_keyboard(qtbot: QtBot, open_window: Callable[..., MainWindow]) -> None:
-    window = open_window(small_experiment(training={"epochs": 500}), start=True)
+def test_moments_by_keyboard(qtbot: QtBot, use_window: Open) -> None:
+    window = use_window(small_experiment(training={"epochs": 500}), start=True)
     view = window.view_state
     qtbot.waitUntil(lambda: len(view.view.moments) > 3, timeout=SECONDS)
     qtbot.keyClick(window, Key.Key_F6)
