@@ -77,16 +77,17 @@ class ComboBox(NoWheel, QComboBox):
         if line is not None and not line.hasFocus():
             line.setCursorPosition(0)
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        option, style = QStyleOptionComboBox(), self.style()
-        self.initStyleOption(option)
+    def shown_text(self, option: QStyleOptionComboBox) -> str:
+        """The text with an ellipsis where the room of ``option`` cuts it."""
         control, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
-        room = style.subControlRect(control, option, part, self)
-        option.currentText = self.fontMetrics().elidedText(
-            self.currentText(), Qt.TextElideMode.ElideRight, room.width()
-        )
-        painter = QStylePainter(self)
-        painter.drawComplexControl(control, option)
+        room = self.style().subControlRect(control, option, part, self).width()
+        return self.fontMetrics().elidedText(self.currentText(), Qt.TextElideMode.ElideRight, room)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        option, painter = QStyleOptionComboBox(), QStylePainter(self)
+        self.initStyleOption(option)
+        option.currentText = self.shown_text(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
     def showPopup(self) -> None:
@@ -94,7 +95,7 @@ class ComboBox(NoWheel, QComboBox):
         super().showPopup()
 
 
-def combo_box(choices: Iterable[str], tip: str) -> QComboBox:
+def combo_box(choices: Iterable[str], tip: str) -> ComboBox:
     box = ComboBox()
     box.addItems(list(choices))
     box.setMaxVisibleItems(MOST_VISIBLE)

@@ -306,10 +306,11 @@ def test_settings_that_a_method_ignores_are_hidden(
     assert box.currentText() == method
     assert {path for path in shown(panel) if path.startswith("schedule.")} == used
     # What it ignores and makes the experiment impossible can nevertheless be mended.
-    type_over(qtbot, window, "training.epochs", "5")
+    for key, value in (("method.name", "lbc"), ("schedule.start", 9), ("method.name", method)):
+        panel.form.enter(key, value)
     assert "schedule.end" in shown(panel)
-    type_over(qtbot, window, "schedule.end", "4.25")
-    assert panel.experiment is not None and panel.experiment.schedule.end == 4.25
+    type_over(qtbot, window, "schedule.end", "9.25")
+    assert panel.experiment is not None and panel.experiment.schedule.end == 9.25
 
 
 def paused_window(use_window: Open, qtbot: QtBot) -> MainWindow:

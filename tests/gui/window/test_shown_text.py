@@ -106,8 +106,8 @@ def test_a_narrow_combo_box_shows_that_its_text_is_cut(qtbot: QtBot) -> None:
     qtbot.addWidget(box)
     box.resize(90, 22)
     box.initStyleOption(option)
-    assert option.currentText.startswith("lead") and option.currentText.endswith("…")
+    assert box.shown_text(option) in ("lead ov…", "lead o…", "lead…", "lead …")
     assert box.currentText() == "lead over next"
     box.resize(400, 22)
     box.initStyleOption(option)
-    assert option.currentText == "lead over next"
+    assert box.shown_text(option) == "lead over next"
