@@ -87,8 +87,9 @@ def test_every_example_opens_and_says_what_it_lacks_here(qtbot: QtBot, use_windo
     examples["deit-small-imagenet"].trigger()
     shown = window.experiment_panel.form.experiment
     assert shown == load_experiment(resource("experiments/deit-small-imagenet.yaml"))
-    assert "/data/imagenet" in window.experiment_panel.problem.text().replace("\\", "/")
     qtbot.waitUntil(lambda: window.session.state is State.FAILED, timeout=SECONDS)
+    problem = window.experiment_panel.problem
+    qtbot.waitUntil(lambda: "/data/imagenet" in problem.text().replace("\\", "/"), timeout=SECONDS)
     assert "set device to cpu" in window.message.text or "has no folder" in window.message.text
     assert window.progress.text() == "failed"
 
