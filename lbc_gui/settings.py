@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast, get_args
+from zlib import crc32
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -21,6 +22,11 @@ MOST_SERVERS = 8
 MOST_RECENT = 12
 
 _PATHS = TypeAdapter(list[str])
+
+
+def _checksum(*parts: QByteArray) -> str:
+    """Of what Qt restores a layout from: it trusts its own data, and damaged data can end it."""
+    return f"{crc32(b''.join(bytes(part.data()) for part in parts)):08x}"
 
 
 @dataclass(frozen=True)
@@ -141,13 +147,14 @@ class Settings:
         self._store.setValue("layout/version", LAYOUT_VERSION)
         self._store.setValue("layout/geometry", layout.geometry)
         self._store.setValue("layout/docks", layout.docks)
+        self._store.setValue("layout/checksum", _checksum(layout.geometry, layout.docks))
         self._store.setValue("layout/size", layout.size)
         self._store.setValue("layout/folded", ",".join(layout.folded))
         self._store.setValue("layout/unfolded_low", ",".join(layout.unfolded_low))
         self._store.sync()
 
     def layout(self) -> Layout | None:
-        """The layout as last saved; None if saved by a version with other docks."""
+        """The layout as last saved; None if it is damaged, or of a version with other docks."""
         geometry, docks, size, *names = (
             self._store.value(f"layout/{key}")
             for key in ("geometry", "docks", "size", "folded", "unfolded_low")
@@ -158,6 +165,7 @@ class Settings:
             and isinstance(geometry, QByteArray)
             and isinstance(docks, QByteArray)
             and isinstance(size, QSize)
+            and self._store.value("layout/checksum") == _checksum(geometry, docks)
         ):
             return Layout(geometry, docks, size, *(str(one or "").split(",") for one in names))
         return None

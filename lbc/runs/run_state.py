@@ -97,11 +97,13 @@ _DOCUMENT = TypeAdapter(RunDocument)
 def read_state(folder: Path) -> RunDocument:
     """Read the ``run.json`` of a run. Raises RunError if there is no run or it cannot be read."""
     file = folder / FILE
-    if not folder.is_dir():
-        raise RunError(f"{folder} is not a folder: name the folder of a run.")
-    if not file.exists() or not (folder / "experiment.yaml").is_file():
-        raise RunError(f"{folder} holds no run: it needs the run.json and experiment.yaml of one.")
     try:
+        if not folder.is_dir():
+            raise RunError(f"{folder} is not a folder: name the folder of a run.")
+        if not file.exists() or not (folder / "experiment.yaml").is_file():
+            raise RunError(
+                f"{folder} holds no run: it needs the run.json and experiment.yaml of one."
+            )
         return _DOCUMENT.validate_json(read_small(file, SIZE_LIMIT))
     except OSError as error:
         raise RunError(explain(error, f"{file} cannot be read")) from error

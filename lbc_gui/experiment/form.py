@@ -104,7 +104,9 @@ class ExperimentForm(QWidget):
         """
         sections = {path[:at] for path in self._rows for at, sign in enumerate(path) if sign == "."}
         for section in (*sections, "layers"):
-            if not isinstance(_value(document, section) or {}, dict):
+            *outer, key = section.split(".")
+            holder = _value(document, ".".join(outer)) if outer else document
+            if isinstance(holder, dict) and not isinstance(holder.get(key, {}), dict):
                 raise ValueError(f"{section} has no settings")
         self._enter(document)
 

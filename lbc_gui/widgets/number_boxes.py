@@ -27,7 +27,10 @@ def to_number(text: str, whole: bool = False) -> float | str:
 
 def to_text(number: float) -> str:
     """A number the short way, 0.1, 1e-4 or 60, from which ``to_number`` reads the same one."""
-    short = f"{number:g}"
+    try:
+        short = f"{number:g}"
+    except OverflowError:  # a whole number of more than 308 digits
+        return str(number)
     return short if float(short) == number else f"{number!r}"
 
 
@@ -61,13 +64,14 @@ class NumberBox(NoWheel, QDoubleSpinBox):
             return entry
         raise ValueError(f"{name} must be a whole number of at least {self._least}, not {entry!r}.")
 
-    def enter(self, number: float | str) -> None:
-        """Show a number, or text that is none, as ``entry`` returns it."""
-        if isinstance(number, str):
-            self._refused = number
+    def enter(self, number: object) -> None:
+        """Show a number, or the text of anything else, as ``entry`` returns it."""
+        if isinstance(number, int | float) and self._fits(number):
+            self._refused = None
+            self.setValue(float(number))
         else:
-            self._refused = None if self._fits(number) else self._text(number)
-        self.setValue(float(number) if self._refused is None else self.value())
+            self._refused = to_text(number) if isinstance(number, float) else str(number)
+            self.setValue(self.value())
 
     def on_change(self, changed: Callable[[], object]) -> None:
         """Call ``changed`` after every change, also to a text that is not a number."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,9 @@ class LastSession(QObject):
         try:
             self.run = open_run(folder)
         except RunError as error:
-            gone = not folder.exists()
+            gone = False
+            with suppress(OSError):  # which the error above names
+                gone = not folder.exists()
             what = f"The run {printable(str(folder))}, which was open last, "
             self._problems.append(f"{what}no longer exists." if gone else str(error))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal, NoReturn
 from weakref import finalize
@@ -71,7 +72,10 @@ class SessionFile:
     def __init__(self, folder: Path) -> None:
         """Raises OSError if nothing can be written there."""
         folder.mkdir(parents=True, exist_ok=True)
-        known = {path: path.stat().st_mtime for path in folder.glob("session-*.json")}
+        known: dict[Path, float] = {}
+        for path in folder.glob("session-*.json"):
+            with suppress(FileNotFoundError):  # another window has just rejected it
+                known[path] = path.stat().st_mtime
         newest = sorted(known, key=lambda path: -known[path])
         for path in (*newest, *(folder / f"session-{number}.json" for number in range(1, 100))):
             self._lock: IO[bytes] = path.with_suffix(".lock").open("ab")

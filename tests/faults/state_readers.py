@@ -100,8 +100,12 @@ def _session(folder: Path) -> list[bytes]:
 
 
 def _layout(folder: Path) -> list[bytes]:
-    window = _window()
-    return [bytes(part.data()) for part in (window.saveState(), window.saveGeometry())]
+    from lbc_gui.settings import Layout, Settings
+
+    window, settings = _window(), Settings(folder / "saved.ini")
+    parts = window.saveGeometry(), window.saveState()
+    settings.save_layout(Layout(*parts, window.size(), ("log",), ()))
+    return [(folder / "saved.ini").read_bytes()]
 
 
 def _zipped(folder: Path) -> list[bytes]:
@@ -247,14 +251,15 @@ def _read_session(file: Path) -> None:
 
 
 def _read_layout(file: Path) -> None:
-    from PySide6.QtCore import QByteArray
     from PySide6.QtWidgets import QApplication
 
-    window, data = _window(), QByteArray(file.read_bytes())
-    window.restoreGeometry(data)
-    window.restoreState(data)
-    QApplication.processEvents()
-    window.saveState()
+    from lbc_gui.settings import Settings
+
+    window, layout = _window(), Settings(file).layout()
+    if layout is not None:
+        window.restoreGeometry(layout.geometry)
+        window.restoreState(layout.docks)
+        QApplication.processEvents()
 
 
 def _resumptions() -> dict[str, Reader]:
@@ -309,7 +314,7 @@ STATE_READERS: dict[str, Reader] = {
         "session-1.json", _session, _read_session, (ValueError, RunError), 0.2, JSON_WORDS,
         inside_json,
     ),
-    "layout": Reader("layout", _layout, _read_layout, (), 0.3, SIZES),
+    "layout": Reader("layout.ini", _layout, _read_layout, (), 0.3, JSON_WORDS),
     "varied-values": Reader(
         "values", lambda at: [b"4, 6, 8", b"0.1..0.3/5", b"4..8", b"1e-4..1e-1/4log, [1, a]"],
         lambda file: parse_values(file.read_text(errors="replace")), (QueueError,), 0.3, YAML_WORDS,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QByteArray, QSize, Qt
 from PySide6.QtWidgets import QDockWidget, QLineEdit, QScrollBar, QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
-from lbc_gui.settings import Settings
+from lbc_gui.settings import Layout, Settings
 from lbc_gui.theme import TIGHT
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, close_window, settled_centre
@@ -227,3 +228,14 @@ def test_the_layout_of_a_large_screen_fits_a_small_one(
     )
     picture = second.scores.heatmap
     qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 500, timeout=SECONDS)
+
+
+def test_a_layout_that_was_damaged_on_disk_is_not_given_to_qt(qapp: object, tmp_path: Path) -> None:
+    file, docks = tmp_path / "window.ini", QByteArray(b"panels" * 20)
+    saved = Layout(QByteArray(b"place"), docks, QSize(900, 700), ("log",), ())
+    Settings(file).save_layout(saved)
+    read = Settings(file).layout()
+    assert read is not None and read.docks == docks
+    copy = tmp_path / "copy.ini"
+    copy.write_bytes(file.read_bytes().replace(b"panelspanels", b"panelspaneld", 1))
+    assert Settings(copy).layout() is None
