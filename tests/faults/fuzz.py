@@ -35,7 +35,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from tests.faults.mutations import mutate
 from tests.faults.reader import Reader
-from tests.faults.readers import READERS, write_valid
+from tests.faults.readers import READERS, write_everything
 
 LARGEST_GROWTH = 512 << 20
 SECONDS, WAIT_SECONDS = 2, 120
@@ -272,7 +272,7 @@ def main() -> int:
         os.environ["XDG_STATE_HOME"] = os.environ["XDG_CACHE_HOME"] = place
         valid = Path(place) / "valid"
         valid.mkdir()
-        write_valid(valid)
+        write_everything(valid)
         for name in names:
             reader, folder = READERS[name], Path(place) / "now"
             shutil.copytree(valid, folder)

@@ -68,6 +68,12 @@ from tests.faults.state_readers import STATE_READERS, write_states
 from tests.faults.structures import either, inside_json, inside_line, inside_torch
 
 
+def write_everything(folder: Path) -> None:
+    """What all readers need."""
+    write_valid(folder)
+    write_states(folder)
+
+
 def write_valid(folder: Path) -> None:
     """A finished run with its data, a queue, images, and everything else that is read."""
     experiment = small_experiment(folder)
@@ -76,7 +82,6 @@ def write_valid(folder: Path) -> None:
     lines = [json.dumps(asdict(done))]
     (folder / "run" / "interventions.jsonl").write_text("\n".join([*lines, *lines]) + "\n")
     (folder / "run" / "library.json").write_text('{"title": "a", "tags": ["b", "c"], "star": true}')
-    write_states(folder)
     add_variations(folder / "runs", experiment, {"optimizer.lr": [0.1, 0.2]})
     labels = bytes([0, 1] * 3)
     for split in ("train", "t10k"):
@@ -286,7 +291,7 @@ _REFUSED_DATA = (DataError,)
 _REFUSED_FILE = (InspectionError,)
 
 
-READERS: dict[str, Reader] = {
+FILE_READERS: dict[str, Reader] = {
     "experiment": Reader(
         "experiment.yaml", _experiments, load_experiment, (ExperimentError,), 0.15, YAML_WORDS
     ),
@@ -301,9 +306,6 @@ READERS: dict[str, Reader] = {
     "run-state": Reader(
         "run/run.json", own("run/run.json"), lambda file: read_state(file.parent),
         _REFUSED_RUN, 4, JSON_WORDS, inside_json,
-    ),
-    "listed-run": Reader(
-        "run/run.json", own("run/run.json"), _list_run, (), 0.3, JSON_WORDS, inside_json
     ),
     "interventions": Reader(
         "run/interventions.jsonl", own("run/interventions.jsonl"), _read_run, _REFUSED_RUN, 0.15,
@@ -382,6 +384,10 @@ READERS: dict[str, Reader] = {
         (MeasurementError,), 1, JSON_WORDS, inside_line,
     ),
     "settings": Reader("window.ini", _settings, _read_settings, (), 0.5, JSON_WORDS),
-    **PROCESS_READERS,
-    **STATE_READERS,
+    "listed-run": Reader(
+        "run/run.json", own("run/run.json"), _list_run, (), 0.3, JSON_WORDS, inside_json
+    ),
 }  # fmt: skip
+"""Readers of what a user may open, and of what a run and a window write."""
+
+READERS = {**FILE_READERS, **PROCESS_READERS, **STATE_READERS}

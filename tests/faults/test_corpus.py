@@ -11,13 +11,13 @@ if sys.platform == "win32":
     pytest.skip("needs fork and limits on memory", allow_module_level=True)
 
 from tests.faults.fuzz import CORPUS, check
-from tests.faults.readers import READERS, write_valid
+from tests.faults.readers import READERS, write_everything
 
 
 def test_every_reader_reads_or_refuses_what_fuzzing_has_found(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_valid(tmp_path)
+    write_everything(tmp_path)
     unknown = {folder.name for folder in CORPUS.iterdir()} - READERS.keys()
     assert not unknown
     outcomes = set()

@@ -38,7 +38,7 @@ from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.theme import set_up
 from lbc_gui.window.main_window import MainWindow
-from tests.faults.readers import READERS, write_valid
+from tests.faults.readers import FILE_READERS, write_valid
 from tests.gui.window.test_memory import own_megabytes
 from tests.performance.window_watch import (
     Findings,
@@ -281,7 +281,7 @@ def files_in(folder: Path) -> list[str]:
     valid.mkdir()
     write_valid(valid)
     names = [str(valid / "run"), str(valid), str(folder / "missing.pt")]
-    for number, reader in enumerate(READERS.values()):
+    for number, reader in enumerate(FILE_READERS.values()):
         for data in list(reader.seeds(valid))[:1]:
             for kind, content in (("good", data), ("bad", data[: len(data) // 2] + b"\0!")):
                 file = folder / f"{kind}-{number}{Path(reader.file).suffix}"
