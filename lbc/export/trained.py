@@ -14,6 +14,7 @@ from lbc.sparsity.weight_sites import find_site
 from lbc.training import checkpoint as checkpoints
 from lbc.training.failures import TrainingError
 from lbc.training.preparation import build_sparse
+from lbc.training.tensor_file import check_size
 from lbc.training.weight_average import load_average
 
 
@@ -56,6 +57,8 @@ def load_trained_model(path: Path, allow_import: bool = False) -> TrainedModel:
     try:
         checkpoint = checkpoints.read_checkpoint(file.read_bytes(), file)
         experiment = checkpoints.parse_stored_experiment(checkpoint, file)
+        stated = experiment.model, checkpoint.in_shape, checkpoint.classes
+        check_size(*stated, checkpoint.model, file)
         model, sparsifier, _ = build_sparse(
             experiment, checkpoint.in_shape, checkpoint.classes, checkpoint.sparse, allow_import
         )

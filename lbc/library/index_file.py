@@ -88,7 +88,7 @@ class IndexFile:
         try:
             with closing(self._connect()) as connection:
                 for row in connection.execute(select):
-                    with suppress(ValueError, TypeError, KeyError):
+                    with suppress(ValueError, TypeError, KeyError, RecursionError):
                         self._add(entries, row[:-1], row[-1])
         except (sqlite3.Error, OSError) as error:
             self._recover(error)

@@ -17,6 +17,7 @@ from lbc.training.checkpoint import Checkpoint, load_model, load_optimizer
 from lbc.training.fork_changes import layer_obstacle, method_obstacles
 from lbc.training.optimizer import build_optimizer
 from lbc.training.preparation import build_sparse
+from lbc.training.tensor_file import check_size
 
 
 def restructured(
@@ -32,6 +33,7 @@ def restructured(
     Raises ValueError if it is impossible, or if the network is code of the user and not allowed
     to run, and TrainingError if the checkpoint does not fit.
     """
+    check_size(old.model, checkpoint.in_shape, checkpoint.classes, checkpoint.model, file)
     model, sparsifier, optimizer = _built(old, checkpoint, allow_import)
     load_model(model, checkpoint.model, file)
     load_optimizer(optimizer, checkpoint.optimizer, file)

@@ -30,7 +30,7 @@ from lbc.runs.own_runs import may_import, remember_own
 from lbc.training.failures import TrainingError
 from lbc.training.initial_weights import InitialWeights
 from lbc.training.ranks import Ranks
-from lbc.training.tensor_file import ClassCount, ImageShape, load_safely
+from lbc.training.tensor_file import ClassCount, ImageShape, check_size, load_safely
 
 REMEDY: Final = "Restore the run folder from a copy, or start a new run."
 
@@ -60,6 +60,7 @@ class TeacherCopy(BaseModel):
 
     def build(self) -> nn.Module:
         """Build the network, on the CPU, running its code if it is external."""
+        check_size(self.model, self.in_shape, self.classes, self.state, Path(TEACHER))
         network = _build(self.model, self.in_shape, self.classes)
         try:
             network.load_state_dict(self.state, assign=True)

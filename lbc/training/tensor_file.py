@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
+from lbc import config
 from lbc.files.torch_zip import find_damage
 from lbc.inspection import explain_unloadable
+from lbc.models import build_on_meta
 from lbc.training.failures import TrainingError
 
 Side = Annotated[int, Field(ge=1, le=1 << 16)]
@@ -34,3 +38,30 @@ def load_safely(data: bytes, file: Path, remedy: str) -> Any:
             return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in zipfile, pickle or torch
         raise TrainingError(explain_unloadable(file)) from error
+
+
+def check_size(
+    model: config.Model,
+    in_shape: ImageShape,
+    classes: int,
+    stored: Mapping[str, object],
+    file: Path,
+) -> None:
+    """Raise TrainingError if a network is larger than what ``file`` has ``stored`` of it.
+
+    A file can state any size: this finds out without allocating memory for it. External models are
+    not built here, as that runs their code.
+    """
+    if isinstance(model, config.EXTERNAL):
+        return
+    try:
+        network = build_on_meta(model, in_shape, classes)
+    except ValueError as error:
+        raise TrainingError(f"{file} belongs to another model: {error}") from error
+    needed = sum(parameter.numel() for parameter in network.parameters())
+    held = sum(tensor.numel() for tensor in stored.values() if isinstance(tensor, Tensor))
+    if needed > held:
+        raise TrainingError(
+            f"{file} belongs to another model: the network that it states has {needed:,} "
+            f"parameters, and it holds {held:,} numbers."
+        )
