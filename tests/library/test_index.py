@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -163,6 +164,18 @@ def cut_off(index: Path) -> None:
     os.truncate(index, index.stat().st_size // 2)
 
 
+def nest_deeply(index: Path) -> None:
+    with sqlite3.connect(index) as connection:
+        rows = connection.execute("SELECT path, stamp, base, accuracies FROM runs").fetchall()
+        for path, stamp, base, accuracies in rows:
+            plain = b"[" * 100_000
+            checksum = crc32(b"".join((path, stamp, base, plain, accuracies)))
+            connection.execute(
+                "UPDATE runs SET plain = ?, checksum = ? WHERE path = ?", (plain, checksum, path)
+            )
+    connection.close()
+
+
 def replace_by_folder(index: Path) -> None:
     index.unlink()
     index.mkdir()
@@ -170,7 +183,16 @@ def replace_by_folder(index: Path) -> None:
 
 @pytest.mark.parametrize(
     "harm",
-    [Path.unlink, damage, flip_bytes, other_table, other_version, cut_off, replace_by_folder],
+    [
+        Path.unlink,
+        damage,
+        flip_bytes,
+        other_table,
+        other_version,
+        cut_off,
+        nest_deeply,
+        replace_by_folder,
+    ],
 )
 @pytest.mark.parametrize("open_already", [False, True])
 def test_whatever_happens_to_the_index_the_library_is_right(
