@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from lbc.config import Experiment, load_experiment
 from lbc.files.resources import resource
 from lbc.pictures.moment_copier import Pin
+from lbc_gui.run.prune_dialog import PruneDialog
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.theme import Theme, apply_theme, set_up
@@ -70,12 +71,12 @@ class Stage:
             application.processEvents()
             time.sleep(0.01)
 
-    def save(self, name: str) -> None:
-        """Write ``name``.png of the window, and ``name``-dark.png if asked for."""
+    def save(self, name: str, part: QWidget | None = None) -> None:
+        """Write ``name``.png of the window or a part of it, and ``name``-dark.png if asked for."""
         for theme in self._themes:
             apply_theme(theme)
             path = self._out / f"{name}{'' if theme == 'light' else f'-{theme}'}.png"
-            write_small(self._still(), path)
+            write_small(self._still(part or self.window), path)
             print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
         apply_theme(self._themes[0])
 
@@ -105,12 +106,12 @@ class Stage:
         assert shown is not None
         return shown
 
-    def _still(self) -> QImage:
+    def _still(self, part: QWidget) -> QImage:
         shown, since = QImage(), time.monotonic()
 
         def still() -> bool:
             nonlocal shown, since
-            now = self.window.grab().toImage()
+            now = part.grab().toImage()
             if now != shown:
                 shown, since = now, time.monotonic()
             return time.monotonic() - since >= STILL_SECONDS
@@ -181,6 +182,35 @@ def scores(stage: Stage) -> None:
         stage.save("scores")
 
 
+def curves(stage: Stage) -> None:
+    """Curves and time, in the middle of the run."""
+    stage.show_run("digits")
+    view = stage.window.view_state
+    with stage.larger(1280, 900):
+        view.go_to(len(view.view.moments) // 2)
+        stage.save("curves", stage.window.centralWidget())
+    view.go_live()
+
+
+def experiment(stage: Stage) -> None:
+    """The form with two changes."""
+    stage.show_run("digits")
+    panel = stage.window.experiment_panel
+    panel.form.enter("pattern", "1:16")
+    panel.form.enter("schedule.end", 10)
+    with stage.larger(1280, 1000):
+        stage.save("experiment", panel)
+    panel.form.revert()
+
+
+def prune(stage: Stage) -> None:
+    stage.show_run("digits")
+    stage.window.actions_.prune.trigger()
+    (dialog,) = stage.window.findChildren(PruneDialog)
+    stage.save("prune", dialog)
+    dialog.reject()
+
+
 def masks(stage: Stage) -> None:
     stage.show_run("digits")
     stage.page("Masks")
@@ -208,7 +238,24 @@ def library(stage: Stage) -> None:
     for row in range(len(ENDS)):
         index = table.model().index(row, 0)
         table.selectionModel().select(index, flags.Select | flags.Rows)
-    stage.save("runs")
+    page.below.title.fold(False)
+    with stage.larger(1280, 860):
+        stage.save("runs")
+
+
+def forks(stage: Stage) -> None:
+    page = stage.window.pages.library
+    stage.page("Runs")
+    page.folded.setChecked(False)
+    page.filter.line.setText("name ~ digits")
+    page.refresh()
+    stage.wait(lambda: page.table.model().rowCount() == 2)
+    tabs = [page.comparison.tabText(at) for at in range(page.comparison.count())]
+    page.comparison.setCurrentIndex(tabs.index("Forks"))
+    page.below.title.fold(False)
+    with stage.larger(1280, 860):
+        stage.save("forks")
+    page.comparison.setCurrentIndex(0)
 
 
 def comparison(stage: Stage) -> None:
@@ -263,10 +310,14 @@ SCENES: dict[str, tuple[Callable[[Stage], None], Commands]] = {
     "latency": (latency, {}),
     "estimate": (estimate, {}),
     "scores": (scores, DIGITS),
+    "curves": (curves, DIGITS),
+    "experiment": (experiment, DIGITS),
+    "prune": (prune, DIGITS),
     "masks": (masks, DIGITS),
     "inspect": (inspect, DIGITS),
     "fork": (fork, FORK),
     "runs": (library, SWEEP),
+    "forks": (forks, FORK),
     "comparison": (comparison, METHODS),
     "permutation": (permutation, {}),
 }
@@ -285,7 +336,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tools/screenshots.py", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCENES)}")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
-    parser.add_argument("--work", type=Path, default=Path("build/screenshots"), help="of the runs")
+    work = Path(tempfile.gettempdir(), "lbc")  # pictures show paths in it
+    parser.add_argument("--work", type=Path, default=work, help="folder of the runs")
     parser.add_argument("--themes", nargs="+", choices=("light", "dark"), default=["light"])
     parser.add_argument("--size", default="1280x800", help="of the window")
     parser.add_argument("--scale", default="1", help="pixels of the screen in one of these")
