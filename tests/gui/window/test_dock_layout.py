@@ -114,11 +114,12 @@ def test_in_a_narrow_window_block_and_experiment_share_a_column(
     qtbot.waitUntil(lambda: window.width() == 960 and in_front(block), timeout=SECONDS)
 
 
-def test_the_block_is_there_after_quitting_on_a_page_without_it(
+def test_after_quitting_on_a_page_without_it_the_block_is_there_and_a_closed_panel_is_not(
     qtbot: QtBot, open_window: Open
 ) -> None:
     window = open_window()
     click_block(qtbot, window)
+    dock(window, "log").close()
     for page in (2, 3):  # Runs and Comparison
         choose_page(qtbot, window, 1)
         assert dock(window, "block").isVisible()
@@ -128,6 +129,16 @@ def test_the_block_is_there_after_quitting_on_a_page_without_it(
     window = open_window()
     click_block(qtbot, window)
     assert dock(window, "block").isVisible()
+    assert dock(window, "log").isHidden()
+    window.actions_.reset_layout.trigger()
+    assert not dock(window, "log").isHidden()
+    docks = window.findChildren(QDockWidget)
+    for one in docks:
+        one.setFloating(True)
+    qtbot.wait(100)
+    window.actions_.reset_layout.trigger()
+    qtbot.waitUntil(window.updatesEnabled, timeout=SECONDS)
+    assert not any(one.isFloating() for one in docks)
 
 
 def test_curves_and_log_fold_and_are_remembered(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, Qt
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QApplication, QDockWidget, QGraphicsView
+from PySide6.QtWidgets import QApplication, QGraphicsView
 from pytestqt.qtbot import QtBot
 
 from lbc.config import Experiment, load_experiment
@@ -108,29 +108,6 @@ def test_the_theme_is_taken_at_once_and_remembered(qtbot: QtBot, window: MainWin
         for view in (window.curves, window.scores.heatmap, window.experiment_panel.preview):
             reach_background(qtbot, view, base)
     by_name["system"].trigger()
-
-
-def test_the_arrangement_of_panels_is_remembered_and_can_be_reset(
-    qtbot: QtBot, open_window: Open
-) -> None:
-    first = open_window()
-    log = first.findChild(QDockWidget, "log")
-    assert isinstance(log, QDockWidget)
-    log.close()
-    close_window(qtbot, first)
-    second = open_window()
-    again = second.findChild(QDockWidget, "log")
-    assert isinstance(again, QDockWidget)
-    assert again.isHidden()
-    second.actions_.reset_layout.trigger()
-    assert not again.isHidden()
-    docks = second.findChildren(QDockWidget)
-    for dock in docks:
-        dock.setFloating(True)
-    qtbot.wait(100)
-    second.actions_.reset_layout.trigger()
-    qtbot.waitUntil(second.updatesEnabled, timeout=SECONDS)
-    assert not any(dock.isFloating() for dock in docks)
 
 
 def test_a_window_closes_while_its_other_pages_are_imported_and_takes_what_was_copied_along(
