@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, Strict
 from torch import Tensor
 
 from lbc import config
@@ -19,8 +19,9 @@ from lbc.models import build_on_meta
 from lbc.training.failures import TrainingError
 
 Side = Annotated[int, Field(ge=1, le=1 << 16)]
-ImageShape = tuple[Side, Side, Side]
-"""Channels, height and width, as far as a file may state them."""
+ImageShape = Annotated[tuple[Side, Side, Side], Strict()]
+"""Channels, height and width, as far as a file may state them. A tensor there, which may have any
+number of elements, is not even looked at."""
 
 ClassCount = Annotated[int, Field(ge=1, le=1 << 24)]
 
