@@ -358,8 +358,9 @@ class Session(QObject):
         if self._thread is not None:
             self._thread.deleteLater()
             self._thread = None
-            gc.collect()  # network and optimizer refer to one another; free them before the next
-            return_freed_memory()
+            if self.prepared is not None:  # else there was neither of them
+                gc.collect()  # network and optimizer refer to one another: free them now
+                return_freed_memory()
         pending, self._pending = self._pending, None
         if pending is not None:
             pending()
