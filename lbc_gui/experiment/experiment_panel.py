@@ -91,11 +91,10 @@ class ExperimentPanel(QWidget):
         """Model and data of the layers that are listed."""
         self.implications = Implications(self)
         self.implications.arrived.connect(self._examined)
-        self._asked: object = None
-        self._gain: tuple[object, str] = (None, "")
+        self.implications.failed.connect(self._settle_now)
+        self._asked, self._gain = object(), (object(), "")
         """What was last asked and found."""
         self._settles = False
-        """Whether ``settled`` follows what is being examined."""
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MILLISECONDS)
         self._settle.timeout.connect(self._settled)
         self.form.edited.connect(self._form_edited)
@@ -294,6 +293,11 @@ class ExperimentPanel(QWidget):
         self._show_schedule()
         self._show_problems()
         self.examined.emit()
+        self._settle_now()
+
+    @Slot()
+    def _settle_now(self) -> None:
+        """Say that the experiment has settled, if that waited for its examination."""
         if self._settles:
             self._settles = False
             self.settled.emit(self.experiment)

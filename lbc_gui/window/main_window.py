@@ -327,7 +327,8 @@ class MainWindow(QMainWindow):
             (self.scores.hover_text, self._hover.setText),
         ):
             signal.connect(slot)
-        for source in (files, self.saving, self.reporting, self.starting.remedies):
+        sources = files, self.saving, self.reporting, self.starting.remedies, panel.implications
+        for source in sources:
             self._failures.relay(source)
 
     def _lay_out(self) -> None:
