@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
     QTreeWidgetItem,
     QWidget,
 )
+from shiboken6 import isValid
 
 from lbc_gui.theme import MARGIN
 from lbc_gui.widgets.commands import command_name, shown_keys, why_disabled
@@ -171,6 +172,8 @@ class CommandPalette(QDialog):
 
     @Slot(str)
     def _show_matching(self, sought: str) -> None:
+        # Menus, such as that of recent files, may have been filled anew since.
+        self._commands = [one for one in self._commands if isValid(one.action)]
         ranked = [(rank(sought, one.title), one) for one in self._commands]
         matching = [(how, one) for how, one in ranked if how is not None]
         matching.sort(key=lambda item: item[0])
@@ -184,7 +187,9 @@ class CommandPalette(QDialog):
         """Close, give the focus back to what had it, and run the command on its page."""
         item = self.list.currentItem()
         command = item.data(0, Qt.ItemDataRole.UserRole) if item is not None else None
-        if not isinstance(command, Command) or not command.action.isEnabled():
+        if not isinstance(command, Command) or not isValid(command.action):
+            return
+        if not command.action.isEnabled():
             return
         self.close()
         if command.page is not None:

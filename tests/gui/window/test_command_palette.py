@@ -77,6 +77,21 @@ def test_every_command_is_listed_with_its_shortcut(qtbot: QtBot, window: MainWin
     assert not palette.isVisible()
 
 
+def test_what_is_gone_since_it_was_listed_is_listed_no_more(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    menu = window.actions_.recent
+    menu.addAction(QAction("Xylophone", menu))
+    palette = open_palette(qtbot, window)
+    qtbot.keyClicks(palette.line, "xyl")
+    assert list(rows(palette)) == ["File → Open recent → Xylophone"]
+    menu.clear()
+    qtbot.keyClick(palette.line, Key.Key_Return)
+    assert palette.isVisible()
+    qtbot.keyClicks(palette.line, "o")
+    assert not rows(palette)
+
+
 def test_enter_runs_the_command_with_the_focus_where_it_was(
     qtbot: QtBot, window: MainWindow
 ) -> None:
