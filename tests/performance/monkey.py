@@ -85,6 +85,8 @@ def is_tiny(experiment: Experiment | None) -> bool:
     if experiment is None:
         return True
     model = experiment.model
+    if experiment.training.compile:  # minutes, and 60 MB of torch's compiler from then on
+        return False
     small = isinstance(model, Mlp) and model.width <= 64 and model.depth <= 4
     return small and experiment.pattern.count <= 100 and experiment.data.name in ("digits", "npz")
 
