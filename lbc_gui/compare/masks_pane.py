@@ -88,7 +88,7 @@ class MasksPane(QWidget):
         self._request: tuple[RunSummary, ...] = ()
         self._compared: Compared | None = None
         self._courses: dict[Path, SearchCourse] = {}
-        self.reading = SearchReader()
+        self.reading = SearchReader(self)
         self.reading.arrived.connect(self._receive)
         self.reading.failed.connect(self._show_failure)
         self.reading.running_changed.connect(self._show_running)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from PySide6.QtCore import QThread, Slot
+from PySide6.QtCore import QObject, QThread, Slot
 
 from lbc.comparison.mask_agreement import MaskAgreement, compare_masks
 from lbc.comparison.run_masks import RunMasks, read_masks
@@ -137,8 +137,8 @@ class SearchThread(Worker):
 class SearchReader(Job):
     """Reads one comparison at a time, the latest that is wanted."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
         self._cache = SearchCache()
         self._wanted: Sequence[RunSummary] | None = None
 

@@ -17,6 +17,7 @@ from lbc_gui.library.arrangement import Arrangement
 from lbc_gui.library.library_page import LibraryPage
 from lbc_gui.queue.follower import QueueFollower, QueueMoment, Refused
 from lbc_gui.queue.queue_panel import QueuePanel
+from lbc_gui.run.worker import Job
 from lbc_gui.settings import Settings
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, push_button
@@ -36,6 +37,9 @@ RESULTS = 2
 """The tab of what compares runs that is shown first."""
 
 QUEUE_HEIGHT = 130
+
+KEPT = 3
+"""Comparisons that stay as they are while another is on screen; each needs a thread and 3 MB."""
 
 
 class OpenedComparison(QWidget):
@@ -61,6 +65,20 @@ class OpenedComparison(QWidget):
         split = splitter(Qt.Orientation.Vertical, self.library, self._below, sizes=sizes)
         split.setStretchFactor(0, 1)
         column((split, 1), on=self)
+
+    def end(self) -> None:
+        """End its threads; after the last one, it is deleted."""
+        for job in self.findChildren(Job):
+            job.running_changed.connect(self._delete_when_over)
+        self._delete_when_over()
+
+    @Slot()
+    def _delete_when_over(self) -> None:
+        running = [job for job in self.findChildren(Job) if job.running]
+        for job in running:
+            job.cancel()
+        if not running:
+            self.deleteLater()
 
     @Slot(object)
     def _arrived(self, events: Sequence[object]) -> None:
@@ -100,6 +118,8 @@ class ComparisonPage(QWidget):
         super().__init__()
         self._runs, self._settings, self._experiment = runs, settings, experiment
         self._opened: dict[Path, OpenedComparison] = {}
+        """By folder, in the order in which they were shown last."""
+        self._listed: list[Path] = []
         self._dialog: ComparisonDialog | None = None
         self.starting = ComparisonStart(self)
         self.starting.arrived.connect(self._started)
@@ -157,21 +177,31 @@ class ComparisonPage(QWidget):
             self.failed.emit(f"{folder} is not a folder: choose that of a comparison.", "")
             return
         if folder not in self._opened:
-            comparison = OpenedComparison(folder, self._settings)
-            comparison.failed.connect(self.failed)
-            self._opened[folder] = comparison
-            self._stack.addWidget(comparison)
+            self._open_anew(folder)
+        if folder not in self._listed:
+            self._listed.append(folder)
             self.folders.addItem(printable(folder.name), folder)
             tip = plain(printable(str(folder)))
             self.folders.setItemData(self.folders.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-            self.opened.emit(comparison)
         self.folders.show()
-        self.folders.setCurrentIndex([*self._opened].index(folder))
-        self._show()
+        self.folders.setCurrentIndex(self._listed.index(folder))
+        shown = self._opened[folder] = self._opened.pop(folder)
+        self._stack.setCurrentWidget(shown)
+
+    def _open_anew(self, folder: Path) -> None:
+        while len(self._opened) > KEPT:
+            oldest = self._opened.pop(next(iter(self._opened)))
+            self._stack.removeWidget(oldest)
+            oldest.end()
+        comparison = OpenedComparison(folder, self._settings)
+        comparison.failed.connect(self.failed)
+        self._opened[folder] = comparison
+        self._stack.addWidget(comparison)
+        self.opened.emit(comparison)
 
     @Slot()
     def _show(self) -> None:
-        self._stack.setCurrentWidget([*self._opened.values()][self.folders.currentIndex()])
+        self.open(self._listed[self.folders.currentIndex()])
 
     @Slot(object)
     def _started(self, events: Sequence[ComparisonRequest]) -> None:

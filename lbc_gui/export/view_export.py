@@ -18,6 +18,7 @@ import numpy as np
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMimeData, QObject, Qt, QThread, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMenuBar, QWidget
+from shiboken6 import isValid
 
 from lbc.files.atomic import write_atomically
 from lbc_gui.export.view_renderer import Painted, Picture, paint
@@ -139,7 +140,7 @@ class ViewExport(Job):
 
     def add(self, view: QWidget, surface: QWidget | None = None) -> None:
         """Let a view be saved, with a context menu on ``surface``, else on all of it."""
-        self._views.append(view)
+        self._views = [*filter(isValid, self._views), view]
         surface = surface or view
         for text, slot in (
             ("Save &picture…", self.save_picture),
@@ -155,7 +156,7 @@ class ViewExport(Job):
     @property
     def current(self) -> Any:
         """The View that has the focus, else the first on screen; None if none is."""
-        shown = [view for view in self._views if view.isVisible()]
+        shown = [view for view in self._views if isValid(view) and view.isVisible()]
         return self._focused if self._focused in shown else next(iter(shown), None)
 
     @Slot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QTimer, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
+from shiboken6 import isValid
 
 from lbc_gui.run.interruption import ask_before
 from lbc_gui.run.session import Session
@@ -26,7 +27,7 @@ class Shutdown(QObject):
 
     def wait_for(self, *jobs: Job) -> None:
         """End these too before the window closes."""
-        self._jobs += jobs
+        self._jobs = tuple(job for job in self._jobs if isValid(job)) + jobs
         for job in jobs:
             job.running_changed.connect(self._thread_ended)
 
@@ -54,7 +55,7 @@ class Shutdown(QObject):
         """End the threads; the window closes by itself after the last one."""
         self.started = True
         self._window.setEnabled(False)
-        for job in self._jobs:
+        for job in filter(isValid, self._jobs):
             job.cancel()
         self._session.close()
         if not QGuiApplication.platformName().startswith(DESKTOPS):

@@ -15,7 +15,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc.training.trainer import Trainer
 from lbc_gui.compare.results_pane import ResultsPane
 from lbc_gui.comparisons.comparison_dialog import ComparisonDialog
-from lbc_gui.comparisons.comparison_page import ComparisonPage
+from lbc_gui.comparisons.comparison_page import KEPT, ComparisonPage, OpenedComparison
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, small_experiment
 
@@ -131,3 +131,15 @@ def test_runs_may_start_from_those_of_a_method(
     page.folders.setFocus()
     qtbot.keyClick(page.folders, Key.Key_Down)
     assert page.shown is [*page._opened.values()][1]
+    # Of many, those shown last stay as they are; the others are opened anew.
+    for number in range(2 * KEPT):
+        (tmp_path / str(number)).mkdir()
+        page.open(tmp_path / str(number))
+    kept = KEPT + 1  # with the one on screen
+    qtbot.waitUntil(lambda: len(page.findChildren(OpenedComparison)) == kept, timeout=SECONDS)
+    assert page.folders.count() == 2 + 2 * KEPT
+    page.folders.setFocus()
+    qtbot.keyClick(page.folders, Key.Key_Home)
+    assert page.shown is not None and page.shown.library.reader.library.folder.name == "first"
+    window.actions_.copy_picture.trigger()  # of no view that is gone
+    qtbot.waitUntil(lambda: len(page.findChildren(OpenedComparison)) == kept, timeout=SECONDS)
