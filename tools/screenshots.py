@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 from lbc.config import Experiment, load_experiment
 from lbc.files.resources import resource
 from lbc.pictures.moment_copier import Pin
+from lbc_gui.library.library_page import LibraryPage
 from lbc_gui.run.prune_dialog import PruneDialog
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
@@ -32,7 +33,7 @@ from lbc_gui.window.main_window import MainWindow
 LARGEST_FILE = 250_000
 """Bytes of a picture above which its colours are reduced to 256."""
 
-STILL_SECONDS = 0.5
+STILL_SECONDS = 1.0
 """How long nothing on a picture has changed when it is saved."""
 
 LONGEST_WAIT = 600.0
@@ -105,6 +106,11 @@ class Stage:
         shown = pages.widget(at)
         assert shown is not None
         return shown
+
+    def wait_for_panes(self, page: LibraryPage) -> None:
+        """Show what compares the runs of a page, whose views are built when they are shown."""
+        page.below.title.fold(False)
+        self.wait(lambda: page.comparison.currentWidget().layout() is not None)
 
     def _still(self, part: QWidget) -> QImage:
         shown, since = QImage(), time.monotonic()
@@ -238,8 +244,8 @@ def library(stage: Stage) -> None:
     for row in range(len(ENDS)):
         index = table.model().index(row, 0)
         table.selectionModel().select(index, flags.Select | flags.Rows)
-    page.below.title.fold(False)
     with stage.larger(1280, 860):
+        stage.wait_for_panes(page)
         stage.save("runs")
 
 
@@ -252,15 +258,18 @@ def forks(stage: Stage) -> None:
     stage.wait(lambda: page.table.model().rowCount() == 2)
     tabs = [page.comparison.tabText(at) for at in range(page.comparison.count())]
     page.comparison.setCurrentIndex(tabs.index("Forks"))
-    page.below.title.fold(False)
     with stage.larger(1280, 860):
+        stage.wait_for_panes(page)
         stage.save("forks")
     page.comparison.setCurrentIndex(0)
 
 
 def comparison(stage: Stage) -> None:
     stage.page("Comparison")
-    stage.window.pages.comparisons.open(stage.runs / "comparisons/methods")
+    comparisons = stage.window.pages.comparisons
+    comparisons.open(stage.runs / "comparisons/methods")
+    assert comparisons.shown is not None
+    stage.wait_for_panes(comparisons.shown.library)
     stage.save("comparison")
 
 
