@@ -169,7 +169,11 @@ class Stepper:
         )
 
     def _seed_step(self, step: int) -> None:
-        torch.manual_seed(mix_seed(self._seed, step, self.ranks.rank))
+        seed = mix_seed(self._seed, step, self.ranks.rank)
+        if self.device.type == "cpu":  # torch.manual_seed notes for each GPU where it was called
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def _training_model(self) -> nn.Module:
         """Return the model, wrapped in DistributedDataParallel if there are several ranks.
