@@ -17,13 +17,13 @@ from lbc_gui.library.arrangement import Arrangement
 from lbc_gui.library.library_page import LibraryPage
 from lbc_gui.queue.follower import QueueFollower, QueueMoment, Refused
 from lbc_gui.queue.queue_panel import QueuePanel
-from lbc_gui.run.worker import Job
 from lbc_gui.settings import Settings
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
 from lbc_gui.widgets.text import HtmlLabel, plain
+from lbc_gui.worker import Job
 
 TEXT = (
     "<p><b>Which method is best?</b></p>"
