@@ -149,7 +149,7 @@ class ComparisonPage(QWidget):
     @property
     def folder(self) -> Path | None:
         """The folder of the comparison on screen."""
-        return None if self.shown is None else [*self._opened][self.folders.currentIndex()]
+        return None if self.shown is None else self._listed[self.folders.currentIndex()]
 
     @Slot()
     def ask(self) -> None:
@@ -192,6 +192,7 @@ class ComparisonPage(QWidget):
         while len(self._opened) > KEPT:
             oldest = self._opened.pop(next(iter(self._opened)))
             self._stack.removeWidget(oldest)
+            oldest.setParent(self)  # else Python would delete it here, with its threads
             oldest.end()
         comparison = OpenedComparison(folder, self._settings)
         comparison.failed.connect(self.failed)

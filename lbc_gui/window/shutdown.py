@@ -34,7 +34,7 @@ class Shutdown(QObject):
     @property
     def over(self) -> bool:
         """Whether everything has ended and the window may close."""
-        running = self._session.live or any(job.running for job in self._jobs)
+        running = self._session.live or any(job.running for job in filter(isValid, self._jobs))
         return self.started and not running
 
     def ask(self) -> None:

@@ -344,7 +344,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=240, help="at most")
     options = parser.parse_args()
     findings = Findings()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         report = _play_in(Path(name), options, findings)
     findings.end()
     print(json.dumps({**report, "findings": dict(findings.counts)}, indent=1))

@@ -117,7 +117,7 @@ def main() -> int:
     parser.add_argument("--warm-up", type=float, default=10, help="minutes")
     options = parser.parse_args()
     findings = Findings()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         report = _soak_in(Path(name), options, findings)
     findings.end()
     print(json.dumps({**report, "findings": dict(findings.counts)}, indent=1))

@@ -154,7 +154,8 @@ def test_a_finished_runs_own_masks_are_measured(open_window: Open, qtbot: QtBot)
     qtbot.waitUntil(lambda: " on A100 (" in facts.text(), timeout=SECONDS)
     for name in ("H100", "A100"):  # chosen, and no longer chosen
         qtbot.mouseClick(boxes[name], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
-    assert " on H100 (" in facts.text() and "A100" not in facts.text()
+    qtbot.waitUntil(lambda: " on H100 (" in facts.text(), timeout=SECONDS)
+    assert "A100" not in facts.text()
 
     folder = window.session.folder
     assert folder is not None
