@@ -58,6 +58,7 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._plot.getAxis(name).setTickFont(small)
         self._now = pg.InfiniteLine(angle=90)
         self._now.setZValue(20)
+        self._plot.addItem(self._now, ignoreBounds=True)
         self._life: Biography | None = None
         self._other: ParentLife | None = None
         self._weights: tuple[Floats, Floats] = (np.empty(0), np.empty((0, 0)))
@@ -110,8 +111,8 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             self._restyle()
 
     def _draw(self) -> None:
-        self._plot.clear()
-        self._plot.addItem(self._now, ignoreBounds=True)
+        for item in [item for item in self._plot.items if item is not self._now]:
+            self._plot.removeItem(item)  # the line stays: each return of it would leave a few kB
         life = self._life
         if life is None:
             return
