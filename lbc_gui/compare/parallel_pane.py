@@ -266,6 +266,8 @@ class ParallelPane(QWidget):
         return None
 
     def _run_at(self, position: QPointF) -> int | None:
+        if not self._axes:
+            return None
         distances = []
         for run in range(len(self._runs)):
             points = np.array([(point.x(), point.y()) for point in self._points(run)])

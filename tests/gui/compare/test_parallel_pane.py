@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -115,3 +116,13 @@ def test_hundreds_of_settings_leave_room_for_some(
     )
     assert len(pane._axes) == MOST_AXES
     assert pane._left_out == 500 - MOST_AXES
+
+
+def test_runs_that_do_not_differ_are_passed_over(
+    qtbot: QtBot, pane: ParallelPane, selection: RunSelection, runs: list[RunSummary]
+) -> None:
+    selection.show_runs([replace(runs[0], folder=Path(name)) for name in ("one", "two")])
+    with qtbot.captureExceptions() as raised:
+        qtbot.mouseMove(pane, pane.rect().center())
+        qtbot.mouseClick(pane, LEFT, pos=pane.rect().center())
+    assert not pane._axes and not raised and not selected(selection)
