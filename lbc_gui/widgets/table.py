@@ -17,7 +17,7 @@ from PySide6.QtCore import (
     Signal,
     Slot,
 )
-from PySide6.QtGui import QAction, QColor, QFont, QGuiApplication, QKeySequence
+from PySide6.QtGui import QAction, QColor, QFont, QGuiApplication, QIcon, QKeySequence, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from lbc_gui.theme import colours
@@ -29,6 +29,9 @@ R = TypeVar("R")
 
 LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+SWATCH = 64
+"""Pixels of a square of colour, which is drawn smaller on every screen."""
 
 
 def faint() -> QColor:
@@ -90,6 +93,7 @@ class TableModel(QAbstractTableModel, Generic[R]):
         self._tip, self._colour, self._bold, self._key = tip, colour, bold, key
         self.rows: Sequence[R] = ()
         self._numbers: dict[object, int] = {}
+        self._swatches: dict[int, QIcon] = {}
 
     def show_rows(self, rows: Sequence[R]) -> None:
         key = self._key
@@ -160,7 +164,7 @@ class TableModel(QAbstractTableModel, Generic[R]):
             case Qt.ItemDataRole.ToolTipRole if self._tip is not None:
                 return plain(self._tip(row))
             case Qt.ItemDataRole.DecorationRole if column.swatch is not None:
-                return column.swatch(row)
+                return self._filled(column.swatch(row))
             case Qt.ItemDataRole.BackgroundRole if column.ground is not None:
                 return column.ground(row)
             case _ if role == SHARE and column.share is not None:
@@ -175,6 +179,15 @@ class TableModel(QAbstractTableModel, Generic[R]):
                 font.setBold(True)
                 return font
         return None
+
+    def _filled(self, colour: QColor) -> QIcon:
+        """The same icon each time: Qt would make a new one of a colour whenever a cell is painted,
+        and keep thousands of them."""
+        if colour.rgba() not in self._swatches:
+            square = QPixmap(SWATCH, SWATCH)
+            square.fill(colour)
+            self._swatches[colour.rgba()] = QIcon(square)
+        return self._swatches[colour.rgba()]
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         flags = super().flags(index)

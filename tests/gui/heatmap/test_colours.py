@@ -165,10 +165,12 @@ def test_plot_table_pictures_and_report_have_the_colours_of_the_heatmap(
     lines = [one for one in plot._plot.listDataItems() if isinstance(one, pg.PlotDataItem)]
     assert [one.opts["pen"].color().getRgb()[:3] for one in lines] == list(DISTINCT[:6])
     role = Qt.ItemDataRole.DecorationRole
+    icons = [table.table.data(table.table.index(at, 0), role) for at in range(6)]
     swatches = {
-        row.combination: table.table.data(table.table.index(at, 0), role).getRgb()[:3]
-        for at, row in enumerate(table.table.rows)
+        row.combination: icon.pixmap(8, 8).toImage().pixelColor(4, 4).getRgb()[:3]
+        for row, icon in zip(table.table.rows, icons, strict=True)
     }
+    assert icons[0] is table.table.data(table.table.index(0, 0), role)  # or Qt keeps each for long
     assert swatches == dict(enumerate(DISTINCT[:6]))
     painted = pixels(table.grab().toImage())
     assert all((painted == colour).all(axis=2).any() for colour in DISTINCT[:6])
