@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 from PySide6.QtCore import QItemSelectionModel, QTimer
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QApplication, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QComboBox, QPushButton, QWidget
 
 from lbc.config import Experiment, load_experiment
 from lbc.files.resources import resource
@@ -241,11 +241,15 @@ def library(stage: Stage) -> None:
     page.folded.setChecked(True)
     stage.wait(lambda: table.model().rowCount() == len(ENDS))
     flags = QItemSelectionModel.SelectionFlag
+    # Those whose colours the rows have first: fifteen runs share the colours.
+    page.selection.select(line.runs[0].folder for line in table.runs.lines)
     for row in range(len(ENDS)):
         index = table.model().index(row, 0)
         table.selectionModel().select(index, flags.Select | flags.Rows)
     with stage.larger(1280, 860):
         stage.wait_for_panes(page)
+        for box in page.comparison.currentWidget().findChildren(QComboBox):
+            box.setCurrentText("seeds: mean, range")  # of the one that offers it
         stage.save("runs")
 
 

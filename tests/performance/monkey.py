@@ -11,7 +11,6 @@ other processes do not lengthen. Prints JSON; exit status 1 with findings.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import json
 import os
@@ -34,6 +33,7 @@ from shiboken6 import isValid
 
 from lbc.config import Experiment, Mlp, dump_experiment, parse_experiment
 from lbc.queue.commands import clear, read_queue, steer
+from lbc.training.allocator import return_freed_memory
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.theme import set_up
@@ -306,7 +306,7 @@ def calm(window: MainWindow) -> None:
     wait_until(lambda: window.session.state is not State.LOADING and not window.session.live, 60)
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # trainers keep freed memory, which is no growth
+    return_freed_memory()  # which is kept for the next step, and is no growth
 
 
 def play(window: MainWindow, monkey: Monkey, count: int, seconds: float) -> list[float]:

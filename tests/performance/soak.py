@@ -27,6 +27,7 @@ from PySide6.QtWidgets import QApplication
 
 from lbc.config import Experiment, parse_experiment
 from lbc.runs.kept_checkpoints import kept_moments
+from lbc.training.allocator import return_freed_memory
 from lbc_gui.run.fork_dialog import ForkDialog
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
@@ -102,6 +103,7 @@ def counts(window: MainWindow) -> dict[str, float]:
     run_loop(1.0)
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     gc.collect()
+    return_freed_memory()  # which is kept for the next step, and is no growth
     return {
         "mb": round(own_megabytes(), 1),
         "threads": len(list(Path("/proc/self/task").iterdir())),
