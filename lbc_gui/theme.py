@@ -36,8 +36,8 @@ from PySide6.QtGui import QColor, QFont, QGuiApplication, QPainter, QPalette, QP
 from PySide6.QtWidgets import QApplication
 
 from lbc.files.resources import resource
+from lbc_gui.palette_change import restyle
 from lbc_gui.plot_switches import use_switches
-from lbc_gui.restyling import restyle
 
 use_switches()
 # By default a move within 10 ms of another is dropped, so that plots miss where the mouse comes to
