@@ -29,8 +29,8 @@ from lbc.sparsity.method_names import method_names
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.comparisons.comparison_start import ComparisonRequest
 from lbc_gui.theme import GAP, MARGIN
+from lbc_gui.widgets.body_area import FittingArea
 from lbc_gui.widgets.buttons import combo_box, push_button, tool_button
-from lbc_gui.widgets.fitting_area import FittingArea
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.number_boxes import NumberBox
 from lbc_gui.widgets.text import Label, plain

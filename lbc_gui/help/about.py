@@ -10,7 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QWidget
 
 from lbc.files.versions import DISTRIBUTION, installed_versions
-from lbc_gui.widgets.fitting_area import FittingArea
+from lbc_gui.widgets.body_area import FittingArea
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 

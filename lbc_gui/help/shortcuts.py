@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QDialog, QMainWindow, QScrollArea, QWidget
 
+from lbc_gui.widgets.body_area import AROUND_DIALOG
 from lbc_gui.widgets.commands import command_name, shown_keys
-from lbc_gui.widgets.fitting_area import AROUND_DIALOG
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlLabel, html
 

@@ -17,8 +17,8 @@ from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.schedule_preview import Forked, SchedulePreview
 from lbc_gui.run.fork_job import Checked, ForkJob, ForkRequest, Origin
 from lbc_gui.theme import GAP, MARGIN
+from lbc_gui.widgets.body_area import FittingArea
 from lbc_gui.widgets.buttons import combo_box, push_button
-from lbc_gui.widgets.fitting_area import FittingArea
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 

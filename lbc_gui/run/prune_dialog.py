@@ -14,8 +14,8 @@ from lbc_gui.experiment.fields import PRUNE_ROWS
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.run.prune_job import Pruned, PruneJob, PruneProgress, PruneRequest
 from lbc_gui.theme import GAP, MARGIN
+from lbc_gui.widgets.body_area import FittingArea
 from lbc_gui.widgets.buttons import push_button
-from lbc_gui.widgets.fitting_area import FittingArea
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import QEvent, QObject, QPointF, QSize, Qt, Signal, Slot
-from PySide6.QtGui import QMouseEvent, QResizeEvent
-from PySide6.QtWidgets import (
-    QApplication,
-    QDockWidget,
-    QFrame,
-    QScrollArea,
-    QSplitter,
-    QWidget,
-)
+from PySide6.QtCore import QPointF, QSize, Qt, Signal, Slot
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QApplication, QDockWidget, QSplitter, QWidget
 
 from lbc_gui.icons import icon
 from lbc_gui.theme import GAP
+from lbc_gui.widgets.body_area import BodyArea
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, Label, plain
@@ -107,36 +101,23 @@ class FoldingPanel(QWidget):
             split.setSizes([*sizes[:-2], max(1, sizes[-2] + sizes[-1] - here), here])
 
 
-class _ScrollArea(QScrollArea):
-    """Scrolls a body below its least height; Qt's own would below its preferred one."""
+class _PanelArea(BodyArea):
+    """Is as wide as its body, and scrolls it only up and down."""
 
     def __init__(self, body: QWidget) -> None:
-        super().__init__()
-        self._body = body
-        self.setFrameShape(QFrame.Shape.NoFrame)
+        super().__init__(body)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setWidget(body)
         self.setMinimumWidth(body.minimumWidth() + self.verticalScrollBar().sizeHint().width())
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._fit()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        done = super().eventFilter(watched, event)
-        if event.type() == QEvent.Type.LayoutRequest:
-            self._fit()
-        return done
-
-    def _fit(self) -> None:
-        body, room = self._body, self.viewport().size()
+    def _least(self) -> QSize:
+        body = self._body
         least = body.minimumSizeHint().height()
         labels = (one for one in body.children() if isinstance(one, Label | HtmlLabel))
         for label in labels:
             if label.wordWrap() and not label.isHidden():  # else it is taken for a line or two
                 needed = label.heightForWidth(label.width())
                 least += max(0, needed - label.minimumSizeHint().height())
-        body.resize(room.width(), max(room.height(), least))
+        return QSize(0, least)  # the width is the panel's
 
 
 def give_title(dock: QDockWidget, body: QWidget, folds: bool = False) -> PanelTitle:
@@ -144,14 +125,12 @@ def give_title(dock: QDockWidget, body: QWidget, folds: bool = False) -> PanelTi
 
     A body that does not fold scrolls where its height is short.
     """
-    if folds:
-        holder: QWidget = (
-            QWidget()
-        )  # a dock without a visible widget would be as narrow as its title
+    if folds:  # a dock without a visible widget would be as narrow as its title
+        holder = QWidget()
         column(body, on=holder)
+        dock.setWidget(holder)
     else:
-        holder = _ScrollArea(body)
-    dock.setWidget(holder)
+        dock.setWidget(_PanelArea(body))
     title = PanelTitle(dock.windowTitle(), dock, body, folds)
     for text, tip, slot, name in (
         ("Float", "Show in a window of its own, or back", partial(_float, dock), "float"),

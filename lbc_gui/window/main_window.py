@@ -32,7 +32,7 @@ from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
 from lbc_gui.theme import TIGHT
-from lbc_gui.widgets.fitting_area import FittingArea
+from lbc_gui.widgets.body_area import AROUND_PAGES, FittingArea
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.message_bar import MessageBar
 from lbc_gui.widgets.text import Label
@@ -54,8 +54,6 @@ TITLE = "LBC Explorer"
 
 FIRST_PAINT_MILLISECONDS = 1000
 """The longest wait for the window to be painted."""
-AROUND = QSize(344, 190)
-"""Pixels of the screen that panels, bars and the frame of the window need."""
 
 LONGEST_LOADING = 3000
 """Milliseconds of loading after which the other pages wait no longer."""
@@ -336,7 +334,7 @@ class MainWindow(QMainWindow):
         central = QWidget()
         parts = (self.message, self.help.strip, (self.pages, 1), self.timeline)
         column(*parts, on=central).setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
-        self.setCentralWidget(FittingArea(central, AROUND))
+        self.setCentralWidget(FittingArea(central, AROUND_PAGES))
         self._dock_layout.place(self.experiment_panel, self.block, self.log, self.pages)
         bar = self.addToolBar("Run")
         bar.setObjectName("run_bar")

@@ -13,9 +13,9 @@ from pytestqt.qtbot import QtBot
 
 from lbc_gui.help.explanations import Explanation
 from lbc_gui.help.tour import Tour
-from lbc_gui.widgets.fitting_area import FittingArea
+from lbc_gui.widgets.body_area import AROUND_PAGES, FittingArea
 from lbc_gui.widgets.layouts import column
-from lbc_gui.window.main_window import AROUND, MainWindow
+from lbc_gui.window.main_window import MainWindow
 from tests.gui.accessibility import described, interactive, unnamed
 from tests.gui.conftest import SECONDS
 
@@ -132,7 +132,7 @@ def test_no_page_needs_more_than_a_small_screen_at_150_per_cent(window: MainWind
 
 def test_what_does_not_fit_on_the_screen_can_be_scrolled_to(qtbot: QtBot) -> None:
     body = QWidget()
-    area = FittingArea(body, AROUND)
+    area = FittingArea(body, AROUND_PAGES)
     qtbot.addWidget(area)
     wide = QWidget()  # whose least size the style sheet leaves alone
     wide.setMinimumSize(500, 300)
@@ -143,7 +143,7 @@ def test_what_does_not_fit_on_the_screen_can_be_scrolled_to(qtbot: QtBot) -> Non
     qtbot.waitUntil(lambda: all(bar.maximum() > 100 for bar in bars), timeout=SECONDS)
     area.resize(600, 400)
     qtbot.waitUntil(lambda: not any(bar.maximum() for bar in bars), timeout=SECONDS)
-    room = area.screen().availableSize() - AROUND
+    room = area.screen().availableSize() - AROUND_PAGES
     wide.setMinimumSize(room.width() + 1, 200)
     qtbot.waitUntil(lambda: body.minimumSizeHint().width() > room.width(), timeout=SECONDS)
     assert area.minimumSizeHint().width() == room.width()
