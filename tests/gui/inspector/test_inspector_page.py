@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QToolButton
+from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
@@ -123,13 +123,20 @@ def test_a_real_mouse_hits_the_cell_it_points_at(
     page = window.pages.inspector
     finished(qtbot, page)
     page.layer.violations.selectRow(0)
-    qtbot.waitUntil(lambda: not page.layer.view._redraw.isActive(), timeout=SECONDS)
-    QApplication.processEvents()
+    view = page.layer.view
+
+    def is_settled() -> bool:
+        """Whether nothing moves any more: the log folds after the page has changed."""
+        before = view.viewport().size()
+        qtbot.wait(100)
+        return view.viewport().size() == before and not view._redraw.isActive()
+
+    qtbot.waitUntil(is_settled, timeout=SECONDS)
     hits: list[tuple[int, int]] = []
-    page.layer.view.clicked.connect(hits.append)
-    place = page.layer.view.cell_centre(5, 89).toPoint()
-    qtbot.mouseMove(page.layer.view.viewport(), place)
-    qtbot.mouseClick(page.layer.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    view.clicked.connect(hits.append)
+    place = view.cell_centre(5, 89).toPoint()
+    qtbot.mouseMove(view.viewport(), place)
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert hits == [(5, 89)]
     assert "output 5 · input 9 · kernel 1, 2" in window._hover.text()
 
