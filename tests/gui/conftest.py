@@ -179,12 +179,12 @@ def nothing_left_over(used_windows: list[MainWindow]) -> Iterator[None]:
     assert not shown, f"still open: {shown}"
 
 
-def settled_centre(qtbot: QtBot, heatmap: HeatmapView, block: int) -> QPoint:
-    """Where a block is drawn, once the panels around the picture have come to rest."""
+def settled(qtbot: QtBot, place: Callable[[], QPointF]) -> QPoint:
+    """Where something is drawn, once the panels around the picture have come to rest."""
     while True:
-        before = heatmap.block_centre(block)
+        before = place()
         qtbot.wait(200)
-        if heatmap.block_centre(block) == before:
+        if place() == before:
             return before.toPoint()
 
 

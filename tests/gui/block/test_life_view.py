@@ -27,7 +27,7 @@ from lbc_gui.captions import ordinal
 from lbc_gui.run.session import State
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
+from tests.gui.conftest import SECONDS, settled, small_experiment, zoom_to
 
 Open = Callable[..., MainWindow]
 FIRST, SECOND = "hidden.0", "hidden.1"
@@ -96,7 +96,7 @@ def test_ctrl_click_pins_another_and_the_list_goes_back(qtbot: QtBot, window: Ma
     heatmap, pins = window.scores.heatmap, window.block.pins
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
     for block, modifier in ((777, Qt.KeyboardModifier.NoModifier), (40, CTRL), (900, CTRL)):
-        point = settled_centre(qtbot, heatmap, block)
+        point = settled(qtbot, partial(heatmap.block_centre, block))
         qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, modifier, point)
         qtbot.waitUntil(lambda: block in heatmap._pins, timeout=SECONDS)  # noqa: B023
     assert list(window.view_state.view.pins.all) == [

@@ -22,7 +22,7 @@ from lbc_gui.inspector.inspector_page import InspectorPage
 from lbc_gui.inspector.layer_view import DIFFERENCE, MASK, WEIGHTS
 from lbc_gui.inspector.names import shorten
 from lbc_gui.inspector.reader_thread import MOST_VIOLATIONS
-from tests.gui.conftest import SECONDS
+from tests.gui.conftest import SECONDS, settled
 from tests.gui.inspector.conftest import HEADERS, Open, choose, column, finished, made, read, state
 
 
@@ -124,17 +124,10 @@ def test_a_real_mouse_hits_the_cell_it_points_at(
     finished(qtbot, page)
     page.layer.violations.selectRow(0)
     view = page.layer.view
-
-    def is_settled() -> bool:
-        """Whether nothing moves any more: the log folds after the page has changed."""
-        before = view.viewport().size()
-        qtbot.wait(100)
-        return view.viewport().size() == before and not view._redraw.isActive()
-
-    qtbot.waitUntil(is_settled, timeout=SECONDS)
+    qtbot.waitUntil(lambda: not view._redraw.isActive(), timeout=SECONDS)
     hits: list[tuple[int, int]] = []
     view.clicked.connect(hits.append)
-    place = view.cell_centre(5, 89).toPoint()
+    place = settled(qtbot, lambda: view.cell_centre(5, 89))
     qtbot.mouseMove(view.viewport(), place)
     qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert hits == [(5, 89)]

@@ -31,7 +31,7 @@ from lbc_gui.masks.mask_view import MaskView
 from lbc_gui.run.session import State
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
+from tests.gui.conftest import SECONDS, settled, small_experiment, zoom_to
 
 Open = Callable[..., MainWindow]
 ALL: tuple[Show, ...] = ("weights", "sizes", "beta", "mask", "best", "magnitude")
@@ -253,7 +253,7 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     assert snapshot.sheet.weights is not None
 
     heatmap = window.pages.masks.heatmap
-    point = settled_centre(qtbot, heatmap, 11)
+    point = settled(qtbot, lambda: heatmap.block_centre(11))
     qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=point)
     qtbot.waitUntil(lambda: "block 11" in window.block.title, timeout=SECONDS)
     assert window.scores.request is not None and window.scores.request.block == 11

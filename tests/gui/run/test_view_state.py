@@ -20,7 +20,7 @@ from lbc_gui.block.block_panel import HINT
 from lbc_gui.run.session import State
 from lbc_gui.run.view_state import View, ViewState
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, settled_centre, small_experiment
+from tests.gui.conftest import SECONDS, settled, small_experiment
 
 Open = Callable[..., MainWindow]
 CONV, HEAD = (
@@ -109,7 +109,7 @@ def click(
     """Click a block in the picture on screen."""
     page = window.pages.run_page
     assert page is not None
-    point = settled_centre(qtbot, page.heatmap, block)
+    point = settled(qtbot, lambda: page.heatmap.block_centre(block))
     modifier = Qt.KeyboardModifier.NoModifier if key is None else key
     qtbot.mouseClick(page.heatmap.viewport(), Qt.MouseButton.LeftButton, modifier, point)
 

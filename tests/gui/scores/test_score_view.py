@@ -27,7 +27,7 @@ from lbc_gui.captions import ordinal, place
 from lbc_gui.heatmap.layer_list import LayerList
 from lbc_gui.scores.look_bar import SUMMARIES
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, settled_centre, small_experiment, zoom_to
+from tests.gui.conftest import SECONDS, settled, small_experiment, zoom_to
 
 Open = Callable[..., MainWindow]
 
@@ -233,7 +233,7 @@ def test_clicking_a_block_pins_it_with_the_librarys_numbers(qtbot: QtBot, use_wi
     heatmap = window.scores.heatmap
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
     heatmap.fit()
-    point = settled_centre(qtbot, heatmap, 777)
+    point = settled(qtbot, lambda: heatmap.block_centre(777))
     shown: list[Snapshot] = []
     window.session.snapshot_arrived.connect(shown.append)
     qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=point)

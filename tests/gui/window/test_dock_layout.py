@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from lbc_gui.settings import Layout, Settings
 from lbc_gui.theme import TIGHT
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, close_window, settled_centre
+from tests.gui.conftest import SECONDS, close_window, settled
 
 Open = Callable[..., MainWindow]
 
@@ -37,7 +37,7 @@ def dock(window: MainWindow, name: str) -> QDockWidget:
 def click_block(qtbot: QtBot, window: MainWindow, block: int = 5) -> None:
     heatmap = window.scores.heatmap
     qtbot.waitUntil(lambda: heatmap._fold is not None, timeout=SECONDS)
-    where = settled_centre(qtbot, heatmap, block)
+    where = settled(qtbot, lambda: heatmap.block_centre(block))
     qtbot.mouseClick(heatmap.viewport(), Qt.MouseButton.LeftButton, pos=where)
     qtbot.waitUntil(lambda: window.block.data_to_save() is not None, timeout=SECONDS)
 
