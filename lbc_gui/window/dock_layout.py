@@ -100,8 +100,7 @@ class DockLayout(QObject):
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._scheme_changed)
         layout = self._settings.layout()
         if layout is None:
-            room = self._window.screen().availableSize() - FRAME
-            self._window.resize(self._window.sizeHint().boundedTo(room))
+            self._window.resize(self._window.sizeHint().boundedTo(self._room))
         else:
             self._window.restoreGeometry(layout.geometry)
             self._window.restoreState(layout.docks)
@@ -109,9 +108,19 @@ class DockLayout(QObject):
             self._fit(layout.size)
             self._log_title.fold("log" in layout.folded)
             self._pages.unfold(layout.unfolded_low, set(PANELS).difference(layout.folded))
-        self._window.setMinimumWidth(0 if self._narrow else NARROWEST)
+        self._bound_width()
         self._block.hide()  # whatever was on screen last: nothing is pinned yet
         self.docks[3].hide()  # until it is known whether there is a queue
+
+    @property
+    def _room(self) -> QSize:
+        """What the screen has for the window within its frame."""
+        return self._window.screen().availableSize() - FRAME
+
+    def _bound_width(self) -> None:
+        """Set the least width; 0 for what the panels need, if the window is narrow."""
+        least = 0 if self._narrow else min(NARROWEST, self._room.width())
+        self._window.setMinimumWidth(least)
 
     def _fit(self, saved: QSize) -> None:
         """Make the panels smaller where the window was larger when their sizes were saved."""
@@ -181,7 +190,7 @@ class DockLayout(QObject):
         if narrow is self._narrow or experiment.isFloating() or block.isFloating():
             return
         self._narrow = narrow
-        self._window.setMinimumWidth(0 if narrow else NARROWEST)  # 0: what the panels need
+        self._bound_width()
         if narrow:
             self._window.tabifyDockWidget(experiment, block)
             self._raise_block()

@@ -110,6 +110,7 @@ def test_in_a_narrow_window_block_and_experiment_share_a_column(
     qtbot.waitUntil(lambda: in_front(experiment), timeout=SECONDS)
     window.resize(1900, 1000)
     qtbot.waitUntil(lambda: in_front(experiment) and block.x() > 1400, timeout=SECONDS)
+    assert window.minimumWidth() <= window.screen().availableSize().width()
     window.resize(960, 1000)
     qtbot.waitUntil(lambda: window.width() == 960 and in_front(block), timeout=SECONDS)
 
