@@ -241,8 +241,6 @@ def library(stage: Stage) -> None:
     page.folded.setChecked(True)
     stage.wait(lambda: table.model().rowCount() == len(ENDS))
     flags = QItemSelectionModel.SelectionFlag
-    # Those whose colours the rows have first: fifteen runs share the colours.
-    page.selection.select(line.runs[0].folder for line in table.runs.lines)
     for row in range(len(ENDS)):
         index = table.model().index(row, 0)
         table.selectionModel().select(index, flags.Select | flags.Rows)

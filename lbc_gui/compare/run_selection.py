@@ -120,6 +120,6 @@ class RunSelection(QObject):
             return
         if "selected" in changes:
             now = replace(now, compared=_compared(now))
-            self.colours.show(run.folder for run in now.compared)
+            self.colours.show(now.compared)
         self._selection = now
         self.changed.emit(before, now)
