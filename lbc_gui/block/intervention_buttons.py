@@ -35,8 +35,8 @@ class InterventionButtons(QWidget):
         self._snapshot: Snapshot | MaskSnapshot | None = None
         self._combination: int | None = None
         self._what = Label()
-        self.pin = _action(self, "Pin", "Ctrl+Shift+P", lambda: self._request("pin"))
-        self.ban = _action(self, "Ban", "Ctrl+Shift+B", lambda: self._request("ban"))
+        self.pin = _action(self, "Pin", "Ctrl+Shift+P", _PIN, lambda: self._request("pin"))
+        self.ban = _action(self, "Ban", "Ctrl+Shift+B", _BAN, lambda: self._request("ban"))
         tip = "In this block only, or in every block of the layer"
         self.scope = combo_box(("block", "layer"), tip)
         self.scope.setAccessibleName("Scope")
@@ -74,8 +74,7 @@ class InterventionButtons(QWidget):
 
     def _show(self) -> None:
         why = self._why_not()
-        for action, tip in ((self.pin, _PIN), (self.ban, _BAN)):
-            describe_action(action, tip)
+        for action in (self.pin, self.ban):
             allow(action, why)
         snapshot, combination = self._snapshot, self._combination
         if snapshot is None or combination is None or combination >= snapshot.pattern.count:
@@ -99,9 +98,12 @@ class InterventionButtons(QWidget):
         return ""
 
 
-def _action(parent: QWidget, text: str, shortcut: str, slot: Callable[[], object]) -> QAction:
+def _action(
+    parent: QWidget, text: str, shortcut: str, tip: str, slot: Callable[[], object]
+) -> QAction:
     action = QAction(icon(text.lower()), f"{text} combination", parent)
     action.setIconText(text)
     action.setShortcut(QKeySequence(shortcut))
+    describe_action(action, tip)
     action.triggered.connect(slot)
     return action

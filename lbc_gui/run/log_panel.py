@@ -22,7 +22,7 @@ from lbc.runs.events import (
 )
 from lbc_gui.worker import Failed
 
-MOST_LINES = 5000
+MOST_LINES = 2000
 
 
 class LogPanel(QPlainTextEdit):

@@ -22,6 +22,7 @@ from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
 from lbc.runs.interventions import read_interventions
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.block.intervention_buttons import InterventionButtons
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import ordinal
 from lbc_gui.run.session import State
@@ -363,3 +364,18 @@ def test_what_cannot_be_is_said_and_the_past_stays_as_it_was(
     window.view_state.go_to(0)
     qtbot.waitUntil(lambda: "Live" in interventions.ban.toolTip(), timeout=SECONDS)
     assert not interventions.ban.isEnabled()
+
+
+def test_another_combination_leaves_the_buttons_as_they_are(qtbot: QtBot) -> None:
+    """Each change of an action that a tool button shows costs memory that Qt never frees."""
+    buttons = InterventionButtons()
+    qtbot.addWidget(buttons)
+    changes: list[None] = []
+    for action in (buttons.pin, buttons.ban):
+        action.changed.connect(lambda: changes.append(None))
+    for combination in range(5):
+        buttons.choose(combination)
+        buttons.show_snapshot(None)
+    assert not changes
+    buttons.allow(True)
+    assert changes
