@@ -55,7 +55,7 @@ def _sections(section: type[BaseModel], path: str) -> Iterator[str]:
     if path != "data":
         yield _table(section, fields)
     for key, field in fields.items():
-        if key in VARIANTS or not _is_section(field):
+        if _has_variants(key, field) or not _is_section(field):
             continue
         inner = f"{path}.{key}".lstrip(".")
         yield f"### `{inner}`\n\n{_sentence(field.annotation)}\n"
@@ -79,7 +79,7 @@ def _table(section: type[BaseModel], fields: Mapping[str, FieldInfo]) -> str:
     lines = ["| key | value | default | |", "| --- | --- | --- | --- |"]
     for key, field in fields.items():
         default = "required" if field.is_required() else _written(defaults[key])
-        if key in VARIANTS or _is_section(field):
+        if _has_variants(key, field) or _is_section(field):
             default = ""
         cells = (f"`{key}`", _values(key, field, defaults.get(key)), default, field.description)
         lines.append("| " + " | ".join(_cell(each) for each in cells) + " |")
@@ -90,13 +90,18 @@ def _cell(text: str | None) -> str:
     return (text or "").replace("|", r"\|").replace("*", r"\*").replace("<", r"\<")
 
 
+def _has_variants(key: str, field: FieldInfo) -> bool:
+    """False for the key ``model`` of timm, which is a text."""
+    return key in VARIANTS and field.annotation is not str
+
+
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 def _values(key: str, field: FieldInfo, default: object) -> str:
     kind: Any = field.annotation
-    if key in VARIANTS:
+    if _has_variants(key, field):
         return "name or mapping, see below"
     if _is_section(field):
         return "mapping, see below"
@@ -108,12 +113,16 @@ def _values(key: str, field: FieldInfo, default: object) -> str:
     if named is None:
         named = "N:M" if key == "pattern" else "path"
     bounds = [
-        f"{sign} {getattr(limit, type(limit).__name__.lower()):,}"
+        f"{sign} {_bound(getattr(limit, type(limit).__name__.lower()))}"
         for limit in field.metadata
         for bound, sign in SIGNS.items()
         if type(limit) is bound
     ]
     return " ".join([named, " and ".join(bounds)]).strip()
+
+
+def _bound(number: float) -> str:
+    return f"{int(number) if number == int(number) else number:,}"
 
 
 def _written(value: object) -> str:

@@ -42,7 +42,7 @@ class LifeExport(QObject):
         if (life := view.life) is not None:
             epochs, weights = view.seen(Pin(life.layer, life.block))
             whole = replace(life, weight_epochs=epochs, weights=weights)
-            name = f"biography of block {life.block} {life.layer or 'model'}"
+            name = f"history of block {life.block} {life.layer or 'model'}"
             self._saving.choose(_data(name, lambda: [whole]))
 
     @Slot()
@@ -50,7 +50,7 @@ class LifeExport(QObject):
         folder, pins = self._run_folder(), self._state.view.pins.all
         seen = {pin: self._panel.life.seen(pin) for pin in pins}
         if folder is not None and pins:
-            name = f"biographies of {len(pins)} blocks"
+            name = f"history of {len(pins)} blocks"
             self._saving.choose(_data(name, lambda: read_lives(folder, seen)))
 
 

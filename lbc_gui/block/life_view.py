@@ -45,7 +45,7 @@ class LifeView(QWidget):
         self.plot = LifePlot()
         self.quantity = combo_box(QUANTITIES.values(), "What is plotted over the epochs")
         self.quantity.currentIndexChanged.connect(self._quantity_chosen)
-        self.save = tool_button("Save", "Save biographies as CSV or npz")
+        self.save = tool_button("Save", "Save the history of this block or of all pinned ones")
         self.save.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.save_this = QAction("&This block…", self)
         self.save_all = QAction("&All pinned blocks…", self)

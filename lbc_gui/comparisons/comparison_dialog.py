@@ -53,7 +53,7 @@ class ComparisonDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Compare methods")
         self._experiment = experiment
-        self.methods = self._line("Methods", METHODS, "Options in parentheses: sr-ste(decay=1e-4)")
+        self.methods = self._line("Methods", METHODS, "Options in parentheses: maxq(tau=0.02)")
         self.patterns = self._line("N:M", str(experiment.pattern), "For example 2:4, 1:16")
         self.seeds = self._number("Seeds", SEEDS, "Every method is trained with as many seeds")
         self.begin = combo_box(

@@ -70,3 +70,5 @@ def test_bounds_choices_and_amounts_are_written_as_in_a_file() -> None:
     assert "| `name` | `sgd`, `adam`, `adamw` | `sgd` |" in optimizer
     assert "| `at_most` | amount, such as `4 GiB` | `1 GiB` |" in keep
     assert "| `file` | path | required |" in page["`data`: `npz`"]
+    assert "| `model` | text | required | Model name" in page["`model`: `timm`"]
+    assert r"| `temperature_to` | number ≥ 0.001 and ≤ 1,000 |" in page["`method`: `maskllm`"]
