@@ -28,8 +28,8 @@ from lbc.runs.run_state import RunError, read_state
 
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 5.0
-MOST_RESTARTS = 5
-"""How often a run is started again without having got further, as one that exhausts the memory."""
+MOST_KILLS = 5
+"""Kills without progress after which a run fails, as one that exhausts the memory."""
 
 DONE, ERRORS, STOPPED = 0, (1, 2), 130
 """Exit statuses of ``lbc train``; others are those of a killed process."""
@@ -68,7 +68,7 @@ class _Supervisor:
     def __init__(self, file: QueueFile, report: Callable[[str], object]) -> None:
         self._file, self._report = file, report
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._restarts: dict[int, tuple[int, int]] = {}
+        self._kills: dict[int, tuple[int, int]] = {}
         self._ended: dict[State, int] = {}
 
     def advance(self, release: Callable[[], None]) -> tuple[Queue, Queue]:
@@ -143,7 +143,7 @@ class _Supervisor:
         if code in ERRORS:
             return self._end(entry, "failed", self._failure(entry))
         if code is not None and self._is_stuck(entry):
-            reason = f"Its process was killed {MOST_RESTARTS} times without getting further"
+            reason = f"Its process was killed {MOST_KILLS} times without getting further"
             return self._end(entry, "failed", f"{reason} (status {code}).")
         return self._start(entry)
 
@@ -187,14 +187,14 @@ class _Supervisor:
         return ""
 
     def _is_stuck(self, entry: Entry) -> bool:
-        """Whether a killed run has been started again too often since its last checkpoint."""
+        """Whether a run has been killed too often since its last checkpoint."""
         written = 0
         with suppress(OSError):
             written = (self._file.runs / entry.folder / CHECKPOINT).stat().st_mtime_ns
-        last, count = self._restarts.get(entry.id, (written, 0))
+        last, count = self._kills.get(entry.id, (written, 0))
         count = count + 1 if last == written else 1
-        self._restarts[entry.id] = (written, count)
-        return count > MOST_RESTARTS
+        self._kills[entry.id] = (written, count)
+        return count >= MOST_KILLS
 
 
 def train_arguments(file: QueueFile, entry: Entry) -> tuple[str, ...]:

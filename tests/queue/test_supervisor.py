@@ -166,6 +166,22 @@ def test_a_run_that_was_paused_and_resumed_is_started_by_the_same_supervisor(
     assert entry(tmp_path).state == "failed"
 
 
+def test_a_run_whose_process_is_always_killed_fails(
+    tmp_path: Path, quick: Callable[..., Experiment]
+) -> None:
+    add(tmp_path, quick())
+    supervisor, kills = _Supervisor(QueueFile(tmp_path), print), 0
+    for _ in ("chosen", "started"):
+        supervisor.advance(lambda: None)
+    while entry(tmp_path).state == "running":
+        supervisor._processes[1].kill()
+        supervisor._processes[1].wait()
+        kills += 1
+        supervisor.advance(lambda: None)
+    said = f"Its process was killed {kills} times without getting further (status -9)."
+    assert (entry(tmp_path).reason, kills) == (said, 5)
+
+
 def test_a_finished_run_is_not_trained_again(
     tmp_path: Path, quick: Callable[..., Experiment]
 ) -> None:
