@@ -52,7 +52,7 @@ def label_runs(runs: Sequence[Parameters]) -> tuple[str, ...]:
     ]
     return tuple(
         ", ".join(
-            f"{name} {value_text(value)}"
+            f"no {name}" if value == "" else f"{name} {value_text(value)}"
             for name, values in shown
             if (value := values[at]) is not None
         )

@@ -54,6 +54,8 @@ def test_runs_are_labelled_by_what_differs() -> None:
     ]
     assert label_runs(runs) == ("lr 0.1, seed 0", "lr 0.2, seed 0", "lr 0.2, seed 1")
     assert label_runs(runs[:1]) == ("",)
+    weights = [{"training.weights": ""}, {"training.weights": "a.pt"}]
+    assert label_runs(weights) == ("no weights", "weights a.pt")
     assert label_runs([{"a.k": 1, "b.k": 1}, {"a.k": 2, "b.k": 3}]) == (
         "a.k 1, b.k 1",
         "a.k 2, b.k 3",
