@@ -12,7 +12,7 @@ from lbc.config.model import FAMILIES
 from lbc.config.values import fields_by_key, variant_names
 from lbc.sparsity.method_names import method_names
 from lbc.sparsity.method_options import options_class
-from tests.docs.pages import PAGES
+from tests.docs.pages import PAGES, ROOT
 
 
 def chapters(page: str, sign: str) -> dict[str, str]:
@@ -61,6 +61,16 @@ def test_every_source_model_and_option_of_a_method_is_in_the_reference() -> None
         for option in [*options_class(name).model_fields][1:]:
             assert f"| `{option}` |" in page[f"`method`: `{name}`"]
     assert "| `mixup` |" in page["`data.augment`"]
+
+
+def test_every_script_that_measures_and_every_package_is_listed() -> None:
+    scripts = [file.stem for file in (ROOT / "tests/performance").glob("*.py")
+               if "__main__" in file.read_text(encoding="utf-8")]  # fmt: skip
+    assert all(f"`{name}`" in PAGES["docs/measurements.md"] for name in scripts)
+    for top in ("lbc", "lbc_gui"):
+        packages = [file.parent.name for file in (ROOT / top).glob("*/__init__.py")]
+        assert len(packages) > 10
+        assert all(f"`{name}`" in PAGES["CONTRIBUTING.md"] for name in packages)
 
 
 def test_bounds_choices_and_amounts_are_written_as_in_a_file() -> None:

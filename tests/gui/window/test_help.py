@@ -13,7 +13,7 @@ import pytest
 import torch
 from PySide6.QtCore import QObject, QPoint, Qt, QUrl, Slot, qVersion
 from PySide6.QtGui import QAction, QDesktopServices
-from PySide6.QtWidgets import QApplication, QToolButton, QWidget
+from PySide6.QtWidgets import QApplication, QMenu, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.help.about import AboutDialog
@@ -21,7 +21,9 @@ from lbc_gui.help.documentation import find_documentation, open_documentation
 from lbc_gui.help.explanations import WORDS, Explanation, Panel
 from lbc_gui.help.shortcuts import ShortcutsDialog, sections
 from lbc_gui.settings import Settings
+from lbc_gui.widgets.commands import command_name
 from lbc_gui.window.main_window import MainWindow
+from tests.docs.pages import PAGES
 from tests.gui.conftest import SECONDS, close_window
 
 Open = Callable[..., MainWindow]
@@ -58,11 +60,21 @@ def test_the_list_of_shortcuts_has_every_command(qtbot: QtBot, window: MainWindo
     assert len(commands) == len({(shortcut, panel) for _, shortcut, panel in commands})
     qtbot.keyClick(dialog, Key.Key_Escape)
     assert not dialog.isVisible()
-    documented = (Path(__file__).parents[3] / "docs/keys.md").read_text()
     for title, rows in sections(window):
-        assert f"## {title}\n" in documented
+        assert f"## {title}\n" in PAGES["docs/keys.md"]
         for name, keys in rows:
-            assert f"| {name} | {keys} |" in documented
+            assert f"| {name} | {keys} |" in PAGES["docs/keys.md"]
+
+
+def test_the_commands_that_the_documentation_names_are_in_the_menus(window: MainWindow) -> None:
+    menus = {
+        menu.title().replace("&", ""): [command_name(action) for action in menu.actions()]
+        for menu in window.menuBar().findChildren(QMenu)
+    }
+    named = re.findall(rf"\*({'|'.join(menus)})\s→\s([^*]+)\*", " ".join(PAGES.values()))
+    assert len(named) > 20
+    for menu, command in named:
+        assert " ".join(command.split()).removesuffix("…") in menus[menu]
 
 
 class Browser(QObject):
