@@ -1,4 +1,4 @@
-"""Inject all faults, which takes minutes, and print what was lost; exit status 1 if anything.
+"""Inject all faults, which takes an hour, and print what was lost; exit status 1 if anything.
 
 Mounting small disks needs root.
 
