@@ -12,7 +12,6 @@ from lbc.config import Experiment
 from lbc.files.printable import printable
 from lbc.runs.kept_checkpoints import ForkPoint, experiment_at
 from lbc.runs.run_state import RunError
-from lbc_gui.experiment.fields import FORK_ROWS
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.experiment.schedule_preview import Forked, SchedulePreview
 from lbc_gui.run.fork_job import Checked, ForkJob, ForkRequest, Origin
@@ -55,18 +54,20 @@ class ForkDialog(QDialog):
         origin: Origin,
         point: ForkPoint,
         before: Experiment,
+        form: ExperimentForm,
         job: ForkJob,
         parent: QWidget,
     ) -> None:
-        """Ask about ``point``, at which the run had the experiment ``before``, or another one."""
+        """Ask about ``point``, at which the run had the experiment ``before``, or another one.
+
+        ``form``, of FORK_ROWS, is used while the dialog is open.
+        """
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"Fork {printable(origin.folder.name)}")
-        self._origin, self._job = origin, job
+        self._origin, self.form, self._job = origin, form, job
         self._before = before
         self._unreadable = ""
-        self.form = ExperimentForm(self, FORK_ROWS, {})
-        self.form.hide()
         self.addActions([self.form.history.undo, self.form.history.redo])
         count = before.training.epochs
         points = [f"epoch {one.epoch:.2f} of {count}, step {one.step:,}" for one in origin.points]
@@ -129,6 +130,10 @@ class ForkDialog(QDialog):
         changes = self.form.changed_settings
         at = self._origin, self.epoch, self._before
         return ForkRequest(*at, experiment, changes, control=control)
+
+    def done(self, result: int) -> None:
+        self.form.take_back()
+        super().done(result)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

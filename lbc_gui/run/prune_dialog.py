@@ -10,7 +10,6 @@ from PySide6.QtWidgets import QDialog, QProgressBar, QWidget
 from lbc.config import Experiment
 from lbc.config.one_shot import one_shot_experiment
 from lbc.files.printable import printable
-from lbc_gui.experiment.fields import PRUNE_ROWS
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.run.prune_job import Pruned, PruneJob, PruneProgress, PruneRequest
 from lbc_gui.theme import GAP, MARGIN
@@ -33,12 +32,14 @@ class PruneDialog(QDialog):
         source: str,
         folder: Path,
         allow_import: bool,
+        form: ExperimentForm,
         job: PruneJob,
         parent: QWidget,
     ) -> None:
         """Ask about a checkpoint of the model of ``base``, the experiment of ``source``.
 
-        The result goes into ``folder``. Raises ExperimentError.
+        The result goes into ``folder``. ``form``, of PRUNE_ROWS, is used while the dialog is open.
+        Raises ExperimentError.
         """
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -47,8 +48,7 @@ class PruneDialog(QDialog):
         self._checkpoint, self._base, self._folder = checkpoint, base, folder
         self._job = job
         self._allow_import = allow_import
-        self.form = ExperimentForm(self, PRUNE_ROWS, {})
-        self.form.hide()
+        self.form = form
         self.addActions([self.form.history.undo, self.form.history.redo])
         self.problem = Label(wordWrap=True)
         self.problem.setObjectName("problem")
@@ -88,6 +88,10 @@ class PruneDialog(QDialog):
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "form"):
             self.form.show_marks()
+
+    def done(self, result: int) -> None:
+        self.form.take_back()
+        super().done(result)
 
     @Slot()
     def reject(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
@@ -11,6 +11,8 @@ from PySide6.QtWidgets import QWidget
 from lbc.runs.kept_checkpoints import experiment_at
 from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import RunError
+from lbc_gui.experiment.fields import FORK_ROWS
+from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.run.fork_dialog import ForkDialog
 from lbc_gui.run.fork_job import ForkJob, ForkMade, ForkRequest, read_origin
 from lbc_gui.run.interruption import ask_before
@@ -35,6 +37,12 @@ class ForkActions(QObject):
         window.timeline.fork_requested.connect(self.fork_present)
         window.block.life.plot.fork_requested.connect(self.fork_present)
 
+    @cached_property
+    def _form(self) -> ExperimentForm:
+        form = ExperimentForm(self._parent, FORK_ROWS, {})
+        form.hide()
+        return form
+
     @Slot(float)
     def fork_present(self, epoch: float) -> None:
         """Ask how the run on screen is to be forked at an epoch."""
@@ -50,7 +58,7 @@ class ForkActions(QObject):
         except RunError as error:
             self.failed.emit(str(error), "")
             return
-        dialog = ForkDialog(origin, point, before, self._job, self._parent)
+        dialog = ForkDialog(origin, point, before, self._form, self._job, self._parent)
         dialog.confirmed.connect(self._confirmed)
         dialog.open()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal, Slot
@@ -14,6 +15,8 @@ from lbc.files.printable import printable
 from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.own_runs import may_import
 from lbc.runs.run_state import run_of
+from lbc_gui.experiment.fields import PRUNE_ROWS
+from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.run.prune_dialog import PruneDialog
 from lbc_gui.run.prune_job import Pruned, PruneJob
 from lbc_gui.widgets.commands import allow
@@ -44,6 +47,12 @@ class PruneActions(QObject):
         window.session.events_arrived.connect(self._enable)
         self._enable()
 
+    @cached_property
+    def _form(self) -> ExperimentForm:
+        form = ExperimentForm(self._parent, PRUNE_ROWS, {})
+        form.hide()
+        return form
+
     @Slot()
     def _enable(self) -> None:
         finished = self._window.session.finished_folder is not None
@@ -72,8 +81,8 @@ class PruneActions(QObject):
                     f"The model of {source} is code, which you have not run here: take its "
                     "settings into the form and press Run or Reset first."
                 )
-            folder, job = self._window.session.runs, self._job
-            PruneDialog(checkpoint, base, source, folder, allowed, job, self._parent).show()
+            given = base, source, self._window.session.runs, allowed, self._form, self._job
+            PruneDialog(checkpoint, *given, self._parent).show()
         except (ExperimentError, ValueError) as error:
             self.failed.emit(str(error), "")
 

@@ -13,6 +13,8 @@ from lbc.runs.kept_checkpoints import experiment_at
 from lbc.runs.run_state import RunError
 from lbc.training.control import Control
 from lbc.training.trainer import Trainer
+from lbc_gui.experiment.fields import FORK_ROWS
+from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.run.fork_dialog import ForkDialog
 from lbc_gui.run.fork_job import ForkJob, read_origin
 from tests.gui.conftest import SECONDS, small_experiment
@@ -35,8 +37,8 @@ def test_a_run_whose_settings_were_changed_is_forked_as_it_was_then(
     first = origin.points[0]
     window = QWidget()
     qtbot.addWidget(window)
-    job = ForkJob(tmp_path, window)
-    dialog = ForkDialog(origin, first, experiment_at(first), job, window)
+    job, form = ForkJob(tmp_path, window), ExperimentForm(window, FORK_ROWS, {})
+    dialog = ForkDialog(origin, first, experiment_at(first), form, job, window)
     assert dialog.form.describe("optimizer.lr")[1] == experiment.optimizer.lr
     assert not origin.is_control(1) and not dialog.control.isHidden()
     assert "changed by hand after this moment" in dialog._about_control.text()
@@ -48,6 +50,17 @@ def test_a_run_whose_settings_were_changed_is_forked_as_it_was_then(
     qtbot.waitUntil(lambda: dialog.settled, timeout=SECONDS)
     assert dialog.request is not None and dialog.request.before.training.epochs == 4
     qtbot.waitUntil(lambda: not job.running, timeout=SECONDS)
+    dialog.show()
+    assert form.pattern_box.isVisible()
+    dialog.close()
+    later = ForkDialog(origin, first, experiment_at(first), form, job, window)
+    later.show()
+    assert form.pattern_box.isVisible() and later.isAncestorOf(form.pattern_box)
+    assert form.changed_settings == {} and not form.history.undo.isEnabled()
+    with qtbot.waitSignal(dialog.destroyed, timeout=SECONDS):
+        pass
+    assert later.isAncestorOf(form.pattern_box)
+    later.close()
 
 
 def test_a_run_without_checkpoints_says_why_it_cannot_be_forked(tmp_path: Path) -> None:
