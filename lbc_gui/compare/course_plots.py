@@ -92,6 +92,8 @@ class CoursePlots(QWidget):
         """The searches that are known, by the number of their run; ``layer`` None is all."""
         self._names, self._layer = names, layer
         self._courses = courses
+        if self._pair is not None and max(self._pair) >= len(names):
+            self._pair = None  # of other runs
         self._known = {
             run: course.whole() if layer is None else course.layers[layer]
             for run, course in courses.items()

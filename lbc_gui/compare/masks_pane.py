@@ -99,7 +99,7 @@ class MasksPane(QWidget):
         self.folded.setCheckable(True)
         self.folded.toggled.connect(self._show_layer)
         self._rows = Rows((), ())
-        self.matrix, self.legend = AgreementMatrix(self._colour_of), KeyLegend()
+        self.matrix, self.legend = AgreementMatrix(self._colour_of_row), KeyLegend()
         self.matrix.pair_shown.connect(self._show_pair)
         self.matrix.pair_opened.connect(self._open_pair)
         self.matrix.left.connect(lambda: selection.hover(None))
@@ -175,8 +175,11 @@ class MasksPane(QWidget):
     def _folders(self) -> list[Path]:
         return [] if self._compared is None else [run.folder for run in self._compared.runs]
 
-    def _colour_of(self, row: int) -> QColor:
-        return self._selection.colours.of(self._folders()[self._rows.runs[row]])
+    def _colour_of(self, run: int) -> QColor:
+        return self._selection.colours.of(self._folders()[run])
+
+    def _colour_of_row(self, row: int) -> QColor:
+        return self._colour_of(self._rows.runs[row])
 
     @Slot(object, object)
     def _show_selection(self, before: Selection, now: Selection) -> None:
@@ -242,15 +245,16 @@ class MasksPane(QWidget):
     @Slot()
     def _show_layer(self) -> None:
         compared, layer = self._compared, self.layer
-        many = compared is not None and len(compared.runs) > 1
-        self._split.setVisible(compared is not None and bool(compared.runs))
-        self.legend.setVisible(many)
-        if compared is None or not compared.runs:
+        runs = () if compared is None else compared.runs
+        self._rows = Rows.of(runs, self.folded.isChecked())
+        self._split.setVisible(bool(runs))
+        self.legend.setVisible(len(runs) > 1)
+        if compared is None or not runs:
+            self.plots.show_courses((), {}, None)
             self.detail.setText(CHOOSE)
             return
         found = compared.agreement
         kappas = found.whole if layer is None else found.layers[layer]
-        self._rows = Rows.of(compared.runs, self.folded.isChecked())
         self.matrix.show_matrix(self._rows.names, self._rows.fold(kappas))
         self.legend.show_key(self.matrix.scale)
         self._show_courses()

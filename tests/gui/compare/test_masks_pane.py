@@ -140,6 +140,30 @@ def test_seeds_are_folded_into_the_agreement_of_settings(
     assert pane.matrix._kappas.shape == (4, 4)
 
 
+def test_folded_seeds_have_the_colours_of_their_first_runs(
+    qtbot: QtBot, pane: MasksPane, make_run: MakeRun
+) -> None:
+    runs = [
+        make_run(name, seed=seed, searched=True, optimizer={"lr": rate})
+        for name, seed, rate in (("a", 0, 0.1), ("b", 1, 0.1), ("c", 0, 0.2), ("d", 1, 0.2))
+    ]
+    compare(qtbot, pane, runs)
+    qtbot.mouseClick(pane.folded, Qt.MouseButton.LeftButton)
+    qtbot.mouseMove(pane.matrix, cell(pane, 0, 0))
+    qtbot.mouseMove(pane.matrix, cell(pane, 1, 0))
+
+    def drawn() -> list[QColor]:
+        return [bars.opts["brush"] for bars in pane.plots._bars]
+
+    colours = [pane._selection.colours.of(runs[at].folder) for at in (2, 0)]
+    qtbot.waitUntil(lambda: drawn() == colours, timeout=SECONDS)
+    compare(qtbot, pane, ())
+    pane._selection.show_runs(runs)
+    pane._selection.hover(runs[3].folder)
+    wait_for(qtbot, pane)
+    assert pane.matrix.isVisible() and len(pane._rows.runs) == 2
+
+
 def test_only_what_the_pointer_changes_in_a_large_matrix_is_painted_again(qtbot: QtBot) -> None:
     matrix, count = AgreementMatrix(lambda at: QColor.fromHsv(6 * at, 200, 200)), 60
     names = [f"run {at}" for at in range(count)]
