@@ -11,6 +11,7 @@ other processes do not lengthen. Prints JSON; exit status 1 with findings.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import json
 import os
@@ -343,6 +344,7 @@ def main() -> int:
     parser.add_argument("--actions", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=240, help="at most")
     options = parser.parse_args()
+    faulthandler.enable()
     findings = Findings()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         report = _play_in(Path(name), options, findings)
