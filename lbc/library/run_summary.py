@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 
 from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
@@ -124,7 +125,7 @@ def summarize_run(folder: Path) -> RunSummary:
 
 
 def flatten_experiment(experiment: Experiment) -> dict[str, Value]:
-    """The settings by dotted key."""
+    """The settings by dotted key. Runs share the texts, which were most of a library's memory."""
     flat: dict[str, Value] = {}
     _flatten(experiment.model_dump(mode="json"), "", flat)
     return {"method" if key == "method.name" else key: value for key, value in flat.items()}
@@ -134,11 +135,13 @@ def _flatten(value: object, key: str, flat: dict[str, Value]) -> None:
     match value:
         case dict():
             for name, inner in value.items():
-                _flatten(inner, f"{key}.{name}" if key else str(name), flat)
-        case str() | int() | float():
+                _flatten(inner, intern(f"{key}.{name}" if key else str(name)), flat)
+        case str():
+            flat[key] = intern(value)
+        case int() | float():
             flat[key] = value
         case list() | tuple():
-            flat[key] = ", ".join(map(str, value))
+            flat[key] = intern(", ".join(map(str, value)))
         case None:
             flat[key] = "none"
         case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lbc.config import Experiment
-from lbc.library.run_summary import summarize_run
+from lbc.library.run_summary import flatten_experiment, summarize_run
 from lbc.runs.events import EpochDone
 from lbc.runs.folder import RunFolder
 from lbc.runs.run_state import RunState
@@ -45,3 +45,10 @@ def test_a_damaged_run_says_which_file_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "epochs.records" / "epochs.records").unlink()
     assert summarize_run(tmp_path / "epochs.records").status == "unreadable"
     assert summarize_run(tmp_path / "nothing").problem
+
+
+def test_runs_share_the_texts_of_their_settings() -> None:
+    one, other = (flatten_experiment(Experiment(seed=seed)) for seed in (1, 2))
+    for (key, value), (same_key, same_value) in zip(one.items(), other.items(), strict=True):
+        assert key is same_key
+        assert value is same_value or not isinstance(value, str)
