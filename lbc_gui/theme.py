@@ -290,8 +290,8 @@ QAbstractItemView, QPlainTextEdit { background: $base; border: 1px solid $border
     selection-background-color: $selection; selection-color: $text; }
 QAbstractItemView:focus, QPlainTextEdit:focus { border-color: $accent; }
 QHeaderView, QHeaderView:focus { background: $base; border: 0; }
-QGraphicsView { border: 1px solid transparent; }
-QGraphicsView:focus { border-color: $accent; }
+QGraphicsView, #card { border: 1px solid transparent; }
+QGraphicsView:focus, #card:focus { border-color: $accent; }
 QProgressBar { background: $hover; border: 0; border-radius: 4px; text-align: center; }
 QProgressBar::chunk { background: $selection; border-radius: 4px; }
 QScrollBar { background: transparent; border: 0; }

@@ -15,7 +15,7 @@ from PySide6.QtGui import (
     QPen,
     QShowEvent,
 )
-from PySide6.QtWidgets import QScrollArea, QWidget
+from PySide6.QtWidgets import QWidget
 
 from lbc.files.printable import printable
 from lbc.library.fork_tree import Branch, Families, describe_changes
@@ -26,6 +26,7 @@ from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.icons import icon
 from lbc_gui.theme import GAP, MARGIN, TIGHT, colours
+from lbc_gui.widgets.body_area import scrolled
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import Label
 
@@ -291,9 +292,7 @@ class ForksPane(QWidget):
         self.tree = ForkTree(selection)
         self.tree.compare_requested.connect(self.compare_requested)
         self.none = Label(NONE, wordWrap=True)
-        self.area = QScrollArea(widgetResizable=True)
-        self.area.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.area.setWidget(self.tree)
+        self.area = scrolled(self.tree)
         column(self.none, (self.area, 1), on=self, margin=TIGHT).addStretch(0)
         selection.changed.connect(self._show_selection)
 

@@ -147,6 +147,11 @@ class ComparisonPage(QWidget):
         return widget if isinstance(widget, OpenedComparison) else None
 
     @property
+    def table(self) -> QWidget | None:
+        """The table of the runs on screen."""
+        return None if self.shown is None else self.shown.library.table
+
+    @property
     def folder(self) -> Path | None:
         """The folder of the comparison on screen."""
         return None if self.shown is None else self._listed[self.folders.currentIndex()]

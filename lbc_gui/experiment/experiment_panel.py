@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QComboBox, QScrollArea, QSizePolicy, QTabWidget, QWidget
+from PySide6.QtWidgets import QComboBox, QSizePolicy, QTabWidget, QWidget
 
 from lbc.config import EXTERNAL, Experiment
 from lbc.runs.effective_experiment import changed_keys
@@ -25,6 +25,7 @@ from lbc_gui.experiment.schedule_preview import SchedulePreview
 from lbc_gui.help.explanations import help_button
 from lbc_gui.settings import EstimateChoice
 from lbc_gui.theme import MARGIN
+from lbc_gui.widgets.body_area import scrolled
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import Label
 
@@ -101,10 +102,8 @@ class ExperimentPanel(QWidget):
         self.form.restored.connect(self._reveal)
         self.layers.overridden.connect(self.form.set_layers)
         self.form.menu.vary_requested.connect(self._vary)
-        self._scroll = scroll = QScrollArea(widgetResizable=True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        self._scroll = scroll = scrolled(self.form.other_box)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.form.other_box)
         scroll.setMinimumHeight(LEAST_SETTINGS)
         policy = QSizePolicy.Policy
         self.form.pattern_box.setSizePolicy(policy.Preferred, policy.Fixed)  # or its rows overlap

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QScrollArea, QTabWidget, QWidget
+from PySide6.QtWidgets import QFileDialog, QTabWidget, QWidget
 
 from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
@@ -30,6 +30,7 @@ from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
 from lbc_gui.settings import Settings
 from lbc_gui.theme import TIGHT
+from lbc_gui.widgets.body_area import scrolled
 from lbc_gui.widgets.buttons import push_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label
@@ -86,6 +87,11 @@ class LatencyPage(QWidget):
         self._lay_out()
         self._connect()
         self._show_current()
+
+    @property
+    def table(self) -> QWidget | None:
+        """The table on screen: that of the measurements, or of the estimates."""
+        return self.estimate.tables.currentWidget() if self.tabs.currentIndex() else self._table
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -265,13 +271,15 @@ class LatencyPage(QWidget):
         )
         self._save = push_button("Export…", "Save the ticked ones as JSON or CSV", self._export)
         left = QWidget()
-        card = _scrolled(self.card)
+        card = scrolled(self.card)
+        card.setObjectName("card")  # whose focus is shown: it has nothing else to scroll it by keys
+        card.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         card.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         pairs = (self._pin, self._remove), (self._load, self._save), (recorded,)
         buttons = [row(*((button, 1) for button in pair)) for pair in pairs]
         column((self.measurements, 1), *buttons, (card, 1), on=left)
         down, across = Qt.Orientation.Vertical, Qt.Orientation.Horizontal
-        table = CasesTable(self.cases)
+        self._table = table = CasesTable(self.cases)
         self.plots.setMinimumHeight(LOWEST_PLOTS)  # a lower window scrolls
         table.setMinimumHeight(LOWEST_TABLE)
         right = splitter(down, self.plots, table, sizes=[320, 240])
@@ -281,21 +289,11 @@ class LatencyPage(QWidget):
         top = row((self.request, 1), help_button("Latency"))
         column(top, self._progress, (middle, 1), self._network, on=measure, margin=TIGHT)
         self.tabs = QTabWidget(documentMode=True)
-        self.tabs.addTab(_scrolled(measure), "Measure")
-        self.tabs.addTab(_scrolled(self.estimate), "Estimate")  # it must not widen the window
+        self.tabs.addTab(scrolled(measure), "Measure")
+        self.tabs.addTab(scrolled(self.estimate), "Estimate")  # it must not widen the window
         self.tabs.setTabToolTip(0, "Measure on this machine or a server")
         self.tabs.setTabToolTip(1, "Estimate for a GPU that is not at hand, from published data")
         column(self.tabs, on=self)
-
-
-def _scrolled(content: QWidget) -> QScrollArea:
-    """An area without a frame that scrolls what it has no room for."""
-    area = QScrollArea(widgetResizable=True)
-    area.setFrameShape(QScrollArea.Shape.NoFrame)
-    area.setWidget(content)
-    area.viewport().setAutoFillBackground(False)
-    content.setAutoFillBackground(False)
-    return area
 
 
 def _recorded() -> list[Path]:

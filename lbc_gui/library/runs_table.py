@@ -67,6 +67,7 @@ class RunsTable(QTableView):
         self.setModel(self.runs)
         self.setAccessibleName("Runs")
         self.setShowGrid(False)
+        self.setTabKeyNavigation(False)  # Tab goes on to what is after the table
         self.setWordWrap(False)
         self.setMouseTracking(True)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt
+from typing import Any
+
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QWidget
 
 AROUND_DIALOG = QSize(40, 100)
 """Pixels of the screen that the frame, the margins and the buttons of a dialog need."""
@@ -13,14 +15,37 @@ AROUND_PAGES = QSize(344, 190)
 """Pixels of the screen that panels, bars and the frame of the main window need."""
 
 
-class BodyArea(QScrollArea):
-    """Scrolls a body below its least size; Qt's own would below its preferred one."""
+class PlainArea(QScrollArea):
+    """Has no frame, which would show the focus: Tab goes to what is in it."""
 
-    def __init__(self, body: QWidget) -> None:
-        super().__init__()
-        self._body = body
+    def __init__(self, body: QWidget, **properties: Any) -> None:
+        super().__init__(**properties)
         self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._body = body
         self.setWidget(body)
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        application.focusChanged.connect(self._show_focus)
+
+    @Slot(QWidget, QWidget)
+    def _show_focus(self, _before: QWidget | None, now: QWidget | None) -> None:
+        """Scroll to what Tab has reached from outside; Qt does so only from inside."""
+        body = self.widget()  # None while it is deleted
+        if body and now and body.isAncestorOf(now) and now.visibleRegion().isEmpty():
+            self.ensureWidgetVisible(now)
+
+
+def scrolled(body: QWidget) -> PlainArea:
+    """An area that scrolls what it has no room for below its preferred size."""
+    area = PlainArea(body, widgetResizable=True)
+    area.viewport().setAutoFillBackground(False)
+    body.setAutoFillBackground(False)
+    return area
+
+
+class BodyArea(PlainArea):
+    """Scrolls a body below its least size; Qt's own would below its preferred one."""
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -49,7 +74,6 @@ class FittingArea(BodyArea):
     def __init__(self, body: QWidget, around: QSize = AROUND_DIALOG) -> None:
         super().__init__(body)
         self._around = around
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.viewport().setAutoFillBackground(False)
         body.setAutoFillBackground(False)
 

@@ -78,11 +78,21 @@ class DockLayout(QObject):
         self.docks[3].hide()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Watch the tabs of docks, which Qt makes when docks come to share a place."""
+        """Watch the tabs of docks, which Qt makes when docks come to share a place.
+
+        Those of a place where one dock is left are outside the window, where Tab would go to them.
+        """
+        if isinstance(watched, QTabBar):
+            if event.type() is QEvent.Type.Move:
+                inside = self._window.rect().intersects(watched.geometry())
+                policy = Qt.FocusPolicy.TabFocus if inside else Qt.FocusPolicy.NoFocus
+                watched.setFocusPolicy(policy)
+            return super().eventFilter(watched, event)
         if event.type() is QEvent.Type.ChildPolished and isinstance(event, QChildEvent):
             tabs = event.child()
             if isinstance(tabs, QTabBar):
                 tabs.tabBarClicked.connect(partial(self._tab_clicked, tabs))
+                tabs.installEventFilter(self)
         return super().eventFilter(watched, event)
 
     def _tab_clicked(self, tabs: QTabBar, at: int) -> None:

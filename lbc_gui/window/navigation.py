@@ -72,8 +72,7 @@ class Navigation(QObject):
     def _page(self, at: int) -> None:
         if self._pages.isTabEnabled(at):
             self._pages.setCurrentIndex(at)
-            if (taker := self._pages.key_taker) is not None:
-                taker.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self._pages.key_taker.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _layer(self, by: int) -> None:
         layer, names = self._state.view.layer, self._pages.scores.list.shown_names

@@ -143,10 +143,19 @@ class Pages(QTabWidget):
         return self.scores if at == 0 else self.masks if at == 1 else None
 
     @property
-    def key_taker(self) -> QWidget | None:
-        """The picture or table of the page on screen, which takes most of its keys."""
+    def key_taker(self) -> QWidget:
+        """The picture or table of the page on screen, which takes most of its keys; the tabs of the
+        pages while there is none."""
         if self.run_page is not None:
             return self.run_page.heatmap
-        if self.currentWidget() is self.library:
-            return self.library.table
-        return self.inspector.panel.table if self.currentWidget() is self.inspector else None
+        page: QWidget | None = None
+        match self.currentWidget():
+            case self.library:
+                page = self.library.table
+            case self.comparisons:
+                page = self.comparisons.table
+            case self.inspector:
+                page = self.inspector.panel.table
+            case self.latency:
+                page = self.latency.table
+        return page if page is not None and page.isVisible() else self.tabBar()

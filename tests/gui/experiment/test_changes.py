@@ -68,6 +68,7 @@ def test_changes_are_tinted_counted_and_say_what_was(qtbot: QtBot, window: MainW
     rows = [panel.form.editor(path) for path in ("pattern", "seed", "model.width")]
 
     def places() -> list[QPoint]:
+        panel._scroll.verticalScrollBar().setValue(0)  # it scrolls to what has the focus
         QApplication.processEvents()
         return [row.mapToGlobal(QPoint(0, 0)) for row in rows]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QSortFilterProxyModel, Qt
-from PySide6.QtWidgets import QApplication, QLineEdit, QTabWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QTabWidget, QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.theme import apply_theme
+from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.table import Column, TableModel, TableView
 from tests.gui.conftest import SECONDS
 
@@ -47,6 +48,21 @@ def test_the_chosen_row_stays_while_the_same_rows_change(qtbot: QtBot) -> None:
     assert view.table.text(1, 1) == "2400 g"
     view.table.show_rows(BASKET[:2])  # other rows: nothing is chosen any more
     assert view.current is None and chosen[-1] is None
+
+
+def test_tab_leaves_a_table(qtbot: QtBot) -> None:
+    form, before, after = QWidget(), QLineEdit(), QLineEdit()
+    qtbot.addWidget(form)
+    view = table(qtbot)
+    column(before, view, after, on=form)
+    form.show()
+    view.setFocus()
+    view.selectRow(0)
+    qtbot.keyClick(view, Qt.Key.Key_Tab)
+    assert form.focusWidget() is after
+    view.setFocus()
+    qtbot.keyClick(view, Qt.Key.Key_Backtab)
+    assert form.focusWidget() is before
 
 
 def test_rows_are_sorted_by_their_key_and_chosen_where_they_are_shown(qtbot: QtBot) -> None:

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog, QMenu, QTabBar, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QDialog,
+    QMenu,
+    QScrollArea,
+    QTabBar,
+    QToolButton,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.help.explanations import Explanation
 from lbc_gui.help.tour import Tour
-from lbc_gui.widgets.body_area import AROUND_PAGES, FittingArea
+from lbc_gui.widgets.body_area import AROUND_PAGES, BodyArea, FittingArea
 from lbc_gui.widgets.layouts import column
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.accessibility import described, interactive, unnamed
 from tests.gui.conftest import SECONDS
+from tests.library.run_folders import write_run
 
 MOST_WIDGETS = 200
 Reached = list[QWidget | None]
@@ -76,11 +85,26 @@ def test_everything_has_a_name_and_pictures_say_what_they_show(
         qtbot.waitUntil(dialogs[0].isHidden, timeout=SECONDS)
 
 
+def shows_focus(window: MainWindow, widget: QWidget) -> bool:
+    """Whether a widget is in the window, and looks different while it has the focus."""
+    inside = window.rect().intersects(QRect(widget.mapTo(window, QPoint(0, 0)), widget.size()))
+    plain = type(widget) is QScrollArea or isinstance(widget, BodyArea)
+    return inside and (not plain or widget.objectName() == "card")
+
+
 @pytest.mark.parametrize("page", range(6))
-def test_tab_reaches_everything_on_a_page_and_returns(window: MainWindow, page: int) -> None:
+def test_tab_reaches_everything_on_a_page_and_returns(
+    qtbot: QtBot, window: MainWindow, page: int
+) -> None:
+    if window.pages.widget(page) is window.pages.library:
+        for seed in range(3):
+            write_run(window._runs / f"seed{seed}", {"seed": seed})
     window.pages.setCurrentIndex(page)
     QApplication.processEvents()
     window.activateWindow()
+    if window.pages.currentWidget() is window.pages.library:
+        rows = window.pages.library.table.model().rowCount
+        qtbot.waitUntil(lambda: rows() == 3, timeout=SECONDS)
     wanted = {
         widget
         for widget in interactive(window)
@@ -90,10 +114,14 @@ def test_tab_reaches_everything_on_a_page_and_returns(window: MainWindow, page: 
         and widget.focusProxy() is None
     }
     reached: Reached = []
+    lost: list[QWidget] = []
     while QApplication.focusWidget() not in reached and len(reached) < MOST_WIDGETS:
         reached.append(QApplication.focusWidget())
         QTest.keyClick(reached[-1] or window, Qt.Key.Key_Tab)
+        now = QApplication.focusWidget()
+        lost += [now] if now is not None and not shows_focus(window, now) else []
     assert len(reached) < MOST_WIDGETS
+    assert [described(widget) for widget in lost] == []
     # From the last one Tab returns to the first: nothing holds the focus.
     assert reached.index(QApplication.focusWidget()) <= 1
     missed = [described(widget) for widget in wanted.difference(reached)]

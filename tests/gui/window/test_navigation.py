@@ -76,6 +76,8 @@ def test_blocks_layers_and_pages_by_keyboard(qtbot: QtBot, shown: MainWindow) ->
     for number, page in zip(range(Key.Key_1, Key.Key_7), pages, strict=True):
         qtbot.keyClick(shown, Key(number), Modifier.ControlModifier)
         assert shown.pages.tabText(shown.pages.currentIndex()) == page
+        taker = shown.pages.currentWidget() if page == "Latency" else shown.pages
+        assert taker is not None and taker.isAncestorOf(shown.focusWidget() or shown)
     qtbot.keyClick(shown, Key.Key_1, Modifier.ControlModifier)
     before = shown.scores.heatmap.view_range
     qtbot.keyClick(shown.focusWidget() or shown, Key.Key_Plus)  # the picture takes the keys
