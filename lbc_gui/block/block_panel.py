@@ -28,7 +28,7 @@ from lbc_gui.widgets.text import HtmlLabel, Label, html, plain
 PANEL_WIDTH = 294
 """Pixels below which the table's columns would be cut."""
 
-HINT = "Click a block in the heatmap to pin it here."
+HINT = "Click a block in the heatmap, or press Ctrl+B, to pin it here."
 
 
 class WeightBars(QWidget):

@@ -181,7 +181,7 @@ class ComparisonDialog(QDialog):
         )
         cancel = push_button("Cancel", "Train nothing", self.reject)
         cancel.setAutoDefault(False)
-        buttons = row(None, self.start, cancel)
+        buttons = row(None, cancel, self.start)
         body = QWidget()
         column(Label(text, wordWrap=True), fields, self.problem, on=body).setSpacing(GAP)
         column((FittingArea(body), 1), buttons, on=self, margin=MARGIN).setSpacing(GAP)

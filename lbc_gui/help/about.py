@@ -7,11 +7,12 @@ import platform
 from PySide6 import __version__ as pyside
 from PySide6.QtCore import Qt, Slot, qVersion
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QWidget
+from PySide6.QtWidgets import QDialog, QWidget
 
 from lbc.files.versions import DISTRIBUTION, installed_versions
 from lbc_gui.widgets.body_area import FittingArea
-from lbc_gui.widgets.layouts import column
+from lbc_gui.widgets.buttons import push_button
+from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 TEXT = html(
@@ -45,14 +46,12 @@ class AboutDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.versions = Label("\n".join(f"{name}: {one}" for name, one in versions().items()))
         self.versions.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.copy = buttons.addButton("&Copy", QDialogButtonBox.ButtonRole.ActionRole)
-        self.copy.setToolTip("Copy the versions as text")
-        self.copy.clicked.connect(self._copy)
-        buttons.rejected.connect(self.reject)
+        self.copy = push_button("&Copy", "Copy the versions as text", self._copy)
+        close = push_button("Close", "Close this window", self.reject)
+        close.setDefault(True)
         body = QWidget()
         column(HtmlLabel(TEXT, wordWrap=True), self.versions, on=body)
-        column((FittingArea(body), 1), buttons, on=self, margin=MARGIN)
+        column((FittingArea(body), 1), row(None, self.copy, close), on=self, margin=MARGIN)
 
     @Slot()
     def _copy(self) -> None:

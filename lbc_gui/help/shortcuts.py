@@ -37,6 +37,8 @@ LISTS = (
 )
 """What lists and sliders take."""
 
+WIDTH = 480
+
 Section = tuple[str, Sequence[tuple[str, str]]]
 """A title, and the name and the keys of each command."""
 
@@ -73,14 +75,16 @@ class ShortcutsDialog(QDialog):
         super().__init__(window)
         self.setWindowTitle("Keyboard shortcuts")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.text = HtmlLabel("".join(_html(*section) for section in sections(window)))
+        self.text = HtmlLabel(
+            "".join(_html(*section) for section in sections(window)), wordWrap=True
+        )
         self.text.setMargin(12)
         scroll = QScrollArea(widgetResizable=True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setWidget(self.text)
         column(scroll, on=self)
         room = self.screen().availableSize().height() - AROUND_DIALOG.height()
-        self.resize(460, min(640, room, self.text.sizeHint().height() + 8))
+        self.resize(WIDTH, min(640, room, self.text.heightForWidth(WIDTH) + 8))
 
 
 def _row(action: QAction) -> tuple[str, str]:
@@ -88,5 +92,5 @@ def _row(action: QAction) -> tuple[str, str]:
 
 
 def _html(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    lines = (html("<tr><td>{}</td><td align='right'>{}</td></tr>", *row) for row in rows)
+    lines = (html("<tr><td>{}</td><td align='right' nowrap>{}</td></tr>", *row) for row in rows)
     return html("<h4>{}</h4>", title) + "<table width='100%'>" + "".join(lines) + "</table>"

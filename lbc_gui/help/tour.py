@@ -39,7 +39,7 @@ class _Shade(QWidget):
         painter.fillRect(self.rect(), faded(BLACK, 110))
         painter.setClipping(False)
         painter.setPen(QPen(plot_colours().blue, 3))
-        painter.drawRect(self.lit)
+        painter.drawRect(self.lit.adjusted(-2, -2, 1, 1))  # around it, not over its text
 
 
 class Tour(QFrame):
@@ -111,6 +111,7 @@ class Tour(QFrame):
         self.next.setText("Done" if last else "Next")
         self.skip.setVisible(not last)
         self._place()
+        QTimer.singleShot(0, self, self._place)  # a panel that was behind another one moves
         for widget in (self._shade, self):
             widget.show()
             widget.raise_()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QUrl, Slot
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QFileDialog, QMainWindow, QToolBar, QWidget
+from PySide6.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QToolBar, QWidget
 
 from lbc.files.log_file import log_path
 from lbc_gui.experiment.form import ExperimentForm
@@ -71,10 +71,10 @@ class Help(QObject):
         self._message = message
         picture = pages.scores.heatmap
         targets: dict[str, Callable[[], QWidget]] = {
-            "experiment": lambda: form.pattern_box,
+            "experiment": lambda: _raised(form.pattern_box),
             "run": lambda: window.findChildren(QToolBar)[0],
             "picture": lambda: picture,
-            "block": lambda: block if block.isVisible() else picture,
+            "block": lambda: _raised(block) if block.isVisible() else picture,
             "time": lambda: timeline,
         }
         self.strip = FirstStrip(settings)
@@ -157,3 +157,14 @@ class Help(QObject):
         from lbc_gui.help.about import AboutDialog  # which needs torch
 
         AboutDialog(self._window).open()
+
+
+def _raised(widget: QWidget) -> QWidget:
+    """A widget of a panel, which is brought on screen."""
+    panel: QWidget | None = widget
+    while panel is not None and not isinstance(panel, QDockWidget):
+        panel = panel.parentWidget()
+    if panel is not None and (panel.isHidden() or widget.visibleRegion().isEmpty()):
+        panel.show()
+        panel.raise_()
+    return widget

@@ -131,7 +131,7 @@ class ServerDialog(QDialog):
         form.setSpacing(GAP)
         form.addRow(Label("Address:"), row((self.address, 1), self.recent))
         form.addRow(Label("Python:"), self.python)
-        buttons = row(None, self.open_button, self.cancel_button)
+        buttons = row(None, self.cancel_button, self.open_button)
         parts = fields, self._hint, self.problem, self.progress, buttons
         column(*parts, on=self, margin=MARGIN).setSpacing(GAP)
         self.setMinimumWidth(WIDTH)

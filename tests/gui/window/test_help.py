@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PySide6.QtCore import QObject, QPoint, Qt, QUrl, Slot, qVersion
 from PySide6.QtGui import QAction, QDesktopServices
-from PySide6.QtWidgets import QApplication, QMenu, QToolButton, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QMenu, QScrollArea, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.help.about import AboutDialog
@@ -44,10 +45,9 @@ def test_the_list_of_shortcuts_has_every_command(qtbot: QtBot, window: MainWindo
     said = dialog.text.text()
     for action in actions:
         name, shortcut = action.text().replace("&", "").removesuffix("…"), action.shortcut()
-        assert re.search(
-            rf"<td>{re.escape(name)}</td><td align='right'>{re.escape(shortcut.toString())}</td>",
-            said,
-        ), name
+        keys = re.escape(shortcut.toString())
+        row = rf"<td>{re.escape(name)}</td><td align='right' nowrap>{keys}</td>"
+        assert re.search(row, said), name
     everywhere = Qt.ShortcutContext.WindowShortcut
     of_window = {
         one.shortcut().toString() for one in actions if one.shortcutContext() is everywhere
@@ -58,6 +58,8 @@ def test_the_list_of_shortcuts_has_every_command(qtbot: QtBot, window: MainWindo
         for one in actions
     }  # fmt: skip
     assert len(commands) == len({(shortcut, panel) for _, shortcut, panel in commands})
+    [area] = dialog.findChildren(QScrollArea)
+    assert area.horizontalScrollBar().maximum() == 0  # the keys are at the right edge
     qtbot.keyClick(dialog, Key.Key_Escape)
     assert not dialog.isVisible()
     for title, rows in sections(window):
@@ -166,9 +168,25 @@ def test_the_tour_points_at_five_widgets_and_can_be_skipped(
     assert tour.isVisible()
     qtbot.keyClick(QApplication.focusWidget() or tour.next, Key.Key_Escape)
     assert tour.isHidden()
-    window.actions_.tour.trigger()
-    qtbot.mouseClick(tour.skip, LEFT)
-    assert tour.isHidden()
+    docks = {dock.windowTitle(): dock for dock in window.findChildren(QDockWidget)}
+    for hide in (docks["Experiment"].close, partial(behind, window, docks)):
+        hide()
+        window.actions_.tour.trigger()
+        box = window.experiment_panel.form.pattern_box
+        qtbot.waitUntil(lambda: not box.visibleRegion().isEmpty(), timeout=SECONDS)  # noqa: B023
+        at = box.mapTo(window, QPoint(0, 0))
+        qtbot.waitUntil(lambda: tour.lit.topLeft() == at, timeout=SECONDS)  # noqa: B023
+        qtbot.mouseClick(tour.skip, LEFT)
+        assert tour.isHidden()
+    window._dock_layout.reset()
+
+
+def behind(window: MainWindow, docks: Mapping[str, QDockWidget]) -> None:
+    """Put the form behind the block, as in a narrow window."""
+    docks["Block"].show()
+    window.tabifyDockWidget(docks["Experiment"], docks["Block"])
+    docks["Block"].raise_()
+    QApplication.processEvents()
 
 
 @pytest.mark.parametrize("panel", get_args(Panel))
