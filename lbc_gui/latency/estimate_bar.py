@@ -14,13 +14,14 @@ from lbc.config import Experiment
 from lbc.latency.cases import SHAPES, TRANSFORMERS, parse_cases
 from lbc.latency.estimate import cards
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.icons import square
 from lbc_gui.latency.model_layers import (
     ModelLayers,
     Read,
     layers_of_experiment,
     layers_of_run,
 )
-from lbc_gui.latency.plots import colour_of, square_icon
+from lbc_gui.latency.plots import colour_of
 from lbc_gui.settings import EstimateChoice
 from lbc_gui.theme import GAP, TIGHT
 from lbc_gui.widgets.buttons import combo_box
@@ -189,7 +190,7 @@ class EstimateBar(QWidget):
 
     def _card_box(self, at: int, name: str, title: str) -> QCheckBox:
         box = QCheckBox(name)
-        box.setIcon(square_icon(colour_of(at)))
+        box.setIcon(square(colour_of, at))
         box.setIconSize(ICON)
         box.setToolTip(plain(f"{title}; several cards are drawn side by side"))
         box.setAccessibleName(f"Card {name}")

@@ -8,7 +8,8 @@ from PySide6.QtCore import QSize, Qt, Signal, Slot
 from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from lbc.latency.measurement import Measurement
-from lbc_gui.latency.plots import Numbered, colour_of, square_icon
+from lbc_gui.icons import square
+from lbc_gui.latency.plots import Numbered, colour_of
 from lbc_gui.theme import TIGHT
 
 
@@ -107,7 +108,7 @@ class MeasurementsList(QListWidget):
             item = self.item(row)
             where = f"{measurement.source}, {measurement.when}"
             item.setText(f"{pinned}{measurement.title}\n{where}")
-            item.setIcon(square_icon(colour_of(row)))
+            item.setIcon(square(colour_of, row))
         self.blockSignals(False)
 
     @Slot()

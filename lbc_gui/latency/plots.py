@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, Qt, Slot
-from PySide6.QtGui import QColor, QIcon, QPixmap
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc.latency.anchors import ANCHORS, find_peak, memory_bytes
@@ -93,18 +93,14 @@ class LatencyPlots(QTabWidget):
 
 
 def colour_of(index: int) -> QColor:
-    """The colour of the measurement at this place of the list; four, and their darker shades."""
+    """The colour of the measurement at this place of the list: four, and after them four that are
+    further from the ground: darker ones in the light theme, lighter ones in the dark theme."""
     colours = plot_colours()
     series = (colours.blue, colours.orange, colours.green, colours.red)
     colour = series[index % len(series)]
-    return colour.darker(190) if index // len(series) % 2 else colour
-
-
-def square_icon(colour: QColor) -> QIcon:
-    """A small coloured square, for the list of measurements."""
-    pixmap = QPixmap(10, 10)
-    pixmap.fill(colour)
-    return QIcon(pixmap)
+    if index // len(series) % 2 == 0:
+        return colour
+    return colour.darker(190) if colours.background.lightnessF() > 0.5 else colour.lighter(150)
 
 
 def ways_of(result: Result) -> list[Time]:

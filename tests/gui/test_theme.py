@@ -15,12 +15,13 @@ import pyqtgraph as pg
 import pytest
 from PySide6.QtCore import QPointF, QSize
 from PySide6.QtGui import QAction, QColor
-from PySide6.QtWidgets import QApplication, QMenu, QToolButton
+from PySide6.QtWidgets import QApplication, QCheckBox, QMenu, QToolButton
 from pytestqt.qtbot import QtBot
 
 from lbc.files.resources import resource
-from lbc_gui.icons import icon
-from lbc_gui.theme import DARK, LIGHT, Colours, add_plot, apply_theme
+from lbc_gui.icons import icon, square
+from lbc_gui.latency.plots import colour_of
+from lbc_gui.theme import DARK, LIGHT, Colours, Theme, add_plot, apply_theme
 from lbc_gui.window.actions import RARE
 from lbc_gui.window.main_window import MainWindow
 
@@ -121,6 +122,20 @@ def ink_of(button: QToolButton) -> int:
         for y in range(3, image.height() - 3)
     ]
     return max(pixels, key=lambda light: abs(light - ground))
+
+
+def test_the_colours_of_measurements_follow_a_live_change_and_are_visible(qtbot: QtBot) -> None:
+    boxes = [QCheckBox() for _ in range(8)]
+    for at, box in enumerate(boxes):
+        qtbot.addWidget(box)
+        box.setIcon(square(colour_of, at))
+    themes: list[tuple[Theme, Colours]] = [("light", LIGHT), ("dark", DARK), ("light", LIGHT)]
+    for theme, colours in themes:
+        apply_theme(theme)
+        drawn = [box.icon().pixmap(10, 10).toImage().pixelColor(5, 5).name() for box in boxes]
+        assert drawn[:4] == [colours.blue, colours.orange, colours.green, colours.red]
+        assert len(set(drawn)) == 8
+        assert all(contrast(name, colours.base) >= 3 for name in drawn)
 
 
 def test_icons_follow_a_live_change(qtbot: QtBot) -> None:
