@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from lbc_gui.theme import TIGHT, add_plot, compact, plot_colours, style_plot
@@ -27,6 +27,7 @@ class KeyedPlot(QWidget):
         self._entries: list[str] = []
         self._notes: dict[str, None] = {}
         self._title = ""
+        self._cases: tuple[str, ...] = ()
         self._names: list[tuple[int, str]] = []
         self._key = HtmlLabel(wordWrap=True)
         self._key.setContentsMargins(TIGHT, TIGHT, TIGHT, 0)
@@ -36,6 +37,11 @@ class KeyedPlot(QWidget):
         self.plot = add_plot(self._graphics, **axes)
         column(self._key, (self._graphics, 1), on=self).setSpacing(0)
         self.restyle()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._cases:
+            self.name_cases(self._cases)
 
     def empty(self) -> None:
         self.plot.clear()
@@ -70,10 +76,12 @@ class KeyedPlot(QWidget):
 
     def name_cases(self, cases: Sequence[str]) -> None:
         """Names below the bars, on two alternating lines if there are many."""
+        self._cases = tuple(cases)
         lines, count = 2 if len(cases) > 6 else 1, max(1, len(cases))
-        room, last = max(6, 92 * lines // count), len(cases) - 1
+        wide = self._graphics.width() // self._graphics.fontMetrics().averageCharWidth()
+        room, last = max(6, (wide - 8) * lines // count), len(cases) - 1
         # A name that would reach beyond the axis is not drawn at all.
-        edge = min(room, max(6, 100 // count + 2))
+        edge = min(room, max(6, wide // count + 2))
         names = [
             (at, "\n" * (at % lines) + _short(name, edge if at in (0, last) else room))
             for at, name in enumerate(cases)

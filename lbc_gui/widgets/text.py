@@ -36,7 +36,8 @@ class LayerTitle(HtmlLabel):
         super().__init__(text, wordWrap=True)
 
     def show_layer(self, name: str, note: str = "") -> None:
-        self.setText(html("<b>{}</b>{}", breakable(name), note))
+        together = note.replace(" · ", " ·\u00a0")  # no line ends with the dot
+        self.setText(html("<b>{}</b>{}", breakable(name), together))
         bold = QFont(self.font())
         bold.setBold(True)
         needed = QFontMetrics(bold).horizontalAdvance(name) + 2

@@ -17,6 +17,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.latency.cases_table import HEADERS, CasesTable
 from lbc_gui.latency.estimate_bar import MODEL as OF_EXPERIMENT
 from lbc_gui.latency.estimate_bar import RUN as OF_RUN
+from lbc_gui.latency.keyed_plot import KeyedPlot
 from lbc_gui.latency.latency_page import LatencyPage
 from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.latency.request_bar import HERE_CPU, HERE_GPU, RUN, SERVER, TYPED
@@ -371,3 +372,18 @@ def test_the_window_closes_while_it_measures(
     window.close()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
     assert not window.pages.latency.measuring.running
+
+
+def test_names_below_bars_are_whole_where_there_is_room(qtbot: QtBot) -> None:
+    plot = KeyedPlot("Latency (µs)", "", ())
+    qtbot.addWidget(plot)
+    plot.resize(500, 300)
+    plot.show()
+    plot.name_cases([f"stages.{at}.blocks.11.mlp" for at in range(8)])
+
+    def cut() -> bool:
+        return any("…" in name for _, name in plot.plot.getAxis("bottom")._tickLevels[0])
+
+    assert cut()
+    plot.resize(2000, 300)
+    qtbot.waitUntil(lambda: not cut(), timeout=SECONDS)

@@ -34,3 +34,4 @@ def test_a_name_is_not_cut_off_beside_the_winners(qtbot: QtBot, name: str) -> No
     )
     qtbot.waitUntil(lambda: title.height() >= title.heightForWidth(title.width()), timeout=SECONDS)
     assert title.width() >= needed
+    assert title.text().endswith(" ·\u00a0winners")  # so that no line ends with the dot
