@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isnan
 
 from lbc.files.printable import printable
@@ -42,7 +43,7 @@ def _run_text(line: Line, key: str, shown: Arrangement, baseline: int | None) ->
 def _group_text(line: Line, key: str, shown: Arrangement, baseline: int | None) -> str:
     frame, kind = shown.frame, shown.frame.column(key).kind
     if key == "title":
-        return f"{printable(line.runs[0].name)} × {len(line.runs)}"
+        return f"{printable(_common_name([run.name for run in line.runs]))} × {len(line.runs)}"
     if key == "status":
         finished = sum(run.status == "finished" for run in line.runs)
         done = finished == len(line.runs)
@@ -55,6 +56,14 @@ def _group_text(line: Line, key: str, shown: Arrangement, baseline: int | None) 
     if base is None or base == at or not text:
         return text
     return text + _difference(float(found.mean[at] - found.mean[base]), kind)
+
+
+def _common_name(names: Sequence[str]) -> str:
+    """The name of all, or how all begin: a comparison names its runs after their seeds."""
+    begin = names[0]
+    while not all(name.startswith(begin) for name in names):
+        begin = begin[:-1]
+    return names[0] if begin in ("", names[0]) else f"{begin}…"
 
 
 def _difference(number: float, kind: Kind) -> str:

@@ -243,7 +243,7 @@ class LibraryPage(QWidget):
                 self.selection.set_baseline(None if chosen == now else chosen)
             case "compare":
                 self.below.title.fold(False)
-                self.comparison.currentWidget().setFocus()
+                self.comparison.tabBar().setFocus()  # Left and Right go from view to view
             case "copy":
                 self.copy_menu.copy_markdown()
             case _:
@@ -393,7 +393,8 @@ class LibraryPage(QWidget):
         column(bar, self.filter.problem, self._progress, (self._stack, 1), on=above)
         sizes = [TABLE_HEIGHT, PANES_HEIGHT]
         split = splitter(Qt.Orientation.Vertical, above, self.below, sizes=sizes)
-        split.setStretchFactor(0, 1)
+        for part in range(2):  # a higher window has more room for both
+            split.setStretchFactor(part, 1)
         column((split, 1), on=self, margin=TIGHT)
         self._progress.hide()
         self.archived.hide()

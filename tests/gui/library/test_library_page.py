@@ -186,6 +186,27 @@ def test_of_five_hundred_settings_that_differ_the_first_are_shown(tmp_path: Path
     assert keys[-1] == "s499" and "s0" not in keys and "s1" in keys
 
 
+def test_a_row_of_seeds_has_what_the_names_of_its_runs_begin_with(
+    qtbot: QtBot, open_page: Callable[..., LibraryPage], tmp_path: Path
+) -> None:
+    for seed in range(2):
+        name = f"lbc-seed{seed}"
+        write_run(tmp_path / "named" / name, {"name": name, "seed": seed})
+    page = open_page(tmp_path / "named")
+    qtbot.mouseClick(page.folded, LEFT)
+    until_titles(qtbot, page, "▸ lbc-seed… × 2")
+    page.activateWindow()
+    page.table.setFocus()
+    page.table.selectAll()
+    qtbot.keyClick(page.table, Qt.Key.Key_C)
+    assert not page.below.title.folded and page.focusWidget() is page.comparison.tabBar()
+    qtbot.keyClick(page.comparison.tabBar(), Qt.Key.Key_Right)
+    assert page.comparison.tabText(page.comparison.currentIndex()) == "Settings"
+    before = page.below.height()
+    page.resize(page.width(), page.height() + 400)  # both the table and what is below it grow
+    qtbot.waitUntil(lambda: 100 < page.below.height() - before < 300, timeout=SECONDS)
+
+
 def test_seeds_fold_into_a_mean_and_unfold(qtbot: QtBot, page: LibraryPage) -> None:
     qtbot.mouseClick(page.folded, LEFT)
     until_titles(qtbot, page, "▸ fast × 2", "▸ slow × 2", "cut")
