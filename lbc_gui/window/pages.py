@@ -142,6 +142,11 @@ class Pages(QTabWidget):
         at = self.currentIndex()
         return self.scores if at == 0 else self.masks if at == 1 else None
 
+    def hasHeightForWidth(self) -> bool:
+        """No: of pages Qt takes the height that they prefer at a width for the one that they need,
+        so that one for which there is room would be scrolled."""
+        return False
+
     @property
     def key_taker(self) -> QWidget:
         """The picture or table of the page on screen, which takes most of its keys; the tabs of the

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import torch
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
@@ -150,7 +152,12 @@ def menu_of(action: QAction) -> QMenu:
     return menu
 
 
-def test_no_page_needs_more_than_a_small_screen_at_150_per_cent(window: MainWindow) -> None:
+def test_no_page_needs_more_than_a_small_screen_at_150_per_cent(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
+    torch.save({"conv.weight": torch.rand(8, 4, 3, 3)}, tmp_path / "model.pt")
+    window.inspecting.open([tmp_path / "model.pt"])
+    qtbot.waitUntil(lambda: window.pages.inspector.layer.picture is not None, timeout=SECONDS)
     for page in range(window.pages.count()):
         window.pages.setCurrentIndex(page)
         QApplication.processEvents()
