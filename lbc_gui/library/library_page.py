@@ -233,10 +233,9 @@ class LibraryPage(QWidget):
                 self.reader.change(partial(trash, runs))
             case "title" | "tag" | "note":
                 self._to_edit = name
-                if name in [one.key for one in self.table.runs.arrangement.columns]:
-                    self._edit()
-                else:
+                if name not in [one.key for one in self.table.runs.arrangement.columns]:
                     self._show_column(name, wanted=True)
+                self._edit()
             case "baseline":
                 now = self.selection.selection.baseline
                 chosen = runs[0].folder
@@ -299,9 +298,8 @@ class LibraryPage(QWidget):
 
     @Slot()
     def _edit(self) -> None:
-        """Edit the cell that the user has asked for."""
-        if self._to_edit:
-            self.table.edit_column(self._to_edit)
+        """Edit the cell that the user has asked for, if its column is there."""
+        if self._to_edit and self.table.edit_column(self._to_edit):
             self._to_edit = ""
 
     @Slot()

@@ -19,6 +19,7 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import (
     QContextMenuEvent,
+    QFocusEvent,
     QFont,
     QFontMetrics,
     QKeyEvent,
@@ -26,7 +27,7 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
 )
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLineEdit, QTableView
 
 from lbc.library.run_summary import RunSummary
 from lbc_gui.compare.run_selection import RunSelection, Selection
@@ -56,6 +57,9 @@ class RunsTable(QTableView):
     """The editor of a cell was closed."""
     columns_wanted = Signal(object)
     """Where the user asks for the list of columns: a global position."""
+
+    _typed: str | None = None
+    """What has been typed for an editor to come; None while letters are commands."""
 
     def __init__(self, selection: RunSelection, widths: Mapping[str, int]) -> None:
         super().__init__()
@@ -272,13 +276,34 @@ class RunsTable(QTableView):
         """Whether the user edits a cell."""
         return self.state() is QAbstractItemView.State.EditingState
 
-    def edit_column(self, key: str) -> None:
-        """Edit a column of the current row in its cell."""
+    def edit_column(self, key: str) -> bool:
+        """Edit a column of the current row in its cell; False if the column is not there yet.
+
+        Then what is typed goes to the editor, once there is one, instead of being commands.
+        """
         keys = [column.key for column in self.runs.arrangement.columns]
-        if key in keys and self.currentIndex().isValid():
+        if key not in keys:
+            self._typed = self._typed or ""
+            return False
+        typed, self._typed = self._typed, None
+        if self.currentIndex().isValid():
             index = self.runs.index(self.currentIndex().row(), keys.index(key))
             self.scrollTo(index)
             self.edit(index)
+            editor = self.viewport().focusWidget()
+            if typed and isinstance(editor, QLineEdit):
+                editor.insert(typed)
+        return True
+
+    def event(self, event: QEvent) -> bool:
+        if self._typed is not None and event.type() is QEvent.Type.ShortcutOverride:
+            event.accept()
+            return True
+        return super().event(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self._typed = None
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         index = self.indexAt(event.position().toPoint())
@@ -311,6 +336,9 @@ class RunsTable(QTableView):
         self._selection.hover(None)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        if self._typed is not None:
+            self._typed += event.text() if event.text().isprintable() else ""
+            return
         line, key = self.current_line, event.key()
         if line is not None and line.members:
             unfolded = self.runs.is_open(line)

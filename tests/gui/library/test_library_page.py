@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLineEdit
 from pytestqt.qtbot import QtBot
 
 from lbc.library.columns import Frame
@@ -205,6 +205,26 @@ def test_a_row_of_seeds_has_what_the_names_of_its_runs_begin_with(
     before = page.below.height()
     page.resize(page.width(), page.height() + 400)  # both the table and what is below it grow
     qtbot.waitUntil(lambda: 100 < page.below.height() - before < 300, timeout=SECONDS)
+
+
+def test_what_is_typed_before_a_note_has_its_column_goes_into_the_note(
+    qtbot: QtBot, page: LibraryPage
+) -> None:
+    commands: list[str] = []
+    page.commanded.connect(lambda name, _runs: commands.append(name))
+    page.activateWindow()
+    page.table.setFocus()
+    page.table.selectRow(0)
+    qtbot.keyClick(page.table, Qt.Key.Key_N)
+    assert not page.table.editing
+    qtbot.keyClicks(page.table, "see")  # star, show the folder
+    qtbot.waitUntil(lambda: page.table.editing, timeout=SECONDS)
+    editor = page.table.viewport().focusWidget()
+    assert isinstance(editor, QLineEdit)
+    qtbot.keyClicks(editor, "n")
+    qtbot.keyClick(editor, Key.Key_Return)
+    qtbot.waitUntil(lambda: texts(page, "note")[0] == "seen", timeout=SECONDS)
+    assert commands == [] and set(texts(page, "star")) == {""}
 
 
 def test_seeds_fold_into_a_mean_and_unfold(qtbot: QtBot, page: LibraryPage) -> None:
