@@ -152,6 +152,9 @@ class AgreementMatrix(QWidget):
         if self.pair is not None:
             painter.setPen(QPen(QColor(*ink_on(shades[self.pair].tolist())), 2))
             painter.drawRect(places.cell(self.pair).adjusted(1, 1, -1, -1))
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(colours().accent), 1, Qt.PenStyle.DotLine))
+            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self._move_to(self._places().pair_at(event.position()))

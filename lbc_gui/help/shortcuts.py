@@ -28,6 +28,7 @@ LISTS = (
     ("Change the N:M of the chosen layers, take it back, in the tab Layers", "F2 or digits, Del"),
     ("Unfold or fold the seeds of a row, in the table of runs", "Right, Left"),
     ("Offer words, take one, clear, in the filter of the runs", "Down, Tab, Escape"),
+    ("Go from view to view, in the tabs below Compare", "Left, Right"),
     (
         "Go from run to run, compare a fork with its parent, in the tree of forks",
         "Up, Down, Return",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QUrl, Slot
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QToolBar, QWidget
+from PySide6.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QScrollArea, QToolBar, QWidget
 
 from lbc.files.log_file import log_path
 from lbc_gui.experiment.form import ExperimentForm
@@ -164,6 +164,8 @@ def _raised(widget: QWidget) -> QWidget:
     panel: QWidget | None = widget
     while panel is not None and not isinstance(panel, QDockWidget):
         panel = panel.parentWidget()
+        if isinstance(panel, QScrollArea):
+            panel.ensureWidgetVisible(widget, 0, 0)
     if panel is not None and (panel.isHidden() or widget.visibleRegion().isEmpty()):
         panel.show()
         panel.raise_()

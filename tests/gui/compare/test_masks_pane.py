@@ -319,3 +319,15 @@ def test_the_plots_go_beside_the_matrix_in_a_low_pane(
     pane.resize(900, 300)
     qtbot.waitUntil(lambda: pane._split.orientation() is Qt.Orientation.Horizontal, timeout=SECONDS)
     assert pane.plots.x() > pane.matrix.x() + 100
+
+
+def test_the_matrix_shows_that_it_has_the_focus(qtbot: QtBot) -> None:
+    matrix = AgreementMatrix(lambda row: QColor("red"))
+    qtbot.addWidget(matrix)
+    matrix.show_matrix(["one", "two"], np.eye(2))
+    matrix.show()
+    matrix.activateWindow()
+    matrix.clearFocus()
+    plain = matrix.grab().toImage()
+    matrix.setFocus()
+    qtbot.waitUntil(lambda: matrix.grab().toImage() != plain, timeout=SECONDS)
