@@ -37,7 +37,7 @@ class CombinationRow:
 
 COLUMNS: tuple[Column[CombinationRow], ...] = (
     Column(
-        "held", lambda row: squares(row.block.pattern, row.combination),
+        "kept", lambda row: squares(row.block.pattern, row.combination),
         "The positions the combination holds, and its colour in every picture",
         swatch=lambda row: combination_colour(row.combination, row.block.pattern),
     ),

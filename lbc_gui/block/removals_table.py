@@ -47,7 +47,7 @@ class RemovalRow:
 
 COLUMNS: tuple[Column[RemovalRow], ...] = (
     Column(
-        "held", lambda row: squares(row.life.pattern, row.combination),
+        "kept", lambda row: squares(row.life.pattern, row.combination),
         "The positions the combination holds",
         swatch=lambda row: combination_colour(row.combination, row.life.pattern),
     ),

@@ -87,7 +87,7 @@ def block_data(snapshot: Snapshot | MaskSnapshot, block: BlockState) -> Data:
     }
     if block.weights is not None:
         arrays["weights"] = block.weights
-    columns = ("combination", "held", "score", "rank", "live")
+    columns = ("combination", "kept", "score", "rank", "live")
     csv = as_csv(columns, len(block.scores), _combinations(block))
     name = f"block {block.index} {data_name(snapshot.request.layer, snapshot.epoch)}"
     return Data(name, {".csv": csv, ".npz": as_npz(arrays)})
@@ -100,8 +100,8 @@ def _combinations(block: BlockState) -> Iterator[tuple[object, ...]]:
         members = members_of(block.pattern, combination)
         live = score > -np.inf
         said = (score, ranks[combination]) if live else ("", "")
-        held = squares(block.pattern, combination)
-        yield " ".join(map(str, members)), held, *said, int(live)
+        kept = squares(block.pattern, combination)
+        yield " ".join(map(str, members)), kept, *said, int(live)
 
 
 def mask_data(snapshot: MaskSnapshot) -> Data:

@@ -104,7 +104,7 @@ class NumbersPanel(QWidget):
         self._plot.addItem(pg.InfiniteLine(found.expected, angle=0, pen=pen))
         axis = self._plot.getAxis("bottom")
         axis.setTicks(_ticks(found, pattern))
-        what = "positions held" if found.by_position else "winners"
+        what = "positions kept" if found.by_position else "winners"
         self._plot.setLabel("bottom", f"{what} (dashed: chance)")
         self._plot.setXRange(-0.6, len(places) - 0.4, padding=0)
         top = max(int(found.counts.max()), found.expected + 2 * found.deviation)

@@ -328,7 +328,7 @@ def test_the_view_with_the_focus_is_saved_else_the_first_on_screen(
     assert shown is not None
     scores = shown.scores[5]
     assert [np.float32(row["score"] or "-inf") for row in rows] == scores.tolist()
-    assert rows[0]["held"] == "■■□□"
+    assert rows[0]["kept"] == "■■□□"
     written = texts(save(keeping, "save_picture", "block.svg").read_bytes())
     assert "■■□□" in written and "block 5" in written
 
