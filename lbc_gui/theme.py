@@ -280,6 +280,12 @@ QTabBar::tab { color: $caption; border: 0; border-bottom: 2px solid transparent;
 QTabBar::tab:hover { color: $text; }
 QTabBar::tab:selected { color: $text; border-bottom-color: $accent; }
 QTabBar::tab:selected:focus { background: $selection; }
+QCheckBox::indicator, QListWidget::indicator { background: $base; border: 1px solid $caption;
+    border-radius: 3px; width: 13px; height: 13px; }
+QCheckBox::indicator:checked, QListWidget::indicator:checked { background: $accent;
+    border-color: $accent; image: url("$icons/tick.svg"); }
+QCheckBox::indicator:disabled { border-color: $disabled; }
+QCheckBox::indicator:checked:disabled { background: $disabled; }
 QCheckBox:focus { background: $selection; border-radius: 4px; }
 QTabBar::tab:disabled { color: $disabled; }
 QGroupBox { border: 0; border-top: 1px solid $border; margin-top: 18px; padding-top: 2px; }

@@ -151,12 +151,31 @@ def test_icons_follow_a_live_change(qtbot: QtBot) -> None:
     assert ink_of(button) < 80
 
 
+@BOTH
+def test_a_box_is_seen_ticked_or_not(qtbot: QtBot, colours: Colours) -> None:
+    apply_theme("dark" if colours is DARK else "light")
+    box = QCheckBox()
+    qtbot.addWidget(box)
+    box.resize(20, 20)
+    box.show()
+    for ticked in (False, True):
+        box.setChecked(ticked)
+        image = box.grab().toImage()
+        inks = {image.pixelColor(x, y).name() for x in range(20) for y in range(20)}
+        assert max(contrast(ink, colours.window) for ink in inks) >= 3
+    assert max(contrast(ink, colours.accent) for ink in inks) >= 4.5
+    apply_theme("light")
+
+
 def test_the_icons_are_one_set() -> None:
     files = sorted(resource("icons").glob("*.svg"))
     assert len(files) > 20
     for file in files:
-        drawing = file.read_text()
-        assert 'viewBox="0 0 16 16" fill="none" stroke="#808080" stroke-width="1.5"' in drawing
+        line = 'stroke="#808080" stroke-width="1.5"'
+        if file.stem == "tick":  # on the accent, in both themes
+            line = f'stroke="{LIGHT.on_accent}"'
+            assert LIGHT.on_accent == DARK.on_accent
+        assert f'viewBox="0 0 16 16" fill="none" {line}' in file.read_text()
     package = Path(__file__).parents[2] / "lbc_gui"
     sources = "".join(source.read_text() for source in package.rglob("*.py"))
     assert not re.findall(r"StandardPixmap|standardIcon", sources)
