@@ -22,7 +22,8 @@ from lbc.runs.events import (
 )
 from lbc_gui.worker import Failed
 
-MOST_LINES = 2000
+MOST_LINES = 1000
+"""Qt keeps 6 kB for each."""
 
 
 class LogPanel(QPlainTextEdit):
