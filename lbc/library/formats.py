@@ -69,7 +69,8 @@ def number_text(number: float, kind: Kind, signed: bool = False) -> str:
     sign = "+" if signed else ""
     if kind == "seconds" and isfinite(number):
         return ("−" if number < 0 else sign) + duration(abs(number))
-    return f"{number:{sign}.2f}" if kind == "percent" else f"{number:{sign}.6g}"
+    text = f"{number:{sign}.2f}" if kind == "percent" else f"{number:{sign}.6g}"
+    return text.replace("-", "−", 1) if signed and number < 0 else text
 
 
 def list_runs(

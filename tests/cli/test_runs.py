@@ -55,7 +55,7 @@ def test_lists_show_what_differs(runs: Path, capsys: pytest.CaptureFixture[str])
         assert "92.00 (+1.00)" in lbc(capsys, "--baseline", run)
     write_run(runs.parent / "other")
     assert "is not below runs" in lbc(capsys, "--baseline", "other", status=2)
-    assert "80.00 (-11.00)" in lbc(capsys, "--baseline", "r1", "--fold")
+    assert "80.00 (−11.00)" in lbc(capsys, "--baseline", "r1", "--fold")
     assert r"lbc & 91.00 $\pm$ 1.00 \\" in lbc(capsys, "--latex", "methodxn:m", "--value", "")
     assert lbc(capsys, "--filter", "seed = 9") == "None of the 4 runs below runs is listed.\n"
 

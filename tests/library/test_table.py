@@ -132,15 +132,15 @@ def test_seeds_are_folded_into_mean_and_deviation() -> None:
         ("3", "2:4", "", "97.50 ± 0.71"), ("2", "2:4", "", "90.00"), ("1", "1:16", "0", "80.00"),
     )  # fmt: skip
     table = list_groups(SEEDS, groups, ["accuracy"], baseline=1)
-    assert [cell for _, cell in table.rows] == ["97.50 ± 0.71", "90.00 (-7.50)", "80.00 (-17.50)"]
+    assert [cell for _, cell in table.rows] == ["97.50 ± 0.71", "90.00 (−7.50)", "80.00 (−17.50)"]
     assert describe_groups(SEEDS, groups, "best").best() is None
 
 
 def test_a_baseline_gives_signed_differences() -> None:
     table = list_runs(SEEDS, rows(SEEDS), ["title", "accuracy"], baseline=0)
     assert table.rows == (
-        ("a", "97.00"), ("b", "98.00 (+1.00)"), ("c", "50.00 (-47.00)"), ("d", "90.00 (-7.00)"),
-        ("e", "80.00 (-17.00)"), ("f", ""),
+        ("a", "97.00"), ("b", "98.00 (+1.00)"), ("c", "50.00 (−47.00)"), ("d", "90.00 (−7.00)"),
+        ("e", "80.00 (−17.00)"), ("f", ""),
     )  # fmt: skip
 
 

@@ -251,7 +251,7 @@ def test_others_are_compared_with_a_baseline(qtbot: QtBot, page: LibraryPage) ->
     click(qtbot, page, "slow-1")
     qtbot.keyClick(page.table, Key.Key_B)
     assert texts(page, "accuracy") == [
-        "98.00  +6.00", "96.00  +4.00", "92.00", "90.00  -2.00", "50.00  -42.00",
+        "98.00  +6.00", "96.00  +4.00", "92.00", "90.00  −2.00", "50.00  −42.00",
     ]  # fmt: skip
     assert page.table.commands.actions_["baseline"].text() == "No baseline"
     qtbot.mouseClick(page.folded, LEFT)
