@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QDialog, QMainWindow, QScrollArea, QWidget
+from PySide6.QtWidgets import QDialog, QMainWindow, QWidget
 
+from lbc_gui.theme import MARGIN
 from lbc_gui.widgets.body_area import AROUND_DIALOG
 from lbc_gui.widgets.commands import command_name, shown_keys
 from lbc_gui.widgets.layouts import column
-from lbc_gui.widgets.text import HtmlLabel, html
+from lbc_gui.widgets.text import HtmlPage, html
 
 PICTURES = (
     ("Zoom", "wheel, + and −"),
@@ -76,16 +77,11 @@ class ShortcutsDialog(QDialog):
         super().__init__(window)
         self.setWindowTitle("Keyboard shortcuts")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.text = HtmlLabel(
-            "".join(_html(*section) for section in sections(window)), wordWrap=True
-        )
-        self.text.setMargin(12)
-        scroll = QScrollArea(widgetResizable=True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setWidget(self.text)
-        column(scroll, on=self)
+        self.text = HtmlPage("".join(_html(*section) for section in sections(window)))
+        self.text.setAccessibleName("Keyboard shortcuts")
+        column(self.text, on=self, margin=MARGIN)
         room = self.screen().availableSize().height() - AROUND_DIALOG.height()
-        self.resize(WIDTH, min(640, room, self.text.heightForWidth(WIDTH) + 8))
+        self.resize(WIDTH, min(640, room))
 
 
 def _row(action: QAction) -> tuple[str, str]:

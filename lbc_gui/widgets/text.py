@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from PySide6.QtGui import QFont, QFontMetrics, Qt
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser
 
 TITLE_WIDTH = 130
 """The most pixels that the title of a layer insists on."""
@@ -27,6 +27,16 @@ class HtmlLabel(QLabel):
 
     def __init__(self, text: str = "", **properties: Any) -> None:
         super().__init__(text, textFormat=Qt.TextFormat.RichText, **properties)
+
+
+class HtmlPage(QTextBrowser):
+    """A long text that scrolls. A label would lay it out for many widths before it is shown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHtml(text)
+        self.viewport().setAutoFillBackground(False)
 
 
 class LayerTitle(HtmlLabel):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PySide6.QtCore import QObject, QPoint, Qt, QUrl, Slot, qVersion
 from PySide6.QtGui import QAction, QDesktopServices
-from PySide6.QtWidgets import QApplication, QDockWidget, QMenu, QScrollArea, QToolButton, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QMenu, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc_gui.help.about import AboutDialog
@@ -42,12 +42,10 @@ def test_the_list_of_shortcuts_has_every_command(qtbot: QtBot, window: MainWindo
     assert isinstance(dialog, ShortcutsDialog) and dialog.isVisible()
     actions = [one for one in window.findChildren(QAction) if not one.shortcut().isEmpty()]
     assert len(actions) > 30
-    said = dialog.text.text()
+    said = dialog.text.toPlainText()
     for action in actions:
         name, shortcut = action.text().replace("&", "").removesuffix("…"), action.shortcut()
-        keys = re.escape(shortcut.toString())
-        row = rf"<td>{re.escape(name)}</td><td align='right' nowrap>{keys}</td>"
-        assert re.search(row, said), name
+        assert f"{name}\n{shortcut.toString()}\n" in f"{said}\n", name
     everywhere = Qt.ShortcutContext.WindowShortcut
     of_window = {
         one.shortcut().toString() for one in actions if one.shortcutContext() is everywhere
@@ -58,8 +56,10 @@ def test_the_list_of_shortcuts_has_every_command(qtbot: QtBot, window: MainWindo
         for one in actions
     }  # fmt: skip
     assert len(commands) == len({(shortcut, panel) for _, shortcut, panel in commands})
-    [area] = dialog.findChildren(QScrollArea)
-    assert area.horizontalScrollBar().maximum() == 0  # the keys are at the right edge
+    assert dialog.text.horizontalScrollBar().maximum() == 0  # the keys are at the right edge
+    qtbot.waitUntil(dialog.text.hasFocus, timeout=SECONDS)
+    qtbot.keyClick(dialog.text, Key.Key_PageDown)
+    assert dialog.text.verticalScrollBar().value() > 0
     qtbot.keyClick(dialog, Key.Key_Escape)
     assert not dialog.isVisible()
     for title, rows in sections(window):
