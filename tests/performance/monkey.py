@@ -359,8 +359,9 @@ def _play_in(folder: Path, options: argparse.Namespace, findings: Findings) -> d
     isolate(folder)
     files = files_in(folder)
     os.chdir(folder)
-    if find_spec("onnx"):
-        import_module("onnx")  # 60 MB, whenever the first such file is opened: no growth
+    for library in ("onnx", "sympy"):  # 50 MB each whenever they are first needed: no growth
+        if find_spec(library):
+            import_module(library)
     findings.watch_failures()
     application = QApplication(sys.argv[:1])
     set_up(application, "light")
