@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QWidget
 
 from lbc.files.printable import printable
 from lbc.library.fork_tree import Branch, Families, describe_changes
+from lbc.library.formats import number_text
 from lbc.library.run_summary import RunSummary
 from lbc_gui.compare.pointer import RunPointer
 from lbc_gui.compare.run_selection import RunSelection, Selection
@@ -227,7 +228,8 @@ class ForkTree(QWidget):
         text = f"{100 * run.accuracy:.2f} %"
         if parent is None or parent.accuracy is None:
             return text
-        return f"{text}  {100 * (run.accuracy - parent.accuracy):+.2f}"
+        change = number_text(100 * (run.accuracy - parent.accuracy), "percent", signed=True)
+        return f"{text}  {change}"
 
     # -- mouse and keyboard ---------------------------------------------------------------------
 
