@@ -110,6 +110,7 @@ class Job(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._workers: list[Worker] = []
+        self._closed = False
 
     @property
     def running(self) -> bool:
@@ -121,9 +122,16 @@ class Job(QObject):
         for worker in self._workers:
             worker.cancelled.set()
 
+    def close(self) -> None:
+        """Cancel, and launch nothing more: a thread must not outlive the window."""
+        self._closed = True
+        self.cancel()
+
     def _launch(
         self, worker: Worker, priority: QThread.Priority = QThread.Priority.InheritPriority
     ) -> None:
+        if self._closed:
+            return
         self._workers.append(worker)
         worker.arrived.connect(self._receive)
         worker.ended.connect(self._ended)

@@ -56,7 +56,7 @@ class Shutdown(QObject):
         self.started = True
         self._window.setEnabled(False)
         for job in filter(isValid, self._jobs):
-            job.cancel()
+            job.close()
         self._session.close()
         if not QGuiApplication.platformName().startswith(DESKTOPS):
             # Qt would delete what was copied, an object of Python's, after Python has ended.

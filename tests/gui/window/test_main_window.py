@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from lbc.config import Experiment, load_experiment
 from lbc.files.resources import resource
+from lbc_gui.experiment.implications import Implied
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.window.main_window import MainWindow
@@ -127,6 +128,15 @@ def test_a_window_closes_while_its_other_pages_are_imported_and_takes_what_was_c
     close_window(qtbot, window)
     assert not completion.running and not window.complete
     assert not qapp.clipboard().text()
+
+
+def test_a_closed_window_starts_no_thread(qtbot: QtBot, window: MainWindow) -> None:
+    """As after a change of the form that is not examined yet: Qt would end the process."""
+    window.closing.start()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=SECONDS)
+    implications = window.experiment_panel.implications
+    implications.ask(Implied(small_experiment(seed=5)), None)
+    assert not implications.running
 
 
 def test_the_first_window_does_not_wait_for_torch() -> None:
