@@ -62,6 +62,12 @@ def prepared(window: MainWindow, experiment: Experiment) -> bool:
     return window.session.experiment == experiment and examined(window)
 
 
+def held(window: MainWindow) -> bool:
+    """Whether the run has ended; again, if what the test opened last was prepared meanwhile."""
+    window.session.hold(small_experiment())
+    return not window.session.live
+
+
 @pytest.fixture
 def use_window(
     open_window: Callable[..., MainWindow], used_windows: list[MainWindow], qtbot: QtBot
@@ -93,8 +99,7 @@ def use_window(
             pane.reader.cancel()  # which else reads until the window is closed
             qtbot.waitUntil(lambda: not pane.reader.running, timeout=SECONDS)  # noqa: B023
         window.experiment_panel.show_experiment(small_experiment())
-        window.session.hold(small_experiment())  # which ends the run
-        qtbot.waitUntil(lambda: not window.session.live, timeout=SECONDS)  # noqa: B023
+        qtbot.waitUntil(lambda: held(window), timeout=SECONDS)  # noqa: B023
         qtbot.waitUntil(lambda: examined(window), timeout=SECONDS)  # noqa: B023
 
 
