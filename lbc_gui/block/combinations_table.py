@@ -38,7 +38,7 @@ class CombinationRow:
 COLUMNS: tuple[Column[CombinationRow], ...] = (
     Column(
         "kept", lambda row: squares(row.block.pattern, row.combination),
-        "The positions the combination holds, and its colour in every picture",
+        "The positions that the combination keeps, and its colour in every picture",
         swatch=lambda row: combination_colour(row.combination, row.block.pattern),
     ),
     Column("score", lambda row: f"{row.score:.5f}" if row.live else "removed", number=True),

@@ -48,7 +48,7 @@ class RemovalRow:
 COLUMNS: tuple[Column[RemovalRow], ...] = (
     Column(
         "kept", lambda row: squares(row.life.pattern, row.combination),
-        "The positions the combination holds",
+        "The positions that the combination keeps",
         swatch=lambda row: combination_colour(row.combination, row.life.pattern),
     ),
     Column(

@@ -71,7 +71,7 @@ class RunsTable(QTableView):
         self.setModel(self.runs)
         self.setAccessibleName("Runs")
         self.setShowGrid(False)
-        self.setTabKeyNavigation(False)  # Tab goes on to what is after the table
+        self.setTabKeyNavigation(False)  # Tab leaves the table, arrow keys move in it
         self.setWordWrap(False)
         self.setMouseTracking(True)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QWidget
@@ -16,14 +14,16 @@ AROUND_PAGES = QSize(344, 190)
 
 
 class PlainArea(QScrollArea):
-    """Has no frame, which would show the focus: Tab goes to what is in it."""
+    """Has the ground of the window and no frame to show the focus: Tab moves it into the body."""
 
-    def __init__(self, body: QWidget, **properties: Any) -> None:
-        super().__init__(**properties)
+    def __init__(self, body: QWidget) -> None:
+        super().__init__()
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._body = body
         self.setWidget(body)
+        self.viewport().setAutoFillBackground(False)
+        body.setAutoFillBackground(False)
         application = QApplication.instance()
         assert isinstance(application, QApplication)
         application.focusChanged.connect(self._show_focus)
@@ -38,9 +38,8 @@ class PlainArea(QScrollArea):
 
 def scrolled(body: QWidget) -> PlainArea:
     """An area that scrolls what it has no room for below its preferred size."""
-    area = PlainArea(body, widgetResizable=True)
-    area.viewport().setAutoFillBackground(False)
-    body.setAutoFillBackground(False)
+    area = PlainArea(body)
+    area.setWidgetResizable(True)
     return area
 
 
@@ -74,8 +73,6 @@ class FittingArea(BodyArea):
     def __init__(self, body: QWidget, around: QSize = AROUND_DIALOG) -> None:
         super().__init__(body)
         self._around = around
-        self.viewport().setAutoFillBackground(False)
-        body.setAutoFillBackground(False)
 
     def minimumSizeHint(self) -> QSize:
         return self._least().boundedTo(self._room)

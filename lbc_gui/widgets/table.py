@@ -233,7 +233,7 @@ class TableView(QTableView, Generic[R]):
             order.setSourceModel(model)
             order.setSortRole(Qt.ItemDataRole.UserRole)
         self.setModel(order or model)
-        self.setTabKeyNavigation(False)  # Tab goes on to what is after the table
+        self.setTabKeyNavigation(False)  # Tab leaves the table, arrow keys move in it
         self.setAccessibleName(name)
         self.setShowGrid(False)
         self.setIconSize(QSize(12, 12))

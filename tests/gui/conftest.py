@@ -63,7 +63,7 @@ def prepared(window: MainWindow, experiment: Experiment) -> bool:
 
 
 def held(window: MainWindow) -> bool:
-    """Whether the run has ended; again, if what the test opened last was prepared meanwhile."""
+    """Hold the run until it has ended: the form may settle before that, and prepare another."""
     window.session.hold(small_experiment())
     return not window.session.live
 

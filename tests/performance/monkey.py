@@ -34,15 +34,14 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QTabBar, QWidget
 from shiboken6 import isValid
 
-from lbc.config import Experiment, Mlp, dump_experiment, parse_experiment
 from lbc.queue.commands import clear, read_queue, steer
 from lbc.training.allocator import return_freed_memory
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.theme import set_up
 from lbc_gui.window.main_window import MainWindow
-from tests.faults.readers import FILE_READERS, write_valid
 from tests.gui.window.test_memory import own_megabytes
+from tests.performance.monkey_toys import files_in, is_tiny, tiny
 from tests.performance.window_watch import (
     Findings,
     Watch,
@@ -72,26 +71,6 @@ MODIFIERS = [
     Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier,
     Qt.KeyboardModifier.AltModifier,
 ]  # fmt: skip
-
-
-def tiny() -> Experiment:
-    return parse_experiment({
-        "name": "tiny",
-        "model": {"name": "mlp", "width": 16, "depth": 2},
-        "schedule": {"end": 3},
-        "training": {"epochs": 6, "batch_size": 500},
-    })  # fmt: skip
-
-
-def is_tiny(experiment: Experiment | None) -> bool:
-    """Whether it trains in seconds; an invalid one is not trained."""
-    if experiment is None:
-        return True
-    model = experiment.model
-    if experiment.training.compile:  # minutes, and 60 MB of torch's compiler from then on
-        return False
-    small = isinstance(model, Mlp) and model.width <= 64 and model.depth <= 4
-    return small and experiment.pattern.count <= 100 and experiment.data.name in ("digits", "npz")
 
 
 class Monkey(QObject):
@@ -278,23 +257,6 @@ class Monkey(QObject):
             ("getExistingDirectory", folder), ("getSaveFileName", saved),
         ):  # fmt: skip
             setattr(QFileDialog, name, staticmethod(given))
-
-
-def files_in(folder: Path) -> list[str]:
-    """Valid files and folders of every kind, damaged ones, and one that is missing."""
-    valid = folder / "valid"
-    valid.mkdir()
-    write_valid(valid)
-    names = [str(valid / "run"), str(valid), str(folder / "missing.pt")]
-    for number, reader in enumerate(FILE_READERS.values()):
-        for data in list(reader.seeds(valid))[:1]:
-            for kind, content in (("good", data), ("bad", data[: len(data) // 2] + b"\0!")):
-                file = folder / f"{kind}-{number}{Path(reader.file).suffix}"
-                file.write_bytes(content)
-                names.append(str(file))
-    example = folder / "tiny.yaml"
-    example.write_text(dump_experiment(tiny()))
-    return [*names, *[str(example)] * 4]
 
 
 def calm(window: MainWindow) -> None:
