@@ -1,6 +1,7 @@
 """The icons of ``resources/icons``: one weight of line, drawn in the palette's text colour.
 
-Each is drawn when it is painted, so a change between light and dark needs no new icons.
+Each has the colours that the palette has when it is painted, so a change between light and dark
+needs no new icons.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from lbc.files.resources import resource
 _DRAWN = b"#808080"
 """The colour in the files, which reads on light and dark: style sheets show it as it is."""
 
+MOST_KEPT = 32
+"""Pixmaps that an icon keeps, each for a size and a colour."""
+
 
 @cache
 def icon(name: str) -> QIcon:
@@ -32,7 +36,24 @@ def square(colour_of: Callable[[int], QColor], number: int) -> QIcon:
 
 
 class _Engine(QIconEngine):
+    """Draws in ``colour(mode)``, and keeps what it has drawn: a window paints its icons often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._drawn: dict[tuple[int, int, int], QPixmap] = {}
+
+    def colour(self, mode: QIcon.Mode) -> QColor:
+        raise NotImplementedError
+
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
+        key = size.width(), size.height(), self.colour(mode).rgba()
+        if key not in self._drawn:
+            if len(self._drawn) == MOST_KEPT:
+                self._drawn.clear()
+            self._drawn[key] = self._draw(size, mode, state)
+        return self._drawn[key]
+
+    def _draw(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
         pixmap = QPixmap(size)
         pixmap.fill(Qt.GlobalColor.transparent)
         if not pixmap.isNull():  # as it is where a layout has left no room
@@ -51,6 +72,9 @@ class _Square(_Engine):
         super().__init__()
         self._colour = colour
 
+    def colour(self, mode: QIcon.Mode) -> QColor:
+        return self._colour()
+
     def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
         painter.fillRect(rect, self._colour())
 
@@ -60,11 +84,14 @@ class _Drawing(_Engine):
         super().__init__()
         self._drawing = drawing
 
-    def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
+    def colour(self, mode: QIcon.Mode) -> QColor:
         group, role = QPalette.ColorGroup.Active, QPalette.ColorRole.ButtonText
         if mode is QIcon.Mode.Disabled:
             group = QPalette.ColorGroup.Disabled
         elif mode is QIcon.Mode.Selected:
             role = QPalette.ColorRole.HighlightedText
-        ink = QApplication.palette().color(group, role).name().encode()
+        return QApplication.palette().color(group, role)
+
+    def paint(self, painter: QPainter, rect: QRect, mode: QIcon.Mode, state: QIcon.State) -> None:
+        ink = self.colour(mode).name().encode()
         QSvgRenderer(self._drawing.replace(_DRAWN, ink)).render(painter, QRectF(rect))

@@ -9,7 +9,7 @@ from PySide6.QtCore import QCoreApplication, QEvent, QObject, QTimer, Slot
 from PySide6.QtWidgets import QApplication, QWidget
 from shiboken6 import isValid
 
-LONGEST_PIECE = 0.04
+LONGEST_PIECE = 0.02
 """Seconds after which the event loop has its turn."""
 
 
@@ -34,7 +34,7 @@ class HiddenWidgets(QObject):
     def __init__(self, roots: Sequence[QWidget], parent: QObject) -> None:
         super().__init__(parent)
         self._roots = iter(roots)
-        self._timer = QTimer(self)
+        self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._restyle_some)
         self._timer.start()
 
@@ -45,8 +45,8 @@ class HiddenWidgets(QObject):
             if isValid(root):
                 _restyle([root, *root.findChildren(QWidget)], [root])
             if time.monotonic() > end:
+                self._timer.start()  # now, so that all timers that are due come before it
                 return
-        self._timer.stop()
         self.deleteLater()
 
 

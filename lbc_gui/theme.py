@@ -27,6 +27,7 @@ The rules, for every page and panel:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from string import Template
 from typing import Any, Literal
 
@@ -169,7 +170,11 @@ def colours() -> Colours:
 
 def plot_colours() -> PlotColours:
     """The plot colours that fit the application's current palette."""
-    now = colours()
+    return _plot_colours(colours())
+
+
+@cache
+def _plot_colours(now: Colours) -> PlotColours:
     text = QColor(now.text)
     return PlotColours(
         background=QColor(now.base),

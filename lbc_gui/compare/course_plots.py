@@ -185,8 +185,8 @@ class CoursePlots(QWidget):
         self._key.setText(" &nbsp; ".join(names))
 
     def _last(self) -> int:
-        """The last epoch of the longest run."""
-        return max((self._courses[run].epochs for run in self._known), default=1)
+        """The last epoch of the longest run; the first, while no run has ended an epoch."""
+        return max([1, *(self._courses[run].epochs for run in self._known)])
 
     def _bar_width(self) -> int:
         """Epochs that share a bar."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QColor, QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QProgressBar, QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.comparison.mask_agreement import Matrix, fold_seeds
 from lbc.comparison.search_course import SearchCourse
@@ -26,6 +26,7 @@ from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
+from lbc_gui.widgets.progress_bar import ProgressBar
 from lbc_gui.widgets.text import Label, plain
 
 WAIT_MILLISECONDS = 150
@@ -106,8 +107,7 @@ class MasksPane(QWidget):
         self.plots = CoursePlots(self._colour_of)
         self.detail, self.note = Label(wordWrap=True), Label(wordWrap=True)
         self.note.setObjectName("problem")
-        self._progress = QProgressBar()
-        self._progress.setRange(0, STEPS)
+        self._progress = ProgressBar()
         policy = self._progress.sizePolicy()
         policy.setRetainSizeWhenHidden(True)  # the matrix must not move under the mouse
         self._progress.setSizePolicy(policy)
@@ -205,7 +205,7 @@ class MasksPane(QWidget):
         for event in events:
             if isinstance(event, Reading):
                 self._progress.setFormat(printable(event.what))
-                self._progress.setValue(round(STEPS * event.share))
+                self._progress.show_done(round(STEPS * event.share), STEPS)
             elif isinstance(event, Compared) and event.request is self._request:
                 self._compared = event
                 self._show_compared()

@@ -9,7 +9,7 @@ from itertools import cycle
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, QSignalBlocker, Qt
 
 from lbc.pictures.curve import Floats
 from lbc.sparsity.method_options import Course, MethodOptions
@@ -78,6 +78,8 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._shown: object = None
         """What is drawn: most edits change nothing of it."""
         self._names: list[str] = []
+        self._styled: object = None
+        """What colours and titles were last chosen for."""
         self._courses: tuple[str, ...] = ()
         """What the left plot shows of the method, if not live combinations."""
         self._before: pg.PlotDataItem | None = None
@@ -127,7 +129,8 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
             if not courses:
                 curve.setData(moments, np.array([number for _, number in live], dtype=float))
         bounds *= 100 / sum(weights.values())
-        self._least.setData(moments, bounds[:, 0])
+        with QSignalBlocker(self._least):  # the band is drawn once, with both its edges
+            self._least.setData(moments, bounds[:, 0])
         self._most.setData(moments, bounds[:, 1])
         most = max(pattern.count for pattern in weights)
         if forked is not None:
@@ -140,13 +143,17 @@ class SchedulePreview(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._plots[0].setYRange(0, most, padding=0.05)
         self._plots[1].setYRange(0, 100, padding=0.05)
         self._names = [str(pattern) for pattern in weights]
-        self._restyle()
+        styled = self._names, self._courses, self._before is not None
+        if styled != self._styled:
+            self._styled = styled
+            self._restyle()
 
     def _resize(self, count: int) -> None:
         """Have ``count`` curves in the left plot."""
-        for curve in self._own:
+        for curve in self._own[count - 1 :]:
             self._plots[0].removeItem(curve)
-        self._own = [self._plots[0].plot(stepMode="right") for _ in range(count - 1)]
+        more = range(len(self._own) + 1, count)
+        self._own = self._own[: count - 1] + [self._plots[0].plot(stepMode="right") for _ in more]
 
     def _show_courses(self, courses: Sequence[Course], epochs: int) -> tuple[str, ...]:
         """Draw quantities as shares of their largest values, and return their labels."""

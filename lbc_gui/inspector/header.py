@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QComboBox, QProgressBar, QSizePolicy, QWidget
+from PySide6.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 from lbc.files.printable import printable
 from lbc.inspection.checkpoint import PruningRecord
@@ -13,6 +13,7 @@ from lbc_gui.inspector.reader_thread import Opening
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.pattern_choices import PATTERNS
+from lbc_gui.widgets.progress_bar import ProgressBar
 from lbc_gui.widgets.text import Label, plain
 
 DETECTED = "each layer's own"
@@ -72,8 +73,7 @@ class Header(QWidget):
         self.patterns.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self._files = Label(wordWrap=True)
         self._files.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._progress = QProgressBar()
-        self._progress.setRange(0, STEPS)
+        self._progress = ProgressBar()
         self._progress.setFixedWidth(190)
         self._lay_out()
         self.patterns.activated.connect(self._chosen)
@@ -121,9 +121,9 @@ class Header(QWidget):
         """Show how many of the weights have been read; a total of 0: the file is being opened."""
         if not total:
             self._progress.setFormat("Opening…")
-            self._progress.setValue(0)
+            self._progress.show_done(0, STEPS)
             return
-        self._progress.setValue(STEPS * done // total)
+        self._progress.show_done(STEPS * done // total, STEPS)
         self._progress.setFormat(f"{done / 1e6:.1f} of {total / 1e6:.1f} M weights")
 
     @Slot()

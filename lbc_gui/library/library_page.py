@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QProgressBar, QStackedWidget, QToolButton, QWidget
+from PySide6.QtWidgets import QStackedWidget, QToolButton, QWidget
 
 from lbc.library.completion import complete
 from lbc.library.differences import identify_experiment
@@ -41,6 +41,7 @@ from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
+from lbc_gui.widgets.progress_bar import ProgressBar
 from lbc_gui.widgets.text import Label
 
 REFRESH_MILLISECONDS = 1000
@@ -79,7 +80,7 @@ class LibraryPage(QWidget):
         self.comparison = Comparison(self.selection)
         self.below = FoldingPanel("Compare", self.comparison, PANES_HEIGHT)
         self._count = Label()
-        self._progress = QProgressBar(textVisible=False)
+        self._progress = ProgressBar(textVisible=False)
         self._progress.setFixedHeight(TIGHT)
         self._failure = self._to_edit = ""
         self.requested = RequestedComparison(self.selection)
@@ -327,8 +328,7 @@ class LibraryPage(QWidget):
     def _show_progress(self, progress: Progress | None) -> None:
         self._progress.setVisible(progress is not None)
         if progress is not None:
-            self._progress.setRange(0, progress.total)
-            self._progress.setValue(progress.done)
+            self._progress.show_done(progress.done, progress.total)
 
     @Slot(str, str)
     def _fail(self, sentence: str, details: str) -> None:

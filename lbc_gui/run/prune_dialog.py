@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, Qt, Slot
-from PySide6.QtWidgets import QDialog, QProgressBar, QWidget
+from PySide6.QtWidgets import QDialog, QWidget
 
 from lbc.config import Experiment
 from lbc.config.one_shot import one_shot_experiment
@@ -16,6 +16,7 @@ from lbc_gui.theme import GAP, MARGIN
 from lbc_gui.widgets.body_area import FittingArea
 from lbc_gui.widgets.buttons import push_button
 from lbc_gui.widgets.layouts import column, row
+from lbc_gui.widgets.progress_bar import ProgressBar
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 WIDTH = 460
@@ -52,8 +53,7 @@ class PruneDialog(QDialog):
         self.addActions([self.form.history.undo, self.form.history.redo])
         self.problem = Label(wordWrap=True)
         self.problem.setObjectName("problem")
-        self.bar = QProgressBar()
-        self.bar.setRange(0, 100)
+        self.bar = ProgressBar()
         self.cancel = push_button("Cancel", "Write nothing", self.reject)
         self.prune = push_button("Prune", "Prune the model, and test it before and after")
         self.prune.setDefault(True)
@@ -109,7 +109,7 @@ class PruneDialog(QDialog):
 
     @Slot(object)
     def _show_progress(self, progress: PruneProgress) -> None:
-        self.bar.setValue(round(100 * progress.share))
+        self.bar.show_done(round(100 * progress.share), 100)
         self.bar.setFormat(f"{progress.what}…")
 
     @Slot(object)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QProgressBar
 
 from lbc.following.trainer_file import TrainerInfo
 from lbc.runs.events import Intervened, Prepared, RemovalProgress, Resumed, StepDone
 from lbc.runs.opened_run import OpenedRun
 from lbc_gui.run.session import State
+from lbc_gui.widgets.progress_bar import ProgressBar
 from lbc_gui.widgets.text import plain
 
 _RECENT = 200
@@ -30,7 +30,7 @@ _TEXTS = {
 }
 
 
-class RunProgress(QProgressBar):
+class RunProgress(ProgressBar):
     """A bar over all steps, with epoch and time left as text."""
 
     def __init__(self) -> None:
@@ -67,17 +67,15 @@ class RunProgress(QProgressBar):
         if state in (State.LOADING, State.WAITING):
             self._epochs, self._last, self._trainer = 0, None, ""
         if state is State.LOADING:
-            self.setRange(0, 0)
+            self.show_done(0, 0)
         elif not self._epochs:
-            self.setRange(0, 1)
-            self.setValue(0)  # without a value the bar would not show its text
+            self.show_done(0, 1)  # without a value the bar would not show its text
         self._update_text()
 
     def _begin(self, steps: int, epochs: int) -> None:
         self._epochs, self._last, self._removed = epochs, None, 1.0
         self._recent.clear()
-        self.setRange(0, steps)
-        self.setValue(0)
+        self.show_done(0, steps)
         self._update_text()
 
     def add(self, events: Sequence[object]) -> None:
@@ -105,8 +103,7 @@ class RunProgress(QProgressBar):
         if self._last is not None:
             # Of a run on disk the number of steps is known once there is one.
             total = self._last.step / max(self._last.epoch, 1e-9) * self._epochs
-            self.setMaximum(min(max(1, round(total)), MOST_STEPS))
-            self.setValue(min(self._last.step, MOST_STEPS))
+            self.show_done(min(self._last.step, MOST_STEPS), min(max(1, round(total)), MOST_STEPS))
         self._update_text()
 
     def _update_text(self) -> None:

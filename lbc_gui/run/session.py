@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from lbc.config import Experiment
 from lbc.following.open_mirrors import mirror_in
@@ -143,10 +143,11 @@ class Session(QObject):
 
     def _replace(self, pending: Callable[[], None]) -> None:
         """Discard the present run; ``pending`` follows once its thread has ended."""
-        if self._thread is None:
+        if self._thread is None and self._pending is None:
             pending()
-        else:
-            self._pending = pending
+            return
+        self._pending = pending
+        if self._thread is not None:
             self._thread.control.discard()
 
     def run(self) -> None:
@@ -227,8 +228,9 @@ class Session(QObject):
 
     @property
     def live(self) -> bool:
-        """Whether there is a thread of the run, which must end before the application may."""
-        return self._thread is not None
+        """Whether there is a thread of the run, which must end before the application may, or one
+        will begin."""
+        return self._thread is not None or self._pending is not None
 
     @property
     def described(self) -> str:
@@ -361,6 +363,11 @@ class Session(QObject):
             if self.prepared is not None:  # else there was neither of them
                 gc.collect()  # network and optimizer refer to one another: free them now
                 return_freed_memory()
+        if self._pending is not None:
+            QTimer.singleShot(0, self, self._begin_pending)  # in a turn of its own of the loop
+
+    @Slot()
+    def _begin_pending(self) -> None:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending()

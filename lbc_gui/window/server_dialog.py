@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QFormLayout,
     QLineEdit,
     QMenu,
-    QProgressBar,
     QToolButton,
     QWidget,
 )
@@ -24,6 +23,7 @@ from lbc.runs.mirror_state import MirrorState
 from lbc_gui.theme import GAP, MARGIN
 from lbc_gui.widgets.buttons import push_button, tool_button
 from lbc_gui.widgets.layouts import column, row
+from lbc_gui.widgets.progress_bar import ProgressBar
 from lbc_gui.widgets.text import Label
 
 WIDTH = 560
@@ -54,7 +54,7 @@ class ServerDialog(QDialog):
         self.problem = Label(wordWrap=True)
         self.problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.problem.setObjectName("problem")
-        self.progress = QProgressBar()
+        self.progress = ProgressBar()
         self.open_button = push_button("Open", "Connect and show the run", self._request)
         self.open_button.setDefault(True)
         self.cancel_button = push_button("Cancel", "Close, and end the connection", self.reject)
@@ -87,7 +87,7 @@ class ServerDialog(QDialog):
     def show_connecting(self, address: Address) -> None:
         self._enable(False)
         self.problem.hide()
-        self.progress.setRange(0, 0)
+        self.progress.show_done(0, 0)
         self.progress.show()
         self._hint.setText(f"Connecting to {address.login}…")
         self._hint.show()

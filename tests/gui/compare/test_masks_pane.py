@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt
-from PySide6.QtGui import QColor, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
 from lbc.comparison.mask_agreement import compare_masks
@@ -28,6 +26,7 @@ from lbc_gui.worker import DRAIN_MILLISECONDS
 from tests.comparison.recorded_runs import record_search
 from tests.gui.compare.conftest import MakeRun
 from tests.gui.conftest import SECONDS
+from tests.gui.painted import Painted
 
 
 @pytest.fixture
@@ -58,21 +57,6 @@ def wait_for(qtbot: QtBot, pane: MasksPane) -> None:
 
 def cell(pane: MasksPane, first: int, second: int) -> QPoint:
     return pane.matrix.cell_rect(first, second).center().toPoint()
-
-
-class Painted(QObject):
-    """The areas of a widget's paint events, in pixels."""
-
-    def __init__(self, widget: QWidget) -> None:
-        super().__init__(widget)
-        self.areas: list[int] = []
-        widget.installEventFilter(self)
-
-    def eventFilter(self, _: QObject, event: QEvent) -> bool:
-        if isinstance(event, QPaintEvent):
-            rects = cast("Iterable[QRect]", event.region())
-            self.areas.append(sum(rect.width() * rect.height() for rect in rects))
-        return False
 
 
 def test_a_cell_says_how_far_two_masks_agree_and_opens_them(
@@ -109,6 +93,20 @@ def test_a_cell_says_how_far_two_masks_agree_and_opens_them(
     qtbot.keyClick(pane.matrix, Qt.Key.Key_Left)
     qtbot.keyClick(pane.matrix, Qt.Key.Key_Return)
     assert opened[1:] == [(runs[2].folder, runs[0].folder, layer)]
+
+
+def test_runs_that_have_ended_no_epoch_are_compared(
+    qtbot: QtBot, pane: MasksPane, make_run: MakeRun
+) -> None:
+    runs = [make_run(name) for name in ("ant", "bear")]
+    for run in runs:
+        record_search(run.folder, moments=2)  # half an epoch
+    compare(qtbot, pane, runs)
+    qtbot.mouseMove(pane.matrix, cell(pane, 0, 1))
+    qtbot.waitUntil(lambda: "bear" in pane.plots._key.text(), timeout=SECONDS)
+    for bars in pane.plots._bars:
+        heights = bars.opts["height"]
+        assert len(heights) == 1 and np.isfinite(heights).all()
 
 
 def test_seeds_are_folded_into_the_agreement_of_settings(
