@@ -153,6 +153,8 @@ class CurvesItem(pg.GraphicsObject):  # type: ignore[misc]
             return
         ratio = painter.device().devicePixelRatioF()
         width, height = float(box.width()), float(box.height())
+        if width <= 0 or height <= 0:  # a small window leaves no room between the axes
+            return
         columns = Columns(seen.left(), seen.right(), max(1, ceil(width * ratio)))
         frame = _Frame(seen, width, height, columns)
         if self._frame is None or self._frame.seen != seen:

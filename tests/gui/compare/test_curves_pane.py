@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -293,3 +294,18 @@ def test_nothing_is_read_while_the_pane_is_hidden(
     selection.show_runs([])
     assert not pane._lines
     assert pane.picture_to_save() is None and pane.data_to_save() is None
+
+
+def test_a_plot_without_room_draws_nothing_and_warns_of_nothing(
+    qtbot: QtBot,
+    pane: CurvesPane,
+    selection: RunSelection,
+    runs: list[RunSummary],
+    qtlog: Any,
+) -> None:
+    show(qtbot, pane, selection, *runs)
+    for height in range(1, 90):
+        pane._graphics.setFixedSize(90, height)
+        QApplication.processEvents()
+        pane._graphics.viewport().repaint()
+    assert not [at for at in qtlog.records if "QPainter" in at.message]
