@@ -7,12 +7,12 @@ the viewer has gone. Exit status: 0; 2 if what is sent could not be read.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from lbc.cli.console import Console
+from lbc.files.priority import give_way
 
 DONE, INVALID_INPUT = 0, 2
 
@@ -38,8 +38,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         return INVALID_INPUT
     from lbc.following.server import Server
 
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    give_way(NICENESS)
     # Unbuffered: at the end of the process a thread may still wait for input.
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as unbuffered:
         Server(options.run, unbuffered, sys.stdout.buffer).serve()

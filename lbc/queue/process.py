@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from lbc.files.lock import is_locked, lock
+from lbc.files.priority import give_way
 from lbc.files.small_file import read_small
 from lbc.following.trainer_file import PROGRAM_VARIABLE
 from lbc.queue.entries import Entry
@@ -111,7 +112,7 @@ def _start(
     computer = platform.node()
 
     def begin() -> None:
-        os.nice(NICENESS)
+        give_way(NICENESS)
         os.ftruncate(number, 0)
         os.write(number, f"{os.getpid()} {computer}".encode())
 
