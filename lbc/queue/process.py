@@ -25,7 +25,7 @@ from lbc.queue.entries import Entry
 from lbc.queue.queue_file import QueueFile
 from lbc.runs.unfinished_run import being_trained
 
-NICENESS = 5
+NICENESS = 10
 """Queued runs give way to windows and to what the user starts."""
 
 LARGEST_LOCK = 1 << 10

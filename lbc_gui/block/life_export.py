@@ -15,6 +15,7 @@ from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
 from lbc.sparsity.arrays import Floats
 from lbc_gui.block.block_panel import BlockPanel
+from lbc_gui.block.life_view import Times
 from lbc_gui.export.view_export import Data, UnsuitableError, ViewExport
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.worker import describe
@@ -54,7 +55,7 @@ class LifeExport(QObject):
             self._saving.choose(_data(name, lambda: read_lives(folder, seen)))
 
 
-def read_lives(folder: Path, seen: Mapping[Pin, tuple[Floats, Floats]]) -> list[Life]:
+def read_lives(folder: Path, seen: Mapping[Pin, tuple[Times, Floats]]) -> list[Life]:
     """The biographies of some blocks of a run, with what was ``seen`` of their weights.
 
     Raises UnsuitableError if the history cannot be read.

@@ -73,9 +73,9 @@ class LifePlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         self._life, self._other = life, other
         self._draw()
 
-    def show_weights(self, epochs: Floats, weights: Floats) -> None:
+    def show_weights(self, epochs: Floats, weights: npt.NDArray[np.float32]) -> None:
         """The block's weights since it was pinned, (T, M), after ``epochs`` (T,)."""
-        self._weights = epochs, weights
+        self._weights = epochs, weights.astype(np.float64)
         if self.quantity == "weight":
             self._draw()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 import numpy as np
+import numpy.typing as npt
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QToolButton, QWidget
@@ -19,7 +20,7 @@ from lbc_gui.block.removals_table import RemovalRow, RemovalsTable
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
-from lbc_gui.widgets.text import HtmlLabel, html
+from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 QUANTITIES: dict[Quantity, str] = {
     "behind": "Score behind the best",
@@ -30,6 +31,12 @@ QUANTITIES: dict[Quantity, str] = {
 
 MOST_WEIGHTS = 4000
 """The most moments of a block's weights that are kept; beyond it every second one is dropped."""
+
+UNSEEN = "No weights to show: they are seen only while this block is pinned and its run trains."
+
+Times = npt.NDArray[np.float64]
+
+_NONE: tuple[Times, Floats] = (np.empty(0), np.empty((0, 0), np.float32))
 
 
 class LifeView(QWidget):
@@ -51,10 +58,12 @@ class LifeView(QWidget):
         self.save_all = QAction("&All pinned blocks…", self)
         self.save.addActions([self.save_this, self.save_all])
         self.summary = HtmlLabel(wordWrap=True)
+        self.unseen = Label(UNSEEN, wordWrap=True)
+        self.unseen.hide()
         self.removals = RemovalsTable()
         self.removals.chosen.connect(self._row_chosen)
         plots = splitter(Qt.Orientation.Vertical, self.plot, self.removals, sizes=[190, 150])
-        parts = (row((self.quantity, 1), self.save), self.summary, (plots, 1))
+        parts = (row((self.quantity, 1), self.save), self.summary, self.unseen, (plots, 1))
         column(*parts, on=self).setContentsMargins(0, TIGHT, 0, 0)
         self._show_pin(None)
 
@@ -93,10 +102,12 @@ class LifeView(QWidget):
         if self.plot.quantity == "weight":
             self._show_weights()
 
-    def seen(self, pin: Pin) -> tuple[Floats, Floats]:
+    def seen(self, pin: Pin) -> tuple[Times, Floats]:
         """Epochs (T,) at which a block's weights were seen since it was pinned, and (T, M)."""
-        epochs, weights = self._seen.get(pin, ([], []))
-        return np.array(epochs), np.array(weights)
+        if pin not in self._seen:
+            return _NONE
+        epochs, weights = self._seen[pin]
+        return np.array(epochs), np.stack(weights)
 
     @Slot(int)
     def _quantity_chosen(self, row: int) -> None:
@@ -114,8 +125,10 @@ class LifeView(QWidget):
             self.show_life(self._arrived)
 
     def _show_weights(self) -> None:
-        none = np.empty(0), np.empty((0, 0))
-        self.plot.show_weights(*(none if self._pin is None else self.seen(self._pin)))
+        epochs, weights = _NONE if self._pin is None else self.seen(self._pin)
+        self.plot.show_weights(epochs, weights)
+        of_weights = list(QUANTITIES)[self.quantity.currentIndex()] == "weight"
+        self.unseen.setVisible(of_weights and self._pin is not None and not len(epochs))
 
     @Slot(object)
     def _row_chosen(self, row: RemovalRow | None) -> None:

@@ -267,8 +267,11 @@ def calm(window: MainWindow) -> None:
             break
         top.close()
     window.starting.open(tiny())
-    window.session.hold(tiny())
-    wait_until(lambda: window.session.state is not State.LOADING and not window.session.live, 60)
+    for _ in range(20):  # a form that was just edited may prepare its experiment after this
+        window.session.hold(tiny())
+        wait_until(lambda: window.session.state is State.WAITING, 3)
+        if not window.session.live:
+            break
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     gc.collect()
     return_freed_memory()  # which is kept for the next step, and is no growth

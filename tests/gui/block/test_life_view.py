@@ -21,6 +21,7 @@ from lbc.runs.events import Intervention, LayerInfo
 from lbc.runs.history_reader import Replay
 from lbc.runs.history_walks import biographies
 from lbc.runs.interventions import read_interventions
+from lbc.runs.opened_run import open_run
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.block.intervention_buttons import InterventionButtons
 from lbc_gui.block.pins import PinList
@@ -167,6 +168,24 @@ def test_the_life_of_a_block_is_the_librarys(
     qtbot.waitUntil(lambda: view.plot._now.value() == replay.moments[4].epoch, timeout=SECONDS)
     for quantity in (2, 3, 0):
         view.quantity.setCurrentIndex(quantity)
+
+
+def test_a_run_on_disk_has_no_weights_and_this_is_said(qtbot: QtBot, use_window: Open) -> None:
+    window, _ = finished(qtbot, use_window)
+    view = window.block.life
+    assert window.session.folder is not None
+    window.session.open(open_run(window.session.folder))
+    qtbot.waitUntil(lambda: window.session.state is State.OPENED, timeout=SECONDS)
+    window.view_state.pin(300)
+    qtbot.waitUntil(lambda: view.life is not None, timeout=SECONDS)
+    assert not view.unseen.isVisibleTo(view)
+    view.quantity.setCurrentIndex(3)
+    assert view.unseen.isVisibleTo(view) and not view.plot._plot.listDataItems()
+    life = view.life
+    assert life is not None
+    view.show_life(life)  # as while another process trains the run
+    view.quantity.setCurrentIndex(1)
+    assert not view.unseen.isVisibleTo(view) and view.plot._plot.listDataItems()
 
 
 def test_a_life_that_comes_early_or_again_is_shown(qtbot: QtBot, use_window: Open) -> None:
