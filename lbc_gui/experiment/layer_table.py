@@ -87,10 +87,12 @@ class LayerTable(TableView[EditedLayer]):
         chosen = {row.plan.name: str(row.plan.pattern or "dense") for row in rows}
         if not changed:
             self._before = chosen
-        self.table.show_rows([
+        edited = [
             EditedLayer(row, chosen[name], self._before.get(name, chosen[name]))
             for row, name in zip(rows, chosen, strict=True)
-        ])  # fmt: skip
+        ]
+        if edited != self.table.rows:  # an experiment is examined after many an edit
+            self.table.show_rows(edited)
 
     def compare(self) -> None:
         """Compare later N:M with those listed now."""
