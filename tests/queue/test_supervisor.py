@@ -22,9 +22,10 @@ from lbc.cli.console import Console
 from lbc.cli.terminal import train_in_terminal
 from lbc.config import Experiment
 from lbc.files.lock import is_locked, lock
+from lbc.files.priority import AUTOGROUP
 from lbc.queue.commands import add, add_group, read_queue, steer, working
 from lbc.queue.entries import Entry, QueueError
-from lbc.queue.process import LOCK_SECONDS
+from lbc.queue.process import LOCK_SECONDS, NICENESS
 from lbc.queue.queue_file import QueueFile
 from lbc.queue.supervisor import STOPPED, _Supervisor, threads_of, train_arguments, work
 from lbc.runs.own_runs import may_import
@@ -180,6 +181,22 @@ def test_a_run_whose_process_is_always_killed_fails(
         supervisor.advance(lambda: None)
     said = f"Its process was killed {kills} times without getting further (status -9)."
     assert (entry(tmp_path).reason, kills) == (said, 5)
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="Linux shares processors among sessions")
+def test_a_process_leaves_the_processors_to_windows(
+    tmp_path: Path, quick: Callable[..., Experiment]
+) -> None:
+    add(tmp_path, quick())
+    supervisor = _Supervisor(QueueFile(tmp_path), print)
+    for _ in ("chosen", "started"):
+        supervisor.advance(lambda: None)
+    process = supervisor._processes[1]
+    group = AUTOGROUP.parents[1] / str(process.pid) / AUTOGROUP.name
+    nice = os.getpriority(os.PRIO_PROCESS, process.pid), int(group.read_text().split()[-1])
+    process.kill()
+    process.wait()
+    assert nice == (NICENESS, NICENESS)
 
 
 def test_a_finished_run_is_not_trained_again(
