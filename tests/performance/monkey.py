@@ -31,7 +31,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from PySide6.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QTabBar, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QTabBar, QTabWidget, QWidget
 from shiboken6 import isValid
 
 from lbc.queue.commands import clear, read_queue, steer
@@ -259,6 +259,22 @@ class Monkey(QObject):
             setattr(QFileDialog, name, staticmethod(given))
 
 
+def open_all(window: MainWindow) -> None:
+    """Train once, and open every page and all tabs on it: what is built when it is first seen, and
+    imported for that, is no growth."""
+    window.actions_.run.trigger()
+    wait_until(lambda: window.session.state.over, 60)
+    window.pages.library.below.title.fold(False)
+    for page in range(window.pages.count()):
+        window.pages.setCurrentIndex(page)
+        run_loop(0.5)
+        for tabs in window.findChildren(QTabWidget):
+            for tab in range(tabs.count() * (tabs.isVisible() and tabs is not window.pages)):
+                tabs.setCurrentIndex(tab)
+                run_loop(0.2)
+    window.pages.setCurrentIndex(0)
+
+
 def calm(window: MainWindow) -> None:
     """Close what is open, end the run, and show the tiny experiment."""
     for _ in range(10):
@@ -336,6 +352,7 @@ def _play_in(folder: Path, options: argparse.Namespace, findings: Findings) -> d
     window.show()
     window.begin()
     wait_until(lambda: window.complete and window.session.state is State.READY, 300)
+    open_all(window)
     watch = Watch(findings)
     monkey = Monkey(window, runs, files, options.seed, findings)
     monkey.answer_dialogs()
