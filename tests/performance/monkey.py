@@ -200,7 +200,7 @@ class Monkey(QObject):
         """An action of the menu bar; those of context menus are clicked there."""
         menus = self._window.menuBar().findChildren(QMenu)
         actions = [at for menu in menus for at in menu.actions() if at.isEnabled()]
-        chosen = self._chance.choice([at for at in actions if at is not self._window.actions_.quit])
+        chosen = self._chance.choice(actions)
         self._findings.action += f" {chosen.text()}"
         chosen.trigger()
 
@@ -353,6 +353,7 @@ def _play_in(folder: Path, options: argparse.Namespace, findings: Findings) -> d
     window.begin()
     wait_until(lambda: window.complete and window.session.state is State.READY, 300)
     open_all(window)
+    window.actions_.quit.setEnabled(False)  # also where the palette offers it
     watch = Watch(findings)
     monkey = Monkey(window, runs, files, options.seed, findings)
     monkey.answer_dialogs()
@@ -361,6 +362,8 @@ def _play_in(folder: Path, options: argparse.Namespace, findings: Findings) -> d
     memory = play(window, monkey, options.actions, 60 * options.minutes)
     watch.end()
     del swallow
+    if not window.isVisible():
+        findings.add("window", "it was closed, and the rest of the actions did nothing")
     _end(window, runs)
     warm = memory[min(len(memory) - 1, WARM_UP // CALM_EVERY - 1)]
     return {
