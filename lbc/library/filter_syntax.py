@@ -109,7 +109,9 @@ def tokenize(text: str) -> list[Token]:
         kind, found = str(match.lastgroup), match[0]
         if kind == "quoted":
             found = re.sub(r"\\(.)", r"\1", found[1:-1], flags=re.DOTALL)
-        tokens.append(Token(kind, _SIGNS.get(found, found), *match.span()))
+        elif kind == "operator":
+            found = _SIGNS.get(found, found)
+        tokens.append(Token(kind, found, *match.span()))
     return tokens
 
 

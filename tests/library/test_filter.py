@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lbc.library.columns import Frame
@@ -163,6 +163,7 @@ def joined(parts: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
 
 
 @given(st.none() | st.recursive(LEAVES, joined, max_leaves=8))
+@example(Comparison("star", "=", "≤"))
 def test_a_filter_that_is_written_is_read_back(node: Node | None) -> None:
     assert parse(format_filter(node)) == node
 
