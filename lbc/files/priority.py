@@ -12,7 +12,7 @@ TRIES = 5
 
 
 def give_way(niceness: int) -> None:
-    """Lower the priority of this process and its session, which must be its own.
+    """Lower the priority of this process, and of its session if it leads that.
 
     Linux first shares the processors among sessions, each of the same weight, and only within one
     looks at how nice its processes are, unless the session's group is nice too: see sched(7).
@@ -20,6 +20,8 @@ def give_way(niceness: int) -> None:
     if not hasattr(os, "nice"):
         return
     os.nice(niceness)
+    if os.getsid(0) != os.getpid():  # others, such as the user's shell, keep their priority
+        return
     for _ in range(TRIES):
         try:
             AUTOGROUP.write_text(str(niceness))

@@ -228,8 +228,8 @@ class Session(QObject):
 
     @property
     def live(self) -> bool:
-        """Whether there is a thread of the run, which must end before the application may, or one
-        will begin."""
+        """Whether a thread of the run has to end before the application may, or what follows it
+        has yet to begin."""
         return self._thread is not None or self._pending is not None
 
     @property

@@ -269,7 +269,9 @@ def open_all(window: MainWindow) -> None:
         window.pages.setCurrentIndex(page)
         run_loop(0.5)
         for tabs in window.findChildren(QTabWidget):
-            for tab in range(tabs.count() * (tabs.isVisible() and tabs is not window.pages)):
+            if tabs is window.pages or not tabs.isVisible():
+                continue
+            for tab in range(tabs.count()):
                 tabs.setCurrentIndex(tab)
                 run_loop(0.2)
     window.pages.setCurrentIndex(0)
