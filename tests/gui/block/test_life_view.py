@@ -158,7 +158,7 @@ def test_the_life_of_a_block_is_the_librarys(
     }
     view.quantity.setCurrentIndex(1)
     assert life.scores is not None
-    curves = [at for at in view.plot._plot.listDataItems() if isinstance(at, pg.PlotDataItem)]
+    curves = [at for at in view.plot._plot.listDataItems() if isinstance(at, pg.PlotCurveItem)]
     assert len(curves) == 6
     for combination, curve in enumerate(curves):
         known = ~np.isnan(life.scores[:, combination])

@@ -162,7 +162,7 @@ def test_plot_table_pictures_and_report_have_the_colours_of_the_heatmap(
         widget.show()
     plot.show_life(life)
     table.show_life(life)
-    lines = [one for one in plot._plot.listDataItems() if isinstance(one, pg.PlotDataItem)]
+    lines = [one for one in plot._plot.listDataItems() if isinstance(one, pg.PlotCurveItem)]
     assert [one.opts["pen"].color().getRgb()[:3] for one in lines] == list(DISTINCT[:6])
     role = Qt.ItemDataRole.DecorationRole
     icons = [table.table.data(table.table.index(at, 0), role) for at in range(6)]
