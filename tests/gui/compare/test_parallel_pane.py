@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -97,12 +98,15 @@ def test_picture_and_data_are_what_is_shown(
 ) -> None:
     picture, data = pane.picture_to_save(), pane.data_to_save()
     assert picture is not None and data is not None
-    assert b"optimizer.lr" in paint(picture).svg
+    svg = paint(picture).svg
+    assert b"optimizer.lr" in svg
+    lines = [at.split(",") for at in re.findall(r'<polyline[^>]*points="([^"]*)', svg.decode())]
+    assert sum(len(at) - 1 == len(pane._axes) for at in lines) >= len(runs)  # whole lines
     table = BytesIO()
     data.writers[".csv"](table)
-    lines = table.getvalue().decode().splitlines()
-    assert lines[0] == "run,folder,n:m,optimizer.lr,accuracy %"
-    assert lines[-1] == "run3,run3,2:4,0.1,–"
+    rows = table.getvalue().decode().splitlines()
+    assert rows[0] == "run,folder,n:m,optimizer.lr,accuracy %"
+    assert rows[-1] == "run3,run3,2:4,0.1,–"
     selection.show_runs(runs[:1])
     assert pane.picture_to_save() is None and pane.data_to_save() is None
 
