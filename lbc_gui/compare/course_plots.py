@@ -17,6 +17,7 @@ from lbc.files.printable import printable
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
+from lbc_gui.turns import NEXT_TURN
 from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlLabel, html
@@ -67,7 +68,7 @@ class CoursePlots(QWidget):
         self._redraw.timeout.connect(self._draw_pair)
         self._decided = self._add_plot(0)
         column(self._key, (self._plots, 1), on=self)
-        QTimer.singleShot(0, self, self._add_flips)  # which takes as long as the rest of the pane
+        QTimer.singleShot(NEXT_TURN, self, self._add_flips)  # it takes as long as the rest
 
     @Slot()
     def _add_flips(self) -> None:

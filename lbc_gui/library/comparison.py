@@ -10,6 +10,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc_gui.compare.run_selection import RunSelection
+from lbc_gui.turns import NEXT_TURN
 from lbc_gui.widgets.layouts import column
 from lbc_gui.worker import Job
 
@@ -65,7 +66,7 @@ class Comparison(QTabWidget):
             if built
             else partial(self._continue, holder, parts)
         )
-        QTimer.singleShot(0, holder, rest)
+        QTimer.singleShot(NEXT_TURN, holder, rest)
 
     def _show_pane(self, holder: QWidget, pane: QWidget, job: Job | None) -> None:
         column(pane, on=holder)

@@ -39,6 +39,7 @@ from lbc_gui.run.following_thread import FollowingThread, TrainerChanged, is_sho
 from lbc_gui.run.renderer import RenderThread
 from lbc_gui.run.snapshot_broker import Request
 from lbc_gui.run.training_thread import TrainingThread
+from lbc_gui.turns import NEXT_TURN, shorten_turns
 from lbc_gui.worker import Failed
 
 
@@ -106,6 +107,7 @@ class Session(QObject):
     def __init__(self, runs: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         share_heap()
+        shorten_turns()
         self.runs = runs
         self.state = State.LOADING
         self.experiment: Experiment | None = None
@@ -360,16 +362,19 @@ class Session(QObject):
         if self._thread is not None:
             self._thread.deleteLater()
             self._thread = None
-            if self.prepared is not None:  # else there was neither of them
-                gc.collect()  # network and optimizer refer to one another: free them now
-                return_freed_memory()
-        if self._pending is not None:
-            QTimer.singleShot(0, self, self._begin_pending)  # in a turn of its own of the loop
+        QTimer.singleShot(NEXT_TURN, self, self._free)
+
+    @Slot()
+    def _free(self) -> None:
+        if self.prepared is not None and self._thread is None:  # else there is no network
+            gc.collect()  # network and optimizer refer to one another: free them now
+            return_freed_memory()
+        QTimer.singleShot(NEXT_TURN, self, self._begin_pending)
 
     @Slot()
     def _begin_pending(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
+        if self._thread is None and self._pending is not None:
+            pending, self._pending = self._pending, None
             pending()
 
     def _end(self) -> None:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from PySide6.QtCore import QObject, QTimer, Slot
 
+from lbc_gui.turns import NEXT_TURN
 from lbc_gui.worker import Failed, Job, Worker, describe
 
 MODULES = (
@@ -89,6 +90,6 @@ class Completion(Job):
     @Slot()
     def _build(self) -> None:
         if next(self._parts, self) is not self:
-            QTimer.singleShot(0, self, self._build)
+            QTimer.singleShot(NEXT_TURN, self, self._build)
         else:
             self._end()

@@ -1,0 +1,21 @@
+"""Turns of the event loop, and of the threads in the interpreter."""
+
+from __future__ import annotations
+
+import sys
+
+NEXT_TURN = 1
+"""Milliseconds for ``QTimer.singleShot`` of work that has a turn of the event loop of its own. For
+0 Qt posts an event, and handles posted events one after the other before timers and input."""
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread computes in Python before another may."""
+
+
+def shorten_turns() -> None:
+    """Let threads that compute in Python take turns ten times as often as by default.
+
+    The window's thread gives up its turn in every call of Qt that draws or lays out something:
+    after each it would wait for 5 ms while a thread reads or prepares a run.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)

@@ -1,0 +1,69 @@
+"""Timers have their turn between the parts of long work, and the window among threads."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from PySide6.QtCore import QObject, QTimer
+from pytestqt.qtbot import QtBot
+
+from lbc_gui.turns import NEXT_TURN, shorten_turns
+from tests.gui.conftest import SECONDS
+
+PARTS = 8
+
+
+@pytest.mark.usefixtures("qapp")
+def test_timers_have_their_turn_between_the_parts(qtbot: QtBot) -> None:
+    owner, ticks, order = QObject(), QTimer(), list[str]()
+    ticks.setInterval(1)
+    ticks.timeout.connect(lambda: order.append("tick"))
+
+    def work() -> None:
+        time.sleep(0.01)
+        order.append("part")
+        if order.count("part") < PARTS:
+            QTimer.singleShot(NEXT_TURN, owner, work)
+
+    ticks.start()
+    QTimer.singleShot(NEXT_TURN, owner, work)
+    qtbot.waitUntil(lambda: order.count("part") == PARTS, timeout=SECONDS)
+    assert ("part", "part") not in pairwise(order)
+
+
+@pytest.fixture
+def computing() -> Iterator[None]:
+    """A thread that computes in Python."""
+    before, ended = sys.getswitchinterval(), threading.Event()
+
+    def compute() -> None:
+        while not ended.is_set():
+            sum(range(1000))
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("computing")
+def test_a_thread_that_computes_does_not_keep_others_waiting() -> None:
+    sys.setswitchinterval(0.005)
+    usual = seconds_of_pauses()
+    shorten_turns()
+    assert seconds_of_pauses() < usual / 2
+
+
+def seconds_of_pauses() -> float:
+    """How long it takes to give up the interpreter often, as a window that is painted does."""
+    start = time.perf_counter()
+    for _ in range(40):
+        time.sleep(0)
+    return time.perf_counter() - start
