@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,10 @@ class LastSession(QObject):
         if window.settings.damaged:
             what = "layout, theme and what else was chosen are as at the first start"
             self._problems.append(f"{window.settings.path} is damaged: {what}.")
+        self._writer = ThreadPoolExecutor(1, "session file")
+        self._writing: Future[None] = Future()
+        """What was written last; an OSError in it is shown the next time."""
+        self._writing.set_result(None)
         self._file: SessionFile | None = None
         try:
             self._file = SessionFile(window.settings.path.parent)
@@ -175,7 +180,9 @@ class LastSession(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Close:
+            self._wait()
             self.save()
+            self._wait()
         return False
 
     @Slot()
@@ -185,17 +192,24 @@ class LastSession(QObject):
         if layout != self._layout:
             self._layout = layout
             self._window.settings.save_layout(layout)
-        state = self._state()
-        if self._file is None:
+        if self._file is None or not self._writing.done():
             return
         try:
+            self._writing.result()
             self._pages.save_measurements()
-            if state != self._written:
-                self._file.write(state)
         except OSError as error:
             self._file = None  # one sentence, not one each second
             self._window.log.say(f"What is open is no longer kept for the next start: {error}.")
-        self._written = state
+            return
+        state = self._state()
+        if state != self._written:
+            self._written = state
+            # In a thread: a disk that others write to can keep a file waiting for half a second.
+            self._writing = self._writer.submit(self._file.write, state)
+
+    def _wait(self) -> None:
+        """Wait until what is being written is written."""
+        wait([self._writing])
 
     def _state(self) -> SessionState:
         window, form, last = self._window, self._window.experiment_panel.form, self._unlisted

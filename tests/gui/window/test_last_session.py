@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import QTimer
 from pytestqt.qtbot import QtBot
 
 from lbc.files.resources import resource
@@ -14,6 +17,7 @@ from lbc.runs.opened_run import open_run
 from lbc_gui.experiment import editors
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
+from lbc_gui.window.last_session import SAVE_MILLISECONDS
 from lbc_gui.window.main_window import MainWindow
 from lbc_gui.window.session_file import DamagedSessionError, SessionFile, SessionState
 from tests.gui.conftest import SECONDS, close_window, small_experiment
@@ -186,3 +190,32 @@ def test_damaged_files_are_said_and_the_window_opens(open_window: Open, settings
         "session-1.json" in window.message.text and "window.ini is damaged" in window.message.text
     )
     assert window.session.experiment == small_experiment()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_disk_that_does_not_answer_does_not_hold_the_window(
+    qtbot: QtBot, open_window: Open, settings: Settings
+) -> None:
+    window = open_window(restores=True)
+    qtbot.waitUntil(
+        lambda: window.session.state is State.READY and window.complete, timeout=SECONDS
+    )
+    qtbot.waitUntil(lambda: any(settings.path.parent.glob("session-*.json")), timeout=SECONDS)
+    (path,) = settings.path.parent.glob("session-*.json")
+    pipe = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # opening it waits for a reader
+    qtbot.waitUntil(lambda: not pipe.exists(), timeout=SECONDS)
+    os.mkfifo(pipe)
+    window.pages.setCurrentWidget(window.pages.masks)
+    ticks: list[float] = []
+    timer = QTimer(window, interval=10)
+    timer.timeout.connect(lambda: ticks.append(time.monotonic()))
+    timer.start()
+    qtbot.wait(3 * SAVE_MILLISECONDS)
+    assert len(ticks) > 50 and written(settings).page != window.pages.currentIndex()
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(reader, "rb"):
+        qtbot.waitUntil(lambda: not pipe.exists(), timeout=SECONDS)
+    library = window.pages.indexOf(window.pages.library)
+    window.pages.setCurrentIndex(library)
+    close_window(qtbot, window)
+    assert path.is_file() and written(settings).page == library
