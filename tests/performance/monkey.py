@@ -31,7 +31,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from PySide6.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QTabBar, QTabWidget, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QTabBar, QWidget
 from shiboken6 import isValid
 
 from lbc.queue.commands import clear, read_queue, steer
@@ -42,6 +42,7 @@ from lbc_gui.theme import set_up
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.window.test_memory import own_megabytes
 from tests.performance.monkey_toys import files_in, is_tiny, tiny
+from tests.performance.monkey_warm_up import close_top, menu_actions, open_all
 from tests.performance.window_watch import (
     Findings,
     Watch,
@@ -198,9 +199,7 @@ class Monkey(QObject):
 
     def _trigger(self) -> None:
         """An action of the menu bar; those of context menus are clicked there."""
-        menus = self._window.menuBar().findChildren(QMenu)
-        actions = [at for menu in menus for at in menu.actions() if at.isEnabled()]
-        chosen = self._chance.choice(actions)
+        chosen = self._chance.choice(menu_actions(self._window))
         self._findings.action += f" {chosen.text()}"
         chosen.trigger()
 
@@ -259,31 +258,10 @@ class Monkey(QObject):
             setattr(QFileDialog, name, staticmethod(given))
 
 
-def open_all(window: MainWindow) -> None:
-    """Train once, and open every page and all tabs on it: what is built when it is first seen, and
-    imported for that, is no growth."""
-    window.actions_.run.trigger()
-    wait_until(lambda: window.session.state.over, 60)
-    window.pages.library.below.title.fold(False)
-    for page in range(window.pages.count()):
-        window.pages.setCurrentIndex(page)
-        run_loop(0.5)
-        for tabs in window.findChildren(QTabWidget):
-            if tabs is window.pages or not tabs.isVisible():
-                continue
-            for tab in range(tabs.count()):
-                tabs.setCurrentIndex(tab)
-                run_loop(0.2)
-    window.pages.setCurrentIndex(0)
-
-
 def calm(window: MainWindow) -> None:
     """Close what is open, end the run, and show the tiny experiment."""
     for _ in range(10):
-        top = QApplication.activePopupWidget() or QApplication.activeModalWidget()
-        if top is None:
-            break
-        top.close()
+        close_top()
     window.starting.open(tiny())
     for _ in range(20):  # a form that was just edited may prepare its experiment after this
         window.session.hold(tiny())
@@ -306,10 +284,12 @@ def play(window: MainWindow, monkey: Monkey, count: int, seconds: float) -> list
 
     def step() -> None:
         nonlocal done
+        if done >= target and not close_top():
+            return
+        QTimer.singleShot(1, step)  # before the action, which may open a menu and wait for it
         if done >= target:
             return
         done += 1
-        QTimer.singleShot(1, step)  # before the action, which may open a menu and wait for it
         monkey.act()
 
     while done < count and time.monotonic() < end:
@@ -354,11 +334,12 @@ def _play_in(folder: Path, options: argparse.Namespace, findings: Findings) -> d
     window.show()
     window.begin()
     wait_until(lambda: window.complete and window.session.state is State.READY, 300)
-    open_all(window)
     window.actions_.quit.setEnabled(False)  # also where the palette offers it
-    watch = Watch(findings)
     monkey = Monkey(window, runs, files, options.seed, findings)
     monkey.answer_dialogs()
+    open_all(window)
+    calm(window)
+    watch = Watch(findings)
     begun = time.monotonic()
     watch.begin()
     memory = play(window, monkey, options.actions, 60 * options.minutes)
