@@ -25,6 +25,7 @@ from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import GAP, TIGHT, plot_colours, style_plot
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row
+from lbc_gui.widgets.log_axis import from_log
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 AXES: dict[str, Axis] = {"by epoch": "epoch", "by step": "step", "by time": "time"}
@@ -339,7 +340,8 @@ class CurvesPane(QWidget):
         """The run, the settings by which it differs, and its value at a place."""
         line, shown = self._lines[group], self._shown
         curve, reach = line.raw, REACH * self.plot.vb.viewPixelSize()[0]
-        nearest = curve.nearest(at.x(), 10 ** at.y() if shown.logarithmic else at.y(), reach)
+        y = from_log(at.y()) if shown.logarithmic else at.y()
+        nearest = curve.nearest(at.x(), y, reach)
         value = f"{curve.y[nearest]:.4g} {shown.metric.unit}".rstrip()
         if line.smoothed:
             value += f", smoothed {line.smoothed.y[nearest]:.4g}"

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 
 from lbc_gui.theme import GridAxis
+
+LARGEST = 307
+"""Decades above and below 1 in which a float has all its digits. Plots can show more."""
+
+MOST_DECADES = 12
+"""Ticks of a range of many decades."""
+
+
+def from_log(value: float) -> float:
+    """10 to the power of a place on a logarithmic axis, or the nearest that a float holds."""
+    return float(10 ** np.clip(value, -LARGEST, LARGEST))
 
 
 class LogAxis(GridAxis):
     """A logarithmic axis with ticks at 1, 2 and 5 of every decade, or at the decades alone."""
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+        first, last = np.clip([np.floor(low), np.ceil(high)], -LARGEST, LARGEST).astype(int)
+        every = max(1, ceil((last - first) / MOST_DECADES))
         steps = (1, 2, 5) if high - low < 2 else (1,)
+        decades = range(first - first % -every, last + 1, every)  # the same ones when it is moved
         ticks = [decade + float(np.log10(step)) for decade in decades for step in steps]
         return [(1.0, [tick for tick in ticks if low <= tick <= high])]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-        return [f"{10**value:g}" for value in values]
+        return [f"{from_log(value):g}" for value in values]
 
 
 class ValueAxis(LogAxis):
