@@ -1,4 +1,5 @@
-"""What is built when it is first seen, and imported for that: no growth, so it comes first."""
+"""What is built when it is first seen, and what grows up to a limit: it comes first, as neither is
+growth without end."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QApplication, QMenu, QTabWidget
 
+from lbc_gui.run.log_panel import MOST_LINES
 from lbc_gui.window.main_window import MainWindow
 from tests.performance.window_watch import run_loop, wait_until
 
@@ -25,7 +27,8 @@ def close_top() -> bool:
 
 
 def open_all(window: MainWindow) -> None:
-    """Train twice, open every page and all tabs on it, and trigger every action of the menus."""
+    """Train twice, open every page and all tabs on it, trigger every action of the menus, and fill
+    the log."""
     for _ in range(2):
         window.actions_.run.trigger()
         run_loop(0.5)
@@ -49,3 +52,5 @@ def open_all(window: MainWindow) -> None:
             action.trigger()
             run_loop(0.2)
     closing.stop()
+    for _ in range(MOST_LINES):
+        window.log.say("One of the lines that are kept")
