@@ -35,7 +35,7 @@ def write_diagnostics(path: Path, versions: Mapping[str, str], settings: Path) -
             for name, text in members.items():
                 archive.writestr(name, anonymous(text))
 
-    write_atomically(path, write)
+    write_atomically(path, write, sync=False)  # it can be saved again; do not wait for the disk
 
 
 def anonymous(text: str) -> str:

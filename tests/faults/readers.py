@@ -278,6 +278,7 @@ def _settings(folder: Path) -> list[bytes]:
     settings.add_recent_file("/runs/a")
     layout = QByteArray(b"\0\1\2" * 20)
     settings.save_layout(Layout(layout, layout, QSize(900, 700), ("log",), ()))
+    settings.wait()
     return [file.read_bytes()]
 
 

@@ -105,6 +105,7 @@ def _layout(folder: Path) -> list[bytes]:
     window, settings = _window(), Settings(folder / "saved.ini")
     parts = window.saveGeometry(), window.saveState()
     settings.save_layout(Layout(*parts, window.size(), ("log",), ()))
+    settings.wait()
     return [(folder / "saved.ini").read_bytes()]
 
 

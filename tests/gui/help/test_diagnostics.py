@@ -30,7 +30,7 @@ def test_no_member_names_the_user_or_the_computer(
     settings.add_recent_file("/mnt/secret/run")
     settings.add_server("ssh://bob@elsewhere/run")
     settings.declined_run = "/mnt/private/run"
-    settings._store.sync()
+    settings.wait()
     out = tmp_path / "out.zip"
     write_diagnostics(out, {"lbc-explorer": "1", "platform": f"Linux of {home}"}, settings.path)
     with zipfile.ZipFile(out) as archive:

@@ -165,7 +165,7 @@ def test_chosen_columns_and_their_widths_are_kept(
     second.hide()
     assert {"seed"} <= shown(open_page()).keys()
     for damaged in ("{", "[1]", '{"widths": {"title": -5}}', '{"shown": 3}'):
-        settings._store.setValue("runs/columns", damaged)
+        settings._change({"runs/columns": damaged})
         assert settings.columns == TableColumns()
 
 

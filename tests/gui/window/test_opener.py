@@ -64,11 +64,16 @@ def test_recent_files_are_the_newest_and_each_is_once(tmp_path: Path) -> None:
     for number in range(MOST_RECENT + 3):
         (first if number % 2 else second).add_recent_file(f"/runs/{number}, ä;")
     second.add_recent_file("/runs/9, ä;")
-    assert first.recent_files[:3] == ["/runs/9, ä;", "/runs/14, ä;", "/runs/13, ä;"]
+    first.add_recent_file("/runs/14, ä;")
+    assert first.recent_files[0] == "/runs/14, ä;"
+    first.wait()  # then it knows of what the other has opened
+    assert first.recent_files[:3] == ["/runs/14, ä;", "/runs/9, ä;", "/runs/13, ä;"]
     assert len(first.recent_files) == len(set(first.recent_files)) == MOST_RECENT
+    first.add_recent_file("/runs/new")
     first.clear_recent_files()
-    assert first.recent_files == []
-    first._store.setValue("files/recent", "[3]")
+    first.wait()
+    assert first.recent_files == Settings(tmp_path / "a.ini").recent_files == []
+    first._change({"files/recent": "[3]"})
     assert first.recent_files == []
 
 
