@@ -13,7 +13,7 @@ from lbc_gui.settings import Layout, Settings
 from lbc_gui.theme import apply_theme
 from lbc_gui.widgets.panel_title import give_title
 from lbc_gui.window.pages import PANELS, Pages
-from lbc_gui.window.painting import Painting
+from lbc_gui.window.paint_queue import PaintQueue
 
 FRAME = QSize(4, 36)
 """The frame that a window manager may add; window and frame should fit the screen."""
@@ -60,7 +60,7 @@ class DockLayout(QObject):
             window.addDockWidget(where, dock)
             self.docks.append(dock)
         for on_screen in (window, *self.docks):  # a dock that floats is a window of its own
-            Painting(on_screen)
+            PaintQueue(on_screen)
         for action in experiment.findChildren(QAction):  # undo, find: it may be behind the block
             action.triggered.connect(self.docks[0].raise_)
         window.setTabPosition(area.AllDockWidgetAreas, QTabWidget.TabPosition.North)

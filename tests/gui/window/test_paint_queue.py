@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pyqtgraph as pg
 import pytest
 from PySide6.QtCore import QEvent, QTimer
+from PySide6.QtGui import QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
-from lbc_gui.window.painting import Painting
+from lbc_gui.window.paint_queue import PaintQueue
 from tests.gui.conftest import SECONDS
 
 PLOTS = 5
@@ -54,7 +55,7 @@ def test_plots_that_change_together_are_painted_together(qtbot: QtBot, window: W
     window.draw(2)
     qtbot.wait(200)
     separate, window.painted = window.painted, 0
-    Painting(window)
+    PaintQueue(window)
     window.draw(3)
     qtbot.wait(200)
     # Again where an axis needs more room for its numbers; without it as often as there are plots.
@@ -62,7 +63,7 @@ def test_plots_that_change_together_are_painted_together(qtbot: QtBot, window: W
 
 
 def test_all_that_has_changed_comes_to_the_screen(qtbot: QtBot, window: Window) -> None:
-    Painting(window)
+    PaintQueue(window)
     before = window.screen().grabWindow(window.winId()).toImage()
     window.draw(30)
     qtbot.waitUntil(lambda: window.painted > 0, timeout=SECONDS)
@@ -73,7 +74,7 @@ def test_all_that_has_changed_comes_to_the_screen(qtbot: QtBot, window: Window) 
 
 
 def test_timers_come_between_changes_and_painting(qtbot: QtBot, window: Window) -> None:
-    Painting(window)
+    PaintQueue(window)
     seen: list[int] = []
     timer = QTimer(window, singleShot=True, interval=0)
     timer.timeout.connect(lambda: seen.append(window.painted))
@@ -83,9 +84,29 @@ def test_timers_come_between_changes_and_painting(qtbot: QtBot, window: Window) 
     assert seen == [0]
 
 
+def test_an_error_in_a_paint_event_changes_nothing(qtbot: QtBot, window: Window) -> None:
+    class Broken(QWidget):
+        def paintEvent(self, _: QPaintEvent) -> None:
+            raise OverflowError
+
+    PaintQueue(window)
+    broken = Broken(window)
+    with qtbot.captureExceptions() as raised:
+        broken.resize(10, 10)
+        broken.show()
+        qtbot.waitUntil(lambda: bool(raised), timeout=SECONDS)
+        qtbot.wait(200)
+    broken.deleteLater()
+    qtbot.wait(200)
+    window.painted = 0
+    window.draw(2)
+    qtbot.wait(200)
+    assert 1 <= window.painted < PLOTS
+
+
 def test_a_window_that_was_closed_meanwhile_is_no_error(qtbot: QtBot) -> None:
     window = Window()
-    Painting(window)
+    PaintQueue(window)
     window.show()
     qtbot.waitExposed(window)
     window.draw(5)

@@ -1,4 +1,4 @@
-"""Painting of the window at most once in a turn of the event loop."""
+"""A window is painted at most once in a turn of the event loop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from PySide6.QtCore import QCoreApplication, QEvent, QObject, QTimer, Slot
 from PySide6.QtWidgets import QWidget
 
 
-class Painting(QObject):
-    """Paints a window when all that was posted is handled, and timers have had their turn.
+class PaintQueue(QObject):
+    """Has a window painted when all that was posted is handled, and timers have had their turn.
 
     Each graphics scene that has changed makes Qt paint its window at once
     (``QGraphicsScenePrivate::_q_processDirtyItems``): a page of plots that is laid out anew would
@@ -16,21 +16,24 @@ class Painting(QObject):
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
-        self._window, self._now = window, False
+        self._window, self._due = window, False
         self._timer = QTimer(self, singleShot=True, interval=0)
-        self._timer.timeout.connect(self._paint)
+        self._timer.timeout.connect(self._post)
         window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Put off what Qt asks for."""
-        if event.type() is not QEvent.Type.UpdateRequest or self._now:
+        """Put off what Qt asks for, until it is due."""
+        if event.type() is not QEvent.Type.UpdateRequest:
             return super().eventFilter(watched, event)
+        if self._due:
+            self._due = False
+            return False
         if not self._timer.isActive():
             self._timer.start()
         return True
 
     @Slot()
-    def _paint(self) -> None:
-        self._now = True
-        QCoreApplication.sendEvent(self._window, QEvent(QEvent.Type.UpdateRequest))
-        self._now = False
+    def _post(self) -> None:
+        # Not sent from here: an error that a paintEvent raises would end this function.
+        self._due = True
+        QCoreApplication.postEvent(self._window, QEvent(QEvent.Type.UpdateRequest))
