@@ -81,7 +81,7 @@ class Settings:
         self.wait()  # what another window of this process has set is read
         store = QSettings(str(path), QSettings.Format.IniFormat)
         # All of it: the store makes who reads it wait while the thread writes.
-        self._set: dict[str, object] = {key: store.value(key) for key in store.allKeys()}
+        self._values: dict[str, object] = {key: store.value(key) for key in store.allKeys()}
         self.damaged = store.status() is QSettings.Status.FormatError
         """Whether the file could not be read; then everything is as at the first start."""
 
@@ -90,12 +90,12 @@ class Settings:
         _WRITER.submit(int).result()
 
     def _value(self, key: str, default: object = None) -> Any:
-        value = self._set.get(key)
+        value = self._values.get(key)
         return default if value is None else value
 
     def _change(self, values: Mapping[str, object]) -> None:
         """Set values; None removes what was set."""
-        self._set |= values
+        self._values |= values
         _WRITER.submit(_write, self.path, values)
 
     @property
@@ -132,7 +132,7 @@ class Settings:
 
     def add_recent_file(self, path: str) -> None:
         known = _with_path(path, self.recent_files)
-        self._set[RECENT_FILES] = known
+        self._values[RECENT_FILES] = known
         _WRITER.submit(self._write_recent_file, path, known)
 
     def _write_recent_file(self, path: str, known: str) -> None:
@@ -140,8 +140,8 @@ class Settings:
             store.sync()  # another window may have added one
             merged = _with_path(path, _paths(store.value(RECENT_FILES, "[]")))
             store.setValue(RECENT_FILES, merged)
-        if self._set[RECENT_FILES] == known:
-            self._set[RECENT_FILES] = merged
+        if self._values[RECENT_FILES] == known:
+            self._values[RECENT_FILES] = merged
 
     def clear_recent_files(self) -> None:
         self._change({RECENT_FILES: None})

@@ -175,7 +175,7 @@ class ParallelPane(QWidget):
             colour = of.of(run.folder)
             colour = colour if is_lit or not lit else faded(colour, DIMMED)
             pen = QPen(colour, 2 if is_lit and few else 1)
-            pen.setCapStyle(Qt.PenCapStyle.FlatCap)  # parts that overlap would be darker there
+            pen.setCapStyle(Qt.PenCapStyle.FlatCap)  # where parts overlap, they would be darker
             painter.setPen(pen)
             _draw_line(painter, self._points(at))
 
@@ -289,8 +289,8 @@ class ParallelPane(QWidget):
 
 
 def _draw_line(painter: QPainter, points: list[QPointF]) -> None:
-    """One line through the points, in pictures of lines; in pixels from one to the next, which is
-    fifteen times as fast if it is wider than a pixel."""
+    """Draw a line through the points: as one in SVG, for whoever edits it. In pixels it is drawn
+    from point to point, fifteen times as fast where the line is wider than a pixel."""
     if painter.paintEngine().type() is QPaintEngine.Type.Raster:
         painter.drawLines([QLineF(*pair) for pair in pairwise(points)])
     else:

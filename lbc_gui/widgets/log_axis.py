@@ -27,7 +27,7 @@ class LogAxis(GridAxis):
         first, last = np.clip([np.floor(low), np.ceil(high)], -LARGEST, LARGEST).astype(int)
         every = max(1, ceil((last - first) / MOST_DECADES))
         steps = (1, 2, 5) if high - low < 2 else (1,)
-        decades = range(first - first % -every, last + 1, every)  # the same ones when it is moved
+        decades = range(first - first % -every, last + 1, every)
         ticks = [decade + float(np.log10(step)) for decade in decades for step in steps]
         return [(1.0, [tick for tick in ticks if low <= tick <= high])]
 
