@@ -30,7 +30,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from PySide6.QtCore import QEvent, QMimeData, QObject, QPoint, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QWheelEvent
-from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QTabBar, QWidget
 from shiboken6 import isValid
 
@@ -41,6 +40,7 @@ from lbc_gui.settings import Settings
 from lbc_gui.theme import set_up
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.window.test_memory import own_megabytes
+from tests.performance.monkey_input import click, double_click, drag, enter, press_key
 from tests.performance.monkey_toys import files_in, is_tiny, tiny
 from tests.performance.monkey_warm_up import close_top, menu_actions, open_all
 from tests.performance.window_watch import (
@@ -152,27 +152,19 @@ class Monkey(QObject):
     def _click(self) -> None:
         widget = self._widget()
         modifier = self._chance.choice(MODIFIERS[:4])
-        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, modifier, self._point(widget))
+        click(widget, self._point(widget), modifier)
 
     def _double_click(self) -> None:
         widget = self._widget()
-        at = self._point(widget)
-        QTest.mouseDClick(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
-        QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
+        double_click(widget, self._point(widget))
 
     def _context_menu(self) -> None:
         widget = self._widget()
-        QTest.mouseClick(
-            widget, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, self._point(widget)
-        )
+        click(widget, self._point(widget), button=Qt.MouseButton.RightButton)
 
     def _drag(self) -> None:
-        widget, none = self._widget(), Qt.KeyboardModifier.NoModifier
-        button = Qt.MouseButton.LeftButton
-        QTest.mousePress(widget, button, none, self._point(widget))
-        for _ in range(3):
-            QTest.mouseMove(widget, self._point(widget))
-        QTest.mouseRelease(widget, button, none, self._point(widget))
+        widget = self._widget()
+        drag(widget, [self._point(widget) for _ in range(5)])
 
     def _wheel(self) -> None:
         widget = self._widget()
@@ -188,14 +180,14 @@ class Monkey(QObject):
         target = QApplication.focusWidget() or self._top()
         key, modifier = self._chance.choice(KEYS), self._chance.choice(MODIFIERS)
         self._findings.action += f" {key.name} {modifier.name} in {type(target).__name__}"
-        QTest.keyClick(target, key, modifier)
+        press_key(target, key, modifier)
 
     def _type(self) -> None:
         target = QApplication.focusWidget() or self._widget()
-        QTest.keyClicks(target, self._chance.choice(TEXTS))
+        enter(target, self._chance.choice(TEXTS))
 
     def _escape(self) -> None:
-        QTest.keyClick(self._top(), Qt.Key.Key_Escape)
+        press_key(self._top(), Qt.Key.Key_Escape)
 
     def _trigger(self) -> None:
         """An action of the menu bar; those of context menus are clicked there."""
@@ -207,8 +199,7 @@ class Monkey(QObject):
         bars = [at for at in self._window.findChildren(QTabBar) if at.isVisible() and at.count()]
         if bars:
             bar = self._chance.choice(bars)
-            at = bar.tabRect(self._chance.randrange(bar.count())).center()
-            QTest.mouseClick(bar, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, at)
+            click(bar, bar.tabRect(self._chance.randrange(bar.count())).center())
 
     def _drop(self) -> None:
         data, window = QMimeData(), self._window
