@@ -194,8 +194,9 @@ class CommandPalette(QDialog):
         self.close()
         if command.page is not None:
             self._pages.setCurrentWidget(command.page)
-        if self._focused is not None and self._focused.isVisible():
-            self._focused.setFocus()
+        focused = self._focused  # may be gone with what it belonged to, such as a card
+        if focused is not None and isValid(focused) and focused.isVisible():
+            focused.setFocus()
         # When the popup is closed: a command may open a menu or a dialog.
         QTimer.singleShot(0, command.action, partial(command.action.trigger))
 

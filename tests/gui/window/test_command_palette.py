@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QApplication, QMenu
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 from pytestqt.qtbot import QtBot
+from shiboken6 import delete
 
 from lbc_gui.help.command_palette import CommandPalette, rank
 from lbc_gui.window.main_window import MainWindow
@@ -107,6 +108,21 @@ def test_enter_runs_the_command_with_the_focus_where_it_was(
     qtbot.waitUntil(lambda: hasattr(panel, "vary") and panel.vary.isVisible(), timeout=SECONDS)
     assert "schedule.end" in panel.vary.values
     panel.vary.hide()
+
+
+def test_a_command_runs_also_if_what_had_the_focus_is_gone(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    window.activateWindow()
+    field = QLineEdit(window)
+    field.show()
+    field.setFocus()
+    qtbot.waitUntil(field.hasFocus, timeout=SECONDS)
+    palette = open_palette(qtbot, window)
+    delete(field)
+    qtbot.keyClicks(palette.line, "filter the runs")
+    qtbot.keyClick(palette.line, Key.Key_Return)
+    qtbot.waitUntil(lambda: window.pages.currentWidget() is window.pages.library, timeout=SECONDS)
 
 
 def test_a_command_of_a_page_brings_it_to_the_front(qtbot: QtBot, window: MainWindow) -> None:
