@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from PySide6.QtCore import QObject, QThread, QTimer, Signal, Slot
 
 from lbc.files.os_errors import explain
+from lbc.files.priority import give_way_in_thread
 
 DRAIN_MILLISECONDS = 40
 """Interval at which the window's thread collects a worker's events."""
+
+NICENESS = 5
+"""Of threads with a low priority. At 10 training loses a quarter of its steps to queued runs."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Worker(QThread):
         self.start(priority)
 
     def run(self) -> None:
+        if self.priority() is QThread.Priority.LowPriority:
+            give_way_in_thread(NICENESS)
         try:
             self.work()
         except Exception as error:

@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from lbc.cli.console import Console
-from lbc.files.priority import give_way
+from lbc.files.priority import NICENESS, give_way
 
 DONE, INVALID_INPUT = 0, 2
-
-NICENESS = 10
-"""Pictures are drawn where the run is trained, and training has the processor first."""
 
 
 def add_parser(commands: Any) -> None:
@@ -38,7 +35,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         return INVALID_INPUT
     from lbc.following.server import Server
 
-    give_way(NICENESS)
+    give_way(NICENESS)  # training has the processor first
     # Unbuffered: at the end of the process a thread may still wait for input.
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as unbuffered:
         Server(options.run, unbuffered, sys.stdout.buffer).serve()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lbc.cli.console import Console
+from lbc.files.priority import NICENESS, give_way
 from lbc.queue.entries import PLACES
 from lbc.runs.new_folder import RUNS
 
@@ -179,6 +180,7 @@ def _start(runs: Path) -> None:
 
 
 def _work(runs: Path) -> int:
+    give_way(NICENESS)  # before all that it imports
     from lbc.queue.supervisor import work
 
     console = Console()

@@ -1,10 +1,15 @@
-"""The priority of a process that gives way to windows."""
+"""The priority of processes and threads that give way to windows."""
 
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
 from pathlib import Path
+
+NICENESS = 10
+"""Of processes that the user does not wait for."""
 
 AUTOGROUP = Path("/proc/self/autogroup")
 TRIES = 5
@@ -17,9 +22,9 @@ def give_way(niceness: int) -> None:
     Linux first shares the processors among sessions, each of the same weight, and only within one
     looks at how nice its processes are, unless the session's group is nice too: see sched(7).
     """
-    if not hasattr(os, "nice"):
+    if not hasattr(os, "setpriority"):
         return
-    os.nice(niceness)
+    _set_niceness(0, niceness)
     if os.getsid(0) != os.getpid():  # others, such as the user's shell, keep their priority
         return
     for _ in range(TRIES):
@@ -30,3 +35,18 @@ def give_way(niceness: int) -> None:
             time.sleep(0.03)
         except OSError:  # another system, or a kernel without groups
             return
+
+
+def give_way_in_thread(niceness: int) -> None:
+    """Lower the priority of this thread alone, and of those that it starts: only Linux can.
+
+    ``QThread.setPriority`` does nothing there.
+    """
+    if sys.platform == "linux":
+        _set_niceness(threading.get_native_id(), niceness)
+
+
+def _set_niceness(number: int, niceness: int) -> None:
+    # A higher priority is refused, and who started this as a nice one wants it to remain so.
+    niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, number))
+    os.setpriority(os.PRIO_PROCESS, number, niceness)

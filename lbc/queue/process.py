@@ -18,15 +18,12 @@ from pathlib import Path
 from typing import IO
 
 from lbc.files.lock import is_locked, lock
-from lbc.files.priority import give_way
+from lbc.files.priority import NICENESS, give_way
 from lbc.files.small_file import read_small
 from lbc.following.trainer_file import PROGRAM_VARIABLE
 from lbc.queue.entries import Entry
 from lbc.queue.queue_file import QueueFile
 from lbc.runs.unfinished_run import being_trained
-
-NICENESS = 10
-"""Queued runs give way to windows and to what the user starts."""
 
 LARGEST_LOCK = 1 << 10
 

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, QThread, QTimer, Signal, Slot
 
 from lbc.config import Experiment
 from lbc.following.open_mirrors import mirror_in
@@ -340,7 +340,7 @@ class Session(QObject):
         self._thread = thread
         thread.arrived.connect(self._receive)
         thread.ended.connect(self._thread_ended)
-        thread.launch()
+        thread.launch(QThread.Priority.LowPriority)
 
     def _wait(self, experiment: Experiment) -> None:
         self._switch(experiment)

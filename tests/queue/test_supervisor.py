@@ -22,10 +22,10 @@ from lbc.cli.console import Console
 from lbc.cli.terminal import train_in_terminal
 from lbc.config import Experiment
 from lbc.files.lock import is_locked, lock
-from lbc.files.priority import AUTOGROUP
+from lbc.files.priority import AUTOGROUP, NICENESS
 from lbc.queue.commands import add, add_group, read_queue, steer, working
 from lbc.queue.entries import Entry, QueueError
-from lbc.queue.process import LOCK_SECONDS, NICENESS
+from lbc.queue.process import LOCK_SECONDS, find_process
 from lbc.queue.queue_file import QueueFile
 from lbc.queue.supervisor import STOPPED, _Supervisor, threads_of, train_arguments, work
 from lbc.runs.own_runs import may_import
@@ -184,19 +184,23 @@ def test_a_run_whose_process_is_always_killed_fails(
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="Linux shares processors among sessions")
-def test_a_process_leaves_the_processors_to_windows(
-    tmp_path: Path, quick: Callable[..., Experiment]
-) -> None:
-    add(tmp_path, quick())
-    supervisor = _Supervisor(QueueFile(tmp_path), print)
-    for _ in ("chosen", "started"):
-        supervisor.advance(lambda: None)
-    process = supervisor._processes[1]
-    group = AUTOGROUP.parents[1] / str(process.pid) / AUTOGROUP.name
-    nice = os.getpriority(os.PRIO_PROCESS, process.pid), int(group.read_text().split()[-1])
-    process.kill()
-    process.wait()
-    assert nice == (NICENESS, NICENESS)
+def test_processes_leave_the_processors_to_windows(tmp_path: Path, long: Experiment) -> None:
+    runs, file = tmp_path / "runs", QueueFile(tmp_path / "runs")
+    add_group(runs, "rates", long, {"optimizer.lr": [0.1]})
+    command = [sys.executable, "-P", "-m", "lbc", "queue", "work", "--runs", str(runs)]
+    supervisor = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    wait(lambda: find_process(file, entry(runs))[0])
+    number, _ = find_process(file, entry(runs))
+    found = [niceness(supervisor.pid), niceness(number)]
+    steer(runs, "cancel")
+    assert supervisor.wait(60) == 0
+    assert found == [(NICENESS, NICENESS)] * 2
+
+
+def niceness(number: int) -> tuple[int, int]:
+    """Of a process, and of the group of its session."""
+    group = AUTOGROUP.parents[1] / str(number) / AUTOGROUP.name
+    return os.getpriority(os.PRIO_PROCESS, number), int(group.read_text().split()[-1])
 
 
 def test_a_finished_run_is_not_trained_again(

@@ -1,0 +1,44 @@
+"""Threads of the window: what a low priority means to the processors."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import pytest
+from PySide6.QtCore import QObject, QThread
+from pytestqt.qtbot import QtBot
+
+from lbc_gui.worker import NICENESS, Worker
+from tests.gui.conftest import SECONDS
+
+
+class Measurement(Worker):
+    def work(self) -> None:
+        of_another: list[int] = []
+        thread = threading.Thread(target=lambda: of_another.append(niceness()))
+        thread.start()
+        thread.join()
+        self.post((niceness(), *of_another))
+
+
+def niceness() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+def measured(qtbot: QtBot, parent: QObject, priority: QThread.Priority) -> tuple[int, int]:
+    worker = Measurement(parent)
+    with qtbot.waitSignal(worker.arrived, timeout=SECONDS) as arrived:
+        worker.launch(priority)
+    assert arrived.args is not None
+    return arrived.args[0][0]  # type: ignore[no-any-return]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Qt sets the priority")
+def test_a_thread_of_low_priority_gives_way_to_the_window(qtbot: QtBot) -> None:
+    parent, before = QObject(), niceness()
+    low = max(NICENESS, before)
+    assert measured(qtbot, parent, QThread.Priority.LowPriority) == (low, low)
+    assert measured(qtbot, parent, QThread.Priority.InheritPriority) == (before, before)
+    assert niceness() == before
