@@ -148,7 +148,8 @@ class PruneDialog(QDialog):
             wordWrap=True,
         )
         intro.setMinimumWidth(WIDTH)  # of the dialog it would end that the height follows the form
-        buttons = row((self.bar, 1), None, self.cancel, self.prune)
-        body = QWidget()
+        # The area is in the dialog first: Qt styles all that it contains at every move.
+        whole = column((FittingArea(body := QWidget()), 1), on=self, margin=MARGIN)
+        whole.setSpacing(GAP)
         column(intro, self.form.pattern_box, self.problem, None, on=body).setSpacing(GAP)
-        column((FittingArea(body), 1), buttons, on=self, margin=MARGIN).setSpacing(GAP)
+        whole.addLayout(row((self.bar, 1), None, self.cancel, self.prune))
