@@ -47,7 +47,7 @@ def coarse(codes: Codes, shown: Codes, key: Key, step: int) -> Codes:
 class PictureEncoder:
     """Encodes one picture after the other, as fine as the line allows.
 
-    Those of a training that stands still are refined until they are exact.
+    Those of a paused training are refined until they are exact.
     """
 
     def __init__(self) -> None:

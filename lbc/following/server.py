@@ -65,8 +65,8 @@ class Server:
         self._arrived: deque[FromViewer | None] = deque()
         self._changed = threading.Condition()
         self._heard = time.monotonic()
-        self._told: Status | None = None
-        self._told_at = 0.0
+        self._status: Status | None = None
+        self._status_at = 0.0
         self._waiting: list[Whole] = []
         self._ready = False
         self._underway = 0
@@ -183,8 +183,8 @@ class Server:
 
     def _send_status(self, missing: int) -> None:
         status = Status(being_trained(self._folder), missing, self._ready)
-        if status != self._told or time.monotonic() - self._told_at >= STATUS_SECONDS:
-            self._told, self._told_at = status, time.monotonic()
+        if status != self._status or time.monotonic() - self._status_at >= STATUS_SECONDS:
+            self._status, self._status_at = status, time.monotonic()
             self._send(status)
 
     def _leave(self, message: str) -> None:

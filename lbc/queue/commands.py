@@ -114,7 +114,7 @@ def clear(runs: Path, ids: Collection[int] | None = None) -> Queue:
 
 
 def set_jobs(runs: Path, jobs: int) -> Queue:
-    """Set the number of runs at a time; raises as ``steer``. Those that run already go on."""
+    """Set the number of runs at a time; raises as ``steer``. Those in training continue."""
     runs.mkdir(parents=True, exist_ok=True)
     return QueueFile(runs).change(lambda queue: with_jobs(queue, jobs))
 

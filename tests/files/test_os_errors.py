@@ -73,7 +73,7 @@ def unprivileged() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_an_unwritable_folder_is_not_told_to_free_space(
+def test_an_unwritable_folder_is_not_reported_as_a_full_disk(
     unprivileged: Path, quick: Callable[..., Experiment]
 ) -> None:
     unprivileged.chmod(0o500)

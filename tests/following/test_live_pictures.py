@@ -144,7 +144,7 @@ def test_a_picture_over_a_recorded_moment_is_what_the_server_draws(
             assert np.array_equal(shown.scores[blocks], there.scores[blocks])
 
 
-def test_a_picture_of_a_training_that_stands_still_becomes_exact(
+def test_a_picture_of_a_paused_training_becomes_exact(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("lbc.following.picture_codec.BYTES_PER_SECOND", 1)

@@ -49,7 +49,7 @@ def numbers(events: Sequence[object]) -> list[int]:
     return [event.step for event in events if isinstance(event, StepDone)]
 
 
-def test_only_what_is_new_is_told(run: Path) -> None:
+def test_only_what_is_new_is_returned(run: Path) -> None:
     tail = RunTail(opened(run))
     assert tail.read() == []
     write_steps(run, 6, 8)
@@ -64,7 +64,7 @@ def test_only_what_is_new_is_told(run: Path) -> None:
     assert numbers(tail.read()) == [9]
 
 
-def test_what_came_between_opening_and_following_is_told(run: Path) -> None:
+def test_what_came_between_opening_and_following_is_returned(run: Path) -> None:
     one = opened(run)
     write_steps(run, 6, 7)
     assert numbers(RunTail(one).read()) == [6, 7]
@@ -85,7 +85,7 @@ def test_a_run_that_is_resumed_from_an_earlier_step_begins_anew(run: Path, known
     assert numbers(tail.read()) == [13]
 
 
-def test_interventions_are_told_once(run: Path) -> None:
+def test_interventions_are_returned_once(run: Path) -> None:
     tail, log = RunTail(opened(run)), InterventionLog(run / "interventions.jsonl")
     assert tail.read() == []
     log.append(Intervened(PIN, 5, 1.25, 2))

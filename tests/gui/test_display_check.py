@@ -184,7 +184,7 @@ def test_libraries_of_x_are_not_asked_for_where_no_x_is_wanted(tmp_path: Path) -
     assert "cursor" not in said
 
 
-def test_a_library_nobody_foresaw_is_named_too(x_server: str, tmp_path: Path) -> None:
+def test_an_unforeseen_library_is_named_too(x_server: str, tmp_path: Path) -> None:
     broken = broken_libraries(tmp_path, "libQt6XcbQpa.so.6")
     said = python(ASK, DISPLAY=x_server, LD_LIBRARY_PATH=broken)
     assert "lacks libQt6XcbQpa.so.6." in said

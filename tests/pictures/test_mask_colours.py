@@ -16,7 +16,7 @@ from lbc.sparsity.pattern import Pattern
 
 
 @given(st.lists(st.lists(st.sampled_from([-inf, -2.0, -1.0, 0.5, 1.0]), min_size=3, max_size=3)))
-def test_a_block_stands_for_its_weight_furthest_from_zero(rows: list[list[float]]) -> None:
+def test_a_block_shows_its_weight_furthest_from_zero(rows: list[list[float]]) -> None:
     found = furthest(np.array(rows, np.float32).reshape(-1, 3))
     for row, value in zip(rows, found.tolist(), strict=True):
         sizes = [abs(one) for one in row if one > -inf]

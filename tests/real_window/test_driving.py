@@ -13,7 +13,7 @@ from tests.real_window.conftest import SECONDS, Desktop
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_start_pause_go_on_and_close(desktop: Desktop) -> None:
+def test_start_pause_continue_and_close(desktop: Desktop) -> None:
     desktop.press("Run")
     desktop.until(lambda state: state["state"] == "running" and len(state["losses"]) > 10)
     desktop.press("Pause")
@@ -73,7 +73,7 @@ def test_another_pattern_typed_into_the_form_is_what_runs(desktop: Desktop) -> N
     assert desktop.run_file()["pattern"] == "4:8"
 
 
-def test_a_block_is_zoomed_to_and_back_and_read_as_training_goes_on(desktop: Desktop) -> None:
+def test_a_block_is_zoomed_to_and_back_and_read_during_training(desktop: Desktop) -> None:
     desktop.mouse(desktop.ask("editor", path="pattern"), 1)  # the keyboard is in the form
     place = desktop.place("block", index=1000)
     neighbour = desktop.place("block", index=1001)

@@ -91,7 +91,7 @@ def test_however_a_run_ended_it_has_a_report(
     assert "Mask" in page.images
 
 
-def test_a_run_that_is_being_written_is_reported_as_it_stands(run: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_being_written_is_reported_as_it_is(run: Path, tmp_path: Path) -> None:
     change_state(run, status="running", epoch=1)
     with (run / "steps.records").open("rb+") as file:
         assert lock(file)
@@ -183,7 +183,7 @@ def damage(run: Path, name: str, data: bytes | None) -> None:
         ("scores.history", b"junk\n", "is not a score history"),
     ],
 )
-def test_damaged_folders_are_told_in_a_sentence(
+def test_damaged_folders_are_reported_in_a_sentence(
     run: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -198,7 +198,7 @@ def test_damaged_folders_are_told_in_a_sentence(
     assert not (tmp_path / "report.html").exists()
 
 
-def test_wrong_paths_are_told_and_nothing_is_overwritten(
+def test_wrong_paths_are_reported_and_nothing_is_overwritten(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.html").write_text("mine")

@@ -188,7 +188,7 @@ def test_positions_of_a_wide_pattern_go_with_their_last_combination(tmp_path: Pa
     assert walk.times.rank(0, 0) is None
 
 
-def test_who_decided_is_told(tmp_path: Path) -> None:
+def test_who_decided_is_recorded(tmp_path: Path) -> None:
     whole(tmp_path)
     replay = Replay(tmp_path)
     banned, pinned, free = biographies(replay, "0", [3, 7, 8])

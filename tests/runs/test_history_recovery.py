@@ -28,7 +28,7 @@ def test_a_file_of_another_version_is_refused_with_a_sentence(tmp_path: Path) ->
 
 
 @posix
-def test_a_history_goes_on_after_a_moment_that_did_not_fit(tmp_path: Path) -> None:
+def test_a_history_continues_after_a_moment_that_did_not_fit(tmp_path: Path) -> None:
     sparsifier, infos = searched("2:4")
     path = tmp_path / "scores.history"
     writer = HistoryWriter(path, infos, 2)
@@ -45,7 +45,7 @@ def test_a_history_goes_on_after_a_moment_that_did_not_fit(tmp_path: Path) -> No
     assert last.epoch == 2 and equal(last.packed, pack(sparsifier.live("0")).numpy())
 
 
-def test_a_damaged_index_ends_the_history_and_a_damaged_part_is_told(tmp_path: Path) -> None:
+def test_a_damaged_index_ends_the_history_and_a_damaged_part_is_reported(tmp_path: Path) -> None:
     sparsifier, infos = searched("2:4")
     path = tmp_path / "scores.history"
     writer = HistoryWriter(path, infos, 3)

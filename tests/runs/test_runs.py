@@ -50,7 +50,7 @@ tables = st.lists(st.tuples(numbers, numbers, numbers), max_size=8)
 
 @real_files
 @given(rows=tables, more=tables, torn=st.integers(0, 23))
-def test_records_survive_a_torn_row_and_go_on(
+def test_records_survive_a_torn_row_and_are_continued(
     tmp_path: Path, rows: list[tuple[float, ...]], more: list[tuple[float, ...]], torn: int
 ) -> None:
     path = tmp_path / "steps.records"
@@ -110,7 +110,7 @@ def test_a_file_that_is_none_of_ours_is_refused_with_a_sentence(
 
 
 @posix
-def test_a_full_disk_leaves_whole_rows_and_room_lets_it_go_on(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_whole_rows_and_room_continues_them(tmp_path: Path) -> None:
     path = tmp_path / "steps.records"
     writer = RecordWriter(path, "abc")
     writer.append([1, 2, 3])

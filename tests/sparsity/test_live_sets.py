@@ -176,7 +176,7 @@ def test_live_sets_can_be_stored_and_loaded(make: Form, count: int) -> None:
     assert copy.deepcopy(sets) is sets
 
 
-def test_one_stored_row_that_is_not_whole_stands_for_all_blocks() -> None:
+def test_one_stored_row_that_is_not_whole_is_that_of_all_blocks() -> None:
     row = torch.tensor([[True, False, True, True, False, False]])
     loaded = LiveSets.load(pack(row), 3, 6)
     assert not loaded.complete and loaded.live().tolist() == row.expand(3, -1).tolist()

@@ -206,7 +206,7 @@ def test_a_method_without_a_file_of_its_own_resumes_to_the_same_bits(
     assert_resumes_in_mid_schedule({"name": method}, "adamw", tmp_path)
 
 
-def test_an_unknown_method_is_told_with_the_choices() -> None:
+def test_an_unknown_method_is_reported_with_the_choices() -> None:
     for wrong, meant in (("srste", "sr-ste"), ("SR_", "sr-ste"), ("AS", "asp")):
         said = f"The method '{wrong}' is not known: did you mean {meant}?"
         with pytest.raises(ValueError, match=re.escape(said)):

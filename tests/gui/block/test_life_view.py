@@ -261,7 +261,7 @@ def test_pinned_blocks_are_saved_one_or_all_with_their_weights(
     assert not none.exists()
 
 
-def test_weights_of_every_pinned_block_are_seen_as_training_goes_on(
+def test_weights_of_every_pinned_block_are_seen_during_training(
     qtbot: QtBot, window: MainWindow
 ) -> None:
     first, second = Pin(FIRST, 12), Pin(SECOND, 5)
@@ -311,7 +311,7 @@ def test_hovering_says_when_and_as_which_something_was_removed(
 
 
 @pytest.mark.parametrize("action", ["pin", "ban"])
-def test_a_combination_is_pinned_or_banned_while_training_stands(
+def test_a_combination_is_pinned_or_banned_while_training_is_paused(
     qtbot: QtBot, window: MainWindow, action: str
 ) -> None:
     interventions, table = window.block.interventions, window.block.combinations

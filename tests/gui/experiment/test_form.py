@@ -162,7 +162,7 @@ def test_an_impossible_pattern_is_one_sentence(
     assert used_panel.problem.isHidden()
 
 
-def test_a_schedule_that_ends_before_it_starts_is_told(panel: ExperimentPanel) -> None:
+def test_a_schedule_that_ends_before_it_starts_is_reported(panel: ExperimentPanel) -> None:
     number(panel, "schedule.start").setValue(8)
     assert panel.experiment is None
     assert "before it starts" in panel.problem.text()
@@ -211,7 +211,7 @@ def test_numbers_may_be_written_short(qtbot: QtBot, panel: ExperimentPanel) -> N
     assert panel.experiment.optimizer.lr == 0.002
 
 
-def test_too_much_score_memory_is_told_beforehand(use_window: Open, qtbot: QtBot) -> None:
+def test_too_much_score_memory_is_reported_beforehand(use_window: Open, qtbot: QtBot) -> None:
     window = use_window()
     panel = window.experiment_panel
     combo(panel, "optimizer.name").setCurrentText("adam")

@@ -132,7 +132,7 @@ def test_a_function_and_its_arguments_are_typed(qtbot: QtBot, panel: ExperimentP
 
 
 @pytest.mark.parametrize("text", ["depth", "depth: [", "- 3", "a: 1\na: 2"])
-def test_what_are_no_arguments_is_told(used_panel: ExperimentPanel, text: str) -> None:
+def test_invalid_arguments_are_reported(used_panel: ExperimentPanel, text: str) -> None:
     used_panel.show_experiment(parse_experiment({"model": {"import": "a:b"}}))
     arguments(used_panel).setPlainText(text)
     assert used_panel.experiment is None

@@ -60,7 +60,7 @@ def test_a_run_is_reported_as_soon_as_it_has_a_folder(
     assert not action.isEnabled()
 
 
-def test_a_report_that_cannot_be_written_is_told(
+def test_a_report_that_cannot_be_written_is_an_error_message(
     qtbot: QtBot, window: MainWindow, tmp_path: Path
 ) -> None:
     with qtbot.waitSignal(window.reporting.failed, timeout=SECONDS):

@@ -213,7 +213,7 @@ def told(qtbot: QtBot, keeping: ViewExport, command: Callable[[], Any]) -> str:
     return str(failed.args[0])
 
 
-def test_what_cannot_be_saved_is_told_and_nothing_is_lost(
+def test_what_cannot_be_saved_is_reported_and_nothing_is_lost(
     view: ScoreView, keeping: ViewExport, save: Save, tmp_path: Path, qtbot: QtBot
 ) -> None:
     assert told(qtbot, keeping, keeping.save_data) == NOTHING
@@ -237,7 +237,7 @@ def test_what_cannot_be_saved_is_told_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError, KeyError])
-def test_whatever_goes_wrong_while_saving_is_told_and_nothing_is_lost(
+def test_any_error_while_saving_is_reported_and_nothing_is_lost(
     view: ScoreView, keeping: ViewExport, tmp_path: Path, qtbot: QtBot, error: type[Exception]
 ) -> None:
     mine, said = tmp_path / "table.csv", list[str]()

@@ -43,7 +43,7 @@ def test_a_bad_file_is_a_sentence_and_what_is_open_stays(
     choose(qtbot, page, "stem")
 
 
-def test_a_damaged_layer_is_told_and_the_others_are_read(
+def test_a_damaged_layer_is_reported_and_the_others_are_read(
     page: InspectorPage, tmp_path: Path, qtbot: QtBot
 ) -> None:
     onnx = pytest.importorskip("onnx")
@@ -136,7 +136,7 @@ def test_the_window_closes_while_it_reads(open_window: Open, large: Path, qtbot:
     assert not window.pages.inspector.reading.running
 
 
-def test_a_message_goes_once_a_good_file_is_open(
+def test_a_message_disappears_when_a_good_file_is_open(
     use_window: Open, checkpoint: Path, qtbot: QtBot
 ) -> None:
     window = use_window()

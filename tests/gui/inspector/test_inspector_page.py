@@ -134,7 +134,7 @@ def test_a_real_mouse_hits_the_cell_it_points_at(
     assert "output 5 · input 9 · kernel 1, 2" in window._hover.text()
 
 
-def test_layers_are_held_against_any_pattern(
+def test_layers_are_compared_with_any_pattern(
     page: InspectorPage, checkpoint: Path, qtbot: QtBot
 ) -> None:
     read(qtbot, page, checkpoint)
@@ -366,7 +366,7 @@ def test_shards_are_read_in_the_window(page: InspectorPage, tmp_path: Path, qtbo
         (5, "…10…q_proj"),
     ],
 )
-def test_the_number_of_a_layer_stays_visible_in_little_room(room: int, shown: str) -> None:
+def test_the_number_of_a_layer_stays_visible_in_a_narrow_panel(room: int, shown: str) -> None:
     assert shorten("model.layers.10.self_attn.q_proj", lambda text: len(text) <= room) == shown
     assert shorten("head", lambda text: False) == "head"
 

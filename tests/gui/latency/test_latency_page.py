@@ -108,7 +108,7 @@ def test_without_a_gpu_the_page_says_what_is_missing(page: LatencyPage, qtbot: Q
         (lambda bar: bar.pattern.setEditText("8:10"), "but 8:10 needs a multiple of 10"),
     ],
 )
-def test_impossible_choices_are_told(
+def test_impossible_choices_are_reported(
     page: LatencyPage, change: Callable[..., None], sentence: str
 ) -> None:
     said: list[str] = []
@@ -214,7 +214,7 @@ def test_measurements_are_saved_opened_and_compared(
     assert len(page.measurements.all) == 1
 
 
-def test_measurements_that_cannot_be_saved_are_told(page: LatencyPage, tmp_path: Path) -> None:
+def test_measurements_that_cannot_be_saved_are_reported(page: LatencyPage, tmp_path: Path) -> None:
     said: list[str] = []
     page.failed.connect(lambda sentence, _: said.append(sentence))
     page.said.connect(said.append)
@@ -224,7 +224,7 @@ def test_measurements_that_cannot_be_saved_are_told(page: LatencyPage, tmp_path:
     assert not said
 
 
-def test_a_measurement_that_breaks_off_is_told_and_the_next_one_can_start(
+def test_a_measurement_that_breaks_off_is_reported_and_the_next_one_can_start(
     page: LatencyPage, qtbot: QtBot
 ) -> None:
     def prepare() -> Prepared:
@@ -238,7 +238,7 @@ def test_a_measurement_that_breaks_off_is_told_and_the_next_one_can_start(
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x02pickle", b'{"schema": 9}', b"[1, 2]"])
-def test_a_file_that_is_no_measurement_is_told(
+def test_a_file_that_is_no_measurement_is_reported(
     page: LatencyPage, tmp_path: Path, content: bytes
 ) -> None:
     said: list[str] = []

@@ -16,7 +16,7 @@ from tests.gui.latency.conftest import finished, play
 from tests.latency.conftest import STREAMS
 
 
-def test_missing_data_are_told_by_measure_and_copy_command(qtbot: QtBot) -> None:
+def test_missing_data_are_named_by_measure_and_copy_command(qtbot: QtBot) -> None:
     missing = small_experiment(data={"name": "cifar10", "folder": "/no/such"})
     page = LatencyPage(lambda: missing, lambda: None)
     qtbot.addWidget(page)

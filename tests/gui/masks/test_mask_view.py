@@ -106,7 +106,7 @@ def test_each_block_is_filled_with_the_colour_of_its_best_combination() -> None:
     assert found.expected == len(winners) / 6
 
 
-def test_what_magnitude_would_have_kept_is_told_from_what_the_mask_keeps() -> None:
+def test_what_magnitude_would_have_kept_differs_from_what_the_mask_keeps() -> None:
     sparsifier = searched()
     layer = sparsifier.layers[""]
     weights = layer.pattern.to_blocks(dense_weight(sparsifier))

@@ -95,7 +95,7 @@ def test_a_damaged_byte_in_the_history_costs_the_pictures_that_need_it_only(
     assert not window.message.isVisible()
 
 
-def test_a_history_that_ends_in_damage_is_told(
+def test_a_history_that_ends_in_damage_is_reported(
     qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
     window = run_to_its_end(qtbot, use_window)
@@ -109,7 +109,7 @@ def test_a_history_that_ends_in_damage_is_told(
     assert len(window.view_state.view.moments) == 2
 
 
-def test_a_run_folder_that_is_deleted_is_told_and_another_run_can_be_opened(
+def test_a_run_folder_that_is_deleted_is_reported_and_another_run_can_be_opened(
     qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
     window = run_to_its_end(qtbot, use_window)

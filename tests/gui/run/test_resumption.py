@@ -46,7 +46,7 @@ def button(bar: MessageBar, text: str) -> QPushButton:
     return found
 
 
-def test_an_unfinished_run_is_offered_and_goes_on_to_its_exact_end(
+def test_an_unfinished_run_is_offered_and_trained_to_its_exact_end(
     qtbot: QtBot, open_window: Open, tmp_path: Path
 ) -> None:
     Trainer(small_experiment(seed=3), tmp_path / "expected").train()
@@ -97,7 +97,7 @@ def test_a_run_is_resumed_from_any_folder(
     assert not window.message.offering
 
 
-def test_a_folder_without_a_run_is_told(use_window: Open, tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_reported(use_window: Open, tmp_path: Path) -> None:
     window = use_window()
     window.starting.resume(tmp_path)
     assert "holds no run" in window.message.text
@@ -166,7 +166,7 @@ def test_runs_that_cannot_be_read_are_logged_and_the_one_before_offered(
         assert str(state) in window.log.toPlainText()
 
 
-def test_a_damaged_checkpoint_is_told_and_kept(
+def test_a_damaged_checkpoint_is_reported_and_kept(
     qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
     run = tmp_path / "runs" / "earlier"

@@ -84,7 +84,7 @@ def test_a_run_goes_to_its_end_and_stays_on_screen_and_on_disk(
         layers.layers.setCurrentItem(layers._entries()[1])
 
 
-def test_pause_stands_and_run_goes_on(qtbot: QtBot, use_window: Open) -> None:
+def test_pause_stops_training_and_run_continues_it(qtbot: QtBot, use_window: Open) -> None:
     window = use_window(small_experiment(training={"epochs": 1000, "batch_size": 50}))
     losses = losses_of(window)
     window.actions_.run.trigger()
@@ -136,7 +136,7 @@ def test_stop_keeps_what_was_learned(qtbot: QtBot, use_window: Open) -> None:
     assert (folder / "checkpoint.pt").exists()
 
 
-def test_a_loss_that_diverges_is_told_and_the_window_goes_on(
+def test_a_loss_that_diverges_is_reported_and_the_window_still_works(
     qtbot: QtBot, use_window: Open
 ) -> None:
     window = use_window(small_experiment(optimizer={"lr": 1e6}))
@@ -152,7 +152,7 @@ def test_a_loss_that_diverges_is_told_and_the_window_goes_on(
     assert not window.message.isVisible()
 
 
-def test_a_data_file_that_is_cut_off_is_told(
+def test_a_data_file_that_is_cut_off_is_reported(
     qtbot: QtBot, use_window: Open, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.npz"

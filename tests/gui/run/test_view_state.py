@@ -38,7 +38,7 @@ def state() -> ViewState:
     return state
 
 
-def test_each_change_is_told_once_with_what_was_before(state: ViewState) -> None:
+def test_each_change_is_signalled_once_with_what_was_before(state: ViewState) -> None:
     told: list[tuple[View, View]] = []
     state.changed.connect(lambda before, view: told.append((before, view)))
     first = state.view

@@ -98,7 +98,7 @@ def test_an_idle_window_closes(tmp_path: Path) -> None:
     assert all(map(ended, processes, folders))
 
 
-def test_a_run_goes_on_until_the_question_is_answered_and_a_second_signal_ends_it(
+def test_a_run_continues_until_the_question_is_answered_and_a_second_signal_ends_it(
     tmp_path: Path,
 ) -> None:
     process, runs = start(tmp_path, "--start")

@@ -45,7 +45,7 @@ def test_an_experiment_is_saved_and_opened_again(
     assert window.experiment_panel.experiment == experiment
 
 
-def test_an_experiment_that_cannot_be_saved_is_told_until_one_is(
+def test_an_experiment_that_cannot_be_saved_is_reported_until_one_is(
     window: MainWindow, tmp_path: Path
 ) -> None:
     for path in (tmp_path / "none" / "a.yaml", tmp_path / "a\0.yaml"):  # OSError and ValueError

@@ -126,7 +126,7 @@ def test_layers_are_dense_and_then_have_the_largest_weights(kind: str) -> None:
     assert found.valid and found.density == 0.5
 
 
-def test_the_fixed_variances_are_in_the_optimiser_and_others_go_on() -> None:
+def test_the_fixed_variances_are_in_the_optimiser_and_others_change() -> None:
     module = nn.Linear(8, 4)
     sparsifier = stepped(module, steps=2)
     optimizer = cast(torch.optim.Adam, sparsifier.conductor._optimizer)  # type: ignore[attr-defined]
