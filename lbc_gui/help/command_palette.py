@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Slot
@@ -11,6 +12,7 @@ from PySide6.QtGui import QAction, QIcon, QKeyEvent, QPixmap
 from PySide6.QtWidgets import (
     QApplication,
     QDialog,
+    QGraphicsScene,
     QHeaderView,
     QLineEdit,
     QMainWindow,
@@ -92,8 +94,23 @@ def find_commands(window: QMainWindow, pages: QTabWidget) -> list[Command]:
             at = next((at for at in range(pages.count()) if _inside(action, pages.widget(at))), -1)
             named = action.parent() if at < 0 else None
             place = pages.tabText(at) if at >= 0 else _title(named)
-            found.append(Command(action, (place,) * bool(place), pages.widget(at)))
-    return found
+            names = tuple(filter(None, (place, _menu_name(action))))
+            found.append(Command(action, names, pages.widget(at)))
+    count = Counter(command.title for command in found)
+    return [_of_its_view(one) if count[one.title] > 1 else one for one in found]
+
+
+def _menu_name(action: QAction) -> str:
+    """The title of the menu that contains an action; empty if none does."""
+    menus = [one for one in action.associatedObjects() if isinstance(one, QMenu)]
+    return command_name(menus[0].menuAction()) if menus else ""
+
+
+def _of_its_view(command: Command) -> Command:
+    """The command with the name of its view, of which a page may have several."""
+    view = command.action.parent()
+    name = view.accessibleName() if isinstance(view, QWidget) else ""
+    return replace(command, place=(*command.place, name)) if name else command
 
 
 def _in_menus(actions: list[QAction], place: tuple[str, ...]) -> Iterator[Command]:
@@ -106,9 +123,12 @@ def _in_menus(actions: list[QAction], place: tuple[str, ...]) -> Iterator[Comman
 
 
 def _is_command(action: QAction) -> bool:
-    """Whether an action does something by itself, and is not the switch of a toolbar."""
+    """Whether an action does something by itself.
+
+    It is neither the switch of a toolbar nor in a menu of pyqtgraph, which is never shown.
+    """
     nested = action.isSeparator() or isinstance(action.menu(), QMenu)
-    listed = action.isVisible() and not isinstance(action.parent(), QToolBar)
+    listed = action.isVisible() and not isinstance(action.parent(), QToolBar | QGraphicsScene)
     return bool(action.text()) and listed and not nested
 
 

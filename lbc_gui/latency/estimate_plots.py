@@ -38,6 +38,7 @@ class EstimatePlots(QTabWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setAccessibleName("Plots of the estimate")
         self._cards: tuple[CardEstimates, ...] = ()
         self._courses: Mapping[str, Course] = {}
         self._at, self._about = 1.0, ""

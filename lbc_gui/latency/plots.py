@@ -32,6 +32,7 @@ class LatencyPlots(QTabWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setAccessibleName("Plots of the measurements")
         self._shown: tuple[Numbered, ...] = ()
         work = "operations of the dense product (GFLOP)"
         self.latency = KeyedPlot("Latency (µs)", "", logarithmic=("left",))

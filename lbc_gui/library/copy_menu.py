@@ -41,7 +41,7 @@ class CopyMenu(QMenu):
         shown: Callable[[], tuple[Arrangement, frozenset[Path], Path | None]],
         parent: QWidget,
     ) -> None:
-        super().__init__(parent)
+        super().__init__("Copy", parent)
         self._shown = shown
         self.addAction(icon("copy"), "As Markdown", self.copy_markdown)
         self.addAction(icon("data"), "As CSV", self.copy_csv)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -76,6 +77,23 @@ def test_every_command_is_listed_with_its_shortcut(qtbot: QtBot, window: MainWin
     assert not [command for command in commands if command not in said]
     qtbot.keyClick(palette.line, Key.Key_Escape)
     assert not palette.isVisible()
+
+
+def test_no_two_commands_have_the_same_name_and_none_is_of_pyqtgraph(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    qtbot.waitUntil(lambda: window.complete, timeout=SECONDS)
+    for page in range(window.pages.count()):
+        window.pages.setCurrentIndex(page)
+        qtbot.wait(50)
+    palette = open_palette(qtbot, window)
+    items = [palette.list.topLevelItem(at) for at in range(palette.list.topLevelItemCount())]
+    listed = [item.text(0) for item in items if item is not None]
+    assert "Latency → Cases → Copy rows" in listed
+    assert "Scores → Score heatmap → Save picture" in listed
+    assert {"Runs → Copy → As CSV", "Scores → Colour map → viridis"} <= {*listed}
+    assert [name for name, count in Counter(listed).items() if count > 1] == []
+    assert not [name for name in listed if "Export..." in name]
 
 
 def test_what_is_gone_since_it_was_listed_is_listed_no_more(
