@@ -18,7 +18,8 @@ from lbc.runs.block_history import Biography, ParentLife
 from lbc.runs.kept_checkpoints import ForkPoint
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.run.timeline import fork_action
-from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
+from lbc_gui.theme import faded, plot_colours
+from lbc_gui.widgets.plot import add_plot, compact, style_plot
 
 Quantity = Literal["behind", "score", "beta", "weight"]
 

@@ -16,10 +16,11 @@ from lbc.comparison.search_course import LayerCourse, SearchCourse
 from lbc.files.printable import printable
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
+from lbc_gui.theme import faded, plot_colours
 from lbc_gui.turns import NEXT_TURN
 from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.layouts import column
+from lbc_gui.widgets.plot import add_plot, compact, style_plot
 from lbc_gui.widgets.text import HtmlLabel, html
 
 MOST_BARS = 40

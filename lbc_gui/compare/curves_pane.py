@@ -22,10 +22,11 @@ from lbc_gui.compare.pointer import RunPointer, shortened
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import GAP, TIGHT, plot_colours, style_plot
+from lbc_gui.theme import GAP, TIGHT, plot_colours
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.log_axis import from_log
+from lbc_gui.widgets.plot import style_plot
 from lbc_gui.widgets.text import HtmlLabel, Label, html
 
 AXES: dict[str, Axis] = {"by epoch": "epoch", "by step": "step", "by time": "time"}

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QToolTip, QWidget
 
 from lbc.files.printable import printable
 from lbc_gui.compare.run_selection import RunSelection
-from lbc_gui.theme import compact
+from lbc_gui.widgets.plot import compact
 from lbc_gui.widgets.text import plain
 
 LONGEST = 120

@@ -21,10 +21,11 @@ from lbc_gui.compare.pointer import PointedPlot, RunPointer
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import GAP, TIGHT, faded, plot_colours, style_plot
+from lbc_gui.theme import GAP, TIGHT, faded, plot_colours
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.log_axis import ValueAxis
+from lbc_gui.widgets.plot import style_plot
 from lbc_gui.widgets.text import Label, html
 
 REACH = 10

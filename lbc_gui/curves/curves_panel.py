@@ -18,9 +18,10 @@ from lbc_gui.export.view_export import Data, as_csv, as_npz
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.help.explanations import help_button
 from lbc_gui.run.view_state import ViewState
-from lbc_gui.theme import add_plot, compact, faded, plot_colours, show_numbers, style_plot
+from lbc_gui.theme import faded, plot_colours
 from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.log_axis import LogAxis
+from lbc_gui.widgets.plot import add_plot, compact, show_numbers, style_plot
 from lbc_gui.widgets.text import html
 
 NUMBERS = ("number1", "number2", "number3")

@@ -15,8 +15,9 @@ from lbc.pictures.curve import Floats
 from lbc.sparsity.method_options import Course, MethodOptions
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.schedule import Schedule, density_bounds
-from lbc_gui.theme import add_plot, compact, faded, plot_colours, style_plot
+from lbc_gui.theme import faded, plot_colours
 from lbc_gui.widgets.epoch_axis import EpochAxis
+from lbc_gui.widgets.plot import add_plot, compact, style_plot
 from lbc_gui.widgets.text import html, plain
 
 Live = tuple[Pattern, int]

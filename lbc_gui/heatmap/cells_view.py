@@ -14,7 +14,8 @@ from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 from lbc.pictures.level_of_detail import Detail
 from lbc.pictures.score_codes import Codes
 from lbc_gui.heatmap.zoom_history import ZoomHistory
-from lbc_gui.theme import add_plot, plot_colours, style_plot
+from lbc_gui.theme import plot_colours
+from lbc_gui.widgets.plot import add_plot, style_plot
 
 Table = npt.NDArray[np.uint8]
 """RGB of every code: uint8 (256, 3)."""

@@ -18,7 +18,7 @@ from lbc.pictures.score_snapshot import Drawn, KeyedCodes
 from lbc_gui.heatmap.cell_labels import CellLabels, score_words
 from lbc_gui.heatmap.cells_view import CellsView, Table
 from lbc_gui.heatmap.pin_frames import Frame, PinFrames
-from lbc_gui.theme import show_numbers
+from lbc_gui.widgets.plot import show_numbers
 
 _DIM = 0.15
 """How much is left of the colour of cells that are not lit."""

@@ -10,9 +10,10 @@ import pyqtgraph as pg
 from PySide6.QtGui import QColor, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
-from lbc_gui.theme import TIGHT, add_plot, compact, plot_colours, style_plot
+from lbc_gui.theme import TIGHT, plot_colours
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.log_axis import LogAxis
+from lbc_gui.widgets.plot import add_plot, compact, style_plot
 from lbc_gui.widgets.text import HtmlLabel, html
 
 Floats = npt.NDArray[np.float64]

@@ -13,8 +13,9 @@ from lbc.pictures.glyphs import squares
 from lbc.pictures.mask_numbers import Histogram, MaskNumbers
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.masks.captions import chance_text, numbers_text
-from lbc_gui.theme import TIGHT, add_plot, compact, faded, plot_colours, style_plot
+from lbc_gui.theme import TIGHT, faded, plot_colours
 from lbc_gui.widgets.layouts import row
+from lbc_gui.widgets.plot import add_plot, compact, style_plot
 from lbc_gui.widgets.text import HtmlLabel, plain
 
 MOST_NAMED = 6

@@ -6,7 +6,8 @@ import math
 
 from PySide6.QtGui import QFontMetricsF
 
-from lbc_gui.theme import GAP, GridAxis
+from lbc_gui.theme import GAP
+from lbc_gui.widgets.plot import GridAxis
 
 
 class EpochAxis(GridAxis):

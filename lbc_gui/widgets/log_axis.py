@@ -6,7 +6,7 @@ from math import ceil
 
 import numpy as np
 
-from lbc_gui.theme import GridAxis
+from lbc_gui.widgets.plot import GridAxis
 
 LARGEST = 307
 """Decades above and below 1 in which a float has all its digits. Plots can show more."""

@@ -21,7 +21,8 @@ from pytestqt.qtbot import QtBot
 from lbc.files.resources import resource
 from lbc_gui.icons import icon, square
 from lbc_gui.latency.plots import colour_of
-from lbc_gui.theme import DARK, LIGHT, Colours, Theme, add_plot, apply_theme
+from lbc_gui.theme import DARK, LIGHT, Colours, Theme, apply_theme
+from lbc_gui.widgets.plot import add_plot
 from lbc_gui.window.actions import RARE
 from lbc_gui.window.main_window import MainWindow
 

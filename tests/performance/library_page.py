@@ -28,7 +28,8 @@ from PySide6.QtWidgets import QApplication
 from lbc.library.index import Library
 from lbc_gui.library.library_page import LibraryPage
 from lbc_gui.settings import Settings
-from lbc_gui.theme import add_plot, apply_theme, set_up
+from lbc_gui.theme import apply_theme, set_up
+from lbc_gui.widgets.plot import add_plot
 from lbc_gui.window.completion import MODULES
 from tests.performance.library import make_runs
 from tests.performance.ui_lag import percentiles, record_lags, run_event_loop, until
