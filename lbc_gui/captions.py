@@ -18,6 +18,11 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if teen else ORDINALS.get(number % 10, 'th')}"
 
 
+def with_minus(text: str) -> str:
+    """Numbers with minus signs, as they are printed, and not hyphens, which data have."""
+    return text.replace("-", "−")
+
+
 def place(shape: tuple[int, ...], pattern: Pattern, block: int) -> str:
     """The position of a block in its weight: output channel, inputs, kernel position."""
     coordinates = block_coordinates(shape, pattern, block)
@@ -46,4 +51,4 @@ def score_text(scores: Floats, cell: int) -> str:
     above = score - live.mean(dtype=np.float64)
     better = int((scores > score).sum() + (scores[:cell] == score).sum())
     standing = f"{ordinal(better + 1)} of {len(live)}"
-    return f"score {score:.5f} ({above:+.5f} from the block's mean) · {standing}"
+    return with_minus(f"score {score:.5f} ({above:+.5f} from the block's mean) · {standing}")

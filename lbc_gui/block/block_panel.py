@@ -14,7 +14,7 @@ from lbc_gui.block.combinations_table import SHOWN_ROWS, CombinationRow, Combina
 from lbc_gui.block.intervention_buttons import InterventionButtons
 from lbc_gui.block.life_view import LifeView
 from lbc_gui.block.pins import PinList
-from lbc_gui.captions import place
+from lbc_gui.captions import place, with_minus
 from lbc_gui.export.snapshot_data import block_data
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
@@ -45,7 +45,7 @@ class WeightBars(QWidget):
         weights = () if block is None or block.weights is None else block.weights
         kept = () if block is None else block.kept
         lines = (
-            f"position {j}: {weight:+.5f}{'' if kept[j] else ' (masked)'}"
+            f"position {j}: {with_minus(f'{weight:+.5f}')}{'' if kept[j] else ' (masked)'}"
             for j, weight in enumerate(weights)
         )
         self.setToolTip(plain("\n".join(lines)))
@@ -76,7 +76,9 @@ class WeightBars(QWidget):
                 painter.setPen(colours.text)
                 y = self.height() - line if weight >= 0 else 0
                 flags = Qt.AlignmentFlag.AlignCenter
-                painter.drawText(int(j * column), y, int(column), line, flags, f"{weight:+.3f}")
+                painter.drawText(
+                    int(j * column), y, int(column), line, flags, with_minus(f"{weight:+.3f}")
+                )
 
 
 class BlockPanel(QWidget):

@@ -24,6 +24,7 @@ from lbc.files.printable import printable
 from lbc.pictures.colour_keys import Scale
 from lbc.pictures.colour_tables import ink_on
 from lbc.pictures.score_codes import BLANK, HIGHEST, LOWEST, Codes
+from lbc_gui.captions import with_minus
 from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.theme import GAP, TIGHT, colours
 
@@ -270,4 +271,4 @@ class AgreementMatrix(QWidget):
 
 def _text(kappa: float) -> str:
     """κ with two decimals; what rounds to 0 has no sign."""
-    return f"{round(kappa, 2) + 0.0:.2f}".replace("-", "−")
+    return with_minus(f"{round(kappa, 2) + 0.0:.2f}")

@@ -16,6 +16,7 @@ from lbc.comparison.search_course import SearchCourse
 from lbc.files.printable import printable
 from lbc.library.differences import identify_experiment, label_settings
 from lbc.library.run_summary import RunSummary
+from lbc_gui.captions import with_minus
 from lbc_gui.compare.agreement_matrix import AgreementMatrix
 from lbc_gui.compare.course_plots import CoursePlots
 from lbc_gui.compare.run_selection import RunSelection, Selection
@@ -308,7 +309,7 @@ class MasksPane(QWidget):
             text = f"{pair} have no {what} of one name and shape in common."
         else:
             common = "" if shared == most else f" over the {shared} of {most} layers in common"
-            value = f"{kappa:.3f}".replace("-", "−")
+            value = with_minus(f"{kappa:.3f}")
             text = f"κ {value}{common} between {pair}{self._shares(first, second)}."
             text += " Click to open both masks."
             if not all(compared.masks[at].decided for at in (first, second)):
@@ -327,7 +328,7 @@ class MasksPane(QWidget):
         if not np.isfinite(kappa[first, second]):
             text = f"{pair}: there are no two runs to compare."
         else:
-            value = f"{kappa[first, second]:.3f}".replace("-", "−")
+            value = with_minus(f"{kappa[first, second]:.3f}")
             text = f"κ {value} between {pair}{self._shares(first, second)}: means over the seeds."
         self.detail.setText(text)
         self.matrix.setAccessibleDescription(text)

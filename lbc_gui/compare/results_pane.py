@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QToolButton
 from lbc.files.printable import printable
 from lbc.library.formats import TextTable, format_booktabs, format_markdown, format_table
 from lbc.library.result_groups import RESULTS, ResultGroup, explain_test, group_results
+from lbc_gui.captions import with_minus
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data
 from lbc_gui.export.view_renderer import Picture
@@ -30,7 +31,7 @@ CHOOSE_BASELINE = "Double-click a row to compare the others with it."
 def _number(value: float, signed: bool = False) -> str:
     if isnan(value):
         return ""
-    return f"{value:{'+' if signed else ''}.2f}".replace("-", "−")
+    return with_minus(f"{value:{'+' if signed else ''}.2f}")
 
 
 def _runs(group: ResultGroup) -> str:

@@ -6,6 +6,7 @@ from math import prod
 
 from lbc.inspection.errors import LayerError
 from lbc.sparsity.blocks import weight_place
+from lbc_gui.captions import with_minus
 from lbc_gui.inspector.reader_thread import LayerPicture
 
 
@@ -44,10 +45,10 @@ def weight_text(picture: LayerPicture, row: int, column: int) -> str:
     parts = [f"output {output} · input {inputs}"]
     if kernel:
         parts.append(f"kernel {', '.join(map(str, kernel))}")
-    parts.append(f"weight {weight:+.6g}" if weight else "zero")
+    parts.append(with_minus(f"weight {weight:+.6g}") if weight else "zero")
     if others is not None:
         other = float(others[place])
-        said = f"{other:+.6g}" if other else "zero"
+        said = with_minus(f"{other:+.6g}") if other else "zero"
         parts.append(f"in the second {said}")
     if picture.violations is not None:
         pattern = picture.violations.pattern

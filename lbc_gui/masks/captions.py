@@ -10,6 +10,7 @@ from lbc.pictures.mask_numbers import MaskNumbers
 from lbc.pictures.mask_snapshot import Sheet
 from lbc.sparsity.blocks import block_coordinates, weight_place
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.captions import with_minus
 from lbc_gui.widgets.text import html
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ def cell_words(sheet: Sheet, block: int, position: int) -> tuple[str, str]:
     if sheet.picture is not None:
         return f"{sheet.picture[block, position]:.4g}", kept
     if sheet.weights is not None:
-        return f"{sheet.weights[block, position]:+.4f}", kept
+        return with_minus(f"{sheet.weights[block, position]:+.4f}"), kept
     if sheet.beta is not None:
-        return f"β {sheet.beta[block, position]:+.5f}", kept
+        return with_minus(f"β {sheet.beta[block, position]:+.5f}"), kept
     return kept, f"position {position}"
 
 
@@ -43,9 +44,9 @@ def weight_text(sheet: Sheet, block: int, position: int, since: float | None = N
     if sheet.picture is not None:
         parts.append(f"{sheet.picture_label} {sheet.picture[block, position]:.4g}")
     if sheet.weights is not None:
-        parts.append(f"weight {sheet.weights[block, position]:+.5f}")
+        parts.append(with_minus(f"weight {sheet.weights[block, position]:+.5f}"))
     if sheet.beta is not None:
-        parts.append(f"β {sheet.beta[block, position]:+.5f}")
+        parts.append(with_minus(f"β {sheet.beta[block, position]:+.5f}"))
     if sheet.kept[block, position]:
         parts.append("kept")
     else:

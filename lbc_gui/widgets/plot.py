@@ -7,6 +7,7 @@ from typing import Any
 import pyqtgraph as pg
 from PySide6.QtGui import QPainter, QPen
 
+from lbc_gui.captions import with_minus
 from lbc_gui.theme import PlotColours, faded, mixed
 
 
@@ -18,7 +19,7 @@ class GridAxis(pg.AxisItem):  # type: ignore[misc]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         texts: list[str] = super().tickStrings(values, scale, spacing)
-        return [f"−{text[1:]}" if text.startswith("-") else text for text in texts]
+        return [with_minus(text) for text in texts]
 
     def generateDrawSpecs(self, painter: QPainter) -> Any:
         specs = super().generateDrawSpecs(painter)

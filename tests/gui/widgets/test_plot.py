@@ -11,4 +11,4 @@ from lbc_gui.widgets.plot import GridAxis
 def test_negative_numbers_have_a_minus_sign() -> None:
     texts = GridAxis("left").tickStrings([-0.5, 0.0, 0.5], 1.0, 0.5)
     assert texts == ["−0.5", "0", "0.5"]
-    assert GridAxis("left").tickStrings([-1e-5, 1e-5], 1.0, 1e-5) == ["−1e-05", "1e-05"]
+    assert GridAxis("left").tickStrings([-1e-5, 1e-5], 1.0, 1e-5) == ["−1e−05", "1e−05"]
