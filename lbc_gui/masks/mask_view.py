@@ -54,9 +54,9 @@ class MaskView(QWidget):
         self._input_shown = ("", -1, 0)
         self.show_ = combo_box(
             SHOWS.values(),
-            "Weights under their mask, their magnitudes, what training has added to each "
-            "position's share of the scores, the mask, the best combination of each block, or "
-            "where the mask differs from the one that magnitude would choose",
+            "What the cells show: weights under their mask, their magnitudes, what training has "
+            "added to each position's share of the scores, the mask, the best combination of each "
+            "block, or where the mask differs from the one that magnitude would choose",
         )
         self.show_.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.show_.setMinimumWidth(100)  # long names of pictures must not widen the page

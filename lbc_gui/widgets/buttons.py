@@ -100,7 +100,7 @@ def combo_box(choices: Iterable[str], tip: str) -> ComboBox:
     box.addItems(list(choices))
     box.setMaxVisibleItems(MOST_VISIBLE)
     box.setToolTip(plain(tip))
-    box.setAccessibleName(tip.partition(":")[0])
+    box.setAccessibleName(tip.partition(": ")[0])
     return box
 
 
