@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 NICENESS = 10
@@ -48,5 +49,6 @@ def give_way_in_thread(niceness: int) -> None:
 
 def _set_niceness(number: int, niceness: int) -> None:
     # A higher priority is refused, and who started this as a nice one wants it to remain so.
-    niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, number))
-    os.setpriority(os.PRIO_PROCESS, number, niceness)
+    with suppress(OSError):  # a sandbox may refuse it: then it is no reason not to work
+        niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, number))
+        os.setpriority(os.PRIO_PROCESS, number, niceness)
