@@ -137,7 +137,7 @@ class Watch(threading.Thread):
         while not self._ended.wait(0.03):
             waited = time.monotonic() - self._beat[0]
             used = time.clock_gettime(self._clock) - self._beat[1]
-            # Early if it computes; late if it waits, as it does between actions, too.
+            # Soon where it computes, and only near the bound where it waits for others.
             if (used > LONGEST_GAP / 2 or waited > 0.75 * LONGEST_GAP) and not self._stack:
                 self._stack = self._where()
 
