@@ -24,6 +24,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
+from threading import Thread
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -40,12 +41,12 @@ from lbc_gui.settings import Settings
 from lbc_gui.theme import set_up
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.window.test_memory import own_megabytes
+from tests.performance.event_loop import Watch
 from tests.performance.monkey_input import click, double_click, drag, enter, press_key
 from tests.performance.monkey_toys import files_in, is_tiny, tiny
 from tests.performance.monkey_warm_up import close_top, menu_actions, open_all
 from tests.performance.window_watch import (
     Findings,
-    Watch,
     isolate,
     open_nothing,
     run_loop,
@@ -113,9 +114,8 @@ class Monkey(QObject):
         if not sum(self.done.values()) % 20:
             queue = read_queue(self._runs)
             window.actions_.compare.setEnabled(len(queue.entries) < MOST_QUEUED)
-            if len(queue.entries) > MOST_QUEUED:
-                steer(self._runs, "cancel")
-                clear(self._runs)
+            if len(queue.entries) > MOST_QUEUED:  # in a thread, as another process would
+                Thread(target=empty_queue, args=(self._runs,)).start()
 
     # -- where ----------------------------------------------------------------------------------
 
@@ -249,6 +249,11 @@ class Monkey(QObject):
             setattr(QFileDialog, name, staticmethod(given))
 
 
+def empty_queue(runs: Path) -> None:
+    steer(runs, "cancel")
+    clear(runs)
+
+
 def calm(window: MainWindow) -> None:
     """Close what is open, end the run, and show the tiny experiment."""
     for _ in range(10):
@@ -330,7 +335,7 @@ def _play_in(folder: Path, options: argparse.Namespace, findings: Findings) -> d
     monkey.answer_dialogs()
     open_all(window)
     calm(window)
-    watch = Watch(findings)
+    watch = Watch(lambda: findings.action)
     begun = time.monotonic()
     watch.begin()
     memory = play(window, monkey, options.actions, 60 * options.minutes)

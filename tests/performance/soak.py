@@ -36,9 +36,9 @@ from lbc_gui.settings import Settings
 from lbc_gui.theme import set_up
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.window.test_memory import own_megabytes
+from tests.performance.event_loop import Watch
 from tests.performance.window_watch import (
     Findings,
-    Watch,
     isolate,
     open_nothing,
     run_loop,
@@ -138,7 +138,7 @@ def _soak_in(folder: Path, options: argparse.Namespace, findings: Findings) -> d
     window.show()
     window.begin()
     wait_until(lambda: window.complete and window.session.state is State.READY, PATIENCE)
-    watch, chance = Watch(findings), Random(0)
+    watch, chance = Watch(lambda: findings.action), Random(0)
     watch.begin()
     begun, rounds = time.monotonic(), []
     while time.monotonic() - begun < 60 * options.minutes:
