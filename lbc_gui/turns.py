@@ -8,12 +8,12 @@ NEXT_TURN = 1
 """Milliseconds for ``QTimer.singleShot`` of work that has a turn of the event loop of its own. For
 0 Qt posts an event, and handles posted events one after the other before timers and input."""
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0002
 """How long a thread computes in Python before another may."""
 
 
 def shorten_turns() -> None:
-    """Let threads that compute in Python take turns ten times as often as by default.
+    """Let threads that compute in Python take turns 25 times as often as by default.
 
     The window's thread gives up its turn in every call of Qt that draws or lays out something:
     after each it would wait for 5 ms while a thread reads or prepares a run.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, Qt, Slot
 from PySide6.QtGui import (
+    QColor,
     QMouseEvent,
     QPaintEngine,
     QPainter,
@@ -166,24 +166,28 @@ class ParallelPane(QWidget):
         painter.end()
 
     def _draw_runs(self, painter: QPainter) -> None:
+        """Draw what is lit last, and all lines of a colour at once: each call of Qt lets threads
+        that compute in Python take a turn."""
         now, of = self._selection.selection, self._selection.colours
         lit = now.selected if now.hovered is None else {now.hovered}
-        few = len(lit) <= MOST_WIDE
-        last = sorted(enumerate(self._runs), key=lambda pair: pair[1].folder in lit)
-        for at, run in last:
+        few, lines = len(lit) <= MOST_WIDE, self._lines()
+        of_colour: dict[tuple[bool, int], list[Numbers]] = {}
+        for run, line in zip(self._runs, lines, strict=True):
             is_lit = run.folder in lit
             colour = of.of(run.folder)
             colour = colour if is_lit or not lit else faded(colour, DIMMED)
-            pen = QPen(colour, 2 if is_lit and few else 1)
+            of_colour.setdefault((is_lit, colour.rgba()), []).append(line)
+        for is_lit, rgba in sorted(of_colour):
+            pen = QPen(QColor.fromRgba(rgba), 2 if is_lit and few else 1)
             pen.setCapStyle(Qt.PenCapStyle.FlatCap)  # where parts overlap, they would be darker
             painter.setPen(pen)
-            _draw_line(painter, self._points(at))
+            _draw_lines(painter, np.stack(of_colour[is_lit, rgba]))
 
-    def _points(self, run: int) -> list[QPointF]:
-        return [
-            self.place(axis, -MISSING / self._height if np.isnan(share) else share)
-            for axis, share in enumerate(self._shares[:, run].tolist())
-        ]
+    def _lines(self) -> Numbers:
+        """Where the runs pass the axes, in pixels: (runs, axes, 2)."""
+        x = [self.place(axis, 0).x() for axis in range(len(self._axes))]
+        y = TOP + (1 - np.nan_to_num(self._shares.T, nan=-MISSING / self._height)) * self._height
+        return np.stack((np.broadcast_to(x, y.shape), y), axis=-1)
 
     def _draw_axis(self, painter: QPainter, at: int) -> None:
         painter.setPen(QPen(plot_colours().text, 1))
@@ -280,21 +284,22 @@ class ParallelPane(QWidget):
         if not self._axes:
             return None
         distances = []
-        for run in range(len(self._runs)):
-            points = np.array([(point.x(), point.y()) for point in self._points(run)])
-            x, y = (points - (position.x(), position.y())).reshape(-1, 2).T
+        for line in self._lines():
+            x, y = (line - (position.x(), position.y())).T
             distances.append(distance_from_origin(x, y))
         nearest = min(distances, default=np.inf)
         return distances.index(nearest) if nearest <= REACH else None
 
 
-def _draw_line(painter: QPainter, points: list[QPointF]) -> None:
-    """Draw a line through the points: as one in SVG, for whoever edits it. In pixels it is drawn
-    from point to point, fifteen times as fast where the line is wider than a pixel."""
+def _draw_lines(painter: QPainter, lines: Numbers) -> None:
+    """Draw (lines, points, 2): each as one in SVG, for whoever edits it. In pixels they are drawn
+    from point to point, fifteen times as fast where they are wider than a pixel."""
     if painter.paintEngine().type() is QPaintEngine.Type.Raster:
-        painter.drawLines([QLineF(*pair) for pair in pairwise(points)])
-    else:
-        painter.drawPolyline(QPolygonF(points))
+        parts = np.concatenate((lines[:, :-1], lines[:, 1:]), axis=-1).reshape(-1, 4)
+        painter.drawLines([QLineF(*part) for part in parts.tolist()])
+        return
+    for line in lines.tolist():
+        painter.drawPolyline(QPolygonF([QPointF(*point) for point in line]))
 
 
 def _scaled(axis: AxisValues, values: Numbers) -> Numbers:
