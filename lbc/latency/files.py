@@ -59,12 +59,16 @@ def _reject_impossible(measurement: Measurement) -> Measurement:
 
 def save_measurements(path: Path, measurements: tuple[Measurement, ...]) -> None:
     """Write measurements as JSON, atomically. Raises OSError."""
+    write_atomically(path, lambda file: file.write(as_json(measurements).encode()))
+
+
+def as_json(measurements: tuple[Measurement, ...]) -> str:
+    """Return what ``load_measurements`` reads."""
     content = {
         "schema": SCHEMA,
         "measurements": [m.model_dump(mode="json", by_alias=True) for m in measurements],
     }
-    text = json.dumps(content, indent=1) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    return json.dumps(content, indent=1) + "\n"
 
 
 CSV_COLUMNS = (

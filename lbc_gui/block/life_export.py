@@ -16,7 +16,8 @@ from lbc.runs.history_walks import biographies
 from lbc.sparsity.arrays import Floats
 from lbc_gui.block.block_panel import BlockPanel
 from lbc_gui.block.life_view import Times
-from lbc_gui.export.view_export import Data, UnsuitableError, ViewExport
+from lbc_gui.export.view_export import Data, ViewExport
+from lbc_gui.file_writer import UnsuitableError
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.worker import describe
 

@@ -15,17 +15,15 @@ from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
 import numpy as np
-from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMimeData, QObject, Qt, QThread, Slot
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMimeData, Qt, Slot
 from PySide6.QtGui import QAction, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMenuBar, QWidget
 from shiboken6 import isValid
 
-from lbc.files.atomic import write_atomically
 from lbc_gui.export.view_renderer import Painted, Picture, paint
-from lbc_gui.worker import Failed, Job, Worker, describe
+from lbc_gui.file_writer import FileWriter, UnsuitableError, Writer
 
 T = TypeVar("T")
-Writer = Callable[[IO[bytes]], object]
 
 LARGEST_TABLE = 1_000_000
 """Rows of a CSV file beyond which no spreadsheet opens it."""
@@ -41,10 +39,6 @@ KINDS = {
 }
 
 NOTHING = "There is nothing to save here yet: run, or open a run or a checkpoint first."
-
-
-class UnsuitableError(ValueError):
-    """The data cannot be written in this format: a sentence that says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -108,22 +102,7 @@ def _png(image: QImage) -> bytes:
     return bytes(buffer.data().data())
 
 
-class WriterThread(Worker):
-    """Writes one file; it posts a sentence once that is done."""
-
-    def __init__(self, path: Path, writer: Writer, parent: QObject) -> None:
-        super().__init__(parent)
-        self._path, self._writer = path, writer
-
-    def work(self) -> None:
-        write_atomically(self._path, self._writer)
-        self.post(f"Saved {self._path}.")
-
-    def failure(self, error: Exception) -> Failed:
-        return describe(f"{self._path} could not be written", error, UnsuitableError)
-
-
-class ViewExport(Job):
+class ViewExport(FileWriter):
     """Saves the view that has the focus, else the first that is on screen.
 
     The proposed file names begin with ``run_name``.
@@ -196,7 +175,7 @@ class ViewExport(Job):
             known = " or ".join(writers)
             self.failed.emit(f"{path.name} names no known format: end it in {known}.", "")
             return
-        self._launch(WriterThread(path, writer, self), QThread.Priority.LowPriority)
+        self.write(path, writer)
 
     def _asked_for(self, content: Callable[[Any], T | None]) -> T | None:
         """What is to be saved of the view whose menu was used, else of the current one."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from lbc.files.atomic import write_atomically
 from lbc.files.home import expanded
 from lbc.files.log_file import log_path
 
@@ -21,21 +20,17 @@ SHORTEST = 3
 """Letters of a name that is replaced inside other words too."""
 
 
-def write_diagnostics(path: Path, versions: Mapping[str, str], settings: Path) -> None:
+def write_diagnostics(file: IO[bytes], versions: Mapping[str, str], settings: Path) -> None:
     """Write the zip. Raises OSError if it, or a file that goes into it, cannot be accessed."""
     members = {"versions.txt": "".join(f"{name}: {one}\n" for name, one in versions.items())}
     log = log_path()
-    for file in sorted(log.parent.glob(f"{log.name}*")):
-        members[file.name] = _read(file)
+    for part in sorted(log.parent.glob(f"{log.name}*")):
+        members[part.name] = _read(part)
     if settings.is_file():
         members["settings.ini"] = _without_private(_read(settings))
-
-    def write(file: IO[bytes]) -> None:
-        with ZipFile(file, "w", ZIP_DEFLATED) as archive:
-            for name, text in members.items():
-                archive.writestr(name, anonymous(text))
-
-    write_atomically(path, write, sync=False)  # it can be saved again; do not wait for the disk
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(name, anonymous(text))
 
 
 def anonymous(text: str) -> str:

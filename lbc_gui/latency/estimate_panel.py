@@ -11,10 +11,10 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFileDialog, QTabWidget, QWidget
 
 from lbc.config import Experiment
-from lbc.files.atomic import write_atomically
 from lbc.latency.cases import Case
 from lbc.latency.estimate import EstimateError, find_card
 from lbc.latency.measurement import Measurement
+from lbc_gui.file_writer import FileWriter
 from lbc_gui.help.explanations import help_button
 from lbc_gui.latency.card_estimates import (
     CardEstimates,
@@ -34,7 +34,6 @@ from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box, push_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.text import Label
-from lbc_gui.worker import describe
 
 READING = "The layers of the model are being read…"
 WHOLE = "whole network"
@@ -63,7 +62,8 @@ class EstimatePanel(QWidget):
         self.bar = EstimateBar(experiment, run_folder, approves, choice)
         self.plots = EstimatePlots()
         self.layers, self.ranking = LayersTable(), RankingTable()
-        self.reading = LayersReader(self)
+        self.reading, self.saving = LayersReader(self), FileWriter(self)
+        self.jobs = (self.reading, self.saving)
         self.shown: tuple[CardEstimates, ...] = ()
         self._own = OwnMeasurements(())
         self._read: tuple[object, ModelLayers] | None = None
@@ -113,14 +113,8 @@ class EstimatePanel(QWidget):
 
     def save_file(self, path: Path) -> None:
         """Write the estimates: JSON where the name ends so, else a table."""
-        text = as_json(self.shown) if path.suffix == ".json" else as_csv(self.shown)
-        try:
-            write_atomically(path, lambda file: file.write(text.encode()))
-        except Exception as error:
-            problem = describe(f"{path} could not be written", error)
-            self.failed.emit(problem.message, problem.details)
-        else:
-            self.said.emit(f"Saved {path}.")
+        shown, text = self.shown, as_json if path.suffix == ".json" else as_csv
+        self.saving.write(path, lambda file: file.write(text(shown).encode()))
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -251,6 +245,8 @@ class EstimatePanel(QWidget):
         self.bar.changed.connect(self.refresh)
         self.reading.arrived.connect(self._layers_arrived)
         self.reading.failed.connect(self._reading_failed)
+        self.saving.said.connect(self.said)
+        self.saving.failed.connect(self.failed)
         self.subject.currentTextChanged.connect(self._draw_courses)
         self.plots.shown.connect(self._draw_courses)
         self.tables.currentChanged.connect(self._fill_table)

@@ -12,14 +12,14 @@ from PySide6.QtWidgets import QFileDialog, QTabWidget, QWidget
 
 from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
-from lbc.files.atomic import write_atomically
 from lbc.files.printable import printable
 from lbc.files.resources import resource
-from lbc.latency.files import as_csv, load_measurements, save_measurements
+from lbc.latency.files import as_csv, as_json, load_measurements
 from lbc.latency.hardware import describe_all
 from lbc.latency.measurement import Measurement, MeasurementError
 from lbc.latency.place import HERE
 from lbc.latency.run import CaseDone, CaseStarted, LogMessage, Ready, WorkerFailed
+from lbc_gui.file_writer import FileWriter
 from lbc_gui.help.explanations import help_button
 from lbc_gui.latency.cases_table import CasesModel, CasesTable
 from lbc_gui.latency.device_card import DeviceCard, network_sentence
@@ -76,6 +76,7 @@ class LatencyPage(QWidget):
         self.cases = CasesModel(self)
         self.plots = LatencyPlots()
         self.measuring = MeasurementSession(self)
+        self.saving = FileWriter(self)
         self._names: tuple[str, ...] = ()
         self._growing: Measurement | None = None
         self._progress = Label()
@@ -141,17 +142,8 @@ class LatencyPage(QWidget):
     def save_file(self, path: Path) -> None:
         """Write the ticked measurements: as a table where the name ends in .csv, else as JSON."""
         shown = tuple(measurement for _, measurement in self.measurements.drawn)
-        try:
-            if path.suffix == ".csv":
-                text = as_csv(shown).encode()
-                write_atomically(path, lambda file: file.write(text))
-            else:
-                save_measurements(path, shown)
-        except Exception as error:
-            problem = describe(f"{path} could not be written", error)
-            self.failed.emit(problem.message, problem.details)
-        else:
-            self.said.emit(f"Saved {path}.")
+        text = as_csv if path.suffix == ".csv" else as_json
+        self.saving.write(path, lambda file: file.write(text(shown).encode()))
 
     @Slot()
     def _import(self) -> None:
@@ -251,8 +243,9 @@ class LatencyPage(QWidget):
         self.measuring.failed.connect(self.failed)
         self.measuring.running_changed.connect(self._running_changed)
         self.measurements.changed.connect(self._show_current)
-        self.estimate.said.connect(self.said)
-        self.estimate.failed.connect(self.failed)
+        for part in (self.estimate, self.saving):
+            part.said.connect(self.said)
+            part.failed.connect(self.failed)
 
     def _lay_out(self) -> None:
         measurements = self.measurements

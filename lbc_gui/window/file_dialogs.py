@@ -14,6 +14,7 @@ from lbc.config import Experiment, dump_experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.runs.opened_run import open_run
 from lbc.runs.run_state import RunError
+from lbc_gui.file_writer import FileWriter
 from lbc_gui.worker import describe
 
 if TYPE_CHECKING:  # at run time it is imported behind the first paint
@@ -37,6 +38,9 @@ class Files(QObject):
     ) -> None:
         super().__init__(parent)
         self._window, self._present, self._runs = parent, present, runs
+        self.saving = FileWriter(self)
+        self.saving.said.connect(self.said)
+        self.saving.failed.connect(self.failed)
         self.server: Address | None = None
         """A run on a server, to be shown once the window is complete."""
 
@@ -74,15 +78,7 @@ class Files(QObject):
 
     def save_experiment(self, experiment: Experiment, path: Path) -> None:
         """Write an experiment file; if that fails, the old file stays."""
-        from lbc.files.atomic import write_atomically
-
-        text = dump_experiment(experiment).encode()
-        try:
-            write_atomically(path, lambda file: file.write(text))
-        except Exception as error:
-            self.failed.emit(describe(f"{path} could not be written", error).message, "")
-        else:
-            self.said.emit(f"Saved {path}.")
+        self.saving.write(path, lambda file: file.write(dump_experiment(experiment).encode()))
 
     @Slot()
     def choose_run(self) -> None:

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QScrollArea
 
 from lbc.files.log_file import log_path
 from lbc_gui.experiment.form import ExperimentForm
+from lbc_gui.file_writer import FileWriter
 from lbc_gui.help.documentation import find_documentation, open_documentation
 from lbc_gui.help.first_strip import FirstStrip
 from lbc_gui.help.shortcuts import ShortcutsDialog
@@ -77,6 +78,9 @@ class Help(QObject):
             "block": lambda: _raised(block) if block.isVisible() else picture,
             "time": lambda: timeline,
         }
+        self.saving = FileWriter(self)
+        self.saving.said.connect(self._diagnostics_saved)
+        self.saving.failed.connect(self._message.show_message)
         self.strip = FirstStrip(settings)
         self.tour = Tour(window, [Step(*STEPS[name], targets[name]) for name in STEPS])
         self.strip.tour_asked.connect(self._start_tour)
@@ -135,12 +139,12 @@ class Help(QObject):
         from lbc_gui.help.about import versions  # which needs torch
         from lbc_gui.help.diagnostics import write_diagnostics
 
-        try:
-            write_diagnostics(path, versions(), self._settings.path)
-        except OSError as error:
-            self._message.show_message(describe("Diagnostics were not saved", error).message)
-        else:
-            self._message.show_message(f"Saved {path}: read it before you send it.", notice=True)
+        known, settings = versions(), self._settings.path
+        self.saving.write(path, lambda file: write_diagnostics(file, known, settings))
+
+    @Slot(str)
+    def _diagnostics_saved(self, sentence: str) -> None:
+        self._message.show_message(f"{sentence} Read it before you send it.", notice=True)
 
     @Slot()
     def _open_log(self) -> None:

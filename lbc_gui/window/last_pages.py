@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Slot
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QTabWidget, QWidget
@@ -11,6 +12,9 @@ from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QTabWidget,
 from lbc.files.printable import is_unicode
 from lbc_gui.window.run_parts import Parts
 from lbc_gui.window.session_file import PagesState
+
+if TYPE_CHECKING:  # at run time it is imported behind the first paint
+    from lbc.latency.measurement import Measurement
 
 CHECKED = "checked"
 
@@ -28,7 +32,7 @@ class LastPages(QObject):
         super().__init__(parent)
         self._window, self._last, self._file = window, last, measurements
         self._restored = False
-        self._measured: tuple[object, ...] | None = None
+        self._measured: tuple[Measurement, ...] | None = None
         """The measurements that are in the file; None before they are read."""
 
     @Slot()
@@ -71,15 +75,19 @@ class LastPages(QObject):
             comparison="".join(_texts([comparison])) if comparison else last.comparison,
         )
 
-    def save_measurements(self) -> None:
-        """Write them if they are others than in the file. Raises OSError."""
-        if self._measured is not None and self._file is not None:
-            from lbc.latency.files import save_measurements
+    def unsaved_measurements(self) -> tuple[Measurement, ...] | None:
+        """The measurements, for ``write_measurements``; None if those in the file are the same."""
+        if self._measured is None or self._file is None:
+            return None
+        before, self._measured = self._measured, self._window.pages.latency.measurements.all
+        return None if self._measured == before else self._measured
 
-            now = self._window.pages.latency.measurements.all
-            if now != self._measured:
-                save_measurements(self._file, now)
-                self._measured = now
+    def write_measurements(self, measurements: tuple[Measurement, ...]) -> None:
+        """Replace those in the file. Raises OSError. It may be called in another thread."""
+        from lbc.latency.files import save_measurements
+
+        assert self._file is not None
+        save_measurements(self._file, measurements)
 
     @Slot()
     def _open(self) -> None:

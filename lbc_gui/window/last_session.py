@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, QObject, QTimer, Slot
 from PySide6.QtWidgets import QMainWindow
@@ -28,6 +28,9 @@ from lbc_gui.window.session_file import (
     SessionFile,
     SessionState,
 )
+
+if TYPE_CHECKING:  # at run time it is imported behind the first paint
+    from lbc.latency.measurement import Measurement
 
 SAVE_MILLISECONDS = 1000
 """How often it is looked for changes: splitters and docks emit no signal when they are moved."""
@@ -196,16 +199,22 @@ class LastSession(QObject):
             return
         try:
             self._writing.result()
-            self._pages.save_measurements()
         except OSError as error:
             self._file = None  # one sentence, not one each second
             self._window.log.say(f"What is open is no longer kept for the next start: {error}.")
             return
-        state = self._state()
-        if state != self._written:
+        state, measurements = self._state(), self._pages.unsaved_measurements()
+        if state != self._written or measurements is not None:
             self._written = state
             # In a thread: a disk that others write to can keep a file waiting for half a second.
-            self._writing = self._writer.submit(self._file.write, state)
+            self._writing = self._writer.submit(self._write, self._file, state, measurements)
+
+    def _write(
+        self, file: SessionFile, state: SessionState, measurements: tuple[Measurement, ...] | None
+    ) -> None:
+        file.write(state)
+        if measurements is not None:
+            self._pages.write_measurements(measurements)
 
     def _wait(self) -> None:
         """Wait until what is being written is written."""

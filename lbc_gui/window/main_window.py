@@ -90,8 +90,7 @@ class MainWindow(QMainWindow):
         self.saving = ViewExport(self._run_name, self)
         form, parts = self.experiment_panel.form, (self.block, self.timeline, self.message)
         self.help = Help(self, self.actions_, settings, form, self.pages, *parts)
-        self._hover = Label()
-        self._garbage = GarbageCollector(self)
+        self._hover, self._garbage = Label(), GarbageCollector(self)
         self._life_export = LifeExport(
             self.block, self.view_state, self.saving, lambda: self.session.folder
         )
@@ -103,6 +102,7 @@ class MainWindow(QMainWindow):
         self._first = experiment
         self.complete, self._completion = False, Completion(self._build_others(), self)
         self.closing.wait_for(self._completion, self.experiment_panel.implications)
+        self.closing.wait_for(self.saving, self.files.saving, self.help.saving)
         self._begin = QTimer(self, singleShot=True, interval=FIRST_PAINT_MILLISECONDS)
 
     def begin(
@@ -369,8 +369,8 @@ class MainWindow(QMainWindow):
         self.inspecting = CheckpointOpener(self, inspector, self.pages, self.message, self.log)
         self._failures.relay(Opener(self, self.inspecting, self))
         self._failures.relay(RunActions(self, self))
-        jobs = (self.reporting, self.saving, self.starting.remedies)
-        self.closing.wait_for(latency.measuring, latency.estimate.reading, inspector.reading, *jobs)
+        jobs = (latency.measuring, latency.saving, *latency.estimate.jobs, inspector.reading)
+        self.closing.wait_for(*jobs, self.reporting, self.starting.remedies)
         self.saving.add(self.scores, self.scores.heatmap)
         self.saving.add(masks, masks.heatmap)
         self.saving.add(inspector.layer, inspector.layer.view)

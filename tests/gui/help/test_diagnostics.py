@@ -32,7 +32,9 @@ def test_no_member_names_the_user_or_the_computer(
     settings.declined_run = "/mnt/private/run"
     settings.wait()
     out = tmp_path / "out.zip"
-    write_diagnostics(out, {"lbc-explorer": "1", "platform": f"Linux of {home}"}, settings.path)
+    versions = {"lbc-explorer": "1", "platform": f"Linux of {home}"}
+    with out.open("wb") as file:
+        write_diagnostics(file, versions, settings.path)
     with zipfile.ZipFile(out) as archive:
         members = {name: archive.read(name).decode() for name in archive.namelist()}
     assert set(members) == {"versions.txt", "lbc.log", "lbc.log.1", "settings.ini"}

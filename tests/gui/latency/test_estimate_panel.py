@@ -244,8 +244,9 @@ def test_estimates_are_copied_and_exported_with_their_source(
     qtbot.mouseClick(panel._copy, LEFT)
     lines = QGuiApplication.clipboard().text().splitlines()
     assert len(lines) == 9 and "speed-up (80 %)" in lines[0]
-    panel.save_file(tmp_path / "e.csv")
-    panel.save_file(tmp_path / "e.json")
+    for name in ("e.csv", "e.json"):
+        with qtbot.waitSignal(panel.said, timeout=SECONDS):
+            panel.save_file(tmp_path / name)
     rows = list(csv.DictReader((tmp_path / "e.csv").read_text().splitlines()))
     assert len(rows) == 8 and all(NOTICE.lower() in row["source"] for row in rows)
     content = json.loads((tmp_path / "e.json").read_text())["estimates"]

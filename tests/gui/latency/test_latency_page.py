@@ -199,8 +199,9 @@ def test_measurements_are_saved_opened_and_compared(
 ) -> None:
     play(page, tmp_path, 3)
     finished(page, qtbot)
-    page.save_file(tmp_path / "one.json")
-    page.save_file(tmp_path / "one.csv")
+    for name in ("one.json", "one.csv"):
+        with qtbot.waitSignal(page.said, timeout=SECONDS):
+            page.save_file(tmp_path / name)
     assert load_measurements(tmp_path / "one.json") == page.measurements.all
     assert (tmp_path / "one.csv").read_text().count("cuSPARSELt best") == 6
     page.measurements.pin_baseline()
@@ -214,12 +215,15 @@ def test_measurements_are_saved_opened_and_compared(
     assert len(page.measurements.all) == 1
 
 
-def test_measurements_that_cannot_be_saved_are_reported(page: LatencyPage, tmp_path: Path) -> None:
+def test_measurements_that_cannot_be_saved_are_reported(
+    qtbot: QtBot, page: LatencyPage, tmp_path: Path
+) -> None:
     said: list[str] = []
     page.failed.connect(lambda sentence, _: said.append(sentence))
     page.said.connect(said.append)
     for name in ("none/a.json", "a\0.json", "a\0.csv"):  # OSError and ValueError
-        page.save_file(tmp_path / name)
+        with qtbot.waitSignal(page.failed, timeout=SECONDS):
+            page.save_file(tmp_path / name)
         assert said.pop().startswith(f"{tmp_path / name} could not be written")
     assert not said
 

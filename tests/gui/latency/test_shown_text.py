@@ -51,14 +51,15 @@ def test_names_from_files_are_shown_as_written(
 
 
 def test_a_file_whose_name_is_no_text_can_be_opened_and_exported(
-    page: LatencyPage, tmp_path: Path
+    qtbot: QtBot, page: LatencyPage, tmp_path: Path
 ) -> None:
     path = tmp_path / os.fsdecode(b"gpu-\xff.ndjson")
     path.write_text((STREAMS / "h100-synthetic.ndjson").read_text())
     page.open_files([path])
     assert "gpu-\\udcff.ndjson" in page.measurements.item(0).text()
     for name in ("one.json", "one.csv"):
-        page.save_file(tmp_path / name)
+        with qtbot.waitSignal(page.said, timeout=SECONDS):
+            page.save_file(tmp_path / name)
     assert load_measurements(tmp_path / "one.json") == page.measurements.all
     assert "gpu-\\udcff.ndjson" in (tmp_path / "one.csv").read_text()
 

@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QToolButton
 from pytestqt.qtbot import QtBot
 
-from lbc.config import Experiment
+from lbc.config import Experiment, dump_experiment
 from lbc_gui.run.session import State
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, answer, small_experiment
@@ -39,7 +39,7 @@ def test_every_command_that_would_end_the_run_asks_first(
     other, window = tmp_path / "other", open_window(LONG)
     cut_off(other, step=1)
     file = tmp_path / "else.yaml"
-    window.files.save_experiment(small_experiment(name="else"), file)
+    file.write_text(dump_experiment(small_experiment(name="else")))
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(other))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
     actions = window.actions_

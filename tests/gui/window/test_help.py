@@ -124,16 +124,18 @@ def test_about_shows_and_copies_all_versions(qtbot: QtBot, window: MainWindow) -
 
 
 def test_diagnostics_are_saved_or_a_sentence_says_why_not(
-    window: MainWindow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    qtbot: QtBot, window: MainWindow, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     window.show_failure("The page fell over.", "Traceback: page")
     assert "Traceback: page" in caplog.text  # which goes to the log file of the application
-    window.help.save_diagnostics(tmp_path / "out.zip")
-    assert "out.zip" in window.message.text
+    with qtbot.waitSignal(window.help.saving.said, timeout=SECONDS):
+        window.help.save_diagnostics(tmp_path / "out.zip")
+    assert window.message.text.endswith("out.zip. Read it before you send it.")
     with ZipFile(tmp_path / "out.zip") as archive:
         assert f"torch: {torch.__version__}" in archive.read("versions.txt").decode()
-    window.help.save_diagnostics(tmp_path / "absent" / "out.zip")
-    assert "Diagnostics were not saved" in window.message.text
+    with qtbot.waitSignal(window.help.saving.failed, timeout=SECONDS):
+        window.help.save_diagnostics(tmp_path / "absent" / "out.zip")
+    assert "absent/out.zip could not be written" in window.message.text
     window.message.hide()
 
 

@@ -35,7 +35,8 @@ def test_an_experiment_is_saved_and_opened_again(
     window = use_window()
     experiment = small_experiment(name="kept", pattern="1:4", seed=9)
     path = tmp_path / "kept.yaml"
-    window.files.save_experiment(experiment, path)
+    with qtbot.waitSignal(window.files.said, timeout=SECONDS):
+        window.files.save_experiment(experiment, path)
     assert load_experiment(path) == experiment
     window.files.open_experiment(path)
     qtbot.waitUntil(
@@ -46,16 +47,18 @@ def test_an_experiment_is_saved_and_opened_again(
 
 
 def test_an_experiment_that_cannot_be_saved_is_reported_until_one_is(
-    window: MainWindow, tmp_path: Path
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
 ) -> None:
     for path in (tmp_path / "none" / "a.yaml", tmp_path / "a\0.yaml"):  # OSError and ValueError
-        window.files.save_experiment(small_experiment(), path)
+        with qtbot.waitSignal(window.files.failed, timeout=SECONDS):
+            window.files.save_experiment(small_experiment(), path)
         assert window.message.text.startswith(f"{path} could not be written")
         assert f"Saved {path}" not in window.log.toPlainText()
     assert window.message.isVisible()
     window.reporting.said.emit("Saved a report.")  # which is another matter
     assert window.message.isVisible()
-    window.files.save_experiment(small_experiment(), tmp_path / "a.yaml")
+    with qtbot.waitSignal(window.files.said, timeout=SECONDS):
+        window.files.save_experiment(small_experiment(), tmp_path / "a.yaml")
     assert not window.message.isVisible()
 
 

@@ -1,0 +1,103 @@
+"""Files are written while the window stays usable, in the order in which they were asked for."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+from PySide6.QtCore import QObject
+from pytestqt.qtbot import QtBot
+
+from lbc.files.resources import resource
+from lbc_gui.file_writer import FileWriter
+from lbc_gui.window.main_window import MainWindow
+from tests.gui.conftest import SECONDS, close_window, small_experiment
+
+
+@pytest.fixture
+def writer(qtbot: QtBot) -> Iterator[FileWriter]:
+    parent = QObject()
+    writer = FileWriter(parent)
+    yield writer
+    qtbot.waitUntil(lambda: not writer.running, timeout=SECONDS)
+    parent.deleteLater()
+
+
+def slow(content: bytes, may_end: threading.Event) -> Callable[[IO[bytes]], object]:
+    """Writes when it is allowed to, as to a disk that others write to."""
+
+    def write(file: IO[bytes]) -> None:
+        may_end.wait(SECONDS)
+        file.write(content)
+
+    return write
+
+
+def test_the_file_that_was_asked_for_last_is_the_one_that_stays(
+    qtbot: QtBot, writer: FileWriter, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    writer.said.connect(said.append)
+    writer.failed.connect(lambda sentence, _: said.append(sentence))
+    may_end, path, nowhere = threading.Event(), tmp_path / "a.csv", tmp_path / "no" / "a.csv"
+    writer.write(path, slow(b"first", may_end))
+    writer.write(nowhere, lambda file: file.write(b"second"))
+    writer.write(path, lambda file: file.write(b"third"))
+    qtbot.wait(200)
+    assert writer.running and not said and not path.exists()
+    may_end.set()
+    qtbot.waitUntil(lambda: len(said) == 3 and not writer.running, timeout=SECONDS)
+    assert path.read_bytes() == b"third" and [*tmp_path.iterdir()] == [path]
+    problem = f"{nowhere} could not be written"
+    assert [text for text in said if not text.startswith(problem)] == [f"Saved {path}."] * 2
+
+
+def test_a_window_that_is_closed_ends_what_it_writes_first(
+    qtbot: QtBot, open_window: Callable[..., MainWindow], tmp_path: Path
+) -> None:
+    window = open_window()
+    may_end, paths = threading.Event(), [tmp_path / f"{number}.csv" for number in range(3)]
+    writers = (window.files.saving, window.pages.latency.saving, window.help.saving)
+    for path, writer in zip(paths, writers, strict=True):
+        writer.write(path, slow(b"kept", may_end))
+    window.close()
+    qtbot.wait(200)
+    assert window.isVisible()
+    may_end.set()
+    close_window(qtbot, window)
+    assert [path.read_bytes() for path in paths] == [b"kept"] * 3
+
+
+def test_the_windows_thread_never_waits_for_the_disk(
+    qtbot: QtBot,
+    open_window: Callable[..., MainWindow],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[threading.Thread] = []
+    sync = os.fsync
+
+    def record(file: int) -> None:
+        threads.append(threading.current_thread())
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", record)
+    window = open_window()
+    latency = window.pages.latency
+    window.pages.setCurrentWidget(latency)
+    latency.open_files(sorted(resource("measurements").glob("*.json"))[:1])
+    folder = window.settings.path.parent
+    qtbot.waitUntil(lambda: len(list(folder.glob("session-*.latency"))) == 1, timeout=SECONDS)
+    names = ("experiment.yaml", "latency.json", "latency.csv", "estimates.csv", "diagnostics.zip")
+    files = [tmp_path / name for name in names]
+    window.files.save_experiment(small_experiment(), files[0])
+    latency.save_file(files[1])
+    latency.save_file(files[2])
+    latency.estimate.save_file(files[3])
+    window.help.save_diagnostics(files[4])
+    qtbot.waitUntil(lambda: all(file.is_file() for file in files), timeout=SECONDS)
+    assert threads and threading.main_thread() not in threads
