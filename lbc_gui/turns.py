@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject, QTimer
 
 NEXT_TURN = 1
-"""Milliseconds for ``QTimer.singleShot`` of work that has a turn of the event loop of its own. For
-0 Qt posts an event, and handles posted events one after the other before timers and input."""
+"""Milliseconds until work that has a turn of the event loop of its own. For 0 Qt posts an event,
+and handles posted events one after the other before timers and input."""
 
 SWITCH_SECONDS = 0.0002
 """How long a thread computes in Python before another may."""
+
+
+def call_later(context: QObject, call: Callable[[], object], milliseconds: int = NEXT_TURN) -> None:
+    """Call it in a later turn of the event loop, unless ``context`` is deleted before.
+
+    It is wrapped, because PySide6 6.11 keeps a weak reference for each method that it is given.
+    """
+    QTimer.singleShot(milliseconds, context, lambda: call())
 
 
 def shorten_turns() -> None:

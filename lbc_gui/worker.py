@@ -160,3 +160,8 @@ class Job(QObject):
         self._workers.remove(worker)
         worker.deleteLater()
         self.running_changed.emit(self.running)
+        self._worker_ended(worker)
+
+    def _worker_ended(self, worker: Worker) -> None:
+        """What a subclass does next. Not in ``_ended``: for each connection with a slot that a
+        subclass overrides PySide6 6.11 keeps a weak reference."""

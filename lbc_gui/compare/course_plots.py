@@ -17,7 +17,7 @@ from lbc.files.printable import printable
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
 from lbc_gui.theme import faded, plot_colours
-from lbc_gui.turns import NEXT_TURN
+from lbc_gui.turns import call_later
 from lbc_gui.widgets.epoch_axis import EpochAxis
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.plot import add_plot, compact, style_plot
@@ -69,7 +69,7 @@ class CoursePlots(QWidget):
         self._redraw.timeout.connect(self._draw_pair)
         self._decided = self._add_plot(0)
         column(self._key, (self._plots, 1), on=self)
-        QTimer.singleShot(NEXT_TURN, self, self._add_flips)  # it takes as long as the rest
+        call_later(self, self._add_flips)  # it takes as long as the rest
 
     @Slot()
     def _add_flips(self) -> None:

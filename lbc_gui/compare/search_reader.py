@@ -160,9 +160,7 @@ class SearchReader(Job):
             self._wanted = None
             self._launch(worker, QThread.Priority.LowPriority)
 
-    @Slot(object)
-    def _ended(self, worker: Worker) -> None:
-        super()._ended(worker)
+    def _worker_ended(self, worker: Worker) -> None:
         self._begin()
 
 

@@ -25,6 +25,7 @@ from lbc_gui.experiment.schedule_preview import SchedulePreview
 from lbc_gui.help.explanations import help_button
 from lbc_gui.settings import EstimateChoice
 from lbc_gui.theme import MARGIN
+from lbc_gui.turns import call_later
 from lbc_gui.widgets.body_area import scrolled
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import Label
@@ -253,7 +254,7 @@ class ExperimentPanel(QWidget):
         if self.form.other_box.isAncestorOf(editor):
             self.tabs.setCurrentIndex(0)
             # When rows that have appeared have their places.
-            QTimer.singleShot(0, self, lambda: self._scroll.ensureWidgetVisible(editor))
+            call_later(self, lambda: self._scroll.ensureWidgetVisible(editor), 0)
 
     def _examine(self) -> None:
         """Show what is known of the network, and find out the rest."""

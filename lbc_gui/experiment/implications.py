@@ -74,9 +74,7 @@ class Implications(Job):
             (known, choice), self._next = self._next, None
             self._launch(Examination(known, choice, self))
 
-    @Slot(object)
-    def _ended(self, worker: Worker) -> None:
-        super()._ended(worker)
+    def _worker_ended(self, worker: Worker) -> None:
         self._begin()
 
 

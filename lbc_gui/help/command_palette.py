@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Slot
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Slot
 from PySide6.QtGui import QAction, QIcon, QKeyEvent, QPixmap
 from PySide6.QtWidgets import (
     QApplication,
@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 from shiboken6 import isValid
 
 from lbc_gui.theme import MARGIN
+from lbc_gui.turns import call_later
 from lbc_gui.widgets.commands import command_name, shown_keys, why_disabled
 from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import plain
@@ -218,7 +219,7 @@ class CommandPalette(QDialog):
         if focused is not None and isValid(focused) and focused.isVisible():
             focused.setFocus()
         # When the popup is closed: a command may open a menu or a dialog.
-        QTimer.singleShot(0, command.action, partial(command.action.trigger))
+        call_later(command.action, partial(command.action.trigger), 0)
 
 
 def _item(command: Command) -> QTreeWidgetItem:

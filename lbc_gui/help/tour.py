@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, QTimer, Slot
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Slot
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen, QRegion
 from PySide6.QtWidgets import QFrame, QPushButton, QWidget
 
 from lbc_gui.theme import BLACK, MARGIN, faded, plot_colours
+from lbc_gui.turns import call_later
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.text import HtmlLabel, html
 
@@ -100,7 +101,7 @@ class Tour(QFrame):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize and self.isVisible():
-            QTimer.singleShot(0, self, self._place)  # when the panels have their new places
+            call_later(self, self._place, 0)  # when the panels have their new places
         return super().eventFilter(watched, event)
 
     def _show(self, at: int) -> None:
@@ -111,7 +112,7 @@ class Tour(QFrame):
         self.next.setText("Done" if last else "Next")
         self.skip.setVisible(not last)
         self._place()
-        QTimer.singleShot(0, self, self._place)  # a panel that was behind another one moves
+        call_later(self, self._place, 0)  # a panel that was behind another one moves
         for widget in (self._shade, self):
             widget.show()
             widget.raise_()

@@ -65,9 +65,7 @@ class CheckpointReader(Job):
                 self.opening = event.opening
         super()._receive(events)
 
-    @Slot(object)
-    def _ended(self, worker: Worker) -> None:
-        super()._ended(worker)
+    def _worker_ended(self, worker: Worker) -> None:
         assert isinstance(worker, ReaderThread)
         if self._next is not None:
             self._launch_next()

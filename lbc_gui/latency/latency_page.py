@@ -30,7 +30,7 @@ from lbc_gui.latency.plots import LatencyPlots
 from lbc_gui.latency.request_bar import RequestBar
 from lbc_gui.settings import Settings
 from lbc_gui.theme import TIGHT
-from lbc_gui.turns import NEXT_TURN
+from lbc_gui.turns import call_later
 from lbc_gui.widgets.body_area import scrolled
 from lbc_gui.widgets.buttons import push_button
 from lbc_gui.widgets.layouts import column, row, splitter
@@ -222,7 +222,7 @@ class LatencyPage(QWidget):
     @Slot()
     def _draw(self) -> None:
         self.plots.show_measurements(self.measurements.drawn)
-        QTimer.singleShot(NEXT_TURN, self, self._summarise)
+        call_later(self, self._summarise)
 
     @Slot()
     def _summarise(self) -> None:

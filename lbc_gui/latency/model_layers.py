@@ -99,9 +99,7 @@ class LayersReader(Job):
         super().cancel()
         self._next = None
 
-    @Slot(object)
-    def _ended(self, worker: Worker) -> None:
-        super()._ended(worker)
+    def _worker_ended(self, worker: Worker) -> None:
         if self._next is not None:
             (key, read), self._next = self._next, None
             self.read(key, read)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QTabWidget, QWidget
 
 from lbc_gui.compare.run_selection import RunSelection
-from lbc_gui.turns import NEXT_TURN
+from lbc_gui.turns import call_later
 from lbc_gui.widgets.layouts import column
 from lbc_gui.worker import Job
 
@@ -66,7 +66,7 @@ class Comparison(QTabWidget):
             if built
             else partial(self._continue, holder, parts)
         )
-        QTimer.singleShot(NEXT_TURN, holder, rest)
+        call_later(holder, rest)
 
     def _show_pane(self, holder: QWidget, pane: QWidget, job: Job | None) -> None:
         column(pane, on=holder)

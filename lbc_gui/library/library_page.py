@@ -38,7 +38,7 @@ from lbc_gui.library.run_changes import (
 from lbc_gui.library.runs_table import RunsTable
 from lbc_gui.settings import Settings, TableColumns
 from lbc_gui.theme import TIGHT
-from lbc_gui.turns import NEXT_TURN
+from lbc_gui.turns import call_later
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import column, row, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
@@ -296,7 +296,7 @@ class LibraryPage(QWidget):
         self._stack.setCurrentWidget(self.table if arrangement.runs else self.empty)
         self._edit()
         self.requested.select()
-        QTimer.singleShot(NEXT_TURN, self.comparison, self.comparison.start)  # the rows first
+        call_later(self.comparison, self.comparison.start)  # the rows first
 
     @Slot()
     def _edit(self) -> None:

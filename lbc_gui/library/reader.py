@@ -171,9 +171,7 @@ class LibraryReader(Job):
                     self.frame = Frame(event)
                     self.arrange(self._request)
 
-    @Slot(object)
-    def _ended(self, worker: Worker) -> None:
-        super()._ended(worker)
+    def _worker_ended(self, worker: Worker) -> None:
         if worker.cancelled.is_set():
             return
         if isinstance(worker, ArrangeThread) and self._pending:

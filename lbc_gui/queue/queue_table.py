@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QItemSelection, QItemSelectionModel, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QItemSelection, QItemSelectionModel, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QDropEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView
 
@@ -13,6 +13,7 @@ from lbc.queue.entries import Entry
 from lbc.queue.progress import Progress
 from lbc_gui.queue.follower import QueueMoment
 from lbc_gui.theme import colours
+from lbc_gui.turns import call_later
 from lbc_gui.widgets.table import Column, Index, TableModel, TableView, faint
 
 
@@ -131,7 +132,7 @@ class QueueTable(TableView[Line]):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if not self.chosen_ids:
-            QTimer.singleShot(0, self, self._reveal_left)  # the table has its height then
+            call_later(self, self._reveal_left, 0)  # the table has its height then
 
     @Slot()
     def _reveal_left(self) -> None:

@@ -181,9 +181,7 @@ class ForkJob(Job):
         if request is not None:
             self._launch(CheckThread(request, self))
 
-    @Slot(object)
-    def _ended(self, worker: Worker) -> None:
-        super()._ended(worker)
+    def _worker_ended(self, worker: Worker) -> None:
         if not worker.cancelled.is_set() and isinstance(worker, CheckThread):
             self._check_pending()
 

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QThread, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, QThread, Signal, Slot
 
 from lbc.config import Experiment
 from lbc.following.open_mirrors import mirror_in
@@ -39,7 +39,7 @@ from lbc_gui.run.following_thread import FollowingThread, TrainerChanged, is_sho
 from lbc_gui.run.renderer import RenderThread
 from lbc_gui.run.snapshot_broker import Request
 from lbc_gui.run.training_thread import TrainingThread
-from lbc_gui.turns import NEXT_TURN, shorten_turns
+from lbc_gui.turns import call_later, shorten_turns
 from lbc_gui.worker import Failed
 
 
@@ -362,14 +362,14 @@ class Session(QObject):
         if self._thread is not None:
             self._thread.deleteLater()
             self._thread = None
-        QTimer.singleShot(NEXT_TURN, self, self._free)
+        call_later(self, self._free)
 
     @Slot()
     def _free(self) -> None:
         if self.prepared is not None and self._thread is None:  # else there is no network
             gc.collect()  # network and optimizer refer to one another: free them now
             return_freed_memory()
-        QTimer.singleShot(NEXT_TURN, self, self._begin_pending)
+        call_later(self, self._begin_pending)
 
     @Slot()
     def _begin_pending(self) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
-from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtCore import QObject, Slot
 
-from lbc_gui.turns import NEXT_TURN
+from lbc_gui.turns import call_later
 from lbc_gui.worker import Failed, Job, Worker, describe
 
 MODULES = (
@@ -82,14 +82,12 @@ class Completion(Job):
         self._parts, self._begun = iter(()), True
         self._then.clear()
 
-    @Slot(object)
-    def _ended(self, worker: Worker) -> None:
-        super()._ended(worker)
+    def _worker_ended(self, worker: Worker) -> None:
         self._build()
 
     @Slot()
     def _build(self) -> None:
         if next(self._parts, self) is not self:
-            QTimer.singleShot(NEXT_TURN, self, self._build)
+            call_later(self, self._build)
         else:
             self._end()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import QChildEvent, QEvent, QObject, QSize, Qt, QTimer, Slot
+from PySide6.QtCore import QChildEvent, QEvent, QObject, QSize, Qt, Slot
 from PySide6.QtGui import QAction, QActionGroup, QGuiApplication
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabBar, QTabWidget, QWidget
 
 from lbc_gui.run.view_state import View
 from lbc_gui.settings import Layout, Settings
 from lbc_gui.theme import apply_theme
+from lbc_gui.turns import call_later
 from lbc_gui.widgets.panel_title import give_title
 from lbc_gui.window.pages import PANELS, Pages
 from lbc_gui.window.paint_queue import PaintQueue
@@ -223,7 +224,7 @@ class DockLayout(QObject):
         self.docks[3].setVisible(queue_shown)
         self._log_title.fold(True)
         self._pages.unfold()
-        QTimer.singleShot(0, window, lambda: window.setUpdatesEnabled(True))
+        call_later(window, lambda: window.setUpdatesEnabled(True), 0)
 
     @Slot()
     def _scheme_changed(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtCore import QObject, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
 
 from lbc_gui.run.interruption import ask_before
 from lbc_gui.run.session import Session
+from lbc_gui.turns import call_later
 from lbc_gui.worker import Job
 
 DESKTOPS = ("xcb", "wayland", "windows", "cocoa")
@@ -65,4 +66,4 @@ class Shutdown(QObject):
     @Slot()
     def _thread_ended(self) -> None:
         if self.started:
-            QTimer.singleShot(0, self._window, self._window.close)
+            call_later(self._window, self._window.close, 0)

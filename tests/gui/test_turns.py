@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from weakref import getweakrefcount
 
 import pytest
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QEvent, QObject, QTimer, Slot
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from lbc_gui.turns import NEXT_TURN, shorten_turns
+from lbc_gui.turns import call_later, shorten_turns
 from tests.gui.conftest import SECONDS
 
 PARTS = 8
@@ -28,12 +30,42 @@ def test_timers_have_their_turn_between_the_parts(qtbot: QtBot) -> None:
         time.sleep(0.01)
         order.append("part")
         if order.count("part") < PARTS:
-            QTimer.singleShot(NEXT_TURN, owner, work)
+            call_later(owner, work)
 
     ticks.start()
-    QTimer.singleShot(NEXT_TURN, owner, work)
+    call_later(owner, work)
     qtbot.waitUntil(lambda: order.count("part") == PARTS, timeout=SECONDS)
     assert ("part", "part") not in pairwise(order)
+
+
+class Counter(QObject):
+    calls = 0
+
+    @Slot()
+    def count(self) -> None:
+        self.calls += 1
+
+
+@pytest.mark.usefixtures("qapp")
+def test_calls_for_a_context_that_is_deleted_do_not_come(qtbot: QtBot) -> None:
+    context, counter = QObject(), Counter()
+    call_later(context, counter.count)
+    call_later(counter, counter.count)
+    context.deleteLater()
+    QApplication.sendPostedEvents(context, QEvent.Type.DeferredDelete.value)
+    qtbot.waitUntil(lambda: counter.calls == 1, timeout=SECONDS)
+    qtbot.wait(50)
+    assert counter.calls == 1
+
+
+@pytest.mark.usefixtures("qapp")
+def test_nothing_is_left_of_a_call_that_was_made(qtbot: QtBot) -> None:
+    counter = Counter()
+    before = getweakrefcount(counter)
+    for _ in range(20):
+        call_later(counter, counter.count)
+    qtbot.waitUntil(lambda: counter.calls == 20, timeout=SECONDS)
+    assert getweakrefcount(counter) == before
 
 
 @pytest.fixture

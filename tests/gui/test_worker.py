@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from weakref import getweakrefcount
 
 import pytest
 from PySide6.QtCore import QObject, QThread
 from pytestqt.qtbot import QtBot
 
-from lbc_gui.worker import NICENESS, Worker
+from lbc_gui.worker import NICENESS, Failed, Job, Worker
 from tests.gui.conftest import SECONDS
 
 
@@ -21,6 +22,9 @@ class Measurement(Worker):
         thread.start()
         thread.join()
         self.post((niceness(), *of_another))
+
+    def failure(self, error: Exception) -> Failed:
+        return Failed(str(error))
 
 
 def niceness() -> int:
@@ -42,3 +46,28 @@ def test_a_thread_of_low_priority_gives_way_to_the_window(qtbot: QtBot) -> None:
     assert measured(qtbot, parent, QThread.Priority.LowPriority) == (low, low)
     assert measured(qtbot, parent, QThread.Priority.InheritPriority) == (before, before)
     assert niceness() == before
+
+
+class Following(Job):
+    """Starts the next worker when one has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 20
+
+    def start(self) -> None:
+        self._launch(Measurement(self))
+
+    def _worker_ended(self, worker: Worker) -> None:
+        assert isinstance(worker, Measurement)
+        self.left -= 1
+        if self.left:
+            self.start()
+
+
+def test_nothing_is_left_of_workers_that_have_ended(qtbot: QtBot) -> None:
+    job = Following()
+    before = getweakrefcount(job)
+    job.start()
+    qtbot.waitUntil(lambda: not job.left, timeout=SECONDS)
+    assert getweakrefcount(job) <= before + 1
