@@ -35,7 +35,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QTabBar, QWidget
 from shiboken6 import isValid
 
 from lbc.queue.commands import clear, read_queue, steer
-from lbc.training.allocator import return_freed_memory
+from lbc.training.allocator import return_freed_memory, share_heap
 from lbc_gui.run.session import State
 from lbc_gui.settings import Settings
 from lbc_gui.theme import set_up
@@ -324,6 +324,7 @@ def main() -> int:
 
 def _play_in(folder: Path, options: argparse.Namespace, findings: Findings) -> dict[str, object]:
     isolate(folder)
+    share_heap()  # before files_in trains, as the window does before it trains
     files = files_in(folder)
     os.chdir(folder)
     for library in ("onnx.reference", "sympy"):  # 50 MB each when they are first needed: no growth
