@@ -27,7 +27,7 @@ from lbc_gui.compare.pointer import RunPointer
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.export.view_export import Data, as_csv
 from lbc_gui.export.view_renderer import Picture
-from lbc_gui.theme import colours, faded, plot_colours
+from lbc_gui.theme import colours, faded, mixed, plot_colours
 
 MOST_AXES = 12
 MOST_NAMED = 10
@@ -42,7 +42,8 @@ MISSING = 24
 REACH = 6
 """Pixels from the pointer within which a line or an axis is found."""
 
-DIMMED = 60
+DIMMED = 0.25
+"""Share of its colour in a line that is not lit. It is opaque: else Qt takes five times as long."""
 
 MOST_WIDE = 16
 """Lit lines up to which they are wider: more would cover one another."""
@@ -153,9 +154,10 @@ class ParallelPane(QWidget):
             painter.setPen(plot_colours().text)
             text = "The runs that are compared do not differ." if self._runs else "No run is shown."
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, text)
+        self._draw_runs(painter, dimmed=True)
         for at in range(len(self._axes)):
             self._draw_axis(painter, at)
-        self._draw_runs(painter)
+        self._draw_runs(painter, dimmed=False)
         for at in range(len(self._axes)):
             self._draw_words(painter, at)
         if self._left_out:
@@ -165,23 +167,23 @@ class ParallelPane(QWidget):
             painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)
         painter.end()
 
-    def _draw_runs(self, painter: QPainter) -> None:
-        """Draw what is lit last, and all lines of a colour at once: each call of Qt lets threads
-        that compute in Python take a turn."""
+    def _draw_runs(self, painter: QPainter, dimmed: bool) -> None:
+        """Draw those that are dimmed, or all others. All lines of a colour are drawn at once: each
+        call of Qt lets threads that compute in Python take a turn."""
         now, of = self._selection.selection, self._selection.colours
         lit = now.selected if now.hovered is None else {now.hovered}
-        few, lines = len(lit) <= MOST_WIDE, self._lines()
-        of_colour: dict[tuple[bool, int], list[Numbers]] = {}
-        for run, line in zip(self._runs, lines, strict=True):
-            is_lit = run.folder in lit
-            colour = of.of(run.folder)
-            colour = colour if is_lit or not lit else faded(colour, DIMMED)
-            of_colour.setdefault((is_lit, colour.rgba()), []).append(line)
-        for is_lit, rgba in sorted(of_colour):
-            pen = QPen(QColor.fromRgba(rgba), 2 if is_lit and few else 1)
+        of_colour: dict[int, list[Numbers]] = {}
+        for run, line in zip(self._runs, self._lines(), strict=True):
+            if dimmed == (bool(lit) and run.folder not in lit):
+                of_colour.setdefault(of.of(run.folder).rgba(), []).append(line)
+        for rgba, lines in of_colour.items():
+            colour = QColor.fromRgba(rgba)
+            pen = QPen(mixed(colour, DIMMED) if dimmed else colour, 1)
+            if lit and not dimmed and len(lit) <= MOST_WIDE:
+                pen.setWidth(2)
             pen.setCapStyle(Qt.PenCapStyle.FlatCap)  # where parts overlap, they would be darker
             painter.setPen(pen)
-            _draw_lines(painter, np.stack(of_colour[is_lit, rgba]))
+            _draw_lines(painter, np.stack(lines))
 
     def _lines(self) -> Numbers:
         """Where the runs pass the axes, in pixels: (runs, axes, 2)."""
