@@ -12,25 +12,30 @@ from pathlib import Path
 NICENESS = 10
 """Of processes that the user does not wait for."""
 
-AUTOGROUP = Path("/proc/self/autogroup")
+AUTOGROUP = "/proc/{}/autogroup"
 TRIES = 5
 """Linux takes a new niceness of a group from users every tenth of a second, and refuses others."""
 
 
-def give_way(niceness: int) -> None:
-    """Lower the priority of this process, and of its session if it leads that.
+def give_way(niceness: int, process: int | None = None) -> None:
+    """Lower the priority of this process or another one, and of its session if it leads that.
 
     Linux first shares the processors among sessions, each of the same weight, and only within one
     looks at how nice its processes are, unless the session's group is nice too: see sched(7).
     """
     if not hasattr(os, "setpriority"):
         return
-    _set_niceness(0, niceness)
-    if os.getsid(0) != os.getpid():  # others, such as the user's shell, keep their priority
-        return
+    number = os.getpid() if process is None else process
+    _set_niceness(number, niceness)
+    with suppress(ProcessLookupError):
+        if os.getsid(number) == number:  # else others, such as the user's shell, would be slower
+            _set_niceness_of_session(number, niceness)
+
+
+def _set_niceness_of_session(leader: int, niceness: int) -> None:
     for _ in range(TRIES):
         try:
-            AUTOGROUP.write_text(str(niceness))
+            Path(AUTOGROUP.format(leader)).write_text(str(niceness))
             return
         except BlockingIOError:
             time.sleep(0.03)

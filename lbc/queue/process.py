@@ -125,6 +125,8 @@ def _start(
         pass_fds=(number,) if inherits else (),
         preexec_fn=begin if inherits else None,
     )
+    if not inherits:
+        give_way(NICENESS, process.pid)  # at once: to import what it needs takes half a second
     if guard is not None and not inherits:
         guard.truncate(0)
         guard.write(f"{process.pid} {computer}".encode())

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from lbc.files.priority import AUTOGROUP
+from lbc.files.priority import AUTOGROUP, give_way
 
+OWN = Path(AUTOGROUP.format("self"))
 CODE = """
 import os, sys
+from pathlib import Path
 from lbc.files.priority import AUTOGROUP, give_way
+OWN = Path(AUTOGROUP.format("self"))
 if "member" in sys.argv and os.fork():
     os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
-before = AUTOGROUP.read_text()
+before = OWN.read_text()
 give_way(7)
-print(os.nice(0), before.split()[-1], AUTOGROUP.read_text().split()[-1])
+print(os.nice(0), before.split()[-1], OWN.read_text().split()[-1])
 """
 
-linux = pytest.mark.skipif(not AUTOGROUP.exists(), reason="Linux shares processors among sessions")
+linux = pytest.mark.skipif(not OWN.exists(), reason="Linux shares processors among sessions")
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -36,3 +40,20 @@ def test_a_process_gives_way_to_other_sessions_too() -> None:
 @linux
 def test_a_process_of_a_session_that_it_does_not_lead_leaves_that_as_it_is() -> None:
     assert start("member").communicate(timeout=60)[0].split() == ["7", "0", "0"]
+
+
+@linux
+def test_another_process_gives_way_before_it_has_done_anything() -> None:
+    code = f"import os; print(os.nice(0), open('{OWN}').read().split()[-1])"
+    command = [sys.executable, "-c", f"input(); {code}"]
+    for own_session in (True, False):
+        process = subprocess.Popen(
+            command, start_new_session=own_session, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        before = OWN.read_text().split()[-1]
+        give_way(7, process.pid)
+        niceness, of_session = process.communicate("\n", timeout=60)[0].split()
+        assert niceness == "7" and of_session == ("7" if own_session else before)
+        assert OWN.read_text().split()[-1] == before
+    give_way(7, process.pid)  # which has ended

@@ -183,7 +183,9 @@ def test_a_run_whose_process_is_always_killed_fails(
     assert (entry(tmp_path).reason, kills) == (said, 5)
 
 
-@pytest.mark.skipif(not AUTOGROUP.exists(), reason="Linux shares processors among sessions")
+@pytest.mark.skipif(
+    not Path(AUTOGROUP.format("self")).exists(), reason="Linux shares processors among sessions"
+)
 def test_processes_leave_the_processors_to_windows(tmp_path: Path, long: Experiment) -> None:
     runs, file = tmp_path / "runs", QueueFile(tmp_path / "runs")
     add_group(runs, "rates", long, {"optimizer.lr": [0.1]})
@@ -199,7 +201,7 @@ def test_processes_leave_the_processors_to_windows(tmp_path: Path, long: Experim
 
 def niceness(number: int) -> tuple[int, int]:
     """Of a process, and of the group of its session."""
-    group = AUTOGROUP.parents[1] / str(number) / AUTOGROUP.name
+    group = Path(AUTOGROUP.format(number))
     return os.getpriority(os.PRIO_PROCESS, number), int(group.read_text().split()[-1])
 
 
