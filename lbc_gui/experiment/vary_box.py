@@ -109,6 +109,8 @@ class VaryBox(QFrame):
             super().keyPressEvent(event)
 
     def _remove(self, key: str) -> None:
+        if key not in self.values:
+            return  # a button that was clicked twice
         del self.values[key]
         title, field = self._fields.pop(key)
         self._rows.takeRow(field)

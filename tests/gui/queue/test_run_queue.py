@@ -9,7 +9,7 @@ from typing import IO
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QContextMenuEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QPlainTextEdit, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from lbc.files.lock import lock
@@ -60,6 +60,14 @@ def open_menu(widget: QWidget) -> QMenu:
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
     return menu
+
+
+def remove_button(box: VaryBox, path: str) -> QToolButton:
+    """The button beside the values of a setting."""
+    field = box.values[path].parentWidget()
+    assert field is not None
+    (button,) = field.findChildren(QToolButton)
+    return button
 
 
 def vary_by_menu(qtbot: QtBot, window: MainWindow, path: str) -> VaryBox:
@@ -192,7 +200,9 @@ def test_settings_are_varied_from_their_menus(
     ):
         form.menu.vary_requested.emit(path)
         assert box.values[path].text() == text
-        qtbot.keyClick(box.values[path], Key.Key_Escape)
+        remove = remove_button(box, path)
+        qtbot.mouseClick(remove, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(remove, Qt.MouseButton.LeftButton)  # which is still there in this turn
         assert path not in box.values and box.isVisible()
     qtbot.keyClick(box.values["seed"], Key.Key_Escape)
     assert box.isHidden()
