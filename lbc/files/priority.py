@@ -27,7 +27,7 @@ def give_way(niceness: int, process: int | None = None) -> None:
         return
     number = os.getpid() if process is None else process
     _set_niceness(number, niceness)
-    with suppress(ProcessLookupError):
+    with suppress(OSError):  # it has ended, or belongs to somebody else
         if os.getsid(number) == number:  # else others, such as the user's shell, would be slower
             _set_niceness_of_session(number, niceness)
 
