@@ -30,7 +30,6 @@ from lbc.runs.events import (
     Steering,
     StorageProblem,
 )
-from lbc.runs.new_folder import new_run_path
 from lbc.runs.opened_run import OpenedRun
 from lbc.runs.run_state import Parent, RunError, read_state
 from lbc.training.allocator import return_freed_memory, share_heap
@@ -310,13 +309,12 @@ class Session(QObject):
             self.parent_found.emit(parent)
 
     def _prepare(self, experiment: Experiment, run: bool, resume: Path | None) -> None:
-        folder = resume or new_run_path(self.runs, experiment.name)
         control = Control(paused=not run)
         self._switch(experiment, control)
         self._set_state(State.LOADING)
         self.loaded.emit()
-        broker, resumed = self._renderer.broker, resume is not None
-        self._start(TrainingThread(experiment, folder, control, broker, resumed, self))
+        broker = self._renderer.broker
+        self._start(TrainingThread(experiment, self.runs, resume, control, broker, self))
 
     def _show_opened(self, run: OpenedRun) -> None:
         self._switch(run.experiment)

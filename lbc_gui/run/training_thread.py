@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject
 from lbc.config import Experiment
 from lbc.following.remote_control import RemoteControl
 from lbc.pictures.moment_copier import MomentCopier
+from lbc.runs.new_folder import new_run_path
 from lbc.training.control import Control
 from lbc_gui.run.snapshot_broker import SnapshotBroker
 from lbc_gui.worker import Failed, Worker, describe
@@ -36,18 +37,18 @@ class TrainingThread(Worker):
     def __init__(
         self,
         experiment: Experiment,
-        folder: Path | None,
+        runs: Path,
+        resumed: Path | None,
         control: Control,
         broker: SnapshotBroker,
-        resume: bool,
         parent: QObject,
     ) -> None:
+        """``resumed``: the run that is continued; None: a new one, in a folder below ``runs``."""
         super().__init__(parent)
         self.control = control
         self._experiment = experiment
         self._copier = MomentCopier(broker)
-        self._folder = folder
-        self._resume = resume
+        self._runs, self._resumed = runs, resumed
 
     def work(self) -> None:
         # Imported here: torch takes seconds to load, and the window is on screen meanwhile.
@@ -63,12 +64,12 @@ class TrainingThread(Worker):
         remote = RemoteControl(self.control, "the window", self.post, self._copier.watch)
         trainer = Trainer(
             self._experiment,
-            self._folder,
+            self._resumed or new_run_path(self._runs, self._experiment.name),
             self.control,
             remote.emit,
             remote.watch,
             attended=True,
-            resume=self._resume,
+            resume=self._resumed is not None,
         )
         try:
             trainer.train()
