@@ -85,6 +85,7 @@ class Monkey(QObject):
         self._window, self._runs, self._files = window, runs, files
         self._chance, self._findings = Random(seed), findings
         self.done: Counter[str] = Counter()
+        self._queued = 0
         self._listed: list[QWidget] = []
         self._listed_of: QWidget | None = None
         self._actions: tuple[tuple[Callable[[], None], int], ...] = (
@@ -112,10 +113,14 @@ class Monkey(QObject):
         if not is_tiny(window.experiment_panel.experiment):
             window.starting.open(tiny())
         if not sum(self.done.values()) % 20:
-            queue = read_queue(self._runs)
-            window.actions_.compare.setEnabled(len(queue.entries) < MOST_QUEUED)
-            if len(queue.entries) > MOST_QUEUED:  # in a thread, as another process would
-                Thread(target=empty_queue, args=(self._runs,)).start()
+            window.actions_.compare.setEnabled(self._queued < MOST_QUEUED)
+            Thread(target=self._shorten_queue).start()  # as another process would
+
+    def _shorten_queue(self) -> None:
+        self._queued = len(read_queue(self._runs).entries)
+        if self._queued > MOST_QUEUED:
+            steer(self._runs, "cancel")
+            clear(self._runs)
 
     # -- where ----------------------------------------------------------------------------------
 
@@ -247,11 +252,6 @@ class Monkey(QObject):
             ("getExistingDirectory", folder), ("getSaveFileName", saved),
         ):  # fmt: skip
             setattr(QFileDialog, name, staticmethod(given))
-
-
-def empty_queue(runs: Path) -> None:
-    steer(runs, "cancel")
-    clear(runs)
 
 
 def calm(window: MainWindow) -> None:
