@@ -182,6 +182,19 @@ def _limit_files(window: Watched, more: int | None) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most if more is None else used + more, most))
 
 
+def _fill(disk: Path) -> None:
+    """Leave room for one page. A disk is made no smaller than what training writes meanwhile."""
+    for tries in range(1, 21):
+        try:
+            found = os.statvfs(disk)
+            used = (found.f_blocks - found.f_bfree) * found.f_frsize
+            remount(disk, f"size={used + 4096}")
+            break
+        except subprocess.CalledProcessError:
+            if tries == 20:
+                raise
+
+
 FAULTS: dict[str, Fault] = {
     "run folder removed": Fault(
         lambda at: _remove(at.run or Path()), clicks=("stop", "run")
@@ -196,7 +209,7 @@ FAULTS: dict[str, Fault] = {
         lambda at: _forbid_writing(at.home), lambda at: _allow_writing(at.home), needed=False
     ),
     "full disk": Fault(
-        lambda at: remount(at.runs, f"size={_used(at.runs) + 4096}"),
+        lambda at: _fill(at.runs),
         lambda at: remount(at.runs, WHOLE), runs=WHOLE,
     ),
     "disk that can only be read": Fault(
@@ -206,11 +219,6 @@ FAULTS: dict[str, Fault] = {
         lambda at: _limit_files(at, 1), lambda at: _limit_files(at, None), quiet=False
     ),
 }  # fmt: skip
-
-
-def _used(place: Path) -> int:
-    found = os.statvfs(place)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def window_faults(folder: Path, moments: tuple[int, ...] = (3, 20, 40)) -> Iterator[Outcome]:
