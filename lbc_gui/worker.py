@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections import deque
@@ -39,6 +40,17 @@ def describe(what: str, error: Exception, *sentences: type[Exception]) -> Failed
     return Failed(f"{what}: {type(error).__name__}: {error}", details)
 
 
+def _try_descriptors() -> None:
+    """Raise OSError if no pipes can be opened: two, as others may open files meanwhile."""
+    opened: list[int] = []
+    try:
+        for _ in range(2):
+            opened += os.pipe()
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
 class Worker(QThread):
     """Runs ``work`` in a thread of its own; an exception in it becomes a ``Failed`` event.
 
@@ -61,9 +73,19 @@ class Worker(QThread):
         self.finished.connect(self._end)
 
     def launch(self, priority: QThread.Priority = QThread.Priority.InheritPriority) -> None:
-        """Start the thread and the delivery of its events."""
+        """Start the thread and the delivery of its events.
+
+        Qt ends the application if a thread cannot open what it needs to wake up: where no more
+        files can be opened, ``work`` has failed instead.
+        """
         self._timer.start()
-        self.start(priority)
+        try:
+            _try_descriptors()
+        except OSError as error:
+            self.post(self.failure(error))
+            QTimer.singleShot(0, self._end)
+        else:
+            self.start(priority)
 
     def run(self) -> None:
         if self.priority() is QThread.Priority.LowPriority:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from weakref import getweakrefcount
@@ -46,6 +47,39 @@ def test_a_thread_of_low_priority_gives_way_to_the_window(qtbot: QtBot) -> None:
     assert measured(qtbot, parent, QThread.Priority.LowPriority) == (low, low)
     assert measured(qtbot, parent, QThread.Priority.InheritPriority) == (before, before)
     assert niceness() == before
+
+
+FULL = """
+import os, resource
+from PySide6.QtCore import QCoreApplication
+from tests.gui.test_worker import Following
+
+application = QCoreApplication([])
+job = Following()
+job.failed.connect(lambda sentence, _: print(sentence))
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+free = os.dup(0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (free, most))  # which closes nothing
+os.close(free)
+job.start()
+while job.running:
+    application.processEvents()
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+job.left = 1
+job.start()
+while job.running:
+    application.processEvents()
+print("usable")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits files by other means")
+def test_a_process_that_can_open_no_file_stays_and_says_so() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", FULL], capture_output=True, text=True, check=True
+    )
+    *said, last = process.stdout.splitlines()
+    assert last == "usable" and said and all("Too many open files" in one for one in said)
 
 
 class Following(Job):
