@@ -178,8 +178,13 @@ def _limit_files(window: Watched, more: int | None) -> None:
     pid = window.process.pid
     assert pid is not None
     _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    used = max(int(at.name) for at in Path(f"/proc/{pid}/fd").iterdir())
+    used = min(_highest_descriptor(pid) for _ in range(20))  # without what is open for a moment
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most if more is None else used + more, most))
+
+
+def _highest_descriptor(pid: int) -> int:
+    time.sleep(0.005)
+    return max(int(at.name) for at in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def _fill(disk: Path) -> None:
