@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Slot
 from PySide6.QtGui import QAction, QIcon, QKeyEvent, QPixmap
@@ -219,7 +218,7 @@ class CommandPalette(QDialog):
         if focused is not None and isValid(focused) and focused.isVisible():
             focused.setFocus()
         # When the popup is closed: a command may open a menu or a dialog.
-        call_later(command.action, partial(command.action.trigger), 0)
+        call_later(command.action, command.action.trigger, 0)
 
 
 def _item(command: Command) -> QTreeWidgetItem:

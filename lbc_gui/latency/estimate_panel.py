@@ -113,7 +113,8 @@ class EstimatePanel(QWidget):
 
     def save_file(self, path: Path) -> None:
         """Write the estimates: JSON where the name ends so, else a table."""
-        shown, text = self.shown, as_json if path.suffix == ".json" else as_csv
+        shown = self.shown
+        text = as_json if path.suffix == ".json" else as_csv
         self.saving.write(path, lambda file: file.write(text(shown).encode()))
 
     def showEvent(self, event: QShowEvent) -> None:
