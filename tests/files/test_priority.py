@@ -43,17 +43,17 @@ def test_a_process_of_a_session_that_it_does_not_lead_leaves_that_as_it_is() -> 
 
 
 @linux
-def test_another_process_gives_way_before_it_has_done_anything() -> None:
-    code = f"import os; print(os.nice(0), open('{OWN}').read().split()[-1])"
-    command = [sys.executable, "-c", f"input(); {code}"]
-    for own_session in (True, False):
-        process = subprocess.Popen(
-            command, start_new_session=own_session, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
-        before = OWN.read_text().split()[-1]
+@pytest.mark.parametrize("leads", [True, False])
+def test_another_process_gives_way_before_it_has_done_anything(leads: bool) -> None:
+    code = f"input(); import os; print(os.nice(0)); print(open('{OWN}').read())"
+    before = OWN.read_text()  # of a session that the system itself started, this is empty
+    with subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=leads,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
         give_way(7, process.pid)
-        niceness, of_session = process.communicate("\n", timeout=60)[0].split()
-        assert niceness == "7" and of_session == ("7" if own_session else before)
-        assert OWN.read_text().split()[-1] == before
+        niceness, of_session = process.communicate("\n", timeout=60)[0].split("\n", 1)
+    assert niceness == "7"
+    assert of_session.split()[-1] == "7" if leads else of_session.strip() == before.strip()
+    assert OWN.read_text() == before
     give_way(7, process.pid)  # which has ended
