@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,14 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     capsys.readouterr()
     assert main(["queue", *arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+def work(runs: str) -> str:
+    """What it says when it cannot. It lowers the priority of its process: not that of the tests."""
+    command = [sys.executable, "-m", "lbc", "queue", "work", "--runs", runs]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    return ended.stderr
 
 
 def test_a_queue_is_made_shown_and_steered(
@@ -103,9 +113,10 @@ def test_files_that_cannot_be_used_are_one_sentence(
     experiment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("runs").write_text("mine")
-    for arguments in (["add", experiment], ["start"], ["work"], ["jobs", "2"], []):
+    for arguments in (["add", experiment], ["start"], ["jobs", "2"], []):
         assert main(["queue", *arguments]) == 1
         assert capsys.readouterr().err.count("\n") == 1
+    assert work("runs").count("\n") == 1
     assert Path("runs").read_text() == "mine"
 
 
@@ -113,8 +124,9 @@ def test_only_what_is_kept_makes_a_folder(
     experiment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its disk may have gone away, and a folder in its place would hide it when it comes back."""
-    for arguments in (["pause", "all"], ["move", "all", "top"], ["clear"], ["work"]):
+    for arguments in (["pause", "all"], ["move", "all", "top"], ["clear"]):
         assert main(["queue", *arguments, "--runs", "gone/runs"]) == 1
         assert "No such file" in capsys.readouterr().err and not Path("gone").exists()
+    assert "No such file" in work("gone/runs") and not Path("gone").exists()
     for folder, arguments in (("a/runs", ["jobs", "2"]), ("b/runs", ["add", experiment])):
         assert main(["queue", *arguments, "--runs", folder]) == 0 and Path(folder).is_dir()
