@@ -46,11 +46,12 @@ class FileWriter(Job):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._last = Event()
-        """Set when the file that was asked for last is written."""
+        """Set when the last thread is over."""
         self._last.set()
 
     def write(self, path: Path, writer: Writer) -> None:
         """Replace a file atomically; ``said`` or ``failed`` follows."""
         thread = WriterThread(path, writer, self._last, self)
-        self._last = thread.over
         self._launch(thread, QThread.Priority.LowPriority)
+        if thread.isRunning():  # one that could not start would never be over
+            self._last = thread.over

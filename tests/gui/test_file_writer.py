@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +56,41 @@ def test_the_file_that_was_asked_for_last_is_the_one_that_stays(
     assert path.read_bytes() == b"third" and [*tmp_path.iterdir()] == [path]
     problem = f"{nowhere} could not be written"
     assert [text for text in said if not text.startswith(problem)] == [f"Saved {path}."] * 2
+
+
+NO_DESCRIPTOR_LEFT = """
+import os, resource, sys
+from pathlib import Path
+from PySide6.QtCore import QCoreApplication, QObject
+from lbc_gui.file_writer import FileWriter
+
+application = QCoreApplication([])
+parent = QObject()
+writer = FileWriter(parent)
+writer.said.connect(print)
+writer.failed.connect(lambda sentence, _: print(sentence))
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+free = os.dup(0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (free, most))  # which closes nothing
+os.close(free)
+writer.write(Path(sys.argv[1]), lambda file: file.write(b"not written"))
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+writer.write(Path(sys.argv[1]), lambda file: file.write(b"written"))
+while writer.running:
+    application.processEvents()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits files by other means")
+def test_a_file_is_written_after_one_for_which_no_thread_could_start(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    process = subprocess.run(
+        [sys.executable, "-c", NO_DESCRIPTOR_LEFT, str(path)],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    failed, said = process.stdout.splitlines()
+    assert "Too many open files" in failed and str(path) in failed
+    assert said == f"Saved {path}." and path.read_bytes() == b"written"
 
 
 def test_a_window_that_is_closed_ends_what_it_writes_first(
