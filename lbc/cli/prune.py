@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +90,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     if options.json:
         print(json.dumps(as_dict(pruned, options.checkpoint), indent=2))
     else:
-        _print(pruned, file)
+        _print(pruned, _training_on(pruned, file, options.set))
     return DONE
 
 
@@ -154,7 +156,17 @@ def _prune(
         return None
 
 
-def _print(pruned: PrunedModel, experiment: Path) -> None:
+def _training_on(pruned: PrunedModel, experiment: Path, settings: list[str]) -> str:
+    """The command that trains the pruned model on, with the ``settings`` that it was made with."""
+    ours = ("method", "pattern", "scores")
+    kept = [text for text in settings if re.split(r"[.=]", text, maxsplit=1)[0] not in ours]
+    return shlex.join([
+        "lbc", "train", str(experiment), "--from", str(pruned.file),
+        "--set", "method=fixed", f"pattern={pruned.pattern}", *kept,
+    ])  # fmt: skip
+
+
+def _print(pruned: PrunedModel, training_on: str) -> None:
     table = Table("layer", "shape", "N:M")
     for name in ("kept", "output error"):
         table.add_column(name, justify="right")
@@ -168,10 +180,7 @@ def _print(pruned: PrunedModel, experiment: Path) -> None:
         f"test split before, {pruned.after:.2%} after."
     )
     said.print(f"Wrote {pruned.file}. To train it on under this mask:")
-    said.print(
-        f"    lbc train {experiment} --from {pruned.file} "
-        f"--set method=fixed pattern={pruned.pattern}"
-    )
+    said.print(f"    {training_on}")
 
 
 def _cells(layer: PrunedLayer) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # at run time it is imported behind the first paint
     from lbc.latency.measurement import Measurement
 
 SAVE_MILLISECONDS = 1000
-"""How often it is looked for changes: splitters and docks emit no signal when they are moved."""
+"""How often it looks for changes: splitters and docks emit no signal when they are moved."""
 
 
 class LastSession(QObject):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from lbc.cli.main import main
@@ -60,6 +62,20 @@ def test_a_run_is_pruned_and_trained_on(capsys: pytest.CaptureFixture[str]) -> N
     assert main([*line[1:], "--out", "tuned"]) == 0
     capsys.readouterr()
     assert main(["inspect", "tuned", "--pattern", "1:4", "--skip", "head"]) == 0
+
+
+def test_a_layer_with_its_own_pattern_keeps_it_when_it_is_trained_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = ["layers.hidden.1=1:8", "method.damping=0.1"]
+    assert main(["prune", "net", "--calibrate", "32", "--set", *settings]) == 0
+    said = capsys.readouterr().out
+    [line] = [shlex.split(line) for line in said.splitlines() if "lbc train" in line]
+    assert line[-1] == settings[0]
+    assert main([*line[1:], "--out", "tuned-own"]) == 0
+    weights = safetensors.torch.load_file("tuned-own/model.safetensors")
+    density = {name: (weight != 0).double().mean().item() for name, weight in weights.items()}
+    assert (density["hidden.0.weight"], density["hidden.1.weight"]) == (0.5, 0.125)
 
 
 def test_weights_alone_need_an_experiment_and_json_has_every_figure(
