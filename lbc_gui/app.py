@@ -29,7 +29,7 @@ APPLICATION_ID = "io.github.lbc_explorer.LbcExplorer"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Open the window; without a display, train the same experiment in the terminal."""
+    """Open the window; without a display and with ``--start``, train in the terminal instead."""
     prepare_streams()
     options = _parser().parse_args(arguments)
     run = server = None
@@ -146,7 +146,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_path_or_address,
         nargs="?",
         metavar="EXPERIMENT.yaml | RUN | ssh://SERVER/RUN",
-        help="experiment to open, or a run here or on a server (default: the bundled example)",
+        help="experiment to open, or a run here or on a server "
+        "(default: what was open last, else the bundled example)",
     )
     parser.add_argument("--version", action=ShowVersion)
     parser.add_argument("--start", action="store_true", help="start training immediately")

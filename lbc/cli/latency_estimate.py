@@ -43,7 +43,7 @@ def add_parser(which: Any) -> None:
         "--tokens",
         type=_numbers,
         metavar="N,…",
-        help="numbers of tokens for linear layers, for example 16,256,4096 (default: 4096 for "
+        help="numbers of tokens for linear layers, for example 64,256,4096 (default: 4096 for "
         "named transformers, --batch images for a model)",
     )
     parser.add_argument(

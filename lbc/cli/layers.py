@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]
 
-DONE, INVALID_INPUT = 0, 2
+DONE, FAILED, INVALID_INPUT = 0, 1, 2
 
 
 def add_parser(commands: Any) -> None:
@@ -55,19 +55,28 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     except ValueError as error:
         errors.print(str(error))
         return INVALID_INPUT
+    from lbc.training.preparation import check_plans
+
+    plans, problem = [row.plan for row in table.rows], ""
+    try:
+        check_plans(experiment, plans)
+    except ValueError as error:
+        problem = str(error)
     if options.json:
         print(json.dumps(as_dict(table, in_shape), indent=2))
     else:
-        from lbc.training.fork_points import describe_kept
-        from lbc.training.preparation import score_form
+        _print(table, in_shape, "" if problem else _kept(experiment, table))
+    if problem:
+        errors.print(f"This cannot be trained: {problem}")
+    return FAILED if problem else DONE
 
-        plans = [row.plan for row in table.rows]
-        _print(
-            table,
-            in_shape,
-            describe_kept(experiment, plans, table.parameters, score_form(experiment)[0]),
-        )
-    return DONE
+
+def _kept(experiment: Experiment, table: LayerTable) -> str:
+    from lbc.training.fork_points import describe_kept
+    from lbc.training.preparation import score_form
+
+    plans = [row.plan for row in table.rows]
+    return describe_kept(experiment, plans, table.parameters, score_form(experiment)[0])
 
 
 def as_dict(table: LayerTable, in_shape: tuple[int, ...]) -> dict[str, object]:

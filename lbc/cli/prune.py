@@ -57,7 +57,7 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     prune.add_argument(
         "--keep-statistics", action="store_true",
-        help="keep the BatchNorm statistics of the dense model, which the images else renew",
+        help="keep the BatchNorm statistics of the dense model (default: measure them anew)",
     )  # fmt: skip
     prune.add_argument("--json", action="store_true", help="print JSON")
     add_allow_import(prune)

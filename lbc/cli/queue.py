@@ -26,10 +26,10 @@ DONE, INVALID_INPUT = 0, 2
 ID_DIGITS = 16
 
 STEERING = {
-    "pause": "save and stop, until they are resumed",
-    "resume": "let paused ones wait for their turn again",
-    "cancel": "give up; what a run has written stays",
-    "retry": "let failed or cancelled ones wait for their turn again",
+    "pause": "save their state and stop, until they are resumed",
+    "resume": "put paused runs back into the queue",
+    "cancel": "cancel; run folders are kept",
+    "retry": "put failed or cancelled runs back into the queue",
 }
 RANGES = "values such as 4,6,8 or 4..8 (whole numbers), 0.1..0.3/5 (five), 1e-4..0.1/4log (ratios)"
 

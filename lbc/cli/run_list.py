@@ -109,7 +109,7 @@ def _format(settings: argparse.Namespace, form: str) -> str:
     runs = _read_runs(settings.folder)
     if not runs:
         missing = "" if os.path.lexists(settings.folder) else ", which does not exist"
-        Console(stderr=True).print(f"There are no runs below {settings.folder}{missing}.")
+        Console(stderr=True).print(f"There are no runs in {settings.folder}{missing}.")
     frame = Frame(runs)
     rows = _choose_rows(settings, frame)
     if form == "json":
@@ -121,7 +121,7 @@ def _format(settings: argparse.Namespace, form: str) -> str:
         value = next(iter(_columns(settings.value, frame)), "accuracy")
         return formats.format_latex(table.pivot(frame, rows, down, across, value), frame)
     if form == "plain" and not len(rows):
-        return f"None of the {len(runs)} runs below {settings.folder} is listed.\n" if runs else ""
+        return f"None of the {len(runs)} runs in {settings.folder} is listed.\n" if runs else ""
     names = _columns(settings.columns, frame) or [*table.relevant_columns(frame, rows)]
     if form == "csv":
         return formats.format_csv(frame, rows, names)

@@ -46,9 +46,9 @@ class Experiment(Section):
     scores: Literal["auto", "per_weight", "per_combination"] = Field(
         default="auto", description="What has a score; auto picks per_weight where it is exact."
     )
-    score_memory_limit: Bytes = Field(default=4 << 30, description="Memory limit for scores (GiB).")
+    score_memory_limit: Bytes = Field(default=4 << 30, description="Memory limit for scores.")
     schedule: RemovalSchedule = Field(default=RemovalSchedule(), description="Removal schedule.")
-    optimizer: Optimizer = Field(default=Optimizer(), description="Optimizer.")
+    optimizer: Optimizer = Field(default=Optimizer(), description="Optimiser.")
     training: Training = Field(default=Training(), description="Training length and precision.")
     seed: int = Field(default=0, ge=0, lt=1 << 32, description="Seed of every random choice.")
     device: Device = Field(default="cpu", description="Where to train: cpu, cuda, cuda:0 or mps.")
@@ -88,7 +88,7 @@ class Experiment(Section):
         if optimizer.name != "sgd" and info.data.get("scores") == "per_weight":
             raise ContradictionError(
                 ("scores",),
-                "Per-weight scores are exact only with SGD, but the optimizer is "
+                "Per-weight scores are exact only with SGD, but the optimiser is "
                 f"{optimizer.name}: set scores to auto or per_combination, or optimizer to sgd.",
             )
         return optimizer

@@ -1,4 +1,4 @@
-"""Training settings: removal schedule, optimizer, length, precision."""
+"""Training settings: removal schedule, optimiser, length, precision."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Milestones = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=F
 
 
 class Optimizer(Section):
-    """Optimizer of weights and scores, and its learning rate schedule."""
+    """Optimiser of weights and scores, and its learning rate schedule."""
 
     name: Literal["sgd", "adam", "adamw"] = Field(default="sgd", description="Update rule.")
     lr: float = Field(default=0.1, gt=0, description="Learning rate of weights and scores.")
@@ -67,7 +67,7 @@ class Optimizer(Section):
         name, momentum = info.data.get("name", "sgd"), info.data.get("momentum")
         if nesterov and name != "sgd":
             raise ValueError(
-                f"Nesterov momentum is only available for sgd, but the optimizer is {name}: "
+                f"Nesterov momentum is only available for sgd, but the optimiser is {name}: "
                 "set nesterov to false or name to sgd."
             )
         if nesterov and momentum == 0:

@@ -175,8 +175,8 @@ def _alone(facts: MaskFacts, show: Show, like: Coloured | None = None) -> tuple[
         "method": "Only a run in training has this picture, as it is now, and not of every layer: "
         "the mask alone is shown.",
         "beta": "No scores are kept of this moment: the mask alone is shown.",
-        "best": f"While {pattern.count:,} combinations are in the running the best of them are not "
-        "looked for: the mask alone is shown.",
+        "best": f"While {pattern.count:,} combinations compete, the best of them are not computed: "
+        "the mask alone is shown.",
     }
     return mask_alone(kept), notes.get(show, WEIGHTS_GONE)
 

@@ -113,7 +113,7 @@ class Replay:
         """
         at = self._places[name]
         info = self.layers[at]
-        moment = range(len(self._frames))[moment]
+        moment = self._counted(moment)
         with self.path.open("rb") as file:
             state = self._state(file, at, moment)
             scored = self._scored(at, moment) if scores else None
@@ -143,29 +143,34 @@ class Replay:
     def winners(self, name: str, moment: int) -> Array:
         """The best combination of every block of a layer, (blocks,). Raises as ``layer``."""
         with self.path.open("rb") as file:
-            return self._state(file, self._places[name], moment).winners
+            return self._state(file, self._places[name], self._counted(moment)).winners
 
     def best_mask(self, name: str, moment: int) -> Bools:
         """The mask of a layer with its winners decided, bool (blocks, M). Raises as ``layer``."""
         at = self._places[name]
         with self.path.open("rb") as file:
-            return self._state(file, at, moment).best(self.layers[at].pattern)
+            return self._state(file, at, self._counted(moment)).best(self.layers[at].pattern)
 
     def state_after(self, name: str, moment: int, before: SearchState | None) -> SearchState:
         """Winners and bits at ``moment``, from those at the one before. Raises as ``layer``."""
         at = self._places[name]
+        moment = self._counted(moment)
         with self.path.open("rb") as file:
             moments = range(moment, moment + 1)
             (state,) = read_states(file, self.layers[at], at, self._frames, moments, before)
         return state
 
     def scores_kept(self, name: str, moment: int) -> RecordedScores | None:
-        """The scores recorded at exactly that moment, or None."""
+        """The scores recorded at exactly that moment, or None. Raises as ``layer``."""
         at = self._places[name]
         if not self._frames[moment].records[at]["scores"]:
             return None
         with self.path.open("rb") as file:
             return read_scores(file, self.layers[at], at, self._frames[moment])
+
+    def _counted(self, moment: int) -> int:
+        """The same moment counted from 0. Raises IndexError."""
+        return range(len(self._frames))[moment]
 
     def _state(self, file: IO[bytes], at: int, moment: int) -> SearchState:
         name = self.layers[at].name

@@ -28,11 +28,11 @@ def sparsify(
     """Put every qualifying layer of ``model`` under an N:M pattern, in place.
 
     ``method`` is the name of one of ``lbc.sparsity.methods``, or a mapping of its ``name`` and its
-    options. What a method does beside its layers is up to the training loop: see
+    options. What a method does outside its layers is called by the training loop: see
     ``Sparsifier.conduct``.
 
-    Build the optimiser afterwards, from ``model.parameters()``: the scores are in it, and need the
-    learning rate, momentum and weight decay of the weights.
+    Build the optimiser afterwards, from ``model.parameters()``: these include the scores, which
+    need the learning rate, momentum and weight decay of the weights.
 
     ``scores="per_weight"`` is exact under SGD and costs one float per weight for any N:M;
     ``"per_combination"`` is right for every optimiser and costs C / M floats per weight; ``"auto"``

@@ -132,7 +132,7 @@ class Sparsifier:
         """The method's part in a run of ``steps`` steps, whose moments the training loop calls.
 
         Call it before the first step; the other arguments are as in ``lbc.sparsity.conductor.Run``.
-        Of a method that needs nothing but its layers the moments do nothing.
+        Where a method needs only its layers, these calls do nothing.
         """
         self.conductor.close()
         for name, layer in self.layers.items():

@@ -33,7 +33,7 @@ from lbc.training.failures import TrainingError
 from lbc.training.fork_changes import describe_changes, find_obstacles, is_structural
 from lbc.training.fork_state import restructured
 from lbc.training.optimizer import build_optimizer
-from lbc.training.teacher_copy import inherit_copy
+from lbc.training.teacher_copy import TeacherCopy, inherit_copy
 
 HISTORY = "scores.history"
 RECORDS = ("steps.records", "epochs.records")
@@ -172,17 +172,9 @@ def _write(
     begun = Parent(
         str(parent.resolve()), point.epoch, point.step, position.moments, position.interventions
     )
-    now = datetime.now(UTC).isoformat(timespec="seconds")
     images = checkpoint.in_shape, checkpoint.classes
     teacher = inherit_copy(parent, old, experiment, *images, target, allow_import)
-    digest = teacher.sha256 if teacher else ""
-    head = {
-        "status": "stopped", "started": now, "parent": asdict(begun), "teacher_sha256": digest,
-    }  # fmt: skip
-    if teacher:
-        (folder / TEACHER).write_bytes(teacher.as_bytes())
-    (folder / STATE).write_text(json.dumps(head))
-    (folder / "experiment.yaml").write_text(dump_experiment(experiment), encoding="utf-8")
+    _write_description(folder, experiment, begun, teacher)
     run = RunFolder(folder, experiment, layers, position)
     try:
         run.write_checkpoint(state)
@@ -198,6 +190,22 @@ def _write(
         )
     finally:
         run.close()
+
+
+def _write_description(
+    folder: Path, experiment: Experiment, begun: Parent, teacher: TeacherCopy | None
+) -> None:
+    """Write the experiment, its teacher, and what ``RunFolder`` reads of ``run.json``."""
+    head = {
+        "status": "stopped",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parent": asdict(begun),
+        "teacher_sha256": teacher.sha256 if teacher else "",
+    }
+    if teacher:
+        (folder / TEACHER).write_bytes(teacher.as_bytes())
+    (folder / STATE).write_text(json.dumps(head))
+    (folder / "experiment.yaml").write_text(dump_experiment(experiment), encoding="utf-8")
 
 
 def _with_settings(stored: Mapping[str, Any], settings: Optimizer) -> dict[str, Any]:

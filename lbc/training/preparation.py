@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,6 +57,13 @@ def score_form(experiment: Experiment) -> tuple[Form | None, int]:
     if experiment.scores == "auto":
         return ("per_weight" if sgd else "per_combination"), copies
     return experiment.scores, copies
+
+
+def check_plans(experiment: Experiment, plans: Sequence[LayerPlan]) -> None:
+    """Raise ValueError where the method, or the memory for scores, does not allow these layers."""
+    form, copies = score_form(experiment)
+    check_layers(plans, experiment.method)
+    check_memory(plans, form or "per_weight", experiment.score_memory_limit, copies)
 
 
 def preview(
@@ -187,11 +194,9 @@ def _preview(
     plans = plan_layers(
         model, experiment.pattern, experiment.skip, experiment.layers, cost.roles, sparse
     )
-    check_layers(plans, experiment.method)
-    memory_form = form or "per_weight"
-    check_memory(plans, memory_form, experiment.score_memory_limit, copies)
+    check_plans(experiment, plans)
     table = layer_table(model, plans, cost)
-    memory = plan_memory(plans, memory_form, copies)
+    memory = plan_memory(plans, form or "per_weight", copies)
     _check_machine(table.parameters, memory if experiment.device == "cpu" else 0)
     return Preview(plans, form, memory, table.parameters, table)
 

@@ -313,7 +313,7 @@ class MasksPane(QWidget):
             text = f"κ {value}{common} between {pair}{self._shares(first, second)}."
             text += " Click to open both masks."
             if not all(compared.masks[at].decided for at in (first, second)):
-                text += " Before the end of a search, its best combinations so far are compared."
+                text += " While a run searches, its best combinations so far are compared."
         self.detail.setText(text)
         self.matrix.setAccessibleDescription(text)
 

@@ -43,7 +43,7 @@ class AxisChoice(QWidget):
         super().__init__()
         self.column_box = combo_box([name], f"The column along {title}")
         self.lower_button = tool_button(
-            "lower is better", "For the Pareto front: the opposite is higher"
+            "lower is better", "For the Pareto front: whether lower or higher values are better"
         )
         self.logarithmic = tool_button("log", "Logarithmic axis")
         for button in (self.lower_button, self.logarithmic):

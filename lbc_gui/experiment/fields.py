@@ -109,8 +109,8 @@ PATTERN_ROWS = (
     _of_schedule("start", "from epoch", "number"),
     _of_schedule("end", "to epoch", "number"),
     Row("schedule.exponent", "exponent", "number", when=("schedule.kind", ("polynomial",))),
-    Row("schedule.steps", "stairs", "whole", when=("schedule.kind", ("step",))),
-    _of_schedule("every", "at every", "choice", ("epoch", "step")),
+    Row("schedule.steps", "steps", "whole", when=("schedule.kind", ("step",))),
+    _of_schedule("every", "remove every", "choice", ("epoch", "step")),
 )
 
 _NAME = Row("name", "Name of the run", "text")

@@ -35,12 +35,12 @@ class EditedLayer:
 COLUMNS: tuple[Column[EditedLayer], ...] = (
     Column(
         "layer", lambda row: row.name or "model",
-        "Every Linear and Conv layer, in the model's order",
+        "Every layer with a weight matrix or kernels, in the model's order",
     ),
     Column(
         "N:M", lambda row: row.chosen,
         "Double-click to give the selected layers their own pattern, or 'dense'. Shift and Ctrl "
-        "select several, Delete takes their own away. The bar is the share of weights that is kept",
+        "select several, Delete removes it. The bar is the share of weights that is kept",
         ground=lambda row: QColor(colours().selection) if row.chosen != row.was else None,
         share=lambda row: one.density if (one := row.layer.plan.pattern) else 1.0,
         edit=lambda row, text: replace(row, chosen=text.strip()),

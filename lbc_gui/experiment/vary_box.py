@@ -37,7 +37,7 @@ class VaryBox(QFrame):
         self.values: dict[str, QLineEdit] = {}
         self._fields: dict[str, tuple[QWidget, QWidget]] = {}
         self.seeds = NumberBox(whole=True, least=1)
-        self.seeds.setToolTip("Each combination is trained with this many seeds, counted up")
+        self.seeds.setToolTip("Number of seeds for each choice: the one above, and the next ones")
         self.seeds.setAccessibleName("Seeds")
         self.seeds.enter(1)
         self.seeds.on_change(self._show)

@@ -15,7 +15,7 @@ from lbc_gui.widgets.layouts import column
 from lbc_gui.widgets.text import HtmlPage, html
 
 PICTURES = (
-    ("Zoom", "wheel, + and −"),
+    ("Zoom", "wheel, + and -"),
     ("Move", "arrow keys, or drag"),
     ("Show the whole layer", "Home, or double-click"),
     ("Pin a block", "click"),
@@ -24,18 +24,18 @@ PICTURES = (
 """What the pictures of layers take that is no command of a menu."""
 
 LISTS = (
-    ("A moment back or on, the first, the last, on the time slider", "arrow keys, Home, End"),
-    ("Go to a pin, remove it, in the list of pins", "arrow keys, Del"),
-    ("Change the N:M of the chosen layers, take it back, in the tab Layers", "F2 or digits, Del"),
-    ("Unfold or fold the seeds of a row, in the table of runs", "Right, Left"),
-    ("Offer words, take one, clear, in the filter of the runs", "Down, Tab, Escape"),
-    ("Go from view to view, in the tabs below Compare", "Left, Right"),
+    ("Time slider: the previous moment, the next, the first, the last", "arrow keys, Home, End"),
+    ("List of pins: go to a pin, remove it", "arrow keys, Del"),
+    ("Tab Layers: change the N:M of the chosen layers, remove it", "F2 or digits, Del"),
+    ("Table of runs: unfold or fold the seeds of a row", "Right, Left"),
+    ("Filter of the runs: offer words, take one, clear", "Down, Tab, Escape"),
+    ("Tabs below Compare: go from view to view", "Left, Right"),
     (
-        "Go from run to run, compare a fork with its parent, in the tree of forks",
+        "Tree of forks: go from run to run, compare a fork with its parent",
         "Up, Down, Return",
     ),
-    ("Go from pair to pair, compare the masks of two runs, in the matrix", "arrow keys, Return"),
-    ("Measure, on the page Latency", "Ctrl+M"),
+    ("Matrix of masks: go from pair to pair, compare the masks of two runs", "arrow keys, Return"),
+    ("Page Latency: measure", "Ctrl+M"),
 )
 """What lists and sliders take."""
 

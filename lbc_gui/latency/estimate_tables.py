@@ -206,7 +206,7 @@ NETWORK_COLUMNS: tuple[Column[CardEstimates], ...] = (
     Column("2:4 µs", _network(lambda at: f"{at.sparse_us:,.0f}"), "Estimated", number=True),
     Column(
         "speed-up (80 %)", _network(lambda at: f"{at.speedup:.2f} ({at.low:.2f}–{at.high:.2f})"),
-        "Dense over 2:4 time; the interval is that of all layers at the same end of theirs",
+        "Dense over 2:4 time; at the ends of the interval all layers are at that end of theirs",
         number=True,
     ),
     Column(

@@ -96,7 +96,7 @@ class RequestBar(QWidget):
         self.backend.setMinimumContentsLength(21)
         self.measure = push_button("Measure", "Measure every case (Ctrl+M)", self.measure_asked)
         self.measure.setShortcut("Ctrl+M")
-        tip = "Stop the measurement, here or on its server; results so far stay"
+        tip = "Stop the measurement, here or on its server; results so far are kept"
         self.cancel = push_button("Cancel", tip, self.cancel_asked)
         tip = "Copy a command that measures this on a server that ssh cannot reach from here"
         self.copy = push_button("Copy command", tip, self.copy_asked)

@@ -23,7 +23,7 @@ from lbc_gui.widgets.text import Label, plain
 
 TIP = (
     "Show only runs for which this holds, such as: accuracy > 97 and n:m = 2:4 and tag = paper. "
-    "Also: or, not, ( ), ~ (contains). Ctrl+F in the table; Escape clears it"
+    "Also: or, not, ( ), ~ (contains). / in the table; Escape clears it"
 )
 
 

@@ -94,7 +94,7 @@ class QueuePanel(QWidget):
             self._action("resume", "Resume", resume, "resume", "", partial(self._steer, "resume")),
             self._action("retry", "Retry", "Train failed or cancelled runs again", "reset", "",
                          partial(self._steer, "retry")),
-            self._action("cancel", "Cancel", "Give it up; what it has written is kept", "stop",
+            self._action("cancel", "Cancel", "Cancel the run; its folder is kept", "stop",
                          "Del", partial(self._steer, "cancel")),
             self._action("up", "Move up", "Train it earlier", "up", "Ctrl+Shift+Up",
                          partial(self._move, "up")),
@@ -104,7 +104,7 @@ class QueuePanel(QWidget):
                          partial(self._move, "top")),
             self._action("open", "Open the run", "Show the run of the chosen entry", "run",
                          "Return", self._open_run),
-            self._action("clear", "Clear", "Take runs that are over off the list; all are kept",
+            self._action("clear", "Clear", "Remove ended runs from the list; all are kept",
                          "close", "", self._clear),
         ]  # fmt: skip
 

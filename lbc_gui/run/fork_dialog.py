@@ -33,7 +33,7 @@ WIDTH = 420
 """Pixels of the sentences beside the settings."""
 
 IS_CONTROL = (
-    "The control arm is there already: {} finished with these settings, and on the CPU a fork with "
+    "{} is the control already: it finished with these settings, and on the CPU a fork with "
     "nothing changed would end in the same bits."
 )
 NO_CONTROL = "Also queue a fork with nothing changed, as the control arm"

@@ -47,7 +47,7 @@ class Actions:
     def __init__(self, parent: QWidget) -> None:
         make = partial(_action, parent)
         self.run = make("Run", "F5", "Start or resume training", "play")
-        tip = "Train the experiment in the background, after those queued before"
+        tip = "Train the experiment in the background, after the runs already queued"
         self.queue = make("Queue", "Ctrl+Shift+Return", tip, "queue")
         tip = "Train the experiment with several methods, patterns and seeds, and compare them"
         self.compare = make("Co&mpare methods…", "Ctrl+Shift+M", tip, "levels")
@@ -95,7 +95,7 @@ class Actions:
         self.tour = make("&Tour", RARE, tip, "help")
         tip = "Save versions, log and settings as a zip that does not name you, for a bug report"
         self.diagnostics = make("Save dia&gnostics…", RARE, tip, "report")
-        tip = "Open the folder of the log, in which unexpected errors are"
+        tip = "Open the folder with the log of unexpected errors"
         self.open_log = make("Open &log folder", RARE, tip, "folder")
         self.about = make("&About", RARE, "About this program", "info")
 

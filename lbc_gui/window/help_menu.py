@@ -31,7 +31,7 @@ STEPS = {
     "run": (
         "Run",
         "F5 trains, F6 pauses, F10 takes a single step, and Reset returns to the same seed and "
-        "the same initial weights. Queue trains the experiment after those before it, also while "
+        "the same initial weights. Queue adds the experiment to the queue, which also trains while "
         "the window is closed, and the page Runs lists and compares all runs.",
     ),
     "picture": (

@@ -76,7 +76,7 @@ class LastSession(QObject):
         try:
             self._file = SessionFile(window.settings.path.parent)
         except OSError as error:
-            self._problems.append(f"What is open cannot be kept for the next start: {error}.")
+            self._problems.append(f"What is open cannot be saved for the next start: {error}.")
         if restores and self._file is not None:
             self._read(self._file)
         kept = PagesState() if self._last is None else self._last.pages

@@ -123,5 +123,5 @@ class PruneActions(QObject):
         panel.form.enter_experiment(experiment)
         self._window.pages.setCurrentIndex(0)
         self.said.emit(
-            f"The form trains {opening.file.name} on under the mask that it has: press Run."
+            f"Press Run: the form is set to train {opening.file.name} under its present mask."
         )

@@ -84,7 +84,7 @@ class SessionFile:
                 finalize(self, self._lock.close)
                 return
             self._lock.close()
-        raise OSError(f"{folder} is used by a hundred windows.")
+        raise OSError(f"a hundred windows already use {folder}")
 
     @property
     def measurements(self) -> Path:

@@ -49,6 +49,15 @@ def test_json_has_the_same_values_and_they_add_up(
     assert (fc1["shape"], fc1["positions"], fc1["calls"]) == ([768, 192], 50, 1)
 
 
+def test_what_training_would_refuse_is_listed_and_said(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["layers", str(file), "--set", "pattern=16:32", "model.width=32"]) == 1
+    out, err = capsys.readouterr()
+    assert "601,080,390" in out and "Checkpoints" not in out and "GiB" not in out
+    assert "This cannot be trained: 16:32 has more combinations" in err and err.count("\n") == 1
+
+
 def test_an_image_of_another_size_needs_no_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

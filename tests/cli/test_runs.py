@@ -57,7 +57,7 @@ def test_lists_show_what_differs(runs: Path, capsys: pytest.CaptureFixture[str])
     assert "is not below runs" in lbc(capsys, "--baseline", "other", status=2)
     assert "80.00 (−11.00)" in lbc(capsys, "--baseline", "r1", "--fold")
     assert r"lbc & 91.00 $\pm$ 1.00 \\" in lbc(capsys, "--latex", "methodxn:m", "--value", "")
-    assert lbc(capsys, "--filter", "seed = 9") == "None of the 4 runs below runs is listed.\n"
+    assert lbc(capsys, "--filter", "seed = 9") == "None of the 4 runs in runs is listed.\n"
 
 
 def test_json_has_one_object_a_run(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +133,7 @@ def test_without_runs_a_list_is_empty(
     for arguments, text in (([], ""), (["--json"], "[]\n")):
         assert main(["runs", "list", "--runs", folder, *arguments]) == 0
         out, errors = capsys.readouterr()
-        assert out == text and errors.startswith(f"There are no runs below {folder}")
+        assert out == text and errors.startswith(f"There are no runs in {folder}")
         assert errors.count("\n") == 1 and ("does not exist" in errors) == (folder != "empty")
     assert [file.name for file in tmp_path.iterdir()] == ["empty"]
 

@@ -78,7 +78,7 @@ def test_contradictions_are_reported_together_with_other_mistakes(file: Path) ->
         "training: {epochs: 6}\nseed: x\n"
     )
     assert report(file) == [
-        "file.yaml:1: scores: Per-weight scores are exact only with SGD, but the optimizer is "
+        "file.yaml:1: scores: Per-weight scores are exact only with SGD, but the optimiser is "
         "adamw: set scores to auto or per_combination, or optimizer to sgd.",
         "file.yaml:3: schedule.end: Removal ends at epoch 8, but training ends at epoch 6: lower "
         "schedule.end to 6 or raise training.epochs.",

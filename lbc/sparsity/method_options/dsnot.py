@@ -18,7 +18,7 @@ class Options(CalibrationAtEnd):
         description="Scores by which weights are pruned before the swaps.",
         title="start from",
     )
-    cycles: int = Field(default=50, ge=0, le=10_000, description="The most swaps in a row.")
+    cycles: int = Field(default=50, ge=0, le=10_000, description="Most swaps in each row.")
     threshold: float = Field(
         default=0.1, ge=0, description="Lost output at which a row is left alone."
     )

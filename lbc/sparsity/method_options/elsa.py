@@ -22,8 +22,8 @@ class Options(MethodOptions):
         ge=0,
         lt=1,
         title="multiply-adds, at most",
-        description="Most of the network's multiply-adds that the layers' choices may leave, as a "
-        "share; 0 for halfway between the fewest and the most.",
+        description="Largest share of the network's multiply-adds that may be left; 0 for halfway "
+        "between the fewest and the most.",
     )
     dense: bool = Field(
         default=False,
@@ -35,7 +35,7 @@ class Options(MethodOptions):
         ge=0,
         lt=1,
         title="multiply-adds, at least",
-        description="Fewest of the network's multiply-adds that the search looks at, as a share.",
+        description="Smallest share of the network's multiply-adds that the search considers.",
     )
     held_out: float = Field(
         default=0.1,

@@ -33,7 +33,7 @@ class Options(MethodOptions):
     )
     gradient: Literal["autograd", "released"] = Field(
         default="autograd",
-        description="Scale gradients of masked weights too, or not, as the released code.",
+        description="Gradient of the masked product, or unscaled as in the released code.",
     )
     pull: float = Field(default=0, ge=0, description="Pull of masked weights towards zero (λ).")
 

@@ -21,7 +21,7 @@ class Options(RemovalAtEnd):
         ge=0,
         le=1,
         title="earliest switch",
-        description="The mask may come after this share of schedule.end, at which it comes anyway.",
+        description="Earliest switch to the mask, as a share of schedule.end, the latest one.",
     )
 
     def density(self, schedule: Schedule, pattern: Pattern, epoch: float) -> tuple[float, float]:

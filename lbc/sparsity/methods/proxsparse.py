@@ -45,7 +45,7 @@ TOLERANCE = 1e-7
 
 
 def proximal_map(blocks: Tensor, strength: float) -> Tensor:
-    """The minimum of ½‖w − z‖² + λ R(w) for every block z: (blocks, 4) → (blocks, 4)."""
+    """The w that minimises ½‖w − z‖² + λ R(w), for every block z: (blocks, 4) → (blocks, 4)."""
     sizes, order = blocks.abs().sort(dim=1, descending=True)
     z = sizes.T.contiguous()  # so that each place of all blocks is one piece of memory
     two = torch.cat([z[:2], torch.zeros_like(z[2:])])

@@ -270,7 +270,7 @@ def test_a_setting_is_found_by_name_path_or_description(qtbot: QtBot, window: Ma
     qtbot.keyClicks(find, "schedule.steps")
     assert shown(panel) == ["schedule.steps"]
     assert not panel.form.editor("schedule.steps").isEnabled()
-    condition = "stairs applies when Removal schedule is step and Method is lbc."
+    condition = "steps applies when Removal schedule is step and Method is lbc."
     assert panel._found.isVisible() and panel._found.text() == condition
     qtbot.keyClick(find, Qt.Key.Key_A, CONTROL)
     qtbot.keyClicks(find, "smoothing")

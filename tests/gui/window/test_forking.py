@@ -102,7 +102,7 @@ def test_fork_here_trains_on_from_the_checkpoint_before_the_handle(
     qtbot.mouseClick(fork_button(window), LEFT)
     dialog = dialog_of(qtbot, window)
     assert dialog.moments.currentText().startswith("epoch 3.00 of 6")
-    assert "control arm is there already" in dialog._about_control.text()
+    assert "is the control already" in dialog._about_control.text()
     assert dialog.control.isHidden()
     enter(qtbot, dialog, "pattern", "4:8")
     assert "4:8 allows masks that 2:4 does not" in dialog.problem.text()
