@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -110,4 +110,4 @@ class ImageFolder(Source):
 Data = Annotated[
     Digits | NpzFile | IdxFiles | Cifar10 | Cifar100 | ImageFolder, Field(discriminator="name")
 ]
-SOURCES: tuple[type[Section], ...] = (Digits, NpzFile, IdxFiles, Cifar10, Cifar100, ImageFolder)
+SOURCES: tuple[type[Section], ...] = get_args(get_args(Data)[0])

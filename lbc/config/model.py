@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from lbc.config.external import EXTERNAL, Imported, Timm, Torchvision
+from lbc.config.external import Imported, Timm, Torchvision
 from lbc.config.values import Section
 
 
@@ -60,4 +60,4 @@ Model = Annotated[
     ConvNet | Mlp | CifarResNet | ResNet | DeiT | Imported | Timm | Torchvision,
     Field(discriminator="name"),
 ]
-FAMILIES: tuple[type[Section], ...] = (ConvNet, Mlp, CifarResNet, ResNet, DeiT, *EXTERNAL)
+FAMILIES: tuple[type[Section], ...] = get_args(get_args(Model)[0])

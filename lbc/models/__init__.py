@@ -77,15 +77,19 @@ def build_blank(
     """Build a model for weights from elsewhere, as ``build`` does, on the CPU.
 
     No random numbers are drawn from the state that a run in another thread may be using: all
-    tensors are zero. External code initialises as it likes; the random state is restored after it.
+    tensors are zero. A model with buffers that are not in its state, and external code, initialise
+    as they like; the random state is restored after it.
     """
-    if isinstance(model, config.EXTERNAL):
-        with torch.random.fork_rng(devices=[]):
-            return build(model, in_shape, classes, allow_import)
-    built = build_on_meta(model, in_shape, classes).to_empty(device="cpu")
-    for tensor in built.state_dict().values():
-        tensor.zero_()
-    return built
+    if not isinstance(model, config.EXTERNAL):
+        built = build_on_meta(model, in_shape, classes)
+        state = built.state_dict(keep_vars=True)
+        if all(name in state for name, _ in built.named_buffers()):
+            built.to_empty(device="cpu")
+            for tensor in built.state_dict().values():
+                tensor.zero_()
+            return built
+    with torch.random.fork_rng(devices=[]):
+        return build(model, in_shape, classes, allow_import)
 
 
 class _SkipNormalInit(TorchFunctionMode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,8 +21,8 @@ class TrainingError(SentenceError):
 
 
 def describe_error(error: Exception, processes: int = 1) -> str:
-    """Describe any error of a run in one sentence."""
-    if isinstance(error, TrainingError | DataError | ValueError | FloatingPointError):
+    """Describe any error of a run in one sentence, and log those that nothing expects."""
+    if isinstance(error, TrainingError | DataError | FloatingPointError) or _is_sentence(error):
         return str(error)
     if isinstance(error, OSError) and error.errno and error.filename:
         return explain(error, f"{error.filename} cannot be used")
@@ -30,6 +31,7 @@ def describe_error(error: Exception, processes: int = 1) -> str:
             "The device is out of memory: lower training.batch_size, raise training.accumulate "
             "or choose a smaller model."
         )
+    logging.getLogger(__name__).error("Training failed", exc_info=error)
     reason = str(error).strip().partition("\n")[0]
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return f"The model could not be compiled ({reason}): set training.compile to false."
@@ -40,8 +42,14 @@ def describe_error(error: Exception, processes: int = 1) -> str:
         )
     return (
         f"Training stopped on an unexpected error ({type(error).__name__}: {reason.rstrip('.')}): "
-        "resume the run; if that fails again, start a new one and report the error."
+        "resume the run; if that fails again, start a new one and report the error, with its "
+        "details from lbc.log."
     )
+
+
+def _is_sentence(error: Exception) -> bool:
+    """Whether it is for the user: ValueErrors of torch, Python and methods seldom end like one."""
+    return isinstance(error, ValueError) and str(error).endswith(".")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

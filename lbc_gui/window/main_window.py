@@ -253,7 +253,7 @@ class MainWindow(QMainWindow):
     def _page_changed(self, _page: int) -> None:
         page = self.pages.run_page
         self._dock_layout.show_page(about_run=page is not None)
-        self.timeline.setVisible(page is not None)
+        self.timeline.setVisible(self.pages.shows_moment)
         if page is not None:
             self.scores.list.move_to(page.splitter)
             self._ask()

@@ -37,6 +37,9 @@ PANELS = ("curves", "numbers", "compare")
 
 OTHERS = ("Masks", "Runs", "Comparison", "Inspect", "Latency")
 
+OF_MOMENT = ("Scores", "Masks")
+"""The pages that show a moment of the run, and below them the time slider."""
+
 
 class Pages(QTabWidget):
     """Scores at once; ``add_curves`` adds the curves below them, and other pages are disabled until
@@ -137,8 +140,13 @@ class Pages(QTabWidget):
             self.insertTab(index, page, name)
 
     @property
+    def shows_moment(self) -> bool:
+        """Whether the page on screen shows a moment of the run."""
+        return self.tabText(self.currentIndex()) in OF_MOMENT
+
+    @property
     def run_page(self) -> ScoreView | MaskView | None:
-        """The page on screen; None if it is not about the run."""
+        """The page on screen with a picture of a layer; None for another page."""
         at = self.currentIndex()
         return self.scores if at == 0 else self.masks if at == 1 else None
 

@@ -11,9 +11,13 @@ import pytest
 from pydantic import BaseModel
 
 from lbc.config import (
+    Cifar10,
+    Cifar100,
     ConvNet,
     Digits,
     Experiment,
+    IdxFiles,
+    ImageFolder,
     Mlp,
     NpzFile,
     Optimizer,
@@ -181,7 +185,7 @@ def test_a_data_folder_is_relative_to_the_file(tmp_path: Path) -> None:
     for name in ("idx", "cifar10", "cifar100", "folder"):
         file.write_text(f"data: {{name: {name}, folder: images}}\n")
         data = load_experiment(file).data
-        assert not isinstance(data, Digits | NpzFile)
+        assert isinstance(data, IdxFiles | Cifar10 | Cifar100 | ImageFolder)
         assert data.folder == tmp_path / "images"
     inner = tmp_path / "inner" / "file.yaml"
     inner.parent.mkdir()

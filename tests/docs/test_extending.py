@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pytestqt.qtbot import QtBot
 
-from lbc.config import Experiment
-from lbc.runs.history_reader import Replay
-from lbc.training.trainer import Trainer
-from lbc_gui.run.view_state import ViewState
 from tests.docs.pages import ROOT, blocks
 
 WAVES = """
@@ -39,6 +35,20 @@ assert "strided" in rows["model.depth"].when[1] and "waves" in rows["data.size"]
 """
 
 
+WINDOWED = """
+import torch, lbc.models
+class Windowed(lbc.models.Strided):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.register_buffer("window", torch.tensor([0.5, 1.0]), persistent=False)
+lbc.models.Strided = Windowed
+for build in (lbc.models.build, lbc.models.build_blank):
+    assert build(model, data.in_shape, 2).window.tolist() == [0.5, 1.0]
+"""
+
+PAGE = (ROOT / "docs/extending/method.md").read_text(encoding="utf-8")
+
+
 def follow(page: str, root: Path) -> None:
     """Write the new files of a page below ``root``, and make its changes in the files there."""
     for block in blocks(page, "python", "diff"):
@@ -55,37 +65,47 @@ def follow(page: str, root: Path) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-def test_a_data_source_and_a_model(tmp_path: Path) -> None:
-    for name in ("lbc", "lbc_gui"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-    follow("docs/extending/data.md", tmp_path)
-    follow("docs/extending/model.md", tmp_path)
-    command = [sys.executable, "-c", WAVES + STRIDED]  # in a folder whose lbc comes first
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 @pytest.fixture
-def run(tmp_path: Path, quick: Callable[..., Experiment]) -> Path:
-    Trainer(quick(), tmp_path / "run").train()
-    return tmp_path / "run"
+def copy(tmp_path: Path) -> Path:
+    """The program and its tests, to be changed."""
+    ignored = shutil.ignore_patterns("__pycache__", "corpus")
+    for name in ("lbc", "lbc_gui", "tests", "resources", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    for name in ("pyproject.toml", "CONTRIBUTING.md", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
 
 
-def test_a_view(run: Path, tmp_path: Path, qtbot: QtBot) -> None:
-    for name in ("lbc_gui/window/pages.py", "pyproject.toml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    follow("docs/extending/view.md", tmp_path)
-    compile((tmp_path / "lbc_gui/window/pages.py").read_text(), "pages.py", "exec")
-    names: dict[str, object] = {}
-    exec((tmp_path / "lbc_gui/left/left_view.py").read_text(), names)
-    state, replay = ViewState(), Replay(run)
-    view = names["LeftView"](state)  # type: ignore[operator]
-    qtbot.addWidget(view)
-    assert "No moment" in view.text.text()
-    state.set_layers(replay.layers)
-    state.set_moments(replay.moments, 2)
-    assert view.text.text().startswith("After epoch 2\n") and "1 of 6" in view.text.text()
-    state.go_to(0)
-    assert view.text.text().startswith("After epoch 0\n") and "6 of 6" in view.text.text()
+def run(folder: Path, *arguments: str) -> None:
+    """Run Python in a folder, whose packages come first."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def test_a_data_source_and_a_model(copy: Path) -> None:
+    follow("docs/extending/data.md", copy)
+    follow("docs/extending/model.md", copy)
+    run(copy, "-c", WAVES + STRIDED + WINDOWED)
+
+
+def test_a_view(copy: Path) -> None:
+    follow("docs/extending/view.md", copy)
+    for package in ("lbc_gui", "tests/gui"):
+        (copy / package / "left" / "__init__.py").touch()
+    places = "tests/gui/left", "tests/docs/test_references.py", "-k", "left or listed"
+    run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *places)
+
+
+def test_methods(copy: Path) -> None:
+    follow("docs/extending/method.md", copy)
+    run(copy, "-m", "ruff", "check", "lbc/sparsity")
+    run(copy, "-m", "ruff", "format", "--check", "lbc/sparsity")
+    files = re.findall(
+        r"tests/sparsity/[a-z_/]+\.py", PAGE.partition("pytest ")[2].partition("\n\n")[0]
+    )
+    assert len(files) == 3
+    new = "fade or weight-gradient or input-spread or option"
+    run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", new)

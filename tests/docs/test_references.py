@@ -66,11 +66,11 @@ def test_every_source_model_and_option_of_a_method_is_in_the_reference() -> None
 def test_every_script_that_measures_and_every_package_is_listed() -> None:
     scripts = [file.stem for file in (ROOT / "tests/performance").glob("*.py")
                if "__main__" in file.read_text(encoding="utf-8")]  # fmt: skip
-    assert all(f"`{name}`" in PAGES["docs/measurements.md"] for name in scripts)
+    assert [name for name in scripts if f"`{name}`" not in PAGES["docs/measurements.md"]] == []
     for top in ("lbc", "lbc_gui"):
         packages = [file.parent.name for file in (ROOT / top).glob("*/__init__.py")]
         assert len(packages) > 10
-        assert all(f"`{name}`" in PAGES["CONTRIBUTING.md"] for name in packages)
+        assert [name for name in packages if f"`{name}`" not in PAGES["CONTRIBUTING.md"]] == []
 
 
 def test_bounds_choices_and_amounts_are_written_as_in_a_file() -> None:

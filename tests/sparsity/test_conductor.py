@@ -142,8 +142,8 @@ def test_the_example_of_the_documentation_trains_under_its_pattern(
     fade: None, tmp_path: Path
 ) -> None:
     assert "fade" in method_names()
-    used = experiment({"name": "fade", "start": 1})
-    assert "start: 1" in dump_experiment(used)
+    used = experiment({"name": "fade", "fade_from": 1})
+    assert "fade_from: 1" in dump_experiment(used)
     assert dump_experiment(parse_experiment({"method": "asp"})).count("method: asp") == 1
     trainer = Trainer(used, tmp_path / "run")
     finished = trainer.train()
@@ -152,10 +152,11 @@ def test_the_example_of_the_documentation_trains_under_its_pattern(
     for name in trainer._sparsifier.layers:
         assert check(weights[f"{name}.weight"], used.pattern).valid
     for wrong, said in (
-        ({"name": "fade", "begin": 1}, "fade has no such option; its options are start."),
-        ({"name": "fade", "strat": 1}, "fade has no such option; did you mean 'start'?"),
-        ({"name": "fade", "start": -1}, "Must be at least 0, not -1."),
-        ({"name": "fade", "start": "soon"}, "Must be a number, not 'soon'."),
+        ({"name": "fade", "begin": 1}, "fade has no such option; its options are fade_from."),
+        ({"name": "fade", "fade_form": 1}, "fade has no such option; did you mean 'fade_from'?"),
+        ({"name": "fade", "fade_from": -1}, "Must be at least 0, not -1."),
+        ({"name": "fade", "fade_from": "soon"}, "Must be a number, not 'soon'."),
+        ({"name": "fade", "fade_from": 2}, "Weights begin to fade after schedule.end: lower it."),
         ({"name": "asp", "start": 1}, "asp has no such option; it has none."),
         (["fade"], "is not a method"),
     ):
@@ -164,9 +165,9 @@ def test_the_example_of_the_documentation_trains_under_its_pattern(
 
 
 def test_a_setting_gives_an_option_to_a_method_that_is_named_alone(fade: None) -> None:
-    given = parse_experiment({"method": "fade"}, settings=["method.start=2"])
-    assert given.method.model_dump() == {"name": "fade", "start": 2}
-    other = parse_experiment({"method": {"name": "fade", "start": 2}}, settings=["method=lbc"])
+    given = parse_experiment({"method": "fade"}, settings=["method.fade_from=2"])
+    assert given.method.model_dump() == {"name": "fade", "fade_from": 2}
+    other = parse_experiment({"method": {"name": "fade", "fade_from": 2}}, settings=["method=lbc"])
     assert other.method.model_dump() == {"name": "lbc"}
 
 

@@ -341,9 +341,17 @@ def test_out_of_memory_suggests_a_remedy_and_keeps_the_checkpoint(
     assert describe_error(RuntimeError(cublas)) == text
 
 
-def test_an_unexpected_error_is_a_sentence_with_a_remedy() -> None:
+def test_an_unexpected_error_is_a_sentence_with_a_remedy_and_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     said = describe_error(KeyError("momentum"))
     assert said.startswith("Training stopped on an unexpected error (KeyError: 'momentum'): resume")
+    unpacked = ValueError("not enough values to unpack (expected 2, got 1)")
+    said = describe_error(unpacked)
+    assert "unexpected error (ValueError: not enough values to unpack" in said
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info][1] is unpacked
+    assert describe_error(ValueError("Choose a smaller M.")) == "Choose a smaller M."
+    assert len(caplog.records) == 2
 
 
 def test_invalid_experiments_are_refused_with_a_message(
