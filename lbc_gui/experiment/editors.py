@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 from lbc.config.strict_yaml import ExperimentError, dump_yaml, parse_yaml
 from lbc.files.home import expanded
 from lbc_gui.experiment.fields import Row
-from lbc_gui.widgets.buttons import combo_box, tool_button
+from lbc_gui.widgets.buttons import combo_box, make_editable, tool_button
 from lbc_gui.widgets.layouts import row as side_by_side
 from lbc_gui.widgets.number_boxes import NumberBox, to_number, to_text
 from lbc_gui.widgets.text import plain
@@ -94,8 +94,8 @@ def build(row: Row, changed: Callable[[], None]) -> QWidget:
             widget.on_change(changed)
         case "choice" | "editable choice":
             widget = combo_box(row.choices, "")
-            widget.setEditable(row.editor == "editable choice")
-            widget.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+            if row.editor == "editable choice":
+                make_editable(widget)
             widget.currentTextChanged.connect(changed)
         case "numbers":
             widget = NumbersBox()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QComboBox, QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from lbc.files.printable import printable
 from lbc.inspection.checkpoint import PruningRecord
 from lbc.sparsity.pattern import Pattern
 from lbc_gui.help.explanations import help_button
 from lbc_gui.inspector.reader_thread import Opening
-from lbc_gui.widgets.buttons import combo_box, push_button
+from lbc_gui.widgets.buttons import combo_box, make_editable, push_button
 from lbc_gui.widgets.layouts import column, row
 from lbc_gui.widgets.pattern_choices import PATTERNS
 from lbc_gui.widgets.progress_bar import ProgressBar
@@ -68,9 +68,8 @@ class Header(QWidget):
             "pairs of weights, 8:16x2"
         )
         self.patterns = combo_box((DETECTED, *PATTERNS), tip)
-        self.patterns.setEditable(True)
+        make_editable(self.patterns)
         self.patterns.setMinimumContentsLength(len(DETECTED))
-        self.patterns.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self._files = Label(wordWrap=True)
         self._files.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._progress = ProgressBar()

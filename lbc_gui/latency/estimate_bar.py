@@ -24,7 +24,7 @@ from lbc_gui.latency.model_layers import (
 from lbc_gui.latency.plots import colour_of
 from lbc_gui.settings import EstimateChoice
 from lbc_gui.theme import GAP, TIGHT
-from lbc_gui.widgets.buttons import combo_box
+from lbc_gui.widgets.buttons import combo_box, make_editable
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.log_slider import BOX_WIDTH, LogSlider
 from lbc_gui.widgets.number_boxes import NumberBox
@@ -76,8 +76,7 @@ class EstimateBar(QWidget):
         self.layers = _combo((MODEL, RUN, *NETWORKS), "Layers", "Whose layers are estimated")
         self.layers.setMinimumContentsLength(20)
         self.pattern = _combo(PATTERNS, "N:M", "The N:M of all its layers; type any other")
-        self.pattern.setEditable(True)
-        self.pattern.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        make_editable(self.pattern)
         self.dtype = _combo(DTYPES, "Type", "Type of weights and activations")
         self.dtype.setCurrentText(choice.dtype)
         self.image = _number(0, "Image", "Side of the images in pixels", "as data")

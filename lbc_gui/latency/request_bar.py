@@ -19,7 +19,7 @@ from lbc.sparsity.pattern import Pattern
 from lbc_gui.latency.measurement_session import Prepared
 from lbc_gui.latency.model_layers import ModelLayers, layers_of_experiment, layers_of_run
 from lbc_gui.theme import GAP, TIGHT
-from lbc_gui.widgets.buttons import combo_box, push_button
+from lbc_gui.widgets.buttons import combo_box, make_editable, push_button
 from lbc_gui.widgets.layouts import row
 from lbc_gui.widgets.number_boxes import NumberBox
 from lbc_gui.widgets.pattern_choices import PATTERNS
@@ -77,8 +77,7 @@ class RequestBar(QWidget):
         self.shapes.setAccessibleName("Shapes of the products")
         self.shapes.setToolTip("Outputs x tokens x inputs, several with commas between them")
         self.pattern = _combo(PATTERNS, "The N:M of random masks; type any other, such as 3:9")
-        self.pattern.setEditable(True)
-        self.pattern.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        make_editable(self.pattern)
         self.pattern.setFixedWidth(NUMBER_WIDTH)
         self.batch = _spin(64, "Images at a time, for networks of convolutions")
         self.tokens = _spin(4096, "Tokens at a time, for the linear layers of transformers")

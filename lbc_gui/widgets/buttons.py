@@ -104,6 +104,16 @@ def combo_box(choices: Iterable[str], tip: str) -> ComboBox:
     return box
 
 
+def make_editable(box: QComboBox) -> None:
+    """Let the user type a choice that is not listed.
+
+    Qt would complete it to the first one listed that begins so: 1:1 became 1:16.
+    """
+    box.setEditable(True)
+    box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+    box.setCompleter(None)  # type: ignore[arg-type]  # which Qt allows
+
+
 def _prepared(button: B, text: str, tip: str, clicked: Any) -> B:
     button.setText(text)
     button.setToolTip(plain(tip))
