@@ -20,6 +20,9 @@ class FieldMenu(QObject):
 
     vary_requested = Signal(str)
     """The path of a setting."""
+    failed = Signal(str, str)
+    """A sentence, and no details."""
+    said = Signal(str)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -47,7 +50,7 @@ class FieldMenu(QObject):
             menu = QMenu(widget)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         vary = QAction(icon("vary"), "Vary…", menu)
-        vary.triggered.connect(partial(self.vary_requested.emit, self._paths[widget]))
+        vary.triggered.connect(partial(self._vary, self._paths[widget]))
         others = menu.actions()
         menu.insertActions(others[0] if others else None, [vary])  # type: ignore[arg-type]
         if others:
@@ -58,4 +61,10 @@ class FieldMenu(QObject):
     def _vary_focused(self) -> None:
         focused = QApplication.focusWidget()
         if focused in self._paths:
-            self.vary_requested.emit(self._paths[focused])
+            self._vary(self._paths[focused])
+        else:
+            self.failed.emit("Click a setting of the experiment first: Vary tries its values.", "")
+
+    def _vary(self, path: str) -> None:
+        self.vary_requested.emit(path)
+        self.said.emit("Type the values to be tried below the settings.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -29,8 +30,11 @@ class Source(Protocol):
 class FailureMessages:
     """Shows what failed until the same thing succeeds."""
 
-    def __init__(self, message: MessageBar, log: LogPanel) -> None:
-        self._message, self._log = message, log
+    def __init__(
+        self, message: MessageBar, log: LogPanel, status: Callable[[str], object]
+    ) -> None:
+        """``status`` shows what has succeeded, since the log may be folded."""
+        self._message, self._log, self._status = message, log, status
 
     def show(self, sentence: str, details: str = "", about: object = None) -> None:
         """Show a failure, in the bar and in the log."""
@@ -38,10 +42,11 @@ class FailureMessages:
             self._log.say(sentence)  # while it is on screen, one line is enough
         self._message.show_message(sentence, details, about=about)
 
-    def relay(self, source: Source) -> None:
-        """Show what fails in ``source``, until it succeeds."""
-        source.failed.connect(partial(self.show, about=source))
-        source.said.connect(partial(self._say, source))
+    def relay(self, *sources: Source) -> None:
+        """Show what fails in a source, until it succeeds."""
+        for source in sources:
+            source.failed.connect(partial(self.show, about=source))
+            source.said.connect(partial(self._say, source))
 
     def add(self, event: Event | Failed) -> None:
         """Show in the bar, or settle, what an event of the run says."""
@@ -53,4 +58,5 @@ class FailureMessages:
 
     def _say(self, source: Source, sentence: str) -> None:
         self._log.say(sentence)
+        self._status(sentence)
         self._message.settle(source)

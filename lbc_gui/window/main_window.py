@@ -78,7 +78,8 @@ class MainWindow(QMainWindow):
         self.log = LogPanel()
         self.timeline = Timeline(self.view_state)
         self.message = MessageBar()
-        self._failures = FailureMessages(self.message, self.log)
+        self._hover, self._garbage = Label(), GarbageCollector(self)
+        self._failures = FailureMessages(self.message, self.log, self._hover.setText)
         self.progress = RunProgress()
         self.actions_ = Actions(self)
         self._dock_layout = DockLayout(self, settings, self.actions_.themes)
@@ -90,7 +91,6 @@ class MainWindow(QMainWindow):
         self.saving = ViewExport(self._run_name, self)
         form, parts = self.experiment_panel.form, (self.block, self.timeline, self.message)
         self.help = Help(self, self.actions_, settings, form, self.pages, *parts)
-        self._hover, self._garbage = Label(), GarbageCollector(self)
         self._life_export = LifeExport(
             self.block, self.view_state, self.saving, lambda: self.session.folder
         )
@@ -325,9 +325,8 @@ class MainWindow(QMainWindow):
             (self.scores.hover_text, self._hover.setText),
         ):
             signal.connect(slot)
-        sources = files, self.saving, self.reporting, self.starting.remedies, panel.implications
-        for source in sources:
-            self._failures.relay(source)
+        self._failures.relay(files, self.saving, self.reporting, self.starting.remedies)
+        self._failures.relay(panel.implications, panel.form.menu)
 
     def _lay_out(self) -> None:
         self.setWindowTitle(TITLE)

@@ -12,6 +12,7 @@ from typing import IO
 
 import pytest
 from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from lbc.files.resources import resource
@@ -109,6 +110,12 @@ def test_a_window_that_is_closed_ends_what_it_writes_first(
     assert [path.read_bytes() for path in paths] == [b"kept"] * 3
 
 
+def shows(window: MainWindow, text: str) -> bool:
+    """Whether the status bar does: the log is folded at first."""
+    labels = window.statusBar().findChildren(QLabel)
+    return any(label.isVisible() and label.text() == text for label in labels)
+
+
 def test_the_windows_thread_never_waits_for_the_disk(
     qtbot: QtBot,
     open_window: Callable[..., MainWindow],
@@ -132,6 +139,7 @@ def test_the_windows_thread_never_waits_for_the_disk(
     names = ("experiment.yaml", "latency.json", "latency.csv", "estimates.csv", "diagnostics.zip")
     files = [tmp_path / name for name in names]
     window.files.save_experiment(small_experiment(), files[0])
+    qtbot.waitUntil(lambda: shows(window, f"Saved {files[0]}."), timeout=SECONDS)
     latency.save_file(files[1])
     latency.save_file(files[2])
     latency.estimate.save_file(files[3])

@@ -161,8 +161,12 @@ def test_settings_are_varied_from_their_menus(
     window = open_window()
     qtbot.waitUntil(lambda: hasattr(window, "queue"), timeout=SECONDS)
     form = window.experiment_panel.form
+    window.pages.tabBar().setFocus()
+    form.menu.vary.trigger()
+    assert "Click a setting of the experiment first" in window.message.text
     form.editor("schedule.end").setFocus()
     form.menu.vary.trigger()
+    assert not window.message.isVisible()
     box = window.experiment_panel.vary
     edit = box.values["schedule.end"]
     assert edit.hasFocus() and edit.text() == "6" and box.queue.text() == "Queue 1 run"
