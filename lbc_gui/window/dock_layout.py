@@ -117,6 +117,7 @@ class DockLayout(QObject):
             self._window.resize(self._window.sizeHint().boundedTo(self._room))
         else:
             self._window.restoreGeometry(layout.geometry)
+            self._fit_on_screen(layout.size)
             self._window.restoreState(layout.docks)
             self._narrow = layout.size.width() < NARROW
             self._fit(layout.size)
@@ -130,6 +131,21 @@ class DockLayout(QObject):
     def _room(self) -> QSize:
         """What the screen has for the window within its frame."""
         return self._window.screen().availableSize() - FRAME
+
+    def _fit_on_screen(self, saved: QSize) -> None:
+        """Bring all of the window onto the screen, which was larger or had another scale before."""
+        window = self._window
+        if window.isMaximized() or window.isFullScreen():
+            return
+        window.resize(saved.boundedTo(self._room))
+        within = window.screen().availableGeometry().adjusted(0, FRAME.height(), 0, 0)
+        place = window.geometry()
+        if not within.contains(place):
+            place.moveRight(min(place.right(), within.right()))
+            place.moveBottom(min(place.bottom(), within.bottom()))
+            place.moveLeft(max(place.left(), within.left()))
+            place.moveTop(max(place.top(), within.top()))
+            window.setGeometry(place)
 
     def _bound_width(self) -> None:
         """Set the least width; 0 for what the panels need, if the window is narrow."""

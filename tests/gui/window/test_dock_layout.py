@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from lbc_gui.settings import Layout, Settings
 from lbc_gui.theme import TIGHT
 from lbc_gui.window.main_window import MainWindow
-from tests.gui.conftest import SECONDS, close_window, settled
+from tests.gui.conftest import SECONDS, close_window, settled, small_experiment
 
 Open = Callable[..., MainWindow]
 
@@ -240,6 +240,25 @@ def test_the_layout_of_a_large_screen_fits_a_small_one(
     )
     picture = second.scores.heatmap
     qtbot.waitUntil(lambda: picture.height() >= 200 and picture.width() >= 500, timeout=SECONDS)
+
+
+def test_a_window_that_was_larger_than_the_screen_is_brought_onto_it(
+    qtbot: QtBot, settings: Settings, tmp_path: Path
+) -> None:
+    def opened() -> MainWindow:
+        window = MainWindow(small_experiment(), tmp_path / "runs", settings)
+        window.show()
+        window.begin()
+        qtbot.waitUntil(lambda: window.complete, timeout=SECONDS)
+        return window
+
+    first = opened()
+    screen = first.screen().availableGeometry()
+    first.setGeometry(300, 200, 2 * screen.width(), 2 * screen.height())
+    close_window(qtbot, first)
+    second = opened()
+    assert screen.contains(second.geometry()), second.geometry()
+    close_window(qtbot, second)
 
 
 def test_a_layout_that_was_damaged_on_disk_is_not_given_to_qt(qapp: object, tmp_path: Path) -> None:
