@@ -125,7 +125,7 @@ def read(widget: QWidget) -> Any:
         case NumberBox():
             return widget.entry()
         case QComboBox():
-            return widget.currentText()
+            return ":".join(part.strip() for part in widget.currentText().split(":"))  # 2 : 4
         case QCheckBox():
             return widget.isChecked()
         case FileBox():

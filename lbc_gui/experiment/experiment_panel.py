@@ -264,6 +264,7 @@ class ExperimentPanel(QWidget):
         experiment = self.form.experiment
         self.refused = ""
         if experiment is None:
+            self.facts.setText("")  # they were those of another one
             return
         known = Implied(experiment)
         if self._prepared is not None and _implied(self._prepared[0]) == _implied(experiment):
