@@ -19,6 +19,9 @@ from lbc_gui.window.paint_queue import PaintQueue
 FRAME = QSize(4, 36)
 """The frame that a window manager may add; window and frame should fit the screen."""
 
+BEHIND = "block behind"
+"""Kept among the folded panels: the block is behind the experiment."""
+
 NARROW = 1600
 """Pixels of a window below which the block shares a column with the experiment: with three columns
 the picture would have less than a third of it."""
@@ -38,6 +41,7 @@ class DockLayout(QObject):
         self._window, self._settings, self._themes = window, settings, themes
         self.docks: list[QDockWidget] = []
         self._about_run, self._wanted, self._on_top = True, False, False
+        self._stays_behind = False
         self._narrow = False
         """Whether the window was narrow when the block was last put into its place."""
         self.queue = QWidget()
@@ -122,6 +126,7 @@ class DockLayout(QObject):
             self._narrow = layout.size.width() < NARROW
             self._fit(layout.size)
             self._log_title.fold("log" in layout.folded)
+            self._stays_behind = BEHIND in layout.folded
             self._pages.unfold(layout.unfolded_low, set(PANELS).difference(layout.folded))
         self._bound_width()
         self._block.hide()  # whatever was on screen last: nothing is pinned yet
@@ -163,11 +168,23 @@ class DockLayout(QObject):
                 height = dock.height() * now.height() // saved.height()
                 self._window.resizeDocks([dock], [height], Qt.Orientation.Vertical)
 
+    @property
+    def _is_block_behind(self) -> bool:
+        """Whether the block is there, but the experiment is in front of it."""
+        direct = Qt.FindChildOption.FindDirectChildrenOnly
+        bars = self._window.findChildren(QTabBar, options=direct)
+        titles = [[bar.tabText(at) for at in range(bar.count())] for bar in bars]
+        now = [bar.tabText(bar.currentIndex()) for bar in bars]
+        title = self._block.windowTitle()
+        both = zip(titles, now, strict=True)
+        return any(title in several and current != title for several, current in both)
+
     def layout(self) -> Layout:
         """Where the panels are now."""
         window = self._window
         unfolded = self._pages.unfolded
         folded = [*set(PANELS).difference(unfolded[False]), *["log"] * self._log_title.folded]
+        folded += [BEHIND] * self._is_block_behind
         return Layout(
             window.saveGeometry(),
             window.saveState(),
@@ -195,7 +212,11 @@ class DockLayout(QObject):
             self._wanted = bool(now.all)
             self._block.setVisible(self._wanted and self._about_run)
         if now.current not in (None, before.pins.current):
-            self._raise_block()
+            if self._stays_behind:  # this is the pin of the last session
+                self.docks[0].raise_()
+            else:
+                self._raise_block()
+            self._stays_behind = False
 
     def show_page(self, about_run: bool) -> None:
         """The block is that of the run; other pages have no use for it."""

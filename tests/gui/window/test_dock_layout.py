@@ -10,6 +10,7 @@ from PySide6.QtCore import QByteArray, QSize, Qt
 from PySide6.QtWidgets import QDockWidget, QLineEdit, QScrollBar, QTabBar, QToolButton
 from pytestqt.qtbot import QtBot
 
+from lbc_gui.run.session import State
 from lbc_gui.settings import Layout, Settings
 from lbc_gui.theme import TIGHT
 from lbc_gui.window.main_window import MainWindow
@@ -113,6 +114,28 @@ def test_in_a_narrow_window_block_and_experiment_share_a_column(
     assert window.minimumWidth() <= window.screen().availableSize().width()
     window.resize(960, 1000)
     qtbot.waitUntil(lambda: window.width() == 960 and in_front(block), timeout=SECONDS)
+
+
+@pytest.mark.parametrize("title", ["Experiment", "Block"])
+def test_the_panel_that_was_in_front_comes_back_in_front(
+    qtbot: QtBot, open_window: Open, title: str
+) -> None:
+    window = open_window()
+    short = small_experiment(training={"epochs": 2}, schedule={"end": 1})
+    window.starting.start(short, run=True)
+    qtbot.waitUntil(lambda: window.session.state is State.FINISHED, timeout=SECONDS)
+    click_block(qtbot, window)
+    bars = [bar for bar in window.findChildren(QTabBar) if bar.parent() is window]
+    [tabs] = [bar for bar in bars if bar.count() and bar.tabText(0) == "Experiment"]
+    at = tabs.tabRect(("Experiment", "Block").index(title)).center()
+    qtbot.mouseClick(tabs, Qt.MouseButton.LeftButton, pos=at)
+    assert in_front(dock(window, title.lower()))
+    close_window(qtbot, window)
+    again = open_window(restores=True)
+    qtbot.waitUntil(lambda: dock(again, "block").isVisible(), timeout=SECONDS)
+    qtbot.waitUntil(lambda: in_front(dock(again, title.lower())), timeout=SECONDS)
+    click_block(qtbot, again, 7)
+    assert in_front(dock(again, "block"))
 
 
 def test_after_quitting_on_a_page_without_it_the_block_is_there_and_a_closed_panel_is_not(
