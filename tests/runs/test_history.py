@@ -72,6 +72,12 @@ def test_every_moment_comes_back_in_any_order(
     for k in np.random.default_rng(seed).permutation(len(lives)):
         for name in sparsifier.layers:
             check(replay.layer(name, int(k)), expected[k][name])
+    for name in sparsifier.layers:  # counted back, as from any list
+        for k in (-1, -len(lives)):
+            assert np.array_equal(replay.winners(name, k), replay.winners(name, len(lives) + k))
+            assert np.array_equal(replay.best_mask(name, k), replay.best_mask(name, len(lives) + k))
+        with pytest.raises(IndexError):
+            replay.winners(name, len(lives))
     told = [tuple(min(live, at.pattern.count) for at in infos) for live in lives]
     assert [moment.live for moment in replay.moments] == told
     fewer = [one > other for one, other in pairwise(told)]
