@@ -31,7 +31,7 @@ class WriterThread(Worker):
     def work(self) -> None:
         self._after.wait()
         try:
-            write_atomically(self._path, self._writer)
+            write_atomically(self._path, self._writer, follow=True)
         finally:
             self.over.set()
         self.post(f"Saved {self._path}.")

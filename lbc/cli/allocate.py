@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lbc.cli.console import Console
 from lbc.cli.layers import add_experiment, read_table
+from lbc.cli.new_file import require_new
 from lbc.config import dump_experiment, load_experiment
 from lbc.files.atomic import write_atomically
 from lbc.sparsity.allocation import RULES
@@ -59,11 +60,9 @@ def command(options: argparse.Namespace, errors: Console) -> int:
             "--from-run RUN."
         )
         return INVALID_INPUT
-    if options.out is not None and options.out.exists():
-        errors.print(f"{options.out} already exists: choose another file with --out.")
-        return INVALID_INPUT
     experiment = load_experiment(options.experiment, options.set)
     try:
+        require_new(options.out, "--out")
         from lbc.models.layer_budget import allocate_layers, allocation_of
 
         _, table = read_table(experiment, options.image, options.classes, options.allow_import)
@@ -80,7 +79,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         found = options.from_run is not None
         layers = {**experiment.layers, **patterns} if found else {**patterns, **experiment.layers}
         text = dump_experiment(experiment.model_copy(update={"layers": layers})).encode()
-        write_atomically(options.out, lambda file: file.write(text))
+        write_atomically(options.out, lambda file: file.write(text), follow=True)
         Console().print(f"Experiment: {options.out}")
     return DONE
 

@@ -15,6 +15,7 @@ from typing import Any
 from rich.table import Table
 
 from lbc.cli.console import Console
+from lbc.cli.new_file import require_new
 from lbc.inspection.comparison import CheckpointComparison, LayerComparison, compare_checkpoints
 from lbc.inspection.dense_file import write_dense
 from lbc.inspection.errors import InspectionError
@@ -45,10 +46,13 @@ def add_parser(commands: Any) -> None:
         "--against", type=Path, metavar="OTHER", help="compare with another checkpoint instead"
     )
     check.add_argument(
-        "--violations", type=Path, metavar="FILE.csv", help="write every violation to a file"
+        "--violations", type=Path, metavar="NEW.csv", help="write every violation to a file"
     )
     check.add_argument(
-        "--write-dense", type=Path, metavar="FILE.safetensors", help="write all tensors, dense"
+        "--write-dense",
+        type=Path,
+        metavar="NEW.safetensors",
+        help="write all tensors, dense",
     )
     check.add_argument("--json", action="store_true", help="print JSON")
 
@@ -60,6 +64,7 @@ def command(options: argparse.Namespace, errors: Console) -> int:
             return _compare(options)
         if options.write_dense is not None:
             return _write_dense(options)
+        require_new(options.violations, "--violations")
         return _detect(options) if options.pattern is None else _check(options)
     except (InspectionError, ValueError) as error:
         errors.print(str(error))

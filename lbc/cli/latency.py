@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lbc.cli import latency_estimate
 from lbc.cli.console import Console
 from lbc.cli.latency_cases import add_case_choices, chosen_cases
+from lbc.cli.new_file import require_new
 from lbc.files.atomic import write_atomically
 from lbc.files.os_errors import explain
 
@@ -56,8 +57,8 @@ def add_parser(commands: Any) -> None:
         "--processes", type=int, default=1, metavar="N",
         help="measure in N processes, one after another, and show the larger spread",
     )  # fmt: skip
-    run.add_argument("--json", type=Path, metavar="FILE", help="write the measurements")
-    run.add_argument("--csv", type=Path, metavar="FILE", help="write a table of the measurements")
+    run.add_argument("--json", type=Path, metavar="NEW.json", help="write the measurements")
+    run.add_argument("--csv", type=Path, metavar="NEW.csv", help="write a table of them")
     run.add_argument(
         "--print-command", action="store_true", help="only print a line to paste on a server"
     )
@@ -94,9 +95,8 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
     from lbc.latency.hardware import describe_all
     from lbc.latency.table import print_measurement
 
-    for path in filter(None, (options.json, options.csv)):
-        if not path.absolute().parent.is_dir():
-            raise ValueError(f"{path} cannot be written: the folder {path.parent} does not exist.")
+    require_new(options.json, "--json")
+    require_new(options.csv, "--csv")
     request = _request(options, chosen_cases(options, options.tokens, errors))
     for support in describe_all(case.pattern for case in request.cases):
         errors.print(support)
@@ -255,7 +255,7 @@ def _write_csv(path: Path | None, results: tuple[Measurement, ...], errors: Cons
         return True
     text = as_csv(results).encode()
     try:
-        write_atomically(path, lambda file: file.write(text))
+        write_atomically(path, lambda file: file.write(text), follow=True)
     except OSError as error:
         errors.print(explain(error, f"{path} could not be written"))
         return False

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from lbc.cli.console import Console
 from lbc.cli.latency_cases import add_case_choices, chosen_cases
+from lbc.cli.new_file import require_new
 from lbc.files.atomic import write_atomically
 from lbc.files.os_errors import explain
 
@@ -60,7 +61,7 @@ def add_parser(which: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--json", nargs="?", const=Path("-"), type=Path, metavar="FILE",
-        help="write JSON to a file, or to standard output instead of tables",
+        help="write JSON to a new file, or to standard output instead of tables",
     )  # fmt: skip
 
 
@@ -72,8 +73,9 @@ def command(options: argparse.Namespace, errors: Console) -> int:
         if str(options.json) == "-":
             print(text, end="")
             return DONE
+        require_new(options.json, "--json")
         try:
-            write_atomically(options.json, lambda file: file.write(text.encode()))
+            write_atomically(options.json, lambda file: file.write(text.encode()), follow=True)
         except OSError as error:
             errors.print(explain(error, f"{options.json} could not be written"))
             return NOT_WRITTEN

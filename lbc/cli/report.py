@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lbc.cli.console import Console
+from lbc.cli.new_file import require_new
 
 DONE, INVALID_INPUT = 0, 2
 
@@ -30,12 +31,9 @@ def command(options: argparse.Namespace, errors: Console) -> int:
 
     out: Path = options.out or options.run / FILE
     try:
-        if options.out is not None and out.exists():
-            raise ReportError(f"{out} already exists: choose another file with --out.")
-        if options.out is not None and not out.parent.is_dir():
-            raise ReportError(f"The folder {out.parent} does not exist: create it first.")
+        require_new(options.out, "--out")
         write_report(options.run, out)
-    except ReportError as error:
+    except (ReportError, ValueError) as error:
         errors.print(str(error))
         return INVALID_INPUT
     Console().print(f"Report: {out}")

@@ -48,7 +48,7 @@ def export_runs(settings: argparse.Namespace) -> None:
     if settings.file.exists():
         raise RunError(f"{settings.file} already exists: choose another file.")
     text = _format(settings, form).encode(errors="backslashreplace")
-    write_atomically(settings.file, lambda file: file.write(text))
+    write_atomically(settings.file, lambda file: file.write(text), follow=True)
     Console().print(printable(f"Wrote {settings.file}"))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from lbc.export.trained import ExportError, TrainedModel, require_new_file
+from lbc.files.atomic import replaceable
 
 IMAGES = 16
 """Number of random images on which onnxruntime and torch are compared."""
@@ -35,6 +36,7 @@ def write_onnx(trained: TrainedModel, path: Path) -> float:
             f"ONNX needs the package(s) {', '.join(missing)}: pip install 'lbc-explorer[onnx]'."
         )
     require_new_file(path)
+    path = replaceable(path, follow=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         _export(trained, temporary)

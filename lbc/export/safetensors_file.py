@@ -32,8 +32,8 @@ def write_safetensors(trained: TrainedModel, path: Path) -> Path:
     tensors = {name: value.contiguous() for name, value in trained.model.state_dict().items()}
     data = save(tensors, metadata={METADATA_KEY: json.dumps(metadata)})
     text = json.dumps(build_manifest(trained, path.name), indent=2) + "\n"
-    write_atomically(path, lambda file: file.write(data))
-    write_atomically(manifest_path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(data), follow=True)
+    write_atomically(manifest_path, lambda file: file.write(text.encode()), follow=True)
     return manifest_path
 
 

@@ -25,7 +25,7 @@ def write_dense(source: str | Path, target: Path, part: str = "") -> list[str]:
         names = {_key(name): name for name in checkpoint.layers} | {
             name: name for name in checkpoint.others
         }
-        write_atomically(target, lambda file: _write(file, checkpoint, names))
+        write_atomically(target, lambda file: _write(file, checkpoint, names), follow=True)
     return list(names)
 
 

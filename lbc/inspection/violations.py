@@ -93,7 +93,7 @@ def save_violations(path: Path, layers: Iterable[tuple[str, Violations]]) -> int
         count = write_csv(text, layers)
         text.detach()  # whoever opened the file closes it
 
-    write_atomically(path, write)
+    write_atomically(path, write, follow=True)
     return count
 
 

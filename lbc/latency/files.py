@@ -59,7 +59,7 @@ def _reject_impossible(measurement: Measurement) -> Measurement:
 
 def save_measurements(path: Path, measurements: tuple[Measurement, ...]) -> None:
     """Write measurements as JSON, atomically. Raises OSError."""
-    write_atomically(path, lambda file: file.write(as_json(measurements).encode()))
+    write_atomically(path, lambda file: file.write(as_json(measurements).encode()), follow=True)
 
 
 def as_json(measurements: tuple[Measurement, ...]) -> str:

@@ -26,9 +26,11 @@ def write_report(run_folder: Path, out: Path, cancel: threading.Event | None = N
 
     Raises ReportError if the folder holds no run or a file of it is damaged, ReportCancelled once
     ``cancel`` is set, and OSError if a file cannot be read or written; ``out`` is then unchanged.
+    A link is followed unless it is in the run folder, which may have come from elsewhere.
     """
     html = page(read_run(run_folder, cancel), cancel).encode("utf-8", "replace")
-    write_atomically(out, lambda file: file.write(html))
+    own = out.parent.resolve() == run_folder.resolve()
+    write_atomically(out, lambda file: file.write(html), follow=not own)
 
 
 def page(run: RunSummary, cancel: threading.Event | None = None) -> str:

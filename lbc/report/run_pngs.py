@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from lbc.files.atomic import write_atomically
 from lbc.pictures.colour_keys import Swatches, winner_codes, winner_key
 from lbc.pictures.colour_tables import css, lookup_table
 from lbc.pictures.score_codes import Fold, difference, levels, quantise
@@ -119,4 +120,4 @@ def _heatmap(axes: Axes, moment: LayerMoment) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=150)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))

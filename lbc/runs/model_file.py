@@ -26,8 +26,13 @@ def finalized(sparsifier: Sparsifier) -> tuple[dict[str, Tensor], dict[str, Any]
     return copy.deepcopy(sparsifier).finalize().state_dict(), manifest
 
 
-def write_model(file: Path, weights: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
-    """Replace a safetensors file. ``lbc inspect`` reads ``manifest``. Raises OSError."""
+def write_model(
+    file: Path, weights: Mapping[str, Tensor], manifest: Mapping[str, Any], follow: bool = False
+) -> None:
+    """Replace a safetensors file, as ``write_atomically``, with a ``manifest`` for ``lbc inspect``.
+
+    Raises OSError.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     data = save(plain, metadata={"lbc": json.dumps(manifest)})
-    write_atomically(file, lambda stream: stream.write(data))
+    write_atomically(file, lambda stream: stream.write(data), follow=follow)

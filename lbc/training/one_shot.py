@@ -160,7 +160,8 @@ class _OneShot:
             method=self._experiment.method.name, before=before, after=after, errors=errors
         )
         weights, manifest = finalized(sparsifier)
-        write_model(file, weights, manifest | {"pruned": record.model_dump(mode="json")})
+        about = manifest | {"pruned": record.model_dump(mode="json")}
+        write_model(file, weights, about, follow=True)
         pattern = self._experiment.pattern
         return PrunedModel(file, record.method, pattern, layers, before, after, seconds)
 

@@ -146,3 +146,21 @@ def test_the_windows_thread_never_waits_for_the_disk(
     window.help.save_diagnostics(files[4])
     qtbot.waitUntil(lambda: all(file.is_file() for file in files), timeout=SECONDS)
     assert threads and threading.main_thread() not in threads
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links and pipes")
+def test_links_stay_and_pipes_are_refused(qtbot: QtBot, writer: FileWriter, tmp_path: Path) -> None:
+    said: list[str] = []
+    writer.said.connect(said.append)
+    writer.failed.connect(lambda sentence, _: said.append(sentence))
+    real, link, pipe = (tmp_path / name for name in ("real", "link", "pipe"))
+    link.symlink_to(real)
+    os.mkfifo(pipe)
+    for path in (link, pipe):
+        writer.write(path, lambda file: file.write(b"new"))
+    qtbot.waitUntil(lambda: len(said) == 2 and not writer.running, timeout=SECONDS)
+    assert link.is_symlink() and real.read_bytes() == b"new" and pipe.is_fifo()
+    assert set(said) == {
+        f"Saved {link}.",
+        f"{pipe} could not be written (it is not a regular file): choose another name.",
+    }

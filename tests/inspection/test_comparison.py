@@ -139,6 +139,9 @@ def test_the_command_detects_compares_and_writes_violations(
     assert main(["inspect", str(second), "--violations", str(lines)]) == 1
     assert "Wrote" in capsys.readouterr().out
     assert lines.read_text().splitlines()[1:] == ['fc,1:2,0,2,"(0,0) (0,1)"']
+    assert main(["inspect", str(second), "--violations", str(lines)]) == 2
+    assert "already exists" in capsys.readouterr().err
+    lines = tmp_path / "w.csv"
     args = ["inspect", str(second), "--pattern", "1:2", "--violations", str(lines)]
     assert main(args) == 1
     assert len(lines.read_text().splitlines()) == 1 + 1 + 8

@@ -107,12 +107,12 @@ def test_results_are_printed_if_files_cannot_be_written(
 ) -> None:
     python = recorded(stream("h100-synthetic"))
     shapes = ("--shapes", "4096", "1024", "1000x2048x4096", "--backend", "cusparselt")
-    done = lbc("run", *shapes, "--python", python, "--json", tmp_path, "--csv", tmp_path)
+    nowhere = tmp_path / "link"
+    nowhere.symlink_to(tmp_path / "missing" / "found")
+    done = lbc("run", *shapes, "--python", python, "--json", nowhere, "--csv", nowhere)
     assert done.returncode == 1
-    assert (
-        done.stderr.count("could not be written (Is a directory): choose a file, not a folder.")
-        == 2
-    )
+    told = "could not be written (No such file or directory): check the path."
+    assert done.stderr.count(told) == 2
     assert "1.50 (1.49–1.51)" in done.stdout
 
 
@@ -141,8 +141,8 @@ def test_a_pattern_without_a_kernel_is_requested_with_a_sentence(lbc: Lbc) -> No
         (("run", "--dtype", "float32"), "2:4 on a GPU supports float16, bfloat16, int8, not"),
         ((*CPU_RUN, "8", "--backend", "cutlass"), "--backend applies only to GPUs"),
         ((*CPU_RUN, "8", "--processes", "0"), "--processes 0 is too few"),
-        ((*CPU_RUN, "8", "--json", "/no/dir/x.json"), "the folder /no/dir does not exist."),
-        ((*CPU_RUN, "8", "--csv", "/no/dir/x.csv"), "the folder /no/dir does not exist."),
+        ((*CPU_RUN, "8", "--json", "/no/dir/x.json"), "The folder /no/dir does not exist"),
+        ((*CPU_RUN, "8", "--csv", "/no/dir/x.csv"), "The folder /no/dir does not exist"),
     ],
 )
 def test_invalid_input_gives_status_2_and_a_message(

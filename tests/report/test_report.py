@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -245,3 +247,17 @@ def test_a_cancelled_report_writes_nothing(trained: Path, tmp_path: Path) -> Non
     with pytest.raises(ReportCancelled):
         write_report(trained, tmp_path / "report.html", cancel)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_a_report_follows_a_link_unless_it_came_with_the_run(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    victim, link = tmp_path / "victim", tmp_path / "link.html"
+    victim.write_text("mine")
+    (run / "report.html").unlink(missing_ok=True)
+    (run / "report.html").symlink_to(victim)
+    assert main(["report", str(run)]) == 0
+    assert victim.read_text() == "mine" and not (run / "report.html").is_symlink()
+    link.symlink_to(victim)
+    write_report(run, link)
+    assert link.is_symlink() and "<html" in victim.read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,3 +72,18 @@ def test_patterns_whose_scores_are_not_kept_have_only_curves(
     curves.write_bytes(b"")
     assert draw_run(tmp_path) == [curves]  # over the first
     assert curves.stat().st_size > 5000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links and pipes")
+def test_pictures_replace_links_and_no_pipes(quick: MakeExperiment, tmp_path: Path) -> None:
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    train(quick(model=SHALLOW), run)
+    victim.write_text("mine")
+    (run / "pictures").mkdir()
+    (run / "pictures" / "curves.png").symlink_to(victim)
+    draw_run(run)
+    assert victim.read_text() == "mine"
+    (run / "pictures" / "curves.png").unlink()
+    os.mkfifo(run / "pictures" / "curves.png")
+    with pytest.raises(OSError, match="not a regular file"):
+        draw_run(run)

@@ -215,6 +215,7 @@ def test_a_disk_that_does_not_answer_does_not_hold_the_window(
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(reader, "rb"):
         qtbot.waitUntil(lambda: not pipe.exists(), timeout=SECONDS)
+    path.unlink()  # the pipe, which took the place of the file
     library = window.pages.indexOf(window.pages.library)
     window.pages.setCurrentIndex(library)
     close_window(qtbot, window)
