@@ -16,6 +16,7 @@ from lbc import config
 from lbc.data.dataset import DataError, Dataset, InMemoryImages, make_dataset
 from lbc.data.labels import Array, check_range
 from lbc.data.selection import check_take, select_splits
+from lbc.files.small_file import open_regular
 
 Source = config.Cifar10 | config.Cifar100
 
@@ -68,7 +69,8 @@ def read_records(path: Path, label_bytes: int) -> tuple[Array, Array]:
     Raises DataError if the file cannot be read or ends within a record.
     """
     try:
-        data = np.fromfile(path, np.uint8)
+        with open_regular(path) as file:
+            data = np.fromfile(file, np.uint8)
     except OSError as error:
         raise DataError.unreadable(path, error) from error
     record = label_bytes + PIXELS

@@ -21,6 +21,7 @@ from lbc import config
 from lbc.data.dataset import DataError, Dataset, InMemoryImages, make_dataset
 from lbc.data.labels import Array, check_range, count_classes
 from lbc.data.selection import check_take, select_splits
+from lbc.files.small_file import open_regular
 
 UNSIGNED_BYTE = 8
 MAX_GZIP_RATIO = 1100
@@ -162,8 +163,12 @@ def _read_header(path: Path, file: BufferedIOBase, dimensions: int) -> tuple[int
 def _open(path: Path) -> Iterator[BufferedIOBase]:
     """Open a file, decompressing .gz. Raises DataError if it cannot be read."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield file
+        with open_regular(path) as stored:
+            if path.suffix != ".gz":
+                yield stored
+                return
+            with gzip.open(stored) as unpacked:
+                yield unpacked
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is truncated or not a .gz file ({error}): {REMEDY}.") from error
     except MemoryError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from lbc.data.dataset import DataError
+from lbc.files.small_file import open_regular
 
 UNREAD = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 """Formats that Pillow only recognises, and EPS, a program that Ghostscript would run."""
@@ -54,7 +55,7 @@ def endings() -> tuple[str, ...]:
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file; nothing is decoded yet. Raises DataError, which names the file."""
     try:
-        with Image.open(path, formats=formats()) as image:
+        with open_regular(path) as file, Image.open(file, formats=formats()) as image:
             if image.width * image.height > MOST_MEGAPIXELS * 1e6:
                 raise DataError(
                     f"{path} has {image.width} × {image.height} pixels, more than "

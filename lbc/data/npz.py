@@ -14,6 +14,7 @@ from lbc.data.dataset import DataError, Dataset, InMemoryImages, make_dataset
 from lbc.data.labels import Array, count_classes
 from lbc.data.selection import check_take, select_splits
 from lbc.files.memory import physical_memory
+from lbc.files.small_file import open_regular
 
 
 def load_npz(source: config.NpzFile) -> Dataset:
@@ -46,7 +47,7 @@ def in_shape_and_classes(source: config.NpzFile) -> tuple[tuple[int, int, int], 
     """
     path = source.file
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             with archive.open("images.npy") as header:
                 version = np.lib.format.read_magic(header)
                 # Version 2 only has a wider length field; numeric arrays never need version 3.
@@ -68,7 +69,7 @@ def in_shape_and_classes(source: config.NpzFile) -> tuple[tuple[int, int, int], 
 def read_arrays(path: Path) -> tuple[Array, Array]:
     """Read the two arrays as stored. Raises DataError if they cannot be read."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return read_array(archive, "images"), read_array(archive, "labels")
     except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged file
         raise explain_read_error(path, error) from error
@@ -99,7 +100,7 @@ def explain_read_error(path: Path, error: Exception) -> DataError:
     if isinstance(error, MemoryError):
         return DataError(f"{path} does not fit into memory: use fewer images.")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
     except Exception:  # as in read_arrays
         return DataError(f"{path} is truncated or not an .npz file: {expected}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lbc.config import Experiment
+from lbc.files.small_file import read_regular
 from lbc.sparsity.compliance import check
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.weight_sites import find_site
@@ -55,7 +56,7 @@ def load_trained_model(path: Path, allow_import: bool = False) -> TrainedModel:
     """
     file = path / checkpoints.FILE if path.is_dir() else path
     try:
-        checkpoint = checkpoints.read_checkpoint(file.read_bytes(), file)
+        checkpoint = checkpoints.read_checkpoint(read_regular(file), file)
         experiment = checkpoints.parse_stored_experiment(checkpoint, file)
         stated = experiment.model, checkpoint.in_shape, checkpoint.classes
         check_size(*stated, checkpoint.model, file)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
+from io import FileIO
 from pathlib import Path
 
 from lbc.files.lock import lock
+from lbc.files.small_file import open_at_once
 
 SYNC_SECONDS = 1.0
 
@@ -17,7 +20,7 @@ class AppendFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("ab", buffering=0)
+        self._file = open_to_append(path)
         self.size = self._file.tell()
         self._synced = time.monotonic()
 
@@ -61,3 +64,12 @@ class AppendFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+def open_to_append(path: Path) -> FileIO:
+    """Open a file, new or not, unbuffered. Raises OSError for a pipe, as others may wait for it."""
+    file = open(path, "ab", buffering=0, opener=open_at_once)  # noqa: SIM115 - the caller's
+    if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return file

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import IO
 
+from lbc.files.small_file import open_regular
+
 LOCK_TIMEOUT_SECONDS = 10.0
 """The data workers of a killed run hold its lock for a few seconds longer."""
 
@@ -36,7 +38,7 @@ def is_locked(path: Path) -> bool:
     Several may ask at once: where the system has shared locks, they do not take each other for it.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return not _try_lock(file, shared=True)
     except OSError:
         return False

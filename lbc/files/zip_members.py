@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from lbc.files.small_file import open_regular
+
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Signature, and the lengths of the name and the extra field, of a member's own header."""
 
@@ -24,7 +26,7 @@ class ZipMembers:
     def __init__(self, file: Path) -> None:
         self.file = file
         try:
-            with zipfile.ZipFile(file) as archive:
+            with open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
                 self._infos = {info.filename: info for info in archive.infolist()}
         except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
             raise DamagedMemberError("is truncated, or its directory is damaged") from error
@@ -47,7 +49,7 @@ class ZipMembers:
     def place(self, name: str) -> tuple[int, int]:
         """Where the bytes of a plain member begin in the file, and how many there are."""
         info = self._infos[name]
-        with self.file.open("rb") as stream:
+        with open_regular(self.file) as stream:
             stream.seek(info.header_offset)
             header = stream.read(LOCAL_HEADER.size)
         if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
@@ -69,7 +71,11 @@ class ZipMembers:
     @contextmanager
     def _open(self, name: str) -> Iterator[IO[bytes]]:
         try:
-            with zipfile.ZipFile(self.file) as archive, archive.open(name) as member:
+            with (
+                open_regular(self.file) as stream,
+                zipfile.ZipFile(stream) as archive,
+                archive.open(name) as member,
+            ):
                 yield member
         except (zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, EOFError) as error:
             raise DamagedMemberError(f"is damaged: {name} in it cannot be read") from error
@@ -83,7 +89,7 @@ class ZipMembers:
                 data = member.read(largest + 1)
         else:
             start, size = self.place(name)
-            with self.file.open("rb") as stream:
+            with open_regular(self.file) as stream:
                 stream.seek(start)
                 data = stream.read(size)
         if len(data) != self.size(name):

@@ -13,6 +13,7 @@ from typing import Any
 
 from lbc.files.os_errors import explain
 from lbc.files.printable import printable
+from lbc.files.small_file import open_regular
 from lbc.following.address import Address
 from lbc.following.commands import FILE as COMMANDS
 from lbc.following.connection import Connection, ConnectionFailedError
@@ -206,7 +207,7 @@ class Mirror:
         path = self.folder / COMMANDS
         if not path.exists() or path.stat().st_size <= end:
             return end
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(end)
             whole, newline, _ = file.read(LARGEST_DOCUMENT).rpartition(b"\n")
         for line in whole.decode(errors="replace").splitlines():

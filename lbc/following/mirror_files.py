@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from lbc.files.atomic import write_atomically
+from lbc.files.small_file import open_regular
 from lbc.following.block_sums import BlockSums
 from lbc.following.messages import Grown, Held, Part, ProtocolError, Whole
 from lbc.following.run_files import LARGEST_SMALL
@@ -32,7 +33,7 @@ class MirrorFiles:
         for name in get_args(Grown):
             path = self._folder / name
             if path.exists():
-                with path.open("rb") as file:
+                with open_regular(path) as file:
                     sums = BlockSums.of(file)
                 found[name] = Held(sums.size, tuple(sums.sums))
         return found

@@ -175,7 +175,7 @@ def _shards(files: Sequence[Path], listed: Mapping[str, str], part: str) -> Cont
     metadata: dict[str, str] = {}
     missing = set()
     for file in files:
-        if not file.is_file():
+        if not file.exists():
             missing.add(file.name)
             continue
         with name_file_in_errors(file):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lbc.files.small_file import open_regular
 from lbc.files.zip_members import DamagedMemberError, ZipMembers
 from lbc.inspection.errors import DamagedError, LayerError
 from lbc.inspection.layers import Layers
@@ -47,7 +48,7 @@ class Content:
 
 def read_file(file: Path, part: str = "") -> Content:
     """The content of a checkpoint file, of which only headers are read. Raises LayerError."""
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         start = stream.read(512)
     if start.startswith(b"PK"):
         try:

@@ -209,7 +209,8 @@ class Constants:
         if not location or not inside or Path(location).is_absolute():
             return "its data are in a file outside this folder, which is not opened"
         if not file.is_file():
-            return f"its data are in {location}, which is missing: copy both files"
+            what = "is no regular file" if file.exists() else "is missing: copy both files"
+            return f"its data are in {location}, which {what}"
         try:
             start, end = int(stated.get("offset", 0)), file.stat().st_size
             size = int(stated.get("length", end - start))

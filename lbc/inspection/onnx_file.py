@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lbc.files.small_file import open_regular
 from lbc.inspection.errors import DamagedError, InspectionError, LayerError
 from lbc.inspection.layers import Layers
 from lbc.inspection.onnx_constants import Constants, Scope, scopes
@@ -108,7 +109,8 @@ def _read(file: Path) -> Any:
             f"Reading {file} needs the package onnx: pip install 'lbc-explorer[onnx]'."
         ) from error
     try:
-        return onnx.load(str(file), load_external_data=False)
+        with open_regular(file) as stream:
+            return onnx.load(stream, load_external_data=False)
     except OSError:
         raise
     except Exception as error:  # protobuf, onnx and numpy each raise their own

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lbc.files.small_file import open_regular, read_regular
 from lbc.inspection.errors import DamagedError, LayerError
 from lbc.inspection.stored_tensor import Extent, StoredTensor, tensor_in, unreadable
 
@@ -35,7 +36,7 @@ def looks_like_safetensors(start: bytes) -> bool:
 def read_safetensors(file: Path) -> tuple[dict[str, StoredTensor], Mapping[str, str]]:
     """The tensors by name, in the file's order, and its metadata. Raises LayerError."""
     size = file.stat().st_size
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         length = int.from_bytes(stream.read(8), "little")
         if size < 8 or length > min(LARGEST_HEADER, size - 8):
             raise DamagedError("is truncated, or not a safetensors file: save or copy it again.")
@@ -77,7 +78,7 @@ def read_index(file: Path, largest: int = LARGEST_HEADER) -> dict[str, str]:
     if file.stat().st_size > largest:
         raise LayerError(f"is larger than {largest:,} bytes, and no index of shards.")
     try:
-        index = json.loads(file.read_bytes().decode())["weight_map"]
+        index = json.loads(read_regular(file).decode())["weight_map"]
         shards = {str(name): str(shard) for name, shard in index.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise LayerError("is not an index of shards: it has no 'weight_map'.") from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lbc.files.small_file import open_regular
 from lbc.inspection.errors import DamagedError, LayerError
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class Extent:
         """The bytes, not copied; writing to them does not change the file."""
         if self.start + self.size > self.file.stat().st_size:
             raise DamagedError(f"{self.file.name} has become shorter")
-        mapped = np.memmap(self.file, np.uint8, "c", self.start, (self.size,))
+        with open_regular(self.file) as stream:
+            mapped = np.memmap(stream, np.uint8, "c", self.start, (self.size,))
         if self.check is not None:
             self.check(mapped.data)
         return mapped

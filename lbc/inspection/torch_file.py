@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from lbc.files.printable import printable
+from lbc.files.small_file import open_regular
 from lbc.files.zip_members import DamagedMemberError, ZipMembers
 from lbc.inspection.errors import DamagedError, LayerError
 from lbc.inspection.stored_tensor import (
@@ -74,7 +75,7 @@ def read_torch_zip(file: Path) -> TorchFile:
 
 def read_legacy_torch(file: Path) -> TorchFile:
     """Read the form that torch wrote before 1.6. Raises LayerError."""
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         if _unpickle(stream)[0] != LEGACY_MAGIC:
             raise LayerError(
                 "is a pickle that torch.save did not write: load it where it comes from, and write "

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from lbc.config import Experiment, load_experiment
 from lbc.data import DataError, describe
+from lbc.files.os_errors import explain
+from lbc.files.small_file import open_regular
 from lbc.inspection.checkpoint import read_metadata
 from lbc.latency.cases import Case, Convolution
 from lbc.models import build_on_meta
@@ -87,13 +89,15 @@ def cases_of_run(
     Raises ValueError, ExperimentError.
     """
     weights = folder / MODEL_FILE
-    if not weights.is_file():
+    if not weights.exists():
         raise ValueError(f"{folder} has no {MODEL_FILE}: give the folder of a finished run.")
     experiment = load_experiment(folder / "experiment.yaml")
     try:
-        with safe_open(weights, "pt") as file:
+        with open_regular(weights), safe_open(weights, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             sparse = read_metadata(file.metadata() or {}).layers or None
+    except OSError as error:
+        raise ValueError(explain(error, f"{weights} cannot be read")) from error
     except Exception as error:
         raise ValueError(
             f"{weights} cannot be read: it is damaged or not a safetensors file."

@@ -26,7 +26,7 @@ from lbc.config import Experiment, dump_experiment, load_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.atomic import write_atomically
 from lbc.files.lock import LOCK_TIMEOUT_SECONDS, lock
-from lbc.files.small_file import read_small
+from lbc.files.small_file import read_regular, read_small
 from lbc.queue.entries import MOST_JOBS, Change, Entry, Queue
 
 VERSION = 1
@@ -131,7 +131,7 @@ class QueueFile:
         for entry in new.entries:
             if before.pop(entry.id, entry) != entry:
                 with suppress(FileNotFoundError):  # a deleted experiment is reported when it starts
-                    text = self.file_of(entry.id, "yaml").read_bytes().partition(b"\n")[2]
+                    text = read_regular(self.file_of(entry.id, "yaml")).partition(b"\n")[2]
                     self._write_file(entry, text.decode(errors="replace"))
         for removed in before:
             for suffix in ("yaml", "log", "lock"):

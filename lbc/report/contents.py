@@ -127,7 +127,7 @@ def _read_columns(path: Path, names: tuple[str, ...]) -> Columns:
 
 
 def _read_layers(path: Path, cancel: threading.Event | None) -> tuple[LayerSummary, ...]:
-    if not path.is_file():
+    if not path.exists():
         return ()
     try:
         replay = Replay(path)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
+from lbc.files.append_file import open_to_append
 from lbc.files.atomic import write_atomically
 from lbc.files.lock import LOCK_TIMEOUT_SECONDS, lock
 from lbc.files.os_errors import explain
@@ -64,7 +65,7 @@ def change_annotations(folder: Path, change: Callable[[Annotations], Annotations
 
     Raises RunError if they cannot be read, and OSError if they cannot be written.
     """
-    with (folder / f".{ANNOTATIONS}.lock").open("ab") as guard:
+    with open_to_append(folder / f".{ANNOTATIONS}.lock") as guard:
         if not lock(guard, LOCK_TIMEOUT_SECONDS):
             raise BlockingIOError(11, "another program is writing it", str(folder / ANNOTATIONS))
         changed = change(read_annotations(folder))

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.files.memory import physical_memory
+from lbc.files.small_file import open_regular
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_codec import CHANGED, KEY, POSITIONS, Coded, SearchState, decode, decompress
 from lbc.sparsity.arrays import Floats
@@ -80,7 +81,7 @@ def _header_check(described: object) -> int:
 
 def read_layers(path: Path) -> tuple[LayerInfo, ...]:
     """The layers of a history. Raises ValueError if the file is not one, or of another version."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return _layers(file.readline(HEADER_LIMIT), path)
 
 
@@ -90,7 +91,7 @@ def read_frames(path: Path, known: Sequence[Frame] = ()) -> list[Frame]:
     After ``known`` frames only the following ones are read, unless the file has been replaced.
     Raises ValueError if it is no history.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         layers = _layers(file.readline(HEADER_LIMIT), path)
         size = file.seek(0, 2)
         if known:
@@ -110,7 +111,7 @@ def is_damaged_after(path: Path, frames: Sequence[Frame]) -> bool:
 
     Raises ValueError if ``path`` is no history.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         layers = _layers(file.readline(HEADER_LIMIT), path)
         if frames:
             file.seek(frames[-1].end)

@@ -12,6 +12,7 @@ from typing import IO
 import numpy as np
 
 from lbc.files.os_errors import explain
+from lbc.files.small_file import open_regular
 from lbc.runs.events import Intervention, LayerInfo, Steering
 from lbc.runs.history_codec import LARGEST_LIVE_COUNT, REMOVED, SearchState
 from lbc.runs.history_format import (
@@ -114,7 +115,7 @@ class Replay:
         at = self._places[name]
         info = self.layers[at]
         moment = self._counted(moment)
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             state = self._state(file, at, moment)
             scored = self._scored(at, moment) if scores else None
             frame = None if scored is None else self._frames[scored]
@@ -142,20 +143,20 @@ class Replay:
 
     def winners(self, name: str, moment: int) -> Array:
         """The best combination of every block of a layer, (blocks,). Raises as ``layer``."""
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             return self._state(file, self._places[name], self._counted(moment)).winners
 
     def best_mask(self, name: str, moment: int) -> Bools:
         """The mask of a layer with its winners decided, bool (blocks, M). Raises as ``layer``."""
         at = self._places[name]
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             return self._state(file, at, self._counted(moment)).best(self.layers[at].pattern)
 
     def state_after(self, name: str, moment: int, before: SearchState | None) -> SearchState:
         """Winners and bits at ``moment``, from those at the one before. Raises as ``layer``."""
         at = self._places[name]
         moment = self._counted(moment)
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             moments = range(moment, moment + 1)
             (state,) = read_states(file, self.layers[at], at, self._frames, moments, before)
         return state
@@ -165,7 +166,7 @@ class Replay:
         at = self._places[name]
         if not self._frames[moment].records[at]["scores"]:
             return None
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             return read_scores(file, self.layers[at], at, self._frames[moment])
 
     def _counted(self, moment: int) -> int:

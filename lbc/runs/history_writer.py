@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lbc.files.append_file import AppendFile
+from lbc.files.small_file import open_regular
 from lbc.runs.events import LayerInfo, Prepared
 from lbc.runs.history_codec import (
     CHANGED,
@@ -146,7 +147,7 @@ class HistoryWriter:
     def _last(self, frames: Sequence[Frame], at: int) -> SearchState:
         last = len(frames) - 1
         moments = range(first_part(frames, at, last), last + 1)
-        with self._file.path.open("rb") as file:
+        with open_regular(self._file.path) as file:
             *_, state = read_states(file, self._layers[at], at, frames, moments, None)
         return state
 

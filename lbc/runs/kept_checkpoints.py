@@ -21,6 +21,7 @@ from lbc.config import Experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, parse_yaml
 from lbc.files.atomic import write_atomically
 from lbc.files.os_errors import explain
+from lbc.files.small_file import open_regular
 from lbc.inspection.errors import LayerError
 from lbc.inspection.torch_file import read_torch_zip
 from lbc.runs.run_state import RunError, read_state
@@ -150,7 +151,7 @@ def keep_checkpoint(folder: Path, step: int, epoch: float, limit: int) -> bool:
         os.link(source, temporary)
         temporary.replace(target)
     except OSError:  # a disk without hard links
-        with source.open("rb") as data:
+        with open_regular(source) as data:
             write_atomically(target, lambda file: shutil.copyfileobj(data, file))
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lbc.files.append_file import AppendFile
-from lbc.files.small_file import read_small
+from lbc.files.small_file import open_regular, read_small
 
 Columns = dict[str, npt.NDArray[np.float64]]
 
@@ -38,7 +38,7 @@ class RecordWriter:
             self._file.close()
             raise BlockingIOError(11, "another process is writing it", str(path))
         self._file.begin(self._header)
-        with path.open("rb") as written:
+        with open_regular(path) as written:
             if written.read(len(self._header)) != self._header:
                 self._file.close()
                 raise ValueError(f"{path} is damaged: its columns are not {', '.join(columns)}.")

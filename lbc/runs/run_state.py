@@ -96,11 +96,11 @@ _DOCUMENT = TypeAdapter(RunDocument)
 
 def read_state(folder: Path) -> RunDocument:
     """Read the ``run.json`` of a run. Raises RunError if there is no run or it cannot be read."""
-    file = folder / FILE
+    file, experiment = folder / FILE, folder / "experiment.yaml"
     try:
         if not folder.is_dir():
             raise RunError(f"{folder} is not a folder: name the folder of a run.")
-        if not file.exists() or not (folder / "experiment.yaml").is_file():
+        if not file.exists() or not experiment.exists() or experiment.is_dir():
             raise RunError(
                 f"{folder} holds no run: it needs the run.json and experiment.yaml of one."
             )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lbc.files.small_file import open_regular
 from lbc.files.torch_zip import find_damage
 from lbc.runs.kept_checkpoints import CHECKPOINT
 
@@ -55,7 +56,7 @@ def _epoch_of(file: Path, _written: int) -> float:
 
     Raises ValueError if the file is damaged.
     """
-    with file.open("rb") as content:
+    with open_regular(file) as content:
         if damage := find_damage(content):
             raise ValueError(f"{file} {damage}.")
     saved = _load(file)

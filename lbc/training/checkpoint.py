@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lbc.config import Experiment, parse_experiment, to_document
 from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
+from lbc.files.small_file import read_regular
 from lbc.files.torch_zip import find_damage
 from lbc.runs.effective_experiment import experiment_after
 from lbc.runs.events import EpochDone
@@ -174,10 +175,10 @@ def read_on_all_ranks(folder: Path | None, ranks: Ranks) -> Found | None:
 def _newest_intact(folder: Path) -> tuple[Path, bytes | None, str]:
     """The newest checkpoint, unless it is damaged and the one before is not; a warning if so."""
     newest, older = folder / FILE, folder / PREVIOUS_CHECKPOINT
-    data = newest.read_bytes() if newest.exists() else None
+    data = read_regular(newest) if newest.exists() else None
     damage = find_damage(BytesIO(data)) if data is not None else "does not exist"
     if damage is not None and older.exists():
-        previous = older.read_bytes()
+        previous = read_regular(older)
         if find_damage(BytesIO(previous)) is None:
             return (
                 older,

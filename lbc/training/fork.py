@@ -20,6 +20,7 @@ from torch import nn
 
 from lbc.config import Experiment, Optimizer, dump_experiment
 from lbc.files.os_errors import explain
+from lbc.files.small_file import read_regular
 from lbc.runs.folder import TEACHER, Position, RunFolder
 from lbc.runs.history_format import read_layers
 from lbc.runs.interventions import copy_interventions
@@ -126,7 +127,7 @@ def fork_run(
 
 def _read(point: ForkPoint) -> Checkpoint:
     try:
-        data = point.file.read_bytes()
+        data = read_regular(point.file)
     except FileNotFoundError as error:
         raise deleted(point) from error
     checkpoint = read_checkpoint(data, point.file)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lbc.files.small_file import open_regular
 from lbc.inspection import InspectionError, OpenCheckpoint, open_checkpoint
 from lbc.inspection.checkpoint import checkpoint_files
 from lbc.inspection.errors import name_file_in_errors
@@ -111,7 +112,7 @@ def _digest(path: Path) -> str:
         files += [files[0].with_name(name) for name in dict.fromkeys(read_index(files[0]).values())]
     digests = []
     for file in files:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             digests.append(file_digest(stream, "sha256"))
     if len(digests) == 1:
         return digests[0].hexdigest()

@@ -19,6 +19,8 @@ from lbc import config
 from lbc.config import Experiment, load_experiment, parse_experiment
 from lbc.config.strict_yaml import ExperimentError, parse_yaml, quote
 from lbc.data import Dataset
+from lbc.files.os_errors import explain
+from lbc.files.small_file import read_regular
 from lbc.inspection.errors import LayerError
 from lbc.inspection.torch_file import read_torch_zip
 from lbc.models import build, build_on_meta
@@ -133,9 +135,13 @@ def read_copy(data: bytes, file: Path) -> TeacherCopy:
 def own_copy(folder: Path) -> TeacherCopy:
     """The copy of its teacher that a run keeps. Raises TrainingError if it cannot be read."""
     file = folder / TEACHER
-    if not file.is_file():
-        raise TrainingError(f"The run has lost its teacher, {file}. {REMEDY}")
-    return read_copy(file.read_bytes(), file)
+    try:
+        data = read_regular(file)
+    except FileNotFoundError as error:
+        raise TrainingError(f"The run has lost its teacher, {file}. {REMEDY}") from error
+    except OSError as error:
+        raise TrainingError(explain(error, f"The teacher {file} cannot be read")) from error
+    return read_copy(data, file)
 
 
 def find_copy(

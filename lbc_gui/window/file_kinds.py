@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from lbc.files.printable import printable
+from lbc.files.small_file import open_regular
 from lbc.runs.run_state import FILE as RUN_STATE
 from lbc_gui.worker import describe
 
@@ -49,7 +50,7 @@ def find_kind(path: Path) -> Kind:
         return Kind.EXPERIMENT
     if suffix not in MEASUREMENTS:
         return Kind.CHECKPOINT
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return Kind.CHECKPOINT if b'"weight_map"' in file.read(HEAD) else Kind.MEASUREMENT
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, FiniteFloat, JsonValue, NonNegativeInt, V
 
 from lbc.files.atomic import write_atomically
 from lbc.files.lock import lock
+from lbc.files.small_file import open_regular
 from lbc.pictures.score_snapshot import Look
 from lbc_gui.run.view_state import Pins
 
@@ -97,7 +98,7 @@ class SessionFile:
         Raises DamagedSessionError, and keeps the file with another name, if it cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 return SessionState.model_validate_json(file.read(LARGEST))
         except FileNotFoundError:
             return None
