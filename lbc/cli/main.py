@@ -9,11 +9,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from types import ModuleType
 
 from lbc.cli.console import Console
-from lbc.cli.streams import Parser, ShowVersion, flush_streams, prepare_streams
+from lbc.cli.streams import (
+    Parser,
+    ShowVersion,
+    flush_streams,
+    outliving_reader,
+    prepare_streams,
+)
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.os_errors import explain
 
@@ -23,21 +30,26 @@ COMMANDS = (
 )  # fmt: skip
 """The modules of this package with a command each."""
 
+TRAINING = (["train"], ["compare"], ["follow"])
+"""Commands that end once nobody reads what they print."""
+
 FAILED, INVALID_INPUT, STOPPED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors are printed to standard error."""
     prepare_streams()
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return _run(_parser(arguments).parse_args(arguments), Console(stderr=True))
+        with nullcontext() if arguments[:1] in TRAINING else outliving_reader():
+            return _run(arguments, Console(stderr=True))
     finally:
         flush_streams()
 
 
-def _run(options: argparse.Namespace, errors: Console) -> int:
+def _run(arguments: Sequence[str], errors: Console) -> int:
     try:
+        options = _parse(arguments)
         status: int = import_module(f"lbc.cli.{options.command}").command(options, errors)
         sys.stdout.flush()
         return status
@@ -51,6 +63,14 @@ def _run(options: argparse.Namespace, errors: Console) -> int:
         return FAILED
     except KeyboardInterrupt:
         return STOPPED
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    try:
+        return _parser(arguments).parse_args(arguments)
+    except SystemExit:  # a help or a version has been printed, perhaps only into the buffer
+        sys.stdout.flush()
+        raise
 
 
 def load_commands(arguments: Sequence[str]) -> tuple[ModuleType, ...]:

@@ -11,12 +11,17 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lbc.files.home import expanded
 from lbc.files.printable import printable
 from lbc.files.versions import own_version
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, SupportsWrite
 
 _ASCII = {
     "×": "x", "−": "-", "–": "-", "—": "-", "±": "+/-", "→": "->", "←": "<-", "…": "...", "·": "*",
@@ -47,6 +52,39 @@ def flush_streams() -> None:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
+class _Outlet(io.FileIO):
+    """Standard output that drops what nobody reads any more."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+@contextmanager
+def outliving_reader() -> Iterator[None]:
+    """Let a command end as it would have, with its files and status, also before ``| head``.
+
+    Else both would depend on how much was printed by the time at which the reader went.
+    """
+    stream: object = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper) or not isinstance(
+        getattr(stream.buffer, "raw", stream.buffer),  # itself with python -u
+        io.FileIO,
+    ):
+        yield
+        return
+    outlet = io.BufferedWriter(_Outlet(stream.fileno(), "wb", closefd=False))
+    lines = stream.line_buffering or stream.write_through
+    sys.stdout = io.TextIOWrapper(outlet, stream.encoding, "ascii_signs", line_buffering=lines)
+    try:
+        yield
+    finally:
+        flush_streams()
+        sys.stdout = stream
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that expands ``~`` in paths, and whose errors quote arguments printably."""
 
@@ -62,6 +100,10 @@ class Parser(argparse.ArgumentParser):
             if alone and getattr(parsed, action.dest, None) == []:
                 self.error(f"argument {action.option_strings[0]}: -- is not a value")
         return parsed, rest
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help; argparse would not raise OSError where that fails."""
+        (sys.stdout if file is None else file).write(self.format_help())
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         super().exit(status, message and printable_lines(message))
