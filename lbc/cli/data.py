@@ -32,7 +32,7 @@ DONE, FAILED = 0, 1
 def add_parser(commands: Any) -> None:
     """Add ``data`` with its subcommand to the commands."""
     data = commands.add_parser("data", help="download training data")
-    which = data.add_subparsers(dest="data", required=True)
+    which = data.add_subparsers(dest="data", required=True, metavar="ACTION")
     download = which.add_parser(
         "download", help="download a well-known data set; resumes a partial download"
     )

@@ -42,7 +42,7 @@ REQUIREMENTS = (
 def add_parser(commands: Any) -> None:
     """Add ``latency`` with its subcommands to the commands."""
     latency = commands.add_parser("latency", help="measure sparse and dense latency")
-    which = latency.add_subparsers(dest="latency", required=True)
+    which = latency.add_subparsers(dest="latency", required=True, metavar="ACTION")
     run = which.add_parser("run", help="measure cases on this machine or a server")
     add_case_choices(run)
     run.add_argument("--tokens", type=int, default=4096, help="number of tokens for transformers")

@@ -286,3 +286,10 @@ def test_an_interrupted_start_prints_no_traceback(
         process.kill()
     assert process.returncode == 130
     assert [line for line in errors.splitlines() if not line.startswith(OFFSCREEN)] == []
+
+
+@pytest.mark.parametrize("command", ["data", "latency"])
+def test_a_missing_action_is_called_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([command])
+    assert "the following arguments are required: ACTION" in capsys.readouterr().err
