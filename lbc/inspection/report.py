@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lbc.inspection.checkpoint import OpenCheckpoint, open_checkpoint
 from lbc.inspection.errors import DamagedError, LayerError
-from lbc.inspection.survey import Finding, in_threads, matches, reason, survey_layer
+from lbc.inspection.survey import Finding, check_skip, in_threads, matches, reason, survey_layer
 from lbc.inspection.violations import find_violations
 from lbc.sparsity.compliance import Violation
 from lbc.sparsity.pattern import Pattern
@@ -72,10 +72,12 @@ def inspect_checkpoint(
     """Check every layer of a checkpoint that ``open_checkpoint`` supports against a pattern.
 
     Layers that match a glob of ``skip`` count as dense. What may be a weight and cannot be judged
-    is listed with the reason. Raises InspectionError if the file cannot be read or has no layers.
+    is listed with the reason. Raises InspectionError if the file cannot be read or has no layers,
+    and for a glob that matches none.
     """
     globs = tuple(skip)
     with open_checkpoint(path, part) as checkpoint:
+        check_skip(checkpoint, globs)
         names = [*checkpoint.layers, *checkpoint.unjudged]
         layers = in_threads(lambda name: _check(checkpoint, name, pattern, globs), names)
         return PatternReport(str(path), str(pattern), tuple(layers), checkpoint.parts)

@@ -15,6 +15,7 @@ from lbc.inspection.checkpoint import OpenCheckpoint, open_checkpoint
 from lbc.inspection.detection import Detection, detect_weight
 from lbc.inspection.errors import DamagedError, InspectionError, LayerError, name_file_in_errors
 from lbc.inspection.violations import Violations, violations_in_chunks
+from lbc.sparsity.layer_names import check_names
 from lbc.sparsity.pattern import Pattern
 
 T = TypeVar("T")
@@ -102,10 +103,12 @@ class Survey:
 def survey_checkpoint(path: str | Path, skip: Iterable[str] = (), part: str = "") -> Survey:
     """Detect the N:M of every layer of a file that ``open_checkpoint`` supports.
 
-    Omits layers whose name matches a glob of ``skip``. Raises InspectionError.
+    Omits layers whose name matches a glob of ``skip``. Raises InspectionError, also for a glob that
+    matches none.
     """
     globs = tuple(skip)
     with open_checkpoint(path, part) as checkpoint:
+        check_skip(checkpoint, globs)
         names = [name for name in checkpoint.layers if not matches(name, globs)]
         layers, unjudged = survey_layers(checkpoint, names)
         rest = (one for one in unjudged_tensors(checkpoint) if not matches(one.name, globs))
@@ -189,6 +192,14 @@ def violations_in(
                 shape = tuple(weight.shape)
                 for blocks, members in violations_in_chunks(weight, chosen):
                     yield name, Violations(chosen, shape, len(blocks), blocks, members)
+
+
+def check_skip(checkpoint: OpenCheckpoint, globs: Iterable[str]) -> None:
+    """Raise InspectionError for a glob that matches nothing that is listed."""
+    try:
+        check_names([*checkpoint.layers, *checkpoint.unjudged], globs)
+    except ValueError as error:
+        raise InspectionError(f"{checkpoint.file} cannot be judged: {error}") from error
 
 
 def matches(name: str, globs: Iterable[str]) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from math import prod
 
 from torch import nn
 
+from lbc.sparsity.layer_names import check_names
 from lbc.sparsity.layer_roles import Roles, dense_by_default
 from lbc.sparsity.pattern import Pattern
 from lbc.sparsity.role_trace import trace_roles
@@ -17,9 +17,6 @@ from lbc.sparsity.weight_sites import Site, WeightSite, find_sites
 
 DENSE = "dense"
 """The override that leaves a layer dense."""
-
-NAMED = 6
-"""The most layers that an error names."""
 
 
 PatternLike = Pattern | str | tuple[int, int]
@@ -80,7 +77,7 @@ def plan_layers(
     skipped = dict.fromkeys([skip] if isinstance(skip, str) else skip or ())
     chosen = {name: _parse_override(value) for name, value in (overrides or {}).items()}
     sites = find_sites(model)
-    _check_names([site.name for site in sites], [*skipped, *chosen])
+    check_names([site.name for site in sites], [*skipped, *chosen])
     roles = Roles()
     if isinstance(example_inputs, Roles):
         roles = example_inputs
@@ -180,21 +177,6 @@ def _match(name: str, wanted: Mapping[str, object]) -> str | None:
     if name in wanted:
         return name
     return next((glob for glob in wanted if fnmatchcase(name, glob)), None)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names with commas; of many the first and the last ones."""
-    if len(names) > NAMED:
-        names = [*names[: NAMED - 2], f"… ({len(names)} in all)", *names[-2:]]
-    return ", ".join(names)
-
-
-def _check_names(names: Sequence[str], wanted: Sequence[str]) -> None:
-    for glob in wanted:
-        if not any(fnmatchcase(name, glob) or name == glob for name in names):
-            near = get_close_matches(glob, names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the layers are {listed(names)}."
-            raise ValueError(f"No layer with a weight is named {glob!r}: {hint}")
 
 
 def _nothing_qualifies(pattern: Pattern, plans: Sequence[LayerPlan]) -> str:

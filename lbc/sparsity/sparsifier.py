@@ -19,7 +19,7 @@ from lbc.sparsity.attachment import (
 )
 from lbc.sparsity.conductor import Conductor, Given, Run
 from lbc.sparsity.interventions import allowed_alone, allowed_without
-from lbc.sparsity.layer_plan import listed
+from lbc.sparsity.layer_names import listed
 from lbc.sparsity.method_options import MethodOptions, read_options
 from lbc.sparsity.methods import load_method
 from lbc.sparsity.optimizer_state import (

@@ -135,6 +135,12 @@ def test_the_command_detects_compares_and_writes_violations(
     assert main(["inspect", str(first), "--against", str(second), "--pattern", "2:4"]) == 2
     assert "cannot be combined" in capsys.readouterr().err
 
+    for pattern in ([], ["--pattern", "2:4"]):
+        for skip, said in (("haed", "did you mean 'head'?"), ("x*", "layers are fc, head.")):
+            assert main(["inspect", str(first), *pattern, "--skip", skip]) == 2
+            told = " ".join(capsys.readouterr().err.split())
+            assert f"No layer with a weight is named {skip!r}: " in told and said in told
+
     lines = tmp_path / "v.csv"
     assert main(["inspect", str(second), "--violations", str(lines)]) == 1
     assert "Wrote" in capsys.readouterr().out
