@@ -69,6 +69,8 @@ def show_run(settings: argparse.Namespace) -> None:
 
 def find_run(folder: Path, run: str) -> Path:
     """A run by its path, its name below the folder of runs, or its title. Raises RunError."""
+    if not run:
+        raise RunError("The name of the run is empty: 'lbc runs' lists all runs.")
     for path in (folder / run, expanded(run)):
         if os.path.lexists(path / STATE):
             return path

@@ -90,7 +90,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.register("type", Path, expanded)
+        self.register("type", Path, named_path)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, rest = super().parse_known_args(args, namespace)
@@ -107,6 +107,13 @@ class Parser(argparse.ArgumentParser):
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         super().exit(status, message and printable_lines(message))
+
+
+def named_path(text: str) -> Path:
+    """The path that an argument names; an empty one would mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty: name a file or folder")
+    return expanded(text)
 
 
 class ShowVersion(argparse.Action):
