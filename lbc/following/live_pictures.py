@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from lbc.files.os_errors import explain
-from lbc.following.frame import Frame
 from lbc.following.messages import FromServer, Notice, Picture, Show, View, Weights
 from lbc.following.picture_codec import BYTES_PER_SECOND, PictureEncoder, encode_thumbnails
 from lbc.following.trainer_file import trainer_of
@@ -23,8 +22,6 @@ PICTURE_SECONDS = 1.0
 
 VIEW_SECONDS = 0.1
 """The shortest interval between two pictures of different parts."""
-
-THUMBNAIL_SECONDS = 2.0
 
 TRAINER_SECONDS = 0.5
 """How often it is looked up who trains the run."""
@@ -40,9 +37,10 @@ class LivePictures:
         self._encoder = PictureEncoder()
         self._copy: tuple[int, LayerMoment] | None = None
         self._sent: tuple[View, LayerMoment] | None = None
-        self._look: Look | None = None
+        self._look = Look()
+        self._samples: dict[str, LayerMoment] = {}
         self._thumbnails: dict[str, Thumbnail] = {}
-        self._sent_at = self._free_at = self._thumbnails_at = self._trainer_at = 0.0
+        self._sent_at = self._free_at = self._trainer_at = 0.0
         self._token = ""
 
     def show(self, show: Show) -> None:
@@ -61,6 +59,7 @@ class LivePictures:
         """What is due to be sent. Raises nothing: where the folder cannot be written, or the
         trainer is of another version, there are no pictures, but recorded moments."""
         watch, due = self._show.watch, list[FromServer]()
+        samples: tuple[LayerMoment, ...] = ()
         if watch is None:
             return due
         self._look_for_trainer()
@@ -74,11 +73,13 @@ class LivePictures:
                 if kind == "layer" and frame.moments:
                     self._copy = frame.number, frame.moments[0]
                 elif kind == "samples":
-                    due += self._draw_thumbnails(frame)
+                    self._samples |= {at.name: at for at in frame.moments}
+                    samples = frame.moments
                 elif frame.weights is not None:
                     shown = frame.weights.weights.items()
                     pins = tuple((pin, tuple(block.tolist())) for pin, block in shown)
                     due.append(Weights(frame.weights.epoch, pins))
+            due += self._draw_thumbnails(samples)
             due += self._draw_picture(self._show.view, watch.number)
         except (OSError, ValueError) as error:
             self.close()
@@ -117,13 +118,14 @@ class LivePictures:
         picture = draw_live(moment, view.request, view.part)
         return [self._encoder.encode(view.number, picture, again=same)]
 
-    def _draw_thumbnails(self, frame: Frame) -> list[FromServer]:
+    def _draw_thumbnails(self, samples: tuple[LayerMoment, ...]) -> list[FromServer]:
         """The thumbnails that have changed."""
         request = self._show.view and self._show.view.request
-        look = request.look if request else Look()
+        look = request.look if request else self._look
         if look != self._look:
             self._look, self._thumbnails = look, {}
-        drawn = {at.name: draw_thumbnail(at, look) for at in frame.moments}
+            samples = tuple(self._samples.values())
+        drawn = {at.name: draw_thumbnail(at, look) for at in samples}
         news = [new for new in drawn.values() if not _alike(new, self._thumbnails.get(new.name))]
         self._thumbnails |= drawn
         return [encode_thumbnails(news)] if news else []

@@ -128,7 +128,7 @@ class MomentCopier:
         self.share = 1.0
         self._copied: tuple[int, float, LiveSets] | None = None
         self._states: dict[str, tuple[LiveSets, LayerState]] = {}
-        self._sampled: tuple[float, frozenset[str] | None] | None = None
+        self._sampled: tuple[float, frozenset[str] | None, tuple[LiveSets, ...]] | None = None
         self._pinned: tuple[float, tuple[Pin, ...]] | None = None
         self._pin_pace, self._retry = Pace(), Pace()
 
@@ -179,9 +179,10 @@ class MomentCopier:
         self, sparsifier: Sparsifier, epoch: float, listed: frozenset[str] | None
     ) -> None:
         viewer = self._viewer
-        if self._sampled == (epoch, listed) or not viewer.sample_pace.due:
+        if listed == frozenset() or not viewer.sample_pace.due or not viewer.has_room("samples"):
             return
-        if listed == frozenset() or not viewer.has_room("samples"):
+        layers = sparsifier.layers.values()
+        if self._sampled == (epoch, listed, tuple(layer.live_sets for layer in layers)):
             return
         began = time.monotonic()
         samples = tuple(
@@ -189,7 +190,7 @@ class MomentCopier:
             for name, layer in sparsifier.layers.items()
             if listed is None or name in listed
         )
-        self._sampled = (epoch, listed)
+        self._sampled = (epoch, listed, tuple(layer.live_sets for layer in layers))
         viewer.put_samples(samples)
         spent = time.monotonic() - began
         viewer.sample_pace.rest(max(SAMPLE_INTERVAL, spent / (SAMPLE_SHARE * self.share)))

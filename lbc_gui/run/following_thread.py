@@ -280,7 +280,7 @@ class FollowingThread(Worker):
                 case PinnedWeights():
                     broker.put_weights(arrived)
                 case dict():
-                    broker.put_thumbnails(arrived)
+                    broker.put_samples(arrived.values())
 
     def _fail(self, sentence: str) -> None:
         """Say what failed, once: at the second time, as a file may just be being replaced."""

@@ -85,7 +85,9 @@ class Renderer:
         self._flips_of: object = None
         self._flips: dict[str, float] = {}
         self._uncounted: list[str] = []
-        self._past_thumbnails: tuple[int, Look] | None = None
+        self._samples: dict[str, LayerMoment | Thumbnail] = {}
+        self._thumbnails: tuple[int | None, Look] | None = None
+        """The moment and the look of the thumbnails that were drawn last."""
 
     @property
     def deleted(self) -> bool:
@@ -117,14 +119,19 @@ class Renderer:
         if demand is not None and self._must_draw(demand):
             self._drawn = demand
             return partial(self._draw, demand)
-        samples = broker.samples.take()
-        if samples is not None:
-            return partial(self._draw_thumbnails, samples)
+        at = None if demand is None else demand.request.moment
+        look = Look() if demand is None else demand.request.look
+        samples = (broker.samples.take() if at is None else None) or {}
+        self._samples |= samples
+        if at is None and self._thumbnails != (at, look):
+            samples = self._samples  # while training is paused, there will be no others
+        if at is None and samples:
+            self._thumbnails = (at, look)
+            return partial(self._draw_thumbnails, tuple(samples.values()), look)
         if self._replay is None or demand is None:
             return None
-        at, look = demand.request.moment, demand.request.look
-        if at is not None and self._past_thumbnails != (at, look):
-            self._past_thumbnails = (at, look)
+        if at is not None and self._thumbnails != (at, look):
+            self._thumbnails = (at, look)
             return partial(self._draw_past_thumbnails, self._replay, at, look)
         walk = self._follower.next_walk(self._replay, demand.request)
         if walk is not None:
@@ -222,14 +229,15 @@ class Renderer:
         elif news is not None:
             self._drawn = None  # the picture shows them
 
-    def _draw_thumbnails(self, samples: tuple[LayerMoment, ...]) -> None:
-        began, demand = time.thread_time(), self.broker.demand
-        look = Look() if demand is None else demand.request.look
-        self._past_thumbnails = None
-        drawn = {at.name: draw_thumbnail(at, look) for at in samples}
+    def _draw_thumbnails(self, samples: tuple[LayerMoment | Thumbnail, ...], look: Look) -> None:
+        began = time.thread_time()
+        drawn = {
+            one.name: one if isinstance(one, Thumbnail) else draw_thumbnail(one, look)
+            for one in samples
+        }
         spent = time.thread_time() - began
         self.broker.sample_pace.rest(_rest_after(spent, THUMBNAIL_SHARE))
-        self._show_thumbnails(drawn)
+        self.broker.put_thumbnails(drawn)
 
     def _draw_past_thumbnails(self, replay: Replay, at: int, look: Look) -> None:
         drawn: dict[str, Thumbnail] = {}
@@ -237,7 +245,7 @@ class Renderer:
         for info in replay.layers:
             demand = self.broker.demand
             if demand is None or (demand.request.moment, demand.request.look) != (at, look):
-                self._past_thumbnails = None  # the user has gone elsewhere
+                self._thumbnails = None  # the user has gone elsewhere
                 return
             try:
                 moment = self._past(Watch(info.name), at)
@@ -246,7 +254,7 @@ class Renderer:
                 continue
             if moment is not None:
                 drawn[info.name] = draw_thumbnail(sample(moment), look)
-        self._show_thumbnails(drawn)
+        self.broker.put_thumbnails(drawn)
         if problem is not None:
             raise problem
 
@@ -272,9 +280,6 @@ class Renderer:
             if not self._uncounted:
                 first, last = (replay.moments[moment].epoch for moment in (before, after))
                 self.broker.drawn.flips.put(EpochFlips(first, last, self._flips))
-
-    def _show_thumbnails(self, drawn: dict[str, Thumbnail]) -> None:
-        self.broker.put_thumbnails(drawn)
 
 
 class RenderThread(Worker):

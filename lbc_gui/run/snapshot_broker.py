@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -101,7 +102,8 @@ class SnapshotBroker:
         self.copy: Mailbox[tuple[int, LayerMoment | LivePicture | None]] = Mailbox(changed)
         """The open layer as it is now. From a server comes a picture of what is visible, for the
         last recorded moment below it, and None where that moment alone is known."""
-        self.samples: Mailbox[tuple[LayerMoment, ...]] = Mailbox(changed)
+        self.samples: Mailbox[dict[str, LayerMoment | Thumbnail]] = Mailbox(changed)
+        """Of layers as they are now, for their thumbnails, which from a server come drawn."""
         self.copy_pace, self.sample_pace = Pace(), Pace()
         self.frugal = False
         """Whether drawing takes processors from a process that trains the run."""
@@ -159,8 +161,9 @@ class SnapshotBroker:
                 self.copy.put((number, moment))
             return current
 
-    def put_samples(self, samples: tuple[LayerMoment, ...]) -> None:
-        self.samples.put(samples)
+    def put_samples(self, samples: Iterable[LayerMoment | Thumbnail]) -> None:
+        """Take samples, besides those that the renderer has not taken yet."""
+        self.samples.put((self.samples.take() or {}) | {one.name: one for one in samples})
 
     def put_thumbnails(self, thumbnails: dict[str, Thumbnail]) -> None:
         """Hand thumbnails to the window, besides those that it has not taken yet."""

@@ -16,6 +16,7 @@ import torch
 
 from lbc.config import parse_experiment
 from lbc.following.commands import send
+from lbc.following.frame import Frame, write_frame
 from lbc.following.live_pictures import LivePictures
 from lbc.following.messages import (
     Notice,
@@ -26,17 +27,22 @@ from lbc.following.messages import (
     encode,
     read_from_server,
 )
-from lbc.following.picture_codec import STEPS, PictureDecoder, PictureEncoder
+from lbc.following.picture_codec import (
+    STEPS,
+    PictureDecoder,
+    PictureEncoder,
+    encode_thumbnails,
+)
 from lbc.following.trainer_file import this_process, trainer_of, write_trainer
 from lbc.following.watch import WatchedRun, as_watch_request
 from lbc.pictures.colour_keys import Scale
 from lbc.pictures.layer_copy import copy_moment
-from lbc.pictures.layer_moment import Watch
+from lbc.pictures.layer_moment import Watch, sample
 from lbc.pictures.live_picture import LivePicture, Part, draw_live
 from lbc.pictures.mask_snapshot import MaskRequest, MaskSnapshot, draw_mask
 from lbc.pictures.moment_copier import CopyRequest, Pin, PinnedWeights
 from lbc.pictures.score_codes import LOWEST
-from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw
+from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest, draw, draw_thumbnail
 from lbc.runs.layer_moment import LayerMoment
 from lbc.runs.metrics import STEP_COLUMNS, read_steps
 from lbc.runs.records import RecordWriter
@@ -256,3 +262,26 @@ def test_a_folder_that_cannot_be_written_is_explained(
             )
         ]
         assert pictures.next() == []
+
+
+def test_thumbnails_have_another_look_while_training_is_paused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_run(tmp_path)
+    info = this_process("lbc train")
+    write_trainer(tmp_path, info)
+    monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
+    (moment,) = moments(REQUESTS[0], (4,))
+    write_frame(tmp_path / "frame-00000000-samples", Frame(moments=(sample(moment),)))
+    pictures = LivePictures(tmp_path)
+    watch = as_watch_request(info.token, CopyRequest(1, Watch("0")))
+    with closing(RecordWriter(tmp_path / "steps.records", STEP_COLUMNS)):  # as a trainer does
+        sent = []
+        for request in (REQUESTS[0], REQUESTS[0], REQUESTS[2]):
+            pictures.show(Show(watch, View(1, WHOLE, request)))
+            sent.append(pictures.next())
+        pictures.close()
+    first, none, other = sent
+    assert none == [] and first != other
+    for messages, request in ((first, REQUESTS[0]), (other, REQUESTS[2])):
+        assert messages == [encode_thumbnails([draw_thumbnail(sample(moment), request.look)])]

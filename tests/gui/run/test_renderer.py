@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from lbc.pictures.colour_keys import Scale
+from lbc.pictures.layer_copy import copy_sample
 from lbc.pictures.moment_copier import MomentCopier
-from lbc.pictures.score_snapshot import Look, Snapshot, ViewRequest
+from lbc.pictures.score_snapshot import Look, Snapshot, Thumbnail, ViewRequest, draw_thumbnail
 from lbc.runs.events import LayerInfo
 from lbc.runs.history_reader import FILE
 from lbc.runs.history_writer import HistoryWriter
 from lbc.sparsity.sparsification import sparsify
+from lbc.sparsity.sparsifier import Sparsifier
 from lbc.training.control import Control
 from lbc_gui.run.renderer import HistoryError, Renderer
 from lbc_gui.run.snapshot_broker import SnapshotBroker
@@ -40,6 +44,17 @@ class Line:
 
 def line(paused: bool = True) -> Line:
     return Line(SnapshotBroker(threading.Condition(), Control(paused)))
+
+
+def record(folder: Path, sparsifier: Sparsifier, moments: int) -> HistoryWriter:
+    """Write the history of a run of one layer."""
+    (layer,) = sparsifier.layers.values()
+    layers = [LayerInfo("", layer.shape, layer.pattern, layer.blocks)]
+    writer = HistoryWriter(folder / FILE, layers, 3)
+    for epoch in range(moments):
+        writer.append(epoch, sparsifier)
+    writer.sync()
+    return writer
 
 
 def test_one_copy_waits_and_the_newest_request_wins() -> None:
@@ -86,6 +101,67 @@ def test_only_the_thumbnails_on_screen_are_drawn() -> None:
     assert drawn_of() == ["1"]
 
 
+def test_thumbnails_come_back_from_the_past_while_training_is_paused(tmp_path: Path) -> None:
+    one, sparsifier = line(), searched_layer()
+    record(tmp_path, sparsifier, 1).close()
+    sparsifier.remove(1)
+
+    def drawn_of() -> Thumbnail | None:
+        one.watch(sparsifier, 1.0)
+        one.drawn()
+        return (one.broker.drawn.thumbnails.take() or {}).get("")
+
+    def alike(drawn: Thumbnail | None, other: Thumbnail) -> bool:
+        return drawn is not None and np.array_equal(drawn.picture.codes, other.picture.codes)
+
+    one.broker.history.put(tmp_path)
+    one.broker.ask(ViewRequest(""))
+    live = drawn_of()
+    assert live is not None
+    one.broker.ask(ViewRequest("", moment=0))
+    past = drawn_of()
+    assert past is not None and not alike(past, live)
+    one.broker.ask(ViewRequest(""))
+    assert alike(drawn_of(), live)
+    assert drawn_of() is None  # nothing has changed
+    one.broker.ask(ViewRequest("", Look("score")))  # is drawn of the same samples
+    other = drawn_of()
+    assert other is not None and not alike(other, live)
+
+
+def test_a_ban_changes_the_thumbnails_while_training_is_paused() -> None:
+    one, sparsifier = line(), searched_layer()
+    one.broker.ask(ViewRequest(""))
+    one.watch(sparsifier, 1.0)
+    one.drawn()
+    assert one.broker.drawn.thumbnails.take()
+    sparsifier.ban("", 0)
+    one.broker.sample_pace.not_before = 0.0
+    one.watch(sparsifier, 1.0)
+    one.drawn()
+    assert one.broker.drawn.thumbnails.take()
+
+
+def test_what_a_server_has_drawn_comes_back_from_the_past(tmp_path: Path) -> None:
+    one, sparsifier = line(), searched_layer()
+    record(tmp_path, sparsifier, 1).close()
+    one.broker.history.put(tmp_path)
+    one.broker.ask(ViewRequest(""))
+    sample = copy_sample(sparsifier.layers[""], 1.0)
+    drawn = {name: draw_thumbnail(replace(sample, name=name), Look()) for name in "ab"}
+    for thumbnail in drawn.values():
+        one.broker.put_samples([thumbnail])
+    one.drawn()
+    assert one.broker.drawn.thumbnails.take() == drawn
+    one.broker.ask(ViewRequest("", moment=0))
+    one.broker.put_samples([drawn["a"]])  # late: the past is on screen
+    one.drawn()
+    assert set(one.broker.drawn.thumbnails.take() or ()) == {""}
+    one.broker.ask(ViewRequest(""))
+    one.drawn()
+    assert one.broker.drawn.thumbnails.take() == drawn
+
+
 def test_another_look_is_drawn_without_the_trainer() -> None:
     one = line()
     one.broker.ask(ViewRequest(""))
@@ -124,12 +200,7 @@ def test_a_running_trainer_spends_a_small_share_of_its_time_on_copies() -> None:
 
 def test_a_moment_that_another_process_withdraws_is_no_failure(tmp_path: Path) -> None:
     sparsifier = searched_layer()
-    (layer,) = sparsifier.layers.values()
-    layers = [LayerInfo("", layer.shape, layer.pattern, layer.blocks)]
-    writer = HistoryWriter(tmp_path / FILE, layers, 3)
-    for epoch in range(3):
-        writer.append(epoch, sparsifier)
-    writer.sync()
+    writer = record(tmp_path, sparsifier, 3)
     broker = SnapshotBroker(threading.Condition())
     broker.ask(ViewRequest("", moment=2))
     broker.history.put(tmp_path)
