@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,18 @@ def _flag(value: bool) -> str:
     return "yes" if value else "no"
 
 
+def _problem(run: RunSummary) -> str:
+    """The reason first: which folder it is about, the row says."""
+    folder = str(run.folder)
+    reason = run.problem.replace(folder + os.sep, "")
+    return f"It{reason.removeprefix(folder)}" if reason.startswith(f"{folder} ") else reason
+
+
+def _known(run: RunSummary, value: Cell) -> Cell:
+    """A value that a run which cannot be read does not have."""
+    return None if run.status == "unreadable" else value
+
+
 RESULTS = {
     column.name: column
     for column in (
@@ -63,10 +76,10 @@ RESULTS = {
         Column("accuracy", "percent", _accuracy),
         Column("best", "percent", _best),
         Column("density", "percent", lambda run: run.density),
-        Column("epoch", "number", lambda run: run.epoch),
+        Column("epoch", "number", lambda run: _known(run, run.epoch)),
         Column("epochs", "number", lambda run: run.epochs or None),
         Column("progress", "percent", lambda run: run.epoch / run.epochs if run.epochs else None),
-        Column("duration", "seconds", lambda run: run.seconds),
+        Column("duration", "seconds", lambda run: _known(run, run.seconds)),
         Column("steps/s", "number", lambda run: run.speed),
         Column("memory", "number", lambda run: run.memory),
         Column("started", "time", lambda run: run.started),
@@ -77,7 +90,7 @@ RESULTS = {
         Column("archived", "flag", lambda run: _flag(run.annotations.archived)),
         Column("name", "text", lambda run: run.name),
         Column("message", "text", lambda run: run.message),
-        Column("problem", "text", lambda run: run.problem),
+        Column("problem", "text", _problem),
         Column("folder", "text", lambda run: str(run.folder)),
     )
 }

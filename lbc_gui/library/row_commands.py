@@ -59,10 +59,10 @@ MENU = (
 
 
 READING = (
-    *("open", "resume", "fork", "prune", "again", "vary"),
+    *("resume", "fork", "prune", "again", "vary"),
     *("form", "form_difference", "report"),
 )
-"""What needs the files of the run."""
+"""What needs the files of the run. *Open* says why they cannot be read."""
 
 
 class RowCommands(QObject):

@@ -20,27 +20,24 @@ from PySide6.QtCore import (
 from PySide6.QtGui import (
     QContextMenuEvent,
     QFocusEvent,
-    QFont,
-    QFontMetrics,
     QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
+    QResizeEvent,
 )
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLineEdit, QTableView
 
 from lbc.library.run_summary import RunSummary
 from lbc_gui.compare.run_selection import RunSelection, Selection
 from lbc_gui.library.arrangement import Arrangement, Line
+from lbc_gui.library.column_widths import fitting_widths
 from lbc_gui.library.row_commands import RowCommands
-from lbc_gui.library.row_painter import PADDING, SWATCH, Place, RowPainter
+from lbc_gui.library.row_painter import Place, RowPainter
 from lbc_gui.library.runs_model import RunsModel
-from lbc_gui.theme import TIGHT, colours
+from lbc_gui.theme import colours
 
 ROW_HEIGHT = 22
-WIDEST = 260
-SAMPLE = 30
-"""Rows whose texts decide the width of a column."""
 
 FOLD_WIDTH = 30
 """Pixels of the mark before the title of a group."""
@@ -130,6 +127,8 @@ class RunsTable(QTableView):
                 self.selectionModel().setCurrentIndex(index, flag)
             self.verticalScrollBar().setValue(top)
             self.horizontalScrollBar().setValue(left)
+        else:
+            self._fit_columns(grow=True)
         self._mirroring = False
 
     def show_order(self, key: str, descending: bool) -> None:
@@ -140,20 +139,18 @@ class RunsTable(QTableView):
 
     def _fit_columns(self, grow: bool) -> None:
         """Make columns as wide as their texts; ``grow``: none narrower than it is."""
-        header, bold = self.horizontalHeader(), QFont(self.font())
-        bold.setBold(True)
-        rows = range(min(SAMPLE, len(self.runs.lines)))
+        header, columns = self.horizontalHeader(), range(len(self.runs.arrangement.columns))
+        least = [header.sectionSize(at) if grow else 0 for at in columns]
+        room = self.viewport().width()
+        widths = fitting_widths(self.runs, self.font(), self.chosen_widths, least, room)
         with QSignalBlocker(header):
-            for at, column in enumerate(self.runs.arrangement.columns):
-                width = self.chosen_widths.get(column.key) or column.width
-                if not width:
-                    texts = [column.title + "  ", *(self.runs.text(row, at) for row in rows)]
-                    metrics = QFontMetrics(bold if column.key == "accuracy" else self.font())
-                    width = max(map(metrics.horizontalAdvance, texts)) + 2 * PADDING
-                    width += SWATCH + TIGHT if column.key == "title" else 0
-                    width = max(min(WIDEST, width), header.sectionSize(at) if grow else 0)
+            for at, width in enumerate(widths):
                 header.resizeSection(at, width)
         self.updateGeometries()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_columns(grow=True)
 
     @Slot(int, int, int)
     def _resized(self, at: int, _before: int, width: int) -> None:

@@ -25,7 +25,7 @@ from lbc.library.formats import (
     list_groups,
     list_runs,
 )
-from lbc.library.run_summary import RunSummary
+from lbc.library.run_summary import RunSummary, summarize_run
 from lbc.library.table import (
     describe_groups,
     fold_seeds,
@@ -35,6 +35,7 @@ from lbc.library.table import (
     sort_rows,
 )
 from lbc.runs.annotations import Annotations
+from tests.library.run_folders import write_run
 
 
 def run(name: str, /, seed: int = 0, accuracy: float | None = None, **fields: Any) -> RunSummary:
@@ -77,6 +78,23 @@ def test_settings_that_only_some_runs_have_differ() -> None:
         "title", "status", "layers.l7", "duration", "problem",
     )  # fmt: skip
     assert frame.differing_settings == ("layers.l7",)
+
+
+def test_a_run_that_cannot_be_read_has_a_reason_and_no_numbers(tmp_path: Path) -> None:
+    for name in ("empty", "bare", "newer"):
+        write_run(tmp_path / name)
+    (tmp_path / "empty" / "run.json").write_text("")
+    (tmp_path / "bare" / "experiment.yaml").unlink()
+    (tmp_path / "newer" / "experiment.yaml").write_text("version: 2")
+    reasons = "run.json is not what", "It holds no run: it needs", "experiment.yaml"
+    for name, reason in zip(("empty", "bare", "newer"), reasons, strict=True):
+        frame = Frame([summarize_run(tmp_path / name)])
+        (said,) = frame.values("problem")
+        assert isinstance(said, str) and said.startswith(reason), said
+        assert str(tmp_path) not in said
+        assert str(tmp_path) in frame.runs[0].problem  # where nothing else names the folder
+        assert frame.values("duration") == frame.values("epoch") == [None]
+        assert "0.0 s" not in format_plain(list_runs(frame, rows(frame), ("title", "duration")))
 
 
 @pytest.mark.parametrize(

@@ -309,3 +309,38 @@ def test_names_with_any_characters_are_shown_on_one_line(open_page: Open, tmp_pa
     assert "x<img src='p'>" in texts(page)
     tip = page.table.runs.index(texts(page).index("x<img src='p'>"), 1)
     assert "<img" not in tip.data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_a_run_that_cannot_be_read_says_why_in_its_row(
+    qtbot: QtBot, open_page: Open, runs: Path
+) -> None:
+    for seed in range(40):  # above those that cannot be read
+        write_run(runs / f"many-{seed}", {"name": "many", "seed": seed}, started="2026-11")
+    page = open_page()
+    qtbot.waitUntil(lambda: len(texts(page)) == 45, timeout=SECONDS)
+    (runs / "cut" / "run.json").write_text("")
+    qtbot.waitUntil(lambda: "unreadable" in texts(page, "status"), timeout=SECONDS)
+    at, table = texts(page).index("cut"), page.table
+    assert at > 40
+    shown = {key: texts(page, key)[at] for key in ("status", "duration", "problem")}
+    assert shown["duration"] == ""
+    assert shown["problem"].startswith("run.json is not what a run writes")
+    keys = [column.key for column in table.runs.arrangement.columns]
+    for key in ("status", "problem"):
+        needed = table.fontMetrics().horizontalAdvance(shown[key])
+        assert table.columnWidth(keys.index(key)) >= needed, key
+    assert sum(map(table.columnWidth, range(len(keys)))) <= table.viewport().width()
+
+
+def test_columns_grow_with_what_changes_in_their_rows(
+    qtbot: QtBot, page: LibraryPage, runs: Path
+) -> None:
+    at = [column.key for column in page.table.runs.arrangement.columns].index("status")
+    before = page.table.columnWidth(at)
+    write_run(
+        runs / "cut",
+        {"name": "cut", "seed": 7, "pattern": "1:4", "training": {"epochs": 100_000}},
+        status="stopped", epoch=99_999, accuracy=0.5, started="2026-10",
+    )  # fmt: skip
+    qtbot.waitUntil(lambda: "stopped 99999/100000" in texts(page, "status"), timeout=SECONDS)
+    assert page.table.columnWidth(at) > before

@@ -64,6 +64,20 @@ def test_a_run_trained_here_appears_at_once_and_its_row_acts(
     assert masks.compare.against == folder and window.view_state.view.layer == layer
 
 
+def test_opening_a_run_that_cannot_be_read_says_why(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
+    bad = write_run(tmp_path / "runs" / "bad")
+    (bad / "run.json").write_text("")
+    page = show_page(qtbot, window)
+    qtbot.waitUntil(lambda: texts(page) == ["bad"], timeout=SECONDS)
+    click(qtbot, page, "bad")
+    qtbot.keyClick(page.table, Key.Key_Return)
+    assert window.message.isVisible()
+    assert f"{bad / 'run.json'} is not what a run writes" in window.message.text
+    assert window.pages.currentWidget() is page
+
+
 def test_another_seed_is_queued_and_a_variation_prepared(
     qtbot: QtBot, window: MainWindow, tmp_path: Path
 ) -> None:
