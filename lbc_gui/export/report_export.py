@@ -47,6 +47,8 @@ class ReportExport(Job):
         """Why no report of the run on screen can be written now; empty if one can."""
         if self._session.folder is None:
             return "Run, or open a run first"
+        if not self._session.folder.is_dir():
+            return "The folder of this run was deleted or moved"
         return "A report is being written" if self.running else ""
 
     @Slot()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal, Slot
+from PySide6.QtWidgets import QVBoxLayout
 
 from lbc.pictures.colour_keys import Key
 from lbc.pictures.level_of_detail import Detail
@@ -18,7 +19,9 @@ from lbc.pictures.score_snapshot import Drawn, KeyedCodes
 from lbc_gui.heatmap.cell_labels import CellLabels, score_words
 from lbc_gui.heatmap.cells_view import CellsView, Table
 from lbc_gui.heatmap.pin_frames import Frame, PinFrames
+from lbc_gui.theme import GAP
 from lbc_gui.widgets.plot import show_numbers
+from lbc_gui.widgets.text import Label
 
 _DIM = 0.15
 """How much is left of the colour of cells that are not lit."""
@@ -81,6 +84,12 @@ class HeatmapView(CellsView):
         self._frames = PinFrames()
         self._box.addItem(self._frames, ignoreBounds=True)
         self._lit: range | None = None
+        self.sentence = Label(wordWrap=True)
+        """Why there is no picture, in the place of it."""
+        self.sentence.setAutoFillBackground(True)
+        self.sentence.setMargin(GAP)
+        self.sentence.hide()
+        QVBoxLayout(self.viewport()).addWidget(self.sentence, 0, Qt.AlignmentFlag.AlignCenter)
         self.setAccessibleName("Score heatmap")
         self.setAccessibleDescription(
             "Rows are output channels, and inside a block of a row each cell is a combination in "
@@ -127,6 +136,11 @@ class HeatmapView(CellsView):
         self.cells.clear()
         self._labels.show_snapshot(None)
         self._place_frames()
+
+    def say(self, sentence: str) -> None:
+        """Say in the frame why there is no picture of what is wanted; nothing with no sentence."""
+        self.sentence.setText(sentence)
+        self.sentence.setVisible(bool(sentence))
 
     def show_pins(self, current: int | None, pins: Mapping[int, int]) -> None:
         """Frame the pinned blocks with their numbers, ``current`` with a thicker line."""

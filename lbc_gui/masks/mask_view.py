@@ -20,7 +20,7 @@ from lbc_gui.help.explanations import help_button
 from lbc_gui.masks.captions import cell_words, input_text, weight_text
 from lbc_gui.masks.compare_bar import CompareBar
 from lbc_gui.masks.numbers_panel import NumbersPanel
-from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.run.view_state import LOST, View, ViewState
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.buttons import combo_box
 from lbc_gui.widgets.layouts import column, row, splitter
@@ -61,6 +61,7 @@ class MaskView(QWidget):
         self.show_.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.show_.setMinimumWidth(100)  # long names of pictures must not widen the page
         self.show_.currentIndexChanged.connect(self.request_changed)
+        self.request_changed.connect(self._say_lost)
         self.compare = CompareBar(runs)
         self.compare.changed.connect(self.request_changed)
         self.heatmap = HeatmapView(words=cell_words)
@@ -113,6 +114,14 @@ class MaskView(QWidget):
             self.compare.show_moments(view.moments, view.epochs)
         for heatmap in (self.heatmap, self.beside):
             heatmap.show_pins(view.block, view.pinned_blocks)
+        self._say_lost()
+
+    @Slot()
+    def _say_lost(self) -> None:
+        drawn = self._snapshot
+        request, epoch = (drawn.request, drawn.epoch) if drawn else (None, 0.0)
+        lost = self._state.view.lost(self.request, request, epoch)
+        self.heatmap.say(LOST if lost else "")
 
     @Slot(int)
     def _reveal(self, block: int) -> None:
@@ -158,6 +167,7 @@ class MaskView(QWidget):
         self.note.setVisible(bool(snapshot.note))
         self.numbers.show_numbers(snapshot.numbers, snapshot.pattern, self.compare.words)
         self._show_hovered()
+        self._say_lost()
 
     def _offer(self, pictures: tuple[str, ...]) -> None:
         """Offer the pictures that the method of the run has, and no others."""

@@ -134,10 +134,7 @@ class FollowingThread(Worker):
     def _look(self) -> bool:
         """Post what is new; False if there is no run any more, or none that can be trained."""
         if not self._folder.is_dir():
-            self._set_trainer(None, "deleted", (
-                f"The run {self._folder} was deleted or moved: what is on screen of it stays, and "
-                "other moments cannot be read."
-            ))  # fmt: skip
+            self._set_trainer(None, "deleted")
             return False
         try:
             self._follow(trainer_of(self._folder))

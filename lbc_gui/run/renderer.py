@@ -78,6 +78,7 @@ class Renderer:
         self._drawn: Demand | None = None
         self._history: Path | None = None
         self._history_due = 0.0
+        self._told_deleted = False
         self._replay: Replay | None = None
         self._fork_points: tuple[ForkPoint, ...] = ()
         self._references = ReferenceReader(_read_weights)
@@ -91,7 +92,7 @@ class Renderer:
 
     @property
     def deleted(self) -> bool:
-        """Whether the run was deleted by its owner, as the thread that follows it says."""
+        """Whether the run, which another process trains or has trained, was deleted."""
         folder = self._history
         return folder is not None and self.broker.control is None and not folder.is_dir()
 
@@ -189,6 +190,9 @@ class Renderer:
 
     def _read_history(self, folder: Path) -> None:
         self._history_due = time.monotonic() + HISTORY_SECONDS
+        if not folder.is_dir() and not self._told_deleted:
+            self._told_deleted = True
+            self.broker.drawn.deleted.put(folder)
         replay = self._replay
         if replay is not None:
             grown = _read(replay.path, replay.refresh)

@@ -58,7 +58,7 @@ class RunProgress(ProgressBar):
 
     def show_trainer(self, trainer: TrainerInfo | None, status: str) -> None:
         """Show who trains a run on disk, or else its status."""
-        self._opened = f"{status}, on disk"
+        self._opened = status if status == "deleted" else f"{status}, on disk"
         self._trainer = "" if trainer is None else f"trained by {trainer.label}"
         self._update_text()
 

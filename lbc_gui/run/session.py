@@ -100,6 +100,8 @@ class Session(QObject):
     """Parent: the run on screen is a fork."""
     loaded = Signal()
     """A new run begins; what was drawn of the one before is void."""
+    deleted = Signal(object)
+    """The folder of the run on screen, which was deleted or moved."""
     ended = Signal()
     """The last thread has ended, after ``close``."""
 
@@ -257,6 +259,7 @@ class Session(QObject):
             (drawn.life.take(), self.life_arrived),
             (drawn.weights.take(), self.pin_weights_arrived),
             (drawn.flips.take(), self.flips_arrived),
+            (drawn.deleted.take(), self.deleted),
         ):
             if value is not None:
                 arrived.emit(value)

@@ -79,6 +79,8 @@ class Drawn:
         self.weights: Mailbox[PinnedWeights] = Mailbox(changed)
         self.thumbnails: Mailbox[dict[str, Thumbnail]] = Mailbox(changed)
         self.flips: Mailbox[EpochFlips] = Mailbox(changed)
+        self.deleted: Mailbox[Path] = Mailbox(changed)
+        """The folder of the run, once it is not there any more."""
 
 
 class SnapshotBroker:

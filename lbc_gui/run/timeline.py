@@ -23,7 +23,7 @@ from lbc.runs.history_reader import MomentInfo
 from lbc.runs.kept_checkpoints import ForkPoint
 from lbc_gui.help.explanations import help_button
 from lbc_gui.icons import icon
-from lbc_gui.run.view_state import View, ViewState, nearest_fork_point, nearest_moment
+from lbc_gui.run.view_state import DELETED, View, ViewState, nearest_fork_point, nearest_moment
 from lbc_gui.theme import TIGHT, plot_colours
 from lbc_gui.widgets.buttons import combo_box, tool_button
 from lbc_gui.widgets.layouts import row
@@ -195,7 +195,7 @@ def fork_action(
     point: ForkPoint | None, fork: Callable[[float], object], parent: QObject
 ) -> QAction:
     """A command that calls ``fork`` with the epoch of a checkpoint, or says that there is none."""
-    text = "Fork here: no checkpoint yet" if point is None else f"Fork at epoch {point.epoch:.2f}…"
+    text = "Fork here: no checkpoint" if point is None else f"Fork at epoch {point.epoch:.2f}…"
     action = QAction(icon("fork"), text, parent)
     action.setEnabled(point is not None)
     if point is not None:
@@ -282,7 +282,7 @@ class Timeline(QWidget):
             self._where.clear()
         self.track.show_moments(moments, view.epochs, at)
         self.track.show_fork_points(view.fork_points)
-        self._allow_fork(bool(moments), bool(view.fork_points))
+        self._allow_fork(view)
         for widget in (self.play, self.speed, self.track):
             widget.setEnabled(bool(moments))
         self.live.setText("Live" if view.live else "Last")
@@ -294,9 +294,12 @@ class Timeline(QWidget):
         if at is not None:
             self._where.setText(f"epoch {moments[at].epoch:.2f} · {at + 1} of {len(moments)}")
 
-    def _allow_fork(self, moments: bool, points: bool) -> None:
+    def _allow_fork(self, view: View) -> None:
+        points = bool(view.fork_points)
         why = "No checkpoint of this run is here, at which a fork could begin"
-        if not moments:
+        if view.deleted:
+            why = f"{DELETED}: there is no checkpoint at which a fork could begin"
+        elif not view.moments:
             why = "Run or open a run: its checkpoints are where forks begin"
         elif points:
             why = "Train on from the checkpoint before this moment, with other settings"

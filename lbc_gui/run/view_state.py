@@ -59,6 +59,10 @@ class Pins:
         return Pins(left, None, self.temporary if self.temporary in left else None)
 
 
+DELETED = "The folder of this run was deleted or moved"
+LOST = f"{DELETED}: this part of it was not read before, and can no longer be read."
+
+
 @dataclass(frozen=True)
 class View:
     """What is shown at one time. ``run`` numbers the runs that were opened.
@@ -78,6 +82,8 @@ class View:
     fork_points: tuple[ForkPoint, ...] = ()
     """The checkpoints of the run at which a fork can begin, oldest first."""
     look: Look = field(default_factory=Look)
+    deleted: bool = False
+    """Whether the folder of the run is not there any more."""
 
     @property
     def block(self) -> int | None:
@@ -93,6 +99,18 @@ class View:
     def fork_point(self, epoch: float | None) -> ForkPoint | None:
         """The checkpoint at which a fork begins that is wanted at an epoch, or at the end."""
         return nearest_fork_point(self.fork_points, epoch, self.epochs)
+
+    def lost(self, wanted: ViewRequest | None, drawn: ViewRequest | None, epoch: float) -> bool:
+        """Whether the run was deleted before what a page wants of it was drawn.
+
+        What it has was ``drawn`` of the run after ``epoch`` epochs.
+        """
+        if not self.deleted or wanted is None or drawn is None:
+            return self.deleted and wanted is not None
+        at, last = self.moment, len(self.moments) - 1
+        if replace(wanted, moment=drawn.moment, block=drawn.block) != drawn:
+            return True
+        return at is not None and at != last and self.moments[at].epoch != epoch
 
     @property
     def request(self) -> ViewRequest | None:
@@ -150,7 +168,8 @@ class ViewState(QObject):
         Layer and pins stay as far as the run turns out to have them, and so does the look.
         """
         run = self._view.run + 1
-        self._set(run=run, live=live, moments=(), epochs=0.0, moment=None, fork_points=())
+        none = dict[str, Any](moments=(), epochs=0.0, moment=None, fork_points=(), deleted=False)
+        self._set(run=run, live=live, **none)
 
     def set_live(self, live: bool) -> None:
         """Whether the run is shown as it is now; without, its last moment takes that place."""
@@ -182,6 +201,10 @@ class ViewState(QObject):
     @Slot(object)
     def set_fork_points(self, points: tuple[ForkPoint, ...]) -> None:
         self._set(fork_points=points)
+
+    def set_deleted(self) -> None:
+        """The folder of the run is not there any more, nor are its checkpoints."""
+        self._set(deleted=True, fork_points=())
 
     @Slot(int)
     def go_to(self, moment: int) -> None:

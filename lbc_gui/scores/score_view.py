@@ -17,7 +17,7 @@ from lbc_gui.heatmap.key_legend import KeyLegend
 from lbc_gui.heatmap.layer_list import LayerList
 from lbc_gui.heatmap.zoom_buttons import ZoomButtons
 from lbc_gui.help.explanations import help_button
-from lbc_gui.run.view_state import View, ViewState
+from lbc_gui.run.view_state import LOST, View, ViewState
 from lbc_gui.scores.look_bar import COLOURS, LookBar
 from lbc_gui.theme import TIGHT
 from lbc_gui.widgets.layouts import column, row, splitter
@@ -65,6 +65,12 @@ class ScoreView(QWidget):
             self.list.show_layers(view.layers)
         self.list.show_open(view.layer)
         self.heatmap.show_pins(view.block, view.pinned_blocks)
+        self._say_lost()
+
+    def _say_lost(self) -> None:
+        drawn = self._snapshot
+        request, epoch = (drawn.request, drawn.epoch) if drawn else (None, 0.0)
+        self.heatmap.say(LOST if self._state.view.lost(self.request, request, epoch) else "")
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -83,6 +89,7 @@ class ScoreView(QWidget):
             plain(f"{snapshot.fold.blocks:,} blocks of {snapshot.fold.cells} {per_block}")
         )
         self._show_hovered()
+        self._say_lost()
 
     @Slot(object)
     def _hover(self, cell: tuple[int, int] | None) -> None:

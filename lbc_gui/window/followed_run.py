@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from PySide6.QtCore import QObject, Slot
@@ -36,6 +37,7 @@ class FollowedRun(QObject):
         self._window = window
         window.session.opened.connect(self._opened)
         window.session.trainer_changed.connect(self._trainer_changed)
+        window.session.deleted.connect(self._deleted)
 
     @Slot(object)
     def _opened(self, run: OpenedRun) -> None:
@@ -57,6 +59,20 @@ class FollowedRun(QObject):
             resume = {"Resume it here": self._resume} if here else {}
             window.message.show_message(change.message, remedies=resume, about=TrainerChanged)
             window.log.say(change.message)
+
+    @Slot(object)
+    def _deleted(self, folder: Path) -> None:
+        window = self._window
+        window.view_state.set_deleted()
+        if window.session.prepared is not None:
+            return  # it was trained here: what is stored next, or read, says so
+        window.progress.show_trainer(None, "deleted")
+        message = (
+            f"The run {folder} was deleted or moved: what is on screen of it stays, and other "
+            "moments cannot be read."
+        )
+        window.message.show_message(message, about=TrainerChanged)
+        window.log.say(message)
 
     def _resume(self) -> None:
         folder = self._window.session.folder

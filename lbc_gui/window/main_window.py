@@ -318,6 +318,7 @@ class MainWindow(QMainWindow):
             (self.view_state.changed, self._view_changed),
             (self.view_state.changed, self._dock_layout.view_changed),
             (self.pages.currentChanged, self._page_changed),
+            (session.deleted, self._enable_actions),
             (panel.edited, self._enable_actions),
             (panel.examined, self._enable_actions),
             (panel.settled, self.starting.form_settled),
@@ -341,12 +342,11 @@ class MainWindow(QMainWindow):
         bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.actions_.fill_toolbar(bar)
         bar.addWidget(self.progress)
-        interventions = self.block.interventions
         go = self.actions_.fill_menus(
             self.menuBar(),
             self.experiment_panel.actions_,
             [dock.toggleViewAction() for dock in self._dock_layout.docks],
-            [interventions.pin, interventions.ban, self.timeline.fork],
+            [self.block.interventions.pin, self.block.interventions.ban, self.timeline.fork],
         )
         Navigation(go, self.pages, self.view_state)
         self.statusBar().addWidget(self._hover, 1)

@@ -19,6 +19,7 @@ from lbc_gui.experiment.fields import PRUNE_ROWS
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.run.prune_dialog import PruneDialog
 from lbc_gui.run.prune_job import Pruned, PruneJob
+from lbc_gui.run.view_state import DELETED
 from lbc_gui.widgets.commands import allow
 from lbc_gui.window.run_parts import Parts
 
@@ -44,6 +45,7 @@ class PruneActions(QObject):
         self._action.triggered.connect(self._prune_present)
         window.session.state_changed.connect(self._enable)
         window.session.loaded.connect(self._enable)
+        window.session.deleted.connect(self._enable)
         window.session.events_arrived.connect(self._enable)
         self._enable()
 
@@ -55,8 +57,12 @@ class PruneActions(QObject):
 
     @Slot()
     def _enable(self) -> None:
-        finished = self._window.session.finished_folder is not None
-        allow(self._action, "" if finished else "Finish a run first, or open one that is finished")
+        folder, why_not = self._window.session.finished_folder, ""
+        if folder is None:
+            why_not = "Finish a run first, or open one that is finished"
+        elif not folder.is_dir():
+            why_not = DELETED
+        allow(self._action, why_not)
 
     @Slot()
     def _prune_present(self) -> None:

@@ -143,7 +143,10 @@ def test_a_followed_run_is_killed_resumed_and_deleted_by_others(
     shutil.rmtree(trained.folder)
     qtbot.waitUntil(lambda: "was deleted or moved" in window.message.text, timeout=SECONDS)
     assert len(window.curves._series["step_loss"]) == len(losses)
-    assert "deleted, on disk" in window.progress.text()
+    assert window.progress.text().endswith("· deleted")
+    fork = window.timeline.fork
+    qtbot.waitUntil(lambda: not fork.isEnabled(), timeout=SECONDS)
+    assert "was deleted or moved" in fork.toolTip()
 
 
 def test_a_program_of_another_version_is_followed_by_its_records(

@@ -128,6 +128,39 @@ def test_a_run_folder_that_is_deleted_is_reported_and_another_run_can_be_opened(
     assert shown_at(qtbot, window, 1).request.moment == 1
 
 
+def test_of_an_opened_run_that_is_deleted_what_was_drawn_stays(
+    qtbot: QtBot, use_window: Open, tmp_path: Path
+) -> None:
+    window = run_to_its_end(qtbot, use_window)
+    assert window.session.folder is not None
+    folder = Path(shutil.copytree(window.session.folder, tmp_path / "kept"))
+    with qtbot.waitSignal(window.session.fork_points_arrived, timeout=SECONDS):
+        window.session.open(open_run(folder))
+    qtbot.waitUntil(lambda: window.scores._snapshot is not None, timeout=SECONDS)
+    fork, prune = window.timeline.fork, window.actions_.prune
+    assert fork.isEnabled() and prune.isEnabled() and window.actions_.save_report.isEnabled()
+    last = window.view_state.view.moment
+    assert last is not None
+    shutil.rmtree(folder)
+    told(qtbot, window, f"The run {folder} was deleted or moved: what is on screen of it stays")
+    assert window.progress.text().endswith("· deleted")
+    for action in (fork, prune, window.actions_.save_report):
+        assert not action.isEnabled()
+        assert "was deleted or moved" in action.toolTip()
+    sentence = window.scores.heatmap.sentence
+    for moment, said in ((0, True), (last, False)):
+        window.view_state.go_to(moment)
+        assert sentence.isVisible() == said
+        assert said == ("can no longer be read" in sentence.text())
+    window.pages.setCurrentWidget(window.pages.masks)
+    assert window.pages.masks.heatmap.sentence.isVisible()
+    assert "can no longer be read" in window.pages.masks.heatmap.sentence.text()
+    window.pages.setCurrentIndex(0)
+    run_to_its_end(qtbot, use_window)
+    assert fork.isEnabled()
+    assert not window.pages.masks.heatmap.sentence.text()
+
+
 def test_a_run_without_a_history_says_why_there_is_nothing_to_see(
     qtbot: QtBot, use_window: Open
 ) -> None:
