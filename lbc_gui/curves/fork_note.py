@@ -14,7 +14,7 @@ from lbc.runs.run_state import Parent
 from lbc_gui.theme import PlotColours, faded
 from lbc_gui.widgets.buttons import tool_button
 from lbc_gui.widgets.layouts import row
-from lbc_gui.widgets.text import Label, plain
+from lbc_gui.widgets.text import ElidedLabel, plain
 
 VEIL = 165
 """Opacity, of 255, of what dims the parent's part."""
@@ -31,8 +31,8 @@ class ForkNote(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.text = Label()
-        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.text = ElidedLabel()
+        self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         tip = "Compare with its parent: curves, settings that differ, and masks"
         self.compare = tool_button("Compare", tip, self.compare_requested, "difference")

@@ -42,6 +42,11 @@ class PanelTitle(QWidget):
         self.buttons.setContentsMargins(0 if folds else GAP, 0, 0, 0)
         self._show_button(False)
 
+    def fill(self, widget: QWidget) -> None:
+        """Give a widget all room beside the name; while it is hidden, the room stays empty."""
+        self.buttons.setStretch(self.buttons.count() - 1, 0)
+        self.buttons.addWidget(widget, 1)
+
     def mousePressEvent(self, event: QMouseEvent) -> None:
         super().mousePressEvent(event)
         self._pressed = event.globalPosition()

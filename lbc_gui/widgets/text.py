@@ -8,7 +8,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from PySide6.QtGui import QFont, QFontMetrics, Qt
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPaintEvent, Qt
 from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser
 
 TITLE_WIDTH = 130
@@ -20,6 +21,26 @@ class Label(QLabel):
 
     def __init__(self, text: str = "", **properties: Any) -> None:
         super().__init__(text, textFormat=Qt.TextFormat.PlainText, **properties)
+
+
+class ElidedLabel(Label):
+    """One line, whose end is left out where there is no room for it: give it a tooltip with all."""
+
+    @property
+    def shown(self) -> str:
+        """As much of the text as there is room for."""
+        room = self.contentsRect().width()
+        return self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, super().minimumSizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        flags, enabled, ink = self.alignment().value, self.isEnabled(), self.foregroundRole()
+        with QPainter(self) as painter:
+            self.style().drawItemText(
+                painter, self.contentsRect(), flags, self.palette(), enabled, self.shown, ink
+            )
 
 
 class HtmlLabel(QLabel):

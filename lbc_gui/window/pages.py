@@ -101,7 +101,7 @@ class Pages(QTabWidget):
 
         curves = CurvesPanel(state)
         column(curves, on=self._curves)
-        self.folding["curves"].title.buttons.addWidget(curves.fork_note, 1)
+        self.folding["curves"].title.fill(curves.fork_note)
         return curves
 
     def complete(

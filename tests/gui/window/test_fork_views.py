@@ -14,6 +14,7 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from lbc.runs.history_reader import Replay
+from lbc.runs.run_state import Parent
 from lbc.training.trainer import Trainer
 from lbc_gui.compare.curves_pane import CurvesPane
 from lbc_gui.compare.forks_pane import ForksPane
@@ -98,6 +99,21 @@ def test_the_curves_say_where_the_fork_begins_and_one_click_compares_it(
     click(qtbot, page, "fork")
     qtbot.keyClick(page.table, Key.Key_C, SHIFT)
     until_compared(qtbot, window)
+
+
+def test_of_a_long_name_of_the_parent_the_end_is_left_out(qtbot: QtBot, window: MainWindow) -> None:
+    note, title = window.curves.fork_note, window.pages.folding["curves"].title
+    try:
+        for name, cut in (("digits-20261129-101500", False), ("digits" * 40, True)):
+            note.show_parent(Parent(f"/runs/{name}", 4, 20, 3))
+            window.resize(1024, 700)
+            qtbot.waitUntil(lambda: note.geometry().right() > title.width() - 9, timeout=SECONDS)
+            assert note.width() > 0.7 * title.width()  # all room beside the word Curves
+            assert note.text.shown.startswith("Forked at epoch 4 from digits")
+            assert note.text.shown.endswith("…") == cut
+            assert name in note.text.toolTip()
+    finally:
+        window.resize(1280, 800)
 
 
 def test_the_tree_draws_forks_on_their_parents_and_its_sign_compares(
