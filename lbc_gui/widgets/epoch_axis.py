@@ -22,9 +22,15 @@ class EpochAxis(GridAxis):
         levels: list[tuple[float, float]] = super().tickSpacing(low, high, size)
         if self.whole:
             levels = [level for level in levels if level[0] >= 1] or [(1.0, 0.0)]
-        widest = QFontMetricsF(self.font()).horizontalAdvance(f"{high:.0f}") + GAP
-        least = widest * (high - low) / max(size, 1.0)
-        if not levels or levels[0][0] >= least:
-            return levels
-        factor = next(at for at in (2, 5, 10, 20, math.inf) if at * levels[0][0] >= least)
-        return [(factor * levels[0][0], 0.0)] if factor < math.inf else []
+        pixels = max(size, 1.0) / max(high - low, 1e-300)
+        for factor in (1, 2, 5, 10, 20) if levels else ():
+            spacing = factor * levels[0][0]
+            if spacing * pixels >= self._widest(low, high, spacing) + GAP:
+                return levels if factor == 1 else [(spacing, 0.0)]
+        return []
+
+    def _widest(self, low: float, high: float, spacing: float) -> float:
+        """The width of the widest number, as they are drawn with this spacing."""
+        ticks = range(math.ceil(low / spacing), math.floor(high / spacing) + 1)
+        texts = self.tickStrings([spacing * at for at in ticks], self.scale, spacing)
+        return max(map(QFontMetricsF(self.font()).horizontalAdvance, texts), default=0.0)
