@@ -8,6 +8,7 @@ from PySide6.QtCore import QThread, Slot
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from lbc_gui.run.session import Session
+from lbc_gui.run.view_state import DELETED, ViewState
 from lbc_gui.worker import Failed, Job, Worker, describe
 
 
@@ -38,17 +39,17 @@ class ReportThread(Worker):
 class ReportExport(Job):
     """Writes one report at a time, of the run that the session shows."""
 
-    def __init__(self, session: Session, parent: QWidget) -> None:
+    def __init__(self, session: Session, state: ViewState, parent: QWidget) -> None:
         super().__init__(parent)
-        self._window, self._session = parent, session
+        self._window, self._session, self._state = parent, session, state
 
     @property
     def why_not(self) -> str:
         """Why no report of the run on screen can be written now; empty if one can."""
         if self._session.folder is None:
             return "Run, or open a run first"
-        if not self._session.folder.is_dir():
-            return "The folder of this run was deleted or moved"
+        if self._state.view.deleted:
+            return DELETED
         return "A report is being written" if self.running else ""
 
     @Slot()

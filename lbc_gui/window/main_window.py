@@ -86,7 +86,7 @@ class MainWindow(QMainWindow):
         self._start, self._runs, self.settings = start, runs, settings
         self.starting = Launch(self.session, self.experiment_panel, self.message, settings, self)
         self.files = Files(lambda: self.experiment_panel.experiment, runs, self)
-        self.reporting = ReportExport(self.session, self)
+        self.reporting = ReportExport(self.session, self.view_state, self)
         self.closing = Shutdown(self, self.session)
         self.saving = ViewExport(self._run_name, self)
         form, parts = self.experiment_panel.form, (self.block, self.timeline, self.message)
@@ -240,6 +240,8 @@ class MainWindow(QMainWindow):
     def _view_changed(self, before: View, view: View) -> None:
         if view.pins.all != before.pins.all:
             self.session.watch_pins(view.pins.all)
+        if view.deleted is not before.deleted:
+            self._enable_actions()
         self._ask()
 
     @Slot()
@@ -318,7 +320,6 @@ class MainWindow(QMainWindow):
             (self.view_state.changed, self._view_changed),
             (self.view_state.changed, self._dock_layout.view_changed),
             (self.pages.currentChanged, self._page_changed),
-            (session.deleted, self._enable_actions),
             (panel.edited, self._enable_actions),
             (panel.examined, self._enable_actions),
             (panel.settled, self.starting.form_settled),

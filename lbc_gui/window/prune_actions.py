@@ -19,7 +19,7 @@ from lbc_gui.experiment.fields import PRUNE_ROWS
 from lbc_gui.experiment.form import ExperimentForm
 from lbc_gui.run.prune_dialog import PruneDialog
 from lbc_gui.run.prune_job import Pruned, PruneJob
-from lbc_gui.run.view_state import DELETED
+from lbc_gui.run.view_state import DELETED, View
 from lbc_gui.widgets.commands import allow
 from lbc_gui.window.run_parts import Parts
 
@@ -45,7 +45,7 @@ class PruneActions(QObject):
         self._action.triggered.connect(self._prune_present)
         window.session.state_changed.connect(self._enable)
         window.session.loaded.connect(self._enable)
-        window.session.deleted.connect(self._enable)
+        window.view_state.changed.connect(self._view_changed)
         window.session.events_arrived.connect(self._enable)
         self._enable()
 
@@ -55,13 +55,16 @@ class PruneActions(QObject):
         form.hide()
         return form
 
+    @Slot(object, object)
+    def _view_changed(self, before: View, view: View) -> None:
+        if view.deleted is not before.deleted:
+            self._enable()
+
     @Slot()
     def _enable(self) -> None:
-        folder, why_not = self._window.session.finished_folder, ""
-        if folder is None:
+        why_not = DELETED if self._window.view_state.view.deleted else ""
+        if self._window.session.finished_folder is None:
             why_not = "Finish a run first, or open one that is finished"
-        elif not folder.is_dir():
-            why_not = DELETED
         allow(self._action, why_not)
 
     @Slot()
