@@ -16,6 +16,7 @@ from rich.table import Table
 
 from lbc.cli.console import Console
 from lbc.cli.new_file import require_new
+from lbc.files.printable import counted
 from lbc.inspection.comparison import CheckpointComparison, LayerComparison, compare_checkpoints
 from lbc.inspection.dense_file import write_dense
 from lbc.inspection.errors import InspectionError
@@ -112,7 +113,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _write_dense(options: argparse.Namespace) -> int:
     names = write_dense(options.checkpoint, options.write_dense, options.part)
-    Console().print(f"Wrote {options.write_dense}: {len(names)} tensors.")
+    Console().print(f"Wrote {options.write_dense}: {counted(len(names), 'tensor')}.")
     return DONE
 
 
@@ -124,7 +125,7 @@ def _write_violations(
             options.violations, violations_in(options.checkpoint, pattern, layers, options.part)
         )
         if not options.json:
-            Console().print(f"Wrote {options.violations}: {count:,} violations.")
+            Console().print(f"Wrote {options.violations}: {counted(count, 'violation')}.")
 
 
 def _print_report(report: PatternReport) -> None:
@@ -140,8 +141,9 @@ def _print_report(report: PatternReport) -> None:
         )
     console = Console(soft_wrap=False)
     console.print(table)
-    text = f"{report.checked} layers checked for {report.pattern}; "
-    text += f"{report.count('violated')} violate it."
+    text = f"{counted(report.checked, 'layer')} checked for {report.pattern}; "
+    violated = report.count("violated")
+    text += f"{violated} {'violates' if violated == 1 else 'violate'} it."
     rest: tuple[Status, ...] = ("not divisible", "dense by design", "not judged")
     for status in rest:
         text += f" {count} {status}." if (count := report.count(status)) else ""
@@ -203,7 +205,7 @@ def _print_comparison(comparison: CheckpointComparison) -> None:
     console = Console(soft_wrap=False)
     console.print(table)
     different = sum(layer.difference != "same" for layer in comparison.layers)
-    console.print(f"{len(comparison.layers)} tensors, {different} of them different.")
+    console.print(f"{counted(len(comparison.layers), 'tensor')}, {different} of them different.")
 
 
 def _difference(layer: LayerComparison) -> str:

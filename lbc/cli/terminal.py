@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lbc.config import Experiment, dump_experiment, parse_experiment
 from lbc.config.strict_yaml import parse_yaml
+from lbc.files.printable import counted
 from lbc.following.remote_control import RemoteControl
 from lbc.following.trainer_file import PROGRAM_VARIABLE
 from lbc.runs.events import (
@@ -122,7 +123,7 @@ class _TerminalView:
                     f"density {event.density:.1%}",
                 )
             case Intervened():
-                self._say(f"{event.intervention.described} after {event.step:,} steps.")
+                self._say(f"{event.intervention.described} after {counted(event.step, 'step')}.")
                 if epochs := event.epochs:
                     self._progress.update(self._task, total=epochs * self._steps_per_epoch)
             case Commanded():

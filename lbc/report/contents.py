@@ -13,6 +13,7 @@ import numpy as np
 from lbc.config import dump_experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.config.yaml_file import SIZE_LIMIT
+from lbc.files.printable import counted
 from lbc.files.small_file import read_small
 from lbc.report.layer_summary import LayerSummary, summarise_layer
 from lbc.runs.effective_experiment import effective_experiment
@@ -59,8 +60,8 @@ class RunSummary:
     @property
     def condition(self) -> str:
         """A sentence on what became of the run."""
-        of = f" of {self.planned}" if self.planned is not None else ""
-        after = f"after {self.state.epoch}{of} epochs"
+        of = "" if self.planned is None else f"{self.state.epoch} of "
+        after = f"after {of}{counted(self.planned or self.state.epoch, 'epoch')}"
         match self.state.status:
             case "finished":
                 return f"Finished {after}."

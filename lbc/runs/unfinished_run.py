@@ -10,6 +10,7 @@ from pathlib import Path
 from lbc.config import Experiment
 from lbc.config.strict_yaml import ExperimentError
 from lbc.files.lock import is_locked
+from lbc.files.printable import counted
 from lbc.runs.effective_experiment import effective_experiment
 from lbc.runs.mirror_state import read_mirror
 from lbc.runs.run_state import FILE, RunError, read_state
@@ -36,7 +37,7 @@ class UnfinishedRun:
         """A sentence that says how far the run is."""
         return (
             f"The run {self.path.name} {_ENDED[self.status]} after {self.epoch} of "
-            f"{self.experiment.training.epochs} epochs."
+            f"{counted(self.experiment.training.epochs, 'epoch')}."
         )
 
 
@@ -55,8 +56,8 @@ def open_unfinished(path: Path) -> UnfinishedRun:
         ) from error
     if state.status == "finished":
         raise RunFinishedError(
-            f"The run {path} is finished ({experiment.training.epochs} epochs): nothing is left "
-            "to train."
+            f"The run {path} is finished ({counted(experiment.training.epochs, 'epoch')}): nothing "
+            "is left to train."
         )
     mirror = read_mirror(path)
     if mirror is not None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from PySide6.QtWidgets import QPlainTextEdit
 
+from lbc.files.printable import counted
 from lbc.runs.events import (
     CheckpointNotKept,
     Commanded,
@@ -51,14 +52,17 @@ def describe(event: Event | Failed) -> str:
         case Prepared():
             dense = ", ".join(f"{name} ({reason})" for name, reason in event.skipped)
             ready = (
-                f"Ready: {len(event.layers)} sparse layers, {event.steps:,} steps in "
-                f"{event.epochs} epochs. Dense: {dense or 'none'}."
+                f"Ready: {counted(len(event.layers), 'sparse layer')}, "
+                f"{counted(event.steps, 'step')} in {counted(event.epochs, 'epoch')}. "
+                f"Dense: {dense or 'none'}."
             )
             return " ".join([ready, *event.notes])
         case Started():
             return f"Training starts; the run is kept in {event.folder}."
         case Resumed():
-            resumed = f"Resumed the run in {event.folder} after {len(event.steps):,} steps."
+            resumed = (
+                f"Resumed the run in {event.folder} after {counted(len(event.steps), 'step')}."
+            )
             return f"{event.warning} {resumed}".lstrip()
         case EpochDone():
             return (
@@ -66,7 +70,7 @@ def describe(event: Event | Failed) -> str:
                 f"{event.accuracy:.2%}, {max(event.live):,} live, density {event.density:.1%}."
             )
         case Intervened():
-            return f"{event.intervention.described} after {event.step:,} steps."
+            return f"{event.intervention.described} after {counted(event.step, 'step')}."
         case Commanded():
             return event.described
         case (

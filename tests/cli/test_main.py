@@ -190,7 +190,7 @@ def test_inspect_accepts_a_checkpoint_that_obeys_the_pattern(
 ) -> None:
     assert main(["inspect", str(sparse), "--pattern", "2:4"]) == 0
     printed = capsys.readouterr()
-    assert "fc" in printed.out and "1 layers checked for 2:4; 0 violate it" in printed.out
+    assert "fc" in printed.out and "1 layer checked for 2:4; 0 violate it" in printed.out
     assert printed.err == ""
 
 

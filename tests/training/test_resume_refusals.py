@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lbc.cli.main import main
+from lbc.report.contents import read_run
 from lbc.runs.folder import Position, RunFolder
 from lbc.runs.run_state import RunError
 from lbc.runs.unfinished_run import RunFinishedError, newest_unfinished, open_unfinished
@@ -130,6 +131,18 @@ def test_a_run_that_another_process_is_writing_is_not_resumed(
     assert "Another process is training the run" in capsys.readouterr().err
     holder.close()
     assert open_unfinished(tmp_path / "run").status == "stopped"
+
+
+def test_one_epoch_is_not_called_epochs(
+    quick: MakeExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = {"schedule": {"end": 1}, "training": {"epochs": 1, "batch_size": 1000}}
+    Trainer(quick(**once), tmp_path / "done").train()
+    assert main(["train", "--resume", str(tmp_path / "done")]) == 0
+    assert "is finished (1 epoch): nothing" in " ".join(capsys.readouterr().out.split())
+    assert read_run(tmp_path / "done").condition == "Finished after 1 of 1 epoch."
+    stop_at(1, quick(**once), tmp_path / "stopped")
+    assert open_unfinished(tmp_path / "stopped").described.endswith("after 0 of 1 epoch.")
 
 
 def test_a_folder_without_a_run_is_refused(
