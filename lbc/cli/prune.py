@@ -68,8 +68,10 @@ def command(options: argparse.Namespace, errors: Console) -> int:
     try:
         run = run_of(options.checkpoint)
         file = options.experiment or (run / "experiment.yaml" if run else None)
-        if not options.checkpoint.exists():
-            raise ValueError(f"{options.checkpoint} does not exist: check the path.")
+        try:
+            options.checkpoint.stat()
+        except FileNotFoundError as error:
+            raise ValueError(f"{options.checkpoint} does not exist: check the path.") from error
         if file is None:
             raise ValueError(
                 f"{options.checkpoint} is no part of a run: name the experiment with its model and "

@@ -32,7 +32,7 @@ def find_runs(root: Path) -> dict[str, str]:
 class _Search:
     def __init__(self, root: Path) -> None:
         self.found: dict[str, str] = {}
-        self._root = root.resolve()
+        self._root = Path(os.path.realpath(root))  # resolve fails for links in a circle
         self._targets: set[Path] = set()
 
     def enter(self, folder: str, prefix: str, depth: int, linked: bool) -> None:

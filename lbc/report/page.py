@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from html import escape
 from pathlib import Path
@@ -29,7 +30,7 @@ def write_report(run_folder: Path, out: Path, cancel: threading.Event | None = N
     A link is followed unless it is in the run folder, which may have come from elsewhere.
     """
     html = page(read_run(run_folder, cancel), cancel).encode("utf-8", "replace")
-    own = out.parent.resolve() == run_folder.resolve()
+    own = os.path.realpath(out.parent) == os.path.realpath(run_folder)
     write_atomically(out, lambda file: file.write(html), follow=not own)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
@@ -98,8 +99,13 @@ def read_state(folder: Path) -> RunDocument:
     """Read the ``run.json`` of a run. Raises RunError if there is no run or it cannot be read."""
     file, experiment = folder / FILE, folder / "experiment.yaml"
     try:
-        if not folder.is_dir():
+        if not stat.S_ISDIR(folder.stat().st_mode):
             raise RunError(f"{folder} is not a folder: name the folder of a run.")
+    except FileNotFoundError as error:
+        raise RunError(f"{folder} does not exist: name the folder of a run.") from error
+    except OSError as error:  # links in a circle, among others
+        raise RunError(explain(error, f"{folder} cannot be read")) from error
+    try:
         if not file.exists() or not experiment.exists() or experiment.is_dir():
             raise RunError(
                 f"{folder} holds no run: it needs the run.json and experiment.yaml of one."

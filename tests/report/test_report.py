@@ -208,7 +208,7 @@ def test_wrong_paths_are_reported_and_nothing_is_overwritten(
     assert main(["report", str(run), "--out", str(tmp_path / "mine.html")]) == 2
     assert main(["report", str(run), "--out", str(tmp_path / "no" / "r.html")]) == 2
     first, second, third = capsys.readouterr().err.splitlines()
-    assert "is not a folder" in first
+    assert "nowhere does not exist" in first
     assert "already exists" in second
     assert "does not exist: create it first" in third
     assert (tmp_path / "mine.html").read_text() == "mine"

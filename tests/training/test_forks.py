@@ -322,7 +322,7 @@ def test_a_checkpoint_that_is_gone_or_damaged_is_named(undecided: Path, tmp_path
         experiment_at(first)
     shutil.rmtree(run)
     (reason,) = check_fork(run, 1, experiment)
-    assert reason == f"{run} is not a folder: name the folder of a run."
+    assert reason == f"{run} does not exist: name the folder of a run."
 
 
 def test_what_is_missing_from_a_parent_is_named(undecided: Path, tmp_path: Path) -> None:

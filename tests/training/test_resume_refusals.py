@@ -152,7 +152,7 @@ def test_a_folder_without_a_run_is_refused(
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "run.json").write_text('{"status": "run')
     for name, text in (
-        ("missing", "is not a folder"), ("empty", "holds no run"), ("torn", "holds no run"),
+        ("missing", "does not exist"), ("empty", "holds no run"), ("torn", "holds no run"),
     ):  # fmt: skip
         assert main(["train", "--resume", str(tmp_path / name)]) == 2
         assert text in capsys.readouterr().err
