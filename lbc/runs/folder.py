@@ -139,6 +139,11 @@ class RunFolder:
             self._interventions.count,
         )
 
+    @property
+    def last_moment(self) -> float | None:
+        """The epoch of the last moment recorded, None before the first."""
+        return self._history.last
+
     def _create(self, undo: ExitStack) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         if not is_unused(self.path):

@@ -65,6 +65,8 @@ class HistoryWriter:
         self._before: list[SearchState | None] = [None] * len(layers)
         self._chain = [0] * len(layers)
         self._count = self._kept = 0
+        self.last: float | None = None
+        """The epoch of the last moment written, None before the first."""
         self._decided = False
         self._file = AppendFile(path)
         self._file.begin(header(layers))
@@ -91,6 +93,7 @@ class HistoryWriter:
         self._file.truncate(frames[-1].end if frames else 0)
         self._file.begin(header(self._layers))
         self._count, self._decided = moments, decided
+        self.last = frames[-1].epoch if frames else None
         self._kept = sum(bool(one.records["scores"].any()) for one in frames)
 
     def sync(self) -> None:
@@ -117,6 +120,7 @@ class HistoryWriter:
             so_far = 0 if code.flags & KEY else self._chain[at]
             self._chain[at] = so_far + bool(code.flags & CHANGED)
         self._before = list(states)
+        self.last = epoch
         self._count += 1
         self._kept += bool(any(scores for _, _, scores in parts))
         self._decided = ended

@@ -92,6 +92,17 @@ class Recorder:
             sparsifier.sync_live_sets()
             self._write(lambda run: run.add_moment(epoch, sparsifier))
 
+    def add_last_moment(self, epoch: float, sparsifier: Sparsifier) -> None:
+        """Record the state of the checkpoint of a run that is stopped: its weights are known.
+
+        As the checkpoint was written before, a run that is resumed drops this moment, and its
+        files become those of a run that was not stopped. On a full disk there is no such moment.
+        """
+        if self._run is not None and self._run.last_moment not in (None, epoch):
+            sparsifier.sync_live_sets()
+            with suppress(OSError):
+                self._run.add_moment(epoch, sparsifier)
+
     def add_epoch(self, done: EpochDone) -> None:
         self._write(lambda run: run.add_epoch(done))
 

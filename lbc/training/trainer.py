@@ -80,8 +80,7 @@ class Trainer:
     ) -> None:
         self.experiment = experiment
         self.control = control or Control()
-        self._emit = emit
-        self._watch = watch
+        self._emit, self._watch = emit, watch
         self._folder = folder
         self._resume = resume
         self._ranks = ranks
@@ -350,6 +349,7 @@ class Trainer:
                 self._recorder.write_model(self._sparsifier)
         else:
             self._save()
+            self._recorder.add_last_moment(self._epoch, self._sparsifier)
         state = self._state(status)
         self._recorder.write_state(state)
         return Finished(status, state.accuracy, state.density, self._seconds, self._recorder.folder)

@@ -15,7 +15,10 @@ import torch
 from lbc.cli.main import main
 from lbc.config import dump_experiment
 from lbc.runs.events import EpochDone, Event, Prepared, Resumed, Started, StepDone
+from lbc.runs.history_reader import Replay
 from lbc.runs.records import read_records
+from lbc.runs.weights import read_weights
+from lbc.training.control import Control
 from lbc.training.trainer import Trainer
 from tests import warm
 from tests.training.resumption import MakeExperiment, assert_same_run, refusal, stop_at, stored
@@ -204,3 +207,31 @@ def test_settings_that_affect_no_result_may_change(quick: MakeExperiment, tmp_pa
     stop_at(3, quick(), tmp_path)
     data = {"name": "digits", "workers": 1}
     Trainer(quick(name="renamed", data=data), tmp_path, resume=True).train()
+
+
+@pytest.mark.parametrize("recipe", ["sgd", "removed between steps"])
+def test_a_run_that_is_stopped_shows_the_weights_of_its_checkpoint_at_its_last_moment(
+    small: MakeExperiment, tmp_path: Path, recipe: str
+) -> None:
+    experiment = small(**RECIPES[recipe] | {"training": FREQUENT | {"epochs": 60}})
+    expected, run = tmp_path / "expected", tmp_path / "run"
+    Trainer(experiment, expected).train()
+    for step in (5, 5, 8, 11, 13):  # in mid-epoch, again without another step, and at an end
+        resume = run.exists()
+        if step == 5 and resume:
+            control = Control()
+            control.stop()
+            Trainer(experiment, run, control, resume=True).train()
+        else:
+            stop_at(step, experiment, run, resume=resume)
+        replay = Replay(run)
+        epochs = [moment.epoch for moment in replay.moments]
+        assert epochs[-1] == step / 8 and epochs.count(step / 8) == 1
+        name = replay.layers[0].name
+        assert read_weights(run, name, epochs[-1]) is not None
+        saved = stored(run)
+        assert saved["step"] == step
+        mask = saved["model"][f"{name}.parametrizations.weight.0.mask"]
+        assert np.array_equal(replay.layer(name, -1).mask, mask)
+    Trainer(experiment, run, resume=True).train()
+    assert_same_run(run, expected)

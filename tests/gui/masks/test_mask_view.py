@@ -32,6 +32,7 @@ from lbc_gui.run.session import State
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
 from tests.gui.conftest import SECONDS, settled, small_experiment, zoom_to
+from tests.training.resumption import stop_at
 
 Open = Callable[..., MainWindow]
 ALL: tuple[Show, ...] = ("weights", "sizes", "beta", "mask", "best", "magnitude")
@@ -374,6 +375,20 @@ def test_a_run_on_disk_shows_the_weights_of_its_last_checkpoint(
     assert before.sheet.weights is None and before.block is not None
     assert before.block.weights is None
     assert "weights of its last checkpoint only" in window.pages.masks.note.text()
+
+
+def test_a_run_that_was_stopped_within_an_epoch_shows_its_weights_at_its_last_moment(
+    qtbot: QtBot, use_window: Open, tmp_path: Path
+) -> None:
+    stopped = tmp_path / "stopped"
+    stop_at(12, small_experiment(training={"epochs": 60, "batch_size": 200}), stopped)
+    window = use_window(small_experiment())
+    window.files.open_run(stopped)
+    qtbot.waitUntil(lambda: window.session.folder == stopped, timeout=SECONDS)
+    qtbot.waitUntil(lambda: window.view_state.view.moment is not None, timeout=SECONDS)
+    last = arrived(qtbot, window, lambda: window.pages.setCurrentWidget(window.pages.masks))
+    assert last.sheet.weights is not None and window.pages.masks.note.isHidden()
+    assert last.epoch % 1  # within an epoch, of which no other moment is recorded
 
 
 @pytest.mark.parametrize("damage", ["missing", "foreign", "cut", "empty"])
