@@ -30,9 +30,7 @@ class Source(Protocol):
 class FailureMessages:
     """Shows what failed until the same thing succeeds."""
 
-    def __init__(
-        self, message: MessageBar, log: LogPanel, status: Callable[[str], object]
-    ) -> None:
+    def __init__(self, message: MessageBar, log: LogPanel, status: Callable[[str], object]) -> None:
         """``status`` shows what has succeeded, since the log may be folded."""
         self._message, self._log, self._status = message, log, status
 
