@@ -10,7 +10,7 @@ from lbc.pictures.glyphs import squares
 from lbc.pictures.score_codes import rank
 from lbc.pictures.score_snapshot import BlockState
 from lbc_gui.block.life_plot import combination_colour
-from lbc_gui.captions import ordinal
+from lbc_gui.captions import ordinal, with_minus
 from lbc_gui.widgets.table import Column, TableModel, TableView, faint
 
 ROWS_IN_ORDER = 20
@@ -41,7 +41,7 @@ COLUMNS: tuple[Column[CombinationRow], ...] = (
         "The positions that the combination keeps, and its colour in every picture",
         swatch=lambda row: combination_colour(row.combination, row.block.pattern),
     ),
-    Column("score", lambda row: f"{row.score:.5f}" if row.live else "removed", number=True),
+    Column("score", lambda row: with_minus(f"{row.score:.5f}") if row.live else "removed", number=True),
     Column("vs mean", lambda row: f"{row.score - row.mean:+.5f}" if row.live else "—", number=True),
     Column("rank", lambda row: ordinal(row.rank) if row.live else "—", number=True),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from PySide6.QtGui import QFontMetrics
 from lbc.pictures.glyphs import squares
 from lbc.runs.block_history import Biography, Removal
 from lbc_gui.block.life_plot import combination_colour
+from lbc_gui.captions import with_minus
 from lbc_gui.widgets.table import Column, TableModel, TableView
 
 
@@ -42,7 +43,7 @@ class RemovalRow:
         one = self.removal
         if one is None:
             return ""
-        return "–" if one.margin is None else f"{one.margin:+.2g}"
+        return "–" if one.margin is None else with_minus(f"{one.margin:+.2g}")
 
 
 COLUMNS: tuple[Column[RemovalRow], ...] = (

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 from lbc.pictures.colour_tables import ink_on
 from lbc.pictures.glyphs import squares
 from lbc.pictures.score_snapshot import Drawn, Snapshot
+from lbc_gui.captions import with_minus
 
 LARGEST_LABELLED = 240
 """The most cells that are labelled at once, so that a frame takes less than 16 ms."""
@@ -125,7 +126,7 @@ class CellLabels(pg.GraphicsObject):  # type: ignore[misc]
 def score_words(snapshot: Snapshot, block: int, member: int) -> tuple[str, str]:
     """A combination, or a position, and its score."""
     score = float(snapshot.scores[block, member])
-    said = "removed" if score == -np.inf else f"{score:.5f}"
+    said = "removed" if score == -np.inf else with_minus(f"{score:.5f}")
     if snapshot.by_position:
         return f"position {member}", said
     return squares(snapshot.pattern, member), said

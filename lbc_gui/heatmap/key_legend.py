@@ -12,6 +12,7 @@ from lbc.pictures.colour_keys import Key, Scale, Swatches, winner_key
 from lbc.pictures.colour_tables import REMOVED_COLOUR, RGB, ink_on
 from lbc.pictures.score_codes import HIGHEST, LOWEST, NOTHING, REMOVED, SYMMETRIC, Codes
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.captions import with_minus
 from lbc_gui.heatmap.rgb_image import rgb_image
 from lbc_gui.widgets.text import plain
 
@@ -223,5 +224,5 @@ def _ends(scale: Scale) -> tuple[str, str]:
     elif scale.colour in SYMMETRIC:
         first, last = f"−{-low:.2g}", f"+{high:.2g}"
     else:
-        first, last = f"{low:.4g}", f"{high:.4g}"
+        first, last = with_minus(f"{low:.4g}"), with_minus(f"{high:.4g}")
     return first, f"{last} log" if scale.log else last

@@ -23,6 +23,7 @@ from lbc.runs.history_walks import biographies
 from lbc.runs.interventions import read_interventions
 from lbc.runs.opened_run import open_run
 from lbc.sparsity.pattern import Pattern
+from lbc_gui.captions import with_minus
 from lbc_gui.block.intervention_buttons import InterventionButtons
 from lbc_gui.block.pins import PinList
 from lbc_gui.captions import ordinal
@@ -153,7 +154,7 @@ def test_the_life_of_a_block_is_the_librarys(
         assert row[1] == f"{one.epoch:.2f}"
     told = {(row[1], row[2], row[3]) for row in rows[1:]}
     assert told == {
-        (f"{one.epoch:.2f}", f"{one.rank} of {one.of}", f"{one.margin:+.2g}")
+        (f"{one.epoch:.2f}", f"{one.rank} of {one.of}", with_minus(f"{one.margin:+.2g}"))
         for one in life.removals
     }
     view.quantity.setCurrentIndex(1)
