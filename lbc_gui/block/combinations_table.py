@@ -35,14 +35,18 @@ class CombinationRow:
         return self.score > -np.inf
 
 
+def _number(row: CombinationRow, number: float, sign: str, removed: str) -> str:
+    return with_minus(f"{number:{sign}.5f}") if row.live else removed
+
+
 COLUMNS: tuple[Column[CombinationRow], ...] = (
     Column(
         "kept", lambda row: squares(row.block.pattern, row.combination),
         "The positions that the combination keeps, and its colour in every picture",
         swatch=lambda row: combination_colour(row.combination, row.block.pattern),
     ),
-    Column("score", lambda row: with_minus(f"{row.score:.5f}") if row.live else "removed", number=True),
-    Column("vs mean", lambda row: f"{row.score - row.mean:+.5f}" if row.live else "—", number=True),
+    Column("score", lambda row: _number(row, row.score, "", "removed"), number=True),
+    Column("vs mean", lambda row: _number(row, row.score - row.mean, "+", "—"), number=True),
     Column("rank", lambda row: ordinal(row.rank) if row.live else "—", number=True),
 )  # fmt: skip
 

@@ -23,10 +23,9 @@ from lbc.runs.history_walks import biographies
 from lbc.runs.interventions import read_interventions
 from lbc.runs.opened_run import open_run
 from lbc.sparsity.pattern import Pattern
-from lbc_gui.captions import with_minus
 from lbc_gui.block.intervention_buttons import InterventionButtons
 from lbc_gui.block.pins import PinList
-from lbc_gui.captions import ordinal
+from lbc_gui.captions import ordinal, with_minus
 from lbc_gui.run.session import State
 from lbc_gui.run.view_state import ViewState
 from lbc_gui.window.main_window import MainWindow
@@ -138,8 +137,7 @@ def test_the_life_of_a_block_is_the_librarys(
 ) -> None:
     window, replay = finished(qtbot, use_window)
     window.view_state.pin(300)
-    view = window.block.life
-    moments = len(replay.moments)
+    view, moments = window.block.life, len(replay.moments)
 
     def complete() -> bool:
         return view.life is not None and len(view.life.biography.epochs) == moments
