@@ -361,6 +361,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = options.work.absolute()
     train_first(runs, [SCENES[name][1] for name in names])
     application = QApplication(sys.argv[:1])
+    application.setCursorFlashTime(0)  # a picture is taken once nothing changes any more
     set_up(application, options.themes[0])
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(Path(folder) / "window.ini")
