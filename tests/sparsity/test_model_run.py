@@ -37,3 +37,14 @@ def test_layers_without_shapes_are_passed_over() -> None:
     given: list[Mapping[str, Tensor]] = []
     run_once(model, (torch.ones(3, 4),), on_start=given.append)
     assert list(given[0]) == ["1.weight", "1.bias"]
+
+
+def test_what_another_thread_draws_meanwhile_is_not_drawn_again() -> None:
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.BatchNorm1d(4))
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    drawn: list[torch.Tensor] = []
+    run_once(model, (torch.zeros(2, 4),), on_start=lambda _: drawn.append(torch.rand(1)))
+    assert torch.equal(torch.cat([*drawn, torch.rand(2)]), expected)
