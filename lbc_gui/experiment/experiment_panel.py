@@ -162,8 +162,11 @@ class ExperimentPanel(QWidget):
 
     @Slot()
     def show_gains(self) -> None:
-        """Estimate the gain of N:M on the card that is chosen now; once the window is complete."""
-        self._gains.enabled = True
+        """Estimate the gain of N:M on the card that is chosen now; once the window is complete.
+
+        From then on torch, which the first picture of a run on disk does not need, may be loaded.
+        """
+        self._gains.enabled = self._torch_loaded = True
         self._examine()
 
     @Slot(str)
