@@ -17,6 +17,7 @@ from lbc.models.convnet import ConvNet
 from lbc.models.deit import DeiT
 from lbc.models.mlp import Mlp
 from lbc.models.resnet import ResNet18, ResNet34, ResNet50
+from lbc.sparsity.private_random import PrivateRandom
 
 __all__ = [
     "CifarResNet",
@@ -56,8 +57,8 @@ def build_on_meta(
 ) -> nn.Module:
     """Build the model on the meta device, where tensors have shapes but no storage.
 
-    An external model that does not support this is built with weights instead; the global random
-    state is preserved. Raises ValueError like ``build``.
+    An external model that does not support this is built with weights instead, from random numbers
+    of its own. Raises ValueError like ``build``.
     """
     # Imports must run outside the meta device: tensors of an imported module would stay on it.
     make = _builder(model, in_shape, classes, allow_import)
@@ -67,7 +68,7 @@ def build_on_meta(
     except ValueError:
         if not isinstance(model, config.EXTERNAL):
             raise
-    with torch.random.fork_rng(devices=[]):
+    with PrivateRandom():
         return make()
 
 
@@ -77,8 +78,8 @@ def build_blank(
     """Build a model for weights from elsewhere, as ``build`` does, on the CPU.
 
     No random numbers are drawn from the state that a run in another thread may be using: all
-    tensors are zero. A model with buffers that are not in its state, and external code, initialise
-    as they like; the random state is restored after it.
+    tensors are zero. A model with buffers that are not in its state, and external code, draw
+    numbers of their own.
     """
     if not isinstance(model, config.EXTERNAL):
         built = build_on_meta(model, in_shape, classes)
@@ -88,7 +89,7 @@ def build_blank(
             for tensor in built.state_dict().values():
                 tensor.zero_()
             return built
-    with torch.random.fork_rng(devices=[]):
+    with PrivateRandom():
         return build(model, in_shape, classes, allow_import)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from lbc.config import Experiment
 from lbc.runs.events import LayerInfo
+from lbc.sparsity.private_random import PrivateRandom
 from lbc.sparsity.sparse_layer import SparseLayer
 from lbc.sparsity.sparsifier import Sparsifier
 from lbc.sparsity.stricter_pattern import narrow
@@ -60,8 +61,7 @@ def restructured(
 def _built(
     experiment: Experiment, checkpoint: Checkpoint, allow_import: bool
 ) -> tuple[nn.Module, Sparsifier, torch.optim.Optimizer]:
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(experiment.seed)  # a random mask is drawn
+    with PrivateRandom(experiment.seed):  # a random mask is drawn
         model, sparsifier, _ = build_sparse(
             experiment, checkpoint.in_shape, checkpoint.classes, checkpoint.sparse, allow_import
         )

@@ -29,6 +29,7 @@ from lbc.runs.events import Prepared
 from lbc.runs.folder import TEACHER
 from lbc.runs.kept_checkpoints import CHECKPOINT
 from lbc.runs.own_runs import may_import, remember_own
+from lbc.sparsity.private_random import PrivateRandom
 from lbc.training.failures import TrainingError
 from lbc.training.initial_weights import InitialWeights
 from lbc.training.ranks import Ranks
@@ -244,5 +245,5 @@ def _check_import(run: Path, model: config.Model, allowed: config.Model | None) 
 
 
 def _build(model: config.Model, in_shape: tuple[int, int, int], classes: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
+    with PrivateRandom():
         return build(model, in_shape, classes, allow_import=True)

@@ -44,6 +44,9 @@ class Windowed(lbc.models.Strided):
 lbc.models.Strided = Windowed
 for build in (lbc.models.build, lbc.models.build_blank):
     assert build(model, data.in_shape, 2).window.tolist() == [0.5, 1.0]
+before = torch.get_rng_state()
+lbc.models.build_blank(model, data.in_shape, 2)
+assert torch.equal(torch.get_rng_state(), before)
 """
 
 PAGE = (ROOT / "docs/extending/method.md").read_text(encoding="utf-8")
