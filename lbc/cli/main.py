@@ -31,7 +31,7 @@ COMMANDS = (
 """The modules of this package with a command each."""
 
 TRAINING = (["train"], ["compare"], ["follow"])
-"""Commands that end once nobody reads what they print."""
+"""Commands that stop when the reader of their output has gone: training takes long."""
 
 FAILED, INVALID_INPUT, STOPPED = 1, 2, 130
 

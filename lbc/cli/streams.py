@@ -53,7 +53,7 @@ def flush_streams() -> None:
 
 
 class _Outlet(io.FileIO):
-    """Standard output that drops what nobody reads any more."""
+    """Standard output that drops what is written after its reader has gone."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:

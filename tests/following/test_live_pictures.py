@@ -34,7 +34,7 @@ from lbc.following.picture_codec import (
     encode_thumbnails,
 )
 from lbc.following.trainer_file import this_process, trainer_of, write_trainer
-from lbc.following.watch import WatchedRun, as_watch_request
+from lbc.following.watch import WatchedRun, WatchRequest, as_watch_request
 from lbc.pictures.colour_keys import Scale
 from lbc.pictures.layer_copy import copy_moment
 from lbc.pictures.layer_moment import Watch, sample
@@ -242,17 +242,20 @@ def test_a_run_elsewhere_is_commanded_and_seen_as_it_is(tmp_path: Path) -> None:
     assert not list(trained.folder.glob("watch-*")), "the server cleans up"
 
 
-def test_a_folder_that_cannot_be_written_is_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WatchRequest:
+    """What a viewer asks of a run that this process trains, in files whose names are known."""
     begin_run(tmp_path)
     info = this_process("lbc train")
     write_trainer(tmp_path, info)
-    # A folder is in the way of the request: root could write despite permissions.
     monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
+    return as_watch_request(info.token, CopyRequest(1, Watch("0")))
+
+
+def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path, watch: WatchRequest) -> None:
+    # A folder is in the way of the request: root could write despite permissions.
     (tmp_path / "watch-00000000.json").mkdir()
     pictures = LivePictures(tmp_path)
-    watch = as_watch_request(info.token, CopyRequest(1, Watch("0")))
     with closing(RecordWriter(tmp_path / "steps.records", STEP_COLUMNS)):  # as a trainer does
         pictures.show(Show(watch, View(1, WHOLE, REQUESTS[0])))
         assert pictures.next() == [
@@ -265,16 +268,11 @@ def test_a_folder_that_cannot_be_written_is_explained(
 
 
 def test_thumbnails_have_another_look_while_training_is_paused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, watch: WatchRequest
 ) -> None:
-    begin_run(tmp_path)
-    info = this_process("lbc train")
-    write_trainer(tmp_path, info)
-    monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
     (moment,) = moments(REQUESTS[0], (4,))
     write_frame(tmp_path / "frame-00000000-samples", Frame(moments=(sample(moment),)))
     pictures = LivePictures(tmp_path)
-    watch = as_watch_request(info.token, CopyRequest(1, Watch("0")))
     with closing(RecordWriter(tmp_path / "steps.records", STEP_COLUMNS)):  # as a trainer does
         sent = []
         for request in (REQUESTS[0], REQUESTS[0], REQUESTS[2]):

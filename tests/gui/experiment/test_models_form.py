@@ -1,4 +1,4 @@
-"""The form offers every family of networks, and runs nobody's code unasked."""
+"""The form offers every family of networks, and runs no code of theirs unasked."""
 
 from __future__ import annotations
 
