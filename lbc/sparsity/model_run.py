@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+from lbc.sparsity.private_random import PrivateRandom
 
 CPU = torch.device("cpu")
 
@@ -22,10 +24,8 @@ def run_once(
     """The output of ``model`` in evaluation mode for one call.
 
     Parameters on the meta device are zeros during the call. Training flags and buffers are
-    afterwards as before, and so is the random state, unless all of the model is on the meta device:
-    then a run in another thread may be drawing from it, and nothing is taken back. ``on_start``
-    receives the parameters that the call computes with, by their names in the model. Raises
-    whatever the model raises.
+    afterwards as before, and so is the random state. ``on_start`` receives the parameters that the
+    call computes with, by their names in the model. Raises whatever the model raises.
     """
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     tensors = {name: tensor for name, tensor in tensors.items() if not is_lazy(tensor)}
@@ -38,9 +38,8 @@ def run_once(
     cuda = {at.device for at in tensors.values() if at.is_cuda}
     # With gradients, since torch's fused transformer layers, which hide the calls inside them,
     # need none. The caller's own default device may be meta.
-    blank = bool(tensors) and all(at.is_meta for at in tensors.values())
     with (
-        nullcontext() if blank else torch.random.fork_rng(cuda),
+        torch.random.fork_rng(cuda) if cuda else PrivateRandom(),
         evaluating(model),
         torch.inference_mode(False),
         torch.enable_grad(),

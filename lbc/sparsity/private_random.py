@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
-
-DRAWING = frozenset({
-    torch.bernoulli, torch.multinomial, torch.normal, torch.rand, torch.randint, torch.randn,
-    torch.randperm, Tensor.bernoulli_, Tensor.cauchy_, Tensor.exponential_, Tensor.geometric_,
-    Tensor.log_normal_, Tensor.normal_, Tensor.random_, Tensor.uniform_,
-})  # fmt: skip
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class PrivateRandom(TorchFunctionMode):
+class PrivateRandom(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it, this thread draws from a generator of its own, on the CPU.
 
     The numbers are those that torch's own generator gives with the same ``seed``. That one is
@@ -25,25 +19,33 @@ class PrivateRandom(TorchFunctionMode):
     """
 
     def __init__(self, seed: int = 0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._generator = torch.Generator().manual_seed(seed)
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         given = kwargs or {}
-        draws = func in DRAWING or "generator" in given  # as the functions of torch.nn.init have it
+        draws = torch.Tag.nondeterministic_seeded in func.tags
         if draws and given.get("generator") is None and _on_cpu(args, given):
-            given = {**given, "generator": self._generator}
+            seeded = _with_generator(func)
+            if seeded is not None:
+                return seeded(*args, **{**given, "generator": self._generator})
         return func(*args, **given)
 
 
+def _with_generator(op: OpOverload) -> OpOverload | None:
+    """The overload of ``op`` that has a generator besides the arguments of ``op``, if any."""
+    packet = op.overloadpacket
+    overloads = [op, *(getattr(packet, name) for name in packet.overloads())]
+    wanted = _arguments(op) | {"generator"}
+    return next((at for at in overloads if _arguments(at) == wanted), None)
+
+
+def _arguments(op: OpOverload) -> set[str]:
+    return {argument.name for argument in op._schema.arguments}
+
+
 def _on_cpu(args: tuple[Any, ...], given: dict[str, Any]) -> bool:
-    values = (*args, *given.values())
-    drawn_into = next((at.device for at in values if isinstance(at, Tensor)), None)
-    device = drawn_into or given.get("device") or torch.get_default_device()
-    return torch.device(device).type == "cpu"
+    drawn_into = next((at.device for at in args if isinstance(at, Tensor)), None)
+    return torch.device(drawn_into or given.get("device") or "cpu").type == "cpu"

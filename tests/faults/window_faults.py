@@ -165,11 +165,24 @@ def _remove(path: Path) -> None:
 def _forbid_writing(path: Path) -> None:
     """As on a disk that the kernel has made read-only; files that are open stay writable."""
     subprocess.run(["mount", "--bind", path, path], check=True)
-    subprocess.run(["mount", "-o", "remount,bind,ro", path], check=True)
+    command = ["mount", "-o", "remount,bind,ro", str(path)]
+    _insist(lambda: subprocess.run(command, check=True))  # a file is open for writing for a moment
 
 
 def _allow_writing(path: Path) -> None:
     subprocess.run(["umount", path], check=True)
+
+
+def _insist(change: Callable[[], object]) -> None:
+    """Make a change to a disk that its use may prevent for a moment."""
+    for tries in range(1, 21):
+        try:
+            change()
+            break
+        except subprocess.CalledProcessError:
+            if tries == 20:
+                raise
+            time.sleep(0.05)
 
 
 def _limit_files(window: Watched, more: int | None) -> None:
@@ -189,15 +202,13 @@ def _highest_descriptor(pid: int) -> int:
 
 def _fill(disk: Path) -> None:
     """Leave room for one page. A disk is made no smaller than what training writes meanwhile."""
-    for tries in range(1, 21):
-        try:
-            found = os.statvfs(disk)
-            used = (found.f_blocks - found.f_bfree) * found.f_frsize
-            remount(disk, f"size={used + 4096}")
-            break
-        except subprocess.CalledProcessError:
-            if tries == 20:
-                raise
+
+    def shrink() -> None:
+        found = os.statvfs(disk)
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        remount(disk, f"size={used + 4096}")
+
+    _insist(shrink)
 
 
 FAULTS: dict[str, Fault] = {
@@ -304,18 +315,28 @@ def _survives(fault: Fault, window: Watched, rows: int) -> str:
     """Break, wait for the sentence, mend, click, wait for the end; what failed, "" if nothing."""
     if not window.wait(lambda: window.rows >= rows):
         return "It did not train."
-    fault.break_(window)
-    if fault.needed:
-        if not window.wait(lambda: window.said["state"] in ("paused", *OVER)):
-            return "It went on."
-        if not window.said["message"]:
-            return "It said nothing."
-        fault.mend(window)
+    if not fault.needed:
+        fault.break_(window)
+    else:
+        try:
+            fault.break_(window)
+            problem = _complains(window)
+        finally:
+            fault.mend(window)
+        if problem:
+            return problem
         for action in fault.clicks:
             window.click(action)
             if action == "stop" and not window.wait(lambda: window.said["state"] in OVER):
                 return "It did not stop."
     return "" if window.wait(lambda: window.finished) else "It did not finish."
+
+
+def _complains(window: Watched) -> str:
+    """Wait for the window to pause and say why; what failed, "" if nothing."""
+    if not window.wait(lambda: window.said["state"] in ("paused", *OVER)):
+        return "It went on."
+    return "" if window.said["message"] else "It said nothing."
 
 
 def _differs(run: Path | None, expected: Path) -> str:

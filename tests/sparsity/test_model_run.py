@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import pytest
@@ -39,12 +40,31 @@ def test_layers_without_shapes_are_passed_over() -> None:
     assert list(given[0]) == ["1.weight", "1.bias"]
 
 
-def test_what_another_thread_draws_meanwhile_is_not_drawn_again() -> None:
-    with torch.device("meta"):
-        model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.BatchNorm1d(4))
+class Drawing(nn.Module):
+    """A layer that draws in evaluation mode too, beside values that are not on the meta device."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4, device=device)
+        self.scale = nn.Buffer(torch.ones(4, device="cpu"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.linear(x * self.scale + torch.rand(4)) + torch.randn_like(x)
+        return nn.functional.dropout(hidden)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_what_another_thread_draws_meanwhile_is_not_drawn_again(device: str) -> None:
+    model = Drawing(device)
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
     drawn: list[torch.Tensor] = []
-    run_once(model, (torch.zeros(2, 4),), on_start=lambda _: drawn.append(torch.rand(1)))
+
+    def draw(_: object) -> None:
+        thread = threading.Thread(target=lambda: drawn.append(torch.rand(1)))
+        thread.start()
+        thread.join()
+
+    run_once(model, (torch.zeros(2, 4),), on_start=draw)
     assert torch.equal(torch.cat([*drawn, torch.rand(2)]), expected)
