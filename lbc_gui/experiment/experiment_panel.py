@@ -28,6 +28,7 @@ from lbc_gui.theme import MARGIN
 from lbc_gui.turns import call_later
 from lbc_gui.widgets.body_area import scrolled
 from lbc_gui.widgets.layouts import column, row
+from lbc_gui.widgets.tab_order import order
 from lbc_gui.widgets.text import Label
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class ExperimentPanel(QWidget):
         tabs.addTab(self.layers, "Layers")
         row(self.find_box, help_button("Experiment"), on=corner)
         tabs.setCornerWidget(corner)
+        order(tabs.tabBar(), [corner])
         self.setMinimumWidth(PANEL_WIDTH)
         # Sentences are below what is edited: it must not move under the pointer.
         above = (self.changes, self.form.pattern_box, self.preview)

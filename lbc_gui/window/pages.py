@@ -16,6 +16,7 @@ from lbc_gui.scores.score_view import ScoreView
 from lbc_gui.settings import Settings
 from lbc_gui.widgets.layouts import column, splitter
 from lbc_gui.widgets.panel_title import FoldingPanel
+from lbc_gui.widgets.tab_order import order
 
 if TYPE_CHECKING:  # at run time they are imported behind the first paint
     from lbc_gui.comparisons.comparison_page import ComparisonPage
@@ -60,9 +61,9 @@ class Pages(QTabWidget):
         self.folding = {"curves": below}
         self._low = False
         self._unfolded = {True: set[str](), False: set(PANELS)}
-        first = splitter(Qt.Orientation.Vertical, scores, below, sizes=[420, CURVES_HEIGHT])
-        first.setStretchFactor(0, 1)
-        self.addTab(first, "Scores")
+        self._first = splitter(Qt.Orientation.Vertical, scores, below, sizes=[420, CURVES_HEIGHT])
+        self._first.setStretchFactor(0, 1)
+        self.addTab(self._first, "Scores")
         for name in OTHERS:
             self.setTabEnabled(self.addTab(QWidget(), name), False)
 
@@ -138,6 +139,7 @@ class Pages(QTabWidget):
         for index, (name, page) in enumerate(zip(OTHERS, pages, strict=True), start=1):
             self.removeTab(index)
             self.insertTab(index, page, name)
+        order(self.tabBar(), [self._first, *pages])
 
     @property
     def shows_moment(self) -> bool:

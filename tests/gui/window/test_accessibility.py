@@ -128,6 +128,11 @@ def test_tab_reaches_everything_on_a_page_and_returns(
     assert reached.index(QApplication.focusWidget()) <= 1
     missed = [described(widget) for widget in wanted.difference(reached)]
     assert len(wanted) > 30 and missed == []
+    # From the bar of the pages it goes through the page, then through what is around it.
+    start = reached.index(window.pages.tabBar()) + 1
+    shown = window.pages.currentWidget()
+    inside = [at is not None and shown.isAncestorOf(at) for at in reached[start:] + reached[:start]]
+    assert sum(inside) > 2 and inside == sorted(inside, reverse=True)
     back = QApplication.focusWidget()
     QTest.keyClick(back or window, Qt.Key.Key_Backtab)
     assert QApplication.focusWidget() is reached[-1]
