@@ -102,7 +102,7 @@ class ImageFolder(Source):
         if size is not None and resize < size:
             raise ValueError(
                 f"A centre crop of {size} pixels does not fit into an image resized to {resize}: "
-                "raise resize or lower size."
+                "raise data.resize or lower data.size."
             )
         return resize
 

@@ -89,7 +89,8 @@ class Experiment(Section):
             raise ContradictionError(
                 ("scores",),
                 "Per-weight scores are exact only with SGD, but the optimiser is "
-                f"{optimizer.name}: set scores to auto or per_combination, or optimizer to sgd.",
+                f"{optimizer.name}: set scores to auto or per_combination, or optimizer.name "
+                "to sgd.",
             )
         return optimizer
 
@@ -113,7 +114,7 @@ class Experiment(Section):
                 raise ContradictionError(
                     ("optimizer", key),
                     f"The learning rate changes at epoch {late:g}, but training ends at epoch "
-                    f"{training.epochs}: lower {key} or raise training.epochs.",
+                    f"{training.epochs}: lower optimizer.{key} or raise training.epochs.",
                 )
         return training
 
@@ -145,6 +146,6 @@ class Experiment(Section):
             raise ContradictionError(
                 ("training", "sync_batchnorm"),
                 f"BatchNorm can be synchronised only between CUDA GPUs, not on {device}: set "
-                "sync_batchnorm to false or device to cuda.",
+                "training.sync_batchnorm to false or device to cuda.",
             )
         return device

@@ -68,10 +68,12 @@ class Optimizer(Section):
         if nesterov and name != "sgd":
             raise ValueError(
                 f"Nesterov momentum is only available for sgd, but the optimiser is {name}: "
-                "set nesterov to false or name to sgd."
+                "set optimizer.nesterov to false or optimizer.name to sgd."
             )
         if nesterov and momentum == 0:
-            raise ValueError("Nesterov needs a momentum above 0: set momentum, for example to 0.9.")
+            raise ValueError(
+                "Nesterov needs a momentum above 0: set optimizer.momentum, for example to 0.9."
+            )
         return nesterov
 
     @field_validator("final_lr", "warmup_lr")
@@ -190,6 +192,6 @@ class Training(Section):
         if size is not None and parts > 1 and size < 2 * parts:
             raise ValueError(
                 f"A batch of {size} cannot be split into {parts} parts of at least two images: "
-                "lower accumulate, or raise training.batch_size."
+                "lower training.accumulate, or raise training.batch_size."
             )
         return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -24,6 +25,9 @@ _STYLE = (
     "QComboBox QLineEdit, QAbstractSpinBox QLineEdit {{ border: 0; background: transparent; }}"
 )
 """The style of an editor and not of its tooltip, which would take one without a selector."""
+
+_KEY = re.compile(r"\b[a-z]+(?:\.[a-z_]+)+\b")
+"""The path of a setting in a sentence."""
 
 
 class ExperimentForm(QWidget):
@@ -272,6 +276,7 @@ class ExperimentForm(QWidget):
         except ExperimentError as error:
             self.experiment = None
             self._wrong = {self._row_of(at.path): at.message for at in error.problems}
+        self._wrong = {at: self._with_labels(text) for at, text in self._wrong.items()}
         self.problems = tuple(f"{self.label(at)}: {text}" for at, text in self._wrong.items())
         self._show_rows()
         self.show_marks()
@@ -364,6 +369,12 @@ class ExperimentForm(QWidget):
     def label(self, path: str) -> str:
         """The label of a setting, or its key if it has none."""
         return self._rows[path][0].label if path in self._rows else path
+
+    def _with_labels(self, sentence: str) -> str:
+        """A sentence of a file's author for a reader of the form, who sees labels and no keys."""
+        return _KEY.sub(
+            lambda key: f"“{self.label(key[0])}”" if key[0] in self._rows else key[0], sentence
+        )
 
 
 def _value(document: Document, path: str) -> Any:

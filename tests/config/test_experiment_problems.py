@@ -81,7 +81,7 @@ def test_contradictions_are_reported_together_with_other_mistakes(file: Path) ->
     )
     assert report(file) == [
         "file.yaml:1: scores: Per-weight scores are exact only with SGD, but the optimiser is "
-        "adamw: set scores to auto or per_combination, or optimizer to sgd.",
+        "adamw: set scores to auto or per_combination, or optimizer.name to sgd.",
         "file.yaml:3: schedule.end: Removal ends at epoch 8, but training ends at epoch 6: lower "
         "schedule.end to 6 or raise training.epochs.",
         "file.yaml:6: seed: Must be a whole number, not 'x'.",
@@ -265,7 +265,11 @@ def test_a_data_file_must_be_a_path(wrong: object) -> None:
         ({"augment": {"mixup": -1}}, "data.augment.mixup", "at least 0"),
         ({"augment": {"crop": "centre"}}, "data.augment.crop", "choose none, pad or resized"),
         ({"name": "idx", "folder": "x", "emnist": "all"}, "data.emnist", "Unknown value"),
-        ({"name": "folder", "folder": "x", "resize": 100}, "data.resize", "raise resize or lower"),
+        (
+            {"name": "folder", "folder": "x", "resize": 100},
+            "data.resize",
+            "raise data.resize or",
+        ),
         ({"name": "mnist"}, "data.name", "idx, cifar10, cifar100, folder"),
     ],
 )

@@ -33,7 +33,7 @@ class Options(RemovalAtEnd):
         if recipe.averaged:
             said = (
                 "proxsparse puts the network back to its first weights, and an average of the "
-                "weights would not follow: set ema_decay to 0, or method.restore to false."
+                "weights would not follow: set training.ema_decay to 0, or method.restore to false."
             )
             return Obstacle("training.ema_decay", said)
         return untrained_obstacle(

@@ -21,5 +21,5 @@ class Options(MethodOptions):
         return Obstacle(
             "training.ema_decay",
             "spre folds its second weights into weights and BatchNorm at the end, and an average "
-            "of both is not the average of what they compute: set ema_decay to 0.",
+            "of both is not the average of what they compute: set training.ema_decay to 0.",
         )

@@ -102,3 +102,23 @@ def test_the_wheel_never_changes_a_value(open_window: Open) -> None:
         assert text() == before
         assert editor.focusPolicy() == Qt.FocusPolicy.StrongFocus
     assert window.experiment_panel.experiment == small_experiment()
+
+
+@pytest.mark.parametrize(
+    ("path", "typed", "said"),
+    [
+        ("training.epochs", "1", "to epoch: Removal ends at epoch 6, but training ends at epoch "
+         "1: lower “to epoch” to 1 or raise “Epochs”."),
+        ("training.accumulate", "999", "in parts: A batch of 200 cannot be split into 999 parts of "
+         "at least two images: lower “in parts”, or raise “Batch size”."),
+    ],
+)  # fmt: skip
+def test_a_contradiction_names_settings_by_their_labels(
+    qtbot: QtBot, used_panel: ExperimentPanel, path: str, typed: str, said: str
+) -> None:
+    used_panel.show_experiment(small_experiment())
+    editor = number(used_panel, path)
+    type_over(qtbot, editor, typed)
+    assert used_panel.problem.text() == said
+    wrong = number(used_panel, "schedule.end") if path == "training.epochs" else editor
+    assert said.endswith(wrong.toolTip().split("\n")[0].removeprefix("<p>").removesuffix("</p>"))
