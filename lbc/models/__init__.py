@@ -28,7 +28,6 @@ __all__ = [
     "ResNet34",
     "ResNet50",
     "build",
-    "build_blank",
     "build_on_meta",
 ]
 
@@ -70,27 +69,6 @@ def build_on_meta(
             raise
     with PrivateRandom():
         return make()
-
-
-def build_blank(
-    model: config.Model, in_shape: Shape, classes: int, allow_import: bool = False
-) -> nn.Module:
-    """Build a model for weights from elsewhere, as ``build`` does, on the CPU.
-
-    No random numbers are drawn from the state that a run in another thread may be using: all
-    tensors are zero. A model with buffers that are not in its state, and external code, draw
-    numbers of their own.
-    """
-    if not isinstance(model, config.EXTERNAL):
-        built = build_on_meta(model, in_shape, classes)
-        state = built.state_dict(keep_vars=True)
-        if all(name in state for name, _ in built.named_buffers()):
-            built.to_empty(device="cpu")
-            for tensor in built.state_dict().values():
-                tensor.zero_()
-            return built
-    with PrivateRandom():
-        return build(model, in_shape, classes, allow_import)
 
 
 class _SkipNormalInit(TorchFunctionMode):

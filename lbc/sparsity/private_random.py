@@ -18,6 +18,10 @@ class PrivateRandom(TorchDispatchMode):  # type: ignore[no-untyped-call]
     thread would draw what it has drawn already.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch loads its compiler, only to hide this class from it
+
     def __init__(self, seed: int = 0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._generator = torch.Generator().manual_seed(seed)

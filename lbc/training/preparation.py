@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,11 +14,12 @@ from lbc.config import EXTERNAL, Experiment, Model
 from lbc.data import Dataset, Loader, batch_sizes
 from lbc.data.batches import MIN_BATCH_SIZE
 from lbc.files.memory import physical_memory
-from lbc.models import build, build_blank, build_on_meta
+from lbc.models import build, build_on_meta
 from lbc.models.layer_cost import LayerTable, ModelCost, layer_table, model_cost
 from lbc.runs.events import LayerInfo, Prepared
 from lbc.sparsity.layer_plan import LayerPlan, plan_layers
 from lbc.sparsity.method_options import Form
+from lbc.sparsity.private_random import PrivateRandom
 from lbc.sparsity.score_memory import ADAM_COPIES, check_memory, plan_memory
 from lbc.sparsity.sparsification import check_layers, sparsify_planned
 from lbc.sparsity.sparsifier import Sparsifier
@@ -168,15 +170,19 @@ def build_sparse(
     ``sparse`` as in ``prepare``; ``initial`` replaces the random weights. Raises ValueError as
     ``build`` and ``preview`` do, and TrainingError as ``InitialWeights``.
     """
-    make = build_blank if initial is not None and initial.complete else build
+    # Weights from elsewhere need no numbers of the state that a run in another thread draws from.
+    replaced = initial is not None and initial.complete
+    drawing = PrivateRandom() if replaced else nullcontext()
     if isinstance(experiment.model, EXTERNAL):
-        model = make(experiment.model, in_shape, classes, allow_import)
+        with drawing:
+            model = build(experiment.model, in_shape, classes, allow_import)
         cost = model_cost(model, in_shape)
     else:
         cost = _own_cost(experiment.model, in_shape, classes)
         on_meta = build_on_meta(experiment.model, in_shape, classes)
         _preview(experiment, on_meta, cost, sparse)  # before gigabytes are allocated
-        model = make(experiment.model, in_shape, classes)
+        with drawing:
+            model = build(experiment.model, in_shape, classes)
     seen = _preview(experiment, model, cost, sparse)
     if initial is not None:
         initial.fill(model)

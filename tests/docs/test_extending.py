@@ -35,20 +35,6 @@ assert "strided" in rows["model.depth"].when[1] and "waves" in rows["data.size"]
 """
 
 
-WINDOWED = """
-import torch, lbc.models
-class Windowed(lbc.models.Strided):
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.register_buffer("window", torch.tensor([0.5, 1.0]), persistent=False)
-lbc.models.Strided = Windowed
-for build in (lbc.models.build, lbc.models.build_blank):
-    assert build(model, data.in_shape, 2).window.tolist() == [0.5, 1.0]
-before = torch.get_rng_state()
-lbc.models.build_blank(model, data.in_shape, 2)
-assert torch.equal(torch.get_rng_state(), before)
-"""
-
 PAGE = (ROOT / "docs/extending/method.md").read_text(encoding="utf-8")
 
 
@@ -91,7 +77,7 @@ def run(folder: Path, *arguments: str) -> None:
 def test_a_data_source_and_a_model(copy: Path) -> None:
     follow("docs/extending/data.md", copy)
     follow("docs/extending/model.md", copy)
-    run(copy, "-c", WAVES + STRIDED + WINDOWED)
+    run(copy, "-c", WAVES + STRIDED)
 
 
 def test_a_view(copy: Path) -> None:
