@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lbc.config import dump_experiment, parse_experiment
+from lbc.files.atomic import write_atomically
 from lbc.following.address import Address
 from lbc.following.mirror import Mirror
 from lbc.following.server import Server
@@ -49,6 +50,13 @@ def begin_run(folder: Path) -> None:
     (folder / "experiment.yaml").write_text(dump_experiment(parse_experiment({})))
     for name, columns in (("steps", STEP_COLUMNS), ("epochs", EPOCH_COLUMNS)):
         RecordWriter(folder / f"{name}.records", columns).close()
+
+
+def end_run(folder: Path) -> None:
+    """At once, as a run does: a viewer that connects may read the state meanwhile."""
+    write_atomically(
+        folder / "run.json", lambda file: file.write(b'{"status": "finished"}'), sync=False
+    )
 
 
 def add_rows(folder: Path, count: int, value: float = 1.0) -> None:

@@ -26,6 +26,7 @@ from tests.following.sources import (
     Servers,
     add_rows,
     begin_run,
+    end_run,
     mirror_of,
     program,
     same,
@@ -80,7 +81,7 @@ def test_fifty_broken_connections_lose_nothing(
         wait_for(lambda: servers.count > seen or not servers.breaks)  # noqa: B023
         moment += 1
     history.close()
-    (run / "run.json").write_text('{"status": "finished"}')
+    end_run(run)
     wait_for(lambda: same(run, mirror.folder) and mirror.state.connected)
     assert servers.count > 50
     assert not mirror.state.message
@@ -114,7 +115,7 @@ def test_a_copy_from_before_is_completed(run: Path, mirror: Mirror, tmp_path: Pa
 
 def test_a_run_says_that_it_has_ended_only_after_its_last_rows(run: Path, mirror: Mirror) -> None:
     add_rows(run, 4 * BLOCK // 40)
-    (run / "run.json").write_text('{"status": "finished"}')
+    end_run(run)
     mirror.start()
     wait_for((mirror.folder / "run.json").exists)
     assert (mirror.folder / "steps.records").read_bytes() == (run / "steps.records").read_bytes()
