@@ -141,7 +141,6 @@ def test_a_reader_that_has_gone_changes_neither_files_nor_status(tmp_path: Path)
         (["--version"], 0),
         (["runs"], 0),
         (["layers", "q.yaml"], 0),
-        (["inspect", "dense.pt"], 0),
         (check, 1),
     ):
         reader, writer = os.pipe()

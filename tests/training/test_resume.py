@@ -213,7 +213,7 @@ def test_settings_that_affect_no_result_may_change(quick: MakeExperiment, tmp_pa
 def test_a_run_that_is_stopped_shows_the_weights_of_its_checkpoint_at_its_last_moment(
     small: MakeExperiment, tmp_path: Path, recipe: str
 ) -> None:
-    experiment = small(**RECIPES[recipe] | {"training": FREQUENT | {"epochs": 60}})
+    experiment = small(**RECIPES[recipe] | {"training": FREQUENT | {"epochs": 31}})
     expected, run = tmp_path / "expected", tmp_path / "run"
     Trainer(experiment, expected).train()
     for step in (5, 5, 8, 11, 13):  # in mid-epoch, again without another step, and at an end

@@ -157,7 +157,7 @@ def test_of_an_opened_run_that_is_deleted_what_was_drawn_stays(
     assert "can no longer be read" in window.pages.masks.heatmap.sentence.text()
     window.pages.setCurrentIndex(0)
     run_to_its_end(qtbot, use_window)
-    assert fork.isEnabled()
+    qtbot.waitUntil(fork.isEnabled, timeout=SECONDS)
     assert not window.pages.masks.heatmap.sentence.text()
 
 

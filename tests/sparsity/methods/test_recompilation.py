@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch._dynamo.testing import CompileCounter
 
 from lbc.sparsity.method_names import method_names
 from lbc.sparsity.method_options import options_class
@@ -36,6 +35,9 @@ def test_the_clock_does_not_compile_anew(name: str) -> None:
         optimizer, 18, 3, Schedule(end=5),
         batches=lambda count: iter([images[:count]]), evaluate=lambda: 0.5,
     )  # fmt: skip
+    # Here, since the compiler takes three seconds to load and other tests do without.
+    from torch._dynamo.testing import CompileCounter
+
     counter = CompileCounter()
     compiled = torch.compile(model, backend=counter, fullgraph=True, dynamic=False)
     for step in (1, 7, 9, 12):
