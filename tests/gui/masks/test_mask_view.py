@@ -95,9 +95,12 @@ def test_the_page_shares_layer_block_and_time_with_the_scores(
     assert past.epoch == window.view_state.view.moments[2].epoch
     assert "weights of its last checkpoint only" in window.pages.masks.note.text()
     assert window.pages.masks.note.isVisible()
-    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+    with qtbot.waitSignal(
+        window.session.snapshot_arrived,
+        timeout=SECONDS,
+        check_params_cb=lambda arrived: arrived.request == window.scores.request,
+    ) as got:
         window.pages.setCurrentIndex(0)
-    assert got.args[0].request == window.scores.request
     assert got.args[0].epoch == past.epoch
     assert window.scores.list.isVisible()
 

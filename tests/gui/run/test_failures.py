@@ -82,12 +82,14 @@ def test_a_damaged_byte_in_the_history_costs_the_pictures_that_need_it_only(
     assert shown_at(qtbot, window, 0).request.moment == 0
     window.view_state.go_to(at)
     told(qtbot, window, "is damaged")
-    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+    with qtbot.waitSignal(
+        window.session.snapshot_arrived,
+        timeout=SECONDS,
+        check_params_cb=lambda arrived: arrived.request.layer == "hidden.1",
+    ) as got:
         window.view_state.open_layer("hidden.1")
-    assert got.args[0].request.layer == "hidden.1" and got.args[0].request.moment == at
-    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.view_state.go_live()
-    assert got.args[0].request.moment is None
+    assert got.args[0].request.moment == at
+    shown_at(qtbot, window, None)
     window.session.open(open_run(whole))
     qtbot.waitUntil(lambda: window.session.state is State.OPENED, timeout=SECONDS)
     qtbot.waitUntil(lambda: window.view_state.view.moment is not None, timeout=SECONDS)
@@ -120,9 +122,7 @@ def test_a_run_folder_that_is_deleted_is_reported_and_another_run_can_be_opened(
     window.view_state.go_to(1)
     missing = "cannot be read (No such file or directory): check the path."
     told(qtbot, window, f"{folder / FILE} {missing}")
-    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.view_state.go_live()
-    assert got.args[0].request.moment is None
+    shown_at(qtbot, window, None)
     window.session.open(open_run(kept))
     qtbot.waitUntil(lambda: window.view_state.view.moment is not None, timeout=SECONDS)
     assert shown_at(qtbot, window, 1).request.moment == 1
@@ -134,11 +134,12 @@ def test_of_an_opened_run_that_is_deleted_what_was_drawn_stays(
     window = run_to_its_end(qtbot, use_window)
     assert window.session.folder is not None
     folder = Path(shutil.copytree(window.session.folder, tmp_path / "kept"))
-    with qtbot.waitSignal(window.session.fork_points_arrived, timeout=SECONDS):
-        window.session.open(open_run(folder))
+    window.session.open(open_run(folder))
+    qtbot.waitUntil(lambda: window.session.folder == folder, timeout=SECONDS)
     qtbot.waitUntil(lambda: window.scores._snapshot is not None, timeout=SECONDS)
     fork, prune = window.timeline.fork, window.actions_.prune
-    assert fork.isEnabled() and prune.isEnabled() and window.actions_.save_report.isEnabled()
+    qtbot.waitUntil(fork.isEnabled, timeout=SECONDS)
+    assert prune.isEnabled() and window.actions_.save_report.isEnabled()
     last = window.view_state.view.moment
     assert last is not None
     shutil.rmtree(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication, QToolTip
 from pytestqt.qtbot import QtBot
 
 from lbc.files.lock import lock
-from lbc.pictures.score_snapshot import THUMBNAIL_WIDTH, Snapshot
+from lbc.pictures.score_snapshot import THUMBNAIL_WIDTH, Snapshot, Thumbnail
 from lbc.runs.events import Intervention, Steering
 from lbc.runs.history_reader import MomentInfo, Replay
 from lbc.runs.opened_run import open_run
@@ -42,9 +42,17 @@ def run_to_its_end(qtbot: QtBot, use_window: Open) -> MainWindow:
     return window
 
 
-def shown_at(qtbot: QtBot, window: MainWindow, moment: int) -> Snapshot:
-    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.view_state.go_to(moment)
+def shown_at(qtbot: QtBot, window: MainWindow, moment: int | None) -> Snapshot:
+    """The picture of a moment, None for the live one; others that were asked for may come first."""
+    with qtbot.waitSignal(
+        window.session.snapshot_arrived,
+        timeout=SECONDS,
+        check_params_cb=lambda arrived: arrived.request.moment == moment,
+    ) as got:
+        if moment is None:
+            window.view_state.go_live()
+        else:
+            window.view_state.go_to(moment)
     snapshot = got.args[0]
     assert isinstance(snapshot, Snapshot)
     return snapshot
@@ -174,19 +182,24 @@ def check_scores(qtbot: QtBot, window: MainWindow, replay: Replay) -> None:
 
 
 def check_thumbnails(qtbot: QtBot, window: MainWindow, replay: Replay) -> None:
-    with qtbot.waitSignal(window.session.thumbnails_arrived, timeout=SECONDS) as got:
-        window.view_state.go_to(2)
-    thumbnails = got.args[0]
-    assert [one.name for one in thumbnails] == [info.name for info in replay.layers]
-    scores = replay.layer(thumbnails[0].name, 2).scores()
+    first_layer = replay.layers[0]
+    scores = replay.layer(first_layer.name, 2).scores()
     assert scores is not None
-    outputs = replay.layers[0].shape[0]
+    outputs = first_layer.shape[0]
     first, second = np.sort(scores, axis=1)[:, :-3:-1].T
     lead = (first - second).reshape(outputs, -1)[:: -(-outputs // 16)]
     step = -(-lead.shape[1] // THUMBNAIL_WIDTH)
     best = np.maximum.reduceat(lead, np.arange(0, lead.shape[1], step), axis=1)
-    codes = thumbnails[0].picture.codes.astype(int)
-    assert (np.diff(codes.ravel()[best.argsort(axis=None)]) >= 0).all()
+
+    def are_of_the_moment(thumbnails: Sequence[Thumbnail]) -> bool:
+        assert [one.name for one in thumbnails] == [info.name for info in replay.layers]
+        codes = thumbnails[0].picture.codes.astype(int)
+        return bool((np.diff(codes.ravel()[best.argsort(axis=None)]) >= 0).all())
+
+    with qtbot.waitSignal(
+        window.session.thumbnails_arrived, timeout=SECONDS, check_params_cb=are_of_the_moment
+    ):
+        window.view_state.go_to(2)
 
 
 def check_flips(qtbot: QtBot, window: MainWindow, replay: Replay) -> None:
@@ -227,10 +240,8 @@ def test_live_comes_back_to_the_training(qtbot: QtBot, use_window: Open) -> None
     qtbot.waitUntil(lambda: len(window.view_state.view.moments) > 3, timeout=SECONDS)
     shown_at(qtbot, window, 1)
     known = window.view_state.view.moments[-1].epoch
-    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
-        window.view_state.go_live()
-    assert got.args[0].request.moment is None
-    assert got.args[0].epoch >= known  # not what was live when the past was gone to
+    live = shown_at(qtbot, window, None)
+    assert live.epoch >= known  # not what was live when the past was gone to
 
 
 def test_a_run_can_be_named_on_the_command_line(
@@ -271,9 +282,12 @@ def test_a_run_on_disk_is_looked_at_like_one_that_trains(
     folder = window.session.folder
     assert folder is not None
     before = shown_at(qtbot, window, 4)
-    with qtbot.waitSignal(window.session.snapshot_arrived, timeout=SECONDS) as got:
+    with qtbot.waitSignal(
+        window.session.snapshot_arrived,
+        timeout=SECONDS,
+        check_params_cb=lambda _: window.session.state is State.OPENED,
+    ) as got:
         window.files.open_run(folder)
-    assert window.session.state is State.OPENED
     assert not window.session.live
     assert window.view_state.view.moment == len(window.view_state.view.moments) - 1
     assert got.args[0].epoch == 6
