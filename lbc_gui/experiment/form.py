@@ -275,8 +275,9 @@ class ExperimentForm(QWidget):
             self.experiment = parse_experiment(self._document)
         except ExperimentError as error:
             self.experiment = None
-            self._wrong = {self._row_of(at.path): at.message for at in error.problems}
-        self._wrong = {at: self._with_labels(text) for at, text in self._wrong.items()}
+            self._wrong = {
+                self._row_of(at.path): self._with_labels(at.message) for at in error.problems
+            }
         self.problems = tuple(f"{self.label(at)}: {text}" for at, text in self._wrong.items())
         self._show_rows()
         self.show_marks()
@@ -371,7 +372,7 @@ class ExperimentForm(QWidget):
         return self._rows[path][0].label if path in self._rows else path
 
     def _with_labels(self, sentence: str) -> str:
-        """A sentence of a file's author for a reader of the form, who sees labels and no keys."""
+        """A sentence with labels in place of keys, which the form does not show."""
         return _KEY.sub(
             lambda key: f"“{self.label(key[0])}”" if key[0] in self._rows else key[0], sentence
         )
